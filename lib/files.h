@@ -1,0 +1,63 @@
+/* files.h — the truth about files: what the workspace looked like, what it looks like now, and who touched it.
+ *
+ * A base scan knows every file's identity (size, mode, mtime, inode) and keeps old content where it is cheap: tracked clean files
+ * from the user's git objects (libgit2, read only), others in memory (LZ4, capped), larger ones by hash. Marks (from hooks or inotify) say
+ * which paths to look at; a sweep reads them at a quiet point and reports one change per path with its old and new content. A final scan
+ * finds what no mark announced. .git, .vcr and configured patterns are left out. Symlinks are not followed. */
+#ifndef VCR_FILES_H
+#define VCR_FILES_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "buf.h"
+
+enum vcr_mark_op { VCR_MARK_WRITE, VCR_MARK_RENAME, VCR_MARK_UNLINK, VCR_MARK_LINK, VCR_MARK_MODE, VCR_MARK_MKDIR, VCR_MARK_RMDIR, VCR_MARK_SEEN /* inotify only */ };
+enum vcr_change_kind { VCR_CHANGE_WRITE, VCR_CHANGE_RENAME, VCR_CHANGE_DELETE, VCR_CHANGE_MODE, VCR_CHANGE_LINK, VCR_CHANGE_MKDIR, VCR_CHANGE_RMDIR };
+enum vcr_change_source { VCR_SOURCE_SHIM, VCR_SOURCE_WATCH, VCR_SOURCE_SCAN };
+
+struct vcr_file_state {
+	bool exists;
+	unsigned mode;              /* st_mode */
+	int64_t size;
+	char sha256[65];            /* "" if unknown or withheld */
+	const char *content;        /* NULL if not kept (too large, secret, unknown); symlink: its target */
+	size_t len;
+};
+struct vcr_change {
+	enum vcr_change_kind kind;
+	const char *path, *old_path; /* relative to the workspace; old_path for renames and links */
+	struct vcr_file_state before, after;
+	unsigned writes;             /* marks of writing since the last sweep */
+	bool transient;              /* made and gone again within the interval */
+	bool withheld;               /* a secret file: no content, no hash */
+	enum vcr_change_source source;
+	int pid;                     /* who, 0 if unknown */
+	int64_t first_ns, last_ns;   /* monotonic times of the marks */
+};
+typedef int vcr_change_fn(void *ctx, const struct vcr_change *c);
+
+struct vcr_files_options {
+	const char *workspace;
+	const char *const *ignore;   /* further gitignore-style patterns, NULL-terminated or NULL */
+	bool (*is_secret)(const char *path);
+	size_t keep_bytes;           /* memory for old contents; 0: 64 MiB */
+};
+struct vcr_files;
+/* Opens, starts inotify (a fd to poll, -1 if the kernel refuses), does not scan. */
+int vcr_files_new(struct vcr_files **f, const struct vcr_files_options *o, struct vcr_error *e);
+void vcr_files_free(struct vcr_files *f);
+int vcr_files_watch_fd(const struct vcr_files *f);
+/* The base scan. Returns 0; 1 if limits kept it from knowing everything (counted in stats). */
+int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e);
+/* A mark. Paths absolute (as the program named them: may hold "..", links in directories) or relative to the workspace; ignored when outside. */
+void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t mono_ns);
+/* Read what inotify has. */
+void vcr_files_read_watch(struct vcr_files *f);
+/* A quiet point: look at every marked path, report the changes in order of their first mark, make them the new base. */
+int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
+/* Compare the whole workspace with what is known; report the rest with source SCAN. */
+int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
+struct vcr_files_stats { int64_t files, bytes_kept, unread, overflows, watches; };
+void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s);
+
+#endif

@@ -1,0 +1,51 @@
+/* flow.h — from the bytes of connections to model calls: http1 + inflate + provider over both directions. Sans-I/O.
+ *
+ * Feed each connection's bytes with their times; get finished calls. A call is reported once, when its answer is complete, fails, or its
+ * connection or program ends. */
+#ifndef VCR_FLOW_H
+#define VCR_FLOW_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "buf.h"
+#include "http1.h"
+#include "provider.h"
+
+struct vcr_call {
+	uint32_t conn;
+	int pid, tid;
+	enum vcr_api api;            /* VCR_API_SIDE for other requests to model hosts, VCR_API_NONE when everything is captured */
+	const char *host;            /* Host field, else the server name; with port if not the scheme's default */
+	const char *method, *target;
+	bool tls;
+	int minor;                   /* HTTP/1.minor */
+	const struct vcr_http1_field *req_field; size_t nreq_field;
+	const char *req_body; size_t nreq_body;      /* content-decoded */
+	int status;                  /* 0: no answer */
+	const char *reason;
+	const struct vcr_http1_field *res_field; size_t nres_field;
+	const char *res_body; size_t nres_body;      /* content-decoded, what arrived */
+	const char *res_coding;      /* Content-Encoding it had, or NULL */
+	struct { uint64_t offset; uint64_t time_ns; } const *chunk; size_t nchunk; /* body offset at each read that brought body bytes */
+	uint64_t start_ns, sent_ns, first_byte_ns, end_ns; /* monotonic; 0 if it did not happen */
+	bool complete;               /* the HTTP answer ended as HTTP says */
+	const char *failure;         /* NULL, "reset", "closed", "interrupted", "malformed", "timeout" */
+	struct vcr_answer_info *answer; /* NULL for SIDE and NONE */
+};
+struct vcr_flow_events {
+	int (*request)(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns); /* a model request's head was seen: a quiet point */
+	int (*call)(void *ctx, const struct vcr_call *c);
+	void (*mute)(void *ctx, uint32_t conn);                     /* nothing of interest will come on this connection */
+	void (*unseen)(void *ctx, uint32_t conn, const char *why);  /* e.g. "HTTP/2 is not decoded" */
+};
+struct vcr_flow;
+struct vcr_flow *vcr_flow_new(const struct vcr_flow_events *ev, void *ctx, const char *const *model_hosts, bool capture_all);
+void vcr_flow_free(struct vcr_flow *f);
+void vcr_flow_open(struct vcr_flow *f, uint32_t conn, int pid, bool tls, const char *server_name, const char *peer, uint64_t time_ns);
+void vcr_flow_out(struct vcr_flow *f, uint32_t conn, int pid, int tid, const char *p, size_t n, uint64_t time_ns);
+void vcr_flow_in(struct vcr_flow *f, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
+void vcr_flow_close(struct vcr_flow *f, uint32_t conn, int reason, uint64_t time_ns); /* 0 closed by the program, 1 EOF, else errno */
+/* The process ended: its open calls are reported as interrupted. */
+void vcr_flow_process_gone(struct vcr_flow *f, int pid, uint64_t time_ns);
+void vcr_flow_all_gone(struct vcr_flow *f, uint64_t time_ns);
+
+#endif

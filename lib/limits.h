@@ -1,0 +1,21 @@
+/* limits.h — every bound on input that an outsider controls, in one place. */
+#ifndef VCR_LIMITS_H
+#define VCR_LIMITS_H
+
+enum {
+	VCR_MAX_JSON_DEPTH = 256,          /* nesting accepted by vcr_json_parse */
+	VCR_MAX_JSON_BYTES = 256 << 20,    /* one JSON text */
+	VCR_MAX_HTTP_HEAD = 256 << 10,     /* start line + header fields of one message, bytes */
+	VCR_MAX_HTTP_FIELDS = 256,         /* header fields of one message */
+	VCR_MAX_HTTP_BODY = 256 << 20,     /* one body kept in memory, bytes */
+	VCR_MAX_SSE_EVENT = 64 << 20,      /* one server-sent event, bytes */
+	VCR_MAX_INFLATED = 256 << 20,      /* one content-decoded body, bytes */
+	VCR_MAX_LINE = 512 << 20,          /* one line of a session file, bytes */
+	VCR_MAX_SESSION_ID = 100,          /* characters */
+	VCR_MAX_PATH = 4096,
+	VCR_MAX_FILE_CONTENT = 1 << 20,    /* content kept of one file, bytes; larger ones keep hash and size */
+	VCR_MAX_CHAIN = 32,                /* request bodies from one key body to the next */
+	VCR_MAX_CONNS = 65536,             /* connections decoded at once */
+};
+
+#endif

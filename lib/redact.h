@@ -1,0 +1,40 @@
+/* redact.h — secrets never reach the disk.
+ *
+ * A redactor learns secret values (from header fields that carry credentials, *KEY*, *TOKEN*, *SECRET*, *PASSWORD* variables,
+ * .env files, argv) and replaces them wherever they appear, in plain, URL-encoded, JSON-escaped and base64 form (all three
+ * alignments), and well-known token shapes (sk-…, ghp_…, AKIA…, PEM private keys, JWTs in authorization …) even if not learnt,
+ * by stable placeholders `{{vcr:secret:N:NAME}}`. Values shorter than 12 characters, numbers, words like true, paths, and
+ * whatever appears as a model id, signature or image data are left alone. One Aho-Corasick pass over each text. */
+#ifndef VCR_REDACT_H
+#define VCR_REDACT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "buf.h"
+
+struct vcr_redact;
+struct vcr_redact *vcr_redact_new(void);
+void vcr_redact_free(struct vcr_redact *r);
+/* 0 learnt (or known), 1 not a secret by the rules above. name appears in the placeholder (upper-cased, [A-Z0-9_]). */
+int vcr_redact_learn(struct vcr_redact *r, const char *name, const char *value, size_t n);
+/* One variable of an environment, by name and value; learns if the name says so. */
+int vcr_redact_learn_env(struct vcr_redact *r, const char *name, const char *value);
+/* The text of a .env file (KEY=VALUE lines, quotes, export). */
+void vcr_redact_learn_dotenv(struct vcr_redact *r, const char *text, size_t n);
+/* One HTTP field: learns credential fields (authorization, x-api-key, api-key, x-goog-api-key, cookie, set-cookie, proxy-authorization …). */
+void vcr_redact_learn_field(struct vcr_redact *r, const char *name, const char *value);
+/* The query of a target: key=, api_key=, access_token=, token=, sig=, … */
+void vcr_redact_learn_target(struct vcr_redact *r, const char *target);
+/* A process's arguments: --api-key V, --token=V, -H 'Authorization: …' */
+void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *argv);
+/* Append text with every secret replaced; *count (may be NULL) is raised by the number of replacements. */
+int vcr_redact(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count);
+/* Bodies: like vcr_redact, and for an SSE body (sse true) also secrets that are split across the text pieces of
+ * consecutive events: the pieces are replaced inside their events, the events stay valid. */
+int vcr_redact_body(struct vcr_redact *r, const char *p, size_t n, bool sse, struct vcr_buf *out, unsigned *count);
+/* true if a file of this name holds secrets as a whole (.env*, *.pem, id_*, credentials, .netrc, *.key, *.p12, …): its content is
+ * never stored, in any form. */
+bool vcr_redact_is_secret_file(const char *path);
+/* Header fields that may be kept (allow-list): content-type, retry-after, request ids, rate limits, anthropic-version, … */
+bool vcr_redact_keep_field(const char *name);
+
+#endif

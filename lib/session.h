@@ -1,0 +1,63 @@
+/* session.h — writing a session file (FORMAT.md): one writer, header first, one write(2) per line on O_APPEND.
+ *
+ * The file is created with O_EXCL and never truncated. Timestamps never decrease. On a write error the writer keeps
+ * counting (lost_lines) and retries at the next line: the agent is never stopped by a full disk. The writer never redacts:
+ * callers hand over redacted text only. */
+#ifndef VCR_SESSION_H
+#define VCR_SESSION_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "buf.h"
+#include "json.h"
+
+enum vcr_frame_type { VCR_FRAME_NODE, VCR_FRAME_TOOL, VCR_FRAME_LLM, VCR_FRAME_ERROR, VCR_FRAME_CHECKPOINT };
+const char *vcr_frame_type_name(enum vcr_frame_type t);
+
+struct vcr_session_options {
+	const char *session_id;        /* required, checked by vcr_paths_check_session_id */
+	const char *parent_session_id; /* NULL */
+	int64_t forked_from_frame;     /* -1 */
+	const char *metadata_json;     /* JSON object or NULL */
+	const char *const *tags;       /* NULL-terminated or NULL */
+};
+
+struct vcr_session;
+/* Creates DIR/<id>.vcr (DIR made as vcr_paths_make_vcr_dir) and writes the header. VCR_EEXIST if there is one. */
+int vcr_session_create(struct vcr_session **s, const char *vcr_dir, const struct vcr_session_options *o, struct vcr_error *e);
+/* Reopen after a crash: appends behind whatever is there (a newline first when the tail is torn); totals and the hash chain are
+ * rebuilt by reading. */
+int vcr_session_reopen(struct vcr_session **s, const char *path, struct vcr_error *e);
+const char *vcr_session_path(const struct vcr_session *s);
+
+struct vcr_frame {
+	enum vcr_frame_type type;
+	char frame_id[37];             /* filled by vcr_session_add_frame when empty (UUID v4) */
+	const char *parent_frame_id;   /* NULL */
+	const char *node_name;
+	const char *input_json, *output_json; /* JSON objects; NULL is {} */
+	const char *model;
+	double latency_ms;
+	int64_t tokens_in, tokens_out, tokens_total; /* -1: null */
+	double cost_usd;               /* < 0: null */
+	const char *error_type, *error_message;
+	const char *vcr_json;          /* object for metadata.custom.vcr, without "format" (the writer adds it); NULL */
+	const char *custom_json;       /* members (no braces) to add to metadata.custom beside "vcr"; NULL */
+	const char *state_diff_json;   /* array or NULL */
+};
+/* Writes one frame line; *index (may be NULL) is its 0-based frame index. States nested deeper than 490 are replaced by
+ * {"_vcr":{"too_deep":true}}; keys "__type__" are wrapped (FORMAT). */
+int vcr_session_add_frame(struct vcr_session *s, struct vcr_frame *f, int64_t *index, struct vcr_error *e);
+/* One line of our own: {"type":"vcr.<kind>","data":<json>}. */
+int vcr_session_add_record(struct vcr_session *s, const char *kind, const char *data_json, struct vcr_error *e);
+/* Store a body; *ref (16 hex digits of its SHA-256 or, if taken, with a suffix) names it. lane: conversation key for delta encoding against
+ * that lane's previous body ("" none). Equal bodies are stored once. */
+int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *p, size_t n, char ref[40], struct vcr_error *e);
+/* vcr.end with totals, lost_lines, the chain hash and the members of extra_json (object or NULL); updates manifest.json; closes. */
+int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_error *e);
+/* Close without an end line. */
+void vcr_session_free(struct vcr_session *s);
+
+struct vcr_session_totals { int64_t frames, llm, errors, tokens; double cost_usd; int64_t lost_lines, bytes; };
+void vcr_session_totals(const struct vcr_session *s, struct vcr_session_totals *t);
+
+#endif

@@ -1,0 +1,39 @@
+/* spool.h — the collector's side of the spool (../shim/spool-format.h): make one, read one, wait on one. */
+#ifndef VCR_SPOOL_H
+#define VCR_SPOOL_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "error.h"
+#include "spool-format.h"
+
+struct vcr_spool;
+struct vcr_spool_make {
+	const char *session_id, *start_dir, *workspace, *vcr_dir;
+	uint32_t flags;
+	int root_pid; /* 0: unknown yet */
+};
+/* Make a spool in the runtime directory (vcr-record). *path is malloc'd. */
+int vcr_spool_create(const struct vcr_spool_make *m, char **path, struct vcr_error *e);
+/* Attach as the one reader: takes the lock (flock on PATH.lock), maps, checks. VCR_EBUSY if another holds it. */
+int vcr_spool_attach(struct vcr_spool **s, const char *path, struct vcr_error *e);
+void vcr_spool_free(struct vcr_spool *s);           /* unmap and unlock */
+int vcr_spool_remove(struct vcr_spool *s);          /* unlink, when the session is over */
+struct vcr_spool_header *vcr_spool_header(struct vcr_spool *s);
+
+struct vcr_spool_event {
+	uint32_t type, conn, size;
+	int32_t pid, tid;
+	uint64_t time_ns;
+	const char *payload; /* a private copy, NUL-terminated at payload[size] */
+};
+/* The next record: 0; 1: nothing more now. dead: no writer lives any more, so nothing is waited for. Never fails on content. */
+int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev);
+/* Sleep until the doorbell rings or timeout_ms passes. */
+void vcr_spool_wait(struct vcr_spool *s, int timeout_ms);
+struct vcr_spool_losses { uint64_t dropped_records, dropped_bytes, cut, skipped_bytes, bad_crc; };
+void vcr_spool_losses(const struct vcr_spool *s, struct vcr_spool_losses *l);
+/* String k (0-based) after the struct of `fixed` bytes in a payload; "" if absent. */
+const char *vcr_spool_string(const struct vcr_spool_event *ev, size_t fixed, unsigned k);
+
+#endif

@@ -1,0 +1,150 @@
+/* spool-format.h — the spool: what the shim appends and the collector reads. The only header both sides share.
+ *
+ * One file per session on tmpfs, DIR/NAME.spool, DIR = $XDG_RUNTIME_DIR/vcr when that is a tmpfs, else
+ * /dev/shm/vcr-<uid>; DIR is 0700 and ours, files are 0600. It is a 64 KiB header followed by records, mapped
+ * MAP_SHARED over VCR_SPOOL_VIRTUAL bytes once per process; the descriptor is closed at once.
+ *
+ *   offset 0                    struct vcr_spool_header (VCR_SPOOL_HEADER bytes)
+ *   offset VCR_SPOOL_HEADER     record, record, … each starting at a multiple of 32 bytes
+ *
+ * A writer (any thread, signal handler, fork or vfork child of any process of the session)
+ *   1. takes `n` bytes (record header + payload, rounded up to 32): at = fetch_add(&tail, n)
+ *   2. if at + n > limit: grows the file (open, fallocate, close) and raises `limit` with a CAS-max; when that cannot be
+ *      done it gives the range up: the record is lost, dropped_records and dropped_bytes are raised
+ *   3. stores {VCR_REC_BUSY, length} in one 64-bit store, then the other fields and the payload
+ *   4. stores {VCR_REC_READY, length} with release order; rings `doorbell` when the record ends a request or a process.
+ *
+ * A record is valid if and only if state is VCR_REC_READY, length <= VCR_SPOOL_MAX_RECORD, seq equals its offset, and crc is
+ * the CRC-32C of the payload. The reader walks from `head`; on BUSY of a live writer it waits (bounded), on BUSY of a
+ * dead one it counts a cut record and skips `length`; on 0 before `tail` it waits (bounded), then scans forward in steps
+ * of 32 for the next valid record and counts what it skipped. It punches holes behind `head`. Nothing in the file is
+ * trusted: lengths and offsets are checked, the reader copies before it looks. */
+#ifndef VCR_SPOOL_FORMAT_H
+#define VCR_SPOOL_FORMAT_H
+#include <stdint.h>
+
+#define VCR_SPOOL_MAGIC "VCRSPL1\n"
+enum {
+	VCR_SPOOL_VERSION = 1,
+	VCR_SPOOL_HEADER = 64 << 10,
+	VCR_SPOOL_ALIGN = 32,
+	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */
+	VCR_SPOOL_MUTES = 4096,
+	VCR_REC_BUSY = 0x56435242,           /* "VCRB" */
+	VCR_REC_READY = 0x56435252,          /* "VCRR" */
+};
+#define VCR_SPOOL_VIRTUAL (64ull << 30)
+
+enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
+enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };
+enum vcr_spool_flag { VCR_SPOOL_CAPTURE_ALL = 1, VCR_SPOOL_BY_RECORD = 2 /* vcr-record made it and started the collector */ };
+
+/* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
+ * separate cache lines. */
+struct vcr_spool_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t state;               /* enum vcr_spool_state; futex word while MAKING */
+	uint32_t flags;               /* enum vcr_spool_flag */
+	int32_t root_pid;             /* the first process of the session */
+	uint64_t root_start;          /* its start time, field 22 of /proc/PID/stat */
+	uint64_t real_ns, mono_ns;    /* CLOCK_REALTIME and CLOCK_MONOTONIC read together at creation */
+	char session[128];            /* session id, NUL-terminated */
+	char start_dir[4096];         /* cwd of the root at creation */
+	char workspace[4096];         /* git top level of start_dir, else start_dir; no trailing slash */
+	char vcr_dir[4096];           /* where the session file goes (made by the collector) */
+
+	_Alignas(64) uint64_t tail;   /* offset of the next record to be taken; writers */
+	_Alignas(64) uint64_t limit;  /* bytes of the file that exist; writers and collector grow it */
+	_Alignas(64) uint64_t head;   /* the collector has consumed everything before */
+	uint32_t collector;           /* enum vcr_collector_state; futex word */
+	int32_t collector_pid;
+	uint32_t base_ready;          /* 1: the start scan is complete; futex word */
+	_Alignas(64) uint32_t doorbell;   /* futex word: raised by writers, waited on by the collector */
+	uint32_t sleeping;            /* collector is waiting: a writer makes the futex call only then */
+	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */
+	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
+	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
+};
+
+enum vcr_record_type {
+	/* a process was loaded (constructor) or first spoke: payload struct vcr_rec_proc + strings */
+	VCR_REC_PROC = 1,
+	VCR_REC_FORK = 2,     /* in the child of fork(): payload int32 parent pid */
+	VCR_REC_EXEC = 3,     /* about to exec, or a spawn returned: struct vcr_rec_exec + strings */
+	VCR_REC_EXIT = 4,     /* a process ended, as its parent's wait or it itself said: struct vcr_rec_exit */
+	VCR_REC_CONN = 5,     /* a connection begins: struct vcr_rec_conn + strings; `conn` is set from here on */
+	VCR_REC_OUT = 6,      /* bytes the program sent (plaintext), the record's time is before the call */
+	VCR_REC_IN = 7,       /* bytes the program received, time is after the call */
+	VCR_REC_CLOSE = 8,    /* the connection ended: int32 reason (0 close, 1 eof, else errno) */
+	VCR_REC_FILE = 9,     /* a file mark: struct vcr_rec_file + strings */
+	VCR_REC_NOTE = 10,    /* annotation: JSON text */
+	VCR_REC_LOST = 11,    /* the shim could not see something: text reason */
+	VCR_REC_ROOT_END = 12,/* the root process is about to exit */
+};
+
+struct vcr_spool_record {     /* 64 bytes, then `size` bytes of payload, then padding */
+	uint32_t state;       /* VCR_REC_BUSY or VCR_REC_READY */
+	uint32_t length;      /* whole record, multiple of 32 */
+	uint64_t seq;         /* its own offset in the file */
+	uint64_t time_ns;     /* CLOCK_MONOTONIC */
+	uint32_t type;        /* enum vcr_record_type */
+	uint32_t crc;         /* CRC-32C (Castagnoli) of the payload */
+	int32_t pid, tid;
+	uint32_t conn;        /* 0 if none */
+	uint32_t size;        /* payload bytes */
+	uint64_t reserved[2];
+};
+
+/* Strings of a payload follow the struct, each NUL-terminated, in the order given. A string that does not fit is cut. */
+struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments */
+	int32_t ppid;
+	uint32_t argc;
+	uint64_t start;       /* field 22 of /proc/self/stat */
+};
+enum vcr_exec_kind { VCR_EXEC_REPLACE = 0 /* exec: this pid becomes it */, VCR_EXEC_SPAWN = 1 /* a child was made */, VCR_EXEC_FAILED = 2 /* the exec announced before failed */ };
+struct vcr_rec_exec {         /* + program path as given, cwd, then argc arguments */
+	int32_t child;        /* pid that runs it */
+	uint32_t kind;
+	int32_t error;        /* errno for VCR_EXEC_FAILED */
+	uint32_t argc;
+};
+enum vcr_exit_source { VCR_EXIT_WAIT = 0, VCR_EXIT_SELF = 1 };
+struct vcr_rec_exit {
+	int32_t child;
+	int32_t status;       /* as waitpid(2) reports it */
+	uint32_t source;
+};
+enum vcr_conn_kind { VCR_CONN_TLS = 1, VCR_CONN_PLAIN = 2, VCR_CONN_UNIX = 3 };
+struct vcr_rec_conn {         /* + server name (SNI, may be empty), peer "address:port" (may be empty) */
+	uint32_t kind;
+	int32_t fd;           /* -1 if none */
+};
+enum vcr_file_op {
+	VCR_FILE_OPEN = 1,    /* opened for writing; flags = open(2) flags. A dirty mark: content comes later */
+	VCR_FILE_WRITE = 2,   /* first write on such a descriptor since the last mark */
+	VCR_FILE_CLOSE = 3,
+	VCR_FILE_RENAME = 4,  /* path -> path2 */
+	VCR_FILE_UNLINK = 5,
+	VCR_FILE_LINK = 6,    /* path2 is a new name of path (flags 1: symlink with target path) */
+	VCR_FILE_TRUNCATE = 7,
+	VCR_FILE_MKDIR = 8,
+	VCR_FILE_RMDIR = 9,
+	VCR_FILE_MODE = 10,   /* chmod and kin; flags = mode */
+	VCR_FILE_EXCHANGE = 11,/* renameat2 RENAME_EXCHANGE */
+};
+struct vcr_rec_file {         /* + path, path2 (empty unless named above), both absolute; the last component is never resolved */
+	uint32_t op;
+	uint32_t flags;
+	int32_t fd;
+	uint32_t existed;     /* 1 if the path was there before the call, 0 if not, 2 unknown */
+};
+
+/* Environment of a process of the session (hidden from the program itself by the constructor):
+ *   VCR_SPOOL=<flags>:<path of the spool>    flags: "p" when we (not the user) put LD_PRELOAD there, "-" otherwise */
+#define VCR_ENV_SPOOL "VCR_SPOOL"
+
+_Static_assert(sizeof(struct vcr_spool_record) == 64, "record header");
+_Static_assert(sizeof(struct vcr_spool_header) <= VCR_SPOOL_HEADER, "spool header");
+
+#endif
