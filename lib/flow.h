@@ -10,6 +10,8 @@
 #include "http1.h"
 #include "provider.h"
 
+struct vcr_chunk { uint64_t offset, time_ns; };
+
 struct vcr_call {
 	uint32_t conn;
 	int pid, tid;
@@ -25,7 +27,7 @@ struct vcr_call {
 	const struct vcr_http1_field *res_field; size_t nres_field;
 	const char *res_body; size_t nres_body;      /* content-decoded, what arrived */
 	const char *res_coding;      /* Content-Encoding it had, or NULL */
-	struct { uint64_t offset; uint64_t time_ns; } const *chunk; size_t nchunk; /* body offset at each read that brought body bytes */
+	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */
 	uint64_t start_ns, sent_ns, first_byte_ns, end_ns; /* monotonic; 0 if it did not happen */
 	bool complete;               /* the HTTP answer ended as HTTP says */
 	const char *failure;         /* NULL, "reset", "closed", "interrupted", "malformed", "timeout" */

@@ -47,23 +47,28 @@ void vcr_answer_free(struct vcr_answer *a);
 int vcr_answer_feed(struct vcr_answer *a, const char *p, size_t n);
 
 struct vcr_answer_info {
-	struct vcr_buf message;     /* JSON: the final message object (a stream's pieces assembled to what the same API returns
-	                               without streaming); the plain body when it is JSON; a JSON string otherwise */
+	struct vcr_buf message;     /* JSON, compact ASCII: the final message object (a stream's pieces assembled to what the same API
+	                               returns without streaming, an error event as its member "error"); the plain body when it is
+	                               JSON; null when nothing came; {"_vcr":{"binary":type,"size":n}} for audio and the like;
+	                               a JSON string otherwise. Streams of unknown shape: the list of their events. */
 	bool streamed;
-	bool complete;              /* the API's own end was seen (stream end event, or valid JSON) */
+	bool complete;              /* the API's own end was seen (stream end event, or valid JSON) and no error event */
 	char *model;                /* as the answer names it, or NULL */
 	char *id;                   /* answer id or NULL */
 	char *stop_reason;          /* first choice, provider's word, or NULL */
 	char *error_type, *error_message; /* HTTP errors and errors inside streams; NULL if none */
-	int64_t tokens_in, tokens_out, tokens_cached, tokens_cache_write, tokens_reasoning; /* -1 unknown. tokens_in counts cached ones too */
+	int64_t tokens_in, tokens_out, tokens_cached, tokens_cache_write, tokens_reasoning; /* -1 unknown. in counts
+	                               cached and cache-written ones too, out counts reasoning ones too, whatever the provider does */
 	int tool_calls;
 };
-/* transport_ok: the HTTP message ended as HTTP says. */
+/* The same in one step, from a body at hand. transport_ok: the HTTP message ended as HTTP says. out is filled only on success. */
+int vcr_answer_read(enum vcr_api api, int status, const char *content_type, const char *p, size_t n, bool transport_ok, struct vcr_answer_info *out);
 int vcr_answer_finish(struct vcr_answer *a, bool transport_ok, struct vcr_answer_info *out);
 void vcr_answer_info_release(struct vcr_answer_info *r);
 
 /* Prices: data/prices.json, dollars per million tokens; user overrides in .vcr/config ("price MODEL-GLOB in out [cached_in
- * [cache_write]]") or $VCR_PRICES (a file of the same form as prices.json). */
+ * [cache_write]]") or $VCR_PRICES (a file of the same form as prices.json). Either path may be NULL; the override may be of
+ * either form, and any pattern of it goes before every shipped one. A missing or wrong file is an error that names it. */
 struct vcr_prices;
 int vcr_prices_load(struct vcr_prices **p, const char *shipped_path, const char *override_path, struct vcr_error *e);
 void vcr_prices_free(struct vcr_prices *p);
