@@ -4,6 +4,7 @@
 
 enum {
 	VCR_MAX_JSON_DEPTH = 256,          /* nesting accepted by vcr_json_parse */
+	VCR_MAX_JSON_DEPTH_RELAXED = 512, /* with VCR_JSON_RELAXED: session files (ai-agent-vcr nests states up to 497) */
 	VCR_MAX_JSON_BYTES = 256 << 20,    /* one JSON text */
 	VCR_MAX_HTTP_HEAD = 256 << 10,     /* start line + header fields of one message, bytes */
 	VCR_MAX_HTTP_FIELDS = 256,         /* header fields of one message */

@@ -1,0 +1,147 @@
+#include "json.h"
+#include "limits.h"
+#include "tap.h"
+#include <string.h>
+
+static int check(const char *s, unsigned flags)
+{
+	size_t tokens, at;
+	return vcr_json_validate(s, strlen(s), flags, &tokens, &at);
+}
+
+static const char *const good[] = {
+	"0", "-0", "[]", "{}", " [1 ] ", "1e5", "1E+05", "-1.5e-3", "\"\"", "\"\\u0041\\ud83d\\ude00\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+	"[[[]]]", "{\"a\":{\"b\":[]}}", "{\"a\":1,\"a\":2}", "true", "null", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "[1,\n2\t,\r3]", "\"\x7f\"",
+	"\"12345678\\n12345678\"", "123456789012345678901234567890", "[-1]", "{\"\":0}", "\"\xed\x9f\xbf\"", "\"\xf4\x8f\xbf\xbf\"",
+};
+static const char *const broken[] = {
+	"01", "-", "+1", "1.", ".5", "1e", "0x1", "[1,]", "[,1]", "{,}", "{\"a\"}", "{\"a\":}", "{a:1}", "{\"a\":1,}", "'a'", "\"\t\"", "\"\\x\"", "\"\\u12g4\"",
+	"\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "nul", "truee", "[1]]", "[1}", "{]", "\"\x80\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "\"\xe2\x82\"",
+	"NaN", "Infinity", "-Infinity", "", " ", "\"", "\"\\", "[", "{\"a\":1", "1 2", "[1 2]", "\xef\xbb\xbf[]", "[\"a\":1]", "{1:2}", "\"a\nb\"", "--1", "1e+", "[\f1]", "-a", "1.e1", "00", "\"\\ud83d\\n\"",
+};
+
+START_TEST(what_rfc_8259_allows_is_accepted)
+{
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		ck_assert_msg(check(good[i], 0) == 0, "%s", good[i]);
+}
+END_TEST
+
+START_TEST(what_rfc_8259_forbids_is_refused)
+{
+	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
+		ck_assert_msg(check(broken[i], 0) < 0, "%s", broken[i]);
+	ck_assert_int_eq(vcr_json_validate("[\0]", 3, 0, NULL, NULL), VCR_ESYNTAX);
+}
+END_TEST
+
+START_TEST(every_prefix_of_a_text_is_called_too_short)
+{
+	static const char text[] = "{\"a\":[1,-2.5e3,true,null,\"x\\u00e9\\ud83d\\ude00\xe2\x82\xac\"],\"b\":{}}";
+	for (size_t n = 0; n < sizeof text - 1; n++)
+		ck_assert_msg(vcr_json_validate(text, n, 0, NULL, NULL) == VCR_ETRUNC, "%zu", n);
+}
+END_TEST
+
+START_TEST(relaxed_reads_what_python_writes)
+{
+	static const char *const python[] = { "NaN", "[Infinity,-Infinity]", "\"\\ud800\"", "\"\\udc00x\"" };
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(check(python[i], VCR_JSON_RELAXED), 0);
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	ck_assert_int_eq(vcr_json_parse(&j, "{\"a\":NaN,\"b\":\"\\ud800\"}", 22, VCR_JSON_RELAXED, NULL), 0);
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	struct vcr_jw w;
+	vcr_jw_init(&w, &out);
+	vcr_jw_value(&w, &j, 0);
+	ck_assert_str_eq(out.data, "{\"a\":null,\"b\":\"\\ud800\"}");
+}
+END_TEST
+
+START_TEST(depth_is_bounded)
+{
+	char deep[2 * VCR_MAX_JSON_DEPTH + 3];
+	for (int extra = 0; extra < 2; extra++) {
+		size_t n = VCR_MAX_JSON_DEPTH + (size_t)extra;
+		memset(deep, '[', n);
+		memset(deep + n, ']', n);
+		ck_assert_int_eq(vcr_json_validate(deep, 2 * n, 0, NULL, NULL), extra ? VCR_ELIMIT : 0);
+		ck_assert_int_eq(vcr_json_validate(deep, 2 * n, VCR_JSON_RELAXED, NULL, NULL), 0);
+	}
+}
+END_TEST
+
+START_TEST(values_are_found_and_read)
+{
+	static const char text[] = "{\"a\":[{\"b\":\"x\\u00e9\\n\"},7,1.0,1.5,true],\"big\":12345678901234567890,\"a2\":null}";
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	ck_assert_int_eq(vcr_json_parse(&j, text, strlen(text), 0, NULL), 0);
+	VCR_AUTO_BUF s = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_json_str(&j, vcr_json_path(&j, 0, "a[0].b"), &s), 0);
+	ck_assert_str_eq(s.data, "x\xc3\xa9\n");
+	ck_assert_int_eq(vcr_json_count(&j, 0), 3);
+	ck_assert_int_eq(vcr_json_count(&j, vcr_json_get(&j, 0, "a")), 5);
+	int64_t i = 0;
+	ck_assert(vcr_json_int(&j, vcr_json_path(&j, 0, "a[1]"), &i) && i == 7);
+	ck_assert(vcr_json_int(&j, vcr_json_path(&j, 0, "a[2]"), &i) && i == 1);
+	ck_assert(!vcr_json_int(&j, vcr_json_path(&j, 0, "a[3]"), &i));
+	ck_assert(!vcr_json_int(&j, vcr_json_get(&j, 0, "big"), &i));
+	ck_assert(vcr_json_true(&j, vcr_json_path(&j, 0, "a[4]")));
+	ck_assert_int_eq(vcr_json_type(&j, vcr_json_get(&j, 0, "a2")), VCR_JSON_NULL);
+	ck_assert_int_eq(vcr_json_path(&j, 0, "a[9].b"), -1);
+	ck_assert_int_eq(vcr_json_get(&j, -1, "a"), -1);
+}
+END_TEST
+
+START_TEST(equality_ignores_order_and_spelling)
+{
+	static const char a[] = "{\"x\":[1,\"\\u0041\"],\"y\":1.0}", b[] = "{ \"y\":1, \"x\":[1.0,\"A\"] }", c[] = "{\"y\":1,\"x\":[\"A\",1]}";
+	VCR_AUTO_JSON ja = VCR_JSON_INIT, jb = VCR_JSON_INIT, jc = VCR_JSON_INIT;
+	vcr_json_parse(&ja, a, strlen(a), 0, NULL);
+	vcr_json_parse(&jb, b, strlen(b), 0, NULL);
+	vcr_json_parse(&jc, c, strlen(c), 0, NULL);
+	ck_assert(vcr_json_equal(&ja, 0, &jb, 0));
+	ck_assert(!vcr_json_equal(&ja, 0, &jc, 0));
+}
+END_TEST
+
+START_TEST(writing_is_compact_ascii)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	struct vcr_jw w;
+	vcr_jw_init(&w, &out);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "a");
+	vcr_jw_array(&w);
+	vcr_jw_int(&w, -7);
+	vcr_jw_double(&w, 0.1);
+	vcr_jw_double(&w, 2);
+	vcr_jw_strn(&w, "\xc3\xa9\xf0\x9f\x98\x80\xff\"\n\x01", 10);
+	vcr_jw_object(&w);
+	vcr_jw_object_end(&w);
+	vcr_jw_array_end(&w);
+	vcr_jw_key(&w, "b");
+	vcr_jw_bool(&w, true);
+	vcr_jw_key(&w, "c");
+	vcr_jw_str(&w, NULL);
+	vcr_jw_object_end(&w);
+	ck_assert_str_eq(out.data, "{\"a\":[-7,0.1,2.0,\"\\u00e9\\ud83d\\ude00\\ufffd\\\"\\n\\u0001\",{}],\"b\":true,\"c\":null}");
+	ck_assert_int_eq(check(out.data, 0), 0);
+}
+END_TEST
+
+static TCase *json(void)
+{
+	TCase *tc = tcase_create("json");
+	tcase_add_test(tc, what_rfc_8259_allows_is_accepted);
+	tcase_add_test(tc, what_rfc_8259_forbids_is_refused);
+	tcase_add_test(tc, every_prefix_of_a_text_is_called_too_short);
+	tcase_add_test(tc, relaxed_reads_what_python_writes);
+	tcase_add_test(tc, depth_is_bounded);
+	tcase_add_test(tc, values_are_found_and_read);
+	tcase_add_test(tc, equality_ignores_order_and_spelling);
+	tcase_add_test(tc, writing_is_compact_ascii);
+	return tc;
+}
+
+TAP_MAIN("json", json)
