@@ -189,13 +189,12 @@ static void resynchronise(struct conn *c, const char *failure)
 /* The other side's name as a Host field would give it. */
 static void conn_host(const struct conn *c, char out[300])
 {
-	const char *colon = c->peer ? strrchr(c->peer, ':') : NULL;
-	if (colon && !strcmp(colon, c->tls ? ":443" : ":80"))
-		snprintf(out, 300, "%.*s", (int)(colon - c->peer), c->peer);
-	else
-		snprintf(out, 300, "%s", c->peer ? c->peer : "");
+	const char *peer = c->peer ? c->peer : "", *port = strrchr(peer, ':');
+	bool usual = !port || !strcmp(port, c->tls ? ":443" : ":80");
 	if (c->server_name && *c->server_name)
-		snprintf(out, 300, "%.255s%.8s", c->server_name, colon && strchr(out, ':') ? colon : "");
+		snprintf(out, 300, "%.255s%.8s", c->server_name, usual ? "" : port);
+	else
+		snprintf(out, 300, "%.*s", usual && port ? (int)(port - peer) : 299, peer);
 }
 
 static void request_host(const struct conn *c, const struct vcr_http1_head *h, char out[300])
