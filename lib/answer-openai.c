@@ -184,7 +184,9 @@ void vcr_assemble_responses(struct vcr_assembly *a, const struct vcr_json *j)
 		struct vcr_node *output = vcr_node_want(&a->tree, a->root, "output", VCR_NODE_ARRAY);
 		vcr_node_set_item(&a->tree, output, index_of(j, "output_index"), vcr_tree_copy(&a->tree, j, item));
 	} else if (vcr_json_is(j, type, "error") || vcr_json_type(j, error) == VCR_JSON_OBJECT) {
-		vcr_node_set(&a->tree, a->root, "error", vcr_tree_copy(&a->tree, j, error >= 0 ? error : 0));
+		static const char *const apart[] = { "type", "sequence_number", NULL };
+		struct vcr_node *to = vcr_node_want(&a->tree, a->root, "error", VCR_NODE_OBJECT);
+		vcr_merge_members(a, to, j, error >= 0 ? error : 0, error >= 0 ? NULL : apart);
 		a->failed = true;
 	}
 }
