@@ -2,16 +2,43 @@
  *
  * Socket: RUNTIME/<session>.sock (0600), RUNTIME as vcr_paths_runtime_dir. Requests {"op":"drain"|"status"|"annotate"|"savepoint"|"end", …}; answers
  * {"ok":true,…} or {"ok":false,"error":"…"}. drain answers when everything appended to the spool before it is in the session file.
- * annotate: {"op":"annotate","data":{…}} writes a frame (node) or tags. savepoint: {"op":"savepoint","message":"…"} sweeps and writes a
- * checkpoint frame. */
+ * annotate: {"op":"annotate","data":{…}} writes a node frame (data: node, input, output; or tags). savepoint: {"op":"savepoint","message":"…"}
+ * sweeps and writes a checkpoint frame. Only the same user is answered (SO_PEERCRED). */
 #ifndef VCR_CONTROL_H
 #define VCR_CONTROL_H
+#include <poll.h>
+#include <stdbool.h>
 #include "buf.h"
+
+/* ---- Tools ---- */
 
 /* One question. VCR_ENOTFOUND if no collector listens for that session; timeout_ms bounds the whole exchange. */
 int vcr_control_ask(const char *session_id, const char *request_json, struct vcr_buf *answer, int timeout_ms, struct vcr_error *e);
 /* Before a tool reads sessions of vcr_dir: wait (at most timeout_ms each) for their live collectors to drain, and decode what dead ones left in
- * their spools (starts the collector in --salvage mode for these). */
+ * their spools (starts `collector --salvage` for these and waits). collector: its path, NULL for $VCR_COLLECTOR or the installed one.
+ * Spools that nobody needs any more are removed. */
 void vcr_control_settle(const char *vcr_dir, int timeout_ms);
+/* The collector's program: $VCR_COLLECTOR, else the installed one, else vcr-collector beside this executable. Appends the path. */
+int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
+/* What a collector that was started by vcr-record leaves at its end: RUNTIME/<session>.result. Appends the text, removes the file. */
+int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct vcr_error *e);
+
+/* ---- The collector's side ---- */
+
+enum { VCR_CONTROL_CLIENTS = 8, VCR_CONTROL_REQUEST = 1 << 20 };
+struct vcr_control_client { int fd; struct vcr_buf in; };
+struct vcr_control {
+	int listener; /* -1: could not be made; tools then see no collector */
+	char path[200];
+	struct vcr_control_client client[VCR_CONTROL_CLIENTS];
+};
+/* Answers one request: writes one JSON object to answer. */
+typedef void vcr_control_fn(void *ctx, const char *request, size_t n, struct vcr_buf *answer);
+int vcr_control_listen(struct vcr_control *c, const char *session_id, struct vcr_error *e);
+/* Fill fds (room for VCR_CONTROL_CLIENTS + 1), returns how many. */
+int vcr_control_pollfds(const struct vcr_control *c, struct pollfd *fds);
+/* Accept, read, answer what is there; never blocks for long. */
+void vcr_control_serve(struct vcr_control *c, vcr_control_fn *fn, void *ctx);
+void vcr_control_close(struct vcr_control *c);
 
 #endif

@@ -24,11 +24,21 @@ struct vcr_spool_header *vcr_spool_header(struct vcr_spool *s);
 struct vcr_spool_event {
 	uint32_t type, conn, size;
 	int32_t pid, tid;
-	uint64_t time_ns;
+	uint64_t time_ns, seq; /* seq: the record's offset */
 	const char *payload; /* a private copy, NUL-terminated at payload[size] */
 };
 /* The next record: 0; 1: nothing more now. dead: no writer lives any more, so nothing is waited for. Never fails on content. */
 int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev);
+/* Everything before the record `seq` has been turned into lines of the session file: move `head` there, give the memory back. After
+ * a crash the next reader begins at head. */
+void vcr_spool_consumed(struct vcr_spool *s, uint64_t seq);
+/* Offset of the next record to be read. */
+uint64_t vcr_spool_position(const struct vcr_spool *s);
+/* Keep the file allocated ahead of its writers, so that their threads do not pay for fresh pages. */
+void vcr_spool_grow(struct vcr_spool *s);
+/* Wake everybody who waits on a futex word of the header. */
+void vcr_spool_wake(uint32_t *word);
+uint32_t vcr_spool_crc(const void *p, size_t n); /* CRC-32C */
 /* Sleep until the doorbell rings or timeout_ms passes. */
 void vcr_spool_wait(struct vcr_spool *s, int timeout_ms);
 struct vcr_spool_losses { uint64_t dropped_records, dropped_bytes, cut, skipped_bytes, bad_crc; };

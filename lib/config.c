@@ -1,0 +1,97 @@
+#include "config.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int add_word(char ***list, const char *s, size_t n)
+{
+	size_t count = 0;
+	while (*list && (*list)[count])
+		count++;
+	char **grown = realloc(*list, (count + 2) * sizeof **list), *copy = strndup(s, n);
+	if (grown)
+		*list = grown;
+	if (!grown || !copy) {
+		free(copy);
+		return VCR_ENOMEM;
+	}
+	grown[count] = copy;
+	grown[count + 1] = NULL;
+	return 0;
+}
+
+static int take_setting(struct vcr_config *c, const char *key, const char *value)
+{
+	if (!strcmp(key, "model-host"))
+		return add_word(&c->model_hosts, value, strlen(value));
+	if (!strcmp(key, "ignore"))
+		return add_word(&c->ignore, value, strlen(value));
+	if (!strcmp(key, "prices")) {
+		free(c->prices);
+		return (c->prices = strdup(value)) ? 0 : VCR_ENOMEM;
+	}
+	if (!strcmp(key, "capture") && (!strcmp(value, "all") || !strcmp(value, "models"))) {
+		c->capture_all = !strcmp(value, "all");
+		return 0;
+	}
+	return VCR_ESYNTAX;
+}
+
+static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e)
+{
+	char line[4096], key[32], value[4000];
+	FILE *f = fopen(path, "re");
+	int err = 0;
+	if (!f)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", path);
+	for (int n = 1; !err && fgets(line, sizeof line, f); n++) {
+		line[strcspn(line, "\r\n")] = 0;
+		char *p = line + strspn(line, " \t");
+		if (!*p || *p == '#')
+			continue;
+		int words = sscanf(p, "%31s %3999[^\n]", key, value);
+		for (size_t k = words == 2 ? strlen(value) : 0; k && strchr(" \t", value[k - 1]); k--)
+			value[k - 1] = 0;
+		err = words == 2 ? take_setting(c, key, value) : VCR_ESYNTAX;
+		if (err == VCR_ESYNTAX)
+			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture (each with a value)", path, n, key);
+	}
+	fclose(f);
+	return err;
+}
+
+int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e)
+{
+	char path[4200];
+	*c = (struct vcr_config){ calloc(1, sizeof(char *)), calloc(1, sizeof(char *)), NULL, false };
+	if (!c->model_hosts || !c->ignore)
+		return vcr_error_set(e, VCR_ENOMEM, "configuration: out of memory");
+	snprintf(path, sizeof path, "%s/config", vcr_dir);
+	int err = read_file(c, path, e);
+	const char *hosts = getenv("VCR_MODEL_HOSTS"), *prices = getenv("VCR_PRICES");
+	while (hosts && *hosts) {
+		size_t n = strcspn(hosts, ",");
+		if (n)
+			add_word(&c->model_hosts, hosts, n);
+		hosts += n + (hosts[n] == ',');
+	}
+	if (prices && *prices)
+		take_setting(c, "prices", prices);
+	return err;
+}
+
+static void free_list(char **list)
+{
+	for (char **p = list; p && *p; p++)
+		free(*p);
+	free(list);
+}
+
+void vcr_config_release(struct vcr_config *c)
+{
+	free_list(c->model_hosts);
+	free_list(c->ignore);
+	free(c->prices);
+	*c = (struct vcr_config){ 0 };
+}

@@ -1,0 +1,25 @@
+/* config.h — .vcr/config: what a user may set for recording, one setting a line.
+ *
+ *   # comment
+ *   model-host  api.example.com          further model host; *.example.com for a suffix; may stand several times
+ *   ignore      build/                   further paths whose files make no frames (gitignore patterns); may stand several times
+ *   prices      /path/to/prices.json     overrides the shipped price table
+ *   capture     all                      keep every HTTP exchange, not only the models'
+ *
+ * $VCR_MODEL_HOSTS (comma-separated) adds hosts, $VCR_PRICES names a price file. Unknown words are an error that names file and line. */
+#ifndef VCR_CONFIG_H
+#define VCR_CONFIG_H
+#include <stdbool.h>
+#include "error.h"
+
+struct vcr_config {
+	char **model_hosts; /* NULL-terminated, never NULL after load */
+	char **ignore;      /* likewise */
+	char *prices;       /* NULL unless set */
+	bool capture_all;
+};
+/* A missing file is an empty one. On a syntax error what stands before it is kept. */
+int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e);
+void vcr_config_release(struct vcr_config *c);
+
+#endif

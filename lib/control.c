@@ -1,0 +1,322 @@
+#include "control.h"
+#include "json.h"
+#include "paths.h"
+#include "spool.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The address of a session's socket. sun_path is short, so the directory is addressed through its descriptor when needed. */
+static int address(const char *session_id, const char *suffix, struct vcr_buf *path, struct sockaddr_un *a, struct vcr_error *e)
+{
+	int err = vcr_paths_check_session_id(session_id, e);
+	if (err || (err = vcr_paths_runtime_dir(path, e)))
+		return err;
+	vcr_buf_printf(path, "/%s%s", session_id, suffix);
+	if (!a)
+		return path->err;
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (path->len >= sizeof a->sun_path)
+		return vcr_error_set(e, VCR_ELIMIT, "%s: too long for a socket's name", path->data);
+	memcpy(a->sun_path, path->data, path->len + 1);
+	return 0;
+}
+
+static int write_all(int fd, const char *p, size_t n, int64_t until)
+{
+	while (n) {
+		ssize_t k = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (k > 0) {
+			p += k;
+			n -= (size_t)k;
+		} else if (k < 0 && errno == EAGAIN && now_ms() < until) {
+			struct pollfd f = { fd, POLLOUT, 0 };
+			poll(&f, 1, (int)(until - now_ms()));
+		} else if (k >= 0 || errno != EINTR) {
+			return VCR_EIO;
+		}
+	}
+	return 0;
+}
+
+static int read_line(int fd, struct vcr_buf *out, int64_t until)
+{
+	char some[4096];
+	for (;;) {
+		struct pollfd f = { fd, POLLIN, 0 };
+		int64_t left = until - now_ms();
+		int r = left > 0 ? poll(&f, 1, (int)left) : 0;
+		if (r == 0)
+			return VCR_EBUSY;
+		ssize_t k = r < 0 ? -1 : read(fd, some, sizeof some);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return VCR_ETRUNC;
+		const char *end = memchr(some, '\n', (size_t)k);
+		if (vcr_buf_add(out, some, end ? (size_t)(end - some) : (size_t)k))
+			return out->err;
+		if (end)
+			return 0;
+	}
+}
+
+int vcr_control_ask(const char *session_id, const char *request_json, struct vcr_buf *answer, int timeout_ms, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct sockaddr_un a;
+	int64_t until = now_ms() + timeout_ms;
+	int err = address(session_id, ".sock", &path, &a, e);
+	if (err)
+		return err;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a)) {
+		err = errno == ENOENT || errno == ECONNREFUSED ? vcr_error_set(e, VCR_ENOTFOUND, "session %s is not being recorded now", session_id)
+			: vcr_error_sys(e, errno, "%s", path.data);
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	if ((err = write_all(fd, request_json, strlen(request_json), until)) || (err = write_all(fd, "\n", 1, until)) || (err = read_line(fd, answer, until)))
+		vcr_error_set(e, err, "the collector of session %s did not answer: %s", session_id, vcr_strerror(err));
+	close(fd);
+	return err;
+}
+
+int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e)
+{
+	const char *set = getenv("VCR_COLLECTOR");
+	char self[PATH_MAX];
+	if (set && *set)
+		return vcr_buf_puts(path, set);
+	if (!access(VCR_PKGLIBEXECDIR "/vcr-collector", X_OK))
+		return vcr_buf_puts(path, VCR_PKGLIBEXECDIR "/vcr-collector");
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 20);
+	if (n > 0) {
+		self[n] = 0;
+		strcpy(strrchr(self, '/') + 1, "vcr-collector");
+		if (!access(self, X_OK))
+			return vcr_buf_puts(path, self);
+	}
+	return vcr_error_set(e, VCR_ENOTFOUND, "vcr-collector is not at " VCR_PKGLIBEXECDIR "; reinstall vcr or set VCR_COLLECTOR");
+}
+
+int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	char some[4096];
+	ssize_t n;
+	int err = address(session_id, ".result", &path, NULL, e);
+	if (err)
+		return err;
+	int fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return vcr_error_set(e, VCR_ENOTFOUND, "%s: %s", path.data, strerror(errno));
+	while ((n = read(fd, some, sizeof some)) > 0)
+		vcr_buf_add(json, some, (size_t)n);
+	close(fd);
+	unlink(path.data);
+	return json->err;
+}
+
+/* ---- Settling ---- */
+
+static bool root_alive(const struct vcr_spool_header *h)
+{
+	return h->root_pid > 0 && (!kill(h->root_pid, 0) || errno == EPERM);
+}
+
+static void salvage(const char *path, int timeout_ms)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	pid_t pid;
+	if (vcr_control_collector_path(&program, NULL))
+		return;
+	char *argv[] = { program.data, "--spool", (char *)path, "--salvage", NULL };
+	if (posix_spawn(&pid, program.data, NULL, NULL, argv, environ))
+		return;
+	for (int64_t until = now_ms() + timeout_ms; now_ms() < until;) {
+		if (waitpid(pid, NULL, WNOHANG))
+			return;
+		poll(NULL, 0, 5);
+	}
+}
+
+/* Wait for a collector that is there; true when it answered (or has just ended). */
+static bool drain(const char *session, int timeout_ms)
+{
+	VCR_AUTO_BUF answer = VCR_BUF_INIT;
+	int err = vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
+	return err != VCR_ENOTFOUND;
+}
+
+static void settle_one(const char *path, const char *vcr_dir, int timeout_ms)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	if (fd < 0)
+		return;
+	struct vcr_spool_header *h = MAP_FAILED;
+	if (!fstat(fd, &st) && st.st_size >= VCR_SPOOL_HEADER)
+		h = mmap(NULL, sizeof *h, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (h == MAP_FAILED)
+		return;
+	bool mine = !memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic) && !strncmp(h->vcr_dir, vcr_dir, sizeof h->vcr_dir);
+	if (mine && h->collector == VCR_COLLECTOR_NONE) {
+		if (!root_alive(h) && time(NULL) - st.st_mtime > 600)
+			unlink(path); /* nothing worth recording happened; a child of that root may still begin, so not at once */
+	} else if (mine) {
+		char session[sizeof h->session];
+		snprintf(session, sizeof session, "%s", h->session);
+		if (!drain(session, timeout_ms) && !access(path, F_OK))
+			salvage(path, timeout_ms);
+	}
+	munmap(h, sizeof *h);
+}
+
+void vcr_control_settle(const char *vcr_dir, int timeout_ms)
+{
+	VCR_AUTO_BUF dir = VCR_BUF_INIT;
+	struct dirent *ent;
+	if (vcr_paths_runtime_dir(&dir, NULL))
+		return;
+	DIR *d = opendir(dir.data);
+	while (d && (ent = readdir(d))) {
+		size_t n = strlen(ent->d_name);
+		char path[PATH_MAX];
+		if (n > 6 && !strcmp(ent->d_name + n - 6, ".spool") && snprintf(path, sizeof path, "%s/%s", dir.data, ent->d_name) < (int)sizeof path)
+			settle_one(path, vcr_dir, timeout_ms);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* ---- The collector's side ---- */
+
+int vcr_control_listen(struct vcr_control *c, const char *session_id, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct sockaddr_un a;
+	c->listener = -1;
+	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++) {
+		c->client[i].fd = -1;
+		vcr_buf_init(&c->client[i].in, VCR_CONTROL_REQUEST);
+	}
+	int err = address(session_id, ".sock", &path, &a, e);
+	if (err)
+		return err;
+	unlink(path.data); /* we hold the spool's lock, so no other collector of this session lives */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || chmod(path.data, 0600) || listen(fd, 16)) {
+		err = vcr_error_sys(e, errno, "control socket %s", path.data);
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	snprintf(c->path, sizeof c->path, "%s", path.data);
+	c->listener = fd;
+	return 0;
+}
+
+int vcr_control_pollfds(const struct vcr_control *c, struct pollfd *fds)
+{
+	int n = 0;
+	if (c->listener >= 0)
+		fds[n++] = (struct pollfd){ c->listener, POLLIN, 0 };
+	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
+		if (c->client[i].fd >= 0)
+			fds[n++] = (struct pollfd){ c->client[i].fd, POLLIN, 0 };
+	return n;
+}
+
+static void drop(struct vcr_control_client *k)
+{
+	close(k->fd);
+	k->fd = -1;
+	vcr_buf_release(&k->in);
+}
+
+static void accept_all(struct vcr_control *c)
+{
+	int fd;
+	while (c->listener >= 0 && (fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		struct ucred who = { 0 };
+		socklen_t n = sizeof who;
+		int slot = 0;
+		while (slot < VCR_CONTROL_CLIENTS && c->client[slot].fd >= 0)
+			slot++;
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) || (who.uid != geteuid() && who.uid != 0) || slot == VCR_CONTROL_CLIENTS)
+			close(fd);
+		else
+			c->client[slot].fd = fd;
+	}
+}
+
+static void serve_client(struct vcr_control_client *k, vcr_control_fn *fn, void *ctx)
+{
+	char some[4096];
+	for (;;) {
+		ssize_t n = read(k->fd, some, sizeof some);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0 || vcr_buf_add(&k->in, some, (size_t)n)) {
+			drop(k);
+			return;
+		}
+		char *end;
+		while ((end = memchr(k->in.data, '\n', k->in.len))) {
+			VCR_AUTO_BUF answer = VCR_BUF_INIT;
+			size_t len = (size_t)(end - k->in.data);
+			fn(ctx, k->in.data, len, &answer);
+			vcr_buf_putc(&answer, '\n');
+			vcr_buf_drop(&k->in, len + 1);
+			if (answer.err || write_all(k->fd, answer.data, answer.len, now_ms() + 1000)) {
+				drop(k);
+				return;
+			}
+		}
+	}
+}
+
+void vcr_control_serve(struct vcr_control *c, vcr_control_fn *fn, void *ctx)
+{
+	accept_all(c);
+	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
+		if (c->client[i].fd >= 0)
+			serve_client(&c->client[i], fn, ctx);
+}
+
+void vcr_control_close(struct vcr_control *c)
+{
+	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
+		if (c->client[i].fd >= 0)
+			drop(&c->client[i]);
+	if (c->listener >= 0) {
+		unlink(c->path);
+		close(c->listener);
+		c->listener = -1;
+	}
+}
