@@ -142,21 +142,24 @@ static bool is_call(enum vcr_api api)
 	return api != VCR_API_NONE && api != VCR_API_SIDE;
 }
 
+/* The body's coding ended as it should. */
+static bool coded_well(const struct body *b)
+{
+	return !b->bad && !(b->coding && b->any && vcr_inflate_end(b->coding));
+}
+
 /* Many clients turn away at "[DONE]" and never read HTTP's last chunk: when the API's own end was seen, nothing is missing. */
-static void judge(struct exchange *x, const char *failure, const struct vcr_answer_info *answer)
+static void judge(struct exchange *x, const char *failure, bool whole, const struct vcr_answer_info *answer)
 {
 	struct vcr_call *c = &x->call;
-	bool coded_well = !x->in.bad && !(x->in.coding && x->in.any && vcr_inflate_end(x->in.coding));
-	c->complete = x->answered && coded_well;
-	if (!failure && x->answered && !coded_well)
-		failure = "malformed";
-	if (failure && answer && answer->complete) {
+	c->complete = whole;
+	c->failure = failure || !x->answered || whole ? failure : "malformed";
+	if (c->failure && answer && answer->complete) {
 		c->complete = true;
-		failure = NULL;
+		c->failure = NULL;
 		if (x->last_ns && !x->answered)
 			c->end_ns = x->last_ns;
 	}
-	c->failure = failure;
 }
 
 static void connect_pointers(struct exchange *x)
@@ -183,15 +186,15 @@ void vcr_exchange_report(struct exchange *x, const char *failure, const struct v
 {
 	struct vcr_call *c = &x->call;
 	struct vcr_answer_info answer;
-	bool read = false;
+	bool read = false, whole = x->answered && coded_well(&x->in);
 	if (x->keep && ev->call) {
 		connect_pointers(x);
 		if (is_call(c->api) && c->status) {
 			const char *type = vcr_http1_field(c->res_field, c->nres_field, "content-type");
-			read = !vcr_answer_read(c->api, c->status, type, c->res_body, c->nres_body, x->answered, &answer);
+			read = !vcr_answer_read(c->api, c->status, type, c->res_body, c->nres_body, whole, &answer);
 		}
 		c->answer = read ? &answer : NULL;
-		judge(x, failure, c->answer);
+		judge(x, failure, whole, c->answer);
 		ev->call(ctx, c);
 		if (read)
 			vcr_answer_info_release(&answer);

@@ -1,0 +1,518 @@
+#include "flow.h"
+#include "tap.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+/* What flow said, one line per event; calls as "call CONN API STATUS complete|FAILURE" and kept for a closer look. */
+struct said {
+	struct vcr_buf log;
+	struct vcr_buf req_body, res_body, message;
+	struct vcr_call last;
+	struct vcr_chunk chunk[64];
+	char host[300], model[100];
+	int calls, requests;
+};
+
+static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
+{
+	((struct said *)ctx)->requests++;
+	return 0;
+}
+
+static int on_call(void *ctx, const struct vcr_call *c)
+{
+	struct said *s = ctx;
+	vcr_buf_printf(&s->log, "call %u %s %d %s%s\n", c->conn, vcr_api_name(c->api), c->status, c->complete ? "complete" : "",
+		c->failure ? c->failure : "");
+	s->last = *c;
+	s->calls++;
+	snprintf(s->host, sizeof s->host, "%s", c->host);
+	snprintf(s->model, sizeof s->model, "%s", c->answer && c->answer->model ? c->answer->model : "");
+	memcpy(s->chunk, c->chunk, (c->nchunk < 64 ? c->nchunk : 64) * sizeof *c->chunk);
+	vcr_buf_reset(&s->req_body);
+	vcr_buf_reset(&s->res_body);
+	vcr_buf_reset(&s->message);
+	vcr_buf_add(&s->req_body, c->req_body, c->nreq_body);
+	vcr_buf_add(&s->res_body, c->res_body, c->nres_body);
+	if (c->answer)
+		vcr_buf_add(&s->message, c->answer->message.data, c->answer->message.len);
+	return 0;
+}
+
+static void on_mute(void *ctx, uint32_t conn)
+{
+	vcr_buf_printf(&((struct said *)ctx)->log, "mute %u\n", conn);
+}
+
+static void on_unseen(void *ctx, uint32_t conn, const char *why)
+{
+	vcr_buf_printf(&((struct said *)ctx)->log, "unseen %u %s\n", conn, why);
+}
+
+static struct said said;
+static struct vcr_flow *flow;
+static uint64_t now;
+
+static void start(bool capture_all)
+{
+	static const struct vcr_flow_events ev = { on_request, on_call, on_mute, on_unseen };
+	said = (struct said){ .log = VCR_BUF_INIT, .req_body = VCR_BUF_INIT, .res_body = VCR_BUF_INIT, .message = VCR_BUF_INIT };
+	now = 0;
+	flow = vcr_flow_new(&ev, &said, NULL, capture_all);
+	ck_assert_ptr_nonnull(flow);
+}
+
+static void finish(void)
+{
+	vcr_flow_free(flow);
+	vcr_buf_release(&said.log);
+	vcr_buf_release(&said.req_body);
+	vcr_buf_release(&said.res_body);
+	vcr_buf_release(&said.message);
+}
+
+static void open_conn(uint32_t conn)
+{
+	vcr_flow_open(flow, conn, 10, true, "api.openai.com", "192.0.2.1:443", ++now);
+}
+
+static void out(uint32_t conn, const char *s)
+{
+	vcr_flow_out(flow, conn, 10, 11, s, strlen(s), ++now);
+}
+
+static void in(uint32_t conn, const char *s)
+{
+	vcr_flow_in(flow, conn, s, strlen(s), ++now);
+}
+
+#define POST "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+#define OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}"
+#define SSE_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static void expect_log(const char *want)
+{
+	ck_assert_str_eq(said.log.data, want);
+}
+
+START_TEST(a_call_has_its_request_answer_host_and_times)
+{
+	start(false);
+	open_conn(1);
+	out(1, "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Le");
+	out(1, "ngth: 2\r\n\r\n");
+	ck_assert_int_eq(said.requests, 1);
+	out(1, "{}");
+	in(1, "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nX-Request-Id: r\r\n\r\n{\"mod");
+	in(1, "el\":");
+	in(1, "\"m\"}");
+	expect_log("call 1 openai.chat 200 complete\n");
+	ck_assert_str_eq(said.req_body.data, "{}");
+	ck_assert_str_eq(said.res_body.data, "{\"model\":\"m\"}");
+	ck_assert_str_eq(said.host, "api.openai.com");
+	ck_assert_str_eq(said.model, "m");
+	ck_assert_uint_eq(said.last.start_ns, 2);
+	ck_assert_uint_eq(said.last.sent_ns, 4);
+	ck_assert_uint_eq(said.last.first_byte_ns, 5);
+	ck_assert_uint_eq(said.last.end_ns, 7);
+	ck_assert_int_eq(said.last.pid, 10);
+	ck_assert_int_eq(said.last.tid, 11);
+	ck_assert_uint_eq(said.last.nchunk, 3);
+	ck_assert_uint_eq(said.chunk[1].offset, 5);
+	ck_assert_uint_eq(said.chunk[2].offset, 9);
+	ck_assert_uint_eq(said.chunk[2].time_ns, 7);
+	vcr_flow_close(flow, 1, 0, ++now);
+	expect_log("call 1 openai.chat 200 complete\n");
+	finish();
+}
+END_TEST
+
+START_TEST(keep_alive_pipelining_head_and_1xx_keep_requests_and_answers_together)
+{
+	start(false);
+	open_conn(1);
+	out(1, POST "{}HEAD / HTTP/1.1\r\nHost: api.openai.com\r\n\r\n" POST);
+	out(1, "[]");
+	in(1, "HTTP/1.1 100 Continue\r\n\r\n");
+	in(1, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" OK "HTTP/1.1 204 No Content\r\nContent-Length: 500\r\n\r\n");
+	in(1, OK);
+	expect_log("call 1 openai.chat 200 complete\ncall 1 side 204 complete\ncall 1 openai.chat 200 complete\n");
+	ck_assert_str_eq(said.req_body.data, "[]");
+	out(1, POST "{}");
+	in(1, "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 28\r\n\r\n{\"error\":{\"type\":\"tokens\"}}\n");
+	ck_assert_int_eq(said.calls, 4);
+	ck_assert_int_eq(said.last.status, 429);
+	finish();
+}
+END_TEST
+
+/* The stream of tests/data that all decoders have to go through: chunked, gzip; fed in steps. */
+static void gzip_stream(size_t step)
+{
+	static const char events[] =
+		"data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Hel\"}}]}\n\n"
+		"data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}]}\n\n"
+		"data: [DONE]\n\n";
+	char packed[1000], size[20];
+	z_stream z = { .next_in = (Bytef *)events, .avail_in = sizeof events - 1, .next_out = (Bytef *)packed, .avail_out = sizeof packed };
+	VCR_AUTO_BUF wire = VCR_BUF_INIT;
+	ck_assert_int_eq(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, 0), Z_OK);
+	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	vcr_buf_puts(&wire, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n");
+	snprintf(size, sizeof size, "%lx\r\n", z.total_out / 2);
+	vcr_buf_puts(&wire, size);
+	vcr_buf_add(&wire, packed, z.total_out / 2);
+	snprintf(size, sizeof size, "\r\n%lx\r\n", z.total_out - z.total_out / 2);
+	vcr_buf_puts(&wire, size);
+	vcr_buf_add(&wire, packed + z.total_out / 2, z.total_out - z.total_out / 2);
+	vcr_buf_puts(&wire, "\r\n0\r\n\r\n");
+	deflateEnd(&z);
+	start(false);
+	open_conn(1);
+	static const char request[] = POST "{}";
+	for (size_t i = 0; i < sizeof request - 1; i += step)
+		vcr_flow_out(flow, 1, 10, 11, request + i, sizeof request - 1 - i < step ? sizeof request - 1 - i : step, ++now);
+	for (size_t i = 0; i < wire.len; i += step)
+		vcr_flow_in(flow, 1, wire.data + i, wire.len - i < step ? wire.len - i : step, ++now);
+	expect_log("call 1 openai.chat 200 complete\n");
+	ck_assert_str_eq(said.res_body.data, events);
+	ck_assert_str_eq(said.last.res_coding ? "gzip" : "", "gzip");
+	ck_assert_ptr_nonnull(strstr(said.message.data, "\"content\":\"Hello\""));
+	finish();
+}
+
+START_TEST(a_compressed_stream_is_decoded_in_any_split)
+{
+	gzip_stream(1);
+	gzip_stream(7);
+	gzip_stream(1 << 20);
+}
+END_TEST
+
+#define EVENT(text) "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}\n\n"
+
+START_TEST(a_cut_answer_is_reported_once_with_what_had_arrived)
+{
+	static const struct { int reason; const char *word; } ends[] = { { 0, "closed" }, { 1, "closed" }, { ECONNRESET, "reset" }, { ETIMEDOUT, "timeout" } };
+	for (size_t i = 0; i < 4; i++) {
+		char want[100];
+		start(false);
+		open_conn(1);
+		out(1, POST "{}");
+		in(1, SSE_HEAD "3c\r\n" EVENT("Half") "\r\n39\r\ndata: {\"cho");
+		vcr_flow_close(flow, 1, ends[i].reason, ++now);
+		vcr_flow_close(flow, 1, 0, ++now);
+		snprintf(want, sizeof want, "call 1 openai.chat 200 %s\n", ends[i].word);
+		expect_log(want);
+		ck_assert_ptr_nonnull(strstr(said.message.data, "Half"));
+		finish();
+	}
+	start(false);
+	open_conn(1);
+	open_conn(2);
+	out(1, POST "{}");
+	out(2, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{\"a\"");
+	vcr_flow_process_gone(flow, 99, ++now);
+	ck_assert_int_eq(said.calls, 0);
+	vcr_flow_process_gone(flow, 10, ++now);
+	vcr_flow_all_gone(flow, ++now);
+	ck_assert_int_eq(said.calls, 2);
+	ck_assert_ptr_nonnull(strstr(said.log.data, "call 1 openai.chat 0 interrupted\n"));
+	ck_assert_ptr_nonnull(strstr(said.log.data, "call 2 openai.chat 0 interrupted\n"));
+	ck_assert_ptr_null(said.last.answer);
+	finish();
+}
+END_TEST
+
+START_TEST(an_answer_that_lasts_until_the_end_of_the_connection_is_complete_at_eof)
+{
+	start(false);
+	open_conn(1);
+	out(1, POST "{}");
+	in(1, "HTTP/1.0 200 OK\r\n\r\n{\"model\":");
+	in(1, "\"m\"}");
+	ck_assert_int_eq(said.calls, 0);
+	vcr_flow_close(flow, 1, 1, ++now);
+	expect_log("call 1 openai.chat 200 complete\n");
+	finish();
+}
+END_TEST
+
+START_TEST(a_client_that_turns_away_at_the_end_of_the_stream_has_missed_nothing)
+{
+	start(false);
+	open_conn(1);
+	out(1, POST "{}");
+	in(1, SSE_HEAD "3d\r\n" EVENT("Whole") "\r\ne\r\ndata: [DONE]\n\n\r\n");
+	vcr_flow_close(flow, 1, 0, 1000);
+	expect_log("call 1 openai.chat 200 complete\n");
+	ck_assert_uint_eq(said.last.end_ns, 3);
+	finish();
+}
+END_TEST
+
+START_TEST(http2_is_said_to_be_unseen)
+{
+	start(false);
+	open_conn(1);
+	out(1, "PRI * HT");
+	out(1, "TP/2.0\r\n\r\nSM\r\n\r\n");
+	out(1, POST "{}");
+	expect_log("unseen 1 HTTP/2 is not decoded\nmute 1\n");
+	finish();
+}
+END_TEST
+
+START_TEST(what_is_not_a_models_is_muted_and_a_gateway_is_not)
+{
+	VCR_AUTO_BUF big = VCR_BUF_INIT;
+	start(false);
+	for (int i = 0; i < 4; i++)
+		out(1, "\x16\x03\x01 hello");
+	expect_log("mute 1\n");
+	vcr_buf_reset(&said.log);
+	for (int i = 0; i < 20; i++) {
+		out(2, "GET /simple/ HTTP/1.1\r\nHost: pypi.org\r\n\r\n");
+		in(2, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	}
+	expect_log("mute 2\n");
+	vcr_buf_reset(&said.log);
+	out(3, "GET /wheel HTTP/1.1\r\nHost: pypi.org\r\n\r\n");
+	in(3, "HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n");
+	for (int i = 0; i < 20; i++) {
+		vcr_buf_reset(&big);
+		memset(vcr_buf_reserve(&big, 100000), 'x', 100000);
+		vcr_buf_added(&big, 100000);
+		vcr_flow_in(flow, 3, big.data, big.len, ++now);
+	}
+	expect_log("mute 3\n");
+	vcr_buf_reset(&said.log);
+	for (int i = 0; i < 10; i++) {
+		out(4, "GET /health HTTP/1.1\r\nHost: gw.corp\r\n\r\n");
+		in(4, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	}
+	out(4, "POST /llm/v1/messages HTTP/1.1\r\nHost: gw.corp\r\nContent-Length: 2\r\n\r\n{}");
+	in(4, OK);
+	expect_log("call 4 anthropic.messages 200 complete\n");
+	finish();
+}
+END_TEST
+
+START_TEST(everything_is_reported_when_everything_is_captured)
+{
+	start(true);
+	for (int i = 0; i < 20; i++) {
+		out(1, "GET /simple/ HTTP/1.1\r\nHost: pypi.org\r\n\r\n");
+		in(1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	}
+	ck_assert_int_eq(said.calls, 20);
+	ck_assert_int_eq(said.last.api, VCR_API_NONE);
+	ck_assert_ptr_null(said.last.answer);
+	finish();
+}
+END_TEST
+
+START_TEST(a_connection_joined_in_the_middle_is_followed_from_its_next_request)
+{
+	start(false);
+	out(1, "rest of a body that nobody saw begin\"}");
+	in(1, "0\r\n\r\n");
+	out(1, POST);
+	out(1, "{}");
+	in(1, OK);
+	expect_log("call 1 openai.chat 200 complete\n");
+	finish();
+}
+END_TEST
+
+START_TEST(an_answer_recorded_before_its_request_is_still_its_answer)
+{
+	start(false);
+	open_conn(1);
+	now = 50;
+	in(1, OK);
+	now = 40;
+	out(1, POST "{}");
+	expect_log("call 1 openai.chat 200 complete\n");
+	now = 60;
+	in(1, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"); /* nobody asked */
+	now = 70;
+	out(1, POST "{}");
+	in(1, OK);
+	expect_log("call 1 openai.chat 200 complete\ncall 1 openai.chat 200 complete\n");
+	finish();
+}
+END_TEST
+
+START_TEST(a_malformed_answer_is_said_and_the_next_call_is_seen)
+{
+	start(false);
+	open_conn(1);
+	out(1, POST "{}");
+	in(1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+	out(1, POST "{}");
+	in(1, OK);
+	expect_log("call 1 openai.chat 200 malformed\ncall 1 openai.chat 200 complete\n");
+	finish();
+}
+END_TEST
+
+START_TEST(a_broken_coding_keeps_what_it_gave)
+{
+	start(false);
+	open_conn(1);
+	out(1, POST "{}");
+	in(1, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello");
+	expect_log("call 1 openai.chat 200 malformed\n");
+	out(1, POST "{}");
+	in(1, "HTTP/1.1 200 OK\r\nContent-Encoding: x-own\r\nContent-Length: 5\r\n\r\nhello");
+	ck_assert_str_eq(said.res_body.data, "hello");
+	finish();
+}
+END_TEST
+
+START_TEST(an_early_refusal_does_not_confuse_the_next_request)
+{
+	start(false);
+	open_conn(1);
+	out(1, "POST /v1/messages HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9000\r\n\r\n");
+	in(1, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}");
+	ck_assert_int_eq(said.calls, 0);
+	out(1, POST "{}");
+	in(1, OK);
+	expect_log("call 1 anthropic.messages 401 complete\ncall 1 openai.chat 200 complete\n");
+	out(1, "POST /v1/messages HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nsome");
+	in(1, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}");
+	out(1, "more");
+	vcr_flow_close(flow, 1, 0, ++now);
+	ck_assert_int_eq(said.last.status, 413);
+	ck_assert(said.last.complete);
+	finish();
+}
+END_TEST
+
+START_TEST(a_tunnel_is_looked_into_and_a_websocket_is_named)
+{
+	start(false);
+	vcr_flow_open(flow, 1, 10, false, NULL, "192.0.2.9:3128", 1);
+	out(1, "CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n");
+	in(1, "HTTP/1.1 200 Connection established\r\n\r\n");
+	out(1, POST "{}");
+	in(1, OK);
+	expect_log("call 1 openai.chat 200 complete\n");
+	open_conn(2);
+	out(2, "GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+	in(2, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello");
+	expect_log("call 1 openai.chat 200 complete\ncall 2 side 101 complete\nunseen 2 WebSocket is not decoded\nmute 2\n");
+	finish();
+}
+END_TEST
+
+START_TEST(the_host_comes_from_the_field_the_target_or_the_connection)
+{
+	start(false);
+	open_conn(1);
+	out(1, "POST /v1/chat/completions HTTP/1.0\r\n\r\n");
+	in(1, OK);
+	ck_assert_str_eq(said.host, "api.openai.com");
+	vcr_flow_open(flow, 2, 10, true, "gw", "192.0.2.1:8443", ++now);
+	out(2, "POST /v1/chat/completions HTTP/1.0\r\n\r\n");
+	in(2, OK);
+	ck_assert_str_eq(said.host, "gw:8443");
+	vcr_flow_open(flow, 3, 10, false, NULL, "[::1]:80", ++now);
+	out(3, "POST /v1/chat/completions HTTP/1.0\r\n\r\n");
+	in(3, OK);
+	ck_assert_str_eq(said.host, "[::1]");
+	out(4, "POST http://127.0.0.1:9/v1/chat/completions HTTP/1.1\r\nHost: proxy\r\n\r\n");
+	in(4, OK);
+	ck_assert_str_eq(said.host, "127.0.0.1:9");
+	finish();
+}
+END_TEST
+
+START_TEST(fifty_interleaved_streams_stay_apart)
+{
+	enum { N = 50, EVENTS = 20 };
+	start(false);
+	for (uint32_t c = 1; c <= N; c++)
+		open_conn(c);
+	for (uint32_t c = 1; c <= N; c++)
+		out(c, POST);
+	for (uint32_t c = N; c >= 1; c--)
+		out(c, "{}");
+	for (uint32_t c = 1; c <= N; c++)
+		in(c, SSE_HEAD);
+	for (int e = 0; e < EVENTS; e++)
+		for (uint32_t i = 0; i < N; i++) {
+			char text[300], event[200];
+			uint32_t c = (i * 7 + (uint32_t)e) % N + 1;
+			int n = snprintf(event, sizeof event, "data: {\"id\":\"c%u\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%u.%d \"}}]}\n\n", c, c, e);
+			snprintf(text, sizeof text, "%x\r\n%s\r\n", (unsigned)n, event);
+			in(c, text);
+		}
+	for (uint32_t c = 1; c <= N; c++) {
+		char want[40];
+		in(c, "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n");
+		ck_assert_int_eq(said.calls, (int)c);
+		ck_assert_uint_eq(said.last.conn, c);
+		ck_assert_uint_eq(said.last.nchunk, EVENTS + 1);
+		for (int e = 0; e < EVENTS; e++) {
+			snprintf(want, sizeof want, "%u.%d ", c, e);
+			ck_assert_ptr_nonnull(strstr(said.message.data, want));
+		}
+	}
+	finish();
+}
+END_TEST
+
+START_TEST(noise_on_any_connection_breaks_nothing)
+{
+	static const char *const piece[] = { POST, "{}", OK, SSE_HEAD, "39\r\n" EVENT("x") "\r\n", "0\r\n\r\n", "PRI * HT", "HTTP/1.1 ", "\r\n\r\n",
+		"CONNECT a:1 HTTP/1.1\r\n\r\n", "HTTP/1.1 101 S\r\n\r\n", "GET", " / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\0\1\2\3", "zz" };
+	unsigned seed = 7;
+	start(false);
+	for (int i = 0; i < 200000; i++) {
+		seed = seed * 1103515245 + 12345;
+		unsigned r = seed >> 8;
+		uint32_t conn = r % 13 + 1;
+		const char *p = piece[(r >> 4) % 16];
+		size_t n = strlen(p), cut = (r >> 8) % 4 ? n : n / 2;
+		switch ((r >> 12) % 16) {
+		case 0: vcr_flow_close(flow, conn, (int)((r >> 16) % 3), ++now); break;
+		case 1: open_conn(conn); break;
+		case 2: vcr_flow_process_gone(flow, (r >> 16) % 30 ? 99 : 10, ++now); break;
+		default: (r >> 16) % 2 ? vcr_flow_out(flow, conn, 10, 10, p, cut, ++now) : vcr_flow_in(flow, conn, p, cut, ++now);
+		}
+	}
+	ck_assert_int_gt(said.calls, 100);
+	finish();
+}
+END_TEST
+
+static TCase *flows(void)
+{
+	TCase *tc = tcase_create("flow");
+	tcase_add_test(tc, a_call_has_its_request_answer_host_and_times);
+	tcase_add_test(tc, keep_alive_pipelining_head_and_1xx_keep_requests_and_answers_together);
+	tcase_add_test(tc, a_compressed_stream_is_decoded_in_any_split);
+	tcase_add_test(tc, a_cut_answer_is_reported_once_with_what_had_arrived);
+	tcase_add_test(tc, an_answer_that_lasts_until_the_end_of_the_connection_is_complete_at_eof);
+	tcase_add_test(tc, a_client_that_turns_away_at_the_end_of_the_stream_has_missed_nothing);
+	tcase_add_test(tc, http2_is_said_to_be_unseen);
+	tcase_add_test(tc, what_is_not_a_models_is_muted_and_a_gateway_is_not);
+	tcase_add_test(tc, everything_is_reported_when_everything_is_captured);
+	tcase_add_test(tc, a_connection_joined_in_the_middle_is_followed_from_its_next_request);
+	tcase_add_test(tc, an_answer_recorded_before_its_request_is_still_its_answer);
+	tcase_add_test(tc, a_malformed_answer_is_said_and_the_next_call_is_seen);
+	tcase_add_test(tc, a_broken_coding_keeps_what_it_gave);
+	tcase_add_test(tc, an_early_refusal_does_not_confuse_the_next_request);
+	tcase_add_test(tc, a_tunnel_is_looked_into_and_a_websocket_is_named);
+	tcase_add_test(tc, the_host_comes_from_the_field_the_target_or_the_connection);
+	tcase_add_test(tc, fifty_interleaved_streams_stay_apart);
+	tcase_add_test(tc, noise_on_any_connection_breaks_nothing);
+	return tc;
+}
+
+TAP_MAIN("flow", flows)
