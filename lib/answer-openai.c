@@ -142,7 +142,7 @@ static void apply_rule(struct vcr_assembly *a, const struct vcr_json *j, const s
 static const struct delta_rule *find_rule(const struct vcr_json *j, int type)
 {
 	for (size_t i = 0; i < sizeof delta_rules / sizeof *delta_rules; i++)
-		if (vcr_json_is(j, type, delta_rules[i].event))
+		if (vcr_is_one_of(j, type, (const char *const[]){ delta_rules[i].event, NULL }))
 			return &delta_rules[i];
 	return NULL;
 }

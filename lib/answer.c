@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* strcasestr */
 #include "answer-parts.h"
 #include "limits.h"
 #include "sse.h"

@@ -346,6 +346,16 @@ static void leave_http(struct conn *c)
 		mute(c);
 }
 
+/* Decoders hold some 12 KB each: an idle connection keeps none. */
+static void rest(struct conn *c)
+{
+	if (c->state != HTTP || c->first || (c->req && vcr_http1_inside(c->req)) || (c->res && vcr_http1_inside(c->res)))
+		return;
+	vcr_http1_free(c->req);
+	vcr_http1_free(c->res);
+	c->req = c->res = NULL;
+}
+
 /* Reads */
 
 static void feed_in(struct conn *c, const char *p, size_t n)
@@ -360,6 +370,7 @@ static void feed_in(struct conn *c, const char *p, size_t n)
 		resynchronise(c, "malformed");
 	else if (bored(c))
 		mute(c);
+	rest(c);
 }
 
 /* Nothing was asked, as far as we know: kept for a moment in case the write's record is late (another thread's). */
@@ -434,6 +445,7 @@ static void feed_out(struct conn *c, const char *p, size_t n, uint64_t begin_ns)
 		give_early(c, c->first->call.start_ns);
 	if (c->state == HTTP && bored(c))
 		mute(c);
+	rest(c);
 }
 
 static void look_out(struct conn *c, const char *p, size_t n)

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* memmem */
 #include "provider.h"
 #include <ctype.h>
 #include <fnmatch.h>

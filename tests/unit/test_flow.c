@@ -30,7 +30,8 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	s->calls++;
 	snprintf(s->host, sizeof s->host, "%s", c->host);
 	snprintf(s->model, sizeof s->model, "%s", c->answer && c->answer->model ? c->answer->model : "");
-	memcpy(s->chunk, c->chunk, (c->nchunk < 64 ? c->nchunk : 64) * sizeof *c->chunk);
+	if (c->nchunk)
+		memcpy(s->chunk, c->chunk, (c->nchunk < 64 ? c->nchunk : 64) * sizeof *c->chunk);
 	vcr_buf_reset(&s->req_body);
 	vcr_buf_reset(&s->res_body);
 	vcr_buf_reset(&s->message);
