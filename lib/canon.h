@@ -1,0 +1,17 @@
+/* canon.h — the canonical form of a JSON text and the keys of a call.
+ *
+ * Canonical: object members sorted by key (bytes of the unescaped UTF-8), no white space, ASCII, numbers as written. Two texts with
+ * equal canonical forms say the same. K0 is over the bytes, K1 over the canonical form ("v1"); both over method, path with query,
+ * and the redacted body. */
+#ifndef VCR_CANON_H
+#define VCR_CANON_H
+#include "buf.h"
+#include "json.h"
+
+int vcr_canon_json(const struct vcr_json *j, int v, struct vcr_buf *out);
+enum { VCR_KEY_LEN = 65 };
+/* SHA-256 in hex. j: the body as JSON or NULL when it is none (K1 is then over the bytes). */
+void vcr_canon_keys(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN]);
+void vcr_sha256_hex(const void *p, size_t n, char out[VCR_KEY_LEN]);
+
+#endif

@@ -1,0 +1,206 @@
+#include "spool.h"
+#include "tap.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *path;
+static struct vcr_spool *spool;
+static struct vcr_spool_header *h;
+static char *map;
+
+static void setup(void)
+{
+	struct vcr_spool_make m = { "s1", "/tmp", "/tmp", "/tmp/.vcr", 0, getpid() };
+	struct vcr_error e = { 0 };
+	ck_assert_msg(!vcr_spool_create(&m, &path, &e), "%s", e.what);
+	ck_assert_msg(!vcr_spool_attach(&spool, path, &e), "%s", e.what);
+	h = vcr_spool_header(spool);
+	map = (char *)h;
+}
+
+static void teardown(void)
+{
+	vcr_spool_remove(spool);
+	vcr_spool_free(spool);
+	free(path);
+}
+
+/* A writer as spool-format.h says it; `stage` < 3 stops in the middle, as a killed process would. */
+static uint64_t append(uint32_t type, const char *payload, size_t n, int stage)
+{
+	uint32_t length = (uint32_t)(sizeof(struct vcr_spool_record) + n + VCR_SPOOL_ALIGN - 1) & ~(uint32_t)(VCR_SPOOL_ALIGN - 1);
+	uint64_t at = __atomic_fetch_add(&h->tail, length, __ATOMIC_ACQ_REL);
+	struct vcr_spool_record *r = (struct vcr_spool_record *)(map + at);
+	while (at + length > __atomic_load_n(&h->limit, __ATOMIC_ACQUIRE)) {
+		vcr_spool_grow(spool);
+		if (at + length > h->limit) {
+			int fd = open(path, O_RDWR);
+			ck_assert_int_eq(posix_fallocate(fd, 0, (off_t)(at + length)), 0);
+			close(fd);
+			break;
+		}
+	}
+	if (stage == 0)
+		return at;
+	uint64_t busy = (uint64_t)length << 32 | VCR_REC_BUSY, ready = (uint64_t)length << 32 | VCR_REC_READY;
+	__atomic_store_n((uint64_t *)r, busy, __ATOMIC_RELEASE);
+	if (stage == 1)
+		return at;
+	r->seq = at;
+	r->type = type;
+	r->pid = getpid();
+	r->size = (uint32_t)n;
+	r->crc = vcr_spool_crc(payload, n);
+	memcpy(r + 1, payload, n);
+	if (stage == 2)
+		return at;
+	__atomic_store_n((uint64_t *)r, ready, __ATOMIC_RELEASE);
+	return at;
+}
+
+START_TEST(records_come_back_in_order)
+{
+	struct vcr_spool_event ev;
+	append(VCR_REC_OUT, "one", 3, 3);
+	append(VCR_REC_IN, "", 0, 3);
+	append(VCR_REC_OUT, "three", 5, 3);
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
+	ck_assert_str_eq(ev.payload, "one");
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
+	ck_assert_uint_eq(ev.size, 0);
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
+	ck_assert_str_eq(ev.payload, "three");
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
+}
+END_TEST
+
+START_TEST(a_record_cut_at_any_stage_costs_only_itself)
+{
+	for (int stage = 0; stage < 3; stage++) {
+		struct vcr_spool_event ev;
+		append(VCR_REC_OUT, "before", 6, 3);
+		append(VCR_REC_OUT, "cut in the middle of its life, longer than one line", 52, stage);
+		append(VCR_REC_OUT, "after", 5, 3);
+		ck_assert_int_eq(vcr_spool_next(spool, true, &ev), 0);
+		ck_assert_str_eq(ev.payload, "before");
+		ck_assert_int_eq(vcr_spool_next(spool, true, &ev), 0);
+		ck_assert_str_eq(ev.payload, "after");
+	}
+	struct vcr_spool_losses l;
+	vcr_spool_losses(spool, &l);
+	ck_assert_uint_eq(l.cut, 2);
+	ck_assert_uint_gt(l.skipped_bytes, 0);
+}
+END_TEST
+
+START_TEST(an_unfinished_record_of_a_living_writer_is_waited_for)
+{
+	struct vcr_spool_event ev;
+	uint64_t at = append(VCR_REC_OUT, "slow", 4, 2);
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
+	struct vcr_spool_record *r = (struct vcr_spool_record *)(map + at);
+	__atomic_store_n(&r->state, VCR_REC_READY, __ATOMIC_RELEASE);
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
+	ck_assert_str_eq(ev.payload, "slow");
+}
+END_TEST
+
+START_TEST(flipped_bits_lose_records_never_the_reader)
+{
+	unsigned seed = 1;
+	for (int round = 0; round < 300; round++) {
+		struct vcr_spool_event ev;
+		uint64_t from = h->tail;
+		for (int i = 0; i < 20; i++)
+			append(VCR_REC_OUT, "some payload or other", 21, 3);
+		for (int i = 0; i < 30; i++) {
+			seed = seed * 1664525u + 1013904223u;
+			map[from + (seed >> 8) % (h->tail - from)] ^= (char)(1 << (seed & 7));
+		}
+		int n = 0;
+		while (!vcr_spool_next(spool, true, &ev))
+			ck_assert_int_lt(n++, 1000);
+		ck_assert_uint_eq(vcr_spool_position(spool), h->tail);
+	}
+}
+END_TEST
+
+static void *writer(void *arg)
+{
+	char text[64];
+	for (int i = 0; i < 20000; i++)
+		append(VCR_REC_OUT, text, (size_t)snprintf(text, sizeof text, "%d %d", *(int *)arg, i), 3);
+	return NULL;
+}
+
+START_TEST(four_threads_lose_nothing_and_the_memory_comes_back)
+{
+	pthread_t t[4];
+	int id[4], last[4] = { -1, -1, -1, -1 }, total = 0;
+	for (int i = 0; i < 4; i++) {
+		id[i] = i;
+		pthread_create(&t[i], NULL, writer, &id[i]);
+	}
+	struct vcr_spool_event ev;
+	while (total < 80000) {
+		if (vcr_spool_next(spool, false, &ev))
+			continue;
+		int who, k;
+		ck_assert_int_eq(sscanf(ev.payload, "%d %d", &who, &k), 2);
+		ck_assert_int_eq(k, last[who] + 1);
+		last[who] = k;
+		total++;
+		if (total % 1000 == 0)
+			vcr_spool_consumed(spool, vcr_spool_position(spool));
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	struct vcr_spool_losses l;
+	vcr_spool_losses(spool, &l);
+	ck_assert_uint_eq(l.skipped_bytes + l.cut + l.bad_crc, 0);
+}
+END_TEST
+
+START_TEST(there_is_one_reader)
+{
+	struct vcr_spool *other;
+	ck_assert_int_eq(vcr_spool_attach(&other, path, NULL), VCR_EBUSY);
+}
+END_TEST
+
+START_TEST(a_file_that_is_no_spool_is_refused)
+{
+	struct vcr_spool *other;
+	struct vcr_error e;
+	char name[] = "/tmp/vcr-nospool-XXXXXX", lock[64];
+	int fd = mkstemp(name);
+	ck_assert_int_eq(vcr_spool_attach(&other, name, &e), VCR_ETRUNC);
+	ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+	ck_assert_int_eq(vcr_spool_attach(&other, name, &e), VCR_ECORRUPT);
+	close(fd);
+	unlink(name);
+	snprintf(lock, sizeof lock, "%s.lock", name);
+	unlink(lock);
+}
+END_TEST
+
+static TCase *spools(void)
+{
+	TCase *tc = tcase_create("spool");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, records_come_back_in_order);
+	tcase_add_test(tc, a_record_cut_at_any_stage_costs_only_itself);
+	tcase_add_test(tc, an_unfinished_record_of_a_living_writer_is_waited_for);
+	tcase_add_test(tc, flipped_bits_lose_records_never_the_reader);
+	tcase_add_test(tc, four_threads_lose_nothing_and_the_memory_comes_back);
+	tcase_add_test(tc, there_is_one_reader);
+	tcase_add_test(tc, a_file_that_is_no_spool_is_refused);
+	return tc;
+}
+
+TAP_MAIN("spool", spools)
