@@ -1,0 +1,29 @@
+/* run.h — run a command as if we were not there: same process group, same terminal, same signals, same exit status.
+ *
+ * The command shares our process group and terminal. What the terminal sends (Ctrl-C, Ctrl-Z, hang-up, window size) reaches it
+ * directly, and we take no action on it; what a process sends to us alone is passed on. When it stops, we stop the same way, so that the
+ * shell sees a stopped job; when we are continued, it is. No pseudo-terminal. */
+#ifndef VCR_RUN_H
+#define VCR_RUN_H
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "error.h"
+
+struct vcr_run {
+	pid_t pid;
+	int go;              /* the child reads its orders here and execs, or ends when it closes */
+	sigset_t old_mask;   /* what the command inherits */
+	struct sigaction old_chld;
+};
+/* Fork the child; it waits. From here on the signals that we pass on are blocked in us. */
+int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e);
+/* Let it exec, with the preload and spool (NULL: untouched environment). A command that cannot be started exits with 126 or 127 after a line. */
+void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool);
+/* Wait for its end. *status as waitpid(2) reports it. */
+int vcr_run_wait(struct vcr_run *r, int *status);
+/* The exit status for our caller: 128+n for signal n. Dies by the same signal itself (without a core) where that is how the command ended. */
+int vcr_run_exit(struct vcr_run *r, int status);
+/* Undo vcr_run_fork's signal settings. */
+void vcr_run_restore(struct vcr_run *r);
+#endif

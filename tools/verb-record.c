@@ -1,0 +1,456 @@
+/* vcr record — run a command under the recorder.
+ *
+ * The child is forked first and waits: so its pid is known to the collector, the start scan is complete before its first instruction, and a
+ * recorder that cannot be started costs nothing but a warning. See run.h for how it is waited for. */
+#include "control.h"
+#include "json.h"
+#include "limits.h"
+#include "options.h"
+#include "paths.h"
+#include "run.h"
+#include "spool.h"
+#include "verbs.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum {
+	BASE_MS = 30000,      /* how long the start scan may hold the command back */
+	PROGRESS_MS = 1000,   /* silence before a progress line */
+	END_MS = 30000,       /* how long the collector may take to finish when no process is left */
+	LINGER_MS = 400,      /* how long processes that outlive the command are waited for */
+	SLICE_MS = 50,
+	EXIT_RECORDER = 125,  /* we failed ourselves, as env(1) says it */
+};
+
+struct record {
+	struct vcr_tool *t;
+	const char *session;       /* --session, NULL */
+	struct vcr_opt_list tags, meta;
+	char id[VCR_MAX_SESSION_ID + 1];
+	struct vcr_buf vcr_dir, workspace, preload;
+	char *spool;
+	struct vcr_spool_header *h;
+	pid_t collector;           /* 0: none runs */
+	int collector_words;       /* a memory file: what it says on stderr */
+	int collector_status;
+	struct vcr_run run;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- What is needed before ---- */
+
+static int check_call(struct record *r)
+{
+	struct vcr_error e = { 0 };
+	for (int i = 0; i < r->meta.n; i++)
+		if (!strchr(r->meta.item[i], '=') || *r->meta.item[i] == '=')
+			return vcr_wrong_call(r->t, "--meta wants KEY=VALUE, not '%s'", r->meta.item[i]);
+	if (vcr_tool_dir(r->t, &r->vcr_dir, &e) || vcr_paths_workspace(".", &r->workspace, &e))
+		return vcr_failed(r->t, &e);
+	if (!r->session) {
+		vcr_paths_new_session_id(r->id);
+		return 0;
+	}
+	if (vcr_paths_check_session_id(r->session, &e))
+		return vcr_failed(r->t, &e);
+	snprintf(r->id, sizeof r->id, "%s", r->session);
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct stat st;
+	vcr_buf_printf(&path, "%s/%s.vcr", r->vcr_dir.data, r->id);
+	if (lstat(path.data, &st) && errno == ENOENT)
+		return 0;
+	vcr_say(r->t, "there is a session '%s' already: %s; choose another id, or leave --session away", r->id, path.data);
+	return VCR_EXIT_USAGE;
+}
+
+/* The library beside this executable (a build tree), else the installed one; $VCR_SHIM wins. */
+static const char *find_shim(char path[PATH_MAX])
+{
+	const char *set = getenv("VCR_SHIM");
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 40);
+	if (set && *set)
+		return !access(set, R_OK) ? set : NULL;
+	if (n > 0) {
+		path[n] = 0;
+		strcpy(strrchr(path, '/'), "/.libs/libvcrshim.so");
+		if (!access(path, R_OK))
+			return path;
+	}
+	snprintf(path, PATH_MAX, "%s/libvcrshim.so", VCR_LIBDIR);
+	return !access(path, R_OK) ? path : NULL;
+}
+
+/* LD_PRELOAD: ours, then what the user has there, without a second copy of ours. */
+static const char *make_preload(struct record *r)
+{
+	static const char gap[] = ": ";
+	char found[PATH_MAX], real[PATH_MAX];
+	const char *shim = find_shim(found), *old = getenv("LD_PRELOAD");
+	if (!shim)
+		return "libvcrshim.so is not installed in " VCR_LIBDIR "; install vcr, or set VCR_SHIM";
+	if (!realpath(shim, real) || strpbrk(real, ": "))
+		return "the path of libvcrshim.so has a space or colon, which the dynamic linker cannot take; install it elsewhere";
+	vcr_buf_puts(&r->preload, real);
+	for (const char *p = old ? old : ""; *p; p += strspn(p, gap)) {
+		char one[PATH_MAX], other[PATH_MAX];
+		size_t n = strcspn(p, gap);
+		snprintf(one, sizeof one, "%.*s", (int)(n < sizeof one ? n : sizeof one - 1), p);
+		bool same = !strcmp(one, "libvcrshim.so") || (realpath(one, other) && !strcmp(other, real));
+		if (n && !same)
+			vcr_buf_printf(&r->preload, ":%s", one);
+		p += n;
+	}
+	return NULL;
+}
+
+static int make_spool(struct record *r, struct vcr_error *e)
+{
+	char cwd[PATH_MAX];
+	struct vcr_spool_make make = { .session_id = r->id, .start_dir = getcwd(cwd, sizeof cwd), .workspace = r->workspace.data,
+		.vcr_dir = r->vcr_dir.data, .flags = VCR_SPOOL_BY_RECORD, .root_pid = r->run.pid };
+	int err = vcr_spool_create(&make, &r->spool, e);
+	int fd = err ? -1 : open(r->spool, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (err || fd < 0)
+		return err ? err : vcr_error_sys(e, errno, "%s", r->spool);
+	void *map = mmap(NULL, sizeof *r->h, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (map == MAP_FAILED)
+		return vcr_error_sys(e, errno, "%s", r->spool);
+	r->h = map;
+	return 0;
+}
+
+/* ---- The collector ---- */
+
+static char **collector_argv(const struct record *r, char *program)
+{
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n) * 2 + 4, sizeof *argv);
+	int n = 0;
+	if (!argv)
+		return NULL;
+	argv[n++] = program;
+	argv[n++] = "--spool";
+	argv[n++] = r->spool;
+	for (int i = 0; i < r->tags.n; i++) {
+		argv[n++] = "--tag";
+		argv[n++] = (char *)r->tags.item[i];
+	}
+	for (int i = 0; i < r->meta.n; i++) {
+		argv[n++] = "--meta";
+		argv[n++] = (char *)r->meta.item[i];
+	}
+	return argv;
+}
+
+/* In a session of its own, so that nothing of the terminal reaches it, and with no descriptor of ours. */
+static int spawn_collector(struct record *r, struct vcr_error *e)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int err = vcr_control_collector_path(&program, e);
+	if (err)
+		return err;
+	char **argv = collector_argv(r, program.data), *preload = getenv("LD_PRELOAD") ? strdup(getenv("LD_PRELOAD")) : NULL;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_init(&attr);
+	r->collector_words = memfd_create("vcr-collector", MFD_CLOEXEC);
+	for (int fd = 0; fd < 2; fd++)
+		posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
+	posix_spawn_file_actions_adddup2(&files, r->collector_words, 2);
+	posix_spawn_file_actions_addclosefrom_np(&files, 3);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	unsetenv("LD_PRELOAD");
+	err = argv ? posix_spawn(&r->collector, program.data, &files, &attr, argv, environ) : ENOMEM;
+	if (preload)
+		setenv("LD_PRELOAD", preload, 1);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attr);
+	free(preload);
+	free(argv);
+	if (!err)
+		return 0;
+	r->collector = 0;
+	return vcr_error_sys(e, err, "cannot start %s", program.data);
+}
+
+/* True once the collector has ended. */
+static bool collector_ended(struct record *r)
+{
+	if (r->collector > 0 && waitpid(r->collector, &r->collector_status, WNOHANG) == r->collector)
+		r->collector = 0;
+	return !r->collector;
+}
+
+/* The last line that it left on stderr; "" if it was silent. */
+static void collector_said(const struct record *r, char *to, size_t cap)
+{
+	ssize_t n = r->collector_words >= 0 ? pread(r->collector_words, to, cap - 1, 0) : 0;
+	to[n > 0 ? n : 0] = 0;
+	to[strcspn(to, "\n")] = 0;
+}
+
+/* A line that is overwritten, on a foreground terminal, after a second. */
+static void progress(const struct record *r, const char *what, int64_t since_ms, bool *shown)
+{
+	if (*shown || r->t->quiet || now_ms() - since_ms < PROGRESS_MS || !vcr_foreground(2))
+		return;
+	fprintf(stderr, "vcr-record: %s…", what);
+	*shown = true;
+}
+
+static void end_progress(bool shown)
+{
+	if (shown)
+		fputs("\r\033[K", stderr);
+}
+
+/* The command has ended already (Ctrl-C during the start scan): it is left for vcr_run_wait to reap. */
+static bool child_ended(const struct record *r)
+{
+	siginfo_t info = { 0 };
+	return !waitid(P_PID, (id_t)r->run.pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid == r->run.pid;
+}
+
+static int wait_for_base(struct record *r, struct vcr_error *e)
+{
+	int64_t since = now_ms();
+	bool shown = false;
+	const struct timespec slice = { 0, SLICE_MS * 1000000 };
+	char words[400];
+	while (!__atomic_load_n(&r->h->base_ready, __ATOMIC_ACQUIRE) && !collector_ended(r) && !child_ended(r) && now_ms() - since < BASE_MS) {
+		syscall(SYS_futex, &r->h->base_ready, FUTEX_WAIT, 0, &slice, NULL, 0);
+		progress(r, "looking at the files of the workspace", since, &shown);
+	}
+	end_progress(shown);
+	/* it says "ready" also when it gives up, and ends then */
+	if (__atomic_load_n(&r->h->base_ready, __ATOMIC_ACQUIRE) && __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE) >= VCR_COLLECTOR_RUNNING)
+		return 0;
+	for (int i = 0; i < 20 && !collector_ended(r) && __atomic_load_n(&r->h->base_ready, __ATOMIC_ACQUIRE); i++)
+		poll(NULL, 0, SLICE_MS);
+	if (!collector_ended(r)) {
+		if (!child_ended(r))
+			vcr_say(r->t, "the start scan of %s takes longer than %d s; the command starts now, and changes before its end may lack their old content",
+				r->workspace.data, BASE_MS / 1000);
+		return 0;
+	}
+	collector_said(r, words, sizeof words);
+	return vcr_error_set(e, VCR_EIO, "%s", *words ? words : "the collector ended at once");
+}
+
+/* Everything that recording needs; says why when there is something missing, and the command runs without us then. */
+static bool prepare(struct record *r)
+{
+	struct vcr_error e = { 0 };
+	const char *why = make_preload(r);
+	if (why)
+		vcr_error_set(&e, VCR_ENOTFOUND, "%s", why);
+	else if (!make_spool(r, &e) && !spawn_collector(r, &e) && !wait_for_base(r, &e))
+		return true;
+	vcr_say(r->t, "NOT RECORDED: %s", e.what);
+	if (r->spool)
+		unlink(r->spool);
+	return false;
+}
+
+/* ---- The end ---- */
+
+/* INT, TERM, HUP or QUIT within ms: the user does not want to wait. */
+static bool told_to_leave(int ms)
+{
+	static const int leave[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (int i = 0; i < 4; i++)
+		sigaddset(&set, leave[i]);
+	int sig = sigtimedwait(&set, NULL, &(struct timespec){ ms / 1000, ms % 1000 * 1000000L });
+	return sig > 0 && sig != SIGCHLD;
+}
+
+/* How many processes the session still has; -1 if its collector does not say. */
+static int64_t processes_left(const struct record *r, struct vcr_buf *answer)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	int64_t n = -1;
+	vcr_buf_reset(answer);
+	if (!vcr_control_ask(r->id, "{\"op\":\"status\"}", answer, SLICE_MS * 4, NULL) && !vcr_json_parse(&j, answer->data, answer->len, 0, NULL))
+		vcr_json_int(&j, vcr_json_get(&j, 0, "processes"), &n);
+	return n;
+}
+
+/* Wait for the collector. 0: it has ended; 1: processes of the session go on, `answer` is its state; 2: it takes too long. */
+static int wait_for_collector(struct record *r, struct vcr_buf *answer)
+{
+	int64_t since = now_ms();
+	bool shown = false;
+	int how = 0;
+	while (!collector_ended(r) && !how) {
+		if (told_to_leave(SLICE_MS))
+			how = 2;
+		else if (now_ms() - since > LINGER_MS && processes_left(r, answer) > 0)
+			how = 1;
+		else if (now_ms() - since > END_MS)
+			how = 2;
+		progress(r, "finishing the session file", since, &shown);
+	}
+	end_progress(shown);
+	return how;
+}
+
+static int64_t number(const struct vcr_json *j, int object, const char *key)
+{
+	int64_t n = 0;
+	vcr_json_int(j, vcr_json_get(j, object, key), &n);
+	return n;
+}
+
+static void say_losses(const struct record *r, const struct vcr_json *j)
+{
+	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	int losses = vcr_json_get(j, 0, "losses");
+	for (int k = vcr_json_first(j, losses); k >= 0; k = vcr_json_next(j, k)) {
+		VCR_AUTO_BUF key = VCR_BUF_INIT;
+		int64_t n = 0;
+		if (vcr_json_int(j, vcr_json_value(j, k), &n) && n > 0 && !vcr_json_str(j, k, &key))
+			vcr_buf_printf(&line, "%s%s %lld", line.len ? ", " : "", key.data, (long long)n);
+	}
+	VCR_AUTO_BUF last = VCR_BUF_INIT;
+	vcr_json_str(j, vcr_json_get(j, 0, "last_error"), &last);
+	if (line.len)
+		vcr_say(r->t, "LOST, not in the session: %s%s%s", line.data, last.len ? "; " : "", last.data);
+	else if (last.len)
+		vcr_say(r->t, "trouble while recording: %s", last.data);
+}
+
+static void say_totals(const struct record *r, const struct vcr_json *j, bool goes_on)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT, line = VCR_BUF_INIT, why = VCR_BUF_INIT;
+	double cost = 0;
+	vcr_json_str(j, vcr_json_get(j, 0, "path"), &path);
+	vcr_json_double(j, vcr_json_get(j, 0, "cost_usd"), &cost);
+	static const struct { const char *key, *one, *many; } list[] = {
+		{ "frames", "frame", "frames" }, { "model_calls", "model call", "model calls" }, { "errors", "error", "errors" }, { "tokens", "token", "tokens" },
+		{ "file_changes", "file change", "file changes" }, { "programs", "program", "programs" },
+	};
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		int64_t n = number(j, 0, list[i].key);
+		if (n || i < 2)
+			vcr_buf_printf(&line, ", %lld %s", (long long)n, n == 1 ? list[i].one : list[i].many);
+	}
+	if (cost > 0)
+		vcr_buf_printf(&line, ", $%.4f", cost);
+	vcr_say(r->t, "session %s%s%s", r->id, goes_on ? " so far" : "", line.data);
+	if (path.len)
+		vcr_say(r->t, "%s   (vcr-log %s)", path.data, r->id);
+	if (!vcr_json_str(j, vcr_json_get(j, 0, "no_calls_because"), &why) && why.len)
+		vcr_say(r->t, "NO MODEL CALLS were seen: %s", why.data);
+}
+
+static void summary(const struct record *r, const struct vcr_buf *result, bool goes_on)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	if (vcr_json_parse(&j, result->data, result->len, 0, NULL)) {
+		vcr_say(r->t, "the collector left no summary; vcr-log %s shows what there is", r->id);
+		return;
+	}
+	if (r->t->json)
+		fprintf(stderr, "%s\n", result->data);
+	else if (!r->t->quiet)
+		say_totals(r, &j, goes_on);
+	say_losses(r, &j);
+}
+
+static void finish(struct record *r)
+{
+	VCR_AUTO_BUF result = VCR_BUF_INIT;
+	bool died = collector_ended(r) && r->collector_status;
+	int how = wait_for_collector(r, &result);
+	if (how == 0 && (died || r->collector_status)) {
+		vcr_say(r->t, "the collector died; what it left is being decoded");
+		vcr_control_settle(r->vcr_dir.data, END_MS);
+	}
+	if (how == 0 && vcr_control_take_result(r->id, &result, NULL))
+		vcr_buf_reset(&result);
+	if (how == 1 && !r->t->quiet)
+		vcr_say(r->t, "processes of the session still run, so recording goes on; vcr-log --follow %s shows it", r->id);
+	if (how == 2)
+		vcr_say(r->t, "the session file is still being written in the background");
+	else
+		summary(r, &result, how == 1);
+}
+
+static int record(struct record *r, char **argv)
+{
+	struct vcr_error e = { 0 };
+	int status = 0;
+	if (vcr_run_fork(&r->run, argv, &e)) {
+		vcr_say(r->t, "%s", e.what);
+		return EXIT_RECORDER;
+	}
+	bool recorded = prepare(r);
+	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL);
+	if (vcr_run_wait(&r->run, &status)) {
+		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
+		return EXIT_RECORDER;
+	}
+	if (recorded)
+		finish(r);
+	return vcr_run_exit(&r->run, status);
+}
+
+static void release(struct record *r)
+{
+	vcr_opt_list_release(&r->tags);
+	vcr_opt_list_release(&r->meta);
+	vcr_buf_release(&r->vcr_dir);
+	vcr_buf_release(&r->workspace);
+	vcr_buf_release(&r->preload);
+	free(r->spool);
+}
+
+int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
+{
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .collector_words = -1 };
+	const struct vcr_opt opts[] = {
+		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
+		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },
+		{ 's', "session", "ID", VCR_OPT_STRING, &r.session, "its id, instead of one made from date and time" },
+		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
+	};
+	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };
+	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
+	if (n == 0)
+		status = vcr_wrong_call(t, "which command? vcr-record -- COMMAND");
+	else if (n > 0 && !(status = check_call(&r)))
+		status = record(&r, argv);
+	release(&r);
+	return status;
+}
