@@ -1,6 +1,6 @@
 #include "tool.h"
 #include "paths.h"
-#include <limits.h>
+#include <linux/limits.h> /* <limits.h> would be lib/limits.h */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #include "verbs.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <linux/limits.h> /* <limits.h> would be lib/limits.h */
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
