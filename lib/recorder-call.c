@@ -1,0 +1,293 @@
+/* recorder-call.c — a finished exchange becomes an llm or error frame with its bodies, or a vcr.http line. */
+#include "recorder-parts.h"
+#include "canon.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* A call after redaction, with what is known about it. */
+struct clean {
+	struct vcr_buf target, request, response, message;
+	struct vcr_json j;               /* of the request, when it is JSON */
+	bool is_json;
+	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN];
+	char request_ref[40], response_ref[40];
+	double cost;
+};
+
+static void clean_release(struct clean *c)
+{
+	vcr_buf_release(&c->target);
+	vcr_buf_release(&c->request);
+	vcr_buf_release(&c->response);
+	vcr_buf_release(&c->message);
+	vcr_json_release(&c->j);
+}
+
+static bool is_sse(const struct vcr_call *c)
+{
+	const char *type = vcr_http1_field(c->res_field, c->nres_field, "content-type");
+	return type && !strncasecmp(type, "text/event-stream", 17);
+}
+
+/* Learn from everything first: an answer may repeat what only a later header field shows. */
+static void learn(struct vcr_recorder *r, const struct vcr_call *c)
+{
+	for (size_t i = 0; i < c->nreq_field; i++)
+		vcr_redact_learn_field(r->redact, c->req_field[i].name, c->req_field[i].value);
+	for (size_t i = 0; i < c->nres_field; i++)
+		vcr_redact_learn_field(r->redact, c->res_field[i].name, c->res_field[i].value);
+	vcr_redact_learn_target(r->redact, c->target);
+}
+
+static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct clean *out)
+{
+	unsigned n = 0;
+	int err;
+	learn(r, c);
+	if ((err = vcr_redact(r->redact, c->target, strlen(c->target), &out->target, &n)) ||
+	    (err = vcr_redact_body(r->redact, c->req_body, c->nreq_body, false, &out->request, &n)) ||
+	    (err = vcr_redact_body(r->redact, c->res_body, c->nres_body, is_sse(c), &out->response, &n)) ||
+	    (c->answer && (err = vcr_redact_body(r->redact, c->answer->message.data, c->answer->message.len, false, &out->message, &n))))
+		return err;
+	r->redactions += n;
+	out->is_json = out->request.len && !vcr_json_parse(&out->j, out->request.data, out->request.len, 0, NULL);
+	vcr_canon_keys(c->method, out->target.data, out->request.data, out->request.len, out->is_json ? &out->j : NULL, out->k0, out->k1);
+	out->cost = -1;
+	if (c->answer && r->prices && c->answer->model && vcr_prices_cost(r->prices, c->answer->model, c->answer, &out->cost))
+		out->cost = -1;
+	return 0;
+}
+
+static void write_fields(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const struct vcr_http1_field *f, size_t n)
+{
+	vcr_jw_key(w, key);
+	vcr_jw_object(w);
+	for (size_t i = 0; i < n; i++) {
+		bool again = false;
+		for (size_t k = 0; k < i && !again; k++)
+			again = !strcasecmp(f[k].name, f[i].name);
+		if (again || !vcr_redact_keep_field(f[i].name))
+			continue;
+		vcr_jw_key(w, f[i].name);
+		vcr_recorder_redacted(r, w, f[i].value, strlen(f[i].value));
+	}
+	vcr_jw_object_end(w);
+}
+
+/* Reads of the answer's body as pairs: bytes since the previous one, microseconds since the first byte. */
+static void write_chunks(struct vcr_jw *w, const struct vcr_call *c)
+{
+	uint64_t at = 0;
+	if (c->nchunk < 2)
+		return;
+	vcr_jw_key(w, "chunks");
+	vcr_jw_array(w);
+	for (size_t i = 1; i < c->nchunk; i++) {
+		vcr_jw_int(w, (int64_t)(c->chunk[i].offset - at));
+		vcr_jw_int(w, (int64_t)(c->chunk[i].time_ns - c->chunk[0].time_ns) / 1000);
+		at = c->chunk[i].offset;
+	}
+	vcr_jw_array_end(w);
+}
+
+static void write_ms(struct vcr_jw *w, const char *key, uint64_t from, uint64_t to)
+{
+	if (!from || to < from)
+		return;
+	vcr_jw_key(w, key);
+	vcr_jw_double(w, (double)((to - from) / 1000) / 1000.0);
+}
+
+/* metadata.custom.vcr, and the data of a vcr.http line. */
+static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_call *c, const struct clean *k)
+{
+	struct process *p = vcr_recorder_process(r, c->pid, false);
+	char when[40], http[8] = "1.1";
+	http[2] = (char)('0' + c->minor % 10);
+	vcr_recorder_time(r, c->start_ns, when);
+	const struct { const char *key; int64_t n; } ints[] = { { "seq", (int64_t)r->call_seq }, { "pid", c->pid }, { "tid", c->tid }, { "conn", c->conn } };
+	const struct { const char *key, *s; } strings[] = {
+		{ "program", p ? p->program : NULL }, { "source", "tap" }, { "api", vcr_api_name(c->api) }, { "scheme", c->tls ? "https" : "http" },
+		{ "method", c->method }, { "path", k->target.data }, { "http", http }, { "started_at", when }, { "k0", k->k0 }, { "k1", k->k1 },
+		{ "request", *k->request_ref ? k->request_ref : NULL }, { "response", *k->response_ref ? k->response_ref : NULL },
+		{ "coding", c->res_coding }, { "failure", c->failure },
+	};
+	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
+		vcr_jw_key(w, ints[i].key);
+		vcr_jw_int(w, ints[i].n);
+	}
+	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+		if (strings[i].s) {
+			vcr_jw_key(w, strings[i].key);
+			vcr_jw_str(w, strings[i].s);
+		}
+	vcr_jw_key(w, "host");
+	vcr_recorder_redacted(r, w, c->host ? c->host : "", c->host ? strlen(c->host) : 0);
+	if (c->status) {
+		vcr_jw_key(w, "status");
+		vcr_jw_int(w, c->status);
+	}
+	vcr_jw_key(w, "complete");
+	vcr_jw_bool(w, c->complete);
+	write_ms(w, "sent_ms", c->start_ns, c->sent_ns);
+	write_ms(w, "ttfb_ms", c->start_ns, c->first_byte_ns);
+	write_ms(w, "total_ms", c->start_ns, c->end_ns);
+	write_fields(r, w, "request_headers", c->req_field, c->nreq_field);
+	write_fields(r, w, "response_headers", c->res_field, c->nres_field);
+	write_chunks(w, c);
+}
+
+static void store_bodies(struct vcr_recorder *r, struct clean *k, const char *lane)
+{
+	VCR_AUTO_BUF answers = VCR_BUF_INIT;
+	if (!vcr_recorder_ready(r))
+		return;
+	vcr_buf_printf(&answers, "%s<", lane);
+	if (k->request.len && vcr_session_add_body(r->session, lane, k->request.data, k->request.len, k->request_ref, &r->last_error))
+		*k->request_ref = 0;
+	if (k->response.len && vcr_session_add_body(r->session, answers.data, k->response.data, k->response.len, k->response_ref, &r->last_error))
+		*k->response_ref = 0;
+}
+
+static int side_line(struct vcr_recorder *r, const struct vcr_call *c, struct clean *k)
+{
+	VCR_AUTO_BUF data = VCR_BUF_INIT;
+	struct vcr_jw w;
+	store_bodies(r, k, "http");
+	vcr_jw_init(&w, &data);
+	vcr_jw_object(&w);
+	write_exchange(r, &w, c, k);
+	vcr_jw_object_end(&w);
+	if (!vcr_recorder_ready(r)) {
+		r->lost++;
+		return VCR_EIO;
+	}
+	return vcr_session_add_record(r->session, "http", data.data, &r->last_error);
+}
+
+/* {"response":…} or {"error":{…},"response":…}. */
+static void write_output(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_call *c, const struct clean *k, const char *type, const char *message)
+{
+	bool has = c->answer && k->message.len;
+	vcr_jw_object(w);
+	if (type) {
+		vcr_jw_key(w, "error");
+		vcr_jw_object(w);
+		vcr_jw_key(w, "type");
+		vcr_jw_str(w, type);
+		vcr_jw_key(w, "message");
+		vcr_jw_str(w, message);
+		if (c->status) {
+			vcr_jw_key(w, "status");
+			vcr_jw_int(w, c->status);
+		}
+		vcr_jw_object_end(w);
+	}
+	if (has || !type) {
+		VCR_AUTO_JSON j = VCR_JSON_INIT;
+		vcr_jw_key(w, "response");
+		if (has && !vcr_json_parse(&j, k->message.data, k->message.len, 0, NULL))
+			vcr_jw_value(w, &j, 0);
+		else
+			vcr_jw_null(w);
+	}
+	vcr_jw_object_end(w);
+}
+
+/* What went wrong with the call as a whole; NULL if nothing did. */
+static const char *error_of(const struct vcr_call *c, char *space, size_t n)
+{
+	if (c->failure)
+		return c->failure;
+	if (c->answer && c->answer->error_type)
+		return c->answer->error_type;
+	if (c->status >= 400) {
+		snprintf(space, n, "http_%d", c->status);
+		return space;
+	}
+	if (c->answer && c->answer->streamed && !c->answer->complete)
+		return "incomplete";
+	return NULL;
+}
+
+static void remember(struct vcr_recorder *r, int pid, const char *frame_id)
+{
+	struct process *p = vcr_recorder_process(r, pid, true);
+	strcpy(r->last_call, frame_id);
+	if (p)
+		strcpy(p->last_call, frame_id);
+}
+
+static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct clean *k)
+{
+	VCR_AUTO_BUF input = VCR_BUF_INIT, output = VCR_BUF_INIT, meta = VCR_BUF_INIT, node = VCR_BUF_INIT, message = VCR_BUF_INIT;
+	const struct vcr_answer_info *a = c->answer;
+	struct vcr_request_info info = { .list = -1, .system = -1, .tools = -1 };
+	struct vcr_conv_place place = { 0 };
+	char space[24];
+	struct vcr_jw w;
+	if (k->is_json)
+		vcr_request_info(c->api, k->target.data, &k->j, &info);
+	const char *model = info.model ? info.model : a ? a->model : NULL, *type = error_of(c, space, sizeof space);
+	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = k->cost, .tokens_in = a ? a->tokens_in : -1,
+		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
+	vcr_buf_printf(&node, "llm:%s", model ? model : "unknown");
+	vcr_conv_frame_id(f.frame_id);
+	vcr_conv_place(r->conv, c->api, k->is_json ? &k->j : NULL, &info, type ? NULL : k->message.data, k->message.len, f.frame_id, &place, &input);
+	if (!k->is_json) {
+		vcr_jw_init(&w, &input);
+		vcr_jw_object(&w);
+		vcr_jw_key(&w, "body");
+		vcr_jw_strn(&w, k->request.data, k->request.len);
+		vcr_jw_object_end(&w);
+	}
+	store_bodies(r, k, place.lane);
+	vcr_jw_init(&w, &meta);
+	vcr_jw_object(&w);
+	write_exchange(r, &w, c, k);
+	if (a) {
+		const struct { const char *key; int64_t n; } counts[] = { { "tokens_cached", a->tokens_cached }, { "tokens_cache_write", a->tokens_cache_write },
+			{ "tokens_reasoning", a->tokens_reasoning } };
+		for (size_t i = 0; i < 3; i++)
+			if (counts[i].n >= 0) {
+				vcr_jw_key(&w, counts[i].key);
+				vcr_jw_int(&w, counts[i].n);
+			}
+		vcr_jw_key(&w, "stop_reason");
+		vcr_jw_str(&w, a->stop_reason);
+		vcr_jw_key(&w, "streamed");
+		vcr_jw_bool(&w, a->streamed);
+	}
+	vcr_jw_object_end(&w);
+	const char *words = a && a->error_message ? a->error_message : c->failure ? c->failure : type ? c->reason ? c->reason : type : NULL;
+	if (words)
+		vcr_redact(r->redact, words, strlen(words), &message, NULL);
+	vcr_jw_init(&w, &output);
+	write_output(r, &w, c, k, type, message.data);
+	f.error_message = words ? message.data : NULL;
+	f.node_name = node.data;
+	f.input_json = input.data;
+	f.output_json = output.data;
+	f.vcr_json = meta.data;
+	f.parent_frame_id = *place.parent ? place.parent : NULL;
+	if (f.tokens_in >= 0 && f.tokens_out >= 0)
+		f.tokens_total = f.tokens_in + f.tokens_out;
+	if (c->end_ns > c->start_ns)
+		f.latency_ms = (double)(c->end_ns - c->start_ns) / 1e6;
+	int err = vcr_recorder_frame(r, &f);
+	if (!err)
+		remember(r, c->pid, f.frame_id);
+	vcr_request_info_release(&info);
+	return err;
+}
+
+int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c)
+{
+	struct clean k = { .target = VCR_BUF_INIT, .request = VCR_BUF_INIT, .response = VCR_BUF_INIT, .message = VCR_BUF_INIT };
+	int err = 0;
+	if (!vcr_recorder_was_written(r, 'c', r->call_seq, NULL) && !(err = clean_up(r, c, &k)))
+		err = c->answer ? frame_of(r, c, &k) : side_line(r, c, &k);
+	clean_release(&k);
+	return err;
+}

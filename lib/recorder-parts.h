@@ -1,0 +1,98 @@
+/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-work.c (files, programs). */
+#ifndef VCR_RECORDER_PARTS_H
+#define VCR_RECORDER_PARTS_H
+#include "conv.h"
+#include "flow.h"
+#include "recorder.h"
+#include "redact.h"
+
+/* A program run: from the exec to its end. */
+struct run {
+	uint64_t seq, start_ns;
+	char *path, *cwd;
+	char **argv;
+	int argc;
+	bool confirmed; /* the exec succeeded */
+};
+
+struct process {
+	int pid, ppid;
+	char *program;          /* basename of the executable */
+	bool gone;
+	struct run run;         /* path NULL: none open */
+	char last_call[37];     /* frame id of the last model call of this process; "" none */
+	struct process *next;   /* hash chain */
+};
+
+/* What one program did, for the coverage report. */
+struct coverage {
+	char *program;
+	int processes, tls, plain;
+	int64_t calls, bytes_out, bytes_in;
+	struct coverage *next;
+};
+
+struct conn {
+	uint32_t id;
+	int pid;
+	uint64_t first_seq;     /* first record of the exchange under way; 0 none */
+	bool tls;
+	struct conn *next;
+};
+
+enum { BUCKETS = 1024, MAX_PENDING = 4096 };
+
+struct vcr_recorder {
+	const struct vcr_spool_header *spool;
+	char *workspace, *vcr_dir, *session_id;
+	uint64_t real_ns, mono_ns;
+	struct vcr_session_options session_options;
+	char *metadata_json;
+	struct vcr_session *session;      /* NULL until something is worth it, or when it cannot be made */
+	bool session_failed;
+	struct vcr_error last_error;
+	int64_t lost;                     /* lines that could not be written because there is no session file */
+
+	struct vcr_flow *flow;
+	struct vcr_redact *redact;
+	struct vcr_files *files;
+	struct vcr_conv *conv;
+	struct vcr_prices *prices;
+	bool salvage;
+
+	struct process *process[BUCKETS];
+	struct conn *conn[BUCKETS];
+	struct coverage *coverage;
+	char last_call[37];               /* of the session */
+	uint64_t call_seq;                /* set while a call is reported: first record of its exchange */
+
+	uint32_t mute[MAX_PENDING];
+	size_t nmute;
+	int pid[MAX_PENDING];
+	size_t npid;
+	uint64_t *done;                   /* sorted hashes of what an earlier recorder wrote */
+	size_t ndone;
+
+	struct vcr_buf unseen;            /* reasons, one per line, each once */
+	int64_t calls, file_changes, programs, redactions, conns_tls, conns_plain;
+};
+
+/* recorder.c */
+bool vcr_recorder_ready(struct vcr_recorder *r);                 /* the session file is there (made now if need be) */
+void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[40]); /* ISO 8601 UTC, microseconds */
+struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make);
+const char *vcr_recorder_parent(struct vcr_recorder *r, int pid); /* frame id of the call that pid's work follows, or NULL */
+bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
+void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
+int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
+/* recorder-call.c */
+int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);
+/* recorder-work.c */
+int vcr_recorder_change(void *recorder, const struct vcr_change *c);
+void vcr_recorder_sweep(struct vcr_recorder *r);
+void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev);
+void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
+void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);
+void vcr_recorder_run_release(struct run *run);
+
+#endif

@@ -1,0 +1,291 @@
+/* recorder-work.c — file changes and programs become frames. */
+#include "recorder-parts.h"
+#include "diff.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* ---- Files ---- */
+
+static void write_state(struct vcr_jw *w, const char *key, const struct vcr_file_state *s)
+{
+	char mode[16];
+	vcr_jw_key(w, key);
+	if (!s->exists) {
+		vcr_jw_null(w);
+		return;
+	}
+	snprintf(mode, sizeof mode, "%06o", s->mode);
+	vcr_jw_object(w);
+	vcr_jw_key(w, "size");
+	vcr_jw_int(w, s->size);
+	vcr_jw_key(w, "mode");
+	vcr_jw_str(w, mode);
+	if (*s->sha256) {
+		vcr_jw_key(w, "sha256");
+		vcr_jw_str(w, s->sha256);
+	}
+	vcr_jw_object_end(w);
+}
+
+static void write_path(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const char *path)
+{
+	if (!path)
+		return;
+	vcr_jw_key(w, key);
+	vcr_recorder_redacted(r, w, path, strlen(path));
+}
+
+/* The content afterwards as a body, and the diff of a text. */
+static void write_content(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_change *c)
+{
+	const struct vcr_file_state *a = &c->before, *b = &c->after;
+	bool text = (!a->exists || (a->content && vcr_diff_is_text(a->content, a->len))) && (!b->exists || (b->content && vcr_diff_is_text(b->content, b->len)));
+	VCR_AUTO_BUF old = VCR_BUF_INIT, new = VCR_BUF_INIT, diff = VCR_BUF_INIT, name = VCR_BUF_INIT;
+	char ref[40] = "";
+	if (c->withheld || (!a->exists && !b->exists))
+		return;
+	if (a->exists && a->content)
+		vcr_redact(r->redact, a->content, a->len, &old, NULL);
+	if (b->exists && b->content)
+		vcr_redact(r->redact, b->content, b->len, &new, NULL);
+	vcr_redact(r->redact, c->path, strlen(c->path), &name, NULL);
+	if (b->exists && b->content && vcr_recorder_ready(r) && !vcr_session_add_body(r->session, "", new.data, new.len, ref, &r->last_error)) {
+		vcr_jw_key(w, "content");
+		vcr_jw_str(w, ref);
+	}
+	if (text && !vcr_diff_unified(&diff, name.data, a->exists ? old.data : NULL, old.len, name.data, b->exists ? new.data : NULL, new.len) && diff.len) {
+		vcr_jw_key(w, "diff");
+		vcr_jw_strn(w, diff.data, diff.len);
+	}
+}
+
+static const char *node_of(enum vcr_change_kind kind)
+{
+	switch (kind) {
+	case VCR_CHANGE_RENAME: return "file:rename";
+	case VCR_CHANGE_DELETE: return "file:delete";
+	case VCR_CHANGE_MODE: return "file:mode";
+	case VCR_CHANGE_LINK: return "file:link";
+	case VCR_CHANGE_MKDIR: return "file:mkdir";
+	case VCR_CHANGE_RMDIR: return "file:rmdir";
+	default: return "file:write";
+	}
+}
+
+static void write_work_meta(struct vcr_recorder *r, struct vcr_jw *w, int pid, uint64_t seq, const char *source, uint64_t start_ns)
+{
+	struct process *p = vcr_recorder_process(r, pid, false);
+	char when[40];
+	vcr_jw_key(w, "seq");
+	vcr_jw_int(w, (int64_t)seq);
+	if (pid > 0) {
+		vcr_jw_key(w, "pid");
+		vcr_jw_int(w, pid);
+	}
+	if (p && p->program) {
+		vcr_jw_key(w, "program");
+		vcr_jw_str(w, p->program);
+	}
+	vcr_jw_key(w, "source");
+	vcr_jw_str(w, source);
+	if (start_ns) {
+		vcr_recorder_time(r, start_ns, when);
+		vcr_jw_key(w, "started_at");
+		vcr_jw_str(w, when);
+	}
+}
+
+int vcr_recorder_change(void *recorder, const struct vcr_change *c)
+{
+	static const char *const source[] = { "shim", "watch", "scan" };
+	struct vcr_recorder *r = recorder;
+	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT, meta = VCR_BUF_INIT;
+	struct vcr_jw w;
+	if (vcr_recorder_was_written(r, 'f', (uint64_t)c->first_ns, c->path))
+		return 0;
+	if (!r->session && c->source != VCR_SOURCE_SHIM)
+		return 0; /* somebody else's change is no reason to begin a session */
+	vcr_jw_init(&w, &in);
+	vcr_jw_object(&w);
+	write_path(r, &w, "path", c->path);
+	write_path(r, &w, c->kind == VCR_CHANGE_LINK ? "target" : "old_path", c->old_path);
+	write_state(&w, "before", &c->before);
+	vcr_jw_object_end(&w);
+	vcr_jw_init(&w, &out);
+	vcr_jw_object(&w);
+	write_state(&w, "after", &c->after);
+	write_content(r, &w, c);
+	vcr_jw_object_end(&w);
+	vcr_jw_init(&w, &meta);
+	vcr_jw_object(&w);
+	write_work_meta(r, &w, c->pid, (uint64_t)c->first_ns, source[c->source], (uint64_t)c->first_ns);
+	vcr_jw_key(&w, "writes");
+	vcr_jw_int(&w, c->writes);
+	if (c->transient) {
+		vcr_jw_key(&w, "transient");
+		vcr_jw_bool(&w, true);
+	}
+	if (c->withheld) {
+		vcr_jw_key(&w, "withheld");
+		vcr_jw_str(&w, "a file that holds secrets: content and hash are not stored");
+	}
+	vcr_jw_object_end(&w);
+	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node_of(c->kind), .parent_frame_id = vcr_recorder_parent(r, c->pid),
+		.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
+		.latency_ms = c->last_ns > c->first_ns ? (double)(c->last_ns - c->first_ns) / 1e6 : 0 };
+	r->file_changes++;
+	vcr_recorder_frame(r, &f);
+	return 0;
+}
+
+void vcr_recorder_sweep(struct vcr_recorder *r)
+{
+	if (r->files)
+		vcr_files_sweep(r->files, vcr_recorder_change, r, &r->last_error);
+}
+
+/* ---- Programs ---- */
+
+void vcr_recorder_run_release(struct run *run)
+{
+	for (int i = 0; i < run->argc; i++)
+		free(run->argv[i]);
+	free(run->argv);
+	free(run->path);
+	free(run->cwd);
+	*run = (struct run){ 0 };
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static void write_run_input(struct vcr_recorder *r, struct vcr_jw *w, const struct process *p)
+{
+	vcr_jw_object(w);
+	vcr_jw_key(w, "argv");
+	vcr_jw_array(w);
+	for (int i = 0; i < p->run.argc; i++)
+		vcr_recorder_redacted(r, w, p->run.argv[i], strlen(p->run.argv[i]));
+	vcr_jw_array_end(w);
+	write_path(r, w, "path", p->run.path);
+	write_path(r, w, "cwd", p->run.cwd);
+	vcr_jw_key(w, "pid");
+	vcr_jw_int(w, p->pid);
+	vcr_jw_key(w, "parent");
+	vcr_jw_int(w, p->ppid);
+	vcr_jw_object_end(w);
+}
+
+/* status: as waitpid reports it; NULL: unknown. replaced: another exec took its place. */
+static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t *status, bool replaced, uint64_t mono_ns)
+{
+	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT, meta = VCR_BUF_INIT, node = VCR_BUF_INIT;
+	struct vcr_jw w;
+	if (p->run.path && p->run.confirmed && !vcr_recorder_was_written(r, 'x', p->run.seq, NULL)) {
+		const char *name = base_name(p->run.path);
+		vcr_buf_puts(&node, "exec:");
+		vcr_redact(r->redact, name, strlen(name), &node, NULL);
+		vcr_jw_init(&w, &in);
+		write_run_input(r, &w, p);
+		vcr_jw_init(&w, &out);
+		vcr_jw_object(&w);
+		bool signalled = status && WIFSIGNALED(*status);
+		vcr_jw_key(&w, signalled ? "signal" : "exit_code");
+		if (status)
+			vcr_jw_int(&w, signalled ? WTERMSIG(*status) : WEXITSTATUS(*status));
+		else
+			vcr_jw_null(&w);
+		if (replaced) {
+			vcr_jw_key(&w, "replaced");
+			vcr_jw_bool(&w, true);
+		}
+		vcr_jw_object_end(&w);
+		vcr_jw_init(&w, &meta);
+		vcr_jw_object(&w);
+		write_work_meta(r, &w, p->pid, p->run.seq, "shim", p->run.start_ns);
+		vcr_jw_object_end(&w);
+		struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node.data, .parent_frame_id = vcr_recorder_parent(r, p->pid),
+			.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
+			.latency_ms = mono_ns > p->run.start_ns ? (double)(mono_ns - p->run.start_ns) / 1e6 : 0 };
+		r->programs++;
+		vcr_recorder_frame(r, &f);
+	}
+	vcr_recorder_run_release(&p->run);
+}
+
+void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns)
+{
+	struct process *p = vcr_recorder_process(r, pid, false);
+	if (!p)
+		return;
+	if (p->run.path) {
+		vcr_recorder_sweep(r);
+		p->run.confirmed = p->run.confirmed || status != NULL;
+		finish_run(r, p, status, false, mono_ns);
+	}
+}
+
+static char **copy_arguments(const struct vcr_spool_event *ev, size_t fixed, unsigned first, uint32_t argc, int *n)
+{
+	*n = 0;
+	if (argc > 4096)
+		argc = 4096;
+	char **argv = calloc((size_t)argc + 1, sizeof *argv);
+	const char *p = vcr_spool_string(ev, fixed, first), *end = ev->payload + ev->size;
+	if (p < ev->payload || p > end)
+		return argv;
+	for (uint32_t i = 0; argv && i < argc && p < end; i++, p += strlen(p) + 1)
+		if ((argv[*n] = strdup(p)))
+			++*n;
+	return argv;
+}
+
+/* Is a command searched for along PATH, one exec after the other, or is it the program's image that changes a second time? Only a
+ * confirmed run is written when the next one begins. */
+void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct vcr_rec_exec rec;
+	if (ev->size < sizeof rec)
+		return;
+	memcpy(&rec, ev->payload, sizeof rec);
+	struct process *p = vcr_recorder_process(r, rec.child, true);
+	if (!p)
+		return;
+	if (rec.kind == VCR_EXEC_FAILED) {
+		if (!p->run.confirmed)
+			vcr_recorder_run_release(&p->run);
+		return;
+	}
+	if (p->run.path)
+		finish_run(r, p, NULL, true, ev->time_ns);
+	p->run = (struct run){ .seq = ev->seq, .start_ns = ev->time_ns, .path = strdup(vcr_spool_string(ev, sizeof rec, 0)),
+		.cwd = strdup(vcr_spool_string(ev, sizeof rec, 1)), .confirmed = rec.kind == VCR_EXEC_SPAWN };
+	p->run.argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &p->run.argc);
+	if (rec.child != ev->pid && !p->ppid)
+		p->ppid = ev->pid;
+	vcr_redact_learn_argv(r->redact, p->run.argc, (const char *const *)p->run.argv);
+}
+
+void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct vcr_rec_proc rec;
+	struct process *p = vcr_recorder_process(r, ev->pid, true);
+	if (!p || ev->size < sizeof rec)
+		return;
+	memcpy(&rec, ev->payload, sizeof rec);
+	p->ppid = rec.ppid;
+	free(p->program);
+	p->program = strdup(base_name(vcr_spool_string(ev, sizeof rec, 0)));
+	if (p->run.path)
+		p->run.confirmed = true;
+	int argc;
+	char **argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &argc);
+	vcr_redact_learn_argv(r->redact, argc, (const char *const *)argv);
+	struct run scratch = { .argv = argv, .argc = argc };
+	vcr_recorder_run_release(&scratch);
+}

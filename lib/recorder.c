@@ -1,0 +1,714 @@
+#include "recorder-parts.h"
+#include "canon.h"
+#include "limits.h"
+#include "reader.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Small things ---- */
+
+void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[40])
+{
+	int64_t ns = (int64_t)r->real_ns + (int64_t)(mono_ns - r->mono_ns);
+	time_t s = (time_t)(ns / 1000000000);
+	struct tm tm;
+	if (ns < 0 || !gmtime_r(&s, &tm))
+		memset(&tm, 0, sizeof tm);
+	size_t n = strftime(out, 24, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, 40 - n, ".%06u+00:00", (unsigned)(ns % 1000000000 / 1000) % 1000000u);
+}
+
+void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n)
+{
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
+	unsigned count = 0;
+	if (vcr_redact(r->redact, s, n, &clean, &count)) {
+		vcr_jw_str(w, "{{vcr:lost}}"); /* rather nothing than something unredacted */
+		return;
+	}
+	r->redactions += count;
+	vcr_jw_strn(w, clean.data, clean.len);
+}
+
+static uint64_t mark_hash(char kind, uint64_t seq, const char *name)
+{
+	uint64_t h = 1469598103934665603ull ^ (uint64_t)(unsigned char)kind;
+	for (int i = 0; i < 8; i++)
+		h = (h ^ (seq >> 8 * i & 255)) * 1099511628211ull;
+	for (; name && *name; name++)
+		h = (h ^ (uint64_t)(unsigned char)*name) * 1099511628211ull;
+	return h;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name)
+{
+	uint64_t h = mark_hash(kind, seq, name);
+	return r->ndone && bsearch(&h, r->done, r->ndone, sizeof h, by_hash);
+}
+
+/* ---- The session file ---- */
+
+bool vcr_recorder_ready(struct vcr_recorder *r)
+{
+	if (r->session || r->session_failed)
+		return r->session != NULL;
+	if (vcr_session_create(&r->session, r->vcr_dir, &r->session_options, &r->last_error)) {
+		r->session = NULL;
+		r->session_failed = true;
+	}
+	return r->session != NULL;
+}
+
+int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f)
+{
+	if (!vcr_recorder_ready(r)) {
+		r->lost++;
+		return VCR_EIO;
+	}
+	return vcr_session_add_frame(r->session, f, NULL, &r->last_error);
+}
+
+/* Remember what the frames of an earlier recorder were made from. */
+static int collect_done(struct vcr_recorder *r, struct vcr_reader *in)
+{
+	int64_t n = vcr_reader_count(in);
+	r->done = calloc((size_t)n + 1, sizeof *r->done);
+	if (!r->done)
+		return VCR_ENOMEM;
+	for (int64_t i = 0; i < n; i++) {
+		struct vcr_reader_frame f;
+		int64_t seq;
+		if (vcr_reader_frame(in, i, &f, NULL) || !vcr_json_int(f.j, vcr_json_get(f.j, f.vcr, "seq"), &seq))
+			continue;
+		char *path = vcr_json_strdup(f.j, vcr_json_get(f.j, f.input, "path"));
+		bool file = !strncmp(f.node_name, "file:", 5);
+		r->done[r->ndone++] = mark_hash(f.node_name[0] == 'f' ? 'f' : f.node_name[0] == 'e' ? 'x' : 'c', (uint64_t)seq, file ? path : NULL);
+		free(path);
+	}
+	qsort(r->done, r->ndone, sizeof *r->done, by_hash);
+	return 0;
+}
+
+/* A session file that is there already is one of a collector of this session that died. */
+static void go_on(struct vcr_recorder *r)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct vcr_reader *in;
+	vcr_buf_printf(&path, "%s/%s.vcr", r->vcr_dir, r->session_id);
+	if (r->spool->head <= VCR_SPOOL_HEADER && !r->salvage && r->spool->collector == VCR_COLLECTOR_NONE)
+		return;
+	if (access(path.data, F_OK) || vcr_reader_open(&in, path.data, NULL, NULL, NULL))
+		return;
+	if (collect_done(r, in) || vcr_session_reopen(&r->session, path.data, &r->last_error))
+		r->session = NULL;
+	vcr_reader_free(in);
+}
+
+/* ---- Processes and connections ---- */
+
+struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make)
+{
+	struct process **slot = &r->process[(unsigned)pid % BUCKETS];
+	for (struct process *p = *slot; p; p = p->next)
+		if (p->pid == pid && !p->gone)
+			return p;
+	struct process *p = make ? calloc(1, sizeof *p) : NULL;
+	if (!p)
+		return NULL;
+	p->pid = pid;
+	p->next = *slot;
+	*slot = p;
+	if (r->npid < MAX_PENDING)
+		r->pid[r->npid++] = pid;
+	return p;
+}
+
+const char *vcr_recorder_parent(struct vcr_recorder *r, int pid)
+{
+	for (int up = 0; up < 32 && pid > 0; up++) {
+		struct process *p = vcr_recorder_process(r, pid, false);
+		if (!p)
+			break;
+		if (*p->last_call)
+			return p->last_call;
+		pid = p->ppid;
+	}
+	return *r->last_call ? r->last_call : NULL;
+}
+
+static struct coverage *coverage_of(struct vcr_recorder *r, int pid)
+{
+	struct process *p = vcr_recorder_process(r, pid, false);
+	const char *name = p && p->program ? p->program : "?";
+	for (struct coverage *c = r->coverage; c; c = c->next)
+		if (!strcmp(c->program, name))
+			return c;
+	struct coverage *c = calloc(1, sizeof *c);
+	if (!c || !(c->program = strdup(name))) {
+		free(c);
+		return NULL;
+	}
+	c->next = r->coverage;
+	return r->coverage = c;
+}
+
+static struct conn *conn_of(struct vcr_recorder *r, uint32_t id, bool make)
+{
+	struct conn **slot = &r->conn[id % BUCKETS];
+	for (struct conn *c = *slot; c; c = c->next)
+		if (c->id == id)
+			return c;
+	struct conn *c = make ? calloc(1, sizeof *c) : NULL;
+	if (!c)
+		return NULL;
+	c->id = id;
+	c->next = *slot;
+	return *slot = c;
+}
+
+static void forget_conn(struct vcr_recorder *r, uint32_t id)
+{
+	for (struct conn **p = &r->conn[id % BUCKETS]; *p; p = &(*p)->next)
+		if ((*p)->id == id) {
+			struct conn *gone = *p;
+			*p = gone->next;
+			free(gone);
+			return;
+		}
+}
+
+uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position)
+{
+	for (int i = 0; i < BUCKETS; i++)
+		for (const struct conn *c = r->conn[i]; c; c = c->next)
+			if (c->first_seq && c->first_seq < position)
+				position = c->first_seq;
+	return position;
+}
+
+size_t vcr_recorder_take_mutes(struct vcr_recorder *r, uint32_t *conn, size_t n)
+{
+	size_t k = r->nmute < n ? r->nmute : n;
+	memcpy(conn, r->mute, k * sizeof *conn);
+	memmove(r->mute, r->mute + k, (r->nmute - k) * sizeof *conn);
+	r->nmute -= k;
+	return k;
+}
+
+size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n)
+{
+	size_t k = r->npid < n ? r->npid : n;
+	memcpy(pid, r->pid, k * sizeof *pid);
+	memmove(r->pid, r->pid + k, (r->npid - k) * sizeof *pid);
+	r->npid -= k;
+	return k;
+}
+
+/* ---- What the flow says ---- */
+
+static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
+{
+	vcr_recorder_sweep(ctx);
+	return 0;
+}
+
+static int on_call(void *ctx, const struct vcr_call *c)
+{
+	struct vcr_recorder *r = ctx;
+	struct conn *conn = conn_of(r, c->conn, false);
+	r->call_seq = conn ? conn->first_seq : 0;
+	struct coverage *cov = coverage_of(r, c->pid);
+	if (c->answer) {
+		r->calls++;
+		if (cov)
+			cov->calls++;
+	}
+	vcr_recorder_call(r, c);
+	if (conn)
+		conn->first_seq = 0;
+	return 0;
+}
+
+static void on_mute(void *ctx, uint32_t conn)
+{
+	struct vcr_recorder *r = ctx;
+	if (r->nmute < MAX_PENDING)
+		r->mute[r->nmute++] = conn;
+	forget_conn(r, conn);
+}
+
+static void on_unseen(void *ctx, uint32_t conn, const char *why)
+{
+	struct vcr_recorder *r = ctx;
+	forget_conn(r, conn);
+	if (!strstr(r->unseen.data, why))
+		vcr_buf_printf(&r->unseen, "%s\n", why);
+}
+
+/* ---- Making ---- */
+
+static void learn_workspace(struct vcr_recorder *r)
+{
+	static const char *const names[] = { ".env", ".env.local", ".env.development", ".env.production", ".env.test" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[VCR_MAX_PATH + 32], text[64 << 10];
+		snprintf(path, sizeof path, "%s/%s", r->workspace, names[i]);
+		int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+		if (n > 0)
+			vcr_redact_learn_dotenv(r->redact, text, (size_t)n);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+static void learn_environment(struct vcr_recorder *r, char **env)
+{
+	for (; env && *env; env++) {
+		const char *eq = strchr(*env, '=');
+		char name[256];
+		if (!eq || (size_t)(eq - *env) >= sizeof name)
+			continue;
+		memcpy(name, *env, (size_t)(eq - *env));
+		name[eq - *env] = 0;
+		vcr_redact_learn_env(r->redact, name, eq + 1);
+	}
+}
+
+int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_options *o, struct vcr_error *e)
+{
+	static const struct vcr_flow_events events = { on_request, on_call, on_mute, on_unseen };
+	struct vcr_recorder *r = calloc(1, sizeof *r);
+	if (!r)
+		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
+	vcr_buf_init(&r->unseen, 64 << 10);
+	r->spool = o->spool;
+	r->workspace = strdup(o->spool->workspace);
+	r->vcr_dir = strdup(o->spool->vcr_dir);
+	r->session_id = strdup(o->spool->session);
+	r->metadata_json = o->metadata_json ? strdup(o->metadata_json) : NULL;
+	r->real_ns = o->spool->real_ns;
+	r->mono_ns = o->spool->mono_ns;
+	r->salvage = o->salvage;
+	r->session_options = (struct vcr_session_options){ .session_id = r->session_id, .forked_from_frame = -1, .metadata_json = r->metadata_json, .tags = o->tags };
+	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
+	r->redact = vcr_redact_new();
+	r->conv = vcr_conv_new();
+	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)o->config->ignore, .is_secret = vcr_redact_is_secret_file };
+	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv) {
+		vcr_recorder_free(r);
+		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
+	}
+	if (!o->salvage && vcr_files_new(&r->files, &fo, &r->last_error))
+		r->files = NULL;
+	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
+		r->prices = NULL;
+	learn_environment(r, o->environ);
+	learn_workspace(r);
+	go_on(r);
+	if (o->eager)
+		vcr_recorder_ready(r);
+	*out = r;
+	return 0;
+}
+
+void vcr_recorder_free(struct vcr_recorder *r)
+{
+	if (!r)
+		return;
+	for (int i = 0; i < BUCKETS; i++) {
+		for (struct process *p = r->process[i], *next; p; p = next) {
+			next = p->next;
+			vcr_recorder_run_release(&p->run);
+			free(p->program);
+			free(p);
+		}
+		for (struct conn *c = r->conn[i], *next; c; c = next) {
+			next = c->next;
+			free(c);
+		}
+	}
+	for (struct coverage *c = r->coverage, *next; c; c = next) {
+		next = c->next;
+		free(c->program);
+		free(c);
+	}
+	vcr_flow_free(r->flow);
+	vcr_redact_free(r->redact);
+	vcr_files_free(r->files);
+	vcr_conv_free(r->conv);
+	vcr_prices_free(r->prices);
+	vcr_session_free(r->session);
+	vcr_buf_release(&r->unseen);
+	free(r->workspace);
+	free(r->vcr_dir);
+	free(r->session_id);
+	free(r->metadata_json);
+	free(r->done);
+	free(r);
+}
+
+void vcr_recorder_scan(struct vcr_recorder *r)
+{
+	if (r->files)
+		vcr_files_scan_base(r->files, &r->last_error);
+}
+
+int vcr_recorder_watch_fd(const struct vcr_recorder *r)
+{
+	return r->files ? vcr_files_watch_fd(r->files) : -1;
+}
+
+void vcr_recorder_watch(struct vcr_recorder *r)
+{
+	if (r->files)
+		vcr_files_read_watch(r->files);
+}
+
+/* ---- Events ---- */
+
+static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct vcr_rec_conn rec;
+	if (ev->size < sizeof rec)
+		return;
+	memcpy(&rec, ev->payload, sizeof rec);
+	struct conn *c = conn_of(r, ev->conn, true);
+	struct coverage *cov = coverage_of(r, ev->pid);
+	bool tls = rec.kind == VCR_CONN_TLS;
+	if (c) {
+		c->pid = ev->pid;
+		c->tls = tls;
+	}
+	if (cov)
+		++*(tls ? &cov->tls : &cov->plain);
+	++*(tls ? &r->conns_tls : &r->conns_plain);
+	vcr_flow_open(r->flow, ev->conn, ev->pid, tls, vcr_spool_string(ev, sizeof rec, 0), vcr_spool_string(ev, sizeof rec, 1), ev->time_ns);
+}
+
+static void on_bytes(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct conn *c = conn_of(r, ev->conn, false);
+	struct coverage *cov = coverage_of(r, ev->pid);
+	if (!c && !(c = conn_of(r, ev->conn, ev->type == VCR_REC_OUT)))
+		return; /* muted, or its beginning was never seen */
+	if (!c->pid) { /* a collector that took over: the connection's own record is gone */
+		c->pid = ev->pid;
+		vcr_flow_open(r->flow, ev->conn, ev->pid, true, "", "", ev->time_ns);
+	}
+	if (cov)
+		*(ev->type == VCR_REC_OUT ? &cov->bytes_out : &cov->bytes_in) += ev->size;
+	if (ev->type == VCR_REC_OUT && !c->first_seq)
+		c->first_seq = ev->seq;
+	if (ev->type == VCR_REC_OUT)
+		vcr_flow_out(r->flow, ev->conn, ev->pid, ev->tid, ev->payload, ev->size, ev->time_ns);
+	else
+		vcr_flow_in(r->flow, ev->conn, ev->payload, ev->size, ev->time_ns);
+}
+
+static void on_close(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	int32_t reason = 0;
+	if (ev->size >= sizeof reason)
+		memcpy(&reason, ev->payload, sizeof reason);
+	vcr_flow_close(r->flow, ev->conn, reason, ev->time_ns);
+	forget_conn(r, ev->conn);
+}
+
+static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct vcr_rec_file rec;
+	if (!r->files || ev->size < sizeof rec)
+		return;
+	memcpy(&rec, ev->payload, sizeof rec);
+	const char *path = vcr_spool_string(ev, sizeof rec, 0), *path2 = vcr_spool_string(ev, sizeof rec, 1);
+	enum vcr_mark_op op;
+	switch (rec.op) {
+	case VCR_FILE_OPEN:
+		op = rec.flags & O_TRUNC || (rec.flags & O_CREAT && rec.existed == 0) ? VCR_MARK_WRITE : VCR_MARK_OPEN;
+		break;
+	case VCR_FILE_WRITE: case VCR_FILE_TRUNCATE: op = VCR_MARK_WRITE; break;
+	case VCR_FILE_RENAME: op = VCR_MARK_RENAME; break;
+	case VCR_FILE_EXCHANGE: op = VCR_MARK_EXCHANGE; break;
+	case VCR_FILE_UNLINK: op = VCR_MARK_UNLINK; break;
+	case VCR_FILE_LINK: op = VCR_MARK_LINK; break;
+	case VCR_FILE_MKDIR: op = VCR_MARK_MKDIR; break;
+	case VCR_FILE_RMDIR: op = VCR_MARK_RMDIR; break;
+	case VCR_FILE_MODE: op = VCR_MARK_MODE; break;
+	default: return;
+	}
+	vcr_files_mark(r->files, op, path, path2, ev->pid, (int64_t)ev->time_ns);
+}
+
+static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	on_unseen(r, 0, ev->payload);
+}
+
+void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct process *p = vcr_recorder_process(r, ev->pid, true);
+	switch (ev->type) {
+	case VCR_REC_PROC: vcr_recorder_proc(r, ev); break;
+	case VCR_REC_FORK:
+		if (p && ev->size >= 4)
+			memcpy(&p->ppid, ev->payload, 4);
+		if (p && !p->program) {
+			struct process *parent = vcr_recorder_process(r, p->ppid, false);
+			p->program = parent && parent->program ? strdup(parent->program) : NULL;
+		}
+		break;
+	case VCR_REC_EXEC: vcr_recorder_exec(r, ev); break;
+	case VCR_REC_EXIT: {
+		struct vcr_rec_exit rec;
+		if (ev->size >= sizeof rec) {
+			memcpy(&rec, ev->payload, sizeof rec);
+			vcr_recorder_exit(r, rec.child, &rec.status, ev->time_ns);
+		}
+		break;
+	}
+	case VCR_REC_CONN: on_conn(r, ev); break;
+	case VCR_REC_OUT: case VCR_REC_IN: on_bytes(r, ev); break;
+	case VCR_REC_CLOSE: on_close(r, ev); break;
+	case VCR_REC_FILE: on_file(r, ev); break;
+	case VCR_REC_LOST: on_lost(r, ev); break;
+	default: break;
+	}
+}
+
+void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
+{
+	struct process *p = vcr_recorder_process(r, pid, false);
+	vcr_flow_process_gone(r->flow, pid, mono_ns);
+	vcr_recorder_exit(r, pid, NULL, mono_ns);
+	if (p)
+		p->gone = true;
+	for (int i = 0; i < BUCKETS; i++)
+		for (struct conn *c = r->conn[i], *next; c; c = next) {
+			next = c->next;
+			if (c->pid == pid)
+				forget_conn(r, c->id);
+		}
+}
+
+/* ---- Control ---- */
+
+static void write_losses(struct vcr_jw *w, const struct vcr_recorder *r, const struct vcr_spool_losses *l)
+{
+	struct vcr_session_totals t = { 0 };
+	if (r->session)
+		vcr_session_totals(r->session, &t);
+	vcr_jw_key(w, "losses");
+	vcr_jw_object(w);
+	const struct { const char *name; int64_t n; } list[] = {
+		{ "dropped_records", (int64_t)l->dropped_records }, { "dropped_bytes", (int64_t)l->dropped_bytes }, { "cut_records", (int64_t)l->cut },
+		{ "skipped_bytes", (int64_t)l->skipped_bytes }, { "bad_crc", (int64_t)l->bad_crc }, { "lost_lines", t.lost_lines + r->lost },
+	};
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		vcr_jw_key(w, list[i].name);
+		vcr_jw_int(w, list[i].n);
+	}
+	vcr_jw_object_end(w);
+}
+
+static void write_totals(struct vcr_jw *w, const struct vcr_recorder *r)
+{
+	struct vcr_session_totals t = { 0 };
+	if (r->session)
+		vcr_session_totals(r->session, &t);
+	vcr_jw_key(w, "session_id");
+	vcr_jw_str(w, r->session_id);
+	vcr_jw_key(w, "path");
+	vcr_jw_str(w, r->session ? vcr_session_path(r->session) : NULL);
+	const struct { const char *name; int64_t n; } list[] = {
+		{ "frames", t.frames }, { "model_calls", r->calls }, { "errors", t.errors }, { "tokens", t.tokens }, { "file_changes", r->file_changes },
+		{ "programs", r->programs }, { "redactions", r->redactions },
+	};
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		vcr_jw_key(w, list[i].name);
+		vcr_jw_int(w, list[i].n);
+	}
+	vcr_jw_key(w, "cost_usd");
+	vcr_jw_double(w, t.cost_usd);
+	vcr_jw_key(w, "last_error");
+	vcr_jw_str(w, r->last_error.code ? r->last_error.what : NULL);
+}
+
+static void add_raw_value(struct vcr_buf *out, const struct vcr_json *j, int v)
+{
+	struct vcr_jw w;
+	vcr_jw_init(&w, out);
+	vcr_jw_value(&w, j, v);
+}
+
+/* {"node":NAME,"input":{},"output":{}} becomes a node frame. Returns what was wrong, or NULL. */
+static const char *annotate(struct vcr_recorder *r, const struct vcr_json *j)
+{
+	int data = vcr_json_get(j, 0, "data");
+	VCR_AUTO_BUF name = VCR_BUF_INIT, in = VCR_BUF_INIT, out = VCR_BUF_INIT, cin = VCR_BUF_INIT, cout = VCR_BUF_INIT;
+	if (vcr_json_str(j, vcr_json_get(j, data, "node"), &name) || !name.len)
+		return "annotate needs data.node, a name";
+	int input = vcr_json_get(j, data, "input"), output = vcr_json_get(j, data, "output");
+	if ((input >= 0 && vcr_json_type(j, input) != VCR_JSON_OBJECT) || (output >= 0 && vcr_json_type(j, output) != VCR_JSON_OBJECT))
+		return "data.input and data.output must be objects";
+	add_raw_value(&in, j, input);
+	add_raw_value(&out, j, output);
+	vcr_redact(r->redact, in.data, in.len, &cin, NULL);
+	vcr_redact(r->redact, out.data, out.len, &cout, NULL);
+	struct vcr_frame f = { .type = VCR_FRAME_NODE, .node_name = name.data, .parent_frame_id = *r->last_call ? r->last_call : NULL,
+		.input_json = input >= 0 ? cin.data : NULL, .output_json = output >= 0 ? cout.data : NULL, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
+	return vcr_recorder_frame(r, &f) ? "the frame could not be written" : NULL;
+}
+
+static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
+{
+	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT;
+	struct vcr_files_stats st = { 0 };
+	struct vcr_jw w;
+	vcr_recorder_watch(r);
+	vcr_recorder_sweep(r);
+	if (r->files)
+		vcr_files_stats(r->files, &st);
+	vcr_jw_init(&w, &in);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "message");
+	char *message = vcr_json_strdup(j, vcr_json_get(j, 0, "message"));
+	vcr_recorder_redacted(r, &w, message ? message : "", message ? strlen(message) : 0);
+	free(message);
+	vcr_jw_object_end(&w);
+	vcr_jw_init(&w, &out);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "files");
+	vcr_jw_int(&w, st.files);
+	vcr_jw_key(&w, "changes");
+	vcr_jw_int(&w, r->file_changes);
+	vcr_jw_object_end(&w);
+	struct vcr_frame f = { .type = VCR_FRAME_CHECKPOINT, .node_name = "savepoint", .parent_frame_id = *r->last_call ? r->last_call : NULL,
+		.input_json = in.data, .output_json = out.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
+	return vcr_recorder_frame(r, &f) ? "the frame could not be written" : NULL;
+}
+
+void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	const char *why = NULL;
+	struct vcr_jw w;
+	if (vcr_json_parse(&j, request, n, 0, NULL))
+		why = "the request is not a JSON object";
+	int op = why ? -1 : vcr_json_get(&j, 0, "op");
+	if (!why && vcr_json_is(&j, op, "annotate"))
+		why = annotate(r, &j);
+	else if (!why && vcr_json_is(&j, op, "savepoint"))
+		why = savepoint(r, &j);
+	else if (!why && !vcr_json_is(&j, op, "status") && !vcr_json_is(&j, op, "drain"))
+		why = "op must be drain, status, annotate or savepoint";
+	vcr_jw_init(&w, answer);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "ok");
+	vcr_jw_bool(&w, !why);
+	if (why) {
+		vcr_jw_key(&w, "error");
+		vcr_jw_str(&w, why);
+	} else {
+		write_totals(&w, r);
+		vcr_jw_key(&w, "processes");
+		vcr_jw_int(&w, processes);
+		write_losses(&w, r, l);
+	}
+	vcr_jw_object_end(&w);
+}
+
+/* ---- The end ---- */
+
+static void write_coverage(struct vcr_jw *w, const struct vcr_recorder *r)
+{
+	vcr_jw_key(w, "coverage");
+	vcr_jw_array(w);
+	for (const struct coverage *c = r->coverage; c; c = c->next) {
+		const struct { const char *name; int64_t n; } list[] = {
+			{ "processes", c->processes }, { "model_calls", c->calls }, { "tls_connections", c->tls }, { "plain_connections", c->plain },
+			{ "bytes_out", c->bytes_out }, { "bytes_in", c->bytes_in },
+		};
+		vcr_jw_object(w);
+		vcr_jw_key(w, "program");
+		vcr_jw_str(w, c->program);
+		vcr_jw_key(w, "lane");
+		vcr_jw_str(w, c->tls || c->plain ? "tap" : "none");
+		for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+			vcr_jw_key(w, list[i].name);
+			vcr_jw_int(w, list[i].n);
+		}
+		vcr_jw_object_end(w);
+	}
+	vcr_jw_array_end(w);
+}
+
+static const char *why_no_calls(const struct vcr_recorder *r)
+{
+	if (r->calls)
+		return NULL;
+	if (r->unseen.len)
+		return "connections were seen that could not be decoded";
+	if (r->conns_tls || r->conns_plain)
+		return "connections were seen, but none carried a request of a known model API; if it is a model, add its host: model-host HOST in .vcr/config";
+	return "no program of the session used TLS through a shared OpenSSL, nor plain HTTP; programs with TLS of their own (node, Bun, Go, Rust) are not seen yet";
+}
+
+static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const struct vcr_spool_losses *l)
+{
+	const char *why = why_no_calls(r);
+	write_coverage(w, r);
+	write_losses(w, r, l);
+	vcr_jw_key(w, "no_calls_because");
+	vcr_jw_str(w, why);
+	vcr_jw_key(w, "unseen");
+	vcr_jw_array(w);
+	for (const char *p = r->unseen.data; *p; p += strcspn(p, "\n"), p += *p == '\n')
+		vcr_jw_strn(w, p, strcspn(p, "\n"));
+	vcr_jw_array_end(w);
+}
+
+void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, struct vcr_buf *result)
+{
+	VCR_AUTO_BUF extra = VCR_BUF_INIT;
+	struct timespec t;
+	struct vcr_jw w;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	vcr_flow_all_gone(r->flow, now);
+	vcr_recorder_watch(r);
+	vcr_recorder_sweep(r);
+	if (r->files)
+		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
+	for (int i = 0; i < BUCKETS; i++)
+		for (struct process *p = r->process[i]; p; p = p->next)
+			if (p->run.path)
+				vcr_recorder_exit(r, p->pid, NULL, now);
+	vcr_jw_init(&w, &extra);
+	vcr_jw_object(&w);
+	write_end(&w, r, l);
+	vcr_jw_object_end(&w);
+	vcr_jw_init(&w, result);
+	vcr_jw_object(&w);
+	write_totals(&w, r);
+	write_end(&w, r, l);
+	if (r->session) {
+		if (vcr_session_end(r->session, extra.data, &r->last_error)) {
+			vcr_jw_key(&w, "end_error");
+			vcr_jw_str(&w, r->last_error.what);
+		}
+		r->session = NULL;
+	}
+	vcr_jw_object_end(&w);
+}

@@ -1,0 +1,47 @@
+/* recorder.h — what a session's collector does with the spool's records: calls, files and programs become frames.
+ *
+ * One recorder per session; the caller reads the spool (and the clock, and the sockets) and hands over each event in order. Everything is
+ * redacted here, before it reaches session.c. A recorder that is made for a session whose file exists already goes on behind it: what an
+ * earlier recorder wrote (known by the seq of its records) is not written twice. */
+#ifndef VCR_RECORDER_H
+#define VCR_RECORDER_H
+#include "config.h"
+#include "files.h"
+#include "session.h"
+#include "spool.h"
+
+struct vcr_recorder_options {
+	const struct vcr_spool_header *spool; /* names and clocks; not written to */
+	const struct vcr_config *config;
+	const char *const *tags;              /* NULL-terminated, NULL */
+	const char *metadata_json;            /* NULL */
+	const char *prices_path;              /* the shipped table */
+	bool eager;                           /* make the session file at once (vcr-record), not with the first thing worth it */
+	bool salvage;                         /* no process lives: no base scan, no watching */
+	char **environ;                       /* secrets are learnt from it */
+};
+
+struct vcr_recorder;
+int vcr_recorder_new(struct vcr_recorder **r, const struct vcr_recorder_options *o, struct vcr_error *e);
+void vcr_recorder_free(struct vcr_recorder *r);
+/* The base scan of the workspace; sets nothing in the spool. */
+void vcr_recorder_scan(struct vcr_recorder *r);
+int vcr_recorder_watch_fd(const struct vcr_recorder *r);
+/* One record of the spool. */
+void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev);
+/* inotify has something. */
+void vcr_recorder_watch(struct vcr_recorder *r);
+/* A process of the session is gone (pidfd); its open calls end as interrupted. */
+void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns);
+/* Record seq before which nothing is needed any more; position: that of the reader. */
+uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position);
+/* Connections that carry nothing of interest since the last call: up to n numbers. */
+size_t vcr_recorder_take_mutes(struct vcr_recorder *r, uint32_t *conn, size_t n);
+/* Pids to be watched since the last call: up to n. */
+size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n);
+/* A request on the control socket. processes: how many live. */
+void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer);
+/* The end: open calls, open programs, last sweep and scan, vcr.end, manifest. Appends the result's JSON (totals, coverage, losses). */
+void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, struct vcr_buf *result);
+
+#endif

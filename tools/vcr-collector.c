@@ -1,0 +1,403 @@
+/* vcr-collector.c — the one process that reads a session's spool and writes its file. Started by vcr-record, or by the shim at the first
+ * event worth recording; ends when the processes of the session are gone. See vcr-collector(8). */
+#include "config.h"
+#include "control.h"
+#include "json.h"
+#include "paths.h"
+#include "recorder.h"
+#include "spool.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000 };
+
+struct collector {
+	struct vcr_spool *spool;
+	struct vcr_spool_header *h;
+	struct vcr_recorder *recorder;
+	struct vcr_control control;
+	struct vcr_config config;
+	struct { int pid, fd; } process[MAX_PROCESSES];
+	int nprocess;
+	bool saw_process;
+	int bell;               /* eventfd that the waiting thread raises */
+	bool salvage, stop;
+};
+
+static volatile sig_atomic_t told_to_end;
+
+static void on_term(int sig)
+{
+	told_to_end = 1;
+}
+
+static uint64_t mono_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Waiting: a thread turns the spool's futex into something poll(2) understands ---- */
+
+static void *ring(void *arg)
+{
+	struct collector *c = arg;
+	uint32_t seen = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
+	for (;;) {
+		__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
+		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, seen, NULL, NULL, 0);
+		__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
+		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
+		uint64_t one = 1;
+		if (now != seen && write(c->bell, &one, sizeof one) < 0 && errno == EBADF)
+			return NULL;
+		seen = now;
+	}
+}
+
+static void start_bell(struct collector *c)
+{
+	pthread_t thread;
+	c->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (c->bell >= 0 && pthread_create(&thread, NULL, ring, c)) {
+		close(c->bell);
+		c->bell = -1;
+	}
+}
+
+/* ---- Processes ---- */
+
+static void watch_process(struct collector *c, int pid)
+{
+	for (int i = 0; i < c->nprocess; i++)
+		if (c->process[i].pid == pid)
+			return;
+	if (c->nprocess == MAX_PROCESSES)
+		return;
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	c->saw_process = true;
+	if (fd >= 0) {
+		c->process[c->nprocess].pid = pid;
+		c->process[c->nprocess++].fd = fd;
+	}
+}
+
+static void take_pids(struct collector *c)
+{
+	int pid[64];
+	size_t n;
+	while ((n = vcr_recorder_take_pids(c->recorder, pid, 64)))
+		for (size_t i = 0; i < n && !c->salvage; i++)
+			watch_process(c, pid[i]);
+}
+
+static void take_mutes(struct collector *c)
+{
+	uint32_t conn[64];
+	size_t n;
+	while ((n = vcr_recorder_take_mutes(c->recorder, conn, 64)))
+		for (size_t i = 0; i < n; i++)
+			__atomic_store_n(&c->h->mute[conn[i] % VCR_SPOOL_MUTES], conn[i], __ATOMIC_RELEASE);
+}
+
+/* Everything in the spool up to now. dead: nobody writes any more. */
+static void drain(struct collector *c, bool dead)
+{
+	struct vcr_spool_event ev;
+	unsigned n = 0;
+	while (!vcr_spool_next(c->spool, dead, &ev)) {
+		vcr_recorder_event(c->recorder, &ev);
+		if (++n % 64 == 0) {
+			vcr_spool_grow(c->spool);
+			take_mutes(c);
+			take_pids(c);
+		}
+		if (n % 256 == 0)
+			vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
+	}
+	take_mutes(c);
+	take_pids(c);
+	vcr_spool_grow(c->spool);
+	vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
+}
+
+/* Who is gone; their last words are in the spool already, so it is drained before each is declared dead. */
+static void reap(struct collector *c)
+{
+	static struct pollfd fds[MAX_PROCESSES];
+	static int gone[MAX_PROCESSES];
+	int ngone = 0, keep = 0;
+	for (int i = 0; i < c->nprocess; i++)
+		fds[i] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
+	if (!c->nprocess || poll(fds, (nfds_t)c->nprocess, 0) <= 0)
+		return;
+	for (int i = 0; i < c->nprocess; i++) {
+		if (fds[i].revents) {
+			gone[ngone++] = c->process[i].pid;
+			close(c->process[i].fd);
+		} else {
+			c->process[keep++] = c->process[i];
+		}
+	}
+	c->nprocess = keep;
+	drain(c, false);
+	for (int i = 0; i < ngone; i++)
+		vcr_recorder_gone(c->recorder, gone[i], mono_ns());
+}
+
+/* ---- Control ---- */
+
+static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf *answer)
+{
+	struct collector *c = ctx;
+	struct vcr_spool_losses l;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	reap(c);
+	drain(c, false);
+	vcr_spool_losses(c->spool, &l);
+	if (!vcr_json_parse(&j, request, n, 0, NULL) && vcr_json_is(&j, vcr_json_get(&j, 0, "op"), "end")) {
+		c->stop = true;
+		vcr_buf_puts(answer, "{\"ok\":true}");
+		return;
+	}
+	vcr_recorder_control(c->recorder, request, n, &l, c->nprocess, answer);
+}
+
+/* ---- The loop ---- */
+
+/* Sleep until something happens: doorbell, control, inotify, a process that ends. */
+static void wait_for_something(struct collector *c, int timeout_ms)
+{
+	static struct pollfd fds[VCR_CONTROL_CLIENTS + 3 + MAX_PROCESSES];
+	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder);
+	if (c->bell >= 0)
+		fds[n++] = (struct pollfd){ c->bell, POLLIN, 0 };
+	if (watch >= 0)
+		fds[n++] = (struct pollfd){ watch, POLLIN, 0 };
+	for (int i = 0; i < c->nprocess; i++)
+		fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
+	if (poll(fds, (nfds_t)n, timeout_ms) <= 0)
+		return;
+	uint64_t count;
+	if (c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
+		return;
+}
+
+static bool all_gone(const struct collector *c)
+{
+	return c->saw_process && !c->nprocess;
+}
+
+static void run(struct collector *c)
+{
+	uint64_t quiet_since = 0, began = mono_ns();
+	while (!c->stop && !told_to_end) {
+		drain(c, false);
+		vcr_recorder_watch(c->recorder);
+		vcr_control_serve(&c->control, on_control, c);
+		reap(c);
+		/* A session whose first process never appeared: the one who started us died before it could. */
+		bool over = all_gone(c) || (!c->saw_process && mono_ns() - began > HELLO_MS * 1000000ull);
+		if (!over)
+			quiet_since = 0;
+		else if (!quiet_since)
+			quiet_since = mono_ns();
+		else if (mono_ns() - quiet_since >= GRACE_MS * 1000000ull)
+			return;
+		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process ? IDLE_MS : GRACE_MS);
+	}
+}
+
+/* ---- Beginning and end ---- */
+
+static void be_nobody(void)
+{
+	struct sched_param p = { 0 };
+	struct sigaction act = { .sa_handler = on_term };
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	sigaction(SIGTERM, &act, NULL);
+	sched_setscheduler(0, SCHED_BATCH, &p); /* a wake-up must not push the writer off its core */
+	umask(077);
+	struct rlimit limit;
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void set_state(struct collector *c, uint32_t state)
+{
+	c->h->collector_pid = getpid();
+	__atomic_store_n(&c->h->collector, state, __ATOMIC_RELEASE);
+	vcr_spool_wake(&c->h->collector);
+}
+
+static void base_is_ready(struct collector *c)
+{
+	__atomic_store_n(&c->h->base_ready, 1, __ATOMIC_RELEASE);
+	vcr_spool_wake(&c->h->base_ready);
+}
+
+static void leave_result(struct collector *c, const struct vcr_buf *result)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (!(c->h->flags & VCR_SPOOL_BY_RECORD) || vcr_paths_runtime_dir(&path, NULL))
+		return;
+	vcr_buf_printf(&path, "/%s.result", c->h->session);
+	int fd = open(path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	if (write(fd, result->data, result->len) != (ssize_t)result->len)
+		unlink(path.data);
+	close(fd);
+}
+
+static int collect(struct collector *c, const struct vcr_recorder_options *o)
+{
+	VCR_AUTO_BUF result = VCR_BUF_INIT;
+	struct vcr_spool_losses l;
+	struct vcr_error e = { 0 };
+	if (vcr_recorder_new(&c->recorder, o, &e)) {
+		fprintf(stderr, "vcr-collector: %s\n", e.what);
+		base_is_ready(c);
+		return 3;
+	}
+	if (!c->salvage) {
+		vcr_spool_grow(c->spool);
+		set_state(c, VCR_COLLECTOR_RUNNING);
+		vcr_control_listen(&c->control, c->h->session, NULL);
+		vcr_recorder_scan(c->recorder);
+	}
+	base_is_ready(c);
+	if (!c->salvage) {
+		start_bell(c);
+		if (c->h->root_pid > 0)
+			watch_process(c, c->h->root_pid);
+		run(c);
+	}
+	drain(c, true);
+	vcr_spool_losses(c->spool, &l);
+	vcr_recorder_end(c->recorder, &l, &result);
+	leave_result(c, &result);
+	vcr_spool_remove(c->spool);
+	vcr_control_close(&c->control);
+	set_state(c, VCR_COLLECTOR_ENDED);
+	vcr_recorder_free(c->recorder);
+	return 0;
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--salvage]\n"
+	      "\n"
+	      "Reads the spool of one session and writes its session file. Started by vcr-record and by libvcrshim.so;\n"
+	      "there is no need to start it by hand.\n"
+	      "\n"
+	      "  --spool PATH      the spool, in the runtime directory\n"
+	      "  --tag TAG         a tag of the session\n"
+	      "  --meta KEY=VALUE  an entry of the session's metadata\n"
+	      "  --salvage         decode what a dead collector left, then end\n"
+	      "  --help, --version\n", to);
+}
+
+struct arguments {
+	const char *spool;
+	const char *tag[65];
+	int ntag;
+	struct vcr_buf meta;
+	struct vcr_jw w;
+	bool salvage;
+};
+
+/* 0 go on; else exit status + 1. */
+static int parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option options[] = {
+		{ "spool", required_argument, NULL, 's' }, { "tag", required_argument, NULL, 't' }, { "meta", required_argument, NULL, 'm' },
+		{ "salvage", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
+	};
+	int opt;
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		char *eq;
+		switch (opt) {
+		case 's': a->spool = optarg; break;
+		case 't':
+			if (a->ntag < 64)
+				a->tag[a->ntag++] = optarg;
+			break;
+		case 'm':
+			if ((eq = strchr(optarg, '=')) && eq > optarg) {
+				*eq = 0;
+				vcr_jw_key(&a->w, optarg);
+				vcr_jw_str(&a->w, eq + 1);
+				*eq = '=';
+			}
+			break;
+		case 'r': a->salvage = true; break;
+		case 'h': usage(stdout); return 1;
+		case 'v': puts("vcr-collector " VCR_VERSION); return 1;
+		default: return 3;
+		}
+	}
+	if (a->spool && optind == argc)
+		return 0;
+	fputs("vcr-collector: give --spool PATH; see --help\n", stderr);
+	return 3;
+}
+
+int main(int argc, char **argv)
+{
+	static struct collector c = { .bell = -1, .control = { .listener = -1 } };
+	struct arguments a = { .meta = VCR_BUF_INIT };
+	struct vcr_error e = { 0 };
+	vcr_jw_init(&a.w, &a.meta);
+	vcr_jw_object(&a.w);
+	int status = parse(argc, argv, &a);
+	if (status)
+		return status - 1;
+	vcr_jw_object_end(&a.w);
+	be_nobody();
+	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
+		c.control.client[i].fd = -1;
+	int err = vcr_spool_attach(&c.spool, a.spool, &e);
+	if (err == VCR_EBUSY)
+		return 0;
+	if (err) {
+		fprintf(stderr, "vcr-collector: %s\n", e.what);
+		return 3;
+	}
+	c.h = vcr_spool_header(c.spool);
+	c.salvage = a.salvage;
+	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
+		fprintf(stderr, "vcr-collector: %s\n", e.what);
+	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
+		.prices_path = VCR_PKGDATADIR "/prices.json", .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = a.salvage, .environ = environ };
+	status = collect(&c, &o);
+	vcr_config_release(&c.config);
+	vcr_spool_free(c.spool);
+	vcr_buf_release(&a.meta);
+	return status;
+}
