@@ -1,0 +1,389 @@
+#include "conv.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLUES = 4, CLUE_LEN = 40 };
+
+/* Raw pieces of an answer by which the next request of its conversation is known: ids of tool calls, beginnings of texts. */
+struct clues { char text[CLUES][CLUE_LEN]; int n; };
+
+struct call {
+	char frame_id[37], parent[37];
+	char answer_id[80];      /* "" unknown */
+	unsigned lane;
+	uint64_t whole;          /* meaning of the complete list */
+	uint64_t *exact;         /* bytes of each item */
+	size_t n;
+	uint64_t system, tools, model, list_key;
+	struct clues clues;
+	bool extended;           /* a later call of the same lane goes on from here */
+};
+
+struct vcr_conv {
+	struct call *call;       /* a ring */
+	size_t count, next;
+	unsigned lanes;
+};
+
+/* What is compared of the request at hand. */
+struct request {
+	const struct vcr_json *j;
+	const struct vcr_request_info *info;
+	uint64_t *exact, *prefix; /* of item i: its bytes; meaning of items 0..i */
+	int *item;                /* value indexes */
+	size_t n;
+	uint64_t system, tools, model, list_key;
+};
+
+/* ---- Hashes ---- */
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 29;
+}
+
+static uint64_t hash_bytes(uint64_t h, const char *p, size_t n)
+{
+	uint64_t v;
+	h = mix(h, n);
+	for (; n >= 8; n -= 8, p += 8) {
+		memcpy(&v, p, 8);
+		h = mix(h, v);
+	}
+	v = 0;
+	memcpy(&v, p, n);
+	return mix(h, v);
+}
+
+static uint64_t hash_raw(const struct vcr_json *j, int v)
+{
+	size_t n;
+	const char *p = vcr_json_raw(j, v, &n);
+	return v < 0 ? 0 : hash_bytes(1, p, n);
+}
+
+/* [{"type":"text","text":S}], whatever else stands in the block, says the same as S: clients that set a cache marker rewrite one as the other. */
+static int only_text(const struct vcr_json *j, int v)
+{
+	if (vcr_json_type(j, v) != VCR_JSON_ARRAY || vcr_json_count(j, v) != 1)
+		return v;
+	int block = vcr_json_first(j, v), text = vcr_json_get(j, block, "text");
+	return vcr_json_is(j, vcr_json_get(j, block, "type"), "text") && text >= 0 ? text : v;
+}
+
+/* Meaning of a value: member order counts (a client keeps its own), cache markers do not. */
+static uint64_t hash_meaning(uint64_t h, const struct vcr_json *j, int v)
+{
+	enum vcr_json_type type = vcr_json_type(j, v);
+	size_t n;
+	const char *p;
+	if (type == VCR_JSON_OBJECT) {
+		h = mix(h, '{');
+		for (int k = vcr_json_first(j, v); k >= 0; k = vcr_json_next(j, k)) {
+			p = vcr_json_raw(j, k, &n);
+			if (n == 15 && !memcmp(p, "\"cache_control\"", 15))
+				continue;
+			h = hash_bytes(h, p, n);
+			int value = vcr_json_value(j, k);
+			h = hash_meaning(h, j, n == 9 && !memcmp(p, "\"content\"", 9) ? only_text(j, value) : value);
+		}
+		return mix(h, '}');
+	}
+	if (type == VCR_JSON_ARRAY) {
+		h = mix(h, '[');
+		for (int m = vcr_json_first(j, v); m >= 0; m = vcr_json_next(j, m))
+			h = hash_meaning(h, j, m);
+		return mix(h, ']');
+	}
+	p = vcr_json_raw(j, v, &n);
+	return hash_bytes(h, p, n);
+}
+
+static int read_request(struct request *q, const struct vcr_json *j, const struct vcr_request_info *info)
+{
+	size_t n = info->list >= 0 ? (size_t)vcr_json_count(j, info->list) : 0;
+	*q = (struct request){ .j = j, .info = info, .n = n };
+	q->exact = calloc(n + 1, sizeof *q->exact);
+	q->prefix = calloc(n + 1, sizeof *q->prefix);
+	q->item = calloc(n + 1, sizeof *q->item);
+	if (!q->exact || !q->prefix || !q->item)
+		return VCR_ENOMEM;
+	uint64_t h = q->list_key = info->list_key ? hash_bytes(2, info->list_key, strlen(info->list_key)) : 0;
+	size_t i = 0;
+	for (int m = n ? vcr_json_first(j, info->list) : -1; m >= 0 && i < n; m = vcr_json_next(j, m), i++) {
+		q->item[i] = m;
+		q->exact[i] = hash_raw(j, m);
+		q->prefix[i] = h = hash_meaning(h, j, m);
+	}
+	q->system = hash_raw(j, info->system);
+	q->tools = hash_raw(j, info->tools);
+	q->model = info->model ? hash_bytes(5, info->model, strlen(info->model)) : 0;
+	return 0;
+}
+
+static void release_request(struct request *q)
+{
+	free(q->exact);
+	free(q->prefix);
+	free(q->item);
+}
+
+/* ---- Clues ---- */
+
+/* Note the JSON string that follows each `key` in text, its plain beginning only. */
+static void find_clues(struct clues *c, const char *text, size_t n, const char *key)
+{
+	size_t k = strlen(key);
+	for (const char *p = text, *end = text + n; c->n < CLUES && (p = memmem(p, (size_t)(end - p), key, k));) {
+		size_t len = 0;
+		for (p += k; len < CLUE_LEN - 1 && p + len < end && (unsigned char)p[len] >= ' ' && (unsigned char)p[len] < 127 && p[len] != '"' && p[len] != '\\'; len++)
+			;
+		if (len >= 8) {
+			memcpy(c->text[c->n], p, len);
+			c->text[c->n++][len] = 0;
+		}
+	}
+}
+
+static void read_answer(struct call *k, const char *answer, size_t n)
+{
+	struct clues id = { .n = CLUES - 1 };
+	find_clues(&id, answer, n, "\"id\":\"");
+	if (id.n == CLUES)
+		snprintf(k->answer_id, sizeof k->answer_id, "%s", id.text[CLUES - 1]);
+	static const char *const keys[] = { "\"id\":\"call_", "\"id\":\"toolu_", "\"call_id\":\"", "\"text\":\"", "\"content\":\"" };
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		find_clues(&k->clues, answer, n, keys[i]);
+}
+
+/* Does the item that follows the earlier call's list look like its answer? */
+static bool answered_by(const struct call *k, const struct request *q)
+{
+	if (k->n >= q->n)
+		return false;
+	size_t n;
+	const char *p = vcr_json_raw(q->j, q->item[k->n], &n);
+	for (int i = 0; i < k->clues.n; i++)
+		if (memmem(p, n, k->clues.text[i], strlen(k->clues.text[i])))
+			return true;
+	return false;
+}
+
+/* ---- Finding ---- */
+
+static struct call *nth_latest(const struct vcr_conv *c, size_t i)
+{
+	return &c->call[(c->next + VCR_CONV_CALLS - 1 - i) % VCR_CONV_CALLS];
+}
+
+static int likeness(const struct call *k, const struct request *q)
+{
+	return 8 * answered_by(k, q) + 4 * (k->system == q->system) + 2 * (k->tools == q->tools) + (k->model == q->model);
+}
+
+/* The earlier call whose whole list begins this one's; the longest, most alike, latest. */
+static struct call *find_extended(const struct vcr_conv *c, const struct request *q)
+{
+	struct call *best = NULL;
+	int best_like = 0;
+	for (size_t i = 0; i < c->count; i++) {
+		struct call *k = nth_latest(c, i);
+		if (!k->n || k->n > q->n || k->list_key != q->list_key || k->whole != q->prefix[k->n - 1] || (best && k->n < best->n))
+			continue;
+		int like = likeness(k, q);
+		if (k->n == q->n && like < 7)
+			continue; /* the same words to another agent are no repetition */
+		if (!best || k->n > best->n || like > best_like) {
+			best = k;
+			best_like = like;
+		}
+	}
+	return best;
+}
+
+static struct call *find_by_answer(const struct vcr_conv *c, const struct request *q)
+{
+	VCR_AUTO_BUF id = VCR_BUF_INIT;
+	if (vcr_json_str(q->j, vcr_json_get(q->j, 0, "previous_response_id"), &id) || id.len < 8)
+		return NULL;
+	for (size_t i = 0; i < c->count; i++) {
+		struct call *k = nth_latest(c, i);
+		if (*k->answer_id && !strncmp(k->answer_id, id.data, CLUE_LEN - 1))
+			return k;
+	}
+	return NULL;
+}
+
+/* A lane whose bodies begin as this one's will: same first item, tools or system prompt. */
+static struct call *find_alike(const struct vcr_conv *c, const struct request *q)
+{
+	for (size_t i = 0; i < c->count && i < 64; i++) {
+		struct call *k = nth_latest(c, i);
+		if (k->list_key == q->list_key && k->n && ((k->exact[0] == q->exact[0]) || (k->tools == q->tools && q->info->tools >= 0) ||
+		    (k->system == q->system && q->info->system >= 0)))
+			return k;
+	}
+	return NULL;
+}
+
+/* ---- Writing ---- */
+
+/* How many leading items are the very bytes that `after` shows. */
+static size_t same_items(const struct call *after, const struct request *q)
+{
+	size_t n = 0;
+	while (after && n < after->n && n < q->n && after->exact[n] == q->exact[n])
+		n++;
+	return n;
+}
+
+static void write_list(struct vcr_jw *w, const struct request *q, size_t from)
+{
+	vcr_jw_array(w);
+	for (size_t i = from; i < q->n; i++)
+		vcr_jw_value(w, q->j, q->item[i]);
+	vcr_jw_array_end(w);
+}
+
+static void write_input(struct vcr_jw *w, const struct request *q, const struct call *after, struct vcr_conv_place *place)
+{
+	const struct vcr_request_info *info = q->info;
+	size_t omit = same_items(after, q);
+	bool no_tools = after && info->tools >= 0 && after->tools == q->tools, no_system = after && info->system >= 0 && after->system == q->system;
+	vcr_jw_object(w);
+	for (int k = vcr_json_first(q->j, 0); k >= 0; k = vcr_json_next(q->j, k)) {
+		int v = vcr_json_value(q->j, k);
+		if ((no_tools && v == info->tools) || (no_system && v == info->system))
+			continue;
+		VCR_AUTO_BUF key = VCR_BUF_INIT;
+		vcr_json_str(q->j, k, &key);
+		vcr_jw_key(w, key.data);
+		if (q->n && v == info->list)
+			write_list(w, q, omit);
+		else
+			vcr_jw_value(w, q->j, v);
+	}
+	if (omit || no_tools || no_system) {
+		strcpy(place->after, after->frame_id);
+		vcr_jw_key(w, "_vcr");
+		vcr_jw_object(w);
+		vcr_jw_key(w, "after");
+		vcr_jw_str(w, after->frame_id);
+		vcr_jw_key(w, "omitted");
+		vcr_jw_object(w);
+		if (omit) {
+			vcr_jw_key(w, info->list_key);
+			vcr_jw_int(w, (int64_t)omit);
+		}
+		if (no_tools) {
+			vcr_jw_key(w, "tools");
+			vcr_jw_bool(w, true);
+		}
+		if (no_system) {
+			vcr_jw_key(w, info->system_key);
+			vcr_jw_bool(w, true);
+		}
+		vcr_jw_object_end(w);
+		vcr_jw_object_end(w);
+	}
+	vcr_jw_object_end(w);
+}
+
+/* ---- The module ---- */
+
+struct vcr_conv *vcr_conv_new(void)
+{
+	struct vcr_conv *c = calloc(1, sizeof *c);
+	if (c && !(c->call = calloc(VCR_CONV_CALLS, sizeof *c->call))) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void vcr_conv_free(struct vcr_conv *c)
+{
+	for (size_t i = 0; c && i < VCR_CONV_CALLS; i++)
+		free(c->call[i].exact);
+	if (c)
+		free(c->call);
+	free(c);
+}
+
+static void remember(struct vcr_conv *c, struct request *q, const char *frame_id, const char *parent, unsigned lane, const char *answer, size_t nanswer)
+{
+	struct call *k = &c->call[c->next];
+	free(k->exact);
+	*k = (struct call){ .lane = lane, .n = q->n, .whole = q->n ? q->prefix[q->n - 1] : 0, .exact = q->exact, .system = q->system, .tools = q->tools,
+		.model = q->model, .list_key = q->list_key };
+	q->exact = NULL;
+	snprintf(k->frame_id, sizeof k->frame_id, "%s", frame_id);
+	snprintf(k->parent, sizeof k->parent, "%s", parent);
+	if (answer)
+		read_answer(k, answer, nanswer);
+	c->next = (c->next + 1) % VCR_CONV_CALLS;
+	c->count += c->count < VCR_CONV_CALLS;
+}
+
+/* The lane to store the body in: that of the call it goes on from, a new one where lanes part. */
+static unsigned choose_lane(struct vcr_conv *c, const struct request *q, struct call *from, struct vcr_conv_place *place)
+{
+	struct call *like = from ? from : find_alike(c, q);
+	unsigned lane;
+	if (from && !from->extended) {
+		from->extended = from->n < q->n || !q->n;
+		lane = from->lane;
+		snprintf(place->lane, sizeof place->lane, "c%u", lane);
+		return lane;
+	}
+	lane = ++c->lanes;
+	if (like)
+		snprintf(place->lane, sizeof place->lane, "c%u<c%u", lane, like->lane);
+	else
+		snprintf(place->lane, sizeof place->lane, "c%u", lane);
+	return lane;
+}
+
+int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const char *answer, size_t nanswer,
+	const char *frame_id, struct vcr_conv_place *place, struct vcr_buf *input)
+{
+	struct vcr_conv_place found = { "", "", "" };
+	struct request q;
+	struct vcr_jw w;
+	if (vcr_json_type(j, 0) != VCR_JSON_OBJECT)
+		return VCR_EINVAL;
+	int err = read_request(&q, j, info);
+	if (err) {
+		release_request(&q);
+		return err;
+	}
+	struct call *from = q.n ? find_extended(c, &q) : NULL, *named = from ? NULL : find_by_answer(c, &q);
+	if (from || named)
+		strcpy(found.parent, !named && from->n == q.n ? from->parent : named ? named->frame_id : from->frame_id);
+	size_t before = input->len;
+	vcr_jw_init(&w, input);
+	write_input(&w, &q, from ? from : named, &found);
+	if (!(err = input->err)) {
+		unsigned lane = q.n || named ? choose_lane(c, &q, from ? from : named, &found) : 0;
+		remember(c, &q, frame_id, found.parent, lane, answer, nanswer);
+		*place = found;
+	} else {
+		vcr_buf_cut(input, before);
+	}
+	release_request(&q);
+	return err;
+}
+
+void vcr_conv_forget(struct vcr_conv *c, const char *frame_id)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct call *k = nth_latest(c, i);
+		if (!strcmp(k->frame_id, frame_id)) {
+			k->n = 0;
+			*k->answer_id = 0;
+			return;
+		}
+	}
+}
