@@ -387,3 +387,22 @@ void vcr_conv_forget(struct vcr_conv *c, const char *frame_id)
 		}
 	}
 }
+
+int vcr_conv_answer_message(const struct vcr_json *j, int response, int k)
+{
+	int list = vcr_json_get(j, response, "choices");
+	if (vcr_json_type(j, list) == VCR_JSON_ARRAY)
+		return vcr_json_get(j, vcr_json_item(j, list, k), "message");
+	list = vcr_json_get(j, response, "output");
+	if (vcr_json_type(j, list) == VCR_JSON_ARRAY)
+		return vcr_json_item(j, list, k);
+	list = vcr_json_get(j, response, "candidates");
+	if (vcr_json_type(j, list) == VCR_JSON_ARRAY)
+		return vcr_json_get(j, vcr_json_item(j, list, k), "content");
+	if (k)
+		return -1;
+	int message = vcr_json_get(j, response, "message");
+	if (vcr_json_type(j, message) == VCR_JSON_OBJECT)
+		return message;
+	return vcr_json_get(j, response, "role") >= 0 ? response : -1;
+}

@@ -34,5 +34,8 @@ int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vc
 	const char *frame_id, struct vcr_conv_place *place, struct vcr_buf *input);
 /* That frame could not be written after all: nothing may refer to it. */
 void vcr_conv_forget(struct vcr_conv *c, const char *frame_id);
+/* Message k of an answer as the APIs shape it (choices[k].message, output[k], candidates[k].content, message, or the answer itself);
+ * -1 if there is none. */
+int vcr_conv_answer_message(const struct vcr_json *j, int response, int k);
 
 #endif

@@ -1,8 +1,9 @@
 /* session.h — writing a session file (FORMAT.md): one writer, header first, one write(2) per line on O_APPEND.
  *
- * The file is created with O_EXCL and never truncated. Timestamps never decrease. On a write error the writer keeps
- * counting (lost_lines) and retries at the next line: the agent is never stopped by a full disk. The writer never redacts:
- * callers hand over redacted text only. */
+ * The file is created with O_EXCL and never truncated. Timestamps never decrease. What a full disk refuses is kept, up to 16 MiB, and
+ * written before the next line, so a line that was begun is finished; lines beyond that are dropped (VCR_EIO) and counted. lost_lines
+ * counts what is not in the file now. Callers ignore SIGXFSZ. The writer never redacts: callers hand over redacted text only.
+ * Not for two threads at once. */
 #ifndef VCR_SESSION_H
 #define VCR_SESSION_H
 #include <stdbool.h>
@@ -25,10 +26,12 @@ struct vcr_session;
 /* Creates DIR/<id>.vcr (DIR made as vcr_paths_make_vcr_dir) and writes the header. VCR_EEXIST if there is one. */
 int vcr_session_create(struct vcr_session **s, const char *vcr_dir, const struct vcr_session_options *o, struct vcr_error *e);
 /* Reopen after a crash: appends behind whatever is there (a newline first when the tail is torn); totals and the hash chain are
- * rebuilt by reading. */
+ * rebuilt by reading. VCR_ESYNTAX if it is no session file. */
 int vcr_session_reopen(struct vcr_session **s, const char *path, struct vcr_error *e);
 const char *vcr_session_path(const struct vcr_session *s);
 
+/* A new frame_id (UUID v4), for callers who need it before the frame is written. */
+void vcr_frame_new_id(char id[37]);
 struct vcr_frame {
 	enum vcr_frame_type type;
 	char frame_id[37];             /* filled by vcr_session_add_frame when empty (UUID v4) */
@@ -44,15 +47,16 @@ struct vcr_frame {
 	const char *custom_json;       /* members (no braces) to add to metadata.custom beside "vcr"; NULL */
 	const char *state_diff_json;   /* array or NULL */
 };
-/* Writes one frame line; *index (may be NULL) is its 0-based frame index. States nested deeper than 490 are replaced by
- * {"_vcr":{"too_deep":true}}; keys "__type__" are wrapped (FORMAT). */
+/* Writes one frame line; *index (may be NULL) is its 0-based frame index. States, vcr_json and custom_json
+ * may be any JSON text: state.h makes them fit for the file. */
 int vcr_session_add_frame(struct vcr_session *s, struct vcr_frame *f, int64_t *index, struct vcr_error *e);
 /* One line of our own: {"type":"vcr.<kind>","data":<json>}. */
 int vcr_session_add_record(struct vcr_session *s, const char *kind, const char *data_json, struct vcr_error *e);
 /* Store a body; *ref (16 hex digits of its SHA-256 or, if taken, with a suffix) names it. lane: conversation key for delta encoding against
- * that lane's previous body ("" none). Equal bodies are stored once. */
+ * that lane's previous body ("" none); "NEW<OLD" begins lane NEW at the previous body of lane OLD. Equal bodies are stored once. */
 int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *p, size_t n, char ref[40], struct vcr_error *e);
-/* vcr.end with totals, lost_lines, the chain hash and the members of extra_json (object or NULL); updates manifest.json; closes. */
+/* vcr.end with totals, lost_lines, "sha256" (of every byte before that line) and the members of extra_json (object or NULL); updates
+ * manifest.json; closes and frees, also on failure. */
 int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_error *e);
 /* Close without an end line. */
 void vcr_session_free(struct vcr_session *s);

@@ -1,0 +1,74 @@
+/* reader-parts.h — inside reader*.c: the index of a session file, and the lines that are parsed at the moment.
+ *
+ * The file is read, not mapped: a recording may be cut while we look at it, and a mapping would then be a SIGBUS. Opening goes through
+ * the file in one small window that stays in the cache (no page of the file is kept), so it is as fast as a mapping too. */
+#ifndef VCR_READER_PARTS_H
+#define VCR_READER_PARTS_H
+#include <stddef.h>
+#include "reader.h"
+#include "scan.h"
+
+struct vcr_entry {
+	uint64_t offset, id_hash;  /* frames: of frame_id; bodies: of ref */
+	size_t len;                /* without the newline */
+	int64_t line, time_ns;     /* INT64_MAX: none */
+	const char *type;          /* frames: frame_type; other lines: type. Interned. */
+	bool call;                 /* a model call or its error */
+};
+struct vcr_entries { struct vcr_entry *v; size_t n, cap; };
+
+/* One line in memory, parsed. */
+struct vcr_loaded {
+	uint64_t offset;           /* of the line; UINT64_MAX: nothing is loaded */
+	struct vcr_buf text;
+	struct vcr_json j;
+	int data;
+};
+
+struct vcr_hash_slot { uint64_t hash; size_t entry; }; /* entry + 1; 0: free */
+struct vcr_hash_index { struct vcr_hash_slot *slot; size_t cap, covers; };
+
+/* The state built last by vcr_reader_full_input: a conversation read forwards costs each frame once. */
+struct vcr_piece_of { size_t key, nkey, at, n; bool outer; };
+struct vcr_full {
+	int64_t frame;             /* -1: nothing is built */
+	struct vcr_buf text;       /* what the pieces point into */
+	struct vcr_piece_of *member, *message;
+	size_t nmember, cap_member, nmessage, cap_message;
+	size_t omitted;            /* messages that earlier frames show */
+	char list_key[32], inside[32];
+	size_t marks, nmarks;      /* text of _vcr.marks */
+};
+
+struct vcr_reader {
+	int fd;
+	char *path;
+	vcr_reader_warn_fn *warn;
+	void *warn_ctx;
+	uint64_t end;              /* bytes taken in */
+	int64_t lines, last_line;  /* newlines seen; the last line that is not blank */
+	bool torn_reported, has_session;
+	struct vcr_entries frames, others;
+	char *types[64]; size_t ntypes;
+	struct vcr_hash_index by_id, by_ref;
+	struct vcr_reader_session session;
+	struct vcr_loaded tail;    /* the vcr.end line */
+	char **tags;
+	bool totals_known;
+	struct vcr_loaded current, other, near[2];
+	ptrdiff_t near_last;       /* the slot used last */
+	char *str[8];
+	char *end_json, *metadata_json, *session_id, *parent_id;
+	char *body_ref; struct vcr_buf body; /* the body decoded last */
+	struct vcr_full full;
+};
+
+/* Read and parse the line of an entry; kept in *l until the next load. Errors name file:line. */
+int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_loaded *l, struct vcr_error *e);
+void vcr_loaded_release(struct vcr_loaded *l);
+uint64_t vcr_reader_hash(const char *p, size_t n);
+/* A frame's metadata.custom.vcr, or -1; VCR_EVERSION if it is of a higher format. *ours: it has one. */
+int vcr_reader_check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int data, struct vcr_error *e);
+void vcr_full_release(struct vcr_full *f);
+
+#endif

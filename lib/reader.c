@@ -1,0 +1,873 @@
+#include "reader-parts.h"
+#include "body.h"
+#include "limits.h"
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FORMAT = 1, WINDOW = 1 << 20, MAX_WARNINGS = 100 };
+
+static void warn(struct vcr_reader *r, int64_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void warn(struct vcr_reader *r, int64_t line, const char *fmt, ...)
+{
+	char what[300];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	if (++r->session.warnings <= MAX_WARNINGS && r->warn)
+		r->warn(r->warn_ctx, r->path, line, what);
+}
+
+uint64_t vcr_reader_hash(const char *p, size_t n)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)p[i]) * 0x100000001b3ull;
+	return h ^ h >> 32;
+}
+
+/* ---- Reading one line ---- */
+
+void vcr_loaded_release(struct vcr_loaded *l)
+{
+	vcr_json_release(&l->j);
+	vcr_buf_release(&l->text);
+	l->offset = UINT64_MAX;
+}
+
+static void loaded_init(struct vcr_loaded *l)
+{
+	*l = (struct vcr_loaded){ .offset = UINT64_MAX };
+	vcr_buf_init(&l->text, VCR_MAX_LINE);
+}
+
+static int read_at(struct vcr_reader *r, uint64_t offset, char *p, size_t n)
+{
+	while (n) {
+		ssize_t k = pread(r->fd, p, n, (off_t)offset);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return k < 0 ? VCR_EIO : VCR_ETRUNC;
+		p += k;
+		n -= (size_t)k;
+		offset += (uint64_t)k;
+	}
+	return 0;
+}
+
+static int read_line(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *text, struct vcr_error *e)
+{
+	vcr_buf_reset(text);
+	char *to = vcr_buf_reserve(text, at->len);
+	if (!to)
+		return vcr_error_set(e, text->err, "%s:%lld: %s", r->path, (long long)at->line, vcr_strerror(text->err));
+	int err = read_at(r, at->offset, to, at->len);
+	if (err)
+		return vcr_error_set(e, err, "%s:%lld: the line cannot be read any more (was the file cut?)", r->path, (long long)at->line);
+	vcr_buf_added(text, at->len);
+	return 0;
+}
+
+int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_loaded *l, struct vcr_error *e)
+{
+	struct vcr_error why;
+	if (l->offset == at->offset)
+		return 0;
+	l->offset = UINT64_MAX;
+	vcr_json_release(&l->j);
+	int err = read_line(r, at, &l->text, e);
+	if (err)
+		return err;
+	err = vcr_json_parse(&l->j, l->text.data, l->text.len, VCR_JSON_RELAXED, &why);
+	if (err)
+		return vcr_error_set(e, err, "%s:%lld: %s", r->path, (long long)at->line, why.what);
+	l->data = vcr_json_get(&l->j, 0, "data");
+	if (vcr_json_type(&l->j, l->data) != VCR_JSON_OBJECT) {
+		vcr_json_release(&l->j);
+		return vcr_error_set(e, VCR_ESYNTAX, "%s:%lld: \"data\" is no object", r->path, (long long)at->line);
+	}
+	l->offset = at->offset;
+	return 0;
+}
+
+/* ---- The index ---- */
+
+static struct vcr_entry *new_entry(struct vcr_entries *l)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 256;
+		struct vcr_entry *v = realloc(l->v, cap * sizeof *v);
+		if (!v)
+			return NULL;
+		l->v = v;
+		l->cap = cap;
+	}
+	return &l->v[l->n++];
+}
+
+static const char *intern(struct vcr_reader *r, const struct vcr_span *s, const char *missing)
+{
+	const char *p = s->p ? s->p : missing;
+	size_t n = s->p ? s->n : strlen(missing);
+	for (size_t i = 0; i < r->ntypes; i++)
+		if (!strncmp(r->types[i], p, n) && !r->types[i][n])
+			return r->types[i];
+	/* A file of a thousand types is hostile or not ours: they are told apart no further. */
+	if (n > 60 || r->ntypes == sizeof r->types / sizeof *r->types)
+		return "?";
+	char *copy = strndup(p, n);
+	if (!copy)
+		return "?";
+	return r->types[r->ntypes++] = copy;
+}
+
+static int64_t time_of(struct vcr_reader *r, const struct vcr_line *l, int64_t line)
+{
+	int64_t ns;
+	if (!l->timestamp.p)
+		return INT64_MAX;
+	if (vcr_scan_time(l->timestamp.p, l->timestamp.n, &ns))
+		return ns;
+	warn(r, line, "\"%.*s\" is no timestamp; the frame goes last", (int)(l->timestamp.n < 40 ? l->timestamp.n : 40), l->timestamp.p);
+	return INT64_MAX;
+}
+
+static bool starts(const struct vcr_span *s, const char *with)
+{
+	return s->p && s->n >= strlen(with) && !memcmp(s->p, with, strlen(with));
+}
+
+static int take_frame(struct vcr_reader *r, const struct vcr_line *l, struct vcr_entry at)
+{
+	struct vcr_entry *to = new_entry(&r->frames);
+	if (!to)
+		return VCR_ENOMEM;
+	at.time_ns = time_of(r, l, at.line);
+	at.type = intern(r, &l->frame_type, "node");
+	at.id_hash = vcr_reader_hash(l->frame_id.p ? l->frame_id.p : "", l->frame_id.n);
+	at.call = !strcmp(at.type, "llm") || (!strcmp(at.type, "error") && starts(&l->node_name, "llm:"));
+	*to = at;
+	return 0;
+}
+
+static int take_other(struct vcr_reader *r, const struct vcr_line *l, struct vcr_entry at)
+{
+	struct vcr_entry *to = new_entry(&r->others);
+	if (!to)
+		return VCR_ENOMEM;
+	at.type = intern(r, &l->type, "");
+	at.id_hash = vcr_reader_hash(l->ref.p ? l->ref.p : "", l->ref.n);
+	*to = at;
+	return 0;
+}
+
+static int take_session(struct vcr_reader *r, const struct vcr_entry *at, const char *p);
+
+/* p[0..n): one line, NUL- or newline-terminated behind n. 1: it is no JSON. */
+static int take_line(struct vcr_reader *r, const char *p, size_t n, uint64_t offset, bool report)
+{
+	struct vcr_line l;
+	if (!r->lines && n >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) {
+		p += 3;
+		n -= 3;
+		offset += 3;
+	}
+	vcr_scan_line(p, n, &l);
+	struct vcr_entry at = { .offset = offset, .len = n, .line = r->lines + 1 };
+	if (l.kind != VCR_LINE_BLANK)
+		r->last_line = at.line;
+	switch (l.kind) {
+	case VCR_LINE_BLANK: return 0;
+	case VCR_LINE_SESSION: return take_session(r, &at, p);
+	case VCR_LINE_FRAME: return take_frame(r, &l, at);
+	case VCR_LINE_OTHER: return take_other(r, &l, at);
+	default: break;
+	}
+	if (report)
+		warn(r, at.line, "the line is damaged at byte %zu and is left out", l.error_at);
+	return 1;
+}
+
+struct window { char *p; size_t have, cap; uint64_t base; bool skipping; };
+
+/* Every whole line of the window; what is left over moves to its front. */
+static int take_window(struct vcr_reader *r, struct window *w)
+{
+	char *at = w->p, *end = w->p + w->have, *nl;
+	while ((nl = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		if (!w->skipping) {
+			int err = take_line(r, at, (size_t)(nl - at), w->base + (uint64_t)(at - w->p), true);
+			if (err < 0)
+				return err;
+		}
+		w->skipping = false;
+		r->lines++;
+		at = nl + 1;
+		r->end = w->base + (uint64_t)(at - w->p);
+	}
+	w->have = (size_t)(end - at);
+	w->base += (uint64_t)(at - w->p);
+	memmove(w->p, at, w->have);
+	return 0;
+}
+
+/* The window is full of one unfinished line. */
+static int grow_window(struct vcr_reader *r, struct window *w)
+{
+	if (w->skipping || w->cap >= VCR_MAX_LINE) {
+		if (!w->skipping)
+			warn(r, r->lines + 1, "the line is longer than %d bytes and is left out", VCR_MAX_LINE);
+		w->skipping = true;
+		w->base += w->have;
+		w->have = 0;
+		return 0;
+	}
+	char *p = realloc(w->p, 2 * w->cap + 1);
+	if (!p)
+		return VCR_ENOMEM;
+	w->p = p;
+	w->cap *= 2;
+	return 0;
+}
+
+/* The file's last line has no newline: complete, or torn, or still being written. */
+static int take_tail(struct vcr_reader *r, struct window *w)
+{
+	if (!w->have || w->skipping)
+		return 0;
+	w->p[w->have] = 0;
+	int err = take_line(r, w->p, w->have, w->base, false);
+	if (!err)
+		r->end = w->base + w->have;
+	else if (err > 0 && !r->torn_reported) {
+		warn(r, r->lines + 1, "the last line is torn after %zu bytes: the recording was cut there, or is being written", w->have);
+		r->torn_reported = true;
+	}
+	return err < 0 ? err : 0;
+}
+
+static int scan_file(struct vcr_reader *r)
+{
+	struct window w = { malloc(WINDOW + 1), 0, WINDOW, r->end, false };
+	int err = w.p ? 0 : VCR_ENOMEM;
+	for (ssize_t n = 1; !err && n;) {
+		n = pread(r->fd, w.p + w.have, w.cap - w.have, (off_t)(w.base + w.have));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			err = VCR_EIO;
+		if (n > 0) {
+			w.have += (size_t)n;
+			err = take_window(r, &w);
+			if (!err && w.have == w.cap)
+				err = grow_window(r, &w);
+		}
+	}
+	if (!err)
+		err = take_tail(r, &w);
+	free(w.p);
+	return err;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct vcr_entry *x = a, *y = b;
+	return x->time_ns != y->time_ns ? (x->time_ns < y->time_ns ? -1 : 1) : (x->line > y->line) - (x->line < y->line);
+}
+
+/* Frame index = rank by timestamp; our own files and most others are in order already. */
+static void sort_frames(struct vcr_reader *r)
+{
+	for (size_t i = 1; i < r->frames.n; i++)
+		if (r->frames.v[i].time_ns < r->frames.v[i - 1].time_ns) {
+			qsort(r->frames.v, r->frames.n, sizeof *r->frames.v, by_time);
+			r->full.frame = -1;
+			r->by_id.covers = 0;
+			return;
+		}
+}
+
+/* ---- The session line and the end line ---- */
+
+static int64_t time_at(const struct vcr_json *j, int v)
+{
+	size_t n;
+	int64_t ns;
+	const char *p = vcr_json_raw(j, v, &n);
+	if (vcr_json_type(j, v) == VCR_JSON_STRING) {
+		p++;
+		n -= 2;
+	}
+	return vcr_scan_time(p, n, &ns) ? ns : 0;
+}
+
+static void free_tags(struct vcr_reader *r)
+{
+	for (int i = 0; i < r->session.ntags; i++)
+		free(r->tags[i]);
+	free(r->tags);
+	r->tags = NULL;
+	r->session.ntags = 0;
+	r->session.tags = NULL;
+}
+
+static int read_tags(struct vcr_reader *r, const struct vcr_json *j, int list)
+{
+	free_tags(r);
+	if (vcr_json_type(j, list) != VCR_JSON_ARRAY)
+		return 0;
+	r->tags = calloc((size_t)vcr_json_count(j, list) + 1, sizeof *r->tags);
+	if (!r->tags)
+		return VCR_ENOMEM;
+	for (int m = vcr_json_first(j, list); m >= 0; m = vcr_json_next(j, m)) {
+		char *tag = vcr_json_strdup(j, m);
+		if (tag)
+			r->tags[r->session.ntags++] = tag;
+	}
+	r->session.tags = (const char *const *)r->tags;
+	return 0;
+}
+
+static void replace(char **to, char *with)
+{
+	free(*to);
+	*to = with;
+}
+
+static char *object_text(const struct vcr_json *j, int v)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_jw w;
+	vcr_jw_init(&w, &b);
+	if (vcr_json_type(j, v) == VCR_JSON_OBJECT)
+		vcr_jw_value(&w, j, v);
+	else
+		vcr_buf_puts(&b, "{}");
+	return vcr_buf_take(&b, NULL);
+}
+
+/* Of several headers the last one counts, as for VCRPlayer. p is the line's text. */
+static int take_session(struct vcr_reader *r, const struct vcr_entry *at, const char *p)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	int err = vcr_json_parse(&j, p, at->len, VCR_JSON_RELAXED, NULL);
+	if (err)
+		return 1;
+	int data = vcr_json_get(&j, 0, "data");
+	if (r->has_session)
+		warn(r, at->line, "a further session header; the last one counts");
+	r->has_session = true;
+	replace(&r->session_id, vcr_json_strdup(&j, vcr_json_get(&j, data, "session_id")));
+	replace(&r->parent_id, vcr_json_strdup(&j, vcr_json_get(&j, data, "parent_session_id")));
+	replace(&r->metadata_json, object_text(&j, vcr_json_get(&j, data, "metadata")));
+	r->session.session_id = r->session_id ? r->session_id : "";
+	r->session.parent_session_id = r->parent_id;
+	r->session.metadata_json = r->metadata_json ? r->metadata_json : "{}";
+	r->session.forked_from_frame = -1;
+	vcr_json_int(&j, vcr_json_get(&j, data, "forked_from_frame"), &r->session.forked_from_frame);
+	r->session.created_ns = time_at(&j, vcr_json_get(&j, data, "created_at"));
+	r->session.updated_ns = time_at(&j, vcr_json_get(&j, data, "updated_at"));
+	return read_tags(r, &j, vcr_json_get(&j, data, "tags"));
+}
+
+/* vcr.end closes the file only where it is the last line. */
+static void find_end(struct vcr_reader *r)
+{
+	const struct vcr_entry *last = r->others.n ? &r->others.v[r->others.n - 1] : NULL;
+	r->session.ended = false;
+	r->session.end_json = NULL;
+	r->totals_known = false;
+	if (!last || last->line != r->last_line || strcmp(last->type, "vcr.end") || vcr_reader_load(r, last, &r->tail, NULL))
+		return;
+	replace(&r->end_json, object_text(&r->tail.j, r->tail.data));
+	r->session.ended = true;
+	r->session.end_json = r->end_json ? r->end_json : "{}";
+}
+
+static void add_frame_totals(struct vcr_reader *r, const struct vcr_buf *line)
+{
+	struct vcr_span metadata;
+	double v, in, out;
+	if (!vcr_scan_metadata(line->data, line->len, &metadata))
+		return;
+	if (vcr_scan_number(&metadata, "tokens_used", &v))
+		r->session.total_tokens += (int64_t)v;
+	else
+		r->session.total_tokens += (int64_t)(vcr_scan_number(&metadata, "tokens_input", &in) ? in : 0) +
+			(int64_t)(vcr_scan_number(&metadata, "tokens_output", &out) ? out : 0);
+	if (vcr_scan_number(&metadata, "cost_usd", &v))
+		r->session.total_cost_usd += v;
+}
+
+/* The writer's own totals where it closed the file; otherwise every frame is looked at, once. */
+static void sum_totals(struct vcr_reader *r)
+{
+	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	r->totals_known = true;
+	r->session.total_tokens = 0;
+	r->session.total_cost_usd = 0;
+	if (r->session.ended && vcr_json_int(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tokens"), &r->session.total_tokens) &&
+		vcr_json_double(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "cost_usd"), &r->session.total_cost_usd))
+		return;
+	line.max = VCR_MAX_LINE;
+	for (size_t i = 0; i < r->frames.n; i++)
+		if (!read_line(r, &r->frames.v[i], &line, NULL))
+			add_frame_totals(r, &line);
+}
+
+const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r)
+{
+	/* Summing is put off until someone asks: showing one frame of ten thousand must not cost it. */
+	if (!r->totals_known)
+		sum_totals((struct vcr_reader *)r);
+	return &r->session;
+}
+
+int64_t vcr_reader_count(const struct vcr_reader *r)
+{
+	return (int64_t)r->frames.n;
+}
+
+/* ---- Opening ---- */
+
+static struct vcr_reader *new_reader(const char *path)
+{
+	struct vcr_reader *r = calloc(1, sizeof *r);
+	if (!r)
+		return NULL;
+	r->fd = -1;
+	r->full.frame = -1;
+	r->session = (struct vcr_reader_session){ .session_id = "", .forked_from_frame = -1, .metadata_json = "{}" };
+	loaded_init(&r->tail);
+	loaded_init(&r->current);
+	loaded_init(&r->other);
+	loaded_init(&r->near[0]);
+	loaded_init(&r->near[1]);
+	vcr_buf_init(&r->body, 0);
+	vcr_buf_init(&r->full.text, VCR_MAX_JSON_BYTES);
+	r->path = strdup(path);
+	if (r->path)
+		return r;
+	free(r);
+	return NULL;
+}
+
+static int open_file(struct vcr_reader *r, struct vcr_error *e)
+{
+	struct stat st;
+	r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (r->fd < 0)
+		return errno == ENOENT ? vcr_error_set(e, VCR_ENOTFOUND, "%s: there is no such file", r->path)
+			: vcr_error_sys(e, errno, "%s cannot be opened", r->path);
+	if (fstat(r->fd, &st) || !S_ISREG(st.st_mode))
+		return vcr_error_set(e, VCR_EINVAL, "%s is no regular file, so no session file", r->path);
+	return 0;
+}
+
+int vcr_reader_open(struct vcr_reader **out, const char *path, vcr_reader_warn_fn *fn, void *ctx, struct vcr_error *e)
+{
+	struct vcr_reader *r = new_reader(path);
+	if (!r)
+		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", path);
+	r->warn = fn;
+	r->warn_ctx = ctx;
+	int err = open_file(r, e);
+	if (!err && (err = scan_file(r)) != 0)
+		vcr_error_set(e, err, "%s:%lld: %s", path, (long long)r->lines + 1, vcr_strerror(err));
+	if (!err && !r->has_session && !r->frames.n && (r->lines || r->session.warnings))
+		err = vcr_error_set(e, VCR_ESYNTAX, "%s:1: no session file: it has neither a session header nor frames", path);
+	if (err) {
+		vcr_reader_free(r);
+		return err;
+	}
+	if (!r->has_session)
+		warn(r, 1, "no session header");
+	sort_frames(r);
+	find_end(r);
+	*out = r;
+	return 0;
+}
+
+int vcr_reader_refresh(struct vcr_reader *r, struct vcr_error *e)
+{
+	size_t frames = r->frames.n, others = r->others.n;
+	int err = scan_file(r);
+	if (err)
+		return vcr_error_set(e, err, "%s:%lld: %s", r->path, (long long)r->lines + 1, vcr_strerror(err));
+	if (r->frames.n == frames && r->others.n == others)
+		return 0;
+	sort_frames(r);
+	find_end(r);
+	return 1;
+}
+
+static void free_strings(struct vcr_reader *r)
+{
+	for (size_t i = 0; i < sizeof r->str / sizeof *r->str; i++) {
+		free(r->str[i]);
+		r->str[i] = NULL;
+	}
+}
+
+void vcr_reader_free(struct vcr_reader *r)
+{
+	if (!r)
+		return;
+	if (r->fd >= 0)
+		close(r->fd);
+	free_tags(r);
+	free_strings(r);
+	for (size_t i = 0; i < r->ntypes; i++)
+		free(r->types[i]);
+	struct vcr_loaded *l[] = { &r->tail, &r->current, &r->other, &r->near[0], &r->near[1] };
+	for (size_t i = 0; i < sizeof l / sizeof *l; i++)
+		vcr_loaded_release(l[i]);
+	vcr_full_release(&r->full);
+	vcr_buf_release(&r->body);
+	free(r->body_ref);
+	free(r->by_id.slot);
+	free(r->by_ref.slot);
+	free(r->frames.v);
+	free(r->others.v);
+	free(r->end_json);
+	free(r->metadata_json);
+	free(r->session_id);
+	free(r->parent_id);
+	free(r->path);
+	free(r);
+}
+
+/* ---- One frame ---- */
+
+int vcr_reader_check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int data, struct vcr_error *e)
+{
+	int64_t format = FORMAT;
+	int vcr = vcr_json_path(j, data, "metadata.custom.vcr");
+	if (vcr_json_int(j, vcr_json_get(j, vcr, "format"), &format) && format > FORMAT)
+		return vcr_error_set(e, VCR_EVERSION, "%s:%lld: this frame has format %lld, written by a newer vcr; this one reads up to %d: update it",
+			r->path, (long long)at->line, (long long)format, FORMAT);
+	return 0;
+}
+
+static const char *keep(struct vcr_reader *r, int slot, const struct vcr_json *j, int v, const char *missing)
+{
+	r->str[slot] = vcr_json_strdup(j, v);
+	return r->str[slot] ? r->str[slot] : missing;
+}
+
+/* A whole number, or a float that is rounded; missing where it is neither. */
+static int64_t whole(const struct vcr_json *j, int v)
+{
+	int64_t i;
+	double d;
+	if (vcr_json_int(j, v, &i))
+		return i;
+	return vcr_json_double(j, v, &d) && d >= 0 && d < 9e15 ? (int64_t)llround(d) : -1;
+}
+
+static double number(const struct vcr_json *j, int v, double missing)
+{
+	double d;
+	return vcr_json_double(j, v, &d) && isfinite(d) ? d : missing;
+}
+
+static void read_metadata(struct vcr_reader *r, const struct vcr_json *j, int m, struct vcr_reader_frame *f)
+{
+	f->model = keep(r, 3, j, vcr_json_get(j, m, "model"), NULL);
+	f->error_type = keep(r, 4, j, vcr_json_get(j, m, "error_type"), NULL);
+	f->error_message = keep(r, 5, j, vcr_json_get(j, m, "error_message"), NULL);
+	f->latency_ms = number(j, vcr_json_get(j, m, "latency_ms"), 0);
+	f->cost_usd = number(j, vcr_json_get(j, m, "cost_usd"), -1);
+	f->tokens = whole(j, vcr_json_get(j, m, "tokens_used"));
+	f->tokens_in = whole(j, vcr_json_get(j, m, "tokens_input"));
+	f->tokens_out = whole(j, vcr_json_get(j, m, "tokens_output"));
+	f->custom = vcr_json_get(j, m, "custom");
+	f->vcr = vcr_json_get(j, f->custom, "vcr");
+}
+
+static const struct vcr_entry *frame_entry(struct vcr_reader *r, int64_t index, struct vcr_error *e)
+{
+	if (index >= 0 && index < (int64_t)r->frames.n)
+		return &r->frames.v[index];
+	if (r->frames.n)
+		vcr_error_set(e, VCR_ENOTFOUND, "%s has no frame %lld: its frames are 0 to %zu", r->path, (long long)index, r->frames.n - 1);
+	else
+		vcr_error_set(e, VCR_ENOTFOUND, "%s has no frame %lld: it has no frames", r->path, (long long)index);
+	return NULL;
+}
+
+int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_frame *f, struct vcr_error *e)
+{
+	const struct vcr_entry *at = frame_entry(r, index, e);
+	if (!at)
+		return VCR_ENOTFOUND;
+	int err = vcr_reader_load(r, at, &r->current, e);
+	if (!err)
+		err = vcr_reader_check_format(r, at, &r->current.j, r->current.data, e);
+	if (err)
+		return err;
+	const struct vcr_json *j = &r->current.j;
+	int d = r->current.data;
+	free_strings(r);
+	*f = (struct vcr_reader_frame){ .index = index, .line = at->line, .j = j, .time_ns = at->time_ns == INT64_MAX ? 0 : at->time_ns };
+	f->type = strcmp(at->type, "?") ? at->type : keep(r, 6, j, vcr_json_get(j, d, "frame_type"), "node");
+	f->frame_id = keep(r, 0, j, vcr_json_get(j, d, "frame_id"), "");
+	f->parent_frame_id = keep(r, 1, j, vcr_json_get(j, d, "parent_frame_id"), NULL);
+	f->node_name = keep(r, 2, j, vcr_json_get(j, d, "node_name"), "");
+	f->input = vcr_json_get(j, d, "input_state");
+	f->output = vcr_json_get(j, d, "output_state");
+	read_metadata(r, j, vcr_json_get(j, d, "metadata"), f);
+	return 0;
+}
+
+/* ---- Finding by id and by reference ---- */
+
+static void index_add(struct vcr_hash_index *x, uint64_t hash, size_t entry)
+{
+	size_t i = hash & (x->cap - 1);
+	while (x->slot[i].entry)
+		i = (i + 1) & (x->cap - 1);
+	x->slot[i] = (struct vcr_hash_slot){ hash, entry + 1 };
+}
+
+/* Bring an index up to all entries of l (of one type, or any for NULL). */
+static int index_fill(struct vcr_hash_index *x, const struct vcr_entries *l, const char *type)
+{
+	if (x->covers == l->n)
+		return 0;
+	if (2 * l->n >= x->cap || !x->covers) {
+		size_t cap = 256;
+		while (cap < 4 * l->n)
+			cap *= 2;
+		struct vcr_hash_slot *slot = calloc(cap, sizeof *slot);
+		if (!slot)
+			return VCR_ENOMEM;
+		free(x->slot);
+		*x = (struct vcr_hash_index){ slot, cap, 0 };
+	}
+	for (; x->covers < l->n; x->covers++)
+		if (!type || !strcmp(l->v[x->covers].type, type))
+			index_add(x, l->v[x->covers].id_hash, x->covers);
+	return 0;
+}
+
+/* Does the line of an entry really have that string at data.<key>? Equal hashes can be made on purpose. */
+static bool has_string(struct vcr_reader *r, const struct vcr_entry *at, const char *key, const char *value)
+{
+	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	struct vcr_line l;
+	line.max = VCR_MAX_LINE;
+	if (read_line(r, at, &line, NULL))
+		return false;
+	vcr_scan_line(line.data, line.len, &l);
+	const struct vcr_span *s = !strcmp(key, "ref") ? &l.ref : &l.frame_id;
+	return s->p && s->n == strlen(value) && !memcmp(s->p, value, s->n);
+}
+
+/* The first entry with that string; -1. */
+static int64_t index_find(struct vcr_reader *r, const struct vcr_hash_index *x, const struct vcr_entries *l, const char *key, const char *value)
+{
+	uint64_t hash = vcr_reader_hash(value, strlen(value));
+	int64_t best = -1;
+	if (!x->cap)
+		return -1;
+	for (size_t i = hash & (x->cap - 1); x->slot[i].entry; i = (i + 1) & (x->cap - 1)) {
+		int64_t entry = (int64_t)x->slot[i].entry - 1;
+		if (x->slot[i].hash == hash && (best < 0 || entry < best) && has_string(r, &l->v[entry], key, value))
+			best = entry;
+	}
+	return best;
+}
+
+int64_t vcr_reader_by_id(struct vcr_reader *r, const char *frame_id)
+{
+	return index_fill(&r->by_id, &r->frames, NULL) ? -1 : index_find(r, &r->by_id, &r->frames, "frame_id", frame_id);
+}
+
+/* ---- Bodies ---- */
+
+struct chain { size_t *entry; size_t n, cap; };
+
+static int chain_push(struct chain *c, size_t entry)
+{
+	if (c->n == c->cap) {
+		size_t cap = c->cap ? 2 * c->cap : 64;
+		size_t *v = realloc(c->entry, cap * sizeof *v);
+		if (!v)
+			return VCR_ENOMEM;
+		c->entry = v;
+		c->cap = cap;
+	}
+	c->entry[c->n++] = entry;
+	return 0;
+}
+
+/* From ref back to a body that needs no other, or to the one that is decoded already (*cached). A base stands on an earlier line, so
+ * the walk ends. */
+static int find_chain(struct vcr_reader *r, const char *ref, struct chain *c, bool *cached, struct vcr_error *e)
+{
+	char *now = strdup(ref);
+	int64_t line = INT64_MAX;
+	int err = now ? 0 : VCR_ENOMEM;
+	*cached = false;
+	while (now && !err) {
+		if (r->body_ref && !strcmp(r->body_ref, now)) {
+			*cached = true;
+			break;
+		}
+		int64_t entry = index_find(r, &r->by_ref, &r->others, "ref", now);
+		const struct vcr_entry *at = entry < 0 ? NULL : &r->others.v[entry];
+		if (!at)
+			err = vcr_error_set(e, VCR_ENOTFOUND, "%s has no body %.60s", r->path, now);
+		else if (at->line >= line)
+			err = vcr_error_set(e, VCR_ECORRUPT, "%s:%lld: body %.60s is based on a later one, line %lld", r->path, (long long)line, now,
+				(long long)at->line);
+		else if (!(err = vcr_reader_load(r, at, &r->other, e)) && !(err = chain_push(c, (size_t)entry)))
+			replace(&now, vcr_json_strdup(&r->other.j, vcr_json_get(&r->other.j, r->other.data, "base")));
+		line = at ? at->line : line;
+	}
+	free(now);
+	return err == VCR_ENOMEM ? vcr_error_set(e, err, "%s: no memory", r->path) : err;
+}
+
+static int decode_one(struct vcr_reader *r, const struct vcr_entry *at, bool last, bool with_base, struct vcr_error *e)
+{
+	struct vcr_error why = { 0 };
+	VCR_AUTO_BUF made = VCR_BUF_INIT;
+	int err = vcr_reader_load(r, at, &r->other, e);
+	if (err)
+		return err;
+	err = vcr_body_decode(&r->other.j, r->other.data, with_base ? r->body.data : NULL, r->body.len, last, &made, &why);
+	if (err)
+		return vcr_error_set(e, err, "%s:%lld: %s", r->path, (long long)at->line, why.what);
+	vcr_buf_release(&r->body);
+	r->body = made;
+	made = (struct vcr_buf)VCR_BUF_INIT;
+	return 0;
+}
+
+int vcr_reader_body(struct vcr_reader *r, const char *ref, struct vcr_buf *out, struct vcr_error *e)
+{
+	struct chain c = { 0 };
+	bool with_base;
+	int err = index_fill(&r->by_ref, &r->others, "vcr.body");
+	if (!err)
+		err = find_chain(r, ref, &c, &with_base, e);
+	if (!err && c.n)
+		replace(&r->body_ref, NULL);
+	for (size_t i = c.n; !err && i-- > 0; with_base = true)
+		err = decode_one(r, &r->others.v[c.entry[i]], i == 0, with_base, e);
+	if (!err && c.n)
+		r->body_ref = strdup(ref);
+	free(c.entry);
+	if (!err && vcr_buf_add(out, r->body.data, r->body.len))
+		err = vcr_error_set(e, out->err, "%s: body %.60s: %s", r->path, ref, vcr_strerror(out->err));
+	return err;
+}
+
+int vcr_reader_each(struct vcr_reader *r, const char *type, vcr_reader_line_fn *fn, void *ctx, struct vcr_error *e)
+{
+	for (size_t i = 0; i < r->others.n; i++) {
+		const struct vcr_entry *at = &r->others.v[i];
+		struct vcr_error why;
+		if (strcmp(at->type, type))
+			continue;
+		struct vcr_loaded l;
+		loaded_init(&l);
+		int err = vcr_reader_load(r, at, &l, &why);
+		if (err && err != VCR_ENOMEM) {
+			warn(r, at->line, "%s", why.what);
+			err = 0;
+		} else if (!err) {
+			err = fn(ctx, &l.j, l.data, at->line);
+		}
+		vcr_loaded_release(&l);
+		if (err)
+			return err == VCR_ENOMEM ? vcr_error_set(e, err, "%s: no memory", r->path) : err;
+	}
+	return 0;
+}
+
+/* ---- What a person calls a frame ---- */
+
+static int64_t nearest(const struct vcr_reader *r, int64_t ns)
+{
+	int64_t best = 0;
+	for (size_t i = 1; i < r->frames.n; i++) {
+		int64_t t = r->frames.v[i].time_ns, b = r->frames.v[best].time_ns;
+		if (t != INT64_MAX && llabs(t - ns) < llabs(b - ns))
+			best = (int64_t)i;
+	}
+	return best;
+}
+
+/* HH:MM[:SS], local time of the day on which the session began. */
+static bool clock_time(const struct vcr_reader *r, const char *s, int64_t *ns)
+{
+	int h, m, sec = 0, used = 0;
+	if (sscanf(s, "%2d:%2d%n", &h, &m, &used) < 2)
+		return false;
+	if (s[used] == ':' && sscanf(s + used, ":%2d%n", &sec, &h) == 1)
+		used = (int)strlen(s);
+	if (s[used] || sscanf(s, "%2d", &h) != 1 || h > 23 || m > 59 || sec > 60)
+		return false;
+	time_t day = (time_t)((r->session.created_ns ? r->session.created_ns : r->frames.n ? r->frames.v[0].time_ns : 0) / 1000000000);
+	struct tm tm;
+	localtime_r(&day, &tm);
+	tm.tm_hour = h;
+	tm.tm_min = m;
+	tm.tm_sec = sec;
+	tm.tm_isdst = -1;
+	*ns = (int64_t)mktime(&tm) * 1000000000;
+	return true;
+}
+
+static int resolve_call(struct vcr_reader *r, int64_t k, int64_t *index, struct vcr_error *e)
+{
+	int64_t seen = 0;
+	for (size_t i = 0; i < r->frames.n; i++)
+		if (r->frames.v[i].call && seen++ == k) {
+			*index = (int64_t)i;
+			return 0;
+		}
+	return vcr_error_set(e, VCR_ENOTFOUND, "%s has no call:%lld: it has %lld model calls", r->path, (long long)k, (long long)seen);
+}
+
+static bool whole_number(const char *s, int64_t *out)
+{
+	char *end;
+	errno = 0;
+	*out = strtoll(s, &end, 10);
+	return isdigit((unsigned char)*s) && !*end && !errno;
+}
+
+int vcr_reader_resolve(struct vcr_reader *r, const char *what, int64_t *index, struct vcr_error *e)
+{
+	int64_t n;
+	if (whole_number(what, &n) || !strcmp(what, "start") || !strcmp(what, "end")) {
+		n = !strcmp(what, "start") ? 0 : !strcmp(what, "end") ? (int64_t)r->frames.n - 1 : n;
+		if (!frame_entry(r, n < 0 ? 0 : n, e))
+			return VCR_ENOTFOUND;
+		*index = n;
+		return 0;
+	}
+	if (!strncmp(what, "call:", 5) && whole_number(what + 5, &n))
+		return resolve_call(r, n, index, e);
+	if (what[0] == '@' && (clock_time(r, what + 1, &n) || vcr_scan_time(what + 1, strlen(what + 1), &n))) {
+		if (!frame_entry(r, 0, e))
+			return VCR_ENOTFOUND;
+		*index = nearest(r, n);
+		return 0;
+	}
+	return vcr_error_set(e, VCR_EINVAL, "\"%.60s\" names no frame: use a number, call:K, start, end, @HH:MM[:SS] or @DATE\"T\"TIME", what);
+}

@@ -1,0 +1,116 @@
+#include "session.h"
+#include "reader.h"
+#include "tap.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static void make_dir(void)
+{
+	strcpy(dir, "/tmp/vcr-test-session-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	strcat(dir, "/.vcr");
+}
+
+static void remove_dir(void)
+{
+	char command[128];
+	*strrchr(dir, '/') = 0;
+	snprintf(command, sizeof command, "rm -rf '%s'", dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static struct vcr_session *create(const char *id)
+{
+	struct vcr_session *s;
+	struct vcr_error e;
+	const char *tags[] = { "a", "b", NULL };
+	struct vcr_session_options o = { .session_id = id, .forked_from_frame = -1, .metadata_json = "{\"k\": 1}", .tags = tags };
+	ck_assert_msg(!vcr_session_create(&s, dir, &o, &e), "%s", e.what);
+	return s;
+}
+
+static struct vcr_frame llm_frame(const char *input, const char *output)
+{
+	return (struct vcr_frame){ .type = VCR_FRAME_LLM, .node_name = "llm:m", .input_json = input, .output_json = output, .model = "m",
+		.latency_ms = 12.5, .tokens_in = 3, .tokens_out = 4, .tokens_total = 7, .cost_usd = 0.25, .vcr_json = "{\"pid\":1}" };
+}
+
+static struct vcr_reader *open_session(const char *id)
+{
+	struct vcr_reader *r;
+	struct vcr_error e;
+	char path[128];
+	snprintf(path, sizeof path, "%s/%s.vcr", dir, id);
+	ck_assert_msg(!vcr_reader_open(&r, path, NULL, NULL, &e), "%s", e.what);
+	return r;
+}
+
+START_TEST(a_session_reads_back_as_it_was_written)
+{
+	struct vcr_session *s = create("one");
+	struct vcr_frame f = llm_frame("{\"messages\": [\"h\xc3\xa9\"]}", "{\"response\":{}}");
+	int64_t index = -1;
+	ck_assert_int_eq(vcr_session_add_frame(s, &f, &index, NULL), 0);
+	ck_assert_int_eq(index, 0);
+	f = (struct vcr_frame){ .type = VCR_FRAME_TOOL, .node_name = "file:write", .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
+	ck_assert_int_eq(vcr_session_add_frame(s, &f, &index, NULL), 0);
+	ck_assert_int_eq(index, 1);
+	ck_assert_int_eq(vcr_session_add_record(s, "http", "{\"a\":1}", NULL), 0);
+	ck_assert_int_eq(vcr_session_end(s, "{\"coverage\":{}}", NULL), 0);
+
+	struct vcr_reader *r = open_session("one");
+	const struct vcr_reader_session *head = vcr_reader_session(r);
+	ck_assert_str_eq(head->session_id, "one");
+	ck_assert_str_eq(head->tags[1], "b");
+	ck_assert(head->ended);
+	ck_assert_int_eq(head->total_tokens, 7);
+	ck_assert(head->total_cost_usd == 0.25);
+	ck_assert_int_eq(head->warnings, 0);
+	ck_assert_int_eq(vcr_reader_count(r), 2);
+	struct vcr_reader_frame g;
+	ck_assert_int_eq(vcr_reader_frame(r, 0, &g, NULL), 0);
+	ck_assert_str_eq(g.node_name, "llm:m");
+	ck_assert_str_eq(g.type, "llm");
+	ck_assert(g.latency_ms == 12.5);
+	ck_assert(vcr_json_is(g.j, vcr_json_path(g.j, g.input, "messages[0]"), "h\xc3\xa9"));
+	int64_t n;
+	ck_assert(vcr_json_int(g.j, vcr_json_get(g.j, g.vcr, "format"), &n) && n == 1);
+	ck_assert(vcr_json_int(g.j, vcr_json_get(g.j, g.vcr, "pid"), &n) && n == 1);
+	ck_assert_int_eq(vcr_reader_by_id(r, g.frame_id), 0);
+	vcr_reader_free(r);
+}
+END_TEST
+
+START_TEST(the_file_is_private_and_never_overwritten)
+{
+	struct vcr_session *s = create("two"), *t;
+	struct vcr_error e;
+	struct stat st;
+	ck_assert_int_eq(stat(vcr_session_path(s), &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	struct vcr_session_options o = { .session_id = "two", .forked_from_frame = -1 };
+	ck_assert_int_eq(vcr_session_create(&t, dir, &o, &e), VCR_EEXIST);
+	o.session_id = "../x";
+	ck_assert_int_eq(vcr_session_create(&t, dir, &o, &e), VCR_EINVAL);
+	vcr_session_free(s);
+}
+END_TEST
+
+static TCase *session(void)
+{
+	TCase *tc = tcase_create("session");
+	tcase_add_checked_fixture(tc, make_dir, remove_dir);
+	tcase_add_test(tc, a_session_reads_back_as_it_was_written);
+	tcase_add_test(tc, the_file_is_private_and_never_overwritten);
+	return tc;
+}
+
+TAP_MAIN("session", session)
