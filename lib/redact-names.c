@@ -1,0 +1,139 @@
+/* Which names announce a secret, and which values cannot be one. */
+#include "redact-parts.h"
+#include <ctype.h>
+#include <fnmatch.h>
+#include <string.h>
+#include <strings.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static bool has_word(const char *name, size_t n, const char *word)
+{
+	size_t w = strlen(word);
+	for (size_t i = 0; i + w <= n; i++)
+		if (!strncasecmp(name + i, word, w))
+			return true;
+	return false;
+}
+
+static bool ends_with(const char *name, size_t n, const char *tail)
+{
+	size_t t = strlen(tail);
+	return n >= t && !strncasecmp(name + n - t, tail, t);
+}
+
+bool vcr_name_is_secret(const char *name, size_t n)
+{
+	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "_PWD", "_PASS", "_PAT", "AUTHORIZATION" };
+	static const char *const harmless[] = { "TOKENIZ", "KEYBOARD", "KEYMAP", "KEYRING", "KEYTIMEOUT", "KEYWORD", "MAX_TOKEN", "MAXTOKEN", "TOKEN_BUDGET",
+		"PUBLIC_KEY", "PUBLICKEY", "PUBKEY", "MONKEY", "DONKEY", "HOTKEY", "KEYCODE", "KEYSERVER", "KEYFRAME" };
+	static const char *const tails[] = { "_TYPE", "_NAME", "_FILE", "_PATH", "_DIR", "_URL", "_URI", "_ENDPOINT", "_HELPER", "_ALGORITHM", "_FORMAT", "_LIMIT",
+		"_LENGTH", "_SIZE", "_COUNT", "_TIMEOUT", "_TTL", "_HOST", "_PORT", "_ASKPASS", "_USER", "_USERNAME", "_REGION", "_ENV", "_ENABLED", "_HEADER" };
+	for (size_t i = 0; i < COUNT(harmless); i++)
+		if (has_word(name, n, harmless[i]))
+			return false;
+	for (size_t i = 0; i < COUNT(tails); i++)
+		if (ends_with(name, n, tails[i]))
+			return false;
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (has_word(name, n, words[i]))
+			return true;
+	return n == 4 && !strncasecmp(name, "PASS", 4);
+}
+
+static bool is_number(const char *p, size_t n)
+{
+	size_t digits = 0;
+	for (size_t i = 0; i < n; i++) {
+		digits += isdigit((unsigned char)p[i]) != 0;
+		if (!isdigit((unsigned char)p[i]) && !strchr("+-.,:_ eE", p[i] ? p[i] : 'x'))
+			return false;
+	}
+	return digits > 0;
+}
+
+/* A file name, not a base64 text that happens to begin with a slash: no part mixes upper case, lower case and digits at length. */
+static bool is_path(const char *p, size_t n)
+{
+	if (*p != '/' && strncmp(p, "./", 2) && strncmp(p, "../", 3) && strncmp(p, "~/", 2))
+		return n > 7 && !strncasecmp(p, "file://", 7);
+	size_t part = 0;
+	unsigned mix = 0;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+		if (c == '/')
+			part = mix = 0;
+		else
+			part++;
+		mix |= (isupper(c) ? 1u : 0) | (islower(c) ? 2u : 0) | (isdigit(c) ? 4u : 0);
+		if (part >= 16 && mix == 7)
+			return false;
+	}
+	return true;
+}
+
+static bool is_url_without_password(const char *p, size_t n)
+{
+	const char *at = memmem(p, n, "://", 3);
+	return at && at - p < 12 && !memchr(at, '@', n - (size_t)(at - p)) && !memchr(at, '?', n - (size_t)(at - p));
+}
+
+static bool is_model_id(const char *p, size_t n)
+{
+	static const char *const start[] = { "claude-", "gpt-", "chatgpt-", "gemini-", "models/", "text-embedding-", "deepseek-", "openai/", "anthropic/", "google/" };
+	for (size_t i = 0; i < COUNT(start); i++)
+		if (n > strlen(start[i]) && !strncasecmp(p, start[i], strlen(start[i])))
+			return n < 64;
+	return false;
+}
+
+/* A mask such as **************** or xxxxxxxxxxxx: three kinds of bytes or fewer. */
+static bool is_mask(const char *p, size_t n)
+{
+	bool seen[256] = { false };
+	unsigned kinds = 0;
+	for (size_t i = 0; i < n; i++) {
+		kinds += !seen[(unsigned char)p[i]];
+		seen[(unsigned char)p[i]] = true;
+	}
+	return kinds < 4;
+}
+
+bool vcr_value_is_secret(const char *p, size_t n)
+{
+	static const char placeholder[] = "{{vcr:secret:";
+	if (n < VCR_SECRET_MIN || n > VCR_SECRET_MAX || !strncmp(p, placeholder, sizeof placeholder - 1))
+		return false;
+	return !is_number(p, n) && !is_path(p, n) && !is_url_without_password(p, n) && !is_model_id(p, n) && !is_mask(p, n);
+}
+
+bool vcr_redact_is_secret_file(const char *path)
+{
+	static const char *const plain[] = { "*.pub", "*.example", "*.sample", "*.template", "*.dist" };
+	static const char *const secret[] = { ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
+		"id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "credentials", "credentials.*", ".netrc", "_netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials",
+		".dockercfg", ".htpasswd", "secrets.y*ml", "secrets.json", "secrets.toml", "service-account*.json", "service_account*.json", ".vault_pass*",
+		"application_default_credentials.json", "auth.json", "*.tfstate" };
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	for (size_t i = 0; i < COUNT(plain); i++)
+		if (!fnmatch(plain[i], base, FNM_CASEFOLD))
+			return false;
+	for (size_t i = 0; i < COUNT(secret); i++)
+		if (!fnmatch(secret[i], base, FNM_CASEFOLD))
+			return true;
+	return !fnmatch("*.docker/config.json", path, 0) || !fnmatch("*.kube/config", path, 0);
+}
+
+bool vcr_redact_keep_field(const char *name)
+{
+	static const char *const kept[] = { "accept", "accept-encoding", "accept-language", "age", "anthropic-beta", "anthropic-dangerous-direct-browser-access",
+		"anthropic-version", "anthropic-ratelimit-*", "cache-control", "cf-cache-status", "cf-ray", "connection", "content-encoding", "content-language",
+		"content-length", "content-type", "date", "etag", "expect", "host", "idempotency-key", "keep-alive", "last-modified", "openai-beta", "openai-model",
+		"openai-processing-ms", "openai-version", "ratelimit-*", "request-id", "retry-after", "retry-after-ms", "server", "server-timing", "te", "trailer",
+		"transfer-encoding", "upgrade", "user-agent", "vary", "via", "x-app", "x-cloud-trace-context", "x-goog-api-client", "x-openai-*-id", "x-ratelimit-*", "x-request-id",
+		"x-should-retry", "x-stainless-*", "x-typesafe-*", "x-initiator", "originator", "openai-intent", "x-amzn-requestid", "apim-request-id", "azureml-model-session" };
+	for (size_t i = 0; i < COUNT(kept); i++)
+		if (!fnmatch(kept[i], name, FNM_CASEFOLD))
+			return true;
+	return false;
+}

@@ -1,0 +1,484 @@
+#include "redact-parts.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { NAME_MAX_CHARS = 40 };
+
+struct secret {
+	char *value;
+	size_t n;
+	char *label;   /* the whole text that stands in for it */
+	int32_t next;
+};
+struct vcr_redact {
+	struct vcr_finder finder;
+	struct secret *secret;
+	size_t secrets, room, searched, shapes;
+	int32_t head[4096];
+};
+
+struct vcr_redact *vcr_redact_new(void)
+{
+	struct vcr_redact *r = calloc(1, sizeof *r);
+	if (r)
+		memset(r->head, 0xff, sizeof r->head);
+	return r;
+}
+
+void vcr_redact_free(struct vcr_redact *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->secrets; i++) {
+		explicit_bzero(r->secret[i].value, r->secret[i].n);
+		free(r->secret[i].value);
+		free(r->secret[i].label);
+	}
+	free(r->secret);
+	vcr_finder_release(&r->finder);
+	free(r);
+}
+
+/* ---- numbering ---- */
+
+static uint32_t hash(const char *p, size_t n)
+{
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)p[i]) * 16777619u;
+	return (h ^ h >> 15) % 4096;
+}
+
+static int find(const struct vcr_redact *r, const char *p, size_t n)
+{
+	for (int32_t i = r->head[hash(p, n)]; i >= 0; i = r->secret[i].next)
+		if (r->secret[i].n == n && !memcmp(r->secret[i].value, p, n))
+			return i;
+	return -1;
+}
+
+static char *label(size_t number, const char *name)
+{
+	char word[NAME_MAX_CHARS + 1] = "SECRET", *text;
+	size_t k = 0;
+	for (; name && name[k] && k < NAME_MAX_CHARS; k++)
+		word[k] = isalnum((unsigned char)name[k]) ? (char)toupper((unsigned char)name[k]) : '_';
+	if (k)
+		word[k] = 0;
+	return asprintf(&text, "{{vcr:secret:%zu:%s}}", number, word) < 0 ? NULL : text;
+}
+
+/* Give the value a number. Its index, or a negative code. */
+static int number(struct vcr_redact *r, const char *name, const char *p, size_t n)
+{
+	if (r->secrets == VCR_NUMBERS_MAX)
+		return VCR_ELIMIT;
+	if (r->secrets == r->room) {
+		size_t room = r->room ? r->room * 2 : 16;
+		struct secret *s = realloc(r->secret, room * sizeof *s);
+		if (!s)
+			return VCR_ENOMEM;
+		r->secret = s;
+		r->room = room;
+	}
+	struct secret s = { malloc(n + 1), n, label(r->secrets + 1, name), r->head[hash(p, n)] };
+	if (!s.value || !s.label) {
+		free(s.value);
+		free(s.label);
+		return VCR_ENOMEM;
+	}
+	memcpy(s.value, p, n);
+	s.value[n] = 0;
+	r->head[hash(p, n)] = (int32_t)r->secrets;
+	r->secret[r->secrets] = s;
+	return (int)r->secrets++;
+}
+
+struct adding {
+	struct vcr_redact *r;
+	int secret;
+};
+
+static int add_form(void *ctx, const char *p, size_t n)
+{
+	struct adding *a = ctx;
+	return vcr_finder_add(&a->r->finder, p, n, a->secret);
+}
+
+/* Number it and search for it from now on. */
+static int add(struct vcr_redact *r, const char *name, const char *p, size_t n)
+{
+	int i = find(r, p, n);
+	if (i >= 0)
+		return i;
+	i = number(r, name, p, n);
+	if (i < 0 || r->searched == VCR_SECRETS_MAX)
+		return i;
+	struct adding a = { r, i };
+	int rc = vcr_forms(p, n, add_form, &a);
+	r->searched++;
+	return rc < 0 ? rc : i;
+}
+
+/* ---- learning ---- */
+
+static void trim(const char **p, size_t *n)
+{
+	while (*n && isspace((unsigned char)**p))
+		(*p)++, (*n)--;
+	while (*n && isspace((unsigned char)(*p)[*n - 1]))
+		(*n)--;
+	if (*n >= 2 && (**p == '"' || **p == '\'') && (*p)[*n - 1] == **p)
+		(*p)++, *n -= 2;
+}
+
+int vcr_redact_learn(struct vcr_redact *r, const char *name, const char *value, size_t n)
+{
+	trim(&value, &n);
+	if (!vcr_value_is_secret(value, n))
+		return 1;
+	int i = add(r, name, value, n);
+	return i < 0 ? i : 0;
+}
+
+static void decode_url(const char *p, size_t n, struct vcr_buf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned v;
+		if (p[i] == '%' && n - i > 2 && isxdigit((unsigned char)p[i + 1]) && sscanf(p + i + 1, "%2x", &v) == 1) {
+			vcr_buf_putc(out, (char)v);
+			i += 2;
+		} else
+			vcr_buf_putc(out, p[i]);
+	}
+}
+
+/* The plain value behind a URL-encoded one is the secret; when they differ both forms are found. */
+static int learn_encoded(struct vcr_redact *r, const char *name, const char *p, size_t n)
+{
+	VCR_AUTO_BUF plain = VCR_BUF_INIT;
+	decode_url(p, n, &plain);
+	return plain.err ? plain.err : vcr_redact_learn(r, name, plain.data, plain.len);
+}
+
+/* scheme://user:password@host inside any text */
+static void learn_url_password(struct vcr_redact *r, const char *name, const char *text)
+{
+	for (const char *u = text; (u = strstr(u, "://")); u += 3) {
+		size_t n = strcspn(u + 3, "/?# \t\r\n\"'");
+		const char *at = memrchr(u + 3, '@', n), *colon = at ? memchr(u + 3, ':', (size_t)(at - u - 3)) : NULL;
+		if (colon)
+			learn_encoded(r, name, colon + 1, (size_t)(at - colon - 1));
+		else if (at)
+			learn_encoded(r, name, u + 3, (size_t)(at - u - 3));
+	}
+}
+
+int vcr_redact_learn_env(struct vcr_redact *r, const char *name, const char *value)
+{
+	learn_url_password(r, name, value);
+	return vcr_name_is_secret(name, strlen(name)) ? vcr_redact_learn(r, name, value, strlen(value)) : 1;
+}
+
+/* One KEY=VALUE; the whole line is [p, p+n). */
+static void learn_assignment(struct vcr_redact *r, const char *p, size_t n)
+{
+	trim(&p, &n);
+	if (n > 7 && !strncmp(p, "export ", 7))
+		p += 7, n -= 7;
+	const char *eq = memchr(p, '=', n);
+	if (!eq || *p == '#' || eq == p)
+		return;
+	char name[NAME_MAX_CHARS + 24] = "";
+	size_t k = (size_t)(eq - p);
+	while (k && isspace((unsigned char)p[k - 1]))
+		k--;
+	memcpy(name, p, k < sizeof name - 1 ? k : sizeof name - 1);
+	VCR_AUTO_BUF value = VCR_BUF_INIT;
+	vcr_buf_add(&value, eq + 1, n - (size_t)(eq - p) - 1);
+	char *hash = *value.data == '"' || *value.data == '\'' ? NULL : strstr(value.data, " #");
+	if (hash)
+		vcr_buf_cut(&value, (size_t)(hash - value.data));
+	if (!value.err && value.len)
+		vcr_redact_learn_env(r, name, value.data);
+}
+
+void vcr_redact_learn_dotenv(struct vcr_redact *r, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		const char *nl = memchr(text + i, '\n', n - i);
+		size_t end = nl ? (size_t)(nl - text) : n;
+		const char *eq = memchr(text + i, '=', end - i);
+		char quote = eq && (size_t)(eq - text) + 1 < end ? eq[1] : 0;
+		if (quote == '"' || quote == '\'') { /* a quoted value may span lines (a PEM key) */
+			const char *q = memchr(eq + 2, quote, n - (size_t)(eq + 2 - text));
+			if (q)
+				end = (size_t)(q - text) + 1;
+		}
+		learn_assignment(r, text + i, end - i);
+		nl = end < n ? memchr(text + end, '\n', n - end) : NULL;
+		i = nl ? (size_t)(nl - text) + 1 : n;
+	}
+}
+
+/* name=value; name=value … ; of a Set-Cookie only the first pair is the cookie. */
+static void learn_cookies(struct vcr_redact *r, const char *p, bool first_only)
+{
+	do {
+		p += strspn(p, "; ");
+		size_t n = strcspn(p, ";");
+		const char *eq = memchr(p, '=', n);
+		if (eq)
+			vcr_redact_learn(r, "COOKIE", eq + 1, n - (size_t)(eq - p) - 1);
+		p += n;
+	} while (*p && !first_only);
+}
+
+/* Basic credentials are base64 of user:password. */
+static void learn_basic(struct vcr_redact *r, const char *name, const char *p)
+{
+	VCR_AUTO_BUF plain = VCR_BUF_INIT;
+	if (vcr_buf_unbase64(&plain, p, strlen(p)) || plain.err)
+		return;
+	const char *colon = memchr(plain.data, ':', plain.len);
+	if (colon)
+		vcr_redact_learn(r, name, colon + 1, plain.len - (size_t)(colon + 1 - plain.data));
+}
+
+static void learn_authorization(struct vcr_redact *r, const char *name, const char *value)
+{
+	size_t word = strcspn(value, " ");
+	const char *rest = value + word + strspn(value + word, " ");
+	if (!*rest) {
+		vcr_redact_learn(r, name, value, strlen(value));
+		return;
+	}
+	if (word == 5 && !strncasecmp(value, "basic", 5))
+		learn_basic(r, name, rest);
+	if (!strncasecmp(value, "AWS4-", 5) || !strncasecmp(value, "Digest", 6)) {
+		const char *s = strcasestr(rest, "signature=");
+		s = s ? s + 10 : strcasestr(rest, "response=");
+		rest = s ? s : rest;
+		vcr_redact_learn(r, name, rest, strcspn(rest, ", "));
+		return;
+	}
+	vcr_redact_learn(r, name, rest, strlen(rest));
+}
+
+static bool credential_field(const char *name)
+{
+	static const char *const fields[] = { "x-api-key", "api-key", "x-goog-api-key", "apikey", "x-auth-token", "x-access-token", "x-amz-security-token",
+		"x-goog-iam-authorization-token", "ocp-apim-subscription-key", "x-csrf-token", "x-xsrf-token", "cf-access-client-secret", "x-vault-token",
+		"private-token", "job-token", "x-github-token", "x-functions-key" };
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (!strcasecmp(name, fields[i]))
+			return true;
+	return false;
+}
+
+void vcr_redact_learn_field(struct vcr_redact *r, const char *name, const char *value)
+{
+	value += strspn(value, " \t");
+	if (!strcasecmp(name, "cookie") || !strcasecmp(name, "set-cookie"))
+		learn_cookies(r, value, tolower((unsigned char)*name) == 's');
+	else if (!strcasecmp(name, "authorization") || !strcasecmp(name, "proxy-authorization") || !strcasecmp(name, "x-authorization"))
+		learn_authorization(r, name, value);
+	else if (credential_field(name) || (!vcr_redact_keep_field(name) && strcasecmp(name, "sec-websocket-key") && vcr_name_is_secret(name, strlen(name))))
+		vcr_redact_learn(r, name, value, strlen(value));
+}
+
+void vcr_redact_learn_target(struct vcr_redact *r, const char *target)
+{
+	static const char *const names[] = { "key", "api_key", "apikey", "api-key", "access_token", "token", "sig", "signature", "auth", "code", "client_secret",
+		"password", "secret", "x-goog-api-key", "subscription-key", "X-Amz-Signature", "X-Amz-Security-Token", "X-Goog-Signature", "id_token", "refresh_token" };
+	learn_url_password(r, "URL", target);
+	const char *p = strchr(target, '?');
+	while (p && *p && *p != '#') {
+		size_t n = strcspn(++p, "&#");
+		const char *eq = memchr(p, '=', n);
+		for (size_t i = 0; eq && i < sizeof names / sizeof *names; i++)
+			if ((size_t)(eq - p) == strlen(names[i]) && !strncasecmp(p, names[i], strlen(names[i])))
+				learn_encoded(r, names[i], eq + 1, n - (size_t)(eq + 1 - p));
+		p += n;
+	}
+}
+
+/* "Name: value" as curl's -H takes it. */
+static void learn_header_text(struct vcr_redact *r, const char *text)
+{
+	const char *colon = strchr(text, ':');
+	char name[NAME_MAX_CHARS + 24];
+	if (!colon || (size_t)(colon - text) >= sizeof name)
+		return;
+	memcpy(name, text, (size_t)(colon - text));
+	name[colon - text] = 0;
+	vcr_redact_learn_field(r, name, colon + 1);
+}
+
+/* "… Bearer TOKEN …" in the middle of a shell command. */
+static void learn_bearer(struct vcr_redact *r, const char *text)
+{
+	for (const char *p = text; (p = strcasestr(p, "bearer ")); ) {
+		p += 7;
+		vcr_redact_learn(r, "AUTHORIZATION", p, strcspn(p, " \t\r\n\"'\\;|&<>$`"));
+	}
+}
+
+/* What follows --name, with its value in the same argument or in the next. */
+static void learn_option(struct vcr_redact *r, const char *arg, const char *next)
+{
+	const char *name = arg + strspn(arg, "-"), *eq = strchr(name, '=');
+	size_t n = eq ? (size_t)(eq - name) : strlen(name);
+	VCR_AUTO_BUF word = VCR_BUF_INIT;
+	vcr_buf_add(&word, name, n);
+	for (size_t i = 0; i < word.len; i++)
+		word.data[i] = word.data[i] == '-' ? '_' : word.data[i];
+	const char *value = eq ? eq + 1 : *arg == '-' ? next : NULL;
+	if (value && !word.err && vcr_name_is_secret(word.data, word.len))
+		vcr_redact_learn(r, word.data, value, strlen(value));
+}
+
+void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *argv)
+{
+	for (int i = 0; i < argc; i++) {
+		const char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
+		learn_url_password(r, "URL", arg);
+		learn_bearer(r, arg);
+		learn_option(r, arg, next);
+		if ((!strcmp(arg, "-H") || !strcmp(arg, "--header")) && next)
+			learn_header_text(r, next);
+		else if (!strncmp(arg, "-H", 2))
+			learn_header_text(r, arg + 2);
+		else if (!strncmp(arg, "--header=", 9))
+			learn_header_text(r, arg + 9);
+		else if ((!strcmp(arg, "-u") || !strcmp(arg, "--user")) && next && strchr(next, ':'))
+			vcr_redact_learn(r, "PASSWORD", strchr(next, ':') + 1, strlen(strchr(next, ':') + 1));
+		if (strchr(arg, '?'))
+			vcr_redact_learn_target(r, arg);
+	}
+}
+
+/* ---- the pass over a text ---- */
+
+/* What comes next of each kind, kept until it has been passed: so each finder runs over the text once. */
+enum { LEARNT, TOKEN, PEM, KINDS };
+struct ahead {
+	struct vcr_match m;
+	enum { STALE, FRESH, NONE } state;
+};
+
+/* A token found by its look gets a number, and is searched for in other encodings from the next text on. */
+static int adopt(struct vcr_redact *r, const struct vcr_shape *s, const char *p)
+{
+	int i = find(r, p + s->at, s->len);
+	if (i >= 0)
+		return i;
+	if (r->shapes >= VCR_SHAPES_MAX || s->len < VCR_SECRET_MIN || s->len > VCR_SECRET_MAX)
+		return number(r, s->name, p + s->at, s->len);
+	r->shapes++;
+	return add(r, s->name, p + s->at, s->len);
+}
+
+static bool find_kind(struct vcr_redact *r, int kind, const char *p, size_t n, size_t from, struct vcr_match *m)
+{
+	struct vcr_shape s;
+	if (kind == LEARNT)
+		return vcr_finder_next(&r->finder, p, n, from, n, m);
+	if (!(kind == TOKEN ? vcr_shape_next : vcr_shape_pem)(p, n, from, &s))
+		return false;
+	*m = (struct vcr_match){ s.at, s.len, adopt(r, &s, p) };
+	return true;
+}
+
+/* The leftmost, then longest of all kinds. */
+static bool find_next(struct vcr_redact *r, const char *p, size_t n, size_t from, struct ahead *a, struct vcr_match *best)
+{
+	bool any = false;
+	for (int k = 0; k < KINDS; k++) {
+		if (a[k].state == STALE || (a[k].state == FRESH && a[k].m.at < from))
+			a[k].state = find_kind(r, k, p, n, from, &a[k].m) ? FRESH : NONE;
+		if (a[k].state == NONE)
+			continue;
+		if (!any || a[k].m.at < best->at || (a[k].m.at == best->at && a[k].m.len > best->len))
+			*best = a[k].m;
+		any = true;
+	}
+	return any;
+}
+
+/* A learnt value that begins inside the match and ends behind it must not leave its tail in the open. */
+static void swallow_overlap(const struct vcr_redact *r, const char *p, size_t n, struct vcr_match *m)
+{
+	struct vcr_match o;
+	for (size_t from = m->at + 1; from < m->at + m->len; from = o.at + 1) {
+		if (!vcr_finder_next(&r->finder, p, n, from, m->at + m->len, &o))
+			return;
+		if (o.at + o.len > m->at + m->len)
+			m->len = o.at + o.len - m->at;
+	}
+}
+
+/* The first letter may belong to an escape (\n, \u…) of the JSON text around it: then it stays. */
+static void spare_escape(const char *p, size_t from, struct vcr_match *m)
+{
+	size_t slashes = 0;
+	while (m->at - slashes > from && p[m->at - slashes - 1] == '\\')
+		slashes++;
+	if (slashes % 2 && strchr("bfnrtu\"/", p[m->at])) {
+		m->at++;
+		m->len--;
+	}
+}
+
+int vcr_redact_matches(struct vcr_redact *r, const char *p, size_t n, vcr_match_fn *fn, void *ctx)
+{
+	struct ahead ahead[KINDS] = { 0 };
+	struct vcr_match m;
+	for (size_t done = 0; find_next(r, p, n, done, ahead, &m); done = m.at + m.len) {
+		swallow_overlap(r, p, n, &m);
+		spare_escape(p, done, &m);
+		int rc = fn(ctx, &m, m.secret < 0 ? "{{vcr:secret:0:SECRET}}" : r->secret[m.secret].label);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+struct writing {
+	const char *p;
+	size_t done;
+	struct vcr_buf *out;
+	unsigned *count;
+};
+
+static int write_match(void *ctx, const struct vcr_match *m, const char *replacement)
+{
+	struct writing *w = ctx;
+	vcr_buf_add(w->out, w->p + w->done, m->at - w->done);
+	vcr_buf_puts(w->out, replacement);
+	w->done = m->at + m->len;
+	if (w->count)
+		++*w->count;
+	return w->out->err;
+}
+
+int vcr_redact(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count)
+{
+	struct writing w = { p, 0, out, count };
+	int rc = vcr_redact_matches(r, p, n, write_match, &w);
+	if (!rc)
+		rc = vcr_buf_add(out, p + w.done, n - w.done);
+	return rc;
+}
+
+int vcr_redact_body(struct vcr_redact *r, const char *p, size_t n, bool sse, struct vcr_buf *out, unsigned *count)
+{
+	if (!sse)
+		return vcr_redact(r, p, n, out, count);
+	VCR_AUTO_BUF joined = VCR_BUF_INIT;
+	int rc = vcr_redact_events(r, p, n, &joined, count);
+	return rc ? rc : vcr_redact(r, joined.data, joined.len, out, count);
+}
