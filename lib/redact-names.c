@@ -52,24 +52,15 @@ static bool is_number(const char *p, size_t n)
 	return digits > 0;
 }
 
-/* A file name, not a base64 text that happens to begin with a slash: no part mixes upper case, lower case and digits at length. */
+/* A file name, not a base64 text that happens to begin with a slash: case changes within its words are few. */
 static bool is_path(const char *p, size_t n)
 {
 	if (*p != '/' && strncmp(p, "./", 2) && strncmp(p, "../", 3) && strncmp(p, "~/", 2))
 		return n > 7 && !strncasecmp(p, "file://", 7);
-	size_t part = 0;
-	unsigned mix = 0;
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)p[i];
-		if (c == '/')
-			part = mix = 0;
-		else
-			part++;
-		mix |= (isupper(c) ? 1u : 0) | (islower(c) ? 2u : 0) | (isdigit(c) ? 4u : 0);
-		if (part >= 16 && mix == 7)
-			return false;
-	}
-	return true;
+	unsigned changes = 0;
+	for (size_t i = 1; i < n; i++)
+		changes += (islower((unsigned char)p[i - 1]) || isdigit((unsigned char)p[i - 1])) && isupper((unsigned char)p[i]);
+	return changes <= 2 + n / 16;
 }
 
 static bool is_url_without_password(const char *p, size_t n)

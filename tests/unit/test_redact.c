@@ -279,7 +279,7 @@ START_TEST(one_byte_per_event_and_two_lanes_at_once)
 		vcr_buf_printf(&text, "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"%c\"}}]}\n\n", token[i]);
 	}
 	events(text.data);
-	VCR_AUTO_BUF lane[2] = { VCR_BUF_INIT, VCR_BUF_INIT };
+	struct vcr_buf lane[2] = { VCR_BUF_INIT, VCR_BUF_INIT };
 	for (const char *p = out.data; (p = strstr(p, "data: ")); p++) {
 		const char *end = strchr(p, '\n');
 		VCR_AUTO_JSON j = VCR_JSON_INIT;
