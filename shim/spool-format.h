@@ -30,6 +30,7 @@ enum {
 	VCR_SPOOL_ALIGN = 32,
 	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */
 	VCR_SPOOL_MUTES = 4096,
+	VCR_SPOOL_BACKLOG = 512 << 20,       /* bytes between head and tail: writers give up while a reader is so far behind */
 	VCR_REC_BUSY = 0x56435242,           /* "VCRB" */
 	VCR_REC_READY = 0x56435252,          /* "VCRR" */
 };
@@ -60,6 +61,9 @@ struct vcr_spool_header {
 	uint32_t collector;           /* enum vcr_collector_state; futex word */
 	int32_t collector_pid;
 	uint32_t base_ready;          /* 1: the start scan is complete; futex word */
+	uint32_t wanted;              /* something worth recording happened: whoever can starts the collector */
+	uint64_t base_deadline_ns;    /* CLOCK_MONOTONIC: nobody waits for base_ready any longer */
+	uint32_t users;               /* processes that joined and have not left in an orderly way; the last one removes a spool that was never wanted */
 	_Alignas(64) uint32_t doorbell;   /* futex word: raised by writers, waited on by the collector */
 	uint32_t sleeping;            /* collector is waiting: a writer makes the futex call only then */
 	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */

@@ -1,0 +1,120 @@
+/* compat.h — what differs between machines and libc versions: raw system calls, prototypes that headers do not give, and
+ * the processor's CRC-32C. The only file of the shim with #if. 64-bit Linux on x86-64 and AArch64. */
+#ifndef VCR_SHIM_COMPAT_H
+#define VCR_SHIM_COMPAT_H
+#include <elf.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if !defined __LP64__
+#error "libvcrshim.so supports 64-bit Linux only"
+#endif
+
+/* Fortified entry points and names that a header may lack. */
+ssize_t __read_chk(int fd, void *buf, size_t n, size_t room);
+ssize_t __recv_chk(int fd, void *buf, size_t n, size_t room, int flags);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *from, socklen_t *len);
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dir, const char *path, int flags);
+int __openat64_2(int dir, const char *path, int flags);
+pid_t _Fork(void);
+int close_range(unsigned first, unsigned last, int flags);
+void closefrom(int first);
+int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
+
+/* OpenSSL as far as it is called here (man7ossl SSL_read, SSL_write, SSL_set_fd). */
+typedef struct ssl_st SSL;
+typedef struct bio_st BIO;
+int SSL_read(SSL *s, void *buf, int n);
+int SSL_read_ex(SSL *s, void *buf, size_t n, size_t *got);
+int SSL_read_early_data(SSL *s, void *buf, size_t n, size_t *got);
+int SSL_write(SSL *s, const void *buf, int n);
+int SSL_write_ex(SSL *s, const void *buf, size_t n, size_t *put);
+int SSL_write_ex2(SSL *s, const void *buf, size_t n, uint64_t flags, size_t *put);
+int SSL_write_early_data(SSL *s, const void *buf, size_t n, size_t *put);
+ssize_t SSL_sendfile(SSL *s, int fd, off_t at, size_t n, int flags);
+void SSL_free(SSL *s);
+int SSL_clear(SSL *s);
+int SSL_set_fd(SSL *s, int fd);
+int SSL_set_rfd(SSL *s, int fd);
+int SSL_set_wfd(SSL *s, int fd);
+void SSL_set_bio(SSL *s, BIO *r, BIO *w);
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* A system call as the kernel answers it: negative errno on failure, errno itself untouched. */
+#if defined __x86_64__
+enum { VCR_MACHINE = EM_X86_64 };
+static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+	long r;
+	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+	return r;
+}
+__attribute__((target("sse4.2"))) static inline uint32_t vcr_crc_machine(uint32_t crc, const unsigned char *p, size_t n)
+{
+	uint64_t c = crc;
+	for (; n >= 8; n -= 8, p += 8)
+		c = __builtin_ia32_crc32di(c, *(const uint64_t __attribute__((may_alias, aligned(1))) *)p);
+	for (; n; n--)
+		c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
+	return (uint32_t)c;
+}
+static inline int vcr_crc_machine_can(void)
+{
+	uint32_t a = 1, b, c, d;
+	__asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+	return c >> 20 & 1;
+}
+#elif defined __aarch64__
+#include <arm_acle.h>
+#include <sys/auxv.h>
+enum { VCR_MACHINE = EM_AARCH64 };
+static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
+{
+	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+	return x0;
+}
+__attribute__((target("+crc"))) static inline uint32_t vcr_crc_machine(uint32_t c, const unsigned char *p, size_t n)
+{
+	for (; n >= 8; n -= 8, p += 8)
+		c = __crc32cd(c, *(const uint64_t __attribute__((may_alias, aligned(1))) *)p);
+	for (; n; n--)
+		c = __crc32cb(c, *p++);
+	return c;
+}
+static inline int vcr_crc_machine_can(void)
+{
+	return getauxval(AT_HWCAP) >> 7 & 1; /* HWCAP_CRC32 */
+}
+#else
+#error "libvcrshim.so knows the system calls of x86-64 and AArch64 only"
+#endif
+
+#endif

@@ -1,0 +1,120 @@
+/* elf.c — how a program that is about to run takes a preload. The kernel's steps are followed (execve(2)): "#!" lines to their
+ * interpreter, then the ELF header. Harmed are: another machine or word size and musl's loader (ld.so's ERROR or death), programs linked to
+ * ASan's runtime (they abort when they are not first), set-id programs. Static ones ignore it but hand it on. elf(5). */
+#include "shim.h"
+
+enum { DEPTH = 4, MOST_HEADERS = 32, MOST_DYNAMIC = 128, HEAD = 512 };
+
+struct image {
+	int fd;
+	unsigned headers;
+	Elf64_Phdr header[MOST_HEADERS];
+};
+
+static bool read_headers(struct image *im, const Elf64_Ehdr *e)
+{
+	im->headers = e->e_phnum;
+	size_t n = im->headers * sizeof *im->header;
+	return e->e_phentsize == sizeof *im->header && im->headers <= MOST_HEADERS && raw_pread(im->fd, im->header, n, e->e_phoff) == (long)n;
+}
+
+static const Elf64_Phdr *find(const struct image *im, uint32_t type)
+{
+	for (unsigned i = 0; i < im->headers; i++)
+		if (im->header[i].p_type == type)
+			return &im->header[i];
+	return NULL;
+}
+
+/* Where in the file a virtual address is; 0 if nowhere. */
+static uint64_t offset_of(const struct image *im, uint64_t address)
+{
+	for (unsigned i = 0; i < im->headers; i++) {
+		const Elf64_Phdr *p = &im->header[i];
+		if (p->p_type == PT_LOAD && address >= p->p_vaddr && address - p->p_vaddr < p->p_filesz)
+			return p->p_offset + (address - p->p_vaddr);
+	}
+	return 0;
+}
+
+static bool is_asan(const struct image *im, uint64_t at)
+{
+	char name[32] = "";
+	return raw_pread(im->fd, name, sizeof name - 1, at) > 0 && (!strncmp(name, "libasan.so", 10) || !strncmp(name, "libclang_rt.asan", 16));
+}
+
+static bool needs_asan(const struct image *im, const Elf64_Phdr *p)
+{
+	Elf64_Dyn d[MOST_DYNAMIC];
+	uint64_t size = p->p_filesz < sizeof d ? p->p_filesz : sizeof d, strings = 0;
+	long got = raw_pread(im->fd, d, size, p->p_offset);
+	size_t n = got > 0 ? (size_t)got / sizeof *d : 0;
+	for (size_t i = 0; i < n; i++)
+		if (d[i].d_tag == DT_STRTAB)
+			strings = offset_of(im, d[i].d_un.d_ptr);
+	for (size_t i = 0; strings && i < n && d[i].d_tag != DT_NULL; i++)
+		if (d[i].d_tag == DT_NEEDED && is_asan(im, strings + d[i].d_un.d_val))
+			return true;
+	return false;
+}
+
+static bool is_musl(const struct image *im, const Elf64_Phdr *p)
+{
+	char name[256];
+	uint64_t n = p->p_filesz < sizeof name - 1 ? p->p_filesz : sizeof name - 1;
+	long got = raw_pread(im->fd, name, n, p->p_offset);
+	name[got > 0 ? got : 0] = 0;
+	return strstr(name, "ld-musl") != NULL;
+}
+
+static enum vcr_target judge(int fd, const Elf64_Ehdr *e)
+{
+	struct image im = { .fd = fd };
+	if (e->e_ident[EI_CLASS] != ELFCLASS64 || e->e_machine != VCR_MACHINE)
+		return VCR_TARGET_HARMED;
+	if (!read_headers(&im, e))
+		return VCR_TARGET_TAKES;
+	const Elf64_Phdr *interpreter = find(&im, PT_INTERP), *dynamic = find(&im, PT_DYNAMIC);
+	if (!interpreter)
+		return VCR_TARGET_TAKES;
+	return is_musl(&im, interpreter) || (dynamic && needs_asan(&im, dynamic)) ? VCR_TARGET_HARMED : VCR_TARGET_TAKES;
+}
+
+/* Set-id programs drop our variables anyway, and ld.so complains about a library it may not use. */
+static bool changes_identity(int fd)
+{
+	struct stat st;
+	if (raw_fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return false;
+	return (st.st_mode & S_ISUID && st.st_uid != geteuid()) || ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && st.st_gid != getegid());
+}
+
+/* The interpreter of a "#!" line, cut out in place; NULL if it is none. */
+static char *script_interpreter(char *head)
+{
+	if (head[0] != '#' || head[1] != '!')
+		return NULL;
+	char *name = head + 2 + strspn(head + 2, " \t");
+	name[strcspn(name, " \t\n")] = 0;
+	return *name ? name : NULL;
+}
+
+enum vcr_target vcr_elf_target(const char *path, int fd)
+{
+	union { Elf64_Ehdr elf; char text[HEAD]; } head;
+	char *next = (char *)path;
+	for (int depth = 0; next && depth < DEPTH; depth++) {
+		int at = fd >= 0 ? fd : raw_open(next, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+		long n = at >= 0 ? raw_pread(at, head.text, HEAD - 1, 0) : -1;
+		head.text[n > 0 ? n : 0] = 0;
+		bool elf = n >= (long)sizeof head.elf && !memcmp(head.elf.e_ident, ELFMAG, SELFMAG);
+		enum vcr_target t = n > 0 && changes_identity(at) ? VCR_TARGET_HARMED : elf ? judge(at, &head.elf) : VCR_TARGET_TAKES;
+		if (at >= 0 && at != fd)
+			raw_close(at);
+		if (elf || t == VCR_TARGET_HARMED)
+			return t;
+		fd = -1;
+		next = n > 0 ? script_interpreter(head.text) : NULL;
+	}
+	return VCR_TARGET_TAKES;
+}

@@ -1,0 +1,136 @@
+/* env.c — the environment: hidden from the program that we are in, put back for the programs that it starts. */
+#include "shim.h"
+
+char *vcr_env_get(char *const env[], const char *name)
+{
+	size_t n = strlen(name);
+	for (; env && *env; env++)
+		if (!strncmp(*env, name, n) && (*env)[n] == '=')
+			return *env + n + 1;
+	return NULL;
+}
+
+/* Is this entry of LD_PRELOAD our library? By file where it names one, by name where ld.so searches for it. */
+static bool is_ours(const char *entry, size_t n)
+{
+	if (n == strlen(vcr_self.library) && !memcmp(entry, vcr_self.library, n))
+		return true;
+	if (!memchr(entry, '/', n))
+		return n == strlen(vcr_self.library_name) && !memcmp(entry, vcr_self.library_name, n);
+	struct vcr_scratch *s = n < PATH_MAX ? vcr_scratch_take() : NULL;
+	if (!s)
+		return false;
+	struct stat a, b;
+	memcpy(s->a, entry, n);
+	s->a[n] = 0;
+	bool same = !raw_statat(AT_FDCWD, s->a, &a, 0) && !raw_statat(AT_FDCWD, vcr_self.library, &b, 0) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	vcr_scratch_give(s);
+	return same;
+}
+
+/* LD_PRELOAD's entries are separated by colons and spaces (ld.so(8)). The next one from *at, its length; 0 at the end. */
+static size_t next_entry(const char **at)
+{
+	*at += strspn(*at, ": ");
+	return strcspn(*at, ": ");
+}
+
+static bool names_us(const char *list)
+{
+	for (size_t n; (n = next_entry(&list)); list += n)
+		if (is_ours(list, n))
+			return true;
+	return false;
+}
+
+size_t vcr_env_count(char *const env[])
+{
+	size_t n = 0;
+	while (env && env[n])
+		n++;
+	return n;
+}
+
+size_t vcr_env_text_size(char *const env[])
+{
+	const char *old = vcr_env_get(env, "LD_PRELOAD");
+	return old ? strlen(vcr_self.env_preload) + strlen(old) + 16 : 0;
+}
+
+/* The list without our library, as an LD_PRELOAD= entry; NULL if nothing is left. */
+static char *without_us(const char *list, char *text)
+{
+	char *end = vcr_format(text, "LD_PRELOAD="), *begin = end;
+	for (size_t n; (n = next_entry(&list)); list += n) {
+		if (is_ours(list, n))
+			continue;
+		if (end > begin)
+			*end++ = ':';
+		memcpy(end, list, n);
+		end += n;
+		*end = 0;
+	}
+	return end > begin ? text : NULL;
+}
+
+static bool is_variable(const char *entry, const char *name)
+{
+	size_t n = strlen(name);
+	return !strncmp(entry, name, n) && entry[n] == '=';
+}
+
+void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *text)
+{
+	const char *list = vcr_env_get(env, "LD_PRELOAD");
+	bool there = list && names_us(list);
+	for (; env && *env; env++)
+		if (!is_variable(*env, VCR_ENV_SPOOL) && !is_variable(*env, "LD_PRELOAD"))
+			*out++ = *env;
+	if (target == VCR_TARGET_HARMED) {
+		char *rest = list ? without_us(list, text) : NULL;
+		if (rest)
+			*out++ = rest;
+	} else {
+		char *entry = vcr_self.env_preload;
+		if (list && !there && *list)
+			vcr_format(vcr_format(vcr_format(entry = text, vcr_self.env_preload), ":"), list);
+		else if (there)
+			vcr_format(vcr_format(entry = text, "LD_PRELOAD="), list);
+		*out++ = entry;
+		*out++ = there ? vcr_self.env_spool : vcr_self.env_spool_inserted;
+	}
+	*out = NULL;
+}
+
+static void drop_entry(char **at)
+{
+	do
+		at[0] = at[1];
+	while (*at++);
+}
+
+/* In place: libc hands main the array that environ points to, and no setenv has run yet. */
+void vcr_env_hide(char **env, bool inserted)
+{
+	for (char **at = env; *at;) {
+		char *value = *at + strlen("LD_PRELOAD=");
+		if (is_variable(*at, VCR_ENV_SPOOL)) {
+			drop_entry(at);
+			continue;
+		}
+		if (inserted && is_variable(*at, "LD_PRELOAD")) {
+			const char *list = value;
+			size_t n = next_entry(&list);
+			char *rest = value + (list - value) + n;
+			if (n && is_ours(list, n)) {
+				rest += strspn(rest, ": ");
+				if (!*rest) {
+					drop_entry(at);
+					continue;
+				}
+				*at = memcpy(rest - strlen("LD_PRELOAD="), "LD_PRELOAD=", strlen("LD_PRELOAD="));
+			}
+		}
+		at++;
+	}
+}

@@ -1,0 +1,303 @@
+/* exec.c — programs: each is announced, and gets the variables that keep it in the session, whatever environment the caller
+ * built for it. These hooks also run in vfork children: the new environment is on the stack, nothing else is touched. */
+#include <stdarg.h>
+#include "shim.h"
+
+enum { MOST_ARGS = 96, MOST_BYTES = 64 << 10 };
+
+static void announce(enum vcr_exec_kind kind, int child, int error, const char *path, char *const argv[])
+{
+	struct vcr_scratch *s = vcr_self.sandboxed ? NULL : vcr_scratch_take();
+	struct vcr_rec_exec e = { .child = child, .kind = kind, .error = error };
+	struct vcr_piece piece[MOST_ARGS + 3] = { { &e, sizeof e }, vcr_text(path), { "", 1 } };
+	size_t bytes = 0;
+	if (s && raw_getcwd(s->a, sizeof s->a) > 0)
+		piece[2] = vcr_text(s->a);
+	for (; argv && argv[e.argc] && e.argc < MOST_ARGS; e.argc++) {
+		struct vcr_piece *p = &piece[3 + e.argc];
+		*p = vcr_text(argv[e.argc]);
+		if ((bytes += p->size) > MOST_BYTES)
+			break;
+	}
+	vcr_append(VCR_REC_EXEC, 0, 0, piece, 3 + (int)e.argc, VCR_RING);
+	if (s)
+		vcr_scratch_give(s);
+}
+
+static bool can_run(const char *path)
+{
+	struct stat st;
+	return !raw_statat(AT_FDCWD, path, &st, 0) && S_ISREG(st.st_mode) && st.st_mode & 0111;
+}
+
+/* The file that execvp would run for a name without a slash. */
+static bool search(const char *name, char out[PATH_MAX])
+{
+	const char *path = vcr_env_get(environ, "PATH");
+	size_t length = strlen(name);
+	for (path = path ? path : "/bin:/usr/bin";; path++) {
+		size_t n = strcspn(path, ":");
+		if (n + length + 2 < PATH_MAX) {
+			memcpy(out, path, n);
+			out[n] = 0;
+			vcr_format(vcr_format(out + n, n ? "/" : "./"), name);
+			if (can_run(out))
+				return true;
+		}
+		path += n;
+		if (!*path)
+			return false;
+	}
+}
+
+enum how { BY_PATH, BY_NAME, BY_FD, BY_AT };
+struct program {
+	enum how how;
+	const char *name;
+	int dir, flags;       /* BY_AT; BY_FD: dir is the program */
+	char *const *argv, *const *env;
+};
+
+/* Is there such a program, and how does it take a preload? */
+static bool look(const struct program *p, enum vcr_target *target)
+{
+	*target = VCR_TARGET_TAKES;
+	if (vcr_self.sandboxed)
+		return true;
+	if (p->how == BY_FD) {
+		*target = vcr_elf_target("", p->dir);
+		return true;
+	}
+	struct vcr_scratch *s = p->name ? vcr_scratch_take() : NULL;
+	if (!s)
+		return p->name != NULL;
+	const char *file = p->name;
+	bool found;
+	if (p->how == BY_AT && *p->name && *p->name != '/')
+		found = vcr_path_absolute(p->dir, p->name, s->a) && can_run(file = s->a);
+	else if (p->how == BY_AT && !*p->name)
+		found = vcr_path_of_fd(p->dir, s->a) && can_run(file = s->a);
+	else if (p->how == BY_NAME && raw_access(file, F_OK) != -EFAULT && !strchr(file, '/'))
+		found = search(p->name, s->a) && (file = s->a);
+	else
+		found = can_run(file);
+	if (found)
+		*target = vcr_elf_target(file, -1);
+	vcr_scratch_give(s);
+	return found;
+}
+
+static int call(const struct program *p, char *const env[])
+{
+	switch (p->how) {
+	case BY_NAME: return VCR_REAL(execvpe)(p->name, p->argv, env);
+	case BY_FD: return VCR_REAL(fexecve)(p->dir, p->argv, env);
+	case BY_AT: return VCR_REAL(execveat)(p->dir, p->name, p->argv, env, p->flags);
+	default: return VCR_REAL(execve)(p->name, p->argv, env);
+	}
+}
+
+static int become(const struct program *p)
+{
+	enum vcr_target target;
+	if (!vcr_ready() || !look(p, &target))
+		return call(p, p->env);
+	char *env[vcr_env_count(p->env) + VCR_ENV_ROOM + 1], text[vcr_env_text_size(p->env) + 1];
+	const char *name = p->name ? p->name : "";
+	char of_fd[PATH_MAX];
+	if (p->how == BY_FD && vcr_path_of_fd(p->dir, of_fd))
+		name = of_fd;
+	vcr_env_fill(p->env, target, env, text);
+	announce(VCR_EXEC_REPLACE, raw_getpid(), 0, name, p->argv);
+	vcr_spool_leave();
+	int r = call(p, env), saved = errno;
+	vcr_spool_rejoin();
+	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
+	errno = saved;
+	return r;
+}
+
+int execve(const char *path, char *const argv[], char *const env[])
+{
+	return become(&(struct program){ .how = BY_PATH, .name = path, .argv = argv, .env = env });
+}
+
+int execv(const char *path, char *const argv[])
+{
+	return become(&(struct program){ .how = BY_PATH, .name = path, .argv = argv, .env = environ });
+}
+
+int execvp(const char *name, char *const argv[])
+{
+	return become(&(struct program){ .how = BY_NAME, .name = name, .argv = argv, .env = environ });
+}
+
+int execvpe(const char *name, char *const argv[], char *const env[])
+{
+	return become(&(struct program){ .how = BY_NAME, .name = name, .argv = argv, .env = env });
+}
+
+int fexecve(int fd, char *const argv[], char *const env[])
+{
+	return become(&(struct program){ .how = BY_FD, .dir = fd, .argv = argv, .env = env });
+}
+
+int execveat(int dir, const char *path, char *const argv[], char *const env[], int flags)
+{
+	return become(&(struct program){ .how = BY_AT, .name = path, .dir = dir, .flags = flags, .argv = argv, .env = env });
+}
+
+/* The list forms count their arguments, then lay them out on the stack. */
+static size_t count_args(va_list ap)
+{
+	size_t n = 1;
+	while (va_arg(ap, char *))
+		n++;
+	return n;
+}
+
+static void take_args(va_list ap, char **argv, const char *first, size_t n)
+{
+	argv[0] = (char *)first;
+	for (size_t i = 1; i <= n; i++)
+		argv[i] = va_arg(ap, char *);
+}
+
+int execl(const char *path, const char *arg, ...)
+{
+	va_list ap;
+	va_start(ap, arg);
+	size_t n = arg ? count_args(ap) : 0;
+	va_end(ap);
+	char *argv[n + 1];
+	va_start(ap, arg);
+	take_args(ap, argv, arg, n);
+	va_end(ap);
+	return execv(path, argv);
+}
+
+int execlp(const char *name, const char *arg, ...)
+{
+	va_list ap;
+	va_start(ap, arg);
+	size_t n = arg ? count_args(ap) : 0;
+	va_end(ap);
+	char *argv[n + 1];
+	va_start(ap, arg);
+	take_args(ap, argv, arg, n);
+	va_end(ap);
+	return execvp(name, argv);
+}
+
+int execle(const char *path, const char *arg, ...)
+{
+	va_list ap;
+	va_start(ap, arg);
+	size_t n = arg ? count_args(ap) : 0;
+	va_end(ap);
+	char *argv[n + 1];
+	va_start(ap, arg);
+	take_args(ap, argv, arg, n);
+	char *const *env = va_arg(ap, char *const *);
+	va_end(ap);
+	return execve(path, argv, env);
+}
+
+/* ---- spawn ---- */
+
+typedef int spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);
+
+static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, const posix_spawn_file_actions_t *acts,
+	const posix_spawnattr_t *attr, char *const argv[], char *const given[])
+{
+	struct program p = { .how = how, .name = name, .argv = argv, .env = given };
+	enum vcr_target target;
+	pid_t child = 0;
+	if (!vcr_ready() || (!look(&p, &target) && !acts))
+		return real(pid, name, acts, attr, argv, given);
+	char *env[vcr_env_count(given) + VCR_ENV_ROOM + 1], text[vcr_env_text_size(given) + 1];
+	vcr_env_fill(given, target, env, text);
+	vcr_spool(VCR_MAKE); /* the child has to find it */
+	int r = real(&child, name, acts, attr, argv, env);
+	if (r == 0) {
+		if (pid)
+			*pid = child;
+		announce(VCR_EXEC_SPAWN, child, 0, name, argv);
+	}
+	return r;
+}
+
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *acts, const posix_spawnattr_t *attr,
+	char *const argv[], char *const env[])
+{
+	return spawn(VCR_REAL(posix_spawn), BY_PATH, pid, path, acts, attr, argv, env);
+}
+
+int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t *acts, const posix_spawnattr_t *attr,
+	char *const argv[], char *const env[])
+{
+	return spawn(VCR_REAL(posix_spawnp), BY_NAME, pid, name, acts, attr, argv, env);
+}
+
+/* ---- system, popen: libc gives the shell `environ`, so it gets ours for the time of the call ---- */
+
+static struct { uint32_t busy; size_t room; char **list; char **before; } lent;
+
+/* Room that stays ours: another thread may still be reading the list after it was taken back. */
+static bool lent_room(size_t bytes)
+{
+	if (bytes <= lent.room)
+		return true;
+	bytes = (bytes + 65535) & ~(size_t)65535;
+	void *p = raw_mmap(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (raw_failed(p))
+		return false;
+	lent.list = p;
+	lent.room = bytes;
+	return true;
+}
+
+static bool lend(void)
+{
+	if (!vcr_ready() || vcr_self.sandboxed || vcr_guest() || __atomic_exchange_n(&lent.busy, 1, __ATOMIC_ACQUIRE))
+		return false;
+	size_t entries = vcr_env_count(environ) + VCR_ENV_ROOM + 1;
+	if (!lent_room(entries * sizeof(char *) + vcr_env_text_size(environ) + 1)) {
+		vcr_store(&lent.busy, 0);
+		return false;
+	}
+	lent.before = environ;
+	vcr_spool(VCR_MAKE);
+	vcr_env_fill(environ, VCR_TARGET_TAKES, lent.list, (char *)(lent.list + entries));
+	vcr_store(&environ, lent.list);
+	return true;
+}
+
+/* A setenv by another thread has copied the list meanwhile: then it stays. */
+static void take_back(void)
+{
+	char **list = lent.list;
+	__atomic_compare_exchange_n(&environ, &list, lent.before, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	vcr_store(&lent.busy, 0);
+}
+
+int system(const char *command)
+{
+	bool mine = command && lend();
+	int r = VCR_REAL(system)(command), saved = errno;
+	if (mine)
+		take_back();
+	errno = saved;
+	return r;
+}
+
+FILE *popen(const char *command, const char *mode)
+{
+	bool mine = lend();
+	FILE *f = VCR_REAL(popen)(command, mode);
+	int saved = errno;
+	if (mine)
+		take_back();
+	errno = saved;
+	return f;
+}

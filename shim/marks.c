@@ -1,0 +1,147 @@
+/* marks.c — file records. A mark says who touched which name; what is in the file is the collector's business. Marks are
+ * written after the call succeeded; before it, the collector gets its chance to see the workspace as it was. */
+#include "shim.h"
+
+static uint32_t base_done; /* the start scan is complete, or nobody waits for it any more */
+
+void vcr_wait_base(void)
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (!h || vcr_guest() || vcr_self.sandboxed)
+		return;
+	while (!vcr_load(&h->base_ready) && vcr_collector_alive(h)) {
+		uint64_t now = vcr_now(), deadline = vcr_load(&h->base_deadline_ns);
+		if (now >= deadline)
+			break;
+		uint64_t left = deadline - now, slice = 20000000; /* a collector that could not start does not ring */
+		raw_wait(&h->base_ready, 0, left < slice ? left : slice);
+	}
+	vcr_store(&base_done, 1);
+}
+
+/* A caller's bad pointer is for the original to refuse: the kernel touches the path before we do. */
+static bool readable(int dir, const char *path, struct stat *st, int *error)
+{
+	if (!path || !vcr_ready() || vcr_self.sandboxed)
+		return false;
+	*error = -raw_statat(dir, path, st, AT_SYMLINK_NOFOLLOW);
+	return *error != EFAULT;
+}
+
+static void change_ahead(int dir, const char *path)
+{
+	struct vcr_scratch *s = vcr_scratch_take();
+	if (!s)
+		return;
+	bool matters = vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a);
+	vcr_scratch_give(s);
+	if (matters) {
+		vcr_want_collector();
+		vcr_wait_base();
+	}
+}
+
+void vcr_before_change(int dir, const char *path)
+{
+	struct stat st;
+	int error;
+	if (!vcr_load(&base_done) && readable(dir, path, &st, &error))
+		change_ahead(dir, path);
+}
+
+uint32_t vcr_before_open(int dir, const char *path, int flags)
+{
+	struct stat st;
+	int error;
+	if (!readable(dir, path, &st, &error))
+		return 2;
+	if (!vcr_load(&base_done))
+		change_ahead(dir, path);
+	return error == 0 ? 1 : error == ENOENT ? 0 : 2;
+}
+
+void vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2)
+{
+	struct vcr_rec_file f = { .op = op, .flags = flags, .fd = fd, .existed = existed };
+	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(path), vcr_text(path2) };
+	vcr_want_collector();
+	vcr_append(VCR_REC_FILE, 0, 0, piece, 3, 0);
+}
+
+/* A scratch if marks can be made now. */
+static struct vcr_scratch *begin(void)
+{
+	if (!vcr_ready())
+		return NULL;
+	struct vcr_scratch *s = vcr_self.sandboxed ? NULL : vcr_scratch_take();
+	if (!s)
+		vcr_lost(0);
+	return s;
+}
+
+static void mark_if(struct vcr_scratch *s, bool known, uint32_t op, uint32_t flags, int fd, uint32_t existed)
+{
+	if (known && vcr_path_matters(s->a))
+		vcr_mark(op, flags, fd, existed, s->a, "");
+	vcr_scratch_give(s);
+}
+
+void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path)
+{
+	struct vcr_scratch *s = begin();
+	if (s)
+		mark_if(s, vcr_path_absolute(dir, path, s->a), op, flags, -1, 2);
+}
+
+void vcr_mark_fd(uint32_t op, uint32_t flags, int fd)
+{
+	struct vcr_scratch *s = begin();
+	if (s)
+		mark_if(s, vcr_path_of_fd(fd, s->a), op, flags, fd, 1);
+}
+
+void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2)
+{
+	struct vcr_scratch *s = begin();
+	if (!s)
+		return;
+	if (vcr_path_absolute(dir, path, s->a) && vcr_path_absolute(dir2, path2, s->b) && (vcr_path_matters(s->a) || vcr_path_matters(s->b)))
+		vcr_mark(op, flags, -1, 2, s->a, s->b);
+	vcr_scratch_give(s);
+}
+
+void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t existed)
+{
+	if (fd < 0)
+		return;
+	int saved = errno;
+	struct vcr_scratch *s = begin();
+	if (vcr_fd_get(fd) && !vcr_guest())
+		vcr_fd_set(fd, VCR_FD_NONE); /* its predecessor was closed behind our back */
+	if (!s)
+		return;
+	if (vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a) && (flags & O_TMPFILE) != O_TMPFILE) {
+		vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
+		if (!vcr_guest())
+			vcr_fd_set(fd, VCR_FD_FILE);
+	}
+	vcr_scratch_give(s);
+	errno = saved;
+}
+
+/* The descriptor itself says which file it is: the table may be stale. */
+void vcr_mark_written(int fd)
+{
+	if (vcr_fd_get(fd) != VCR_FD_FILE || vcr_guest())
+		return;
+	vcr_fd_set(fd, VCR_FD_DIRTY);
+	vcr_mark_fd(VCR_FILE_WRITE, 0, fd);
+}
+
+void vcr_mark_closed(int fd, int kind)
+{
+	if (vcr_guest())
+		return;
+	vcr_fd_set(fd, VCR_FD_NONE);
+	vcr_mark_fd(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd);
+}

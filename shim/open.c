@@ -1,0 +1,184 @@
+/* open.c — descriptors and streams that are opened for writing, by any of libc's names. */
+#include <stdarg.h>
+#include "shim.h"
+
+/* O_CREAT and O_TMPFILE bring a mode along. */
+static mode_t mode_of(int flags, va_list ap)
+{
+	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(ap, mode_t) : 0;
+}
+
+#define MODE(flags, last) __extension__({ va_list ap_; va_start(ap_, last); mode_t mode_ = mode_of(flags, ap_); va_end(ap_); mode_; })
+
+int open(const char *path, int flags, ...)
+{
+	mode_t mode = MODE(flags, flags);
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return VCR_REAL(open)(path, flags, mode);
+	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
+	int fd = VCR_REAL(open)(path, flags, mode);
+	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
+	return fd;
+}
+
+int open64(const char *path, int flags, ...)
+{
+	mode_t mode = MODE(flags, flags);
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return VCR_REAL(open64)(path, flags, mode);
+	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
+	int fd = VCR_REAL(open64)(path, flags, mode);
+	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
+	return fd;
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+	mode_t mode = MODE(flags, flags);
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return VCR_REAL(openat)(dir, path, flags, mode);
+	uint32_t existed = vcr_before_open(dir, path, flags);
+	int fd = VCR_REAL(openat)(dir, path, flags, mode);
+	vcr_after_open(fd, dir, path, flags, existed);
+	return fd;
+}
+
+int openat64(int dir, const char *path, int flags, ...)
+{
+	mode_t mode = MODE(flags, flags);
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return VCR_REAL(openat64)(dir, path, flags, mode);
+	uint32_t existed = vcr_before_open(dir, path, flags);
+	int fd = VCR_REAL(openat64)(dir, path, flags, mode);
+	vcr_after_open(fd, dir, path, flags, existed);
+	return fd;
+}
+
+/* Fortified programs call these where no mode is given; libc aborts on O_CREAT. */
+static int open_checked(int (*real)(const char *, int), const char *path, int flags)
+{
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return real(path, flags);
+	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
+	int fd = real(path, flags);
+	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
+	return fd;
+}
+
+static int openat_checked(int (*real)(int, const char *, int), int dir, const char *path, int flags)
+{
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return real(dir, path, flags);
+	uint32_t existed = vcr_before_open(dir, path, flags);
+	int fd = real(dir, path, flags);
+	vcr_after_open(fd, dir, path, flags, existed);
+	return fd;
+}
+
+int __open_2(const char *path, int flags) { return open_checked(VCR_REAL(__open_2), path, flags); }
+int __open64_2(const char *path, int flags) { return open_checked(VCR_REAL(__open64_2), path, flags); }
+int __openat_2(int dir, const char *path, int flags) { return openat_checked(VCR_REAL(__openat_2), dir, path, flags); }
+int __openat64_2(int dir, const char *path, int flags) { return openat_checked(VCR_REAL(__openat64_2), dir, path, flags); }
+
+static int make_file(int (*real)(const char *, mode_t), const char *path, mode_t mode)
+{
+	uint32_t existed = vcr_before_open(AT_FDCWD, path, O_CREAT);
+	int fd = real(path, mode);
+	vcr_after_open(fd, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, existed);
+	return fd;
+}
+
+int creat(const char *path, mode_t mode) { return make_file(VCR_REAL(creat), path, mode); }
+int creat64(const char *path, mode_t mode) { return make_file(VCR_REAL(creat64), path, mode); }
+
+/* ---- streams ---- */
+
+static int stream_flags(const char *mode)
+{
+	int plus = strchr(mode, '+') ? O_RDWR : 0;
+	switch (*mode) {
+	case 'w': return (plus ? plus : O_WRONLY) | O_CREAT | O_TRUNC;
+	case 'a': return (plus ? plus : O_WRONLY) | O_CREAT | O_APPEND;
+	default: return plus;
+	}
+}
+
+static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *path, const char *mode)
+{
+	int flags = stream_flags(mode);
+	if (vcr_likely(!vcr_open_changes(flags)))
+		return real(path, mode);
+	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
+	FILE *f = real(path, mode);
+	if (f)
+		vcr_after_open(fileno(f), AT_FDCWD, path, flags, existed);
+	return f;
+}
+
+FILE *fopen(const char *path, const char *mode) { return open_stream(VCR_REAL(fopen), path, mode); }
+FILE *fopen64(const char *path, const char *mode) { return open_stream(VCR_REAL(fopen64), path, mode); }
+
+static FILE *reopen_stream(FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *f)
+{
+	int flags = stream_flags(mode), fd = fileno(f), kind = vcr_fd_get(fd);
+	bool changes = path && vcr_open_changes(flags);
+	if (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY)
+		vcr_mark_closed(fd, kind);
+	uint32_t existed = changes ? vcr_before_open(AT_FDCWD, path, flags) : 2;
+	FILE *r = real(path, mode, f);
+	if (r && changes)
+		vcr_after_open(fileno(r), AT_FDCWD, path, flags, existed);
+	return r;
+}
+
+FILE *freopen(const char *path, const char *mode, FILE *f) { return reopen_stream(VCR_REAL(freopen), path, mode, f); }
+FILE *freopen64(const char *path, const char *mode, FILE *f) { return reopen_stream(VCR_REAL(freopen64), path, mode, f); }
+
+/* The stream's last bytes are written inside fclose: its name is read before, its mark comes after. */
+static int close_watched(FILE *f, int fd, int kind)
+{
+	char path[PATH_MAX];
+	bool file = !vcr_fd_is_socket(kind) && vcr_path_of_fd(fd, path) && vcr_path_matters(path);
+	vcr_fd_closed(fd);
+	int r = VCR_REAL(fclose)(f), saved = errno;
+	if (file && !vcr_guest())
+		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "");
+	errno = saved;
+	return r;
+}
+
+int fclose(FILE *f)
+{
+	int saved = errno, fd = fileno(f), kind = vcr_fd_get(fd);
+	errno = saved;
+	return vcr_likely(!kind) ? VCR_REAL(fclose)(f) : close_watched(f, fd, kind);
+}
+
+/* ---- mkstemp and kin: the name is in the template afterwards ---- */
+
+enum { TEMP_FLAGS = O_RDWR | O_CREAT | O_EXCL };
+static int made_temp(int fd, const char *template)
+{
+	vcr_after_open(fd, AT_FDCWD, template, TEMP_FLAGS, 0);
+	return fd;
+}
+
+#define TEMP(name, params, args) \
+	int name params { vcr_before_change(AT_FDCWD, template); return made_temp(VCR_REAL(name) args, template); }
+TEMP(mkstemp, (char *template), (template))
+TEMP(mkstemp64, (char *template), (template))
+TEMP(mkostemp, (char *template, int flags), (template, flags))
+TEMP(mkostemp64, (char *template, int flags), (template, flags))
+TEMP(mkstemps, (char *template, int suffix), (template, suffix))
+TEMP(mkstemps64, (char *template, int suffix), (template, suffix))
+TEMP(mkostemps, (char *template, int suffix, int flags), (template, suffix, flags))
+TEMP(mkostemps64, (char *template, int suffix, int flags), (template, suffix, flags))
+
+char *mkdtemp(char *template)
+{
+	vcr_before_change(AT_FDCWD, template);
+	char *r = VCR_REAL(mkdtemp)(template);
+	if (r)
+		vcr_mark_at(VCR_FILE_MKDIR, 0700, AT_FDCWD, template);
+	return r;
+}

@@ -1,0 +1,153 @@
+/* path.c — from a path as a call got it to the absolute one of a record, and whether it is any of our business. */
+#include "shim.h"
+
+static struct vcr_scratch pool[16];
+
+struct vcr_scratch *vcr_scratch_take(void)
+{
+	for (size_t i = 0; i < sizeof pool / sizeof *pool; i++)
+		if (!__atomic_exchange_n(&pool[i].taken, 1, __ATOMIC_ACQUIRE))
+			return &pool[i];
+	return NULL;
+}
+
+void vcr_scratch_give(struct vcr_scratch *s)
+{
+	vcr_store(&s->taken, 0);
+}
+
+void vcr_scratch_forget(void)
+{
+	for (size_t i = 0; i < sizeof pool / sizeof *pool; i++)
+		vcr_store(&pool[i].taken, 0);
+}
+
+static bool link_of_fd(int fd, char out[PATH_MAX])
+{
+	char name[32];
+	vcr_format_number(vcr_format(name, "/proc/self/fd/"), (unsigned)fd, 1);
+	long n = raw_readlink(name, out, PATH_MAX - 1);
+	if (n <= 0 || *out != '/')
+		return false;
+	out[n] = 0;
+	return true;
+}
+
+bool vcr_path_of_fd(int fd, char out[PATH_MAX])
+{
+	return fd >= 0 && link_of_fd(fd, out);
+}
+
+/* Replace a directory that is a symbolic link by what it names, so that ".." can be taken off it. */
+static bool settle_link(char path[PATH_MAX])
+{
+	char first;
+	if (raw_readlink(path, &first, 1) == -EINVAL)
+		return true; /* no link */
+	int fd = raw_open(path, O_PATH | O_CLOEXEC, 0);
+	bool ok = fd >= 0 && link_of_fd(fd, path);
+	if (fd >= 0)
+		raw_close(fd);
+	return ok;
+}
+
+static bool go_up(char path[PATH_MAX], size_t *n)
+{
+	path[*n] = 0;
+	if (*n && !settle_link(path))
+		return false;
+	*n = strlen(path);
+	while (*n && path[--*n] != '/')
+		;
+	return true;
+}
+
+/* "/proc/self/fd/N" or "/dev/fd/N" at the start of a path: what that descriptor names, and the rest in *rest. */
+static bool through_fd(const char *path, char out[PATH_MAX], const char **rest)
+{
+	static const char *const prefix[] = { "/proc/self/fd/", "/dev/fd/" };
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = strlen(prefix[i]);
+		if (strncmp(path, prefix[i], n) || path[n] < '0' || path[n] > '9')
+			continue;
+		int fd = 0;
+		for (path += n; *path >= '0' && *path <= '9' && fd < VCR_FDS; path++)
+			fd = fd * 10 + (*path - '0');
+		*rest = path;
+		return (*path == '/' || !*path) && link_of_fd(fd, out);
+	}
+	return false;
+}
+
+static bool base_of(int dir, const char **path, char out[PATH_MAX], size_t *n)
+{
+	out[0] = 0;
+	if (**path != '/') {
+		if (dir == AT_FDCWD ? raw_getcwd(out, PATH_MAX) <= 0 || *out != '/' : !vcr_path_of_fd(dir, out))
+			return false;
+	} else if (!through_fd(*path, out, path)) {
+		out[0] = 0;
+	}
+	*n = strlen(out);
+	if (*n == 1)
+		*n = 0; /* "/": components bring their own slash */
+	return true;
+}
+
+bool vcr_path_absolute(int dir, const char *path, char out[PATH_MAX])
+{
+	size_t n;
+	if (!path || !*path || !base_of(dir, &path, out, &n))
+		return false;
+	while (*path) {
+		path += strspn(path, "/");
+		size_t part = strcspn(path, "/");
+		if (part == 2 && path[0] == '.' && path[1] == '.') {
+			if (!go_up(out, &n))
+				return false;
+		} else if (part && !(part == 1 && *path == '.')) {
+			if (n + part + 2 > PATH_MAX)
+				return false;
+			out[n++] = '/';
+			memcpy(out + n, path, part);
+			n += part;
+		}
+		path += part;
+	}
+	if (!n)
+		out[n++] = '/';
+	out[n] = 0;
+	return true;
+}
+
+bool vcr_path_matters(const char *path)
+{
+	size_t n = vcr_self.workspace_length;
+	if (strncmp(path, vcr_self.workspace, n) || (path[n] != '/' && path[n]))
+		return false;
+	for (path += n; *path == '/'; path += strcspn(path, "/")) {
+		path++;
+		if (path[0] == '.' && (!strncmp(path, ".git", 4) || !strncmp(path, ".vcr", 4)) && (!path[4] || path[4] == '/'))
+			return false;
+	}
+	return true;
+}
+
+uint64_t vcr_start_time(int pid)
+{
+	char name[40], text[512];
+	vcr_format(vcr_format_number(vcr_format(name, "/proc/"), (unsigned)pid, 1), "/stat");
+	int fd = raw_open(name, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	long n = raw_read(fd, text, sizeof text - 1);
+	raw_close(fd);
+	text[n > 0 ? n : 0] = 0;
+	char *at = strrchr(text, ')');
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	uint64_t value = 0;
+	for (at = at ? at + 1 : text + strlen(text); *at >= '0' && *at <= '9'; at++)
+		value = value * 10 + (uint64_t)(*at - '0');
+	return value;
+}

@@ -1,0 +1,189 @@
+/* proc.c — processes: how they begin and how they end. */
+#include "shim.h"
+
+/* NUL-separated arguments from /proc/self/cmdline: whole ones only. */
+static uint32_t read_arguments(char *out, size_t room, size_t *size)
+{
+	int fd = raw_open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC, 0);
+	long n = fd >= 0 ? raw_read(fd, out, room) : 0;
+	uint32_t count = 0;
+	if (fd >= 0)
+		raw_close(fd);
+	*size = 0;
+	for (long i = 0; i < n; i++)
+		if (!out[i]) {
+			count++;
+			*size = (size_t)i + 1;
+		}
+	return count;
+}
+
+void vcr_say_process(struct vcr_spool_header *h)
+{
+	uint32_t no = 0;
+	if (vcr_self.sandboxed || vcr_guest() || !__atomic_compare_exchange_n(&vcr_self.said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return;
+	struct vcr_scratch *s = vcr_scratch_take(), *t = s ? vcr_scratch_take() : NULL;
+	if (t) {
+		long n = raw_readlink("/proc/self/exe", s->a, sizeof s->a - 1);
+		s->a[n > 0 ? n : 0] = 0;
+		if (raw_getcwd(s->b, sizeof s->b) <= 0)
+			s->b[0] = 0;
+		size_t size;
+		uint32_t argc = read_arguments(t->a, sizeof t->a, &size);
+		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc, .start = vcr_start_time(raw_getpid()) };
+		struct vcr_piece piece[4] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(s->b), { t->a, size } };
+		vcr_append(VCR_REC_PROC, 0, 0, piece, 4, VCR_RING);
+		vcr_scratch_give(t);
+	}
+	if (s)
+		vcr_scratch_give(s);
+}
+
+/* In a fork child: this memory is ours now. */
+static void child_begins(void)
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	int32_t parent = vcr_self.pid;
+	vcr_scratch_forget();
+	vcr_self.pid = raw_getpid();
+	vcr_self.joined = 0;
+	if (!h) {
+		vcr_self.said = 0; /* its first record will introduce it */
+		return;
+	}
+	vcr_self.first_conn = vcr_load(&h->next_conn);
+	vcr_spool_rejoin();
+	struct vcr_piece piece = { &parent, sizeof parent };
+	vcr_append(VCR_REC_FORK, 0, 0, &piece, 1, 0);
+}
+
+static pid_t forked(pid_t r)
+{
+	int saved = errno;
+	if (r == 0 && vcr_load(&vcr_self.ready) == 2 && !vcr_self.sandboxed)
+		child_begins();
+	else if (r == 0)
+		vcr_self.pid = vcr_self.sandboxed ? vcr_self.pid : raw_getpid();
+	errno = saved;
+	return r;
+}
+
+pid_t fork(void) { return forked(VCR_REAL(fork)()); }
+pid_t _Fork(void) { return forked(VCR_REAL(_Fork)()); }
+
+int forkpty(int *master, char *name, const struct termios *t, const struct winsize *size)
+{
+	return forked(VCR_REAL(forkpty)(master, name, t, size));
+}
+
+/* The caller is its own child afterwards; the parent has gone without a word and leaves its place in header.users. */
+int daemon(int keep_directory, int keep_descriptors)
+{
+	int r = VCR_REAL(daemon)(keep_directory, keep_descriptors), saved = errno;
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (r == 0 && vcr_load(&vcr_self.ready) == 2) {
+		bool joined = vcr_self.joined;
+		forked(0);
+		if (h && joined)
+			__atomic_fetch_sub(&h->users, 1, __ATOMIC_RELAXED);
+	}
+	errno = saved;
+	return r;
+}
+
+/* ---- ends ---- */
+
+void vcr_say_exit(int child, int status, uint32_t source)
+{
+	struct vcr_rec_exit e = { .child = child, .status = status, .source = source };
+	struct vcr_piece piece = { &e, sizeof e };
+	if (vcr_spool(VCR_JOIN))
+		vcr_append(VCR_REC_EXIT, 0, 0, &piece, 1, VCR_RING);
+}
+
+void vcr_before_exit(int status)
+{
+	if (vcr_load(&vcr_self.ready) != 2)
+		return;
+	bool guest = vcr_guest();
+	int pid = guest ? raw_getpid() : vcr_self.pid;
+	vcr_say_exit(pid, status, VCR_EXIT_SELF);
+	if (guest)
+		return;
+	if (pid == vcr_self.root_pid && vcr_spool_mapped())
+		vcr_append(VCR_REC_ROOT_END, 0, 0, NULL, 0, VCR_RING);
+	vcr_spool_leave();
+	vcr_spool_discard();
+}
+
+void _exit(int status)
+{
+	vcr_before_exit((status & 0xff) << 8);
+	VCR_REAL(_exit)(status);
+	__builtin_unreachable();
+}
+
+void _Exit(int status)
+{
+	vcr_before_exit((status & 0xff) << 8);
+	VCR_REAL(_Exit)(status);
+	__builtin_unreachable();
+}
+
+static pid_t reaped(pid_t child, int status)
+{
+	int saved = errno;
+	if (child > 0 && (WIFEXITED(status) || WIFSIGNALED(status)) && vcr_ready())
+		vcr_say_exit(child, status, VCR_EXIT_WAIT);
+	errno = saved;
+	return child;
+}
+
+/* A caller that does not ask for the status gets one of ours to fill. */
+pid_t wait(int *status)
+{
+	int own = 0, *to = status ? status : &own;
+	pid_t r = VCR_REAL(wait)(to);
+	return r > 0 ? reaped(r, *to) : r;
+}
+
+pid_t waitpid(pid_t pid, int *status, int options)
+{
+	int own = 0, *to = status ? status : &own;
+	pid_t r = VCR_REAL(waitpid)(pid, to, options);
+	return r > 0 ? reaped(r, *to) : r;
+}
+
+pid_t wait3(int *status, int options, struct rusage *usage)
+{
+	int own = 0, *to = status ? status : &own;
+	pid_t r = VCR_REAL(wait3)(to, options, usage);
+	return r > 0 ? reaped(r, *to) : r;
+}
+
+pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
+{
+	int own = 0, *to = status ? status : &own;
+	pid_t r = VCR_REAL(wait4)(pid, to, options, usage);
+	return r > 0 ? reaped(r, *to) : r;
+}
+
+static int status_of(const siginfo_t *i)
+{
+	switch (i->si_code) {
+	case CLD_EXITED: return (i->si_status & 0xff) << 8;
+	case CLD_DUMPED: return i->si_status | 0x80;
+	default: return i->si_status & 0x7f;
+	}
+}
+
+int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	siginfo_t own = { 0 }, *to = info ? info : &own;
+	int r = VCR_REAL(waitid)(type, id, to, options);
+	bool ended = r == 0 && to->si_pid > 0 && (to->si_code == CLD_EXITED || to->si_code == CLD_KILLED || to->si_code == CLD_DUMPED);
+	if (ended && !(options & WNOWAIT))
+		reaped(to->si_pid, status_of(to));
+	return r;
+}

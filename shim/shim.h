@@ -1,0 +1,190 @@
+/* shim.h — state and calls that the families of hooks share inside libvcrshim.so.
+ *
+ * Rules of the house: the host is a stranger's program. Nothing here allocates, locks, prints, exits or keeps a descriptor;
+ * nothing is held across an original call (a siglongjmp or a cancelled thread would leave it held); state is changed by
+ * single atomic operations, because a signal handler, a thread and a vfork child may stand in the same function.
+ * When something fails the shim turns transparent and counts what it lost in the spool's header. */
+#ifndef VCR_SHIM_H
+#define VCR_SHIM_H
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+#include "hooks.h"
+#include "raw.h"
+#include "spool-format.h"
+
+#define vcr_likely(x) __builtin_expect(!!(x), 1)
+#define vcr_unlikely(x) __builtin_expect(!!(x), 0)
+#define vcr_load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define vcr_store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+/* ---- init.c: the process ---- */
+struct vcr_process {
+	uint32_t ready;               /* 0 not yet, 1 being made, 2 made, 3 off: transparent for good */
+	int32_t pid;                  /* the process this memory belongs to; another getpid() is a vfork or raw clone child */
+	uint32_t said;                /* its PROC record is written */
+	uint32_t sandboxed;           /* it has installed a seccomp filter: make no system call of our own any more */
+	uint32_t joined;              /* counted in header.users */
+	uint32_t first_conn;          /* connections below this number belong to the process that forked us */
+	bool root;                    /* loaded without a session: the spool may have to be made by us or a fork child */
+	int32_t root_pid;
+	uint64_t start_ns;            /* CLOCK_REALTIME when the root was loaded */
+	char session[32];
+	char spool_path[PATH_MAX];
+	char start_dir[PATH_MAX], workspace[PATH_MAX], vcr_dir[PATH_MAX];
+	size_t workspace_length;
+	char library[PATH_MAX];       /* ours, absolute */
+	char env_spool[PATH_MAX + 16], env_spool_inserted[PATH_MAX + 16], env_preload[PATH_MAX + 16];
+	const char *library_name;     /* last component */
+};
+extern struct vcr_process vcr_self;
+void vcr_init_slow(void);
+/* Make the process's state if that has not happened: hooks may be called before our constructor. False: stay transparent. */
+static inline bool vcr_ready(void)
+{
+	if (vcr_unlikely(vcr_load(&vcr_self.ready) == 0))
+		vcr_init_slow();
+	return vcr_load(&vcr_self.ready) == 2;
+}
+/* A vfork child or a raw clone: its memory may be its parent's, so process state is left alone. */
+static inline bool vcr_guest(void) { return !vcr_self.sandboxed && raw_getpid() != vcr_self.pid; }
+
+extern void *vcr_originals[VCR_HOOK_COUNT];
+void *vcr_resolve(enum vcr_hook hook);
+static inline void *vcr_original(enum vcr_hook hook)
+{
+	void *p = __atomic_load_n(&vcr_originals[hook], __ATOMIC_RELAXED);
+	return vcr_likely(p) ? p : vcr_resolve(hook);
+}
+/* The original of a libc hook, with its type. */
+#define VCR_REAL(name) ((__typeof__(&name))vcr_original(VCR_HOOK_##name))
+
+static inline uint64_t vcr_now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- spool.c: appending ---- */
+enum vcr_spool_how { VCR_JOIN, VCR_MAKE };
+/* The session's header, mapped; NULL when there is none (VCR_JOIN: nobody has made it) or it cannot be had. */
+struct vcr_spool_header *vcr_spool(enum vcr_spool_how how);
+/* The header if this process has it mapped already. */
+struct vcr_spool_header *vcr_spool_mapped(void);
+struct vcr_piece { const void *data; size_t size; };
+enum { VCR_RING = 1 };
+/* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. False: lost and counted. */
+bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags);
+/* Bytes of a connection, in as many records as it takes. Nothing if the collector muted it. */
+void vcr_append_bytes(uint32_t type, uint32_t conn, uint64_t time_ns, const void *p, size_t n, int flags);
+bool vcr_muted(uint32_t conn);
+uint32_t vcr_next_conn(void);
+void vcr_ring(void);
+/* Count an event that could not be written. */
+void vcr_lost(size_t bytes);
+void vcr_spool_leave(void);         /* this process is about to end or to become another program */
+void vcr_spool_rejoin(void);        /* … which failed; or a fork child begins */
+void vcr_spool_discard(void);       /* the last process ends and nothing worth recording happened */
+/* NUL-terminated string as a piece, cut at PATH_MAX - 1 bytes by the caller's buffers. */
+static inline struct vcr_piece vcr_text(const char *s) { return (struct vcr_piece){ s, strlen(s) + 1 }; }
+uint32_t vcr_crc(uint32_t crc, const void *p, size_t n); /* crc.c; start and end with ~ */
+
+/* ---- start.c: the collector ---- */
+/* Something worth recording happens: there must be a collector. */
+void vcr_want_collector(void);
+void vcr_start_collector(struct vcr_spool_header *h);
+/* Before the first change in the workspace: wait, bounded once per session, until its start scan is complete. */
+void vcr_wait_base(void);
+static inline bool vcr_collector_alive(const struct vcr_spool_header *h)
+{
+	uint32_t s = vcr_load(&h->collector);
+	return s == VCR_COLLECTOR_STARTING || s == VCR_COLLECTOR_RUNNING;
+}
+
+/* ---- path.c ---- */
+/* Two path buffers off the caller's stack, which may be a signal's small one. NULL when all are taken. */
+struct vcr_scratch { uint32_t taken; char a[PATH_MAX], b[PATH_MAX]; };
+struct vcr_scratch *vcr_scratch_take(void);
+void vcr_scratch_give(struct vcr_scratch *s);
+void vcr_scratch_forget(void);      /* in a fork child: other threads' are free again */
+/* The absolute form of path as seen from dir, its last component not resolved. */
+bool vcr_path_absolute(int dir, const char *path, char out[PATH_MAX]);
+/* Inside the workspace, outside .git and .vcr. */
+bool vcr_path_matters(const char *absolute);
+bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
+/* /proc/PID/stat field 22; 0 if it cannot be read. */
+uint64_t vcr_start_time(int pid);
+char *vcr_format(char *at, const char *text);   /* append; returns the new end */
+char *vcr_format_number(char *at, uint64_t value, int least_digits);
+
+/* ---- fd.c: what is known of a descriptor ---- */
+enum { VCR_FDS = 1 << 16 };
+enum vcr_fd_kind {
+	VCR_FD_NONE = 0,
+	VCR_FD_FILE = 1,      /* open for writing in the workspace, not written yet */
+	VCR_FD_DIRTY = 2,     /* … and written */
+	VCR_FD_SOCKET = 3,    /* connected, its first bytes not seen */
+	VCR_FD_HTTP = 4,      /* speaks HTTP, nothing worth recording yet */
+	VCR_FD_PLAIN = 5,     /* recorded; vcr_fd_conn has its number */
+};
+extern uint8_t vcr_fd_kind[VCR_FDS];
+extern uint32_t vcr_fd_conn[VCR_FDS];
+static inline int vcr_fd_get(int fd) { return vcr_likely((unsigned)fd < VCR_FDS) ? __atomic_load_n(&vcr_fd_kind[fd], __ATOMIC_RELAXED) : VCR_FD_NONE; }
+void vcr_fd_set(int fd, enum vcr_fd_kind kind);
+void vcr_fd_closed(int fd);         /* it was closed, whoever did it */
+void vcr_fd_closed_range(unsigned first, unsigned last);
+void vcr_fd_copied(int from, int to);
+static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; }
+
+/* ---- marks.c: file records ---- */
+void vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2);
+void vcr_mark_written(int fd);      /* bytes went into a VCR_FD_FILE */
+void vcr_mark_closed(int fd, int kind);
+/* A name changed: op(path as seen from dir). Call after success. */
+void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path);
+void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2);
+void vcr_mark_fd(uint32_t op, uint32_t flags, int fd);
+/* Before such a call: the start scan has to be complete when the path matters. */
+void vcr_before_change(int dir, const char *path);
+/* Around an open for writing: `existed` before it, the mark and the descriptor after it. */
+uint32_t vcr_before_open(int dir, const char *path, int flags);
+void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t existed);
+static inline bool vcr_open_changes(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);
+}
+
+/* ---- sock.c ---- */
+void vcr_sock_out(int fd, const void *buf, size_t n, uint64_t time_ns);
+void vcr_sock_out_file(int fd, int from, uint64_t at, size_t n, uint64_t time_ns);
+void vcr_sock_out_iov(int fd, const struct iovec *v, size_t count, size_t n, uint64_t time_ns);
+void vcr_sock_in(int fd, const void *buf, size_t n);
+void vcr_sock_in_iov(int fd, const struct iovec *v, size_t count, size_t n);
+void vcr_conn_closed(uint32_t conn, int32_t reason);
+/* A new connection's record; its number, 0 if it was lost. */
+uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server);
+
+/* ---- env.c, elf.c: what a new program gets ---- */
+enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_HARMED };
+/* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
+enum vcr_target vcr_elf_target(const char *path, int fd);
+/* Entries that vcr_env_fill may need beyond those of env. */
+enum { VCR_ENV_ROOM = 3 };
+size_t vcr_env_count(char *const env[]);
+/* Room in bytes for a merged LD_PRELOAD. */
+size_t vcr_env_text_size(char *const env[]);
+/* env with our variables put back (or taken out for a harmed target), into out[count + VCR_ENV_ROOM]. */
+void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *text);
+/* Hide our variables from the program itself: in place, before main. */
+void vcr_env_hide(char **env, bool inserted);
+char *vcr_env_get(char *const env[], const char *name);
+
+/* ---- exec.c, proc.c ---- */
+void vcr_say_process(struct vcr_spool_header *h);
+void vcr_say_exit(int child, int status, uint32_t source);
+void vcr_before_exit(int status);
+long vcr_sys_exec(long number, long a, long b, long c, long d, long e);
+
+#endif

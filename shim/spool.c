@@ -1,0 +1,346 @@
+/* spool.c — making, joining and appending to the session's spool. spool-format.h has the layout and the writer's algorithm;
+ * this file is that algorithm with nothing but system calls and atomic operations. */
+#include "shim.h"
+
+enum {
+	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
+	WINDOW = 128 << 10,           /* pages of the file that are made present in one go */
+	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often */
+	JOIN_WAIT_MS = 200,
+};
+
+static struct vcr_spool_header *header; /* mapped over map_size bytes */
+static uint64_t map_size;
+static uint64_t window = UINT64_MAX;    /* offset / WINDOW that is known to be present */
+static uint32_t off;                    /* no spool can be had: transparent for good */
+
+struct vcr_spool_header *vcr_spool_mapped(void)
+{
+	return vcr_load(&header);
+}
+
+/* ---- files ---- */
+
+static bool may_grow_to(uint64_t size)
+{
+	struct rlimit limit;
+	/* Beyond RLIMIT_FSIZE the kernel would send SIGXFSZ, on memory file systems too. */
+	return !vcr_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit) && size <= limit.rlim_cur;
+}
+
+static bool allocate(int fd, uint64_t from, uint64_t to)
+{
+	return may_grow_to(to) && !vcr_call4(SYS_fallocate, fd, 0, (long)from, (long)(to - from));
+}
+
+/* Raise `limit` so that `end` is inside the file. */
+static bool grow(struct vcr_spool_header *h, uint64_t end)
+{
+	uint64_t limit = vcr_load(&h->limit), want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
+	if (vcr_self.sandboxed || want > map_size || limit > end)
+		return limit > end;
+	int fd = raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return false;
+	bool ok = allocate(fd, limit, want);
+	raw_close(fd);
+	while (ok && limit < want && !__atomic_compare_exchange_n(&h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	return ok;
+}
+
+/* The virtual size is generous; a low RLIMIT_AS gets less of it. */
+static struct vcr_spool_header *map(int fd, uint64_t *size)
+{
+	for (*size = VCR_SPOOL_VIRTUAL; *size >= 8 << 20; *size >>= 3) {
+		void *p = raw_mmap(*size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+		if (raw_failed(p))
+			continue;
+		raw_madvise(p, *size, MADV_DONTDUMP);
+		return p;
+	}
+	return NULL;
+}
+
+static bool runtime_dir_ready(void)
+{
+	struct vcr_scratch *s = vcr_scratch_take();
+	struct stat st;
+	if (!s)
+		return false;
+	vcr_format(s->a, vcr_self.spool_path);
+	*strrchr(s->a, '/') = 0;
+	raw_mkdir(s->a, 0700);
+	bool ok = !raw_statat(AT_FDCWD, s->a, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077);
+	vcr_scratch_give(s);
+	return ok;
+}
+
+static void fill_header(struct vcr_spool_header *h)
+{
+	struct timespec t;
+	memcpy(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic);
+	h->version = VCR_SPOOL_VERSION;
+	h->root_pid = vcr_self.root_pid;
+	h->root_start = vcr_start_time(vcr_self.root_pid);
+	clock_gettime(CLOCK_REALTIME, &t);
+	h->real_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	h->mono_ns = vcr_now();
+	memcpy(h->session, vcr_self.session, sizeof vcr_self.session);
+	memcpy(h->start_dir, vcr_self.start_dir, strlen(vcr_self.start_dir) + 1);
+	memcpy(h->workspace, vcr_self.workspace, strlen(vcr_self.workspace) + 1);
+	memcpy(h->vcr_dir, vcr_self.vcr_dir, strlen(vcr_self.vcr_dir) + 1);
+	h->tail = h->head = VCR_SPOOL_HEADER;
+	h->limit = VCR_SPOOL_HEADER + GROW_STEP;
+	h->next_conn = 1;
+	vcr_store(&h->state, VCR_SPOOL_OPEN);
+	raw_wake(&h->state);
+}
+
+static struct vcr_spool_header *make(uint64_t *size)
+{
+	int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, fd = raw_open(vcr_self.spool_path, flags, 0600);
+	if (fd == -ENOENT && runtime_dir_ready())
+		fd = raw_open(vcr_self.spool_path, flags, 0600);
+	if (fd < 0)
+		return NULL;
+	struct vcr_spool_header *h = NULL;
+	if (allocate(fd, 0, VCR_SPOOL_HEADER + GROW_STEP))
+		h = map(fd, size);
+	raw_close(fd);
+	if (h)
+		fill_header(h);
+	else
+		raw_unlink(vcr_self.spool_path);
+	return h;
+}
+
+/* The maker fills the file between our open and now: wait for it a little. */
+static bool is_open(struct vcr_spool_header *h)
+{
+	for (int ms = 0; ms < JOIN_WAIT_MS && vcr_load(&h->state) == VCR_SPOOL_MAKING; ms += 5)
+		raw_wait(&h->state, VCR_SPOOL_MAKING, 5000000);
+	return vcr_load(&h->state) == VCR_SPOOL_OPEN && !memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic) &&
+		h->version == VCR_SPOOL_VERSION && (!vcr_self.root || h->root_pid == vcr_self.root_pid);
+}
+
+static bool is_allocated(int fd)
+{
+	struct stat st;
+	uint32_t never = 0;
+	for (int ms = 0; ms < JOIN_WAIT_MS; ms++) {
+		if (raw_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+			return false;
+		if (st.st_size >= VCR_SPOOL_HEADER)
+			return true;
+		raw_wait(&never, 0, 1000000);
+	}
+	return false;
+}
+
+static struct vcr_spool_header *join(uint64_t *size)
+{
+	int fd = raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return NULL;
+	struct vcr_spool_header *h = is_allocated(fd) ? map(fd, size) : NULL;
+	raw_close(fd);
+	if (h && !is_open(h)) {
+		raw_munmap(h, *size);
+		h = NULL;
+	}
+	return h;
+}
+
+/* ---- belonging to it ---- */
+
+void vcr_spool_rejoin(void)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	uint32_t no = 0;
+	if (h && !vcr_guest() && __atomic_compare_exchange_n(&vcr_self.joined, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		__atomic_fetch_add(&h->users, 1, __ATOMIC_RELAXED);
+}
+
+void vcr_spool_leave(void)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	uint32_t yes = 1;
+	if (h && !vcr_guest() && __atomic_compare_exchange_n(&vcr_self.joined, &yes, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		__atomic_fetch_sub(&h->users, 1, __ATOMIC_ACQ_REL);
+}
+
+void vcr_spool_discard(void)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	if (h && !vcr_self.sandboxed && !(h->flags & VCR_SPOOL_BY_RECORD) && vcr_load(&h->users) == 0 && vcr_load(&h->wanted) == 0 &&
+		vcr_load(&h->collector) == VCR_COLLECTOR_NONE)
+		raw_unlink(vcr_self.spool_path);
+}
+
+/* Threads and fork children may come here at once: the file decides between processes, one pointer between threads. */
+static struct vcr_spool_header *open_spool(enum vcr_spool_how how)
+{
+	uint64_t size = 0;
+	struct vcr_spool_header *none = NULL, *h = NULL;
+	if (vcr_self.sandboxed)
+		return NULL;
+	if (how == VCR_MAKE && vcr_self.root)
+		h = make(&size);
+	if (!h)
+		h = join(&size);
+	if (!h) {
+		if (how == VCR_MAKE)
+			vcr_store(&off, 1);
+		return NULL;
+	}
+	__atomic_store_n(&map_size, size, __ATOMIC_RELEASE);
+	if (!__atomic_compare_exchange_n(&header, &none, h, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		raw_munmap(h, size);
+		h = none;
+	}
+	vcr_spool_rejoin();
+	return h;
+}
+
+struct vcr_spool_header *vcr_spool(enum vcr_spool_how how)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	if (vcr_likely(h != NULL))
+		return h;
+	return vcr_load(&off) ? NULL : open_spool(how);
+}
+
+/* ---- appending ---- */
+
+void vcr_lost(size_t bytes)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	if (!h)
+		return;
+	__atomic_fetch_add(&h->dropped_records, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&h->dropped_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+/* Make the pages of [at, end) present: afterwards storing there costs no page fault, and where a stranger has truncated the file
+ * we learn it here as an error instead of a SIGBUS. */
+static bool present(char *base, uint64_t at, uint64_t end)
+{
+	uint64_t first = at / WINDOW, last = (end - 1) / WINDOW;
+	uint64_t known = __atomic_load_n(&window, __ATOMIC_RELAXED);
+	if (vcr_likely(first == known && last == known))
+		return true;
+	if (vcr_self.sandboxed)
+		return true;
+	uint64_t from = at & ~(uint64_t)4095, full = (last + 1) * WINDOW, limit = vcr_load(&((struct vcr_spool_header *)(void *)base)->limit);
+	uint64_t upto = full < limit ? full : limit;
+	int r = raw_madvise(base + from, upto - from, MADV_POPULATE_WRITE);
+	if (r && r != -EINVAL && r != -EAGAIN && r != -EINTR)
+		return false;
+	if (upto == full)
+		__atomic_store_n(&window, last, __ATOMIC_RELAXED);
+	return true;
+}
+
+static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
+{
+	uint64_t tail = vcr_load(&h->tail);
+	if (tail - vcr_load(&h->head) > VCR_SPOOL_BACKLOG || tail + n > map_size || (tail + n > vcr_load(&h->limit) && !grow(h, tail + n)))
+		return 0;
+	uint64_t at = __atomic_fetch_add(&h->tail, n, __ATOMIC_ACQ_REL);
+	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at + n > map_size || (at + n > vcr_load(&h->limit) && !grow(h, at + n)) ||
+		!present((char *)h, at, at + n))
+		return 0;
+	return at;
+}
+
+static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece *piece, int pieces)
+{
+	static __thread int32_t tid, tid_of;
+	char *to = (char *)(r + 1);
+	uint32_t crc = ~0u;
+	for (int i = 0; i < pieces; i++) {
+		memcpy(to, piece[i].data, piece[i].size);
+		crc = vcr_crc(crc, to, piece[i].size);
+		to += piece[i].size;
+	}
+	r->crc = ~crc;
+	r->seq = at;
+	if (vcr_self.sandboxed) {
+		r->pid = vcr_self.pid;
+		r->tid = tid ? tid : vcr_self.pid;
+		return;
+	}
+	r->pid = raw_getpid();
+	if (tid_of != r->pid || r->pid != vcr_self.pid)
+		tid = raw_gettid();
+	tid_of = r->pid;
+	r->tid = tid;
+}
+
+/* A futex call only if the collector sleeps. */
+void vcr_ring(void)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	if (!h)
+		return;
+	__atomic_fetch_add(&h->doorbell, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) && !vcr_self.sandboxed)
+		raw_wake(&h->doorbell);
+}
+
+bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags)
+{
+	struct vcr_spool_header *h = vcr_spool(VCR_MAKE);
+	size_t size = 0;
+	if (!h)
+		return false;
+	if (vcr_unlikely(!vcr_self.said))
+		vcr_say_process(h);
+	for (int i = 0; i < pieces; i++)
+		size += piece[i].size;
+	uint64_t n = (sizeof(struct vcr_spool_record) + size + VCR_SPOOL_ALIGN - 1) & ~(uint64_t)(VCR_SPOOL_ALIGN - 1);
+	uint64_t at = size <= VCR_SPOOL_MAX_RECORD ? reserve(h, n) : 0;
+	if (!at) {
+		vcr_lost(size);
+		return false;
+	}
+	struct vcr_spool_record *r = (void *)((char *)h + at);
+	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_BUSY | n << 32, __ATOMIC_RELEASE);
+	r->time_ns = time_ns ? time_ns : vcr_now();
+	r->type = type;
+	r->conn = conn;
+	r->size = (uint32_t)size;
+	fill(r, at, piece, pieces);
+	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
+	if (flags & VCR_RING || at / RING_STEP != (at + n) / RING_STEP)
+		vcr_ring();
+	if (vcr_unlikely(vcr_load(&h->wanted) && vcr_load(&h->collector) == VCR_COLLECTOR_NONE))
+		vcr_start_collector(h);
+	return true;
+}
+
+bool vcr_muted(uint32_t conn)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	return h && __atomic_load_n(&h->mute[conn % VCR_SPOOL_MUTES], __ATOMIC_RELAXED) == conn;
+}
+
+uint32_t vcr_next_conn(void)
+{
+	struct vcr_spool_header *h = vcr_spool(VCR_MAKE);
+	uint32_t n = h ? __atomic_fetch_add(&h->next_conn, 1, __ATOMIC_RELAXED) : 0;
+	return n || !h ? n : __atomic_fetch_add(&h->next_conn, 1, __ATOMIC_RELAXED);
+}
+
+void vcr_append_bytes(uint32_t type, uint32_t conn, uint64_t time_ns, const void *p, size_t n, int flags)
+{
+	enum { PART = 256 << 10 };
+	while (n) {
+		size_t part = n < PART ? n : PART;
+		struct vcr_piece piece = { p, part };
+		vcr_append(type, conn, time_ns, &piece, 1, part == n ? flags : 0);
+		p = (const char *)p + part;
+		n -= part;
+	}
+}

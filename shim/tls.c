@@ -1,0 +1,410 @@
+/* tls.c — plaintext of OpenSSL in a shared library, taken where the program hands it over or gets it.
+ *
+ * The original is looked up in the caller's scope: Python's _ssl is loaded RTLD_LOCAL, so the global scope that RTLD_NEXT searches does
+ * not know its libssl. libssl's own references come here too (and jumps from one entry to another, whose return address is
+ * then in this library): such inner calls are told by where they come from, forwarded and not recorded, so that no guard has to be
+ * held while the application's callbacks run. */
+#include <dlfcn.h>
+#include <link.h>
+#include "shim.h"
+
+/* ---- which library ---- */
+
+enum { MOST_LIBRARIES = 8, SITES = 1024 };
+
+/* What we ask of a libssl ourselves. */
+struct library {
+	void *base; /* load address; NULL: free slot */
+	const char *(*server_name)(const SSL *, int);
+	int (*get_fd)(const SSL *), (*is_server)(const SSL *), (*get_error)(const SSL *, int), (*is_finished)(const SSL *);
+};
+static struct library libraries[MOST_LIBRARIES];
+
+/* Call sites that were seen: (return address, hook) → original. */
+struct site {
+	uintptr_t key;      /* return address xor hook << 48; 0 free, 1 being written */
+	void *original;
+	struct library *library; /* NULL: an inner call */
+};
+static struct site sites[SITES];
+static __thread void *last_original; /* of this thread's newest call: whence an inner jump comes */
+
+static void *base_of(const void *address)
+{
+	Dl_info info;
+	return address && dladdr(address, &info) ? info.dli_fbase : NULL;
+}
+
+static void *symbol_in(struct link_map *map, const char *name)
+{
+	void *handle = *map->l_name ? dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+	void *p = handle ? dlsym(handle, name) : NULL;
+	if (handle)
+		dlclose(handle); /* it stays: somebody calls from it */
+	return p && base_of(p) != base_of(&vcr_self) ? p : NULL;
+}
+
+static struct link_map *map_of(const void *address)
+{
+	Dl_info info;
+	struct link_map *map = NULL;
+	return address && dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) ? map : NULL;
+}
+
+/* The definer, when there is exactly one among everything that is loaded. */
+static void *only_definer(const char *name)
+{
+	struct link_map *map = map_of(&vcr_self);
+	void *found = NULL;
+	while (map && map->l_prev)
+		map = map->l_prev;
+	for (; map; map = map->l_next) {
+		const char *file = strrchr(map->l_name, '/');
+		if (!file || strncmp(file, "/libssl", 7))
+			continue;
+		void *p = symbol_in(map, name);
+		if (p && found && p != found)
+			return NULL;
+		found = p ? p : found;
+	}
+	return found;
+}
+
+static void *resolve_for(const char *name, const void *caller)
+{
+	void *own = base_of(&vcr_self);
+	if (base_of(caller) == own)
+		caller = last_original;
+	struct link_map *map = map_of(caller);
+	void *p = map ? symbol_in(map, name) : NULL;
+	if (!p)
+		p = dlsym(RTLD_NEXT, name);
+	if (!p || base_of(p) == own)
+		p = only_definer(name);
+	return p;
+}
+
+static struct library *library_of(void *original)
+{
+	void *base = base_of(original);
+	struct link_map *map = map_of(original);
+	for (int i = 0; i < MOST_LIBRARIES; i++) {
+		struct library *l = &libraries[i];
+		void *none = NULL;
+		if (vcr_load(&l->base) == base)
+			return l;
+		if (!map || !__atomic_compare_exchange_n(&l->base, &none, base, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		bool main = !*map->l_name;
+		l->server_name = (const char *(*)(const SSL *, int))(main ? dlsym(RTLD_DEFAULT, "SSL_get_servername") : symbol_in(map, "SSL_get_servername"));
+		l->get_fd = (int (*)(const SSL *))(main ? dlsym(RTLD_DEFAULT, "SSL_get_fd") : symbol_in(map, "SSL_get_fd"));
+		l->is_server = (int (*)(const SSL *))(main ? dlsym(RTLD_DEFAULT, "SSL_is_server") : symbol_in(map, "SSL_is_server"));
+		l->is_finished = (int (*)(const SSL *))(main ? dlsym(RTLD_DEFAULT, "SSL_is_init_finished") : symbol_in(map, "SSL_is_init_finished"));
+		vcr_store(&l->get_error, (int (*)(const SSL *, int))(main ? dlsym(RTLD_DEFAULT, "SSL_get_error") : symbol_in(map, "SSL_get_error")));
+		return l;
+	}
+	return NULL;
+}
+
+static void resolve_site(struct site *s, const char *name, const void *caller)
+{
+	int saved = errno;
+	s->original = resolve_for(name, caller);
+	bool inner = !s->original || base_of(caller) == base_of(s->original) || base_of(caller) == base_of(&vcr_self);
+	s->library = inner ? NULL : library_of(s->original);
+	errno = saved;
+}
+
+/* The original for this call, and whether it is to be recorded (site.library). */
+static struct site find(enum vcr_hook hook, const char *name, const void *caller)
+{
+	uintptr_t key = (uintptr_t)caller ^ (uintptr_t)(hook + 1) << 48;
+	struct site now;
+	for (size_t i = 0, at = (key >> 2 ^ key >> 48) * 0x9e3779b1u % SITES; i < 16; i++, at = (at + 1) % SITES) {
+		struct site *s = &sites[at];
+		uintptr_t is = vcr_load(&s->key), none = 0;
+		if (vcr_likely(is == key))
+			return *s;
+		if (is || base_of(caller) == base_of(&vcr_self))
+			continue; /* jumps inside change with last_original: not kept */
+		if (!__atomic_compare_exchange_n(&s->key, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		resolve_site(&now, name, caller);
+		s->original = now.original;
+		s->library = now.library;
+		vcr_store(&s->key, now.original ? key : 2); /* 2: wasted, nothing was found */
+		return now;
+	}
+	resolve_site(&now, name, caller);
+	return now;
+}
+
+/* ---- which connection ---- */
+
+enum { CONNECTIONS = 8192, PROBE = 32 };
+struct connection {
+	SSL *ssl;           /* NULL free */
+	uint32_t conn;      /* 0: not to be recorded */
+	int32_t pid, fd;
+	bool ended;
+};
+static struct connection connections[CONNECTIONS];
+
+static size_t slot_of(const SSL *ssl)
+{
+	return (size_t)(((uintptr_t)ssl >> 4) * 0x9e3779b97f4a7c15u >> 40) % CONNECTIONS;
+}
+
+static struct connection *known(const SSL *ssl)
+{
+	for (size_t i = 0, at = slot_of(ssl); i < PROBE; i++, at = (at + 1) % CONNECTIONS)
+		if (__atomic_load_n(&connections[at].ssl, __ATOMIC_RELAXED) == ssl)
+			return &connections[at];
+	return NULL;
+}
+
+/* One thread at a time uses an SSL object, so only the slot itself is fought for. */
+static struct connection *claim(SSL *ssl)
+{
+	for (size_t i = 0, at = slot_of(ssl); i < PROBE; i++, at = (at + 1) % CONNECTIONS) {
+		SSL *none = NULL;
+		if (__atomic_compare_exchange_n(&connections[at].ssl, &none, ssl, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return &connections[at];
+	}
+	return NULL;
+}
+
+static struct connection *begin(SSL *ssl, const struct library *lib, struct connection *c)
+{
+	if (!c && !(c = claim(ssl)))
+		return NULL;
+	const char *name = lib->server_name ? lib->server_name(ssl, 0) : NULL;
+	c->pid = vcr_self.pid;
+	c->fd = lib->get_fd ? lib->get_fd(ssl) : -1;
+	c->ended = false;
+	c->conn = 0;
+	if (lib->is_server && lib->is_server(ssl))
+		return c; /* a server's side: the program is being asked, not asking */
+	vcr_want_collector();
+	c->conn = vcr_conn_open(VCR_CONN_TLS, c->fd, name ? name : "");
+	vcr_fd_set(c->fd, VCR_FD_NONE);
+	return c;
+}
+
+/* The connection's number if its bytes are wanted. */
+static struct connection *wanted(SSL *ssl, const struct library *lib)
+{
+	if (!vcr_ready() || vcr_guest())
+		return NULL;
+	struct connection *c = known(ssl);
+	if (!c || c->pid != vcr_self.pid)
+		c = begin(ssl, lib, c);
+	return c && c->conn && !vcr_muted(c->conn) ? c : NULL;
+}
+
+static void bytes(uint32_t type, SSL *ssl, const struct library *lib, const void *p, size_t n, uint64_t time_ns)
+{
+	int saved = errno;
+	struct connection *c = wanted(ssl, lib);
+	if (c)
+		vcr_append_bytes(type, c->conn, time_ns, p, n, type == VCR_REC_OUT ? VCR_RING : 0);
+	errno = saved;
+}
+
+/* A read brought nothing: is the connection over? Most often it is only not the time yet. */
+static void no_bytes(SSL *ssl, const struct library *lib, int r)
+{
+	enum { ERROR_SSL = 1, ERROR_SYSCALL = 5, ERROR_ZERO_RETURN = 6 };
+	struct connection *c = known(ssl);
+	if (!c || !c->conn || c->ended || c->pid != vcr_self.pid || !lib->get_error || vcr_guest())
+		return;
+	int saved = errno, why = lib->get_error(ssl, r);
+	if (why == ERROR_ZERO_RETURN || why == ERROR_SYSCALL || why == ERROR_SSL) {
+		c->ended = true;
+		vcr_conn_closed(c->conn, why == ERROR_ZERO_RETURN ? 1 : saved ? saved : ECONNRESET);
+	}
+	errno = saved;
+}
+
+/* The object is freed or used for something new. */
+static void forget(SSL *ssl)
+{
+	struct connection *c = known(ssl);
+	if (!c)
+		return;
+	int saved = errno;
+	if (c->conn && !c->ended && c->pid == vcr_self.pid && vcr_load(&vcr_self.ready) == 2 && !vcr_guest())
+		vcr_conn_closed(c->conn, 0);
+	c->conn = 0;
+	__atomic_store_n(&c->ssl, NULL, __ATOMIC_RELEASE);
+	errno = saved;
+}
+
+/* ---- hooks ---- */
+
+#define SITE(name) find(VCR_HOOK_##name, #name, __builtin_return_address(0))
+#define ORIGINAL(name, site) ((__typeof__(&name))(last_original = (site).original))
+
+int SSL_read(SSL *ssl, void *buf, int n)
+{
+	struct site s = SITE(SSL_read);
+	int r = s.original ? ORIGINAL(SSL_read, s)(ssl, buf, n) : -1;
+	if (!s.library)
+		return r;
+	if (r > 0)
+		bytes(VCR_REC_IN, ssl, s.library, buf, (size_t)r, 0);
+	else
+		no_bytes(ssl, s.library, r);
+	return r;
+}
+
+int SSL_read_ex(SSL *ssl, void *buf, size_t n, size_t *got)
+{
+	struct site s = SITE(SSL_read_ex);
+	int r = s.original ? ORIGINAL(SSL_read_ex, s)(ssl, buf, n, got) : 0;
+	if (!s.library)
+		return r;
+	if (r > 0 && *got)
+		bytes(VCR_REC_IN, ssl, s.library, buf, *got, 0);
+	else if (r <= 0)
+		no_bytes(ssl, s.library, r);
+	return r;
+}
+
+int SSL_read_early_data(SSL *ssl, void *buf, size_t n, size_t *got)
+{
+	struct site s = SITE(SSL_read_early_data);
+	int r = s.original ? ORIGINAL(SSL_read_early_data, s)(ssl, buf, n, got) : 0;
+	if (s.library && r == 1 /* SSL_READ_EARLY_DATA_SUCCESS */ && *got)
+		bytes(VCR_REC_IN, ssl, s.library, buf, *got, 0);
+	return r;
+}
+
+/* A write that wants to be repeated has taken nothing yet: the repetition that succeeds is recorded, once. */
+int SSL_write(SSL *ssl, const void *buf, int n)
+{
+	struct site s = SITE(SSL_write);
+	uint64_t time_ns = s.library ? vcr_now() : 0;
+	int r = s.original ? ORIGINAL(SSL_write, s)(ssl, buf, n) : -1;
+	if (s.library && r > 0)
+		bytes(VCR_REC_OUT, ssl, s.library, buf, (size_t)r, time_ns);
+	return r;
+}
+
+int SSL_write_ex(SSL *ssl, const void *buf, size_t n, size_t *put)
+{
+	struct site s = SITE(SSL_write_ex);
+	uint64_t time_ns = s.library ? vcr_now() : 0;
+	int r = s.original ? ORIGINAL(SSL_write_ex, s)(ssl, buf, n, put) : 0;
+	if (s.library && r > 0 && *put)
+		bytes(VCR_REC_OUT, ssl, s.library, buf, *put, time_ns);
+	return r;
+}
+
+int SSL_write_ex2(SSL *ssl, const void *buf, size_t n, uint64_t flags, size_t *put)
+{
+	struct site s = SITE(SSL_write_ex2);
+	uint64_t time_ns = s.library ? vcr_now() : 0;
+	int r = s.original ? ORIGINAL(SSL_write_ex2, s)(ssl, buf, n, flags, put) : 0;
+	if (s.library && r > 0 && *put)
+		bytes(VCR_REC_OUT, ssl, s.library, buf, *put, time_ns);
+	return r;
+}
+
+int SSL_write_early_data(SSL *ssl, const void *buf, size_t n, size_t *put)
+{
+	struct site s = SITE(SSL_write_early_data);
+	uint64_t time_ns = s.library ? vcr_now() : 0;
+	int r = s.original ? ORIGINAL(SSL_write_early_data, s)(ssl, buf, n, put) : 0;
+	if (s.library && r > 0 && *put)
+		bytes(VCR_REC_OUT, ssl, s.library, buf, *put, time_ns);
+	return r;
+}
+
+static void file_bytes(SSL *ssl, const struct library *lib, int fd, uint64_t at, size_t n, uint64_t time_ns)
+{
+	while (n && !vcr_self.sandboxed) {
+		char part[4096];
+		long got = raw_pread(fd, part, n < sizeof part ? n : sizeof part, at);
+		if (got <= 0) {
+			vcr_lost(n);
+			return;
+		}
+		bytes(VCR_REC_OUT, ssl, lib, part, (size_t)got, time_ns);
+		at += (uint64_t)got;
+		n -= (size_t)got;
+	}
+}
+
+ssize_t SSL_sendfile(SSL *ssl, int fd, off_t at, size_t n, int flags)
+{
+	struct site s = SITE(SSL_sendfile);
+	uint64_t time_ns = s.library ? vcr_now() : 0;
+	ssize_t r = s.original ? ORIGINAL(SSL_sendfile, s)(ssl, fd, at, n, flags) : -1;
+	if (s.library && r > 0)
+		file_bytes(ssl, s.library, fd, (uint64_t)at, (size_t)r, time_ns);
+	return r;
+}
+
+/* SSL_free drops one reference; the last one, or the caller's only one as a rule, ends the connection. A connection that goes on
+ * with another reference gets a new number, which costs nothing but that. */
+void SSL_free(SSL *ssl)
+{
+	struct site s = SITE(SSL_free);
+	if (ssl && s.library)
+		forget(ssl);
+	if (s.original)
+		ORIGINAL(SSL_free, s)(ssl);
+}
+
+int SSL_clear(SSL *ssl)
+{
+	struct site s = SITE(SSL_clear);
+	if (s.library)
+		forget(ssl);
+	return s.original ? ORIGINAL(SSL_clear, s)(ssl) : 0;
+}
+
+/* Another descriptor under an object that has spoken: a new connection. What goes through the descriptor is ciphertext. */
+static void given_fd(SSL *ssl, int fd)
+{
+	struct connection *c = known(ssl);
+	if (c && c->fd >= 0 && c->fd != fd)
+		forget(ssl);
+	if (vcr_fd_is_socket(vcr_fd_get(fd)))
+		vcr_fd_set(fd, VCR_FD_NONE);
+}
+
+int SSL_set_fd(SSL *ssl, int fd)
+{
+	struct site s = SITE(SSL_set_fd);
+	if (s.library)
+		given_fd(ssl, fd);
+	return s.original ? ORIGINAL(SSL_set_fd, s)(ssl, fd) : 0;
+}
+
+int SSL_set_rfd(SSL *ssl, int fd)
+{
+	struct site s = SITE(SSL_set_rfd);
+	if (s.library)
+		given_fd(ssl, fd);
+	return s.original ? ORIGINAL(SSL_set_rfd, s)(ssl, fd) : 0;
+}
+
+int SSL_set_wfd(SSL *ssl, int fd)
+{
+	struct site s = SITE(SSL_set_wfd);
+	if (s.library)
+		given_fd(ssl, fd);
+	return s.original ? ORIGINAL(SSL_set_wfd, s)(ssl, fd) : 0;
+}
+
+/* New BIOs before the handshake belong to a new connection; in the middle of one they only wrap it. */
+void SSL_set_bio(SSL *ssl, BIO *r, BIO *w)
+{
+	struct site s = SITE(SSL_set_bio);
+	if (s.library && s.library->is_finished && known(ssl) && !s.library->is_finished(ssl))
+		forget(ssl);
+	if (s.original)
+		ORIGINAL(SSL_set_bio, s)(ssl, r, w);
+}
