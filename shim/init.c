@@ -4,6 +4,7 @@
  * name for a spool, a pure function of its identity that fork children inherit in memory and programs in VCR_SPOOL, so that
  * however many processes race for the first event open one and the same file. */
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <sys/auxv.h>
 #include <sys/vfs.h>
 #include "shim.h"
@@ -11,8 +12,18 @@
 struct vcr_process vcr_self;
 void *vcr_originals[VCR_HOOK_COUNT];
 
-static const char *const hook_names[] = {
+/* The names one after the other, without a pointer to each that the loader would have to relocate. */
+static const struct {
+#define X(name) char name##_[sizeof #name];
+	VCR_HOOKS(X)
+#undef X
+} hook_names = {
 #define X(name) #name,
+	VCR_HOOKS(X)
+#undef X
+};
+static const uint16_t hook_name_at[] = {
+#define X(name) offsetof(__typeof__(hook_names), name##_),
 	VCR_HOOKS(X)
 #undef X
 };
@@ -26,20 +37,18 @@ static long missing(void)
 
 void *vcr_resolve(enum vcr_hook hook)
 {
-	void *p = dlsym(RTLD_NEXT, hook_names[hook]);
+	void *p = dlsym(RTLD_NEXT, (const char *)&hook_names + hook_name_at[hook]);
 	if (!p)
 		p = (void *)missing;
 	__atomic_store_n(&vcr_originals[hook], p, __ATOMIC_RELAXED);
 	return p;
 }
 
-/* Those that signal handlers and vfork children call: dlsym takes the loader's lock, so they are looked up beforehand. */
-static void resolve_signal_safe(void)
+/* Those that vfork children call: dlsym takes the loader's lock, which is better not left by one that is killed. */
+static void resolve_early(void)
 {
 #define X(name) vcr_resolve(VCR_HOOK_##name);
-	VCR_HOOKS_FD(X)
-	X(write) X(read) X(send) X(recv) X(open) X(open64) X(openat) X(openat64) X(rename) X(unlink) X(mkdir) X(rmdir)
-	X(execve) X(execv) X(execvpe) X(fork) X(waitpid) X(_exit) X(syscall)
+	X(close) X(close_range) X(dup2) X(execve) X(execvpe) X(_exit)
 #undef X
 }
 
@@ -61,6 +70,34 @@ char *vcr_format_number(char *at, uint64_t value, int least_digits)
 		*at++ = digits[--n];
 	*at = 0;
 	return at;
+}
+
+/* Room for n bytes that stay for the life of the process; NULL when it is used up. */
+static char *keep(size_t n)
+{
+	static char texts[10 * PATH_MAX];
+	static size_t used;
+	if (n > sizeof texts - used)
+		return NULL;
+	used += n;
+	return texts + used - n;
+}
+
+/* The texts of a NULL-terminated list, joined and kept. */
+static char *keep_text(const char *first, ...)
+{
+	va_list ap;
+	size_t n = 1;
+	va_start(ap, first);
+	for (const char *p = first; p; p = va_arg(ap, const char *))
+		n += strlen(p);
+	va_end(ap);
+	char *kept = n < PATH_MAX ? keep(n) : NULL, *at = kept;
+	va_start(ap, first);
+	for (const char *p = first; at && p; p = va_arg(ap, const char *))
+		at = vcr_format(at, p);
+	va_end(ap);
+	return kept;
 }
 
 /* Civil date of a day number counted from 1970-01-01 (proleptic Gregorian, years of 400-year eras beginning in March). */
@@ -91,14 +128,15 @@ static void name_session(char *out, int pid, uint64_t seconds)
 
 /* $XDG_RUNTIME_DIR/vcr when that is a memory file system, else /dev/shm/vcr-<uid>. Made when the spool is: most roots never
  * need it. */
-static void choose_runtime_dir(const char *xdg, char *out)
+static const char *spool_path(const char *xdg, const char *session)
 {
 	enum { TMPFS = 0x01021994 };
 	struct statfs fs;
+	char own[40];
 	if (xdg && *xdg == '/' && strlen(xdg) < PATH_MAX - 200 && !vcr_call3(SYS_statfs, (long)xdg, (long)&fs, 0) && fs.f_type == TMPFS)
-		vcr_format(vcr_format(out, xdg), "/vcr");
-	else
-		vcr_format_number(vcr_format(out, "/dev/shm/vcr-"), geteuid(), 1);
+		return keep_text(xdg, "/vcr/", session, ".spool", NULL);
+	vcr_format_number(vcr_format(own, "/dev/shm/vcr-"), geteuid(), 1);
+	return keep_text(own, "/", session, ".spool", NULL);
 }
 
 /* dir + "/" + name exists. Uses dir's buffer and restores it. */
@@ -110,78 +148,76 @@ static bool has_entry(char *dir, size_t length, const char *name)
 	return there;
 }
 
-/* Workspace: the nearest parent of start_dir with a .git, else start_dir. Returns the length of the nearest directory upward
- * inside it that has a .vcr, else the workspace's. */
-static size_t find_workspace(void)
+/* Workspace: the nearest parent of dir with a .git, else dir. *found: length of the nearest directory upward inside it that
+ * has a .vcr, else the workspace's. dir is cut and restored. Returns the workspace's length, 0 for "/". */
+static size_t find_workspace(char *dir, size_t *found)
 {
-	char at[PATH_MAX];
-	size_t length = strlen(vcr_self.start_dir), n = length > 1 ? length : 0, found = SIZE_MAX, work = n;
-	if (length > PATH_MAX - 16)
-		return work;
-	memcpy(at, vcr_self.start_dir, length + 1);
+	size_t length = strlen(dir), n = length > 1 ? length : 0, work = n;
+	char kept[sizeof "/.vcr"];
+	*found = SIZE_MAX;
 	for (bool more = true; more; ) {
-		at[n] = 0;
-		if (found == SIZE_MAX && has_entry(at, n, ".vcr"))
-			found = n;
-		if (has_entry(at, n, ".git")) {
+		memcpy(kept, dir + n, sizeof kept);
+		if (*found == SIZE_MAX && has_entry(dir, n, ".vcr"))
+			*found = n;
+		bool top = has_entry(dir, n, ".git");
+		memcpy(dir + n, kept, sizeof kept);
+		if (top) {
 			work = n;
 			break;
 		}
 		more = n > 0;
-		while (n && at[--n] != '/')
+		while (n && dir[--n] != '/')
 			;
 	}
-	memcpy(vcr_self.workspace, vcr_self.start_dir, work);
-	vcr_format(vcr_self.workspace + work, work ? "" : "/");
-	vcr_self.workspace_length = work;
-	return found != SIZE_MAX && found >= work ? found : work;
+	if (*found == SIZE_MAX || *found < work)
+		*found = work;
+	return work;
 }
 
-/* $VCR_DIR, else the one found, else WORKSPACE/.vcr. */
-static void find_vcr_dir(const char *wish, size_t found)
+static void find_places(char *dir, const char *wish)
 {
-	char *at = vcr_self.vcr_dir;
-	if (!wish || !*wish || strlen(wish) + strlen(vcr_self.start_dir) + 2 > PATH_MAX) {
-		memcpy(at, vcr_self.start_dir, found);
-		vcr_format(at + found, "/.vcr");
+	size_t found, work = find_workspace(dir, &found);
+	char cut = dir[work];
+	vcr_self.start_dir = keep_text(dir, NULL);
+	dir[work] = 0;
+	vcr_self.workspace = keep_text(work ? dir : "/", NULL);
+	vcr_self.workspace_length = work;
+	dir[work] = cut;
+	if (wish && *wish) {
+		vcr_self.vcr_dir = *wish == '/' ? keep_text(wish, NULL) : keep_text(dir, "/", wish, NULL);
 		return;
 	}
-	if (*wish != '/')
-		at = vcr_format(vcr_format(at, vcr_self.start_dir), "/");
-	vcr_format(at, wish);
+	dir[found] = 0;
+	vcr_self.vcr_dir = keep_text(dir, "/.vcr", NULL);
 }
 
 static bool become_root(char **env)
 {
 	struct timespec t;
+	struct vcr_scratch *s = vcr_scratch_take();
 	clock_gettime(CLOCK_REALTIME, &t);
 	vcr_self.root = true;
 	vcr_self.root_pid = vcr_self.pid;
-	vcr_self.start_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	if (raw_getcwd(vcr_self.start_dir, PATH_MAX) <= 0 || vcr_self.start_dir[0] != '/')
-		return false;
 	name_session(vcr_self.session, vcr_self.pid, (uint64_t)t.tv_sec);
-	find_vcr_dir(vcr_env_get(env, "VCR_DIR"), find_workspace());
-	choose_runtime_dir(vcr_env_get(env, "XDG_RUNTIME_DIR"), vcr_self.spool_path);
-	char *at = vcr_format(vcr_format(vcr_self.spool_path + strlen(vcr_self.spool_path), "/"), vcr_self.session);
-	vcr_format(at, ".spool");
-	return true;
+	if (s && raw_getcwd(s->a, sizeof s->a - 16) > 0 && s->a[0] == '/')
+		find_places(s->a, vcr_env_get(env, "VCR_DIR"));
+	if (s)
+		vcr_scratch_give(s);
+	vcr_self.spool_path = spool_path(vcr_env_get(env, "XDG_RUNTIME_DIR"), vcr_self.session);
+	return vcr_self.start_dir && vcr_self.workspace && vcr_self.vcr_dir && vcr_self.spool_path;
 }
 
 /* VCR_SPOOL=<flags>:<path>. Everything else about the session stands in the spool's header. */
 static bool become_member(const char *value, bool *inserted)
 {
 	const char *path = strchr(value, ':');
-	if (!path || path[1] != '/' || strlen(path + 1) >= PATH_MAX)
+	if (!path || path[1] != '/' || !(vcr_self.spool_path = keep_text(path + 1, NULL)))
 		return false;
 	*inserted = *value == 'p';
-	vcr_format(vcr_self.spool_path, path + 1);
 	struct vcr_spool_header *h = vcr_spool(VCR_JOIN);
-	if (!h)
+	if (!h || !memchr(h->workspace, 0, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
 		return false;
 	vcr_self.root_pid = h->root_pid;
-	memcpy(vcr_self.workspace, h->workspace, sizeof vcr_self.workspace);
-	vcr_self.workspace[PATH_MAX - 1] = 0;
 	size_t n = strlen(vcr_self.workspace);
 	vcr_self.workspace_length = n > 1 ? n : 0;
 	return true;
@@ -190,25 +226,25 @@ static bool become_member(const char *value, bool *inserted)
 static bool find_library(void)
 {
 	Dl_info info;
-	if (!dladdr(&vcr_self, &info) || !info.dli_fname || strlen(info.dli_fname) >= PATH_MAX / 2)
+	if (!dladdr(&vcr_self, &info) || !info.dli_fname)
 		return false;
-	char *at = vcr_self.library;
-	if (*info.dli_fname != '/') {
-		long n = raw_getcwd(at, PATH_MAX / 2);
-		if (n <= 0)
-			return false;
-		at = vcr_format(at + n - 1, "/");
-	}
-	vcr_format(at, info.dli_fname);
-	vcr_self.library_name = strrchr(vcr_self.library, '/') + 1;
-	return true;
+	struct vcr_scratch *s = *info.dli_fname == '/' ? NULL : vcr_scratch_take();
+	if (*info.dli_fname == '/')
+		vcr_self.library = keep_text(info.dli_fname, NULL);
+	else if (s && raw_getcwd(s->a, sizeof s->a) > 0)
+		vcr_self.library = keep_text(s->a, "/", info.dli_fname, NULL);
+	if (s)
+		vcr_scratch_give(s);
+	vcr_self.library_name = vcr_self.library ? strrchr(vcr_self.library, '/') + 1 : NULL;
+	return vcr_self.library != NULL;
 }
 
-static void prepare_environment(void)
+static bool prepare_environment(void)
 {
-	vcr_format(vcr_format(vcr_self.env_spool, VCR_ENV_SPOOL "=-:"), vcr_self.spool_path);
-	vcr_format(vcr_format(vcr_self.env_spool_inserted, VCR_ENV_SPOOL "=p:"), vcr_self.spool_path);
-	vcr_format(vcr_format(vcr_self.env_preload, "LD_PRELOAD="), vcr_self.library);
+	vcr_self.env_spool = keep_text(VCR_ENV_SPOOL "=-:", vcr_self.spool_path, NULL);
+	vcr_self.env_spool_inserted = keep_text(VCR_ENV_SPOOL "=p:", vcr_self.spool_path, NULL);
+	vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, NULL);
+	return vcr_self.env_spool && vcr_self.env_spool_inserted && vcr_self.env_preload;
 }
 
 static void at_exit(int status, void *unused)
@@ -227,10 +263,9 @@ void vcr_init_slow(void)
 	bool inserted = false;
 	const char *spool = vcr_env_get(env, VCR_ENV_SPOOL);
 	bool ok = !getauxval(AT_SECURE) && find_library() && (spool ? become_member(spool, &inserted) : become_root(env));
-	if (ok) {
-		prepare_environment();
-		resolve_signal_safe();
-	}
+	ok = ok && prepare_environment();
+	if (ok)
+		resolve_early();
 	if (spool)
 		vcr_env_hide(env, inserted);
 	vcr_store(&vcr_self.ready, ok ? 2 : 3);

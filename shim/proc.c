@@ -61,6 +61,8 @@ static void child_begins(void)
 static pid_t forked(pid_t r)
 {
 	int saved = errno;
+	if (r > 0)
+		vcr_self.forked = true;
 	if (r == 0 && vcr_load(&vcr_self.ready) == 2 && !vcr_self.sandboxed)
 		child_begins();
 	else if (r == 0)
@@ -106,6 +108,8 @@ void vcr_before_exit(int status)
 {
 	if (vcr_load(&vcr_self.ready) != 2)
 		return;
+	if (!vcr_spool_mapped() && !vcr_self.forked)
+		return; /* nobody ever had anything to say */
 	bool guest = vcr_guest();
 	int pid = guest ? raw_getpid() : vcr_self.pid;
 	vcr_say_exit(pid, status, VCR_EXIT_SELF);

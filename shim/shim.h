@@ -29,13 +29,13 @@ struct vcr_process {
 	uint32_t first_conn;          /* connections below this number belong to the process that forked us */
 	bool root;                    /* loaded without a session: the spool may have to be made by us or a fork child */
 	int32_t root_pid;
-	uint64_t start_ns;            /* CLOCK_REALTIME when the root was loaded */
+	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
-	char spool_path[PATH_MAX];
-	char start_dir[PATH_MAX], workspace[PATH_MAX], vcr_dir[PATH_MAX];
-	size_t workspace_length;
-	char library[PATH_MAX];       /* ours, absolute */
-	char env_spool[PATH_MAX + 16], env_spool_inserted[PATH_MAX + 16], env_preload[PATH_MAX + 16];
+	/* Texts stand packed in one place (vcr_keep): a process that does nothing of interest touches one page of them. */
+	const char *spool_path, *start_dir, *workspace, *vcr_dir;
+	size_t workspace_length;      /* 0 for "/" */
+	const char *library;          /* ours, absolute */
+	char *env_spool, *env_spool_inserted, *env_preload; /* entries for children */
 	const char *library_name;     /* last component */
 };
 extern struct vcr_process vcr_self;
