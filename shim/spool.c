@@ -13,6 +13,9 @@ static struct vcr_spool_header *header; /* mapped over map_size bytes */
 static uint64_t map_size;
 static uint64_t window = UINT64_MAX;    /* offset / WINDOW that is known to be present */
 static uint32_t off;                    /* no spool can be had: transparent for good */
+static int32_t maker;                   /* the thread of ours that makes it just now */
+static uint32_t patience_ms = JOIN_WAIT_MS; /* what this process still waits for another one's making */
+static uint32_t lost_before;            /* records that came while there was no header to count them in */
 
 struct vcr_spool_header *vcr_spool_mapped(void)
 {
@@ -115,11 +118,21 @@ static struct vcr_spool_header *make(uint64_t *size)
 	return h;
 }
 
-/* The maker fills the file between our open and now: wait for it a little. */
+/* One slice of waiting for the maker, who is between his open and his last store. False: no more patience. */
+static bool wait_for_maker(uint32_t *word, uint32_t value)
+{
+	uint32_t left = __atomic_load_n(&patience_ms, __ATOMIC_RELAXED);
+	if (!left)
+		return false;
+	__atomic_store_n(&patience_ms, left - 1, __ATOMIC_RELAXED);
+	raw_wait(word, value, 1000000);
+	return true;
+}
+
 static bool is_open(struct vcr_spool_header *h)
 {
-	for (int ms = 0; ms < JOIN_WAIT_MS && vcr_load(&h->state) == VCR_SPOOL_MAKING; ms += 5)
-		raw_wait(&h->state, VCR_SPOOL_MAKING, 5000000);
+	while (vcr_load(&h->state) == VCR_SPOOL_MAKING && wait_for_maker(&h->state, VCR_SPOOL_MAKING))
+		;
 	return vcr_load(&h->state) == VCR_SPOOL_OPEN && !memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic) &&
 		h->version == VCR_SPOOL_VERSION && (!vcr_self.root || h->root_pid == vcr_self.root_pid);
 }
@@ -128,14 +141,11 @@ static bool is_allocated(int fd)
 {
 	struct stat st;
 	uint32_t never = 0;
-	for (int ms = 0; ms < JOIN_WAIT_MS; ms++) {
+	do {
 		if (raw_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
 			return false;
-		if (st.st_size >= VCR_SPOOL_HEADER)
-			return true;
-		raw_wait(&never, 0, 1000000);
-	}
-	return false;
+	} while (st.st_size < VCR_SPOOL_HEADER && wait_for_maker(&never, 0));
+	return st.st_size >= VCR_SPOOL_HEADER;
 }
 
 static struct vcr_spool_header *join(uint64_t *size)
@@ -178,20 +188,27 @@ void vcr_spool_discard(void)
 		raw_unlink(vcr_self.spool_path);
 }
 
+static struct vcr_spool_header *make_or_join(enum vcr_spool_how how, uint64_t *size)
+{
+	struct vcr_spool_header *h = NULL;
+	if (how == VCR_MAKE && vcr_self.root) {
+		vcr_store(&maker, raw_gettid());
+		h = make(size);
+		vcr_store(&maker, 0);
+	}
+	return h ? h : join(size);
+}
+
 /* Threads and fork children may come here at once: the file decides between processes, one pointer between threads. */
 static struct vcr_spool_header *open_spool(enum vcr_spool_how how)
 {
 	uint64_t size = 0;
-	struct vcr_spool_header *none = NULL, *h = NULL;
-	if (vcr_self.sandboxed)
-		return NULL;
-	if (how == VCR_MAKE && vcr_self.root)
-		h = make(&size);
-	if (!h)
-		h = join(&size);
+	if (vcr_self.sandboxed || (vcr_load(&maker) && vcr_load(&maker) == raw_gettid()))
+		return NULL; /* the latter: a signal handler inside make() */
+	struct vcr_spool_header *none = NULL, *h = make_or_join(how, &size);
 	if (!h) {
-		if (how == VCR_MAKE)
-			vcr_store(&off, 1);
+		if (how == VCR_MAKE && raw_access(vcr_self.spool_path, F_OK))
+			vcr_store(&off, 1); /* there is no such file and none can be made */
 		return NULL;
 	}
 	__atomic_store_n(&map_size, size, __ATOMIC_RELEASE);
@@ -200,6 +217,7 @@ static struct vcr_spool_header *open_spool(enum vcr_spool_how how)
 		h = none;
 	}
 	vcr_spool_rejoin();
+	__atomic_fetch_add(&h->dropped_records, __atomic_exchange_n(&lost_before, 0, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 	return h;
 }
 
@@ -216,8 +234,10 @@ struct vcr_spool_header *vcr_spool(enum vcr_spool_how how)
 void vcr_lost(size_t bytes)
 {
 	struct vcr_spool_header *h = vcr_load(&header);
-	if (!h)
+	if (!h) {
+		__atomic_fetch_add(&lost_before, 1, __ATOMIC_RELAXED);
 		return;
+	}
 	__atomic_fetch_add(&h->dropped_records, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&h->dropped_bytes, bytes, __ATOMIC_RELAXED);
 }
@@ -293,8 +313,10 @@ bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr
 {
 	struct vcr_spool_header *h = vcr_spool(VCR_MAKE);
 	size_t size = 0;
-	if (!h)
+	if (vcr_unlikely(!h)) {
+		vcr_lost(0);
 		return false;
+	}
 	if (vcr_unlikely(!vcr_self.said))
 		vcr_say_process(h);
 	for (int i = 0; i < pieces; i++)

@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+"""The session as a host lives with it: one however many processes begin it, a collector nobody notices, and no harm when things are missing."""
+import glob
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "shim"))
+import tapkit
+from tapkit import ok, skip
+
+HOST, STANDIN = tapkit.program("host"), tapkit.program("standin")
+
+
+def seen(session):
+    return [line for f in glob.glob(os.path.join(session.run_dir, "vcr", "*.seen")) for line in open(f).read().splitlines()]
+
+
+def header(session):
+    return dict(word.split("=", 1) for word in session.lines()[0].split()[1:])
+
+
+for n in (8, 40):
+    session = tapkit.Session(STANDIN)
+    r = session.run(HOST, "race", str(n))
+    files = {l.split()[-1] for l in session.lines() if " OPEN " in l}
+    ok(r.returncode == 0 and len(session.spools()) == 1 and len(seen(session)) == 1 and len(files) == n,
+       "%d processes that race for the first event make one session with one collector and lose nothing" % n,
+       "%d spools, %d collectors, %d files" % (len(session.spools()), len(seen(session)), len(files)), r.stderr)
+
+session = tapkit.Session(STANDIN)
+began = time.monotonic()
+r = session.run("/bin/sh", "-c", "answer=$(%s quiet); echo \"$answer, status $?\"" % HOST)
+ok(r.stdout == "sigchld=0 wait=-1 ECHILD wall=-1 descriptor=0, status 0\n" and time.monotonic() - began < 5,
+   "the host gets no SIGCHLD, no child to wait for and no descriptor from the collector, and $(…) ends", r.stdout, r.stderr)
+ok(any(" OPEN " in l and l.endswith("last") for l in session.lines()), "a signal to the host's process group does not reach the collector")
+ok(seen(session) == ["descriptors=3 stdout=/dev/null signals=31 leader=1 preload=none spool=none soft=1"],
+   "the collector has descriptors, signals, limits and a session of its own and no preload", *seen(session))
+
+session = tapkit.Session(STANDIN)
+r = session.run(HOST, "quiet", env={"STANDIN_DELAY_MS": "400"})
+lines = session.lines()
+first = os.stat(os.path.join(session.work, "first")).st_mtime
+gate = os.stat(glob.glob(os.path.join(session.run_dir, "vcr", "*.seen"))[0]).st_mtime
+ok(first - gate > 0.3, "the first change in the workspace waits until the start scan is complete", "%.3f s" % (first - gate))
+session = tapkit.Session("/bin/true")
+began = time.monotonic()
+r = session.run("/bin/sh", "-c", "for i in 1 2 3; do : > f$i; /bin/touch g$i; done")
+took = time.monotonic() - began
+ok(r.returncode == 0 and took < 4, "a collector that never gets ready costs a session two seconds once, however many processes it has", "%.1f s" % took)
+session = tapkit.Session()
+began = time.monotonic()
+r = session.run("/bin/sh", "-c", ": > f")
+ok(r.returncode == 0 and time.monotonic() - began < 1 and header(session)["collector"] == "3", "a missing collector costs nothing; the spool keeps what was said")
+
+session = tapkit.Session()
+r = session.run(HOST, "storm")
+lines = session.lines()
+opened = [l.split()[-1] for l in lines if " OPEN " in l]
+expected = int(r.stdout or -1)
+ok(r.returncode == 0 and len([f for f in opened if f != "by-vfork"]) == expected and opened.count("by-vfork") == 40 and not [l for l in lines if "HOLE" in l or "BAD" in l] and
+   header(session)["dropped"] == "0", "threads, a 5 kHz signal handler and vfork children write at once: nothing is lost or torn",
+   "status %d, wrote %d, found %d + %d vfork, dropped %s" % (r.returncode, expected, len([f for f in opened if f != "by-vfork"]), opened.count("by-vfork"), header(session)["dropped"]), r.stderr)
+
+session = tapkit.Session()
+r = session.run(HOST, "bomb", "2000")
+lines = session.lines()
+ok(r.stdout == "2000\n" and len([l for l in lines if l.startswith("FORK")]) == 2000 and len([l for l in lines if "EXIT" in l and "WAIT" in l]) == 2000,
+   "2,000 short children are each recorded with their birth and their end", r.stdout, r.stderr)
+
+session = tapkit.Session()
+r = session.run(HOST, "sandbox")
+ok(r.returncode == 5 and r.stdout == "alive\n", "a host that locks itself into a seccomp filter is not killed by a system call of ours", "status %d" % r.returncode)
+
+for size, files, what in ((1000, 1024, "RLIMIT_FSIZE of 1000 bytes"), (1 << 30, 4, "RLIMIT_NOFILE of 4"), (1000, 4, "both limits low")):
+    session = tapkit.Session(STANDIN)
+    r = session.run(HOST, "limits", str(size), str(files))
+    ok(r.returncode == 0 and r.stdout == "still here\n" and not r.stderr, "a host with %s runs as without us" % what, "status %d" % r.returncode, r.stdout, r.stderr)
+
+session = tapkit.Session()
+r = session.run(HOST, "cut", os.path.join(session.run_dir, "vcr"))
+ok(r.returncode == 0 and r.stdout == "alive\n", "what a stranger has cut off the spool's end is noticed before it is stored to: no SIGBUS", "status %d" % r.returncode, r.stderr)
+
+title = "without any memory file system the host runs as without us"
+probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "-o", "ro", "none", "/dev/shm"], stderr=subprocess.DEVNULL)
+if probe.returncode:
+    skip(title, "mount namespaces need privileges here")
+else:
+    session = tapkit.Session(STANDIN)
+    del session.env["XDG_RUNTIME_DIR"]
+    preload = session.env.pop("LD_PRELOAD")
+    r = session.run("unshare", "-m", "sh", "-c", "mount -t tmpfs -o ro none /dev/shm && LD_PRELOAD=%s %s limits 100000 100" % (preload, HOST))
+    ok(r.returncode == 0 and r.stdout == "still here\n" and not r.stderr, title, r.stdout, r.stderr)
+tapkit.done()
