@@ -1,7 +1,7 @@
 /* tls.c — plaintext of OpenSSL in a shared library, taken where the program hands it over or gets it.
  *
- * The original is looked up in the caller's scope: Python's _ssl is loaded RTLD_LOCAL, so the global scope that RTLD_NEXT searches does
- * not know its libssl. libssl's own references come here too (and jumps from one entry to another, whose return address is
+ * The original is looked up in the caller's scope too: Python's _ssl is loaded RTLD_LOCAL, so the global scope that RTLD_NEXT searches
+ * does not know its libssl. libssl's own references come here too (and jumps from one entry to another, whose return address is
  * then in this library): such inner calls are told by where they come from, forwarded and not recorded, so that no guard has to be
  * held while the application's callbacks run. */
 #include <dlfcn.h>
@@ -70,18 +70,32 @@ static void *only_definer(const char *name)
 	return found;
 }
 
+/* Two libraries define it, one in the global scope and one in the caller's own. The loader takes the global one unless the caller asks
+ * for a version that only its own has; whichever it took for SSL_new it has to be for all of them. */
+static bool only_local_has_version(struct link_map *map, const char *name)
+{
+	static const char *const version[] = { "OPENSSL_3.0.0", "OPENSSL_1_1_0", "OPENSSL_1_1_1", "OPENSSL_3.2.0" };
+	void *handle = dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
+	bool found = false;
+	for (size_t i = 0; handle && i < sizeof version / sizeof *version; i++)
+		found |= dlvsym(handle, name, version[i]) && !dlvsym(RTLD_NEXT, name, version[i]);
+	if (handle)
+		dlclose(handle);
+	return found;
+}
+
 static void *resolve_for(const char *name, const void *caller)
 {
 	void *own = base_of(&vcr_self);
 	if (base_of(caller) == own)
 		caller = last_original;
 	struct link_map *map = map_of(caller);
-	void *p = map ? symbol_in(map, name) : NULL;
-	if (!p)
-		p = dlsym(RTLD_NEXT, name);
-	if (!p || base_of(p) == own)
-		p = only_definer(name);
-	return p;
+	void *local = map ? symbol_in(map, name) : NULL, *global = dlsym(RTLD_NEXT, name);
+	if (global && base_of(global) == own)
+		global = NULL;
+	if (local && global && local != global)
+		return only_local_has_version(map, name) ? local : global;
+	return local ? local : global ? global : only_definer(name);
 }
 
 static struct library *library_of(void *original)

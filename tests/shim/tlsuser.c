@@ -1,0 +1,109 @@
+/* tlsuser.c — a program that talks through a TLS library in the global scope, and the same code as a module that is loaded RTLD_LOCAL with another
+ * one (-DMODULE). Prints nothing; tls.t reads the spool. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "notls.h"
+
+void speak(const char *who);
+
+/* Each entry once, with a text that names it. */
+void speak(const char *who)
+{
+	char text[64], in[64];
+	size_t n;
+	SSL *s = notls_new(0, -1);
+#define WRITE(name, ...) do { snprintf(text, sizeof text, "%s:" #name, who); size_t k = strlen(text); (void)k; if ((__VA_ARGS__) <= 0) abort(); } while (0)
+#define READ(name, ...) do { snprintf(text, sizeof text, "%s:" #name, who); notls_answer(s, text); if ((__VA_ARGS__) <= 0) abort(); } while (0)
+	WRITE(SSL_write, SSL_write(s, text, (int)k));
+	WRITE(SSL_write_ex, SSL_write_ex(s, text, k, &n));
+	WRITE(SSL_write_ex2, SSL_write_ex2(s, text, k, 0, &n));
+	WRITE(SSL_write_early_data, SSL_write_early_data(s, text, k, &n));
+	READ(SSL_read, SSL_read(s, in, sizeof in));
+	READ(SSL_read_ex, SSL_read_ex(s, in, sizeof in, &n));
+	READ(SSL_read_early_data, SSL_read_early_data(s, in, sizeof in, &n));
+	READ(SSL_peek, SSL_peek(s, in, sizeof in)); /* not recorded */
+	SSL_free(s);
+}
+
+#ifndef MODULE
+static void say(SSL *s, const char *text)
+{
+	if (SSL_write(s, text, (int)strlen(text)) != (int)strlen(text))
+		abort();
+}
+
+static sigjmp_buf back;
+
+static void leave(void *unused)
+{
+	siglongjmp(back, 1);
+}
+
+static void other(void *ssl)
+{
+	say(ssl, "inside a callback");
+}
+
+static void life(void)
+{
+	char in[64];
+	int fd = open("to-send", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	if (fd < 0 || write(fd, "skip:a sent file", 16) != 16)
+		abort();
+	SSL *s = notls_new(0, -1), *t = notls_new(0, -1), *server = notls_new(1, -1);
+	say(s, "one");
+	notls_want(s, 2);
+	while (SSL_write(s, "retried", 7) < 0)
+		;
+	SSL_sendfile(s, fd, 5, 11, 0);
+	SSL_clear(s);
+	say(s, "after clear");
+	notls_callback(s, other, t);
+	notls_answer(s, "answer");
+	SSL_read(s, in, sizeof in);
+	notls_callback(s, leave, NULL);
+	if (!sigsetjmp(back, 1))
+		SSL_read(s, in, sizeof in);
+	say(s, "after siglongjmp");
+	SSL_read(s, in, sizeof in); /* end of the peer's bytes */
+	say(server, "a server's side");
+	SSL_set_fd(t, 50);
+	SSL_set_rfd(t, 50);
+	SSL_set_wfd(t, 51);
+	say(t, "on another descriptor");
+	SSL_set_bio(t, NULL, NULL);
+	say(t, "with bios");
+	if (fork() == 0) {
+		say(t, "in a fork child");
+		SSL_free(t);
+		_exit(0);
+	}
+	wait(NULL);
+	say(t, "in the parent");
+	SSL_free(t);
+	SSL_free(s);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		void *m = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+		void (*f)(const char *) = m ? (void (*)(const char *))dlsym(m, "speak") : NULL;
+		if (!f) {
+			fprintf(stderr, "tlsuser: %s\n", dlerror());
+			return 1;
+		}
+		f("module");
+	}
+	speak("program");
+	life();
+	return 0;
+}
+#endif
