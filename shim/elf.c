@@ -67,6 +67,18 @@ static bool is_musl(const struct image *im, const Elf64_Phdr *p)
 	return strstr(name, "ld-musl") != NULL;
 }
 
+/* ld.so called as a program: it has no interpreter, but a name of its own. */
+static bool is_loader(const struct image *im, const Elf64_Phdr *p)
+{
+	Elf64_Dyn d[MOST_DYNAMIC];
+	uint64_t size = p->p_filesz < sizeof d ? p->p_filesz : sizeof d;
+	long got = raw_pread(im->fd, d, size, p->p_offset);
+	for (size_t i = 0; got > 0 && i < (size_t)got / sizeof *d; i++)
+		if (d[i].d_tag == DT_SONAME)
+			return true;
+	return false;
+}
+
 static enum vcr_target judge(int fd, const Elf64_Ehdr *e)
 {
 	struct image im = { .fd = fd };
@@ -76,7 +88,7 @@ static enum vcr_target judge(int fd, const Elf64_Ehdr *e)
 		return VCR_TARGET_TAKES;
 	const Elf64_Phdr *interpreter = find(&im, PT_INTERP), *dynamic = find(&im, PT_DYNAMIC);
 	if (!interpreter)
-		return VCR_TARGET_TAKES;
+		return e->e_type == ET_DYN && dynamic && is_loader(&im, dynamic) ? VCR_TARGET_TAKES : VCR_TARGET_STATIC;
 	return is_musl(&im, interpreter) || (dynamic && needs_asan(&im, dynamic)) ? VCR_TARGET_HARMED : VCR_TARGET_TAKES;
 }
 

@@ -91,13 +91,14 @@ void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *t
 		if (rest)
 			*out++ = rest;
 	} else {
-		char *entry = vcr_self.env_preload;
+		int flags = (there ? 0 : VCR_ENV_INSERTED) | (target == VCR_TARGET_TAKES ? VCR_ENV_COUNTED : 0);
+		char *entry = (char *)vcr_self.env_preload;
 		if (list && !there && *list)
 			vcr_format(vcr_format(vcr_format(entry = text, vcr_self.env_preload), ":"), list);
 		else if (there)
 			vcr_format(vcr_format(entry = text, "LD_PRELOAD="), list);
 		*out++ = entry;
-		*out++ = there ? vcr_self.env_spool : vcr_self.env_spool_inserted;
+		*out++ = (char *)vcr_self.env_spool[flags];
 	}
 	*out = NULL;
 }

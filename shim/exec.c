@@ -97,6 +97,18 @@ static int call(const struct program *p, char *const env[])
 	}
 }
 
+/* The place in header.users goes over to the new program, so that the session does not look deserted while it is loaded. A vfork child has
+ * none yet; a program that cannot join takes none. !pass: the exec failed, back again. */
+static void pass_place(enum vcr_target target, bool pass)
+{
+	if (vcr_guest())
+		vcr_spool_count(target != VCR_TARGET_TAKES ? 0 : pass ? 1 : -1);
+	else if (target != VCR_TARGET_TAKES && pass)
+		vcr_spool_leave();
+	else if (target != VCR_TARGET_TAKES)
+		vcr_spool_rejoin();
+}
+
 static int become(const struct program *p)
 {
 	enum vcr_target target;
@@ -109,9 +121,9 @@ static int become(const struct program *p)
 		name = of_fd;
 	vcr_env_fill(p->env, target, env, text);
 	announce(VCR_EXEC_REPLACE, raw_getpid(), 0, name, p->argv);
-	vcr_spool_leave();
+	pass_place(target, true);
 	int r = call(p, env), saved = errno;
-	vcr_spool_rejoin();
+	pass_place(target, false);
 	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
 	errno = saved;
 	return r;
@@ -218,7 +230,10 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + 1], text[vcr_env_text_size(given) + 1];
 	vcr_env_fill(given, target, env, text);
 	vcr_spool(VCR_MAKE); /* the child has to find it */
+	vcr_spool_count(target == VCR_TARGET_TAKES);
 	int r = real(&child, name, acts, attr, argv, env);
+	if (r)
+		vcr_spool_count(-(target == VCR_TARGET_TAKES));
 	if (r == 0) {
 		if (pid)
 			*pid = child;
@@ -268,6 +283,7 @@ static bool lend(void)
 	}
 	lent.before = environ;
 	vcr_spool(VCR_MAKE);
+	vcr_spool_count(1); /* the shell's */
 	vcr_env_fill(environ, VCR_TARGET_TAKES, lent.list, (char *)(lent.list + entries));
 	vcr_store(&environ, lent.list);
 	return true;

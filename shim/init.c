@@ -213,7 +213,8 @@ static bool become_member(const char *value, bool *inserted)
 	const char *path = strchr(value, ':');
 	if (!path || path[1] != '/' || !(vcr_self.spool_path = keep_text(path + 1, NULL)))
 		return false;
-	*inserted = *value == 'p';
+	*inserted = memchr(value, 'p', (size_t)(path - value)) != NULL;
+	vcr_self.joined = memchr(value, 'j', (size_t)(path - value)) != NULL;
 	struct vcr_spool_header *h = vcr_spool(VCR_JOIN);
 	if (!h || !memchr(h->workspace, 0, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
 		return false;
@@ -241,10 +242,11 @@ static bool find_library(void)
 
 static bool prepare_environment(void)
 {
-	vcr_self.env_spool = keep_text(VCR_ENV_SPOOL "=-:", vcr_self.spool_path, NULL);
-	vcr_self.env_spool_inserted = keep_text(VCR_ENV_SPOOL "=p:", vcr_self.spool_path, NULL);
-	vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, NULL);
-	return vcr_self.env_spool && vcr_self.env_spool_inserted && vcr_self.env_preload;
+	static const char *const flags[] = { [0] = "-", [VCR_ENV_INSERTED] = "p", [VCR_ENV_COUNTED] = "j", [VCR_ENV_INSERTED | VCR_ENV_COUNTED] = "pj" };
+	bool ok = (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, NULL)) != NULL;
+	for (int i = 0; i < 4; i++)
+		ok &= (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
+	return ok;
 }
 
 static void at_exit(int status, void *unused)

@@ -120,7 +120,11 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 		vcr_fd_set(fd, VCR_FD_NONE); /* its predecessor was closed behind our back */
 	if (!s)
 		return;
-	if (vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a) && (flags & O_TMPFILE) != O_TMPFILE) {
+	bool matters = vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a);
+	/* From outside a link may lead in: what was opened knows. Not asked of /dev/null and the like. */
+	if (!matters && strncmp(s->a, "/dev/", 5))
+		matters = vcr_path_of_fd(fd, s->a) && vcr_path_matters(s->a);
+	if (matters && (flags & O_TMPFILE) != O_TMPFILE) {
 		vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
 		if (!vcr_guest())
 			vcr_fd_set(fd, VCR_FD_FILE);

@@ -35,7 +35,7 @@ struct vcr_process {
 	const char *spool_path, *start_dir, *workspace, *vcr_dir;
 	size_t workspace_length;      /* 0 for "/" */
 	const char *library;          /* ours, absolute */
-	char *env_spool, *env_spool_inserted, *env_preload; /* entries for children */
+	const char *env_preload, *env_spool[4]; /* entries for children; the latter by enum vcr_env_flag */
 	const char *library_name;     /* last component */
 };
 extern struct vcr_process vcr_self;
@@ -84,8 +84,9 @@ uint32_t vcr_next_conn(void);
 void vcr_ring(void);
 /* Count an event that could not be written. */
 void vcr_lost(size_t bytes);
-void vcr_spool_leave(void);         /* this process is about to end or to become another program */
-void vcr_spool_rejoin(void);        /* … which failed; or a fork child begins */
+void vcr_spool_leave(void);         /* this process ends, or becomes a program that cannot join */
+void vcr_spool_rejoin(void);        /* it did not; or a fork child begins */
+void vcr_spool_count(int n);        /* a place in header.users for a program that is about to start, or back again */
 void vcr_spool_discard(void);       /* the last process ends and nothing worth recording happened */
 /* NUL-terminated string as a piece, cut at PATH_MAX - 1 bytes by the caller's buffers. */
 static inline struct vcr_piece vcr_text(const char *s) { return (struct vcr_piece){ s, strlen(s) + 1 }; }
@@ -167,7 +168,8 @@ void vcr_conn_closed(uint32_t conn, int32_t reason);
 uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server);
 
 /* ---- env.c, elf.c: what a new program gets ---- */
-enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_HARMED };
+enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_STATIC /* only hands it on */, VCR_TARGET_HARMED };
+enum vcr_env_flag { VCR_ENV_INSERTED = 1, VCR_ENV_COUNTED = 2 }; /* p and j of VCR_SPOOL, spool-format.h */
 /* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
 enum vcr_target vcr_elf_target(const char *path, int fd);
 /* Entries that vcr_env_fill may need beyond those of env. */

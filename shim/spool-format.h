@@ -145,7 +145,8 @@ struct vcr_rec_file {         /* + path, path2 (empty unless named above), both 
 };
 
 /* Environment of a process of the session (hidden from the program itself by the constructor):
- *   VCR_SPOOL=<flags>:<path of the spool>    flags: "p" when we (not the user) put LD_PRELOAD there, "-" otherwise */
+ *   VCR_SPOOL=<flags>:<path of the spool>    flags: letters "p" we (not the user) put LD_PRELOAD there, "j" who started the program has
+ *                                            counted it in header.users already, "-" nothing */
 #define VCR_ENV_SPOOL "VCR_SPOOL"
 
 _Static_assert(sizeof(struct vcr_spool_record) == 64, "record header");

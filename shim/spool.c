@@ -180,6 +180,13 @@ void vcr_spool_leave(void)
 		__atomic_fetch_sub(&h->users, 1, __ATOMIC_ACQ_REL);
 }
 
+void vcr_spool_count(int n)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	if (h)
+		__atomic_fetch_add(&h->users, (uint32_t)n, __ATOMIC_ACQ_REL);
+}
+
 void vcr_spool_discard(void)
 {
 	struct vcr_spool_header *h = vcr_load(&header);

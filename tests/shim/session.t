@@ -55,6 +55,15 @@ r = session.run("/bin/sh", "-c", ": > f")
 ok(r.returncode == 0 and time.monotonic() - began < 1 and header(session)["collector"] == "3", "a missing collector costs nothing; the spool keeps what was said")
 
 session = tapkit.Session()
+r = session.run("/bin/sh", "-c", "/bin/sh -c '/bin/sleep 0.3; : > late' & exit 0")
+ok(any(" OPEN " in l and l.endswith("late") for l in session.lines()) and header(session)["users"] == "0",
+   "a program left running in the background is recorded although the first process has ended", *session.lines())
+session = tapkit.Session()
+os.symlink(session.work, session.dir + "/link")
+r = session.run("/usr/bin/touch", session.dir + "/link/through-a-link")
+ok(any(" OPEN " in l and l.endswith(" through-a-link") for l in session.lines()), "a file opened through a link into the workspace is known by its true path", *session.lines())
+
+session = tapkit.Session()
 r = session.run(HOST, "storm")
 lines = session.lines()
 opened = [l.split()[-1] for l in lines if " OPEN " in l]
