@@ -1,9 +1,12 @@
 /* files.h — the truth about files: what the workspace looked like, what it looks like now, and who touched it.
  *
- * A base scan knows every file's identity (size, mode, mtime, inode) and keeps old content where it is cheap: tracked clean files
- * from the user's git objects (libgit2, read only), others in memory (LZ4, capped), larger ones by hash. Marks (from hooks or inotify) say
- * which paths to look at; a sweep reads them at a quiet point and reports one change per path with its old and new content. A final scan
- * finds what no mark announced. .git, .vcr and configured patterns are left out. Symlinks are not followed. */
+ * A base scan knows every file's identity (type, mode, size, times, inode) and where its content can be had: a tracked clean file from the user's
+ * git objects (libgit2, read only), others from memory (LZ4, within keep_bytes), larger ones nowhere. Marks (from hooks, inotify or a scan) say which
+ * paths to look at; a sweep reads them at a quiet point and reports one change per path with its old and new content. A final scan finds what no mark
+ * announced. Left out: .git, .vcr, what the configured patterns name, pseudo file systems. Symlinks are not followed, in no component.
+ *
+ * Marks may come late (they wait in the spool): one whose time is before the last look at its path has been reported already. What hooks and
+ * inotify both saw is reported once, as the hook's. Not thread-safe. */
 #ifndef VCR_FILES_H
 #define VCR_FILES_H
 #include <stdbool.h>
@@ -11,7 +14,7 @@
 #include <stdint.h>
 #include "buf.h"
 
-enum vcr_mark_op { VCR_MARK_WRITE, VCR_MARK_OPEN /* opened writable, nothing changed yet */, VCR_MARK_EXCHANGE, VCR_MARK_RENAME, VCR_MARK_UNLINK, VCR_MARK_LINK, VCR_MARK_MODE, VCR_MARK_MKDIR, VCR_MARK_RMDIR, VCR_MARK_SEEN /* inotify only */ };
+enum vcr_mark_op { VCR_MARK_WRITE, VCR_MARK_OPEN /* opened writable, nothing changed yet */, VCR_MARK_EXCHANGE, VCR_MARK_RENAME, VCR_MARK_UNLINK, VCR_MARK_LINK, VCR_MARK_MODE, VCR_MARK_MKDIR, VCR_MARK_RMDIR, VCR_MARK_CLOSE, VCR_MARK_SEEN /* inotify only */ };
 enum vcr_change_kind { VCR_CHANGE_WRITE, VCR_CHANGE_RENAME, VCR_CHANGE_DELETE, VCR_CHANGE_MODE, VCR_CHANGE_LINK, VCR_CHANGE_MKDIR, VCR_CHANGE_RMDIR };
 enum vcr_change_source { VCR_SOURCE_SHIM, VCR_SOURCE_WATCH, VCR_SOURCE_SCAN };
 
@@ -25,10 +28,10 @@ struct vcr_file_state {
 };
 struct vcr_change {
 	enum vcr_change_kind kind;
-	const char *path, *old_path; /* relative to the workspace; old_path for renames and links */
-	struct vcr_file_state before, after;
+	const char *path, *old_path; /* relative to the workspace; old_path for renames (also of what is gone again) and links */
+	struct vcr_file_state before, after; /* of a rename to a new name: before is what stood at the old one */
 	unsigned writes;             /* marks of writing since the last sweep */
-	bool transient;              /* made and gone again within the interval */
+	bool transient;              /* made and gone again within the interval; a DELETE or RMDIR without before */
 	bool withheld;               /* a secret file: no content, no hash */
 	enum vcr_change_source source;
 	int pid;                     /* who, 0 if unknown */
@@ -57,7 +60,14 @@ void vcr_files_read_watch(struct vcr_files *f);
 int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
 /* Compare the whole workspace with what is known; report the rest with source SCAN. */
 int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
-struct vcr_files_stats { int64_t files, bytes_kept, unread, overflows, watches; };
+struct vcr_files_stats {
+	int64_t files;      /* paths known */
+	int64_t bytes_kept; /* memory for contents */
+	int64_t unread;     /* files whose content was wanted and could not be read or was too large */
+	int64_t overflows;  /* times that inotify lost events; each is followed by a scan */
+	int64_t watches;    /* directories watched */
+	int64_t unwatched;  /* directories that could not be */
+};
 void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s);
 
 #endif

@@ -1,6 +1,7 @@
 /* recorder-call.c — a finished exchange becomes an llm or error frame with its bodies, or a vcr.http line. */
 #include "recorder-parts.h"
 #include "canon.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -233,10 +234,9 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = k->cost, .tokens_in = a ? a->tokens_in : -1,
 		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
 	vcr_buf_printf(&node, "llm:%s", model ? model : "unknown");
-	vcr_conv_frame_id(f.frame_id);
-	vcr_conv_place(r->conv, c->api, k->is_json ? &k->j : NULL, &info, type ? NULL : k->message.data, k->message.len, f.frame_id, &place, &input);
-	if (!k->is_json) {
-		vcr_jw_init(&w, &input);
+	vcr_frame_new_id(f.frame_id);
+	if (!k->is_json || vcr_conv_place(r->conv, &k->j, &info, type ? NULL : k->message.data, k->message.len, f.frame_id, &place, &input)) {
+		vcr_jw_init(&w, &input); /* no JSON object: the body as text */
 		vcr_jw_object(&w);
 		vcr_jw_key(&w, "body");
 		vcr_jw_strn(&w, k->request.data, k->request.len);
@@ -278,6 +278,8 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	int err = vcr_recorder_frame(r, &f);
 	if (!err)
 		remember(r, c->pid, f.frame_id);
+	else
+		vcr_conv_forget(r->conv, f.frame_id);
 	vcr_request_info_release(&info);
 	return err;
 }

@@ -439,6 +439,7 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		op = rec.flags & O_TRUNC || (rec.flags & O_CREAT && rec.existed == 0) ? VCR_MARK_WRITE : VCR_MARK_OPEN;
 		break;
 	case VCR_FILE_WRITE: case VCR_FILE_TRUNCATE: op = VCR_MARK_WRITE; break;
+	case VCR_FILE_CLOSE: op = VCR_MARK_CLOSE; break;
 	case VCR_FILE_RENAME: op = VCR_MARK_RENAME; break;
 	case VCR_FILE_EXCHANGE: op = VCR_MARK_EXCHANGE; break;
 	case VCR_FILE_UNLINK: op = VCR_MARK_UNLINK; break;

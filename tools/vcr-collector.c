@@ -275,6 +275,19 @@ static void leave_result(struct collector *c, const struct vcr_buf *result)
 	close(fd);
 }
 
+/* The shipped table: installed, or in the build tree that this program stands in. */
+static const char *prices_path(void)
+{
+	static const char installed[] = VCR_PKGDATADIR "/prices.json";
+	static char built[4200];
+	ssize_t n = readlink("/proc/self/exe", built, 4096);
+	char *slash = n > 0 && access(installed, R_OK) ? (built[n] = 0, strrchr(built, '/')) : NULL;
+	if (!slash)
+		return installed;
+	strcpy(slash, "/data/prices.json");
+	return access(built, R_OK) ? installed : built;
+}
+
 static int collect(struct collector *c, const struct vcr_recorder_options *o)
 {
 	VCR_AUTO_BUF result = VCR_BUF_INIT;
@@ -358,7 +371,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			break;
 		case 'r': a->salvage = true; break;
 		case 'h': usage(stdout); return 1;
-		case 'v': puts("vcr-collector " VCR_VERSION); return 1;
+		case 'v': puts("vcr-collector " PACKAGE_VERSION); return 1;
 		default: return 3;
 		}
 	}
@@ -394,7 +407,7 @@ int main(int argc, char **argv)
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
-		.prices_path = VCR_PKGDATADIR "/prices.json", .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = a.salvage, .environ = environ };
+		.prices_path = prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = a.salvage, .environ = environ };
 	status = collect(&c, &o);
 	vcr_config_release(&c.config);
 	vcr_spool_free(c.spool);

@@ -1,0 +1,128 @@
+/* files-parts.h — the inside of files.h: files.c (marks, sweep), files-look.c (reading and keeping content), files-scan.c (walks, git),
+ * files-watch.c (inotify), files-table.c (what is known of each path). */
+#ifndef VCR_FILES_PARTS_H
+#define VCR_FILES_PARTS_H
+#include "files.h"
+#include <git2.h>
+#include <sys/stat.h>
+
+enum {
+	VCR_FILES_MAX_PATHS = 1 << 20,     /* paths known; beyond them the workspace is not known as a whole */
+	VCR_FILES_MAX_MARKS = 1 << 18,     /* marks between two sweeps; beyond them a scan takes their place */
+	VCR_FILES_MAX_DEPTH = 200,         /* directories below each other */
+	VCR_FILES_MAX_HASHED = 64 << 20,   /* bytes of a file that is hashed though its content is not kept */
+	VCR_FILES_MAX_WATCHES = 1 << 16,
+	VCR_FILES_RACY_NS = 20000000,      /* a file changed this shortly before it was looked at may change again without showing it */
+};
+
+enum vcr_keep { VCR_KEEP_NONE, VCR_KEEP_GIT, VCR_KEEP_MEMORY };
+
+/* What is known of one path since the last look at it. */
+struct vcr_known {
+	struct vcr_known *next;
+	uint64_t ino, dev;
+	int64_t size, mtime_ns, ctime_ns;
+	int64_t looked_ns;               /* CLOCK_MONOTONIC */
+	void *kept;                      /* VCR_KEEP_GIT: 20 bytes of object id; VCR_KEEP_MEMORY: `packed` bytes of LZ4 for size bytes */
+	uint32_t hash, mode, packed;
+	uint32_t round;                  /* the walk that saw it last */
+	int32_t writer;                  /* a hooked process has it open for writing; 0 none */
+	uint8_t keep;
+	bool racy, has_sha, ignored;     /* ignored by the user's .gitignore */
+	unsigned char sha[32];
+	char path[];
+};
+
+struct vcr_table { struct vcr_known **slot; size_t slots, n; };
+struct vcr_known *vcr_table_get(const struct vcr_table *t, const char *path);
+struct vcr_known *vcr_table_add(struct vcr_table *t, const char *path); /* found or made; NULL: no memory or too many */
+void vcr_table_remove(struct vcr_table *t, struct vcr_known *k);         /* out of the table; k is the caller's */
+void vcr_table_release(struct vcr_table *t, void (*release)(void *ctx, struct vcr_known *k), void *ctx);
+/* Move everything below directory `from` to below `to`; what stood there is handed to `release`. */
+void vcr_table_move(struct vcr_table *t, const char *from, const char *to, void (*release)(void *ctx, struct vcr_known *k), void *ctx);
+uint32_t vcr_path_hash(const char *path);
+/* path lies below directory dir ("" is the workspace). */
+bool vcr_path_below(const char *path, const char *dir);
+
+/* What a path is to be looked at for. */
+struct vcr_file_mark {
+	struct vcr_file_mark *chain;     /* hash chain */
+	char *origin;                    /* renamed from, or what the new link points to */
+	int64_t first_ns, last_ns, written_ns;
+	uint64_t order;
+	unsigned writes;
+	int pid;
+	bool hooked, seen, scanned;      /* who says so */
+	bool made, directory;            /* came to be in this interval; was a directory then */
+	bool moved_away, link, left;     /* renamed to another name; origin is a link's; moved out of the workspace, as far as is known */
+	bool open, closed;               /* a hooked process has it open for writing; had */
+	char path[];
+};
+
+struct vcr_files {
+	char *workspace;
+	size_t workspace_length;
+	int dir;                         /* the workspace */
+	const char *const *ignore;       /* a copy */
+	bool (*is_secret)(const char *path);
+	size_t keep_bytes;
+	struct vcr_table table;
+	struct vcr_file_mark **mark, **chain; /* list in order of arrival; hash slots */
+	size_t nmark, mark_room;
+	uint64_t order;
+	bool must_scan, based, limited;  /* limited: more paths than can be known */
+	uint32_t round;
+	dev_t device;
+	git_repository *repo;
+	git_odb *odb;
+	struct vcr_files_stats stats;
+	/* inotify */
+	int watch;
+	char **watched;                  /* path by watch descriptor */
+	size_t nwatched;
+	/* last parent directory that a mark named, and what it is in the workspace */
+	char *seen_parent, *true_parent;
+};
+
+/* files-look.c */
+struct vcr_look {
+	bool exists, read;               /* read: data holds the content (symlink: target) */
+	struct stat st;
+	struct vcr_buf data;
+	bool has_sha;
+	unsigned char sha[32];
+	int64_t looked_ns;
+	bool racy;
+};
+#define VCR_LOOK_INIT { .data = VCR_BUF_INIT }
+void vcr_look_release(struct vcr_look *l);
+/* What is there; content: read it too, unless the path is withheld. */
+void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, bool content);
+/* The content of a regular file whose directory is open. */
+void vcr_files_read_at(struct vcr_files *f, int dir, const char *name, const struct stat *st, struct vcr_look *l);
+bool vcr_files_withheld(const struct vcr_files *f, const char *path);
+bool vcr_known_same(const struct vcr_known *k, const struct stat *st); /* nothing shows a change */
+void vcr_known_set(struct vcr_files *f, struct vcr_known *k, const struct vcr_look *l);
+void vcr_known_drop(struct vcr_files *f, struct vcr_known *k);         /* free it */
+void vcr_known_forget(struct vcr_files *f, struct vcr_known *k);       /* its content */
+/* The old content; false if it cannot be had. */
+bool vcr_known_content(struct vcr_files *f, const struct vcr_known *k, struct vcr_buf *out);
+int64_t vcr_files_now(void);
+
+/* files-scan.c */
+bool vcr_files_left_out(const struct vcr_files *f, const char *path, bool directory);
+/* Look at everything below a directory ("" the workspace), mark what differs from what is known. seen: as inotify's, else as the scan's. */
+int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e);
+void vcr_files_open_git(struct vcr_files *f);
+
+/* files-watch.c */
+void vcr_watch_directory(struct vcr_files *f, int dir, const char *path);
+void vcr_watch_moved(struct vcr_files *f, const char *from, const char *to);
+void vcr_watch_release(struct vcr_files *f);
+
+/* files.c */
+struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns); /* NULL: too many */
+/* open(2) below a directory, no symlink followed, nothing above it reached; O_CLOEXEC. */
+int vcr_openat_beneath(int dir, const char *path, int flags);
+
+#endif

@@ -1,0 +1,277 @@
+/* files-scan.c — walks over the workspace: the base scan, and the comparison with what is known. */
+#include "files-parts.h"
+#include "limits.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* ---- What is left out ---- */
+
+static bool glob(const char *pattern, const char *path)
+{
+	const char *stars = strstr(pattern, "**");
+	if (!stars)
+		return !fnmatch(pattern, path, FNM_PATHNAME);
+	char without[VCR_MAX_PATH];
+	if (!fnmatch(pattern, path, 0))
+		return true;
+	if (stars[2] != '/' || strlen(pattern) >= sizeof without)
+		return false;
+	snprintf(without, sizeof without, "%.*s%s", (int)(stars - pattern), pattern, stars + 3); /* a / ** / b is also a/b */
+	return !fnmatch(without, path, 0);
+}
+
+/* One pattern, without "!", as gitignore(5) reads it. */
+static bool pattern_matches(const char *pattern, const char *path, bool directory)
+{
+	char text[VCR_MAX_PATH];
+	size_t n = strlen(pattern);
+	if (!n || n >= sizeof text)
+		return false;
+	memcpy(text, pattern, n + 1);
+	if (text[n - 1] == '/') {
+		if (!directory)
+			return false;
+		text[--n] = 0;
+	}
+	const char *base = strrchr(path, '/'), *p = text + (*text == '/');
+	if (p > text || strchr(p, '/'))
+		return glob(p, path);
+	return !fnmatch(p, base ? base + 1 : path, 0);
+}
+
+static bool configured_out(const struct vcr_files *f, const char *path, bool directory)
+{
+	bool out = false;
+	for (const char *const *p = f->ignore; p && *p; p++) {
+		bool keep = **p == '!';
+		if (pattern_matches(*p + keep, path, directory))
+			out = !keep;
+	}
+	return out;
+}
+
+bool vcr_files_left_out(const struct vcr_files *f, const char *path, bool directory)
+{
+	char prefix[VCR_MAX_PATH];
+	size_t at = 0;
+	for (;;) {
+		size_t n = strcspn(path + at, "/");
+		if (n == 4 && (!memcmp(path + at, ".git", 4) || !memcmp(path + at, ".vcr", 4)))
+			return true;
+		at += n;
+		bool last = !path[at];
+		if (f->ignore && *f->ignore && at < sizeof prefix) {
+			memcpy(prefix, path, at);
+			prefix[at] = 0;
+			if (configured_out(f, prefix, last ? directory : true))
+				return true;
+		}
+		if (last)
+			return false;
+		at++;
+	}
+}
+
+/* ---- The user's repository, to be read only ---- */
+
+void vcr_files_open_git(struct vcr_files *f)
+{
+	/* No search upward, no configuration of others: the workspace is the top level or has no repository. */
+	if (git_repository_open_ext(&f->repo, f->workspace, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) || git_repository_odb(&f->odb, f->repo)) {
+		git_repository_free(f->repo);
+		f->repo = NULL;
+		f->odb = NULL;
+	}
+}
+
+struct walk {
+	struct vcr_files *f;
+	bool base, seen, limited;
+	git_index *index;
+	int64_t index_s;             /* when it was written, seconds: what changed then may not show it */
+	char path[VCR_MAX_PATH];
+};
+
+static void open_index(struct walk *w)
+{
+	struct stat st;
+	if (!w->f->repo || git_repository_index(&w->index, w->f->repo))
+		return;
+	const char *path = git_index_path(w->index);
+	w->index_s = path && !stat(path, &st) ? st.st_mtim.tv_sec : 0;
+}
+
+static const git_index_entry *clean_entry(const struct walk *w, const struct stat *st)
+{
+	const git_index_entry *e = w->index ? git_index_get_bypath(w->index, w->path, 0) : NULL;
+	if (!e || e->flags & GIT_INDEX_ENTRY_VALID || e->mtime.seconds != (int32_t)st->st_mtim.tv_sec || e->file_size != (uint32_t)st->st_size ||
+	    e->mtime.seconds >= w->index_s || e->ctime.seconds != (int32_t)st->st_ctim.tv_sec)
+		return NULL;
+	if ((e->mtime.nanoseconds && e->mtime.nanoseconds != (uint32_t)st->st_mtim.tv_nsec) || (e->ino && e->ino != (uint32_t)st->st_ino))
+		return NULL;
+	return e;
+}
+
+static bool git_ignores(const struct walk *w, bool directory)
+{
+	char path[VCR_MAX_PATH + 1];
+	int yes = 0;
+	if (!w->f->repo)
+		return false;
+	snprintf(path, sizeof path, "%s%s", w->path, directory ? "/" : "");
+	return !git_ignore_path_is_ignored(&yes, w->f->repo, path) && yes;
+}
+
+/* ---- Visiting ---- */
+
+/* The content of a file as it is before anything happens: in the user's objects, or in memory while there is room. */
+static void know_content(struct walk *w, struct vcr_known *k, int dir, const char *name, struct vcr_look *l)
+{
+	struct vcr_files *f = w->f;
+	const git_index_entry *e = S_ISREG(l->st.st_mode) ? clean_entry(w, &l->st) : NULL;
+	void *id = e ? malloc(sizeof e->id.id) : NULL;
+	if (id) {
+		vcr_known_set(f, k, l);
+		memcpy(id, e->id.id, sizeof e->id.id);
+		k->kept = id;
+		k->keep = VCR_KEEP_GIT;
+		return;
+	}
+	if (S_ISLNK(l->st.st_mode))
+		vcr_files_look(f, w->path, l, true);
+	else if (S_ISREG(l->st.st_mode) && l->st.st_size <= VCR_MAX_FILE_CONTENT && !vcr_files_withheld(f, w->path)) {
+		k->ignored = k->ignored || git_ignores(w, false);
+		if ((size_t)f->stats.bytes_kept < (k->ignored ? f->keep_bytes / 4 : f->keep_bytes))
+			vcr_files_read_at(f, dir, name, &l->st, l);
+	}
+	vcr_known_set(f, k, l);
+}
+
+static bool know(struct walk *w, int dir, const char *name, const struct stat *st, bool ignored)
+{
+	struct vcr_known *k = vcr_table_add(&w->f->table, w->path);
+	struct vcr_look l = VCR_LOOK_INIT;
+	if (!k) {
+		w->limited = true;
+		return ignored;
+	}
+	l.exists = true;
+	l.st = *st;
+	l.looked_ns = vcr_files_now();
+	l.racy = true;
+	k->round = w->f->round;
+	k->ignored = ignored || (S_ISDIR(st->st_mode) && git_ignores(w, true));
+	know_content(w, k, dir, name, &l);
+	vcr_look_release(&l);
+	return k->ignored;
+}
+
+static void compare(struct walk *w, const struct stat *st)
+{
+	struct vcr_known *k = vcr_table_get(&w->f->table, w->path);
+	if (!k && w->f->limited)
+		return;
+	if (k)
+		k->round = w->f->round;
+	if (k && vcr_known_same(k, st) && (!k->racy || S_ISDIR(st->st_mode)))
+		return;
+	struct vcr_file_mark *m = vcr_files_mark_path(w->f, w->path, vcr_files_now());
+	if (m)
+		*(w->seen ? &m->seen : &m->scanned) = true;
+}
+
+/* proc and its kin have no files, only views of the kernel. */
+static bool is_pseudo(int fd)
+{
+	static const unsigned magic[] = { PROC_SUPER_MAGIC, SYSFS_MAGIC, DEVPTS_SUPER_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,
+		TRACEFS_MAGIC, BPF_FS_MAGIC, SECURITYFS_MAGIC };
+	struct statfs fs;
+	if (fstatfs(fd, &fs))
+		return true;
+	for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
+		if ((unsigned)fs.f_type == magic[i])
+			return true;
+	return false;
+}
+
+/* fd is closed. ignored: by the user's .gitignore. */
+static void visit_directory(struct walk *w, int fd, int depth, bool ignored)
+{
+	size_t len = strlen(w->path);
+	struct dirent *ent;
+	DIR *d = fd < 0 || depth > VCR_FILES_MAX_DEPTH ? NULL : fdopendir(fd);
+	if (!d) {
+		w->limited = w->limited || (fd >= 0);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	vcr_watch_directory(w->f, fd, w->path);
+	while ((ent = readdir(d))) {
+		struct stat st;
+		size_t n = strlen(ent->d_name);
+		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, "..") || len + n + 2 > sizeof w->path || fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		memcpy(w->path + len, "/", len > 0);
+		memcpy(w->path + len + (len > 0), ent->d_name, n + 1);
+		bool directory = S_ISDIR(st.st_mode), below = ignored;
+		int sub = -1;
+		if (!vcr_files_left_out(w->f, w->path, directory) &&
+		    (!directory || ((sub = openat(fd, ent->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0 &&
+		                    (st.st_dev == w->f->device || !is_pseudo(sub))) || (sub < 0 && errno == EACCES))) {
+			if (w->base)
+				below = know(w, fd, ent->d_name, &st, ignored);
+			else
+				compare(w, &st);
+			if (directory) {
+				visit_directory(w, sub, depth + 1, below);
+				sub = -1;
+			}
+		}
+		if (sub >= 0)
+			close(sub);
+		w->path[len] = 0;
+	}
+	closedir(d);
+}
+
+static void mark_unvisited(struct vcr_files *f, const char *below, bool seen)
+{
+	for (size_t i = 0; i < f->table.slots; i++)
+		for (struct vcr_known *k = f->table.slot[i]; k; k = k->next)
+			if (k->round != f->round && vcr_path_below(k->path, below)) {
+				struct vcr_file_mark *m = vcr_files_mark_path(f, k->path, vcr_files_now());
+				if (m)
+					*(seen ? &m->seen : &m->scanned) = true;
+			}
+}
+
+int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e)
+{
+	struct walk w = { .f = f, .base = !f->based, .seen = seen };
+	int fd = vcr_openat_beneath(f->dir, *below ? below : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (fd < 0)
+		return vcr_error_sys(e, errno, "%s/%s", f->workspace, below);
+	if (strlen(below) >= sizeof w.path) {
+		close(fd);
+		return vcr_error_set(e, VCR_ELIMIT, "%s: the path is too long", below);
+	}
+	strcpy(w.path, below);
+	if (w.base)
+		open_index(&w);
+	f->round++;
+	visit_directory(&w, fd, 0, false);
+	if (!w.base)
+		mark_unvisited(f, below, seen);
+	git_index_free(w.index);
+	f->limited = f->limited || w.limited;
+	return w.limited;
+}

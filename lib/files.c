@@ -1,0 +1,629 @@
+/* files.c — marks, and the sweep that turns them into changes. */
+#include "files-parts.h"
+#include "limits.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <linux/openat2.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MARK_SLOTS = 1 << 14, KEEP_BYTES = 64 << 20 };
+
+/* ---- Making ---- */
+
+int vcr_openat_beneath(int dir, const char *path, int flags)
+{
+	struct open_how how = { .flags = (unsigned long long)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+	return fd < 0 && errno == ENOSYS ? openat(dir, path, flags | O_CLOEXEC | O_NOFOLLOW) : fd;
+}
+
+int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, struct vcr_error *e)
+{
+	struct vcr_files *f = calloc(1, sizeof *f);
+	struct stat st;
+	if (!f)
+		return vcr_error_set(e, VCR_ENOMEM, "files: out of memory");
+	git_libgit2_init();
+	f->dir = open(o->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	f->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (f->dir < 0 || fstat(f->dir, &st)) {
+		int err = errno;
+		vcr_files_free(f);
+		return vcr_error_sys(e, err, "%s", o->workspace);
+	}
+	f->device = st.st_dev;
+	f->workspace = strdup(strcmp(o->workspace, "/") ? o->workspace : "");
+	f->chain = calloc(MARK_SLOTS, sizeof *f->chain);
+	f->ignore = o->ignore;
+	f->is_secret = o->is_secret;
+	f->keep_bytes = o->keep_bytes ? o->keep_bytes : KEEP_BYTES;
+	if (!f->workspace || !f->chain) {
+		vcr_files_free(f);
+		return vcr_error_set(e, VCR_ENOMEM, "files: out of memory");
+	}
+	f->workspace_length = strlen(f->workspace);
+	vcr_files_open_git(f);
+	*out = f;
+	return 0;
+}
+
+static void release_known(void *ctx, struct vcr_known *k)
+{
+	vcr_known_drop(ctx, k);
+}
+
+static void release_mark(struct vcr_file_mark *m)
+{
+	free(m->origin);
+	free(m);
+}
+
+static void forget_parent(struct vcr_files *f)
+{
+	free(f->seen_parent);
+	free(f->true_parent);
+	f->seen_parent = f->true_parent = NULL;
+}
+
+static void clear_marks(struct vcr_files *f)
+{
+	for (size_t i = 0; i < f->nmark; i++)
+		release_mark(f->mark[i]);
+	if (f->nmark)
+		memset(f->chain, 0, MARK_SLOTS * sizeof *f->chain);
+	f->nmark = 0;
+	forget_parent(f);
+}
+
+void vcr_files_free(struct vcr_files *f)
+{
+	if (!f)
+		return;
+	clear_marks(f);
+	vcr_table_release(&f->table, release_known, f);
+	vcr_watch_release(f);
+	git_odb_free(f->odb);
+	git_repository_free(f->repo);
+	git_libgit2_shutdown();
+	if (f->dir >= 0)
+		close(f->dir);
+	free(f->mark);
+	free(f->chain);
+	free(f->workspace);
+	free(f);
+}
+
+int vcr_files_watch_fd(const struct vcr_files *f)
+{
+	return f->watch;
+}
+
+int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e)
+{
+	int err = vcr_files_walk(f, "", false, e);
+	f->based = true;
+	return err;
+}
+
+void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s)
+{
+	*s = f->stats;
+	s->files = (int64_t)f->table.n;
+}
+
+/* ---- Which path is meant ---- */
+
+static bool is_plain(const char *path)
+{
+	for (const char *p = path; (p = strchr(p, '/')); p++)
+		if (p[1] == '/' || (p[1] == '.' && (p[2] == '/' || (p[2] == '.' && p[3] == '/'))))
+			return false;
+	return true;
+}
+
+/* A directory as a path of the workspace; NULL if it is none. */
+static char *directory_of(struct vcr_files *f, const char *path)
+{
+	char real[PATH_MAX];
+	bool inside = !strncmp(path, f->workspace, f->workspace_length) && (path[f->workspace_length] == '/' || !path[f->workspace_length]);
+	if (inside && is_plain(path)) {
+		const char *below = path + f->workspace_length + (path[f->workspace_length] == '/');
+		int fd = vcr_openat_beneath(f->dir, *below ? below : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+		if (fd >= 0)
+			close(fd);
+		if (fd >= 0 || errno == ENOENT)
+			return strdup(below);
+	}
+	if (!realpath(*path ? path : "/", real) || strncmp(real, f->workspace, f->workspace_length) || !(real[f->workspace_length] == '/' || !real[f->workspace_length]))
+		return NULL;
+	return strdup(real + f->workspace_length + (real[f->workspace_length] == '/'));
+}
+
+/* path as it is known here: parents resolved, the last component as it stands. False: not in the workspace, or left out. */
+static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_MAX_PATH])
+{
+	char parent[VCR_MAX_PATH];
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (!n || n >= sizeof parent)
+		return false;
+	memcpy(parent, path, n);
+	parent[n] = 0;
+	if (*path != '/') {
+		strcpy(out, parent);
+		return is_plain(parent) && !vcr_files_left_out(f, out, false);
+	}
+	char *slash = strrchr(parent, '/'), last[VCR_MAX_PATH];
+	strcpy(last, slash + 1);
+	if (!*last || !strcmp(last, ".") || !strcmp(last, ".."))
+		return false;
+	*slash = 0;
+	if (!f->seen_parent || strcmp(f->seen_parent, parent)) {
+		forget_parent(f);
+		f->true_parent = directory_of(f, parent);
+		f->seen_parent = f->true_parent ? strdup(parent) : NULL;
+		if (!f->true_parent)
+			return false;
+	}
+	n = (size_t)snprintf(out, VCR_MAX_PATH, "%s%s%s", f->true_parent, *f->true_parent ? "/" : "", last);
+	return n < VCR_MAX_PATH && !vcr_files_left_out(f, out, false);
+}
+
+/* ---- Marks ---- */
+
+static struct vcr_file_mark *find_mark(const struct vcr_files *f, const char *path)
+{
+	for (struct vcr_file_mark *m = f->chain[vcr_path_hash(path) % MARK_SLOTS]; m; m = m->chain)
+		if (!strcmp(m->path, path))
+			return m;
+	return NULL;
+}
+
+struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns)
+{
+	struct vcr_file_mark *m = find_mark(f, path);
+	size_t n = strlen(path) + 1;
+	if (m) {
+		m->last_ns = mono_ns > m->last_ns ? mono_ns : m->last_ns;
+		return m;
+	}
+	if (f->nmark >= VCR_FILES_MAX_MARKS) {
+		f->must_scan = true;
+		return NULL;
+	}
+	if (f->nmark == f->mark_room) {
+		size_t room = f->mark_room ? f->mark_room * 2 : 256;
+		struct vcr_file_mark **grown = realloc(f->mark, room * sizeof *grown);
+		if (!grown)
+			return NULL;
+		f->mark = grown;
+		f->mark_room = room;
+	}
+	if (!(m = calloc(1, sizeof *m + n)))
+		return NULL;
+	memcpy(m->path, path, n);
+	m->first_ns = m->last_ns = mono_ns;
+	m->order = f->order += 2;
+	m->chain = f->chain[vcr_path_hash(path) % MARK_SLOTS];
+	f->chain[vcr_path_hash(path) % MARK_SLOTS] = m;
+	return f->mark[f->nmark++] = m;
+}
+
+static bool exists_now(const struct vcr_files *f, const char *path, struct stat *st)
+{
+	int fd = vcr_openat_beneath(f->dir, path, O_PATH | O_NOFOLLOW);
+	bool there = fd >= 0 && !fstat(fd, st);
+	if (fd >= 0)
+		close(fd);
+	return there;
+}
+
+/* What is below a renamed directory goes by its new name from now on. */
+static void move_below(struct vcr_files *f, const char *from, const char *to)
+{
+	size_t nfrom = strlen(from);
+	struct vcr_known *k = vcr_table_get(&f->table, from), *there, *moved;
+	char path[VCR_MAX_PATH];
+	vcr_table_move(&f->table, from, to, release_known, f);
+	vcr_watch_moved(f, from, to);
+	if (k && (moved = vcr_table_add(&f->table, to))) {
+		there = moved->next;
+		uint32_t hash = moved->hash;
+		memcpy(moved, k, sizeof *moved); /* a directory: nothing is kept of it */
+		moved->next = there;
+		moved->hash = hash;
+		vcr_table_remove(&f->table, k);
+		free(k);
+	}
+	for (size_t i = 0, n = f->nmark; i < n; i++) {
+		struct vcr_file_mark *old = f->mark[i], *new;
+		if (!vcr_path_below(old->path, from) || snprintf(path, sizeof path, "%s%s", to, old->path + nfrom) >= (int)sizeof path)
+			continue;
+		if (!(new = vcr_files_mark_path(f, path, old->first_ns)))
+			continue;
+		new->first_ns = old->first_ns;
+		new->last_ns = old->last_ns;
+		new->written_ns = old->written_ns;
+		new->writes = old->writes;
+		new->pid = old->pid;
+		new->hooked = old->hooked;
+		new->seen = old->seen;
+		new->made = old->made;
+		free(new->origin);
+		new->origin = old->origin;
+		old->origin = NULL;
+		old->hooked = old->made = false;
+		old->writes = 0;
+		old->moved_away = true;
+	}
+}
+
+/* Reported already, by what inotify or a scan showed, before the hook's mark came. */
+static bool was_looked_at(const struct vcr_known *k, int64_t mono_ns)
+{
+	return k && k->looked_ns >= mono_ns;
+}
+
+static struct vcr_file_mark *hooked_mark(struct vcr_files *f, const char *path, int pid, int64_t ns)
+{
+	struct vcr_file_mark *m = vcr_files_mark_path(f, path, ns);
+	if (m) {
+		m->hooked = true;
+		m->pid = pid;
+	}
+	return m;
+}
+
+/* from or to NULL: outside of the workspace. */
+static void mark_rename(struct vcr_files *f, const char *from, const char *to, int pid, int64_t ns)
+{
+	struct vcr_known *old = from ? vcr_table_get(&f->table, from) : NULL, *there = to ? vcr_table_get(&f->table, to) : NULL;
+	struct stat st;
+	bool directory = (old && S_ISDIR(old->mode)) || (to && !old && exists_now(f, to, &st) && S_ISDIR(st.st_mode));
+	if (was_looked_at(there, ns) && !old)
+		return;
+	struct vcr_file_mark *b = to ? hooked_mark(f, to, pid, ns) : NULL, *a = from ? hooked_mark(f, from, pid, ns) : NULL;
+	if (b && !from) { /* it came from elsewhere */
+		b->made = !there;
+		b->writes++;
+		b->written_ns = ns;
+		b->moved_away = false;
+		if (directory)
+			vcr_files_walk(f, to, true, NULL);
+	}
+	if (a && !to) {
+		a->left = directory;
+		a->directory = directory;
+	}
+	if (!a || !b)
+		return;
+	free(b->origin);
+	b->origin = a->origin && !a->link ? a->origin : strdup(from);
+	a->origin = NULL;
+	if (b->origin && !strcmp(b->origin, to)) { /* there and back */
+		free(b->origin);
+		b->origin = NULL;
+	}
+	b->link = false;
+	b->moved_away = false;
+	b->made = !there;
+	b->directory = directory;
+	b->writes = a->writes;
+	b->written_ns = a->written_ns;
+	b->open = a->open;
+	if (a->first_ns < b->first_ns || a->order < b->order) {
+		b->first_ns = a->first_ns;
+		b->order = a->order - 1; /* before what happens to the old name from now on */
+	}
+	a->first_ns = a->last_ns = ns;
+	a->moved_away = true;
+	a->made = a->open = false;
+	a->writes = 0;
+	if (directory)
+		move_below(f, from, to);
+}
+
+static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *path, int pid, int64_t ns)
+{
+	const struct vcr_known *k = vcr_table_get(&f->table, path);
+	struct vcr_file_mark *m = hooked_mark(f, path, pid, ns);
+	if (!m)
+		return;
+	switch (op) {
+	case VCR_MARK_WRITE:
+		m->writes++;
+		m->written_ns = ns;
+		m->made = m->made || !k;
+		m->open = true;
+		break;
+	case VCR_MARK_OPEN: m->open = true; break;
+	case VCR_MARK_CLOSE:
+		m->open = false;
+		m->closed = true;
+		break;
+	case VCR_MARK_MKDIR:
+		m->made = m->made || !k;
+		m->directory = true;
+		break;
+	case VCR_MARK_RMDIR: m->directory = true; break;
+	default: break;
+	}
+}
+
+void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t ns)
+{
+	char one[VCR_MAX_PATH], two[VCR_MAX_PATH];
+	bool in = workspace_path(f, path, one), in2 = path2 && *path2 && workspace_path(f, path2, two);
+	struct vcr_file_mark *m;
+	switch (op) {
+	case VCR_MARK_RENAME:
+		if (in || in2)
+			mark_rename(f, in ? one : NULL, in2 ? two : NULL, pid, ns);
+		return;
+	case VCR_MARK_EXCHANGE:
+		if (in)
+			mark_simple(f, VCR_MARK_WRITE, one, pid, ns);
+		if (in2)
+			mark_simple(f, VCR_MARK_WRITE, two, pid, ns);
+		return;
+	case VCR_MARK_LINK:
+		if (!in2 || was_looked_at(vcr_table_get(&f->table, two), ns) || !(m = hooked_mark(f, two, pid, ns)))
+			return;
+		free(m->origin);
+		m->origin = strdup(in ? one : path);
+		m->link = true;
+		m->made = true;
+		return;
+	case VCR_MARK_SEEN:
+		if (in && (m = vcr_files_mark_path(f, one, ns)))
+			m->seen = true;
+		return;
+	default:
+		if (in)
+			mark_simple(f, op, one, pid, ns);
+	}
+}
+
+/* ---- From marks to changes ---- */
+
+struct sweep {
+	struct vcr_files *f;
+	vcr_change_fn *fn;
+	void *ctx;
+	int err;
+};
+
+static void hex_sha(char out[65], const unsigned char sha[32])
+{
+	for (int i = 0; i < 32; i++)
+		snprintf(out + 2 * i, 3, "%02x", sha[i]);
+}
+
+static void state_before(struct vcr_files *f, const struct vcr_known *k, struct vcr_buf *content, struct vcr_file_state *s)
+{
+	unsigned char sha[32];
+	*s = (struct vcr_file_state){ .exists = true, .mode = k->mode, .size = k->size };
+	if (vcr_known_content(f, k, content)) {
+		s->content = content->data;
+		s->len = content->len;
+	}
+	if (k->has_sha)
+		hex_sha(s->sha256, k->sha);
+	else if (s->content && EVP_Digest(content->data, content->len, sha, NULL, EVP_sha256(), NULL))
+		hex_sha(s->sha256, sha);
+}
+
+static void state_after(const struct vcr_look *l, struct vcr_file_state *s)
+{
+	*s = (struct vcr_file_state){ .exists = true, .mode = l->st.st_mode, .size = S_ISDIR(l->st.st_mode) ? 0 : l->st.st_size };
+	if (l->has_sha)
+		hex_sha(s->sha256, l->sha);
+	if (l->read) {
+		s->content = l->data.data;
+		s->len = l->data.len;
+		s->size = (int64_t)l->data.len;
+	}
+}
+
+static void report(struct sweep *s, const struct vcr_file_mark *m, enum vcr_change_kind kind, const struct vcr_known *before, const struct vcr_look *l, bool transient)
+{
+	VCR_AUTO_BUF content = VCR_BUF_INIT;
+	struct vcr_change c = { .kind = kind, .path = m->path, .old_path = m->origin, .writes = m->writes, .transient = transient, .pid = m->pid,
+		.first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
+		.source = m->hooked ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
+	if (!m->hooked && before && before->writer) { /* through a descriptor that a hooked process still has */
+		c.source = VCR_SOURCE_SHIM;
+		c.pid = before->writer;
+	}
+	if (before)
+		state_before(s->f, before, &content, &c.before);
+	if (l->exists)
+		state_after(l, &c.after);
+	if (c.withheld) {
+		c.before.content = c.after.content = NULL;
+		*c.before.sha256 = *c.after.sha256 = 0;
+	}
+	int err = s->fn(s->ctx, &c);
+	s->err = s->err ? s->err : err;
+}
+
+static bool content_differs(struct vcr_files *f, const struct vcr_known *k, const struct vcr_look *l)
+{
+	VCR_AUTO_BUF old = VCR_BUF_INIT;
+	if ((k->mode & S_IFMT) != (l->st.st_mode & S_IFMT))
+		return true;
+	if (S_ISDIR(k->mode))
+		return false;
+	if (k->has_sha && l->has_sha)
+		return memcmp(k->sha, l->sha, sizeof k->sha) != 0;
+	if (k->size != l->st.st_size)
+		return true;
+	if (l->read && vcr_known_content(f, k, &old))
+		return old.len != l->data.len || memcmp(old.data, l->data.data, old.len) != 0;
+	return k->mtime_ns != (int64_t)l->st.st_mtim.tv_sec * 1000000000 + l->st.st_mtim.tv_nsec;
+}
+
+static void settle_gone(struct sweep *s, struct vcr_file_mark *m, struct vcr_known *k, const struct vcr_look *l)
+{
+	struct vcr_files *f = s->f;
+	bool directory = k ? S_ISDIR(k->mode) : m->directory;
+	enum vcr_change_kind kind = directory ? VCR_CHANGE_RMDIR : VCR_CHANGE_DELETE;
+	if (k && !m->moved_away)
+		report(s, m, kind, k, l, false);
+	else if (!k && m->hooked && (m->made || m->origin))
+		report(s, m, kind, m->origin && !m->link ? vcr_table_get(&f->table, m->origin) : NULL, l, true);
+	if (!k)
+		return;
+	vcr_table_remove(&f->table, k);
+	vcr_known_drop(f, k);
+	if (m->left && !m->moved_away) /* its files went with it */
+		for (size_t i = 0; i < f->table.slots; i++)
+			for (k = f->table.slot[i]; k; k = k->next) {
+				struct vcr_file_mark *below = vcr_path_below(k->path, m->path) ? vcr_files_mark_path(f, k->path, m->last_ns) : NULL;
+				if (below) {
+					below->seen = m->seen;
+					below->hooked = below->hooked || m->hooked;
+					below->pid = below->pid ? below->pid : m->pid;
+				}
+			}
+}
+
+/* What happened to a path that is there; -1: nothing. */
+static int kind_of(struct vcr_files *f, const struct vcr_file_mark *m, const struct vcr_known *k, const struct vcr_look *l)
+{
+	if (m->origin && !m->link)
+		return VCR_CHANGE_RENAME;
+	if (m->link && (!k || k->ino != l->st.st_ino))
+		return VCR_CHANGE_LINK;
+	if (S_ISDIR(l->st.st_mode) && (!k || !S_ISDIR(k->mode)))
+		return VCR_CHANGE_MKDIR;
+	if (!k || content_differs(f, k, l))
+		return VCR_CHANGE_WRITE;
+	if (k->mode != l->st.st_mode)
+		return VCR_CHANGE_MODE;
+	return m->writes && m->written_ns > k->looked_ns ? VCR_CHANGE_WRITE : -1;
+}
+
+static void settle(struct sweep *s, struct vcr_file_mark *m)
+{
+	struct vcr_files *f = s->f;
+	struct vcr_known *k = vcr_table_get(&f->table, m->path), *before = k;
+	struct vcr_look l = VCR_LOOK_INIT;
+	vcr_files_look(f, m->path, &l, false);
+	if (!l.exists) {
+		settle_gone(s, m, k, &l);
+		return;
+	}
+	if (k && !k->racy && vcr_known_same(k, &l.st) && !m->origin && !(m->writes && m->written_ns > k->looked_ns))
+		goto known; /* touched, not changed */
+	vcr_files_look(f, m->path, &l, true);
+	if (!l.exists) {
+		settle_gone(s, m, k, &l);
+		goto out;
+	}
+	int kind = kind_of(f, m, k, &l);
+	if (kind == VCR_CHANGE_RENAME && !before)
+		before = vcr_table_get(&f->table, m->origin);
+	if (kind >= 0)
+		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
+	if (!k && !(k = vcr_table_add(&f->table, m->path)))
+		goto out;
+	vcr_known_set(f, k, &l);
+known:
+	k->writer = m->open ? m->pid : m->closed ? 0 : k->writer;
+out:
+	vcr_look_release(&l);
+}
+
+/* ---- Renames that nobody but inotify or a scan saw: the same inode, not written since, under a new name ---- */
+
+struct gone { uint64_t ino, dev; int64_t mtime_ns; struct vcr_file_mark *m; };
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct gone *x = a, *y = b;
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	if (x->dev != y->dev)
+		return x->dev < y->dev ? -1 : 1;
+	return x->mtime_ns < y->mtime_ns ? -1 : x->mtime_ns > y->mtime_ns;
+}
+
+static size_t find_gone(struct vcr_files *f, struct gone *list)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < f->nmark; i++) {
+		struct vcr_file_mark *m = f->mark[i];
+		struct stat st;
+		const struct vcr_known *k = m->hooked ? NULL : vcr_table_get(&f->table, m->path);
+		if (k && !exists_now(f, m->path, &st))
+			list[n++] = (struct gone){ k->ino, k->dev, k->mtime_ns, m };
+	}
+	qsort(list, n, sizeof *list, by_inode);
+	return n;
+}
+
+static void pair_renames(struct vcr_files *f)
+{
+	struct gone *list = f->nmark ? malloc(f->nmark * sizeof *list) : NULL, *g;
+	size_t n = list ? find_gone(f, list) : 0;
+	for (size_t i = 0, marks = f->nmark; n && i < marks; i++) {
+		struct vcr_file_mark *m = f->mark[i];
+		struct stat st;
+		if (m->hooked || m->origin || vcr_table_get(&f->table, m->path) || !exists_now(f, m->path, &st))
+			continue;
+		struct gone key = { st.st_ino, st.st_dev, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec, NULL };
+		if (!(g = bsearch(&key, list, n, sizeof *list, by_inode)) || g->m->moved_away || !(m->origin = strdup(g->m->path)))
+			continue;
+		g->m->moved_away = true;
+		if (g->m->order < m->order) {
+			m->first_ns = g->m->first_ns;
+			m->order = g->m->order - 1;
+		}
+		if (S_ISDIR(st.st_mode))
+			move_below(f, m->origin, m->path);
+	}
+	free(list);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct vcr_file_mark *x = *(struct vcr_file_mark *const *)a, *y = *(struct vcr_file_mark *const *)b;
+	if (x->first_ns != y->first_ns)
+		return x->first_ns < y->first_ns ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
+{
+	struct sweep s = { .f = f, .fn = fn, .ctx = ctx };
+	if (f->must_scan && f->based) {
+		f->must_scan = false;
+		vcr_files_walk(f, "", true, e);
+	}
+	if (!f->nmark)
+		return 0;
+	pair_renames(f);
+	qsort(f->mark, f->nmark, sizeof *f->mark, by_time);
+	for (size_t i = 0; i < f->nmark; i++) /* settling may add marks */
+		settle(&s, f->mark[i]);
+	clear_marks(f);
+	return s.err;
+}
+
+int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
+{
+	int err = 0;
+	if (f->based && (err = vcr_files_walk(f, "", false, e)) < 0)
+		return err;
+	err = vcr_files_sweep(f, fn, ctx, e);
+	return err;
+}
