@@ -164,12 +164,18 @@ static struct vcr_spool_header *join(uint64_t *size)
 
 /* ---- belonging to it ---- */
 
+/* In a vfork child too: the memory is its host's, who has a map of the spool from now on and will leave when he ends. */
+static void take_place(struct vcr_spool_header *h)
+{
+	uint32_t no = 0;
+	if (h && __atomic_compare_exchange_n(&vcr_self.joined, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		__atomic_fetch_add(&h->users, 1, __ATOMIC_RELAXED);
+}
+
 void vcr_spool_rejoin(void)
 {
-	struct vcr_spool_header *h = vcr_load(&header);
-	uint32_t no = 0;
-	if (h && !vcr_guest() && __atomic_compare_exchange_n(&vcr_self.joined, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		__atomic_fetch_add(&h->users, 1, __ATOMIC_RELAXED);
+	if (!vcr_guest())
+		take_place(vcr_load(&header));
 }
 
 void vcr_spool_leave(void)
@@ -223,7 +229,7 @@ static struct vcr_spool_header *open_spool(enum vcr_spool_how how)
 		raw_munmap(h, size);
 		h = none;
 	}
-	vcr_spool_rejoin();
+	take_place(h);
 	__atomic_fetch_add(&h->dropped_records, __atomic_exchange_n(&lost_before, 0, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 	return h;
 }

@@ -59,6 +59,10 @@ r = session.run("/bin/sh", "-c", "/bin/sh -c '/bin/sleep 0.3; : > late' & exit 0
 ok(any(" OPEN " in l and l.endswith("late") for l in session.lines()) and header(session)["users"] == "0",
    "a program left running in the background is recorded although the first process has ended", *session.lines())
 session = tapkit.Session()
+r = session.run("/usr/bin/python3", "-c", "import subprocess; subprocess.run(['/bin/true']); open('later', 'w').close()")
+ok(any(" OPEN " in l and l.endswith("later") for l in session.lines()), "a session that began with a vfork child outlives that child: what its parent does later is recorded",
+   r.stderr, *session.lines())
+session = tapkit.Session()
 os.symlink(session.work, session.dir + "/link")
 r = session.run("/usr/bin/touch", session.dir + "/link/through-a-link")
 ok(any(" OPEN " in l and l.endswith(" through-a-link") for l in session.lines()), "a file opened through a link into the workspace is known by its true path", *session.lines())
