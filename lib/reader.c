@@ -120,7 +120,7 @@ static const char *intern(struct vcr_reader *r, const struct vcr_span *s, const 
 	const char *p = s->p ? s->p : missing;
 	size_t n = s->p ? s->n : strlen(missing);
 	for (size_t i = 0; i < r->ntypes; i++)
-		if (!strncmp(r->types[i], p, n) && !r->types[i][n])
+		if (strlen(r->types[i]) == n && !memcmp(r->types[i], p, n))
 			return r->types[i];
 	/* A file of a thousand types is hostile or not ours: they are told apart no further. */
 	if (n > 60 || r->ntypes == sizeof r->types / sizeof *r->types)
