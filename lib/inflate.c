@@ -9,7 +9,11 @@
 #include <zstd.h>
 
 enum coding { IDENTITY, GZIP, DEFLATE, BROTLI, ZSTD };
-enum { MAX_LAYERS = 4, STEP = 32 << 10 };
+enum {
+	MAX_LAYERS = 4,
+	STEP = 32 << 10,
+	ZSTD_WINDOW_LOG = 23, /* 8 MiB: no more is allowed as a content coding (RFC 9659), and a frame of ten bytes may claim any */
+};
 
 struct layer {
 	enum coding coding;
@@ -51,7 +55,7 @@ static int open_layer(struct layer *l)
 		return l->br ? 0 : VCR_ENOMEM;
 	case ZSTD:
 		l->zs = ZSTD_createDStream();
-		return l->zs ? 0 : VCR_ENOMEM;
+		return l->zs && !ZSTD_isError(ZSTD_DCtx_setParameter(l->zs, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG)) ? 0 : VCR_ENOMEM;
 	default: /* deflate opens when its first bytes are known */
 		return 0;
 	}
@@ -128,10 +132,27 @@ static char *room(struct vcr_inflate *z, struct vcr_buf *out)
 	return to;
 }
 
+/* Behind the end of a gzip member: zeros are padding, anything else begins a further member. */
+static bool next_member(struct layer *l)
+{
+	if (l->coding != GZIP)
+		return false;
+	while (l->z.avail_in && !*l->z.next_in) {
+		l->z.next_in++;
+		l->z.avail_in--;
+	}
+	if (!l->z.avail_in || inflateReset(&l->z) != Z_OK)
+		return false;
+	l->done = false;
+	return true;
+}
+
 static int feed_zlib(struct vcr_inflate *z, struct layer *l, const char *p, size_t n, struct vcr_buf *out)
 {
 	l->z.next_in = (Bytef *)p;
 	l->z.avail_in = (uInt)n;
+	if (l->done && !next_member(l))
+		return 0;
 	for (;;) {
 		char *to = room(z, out);
 		if (!to)
@@ -144,11 +165,8 @@ static int feed_zlib(struct vcr_inflate *z, struct layer *l, const char *p, size
 		z->total += made;
 		if (r == Z_STREAM_END) {
 			l->done = true;
-			if (l->coding != GZIP || !l->z.avail_in)
+			if (!next_member(l))
 				return 0; /* bytes behind a deflate stream are ignored */
-			if (inflateReset(&l->z) != Z_OK) /* a further gzip member */
-				return VCR_ESYNTAX;
-			l->done = false;
 			continue;
 		}
 		if (r == Z_BUF_ERROR || (r == Z_OK && !l->z.avail_in && l->z.avail_out))
@@ -226,15 +244,7 @@ static int feed_layer(struct vcr_inflate *z, struct layer *l, const char *p, siz
 		return 0;
 	l->started = true;
 	switch (l->coding) {
-	case GZIP:
-		if (l->done) {
-			if (*p == 0)
-				return 0; /* padding behind the last member */
-			if (inflateReset(&l->z) != Z_OK)
-				return VCR_ESYNTAX;
-			l->done = false;
-		}
-		return feed_zlib(z, l, p, n, out);
+	case GZIP: return feed_zlib(z, l, p, n, out);
 	case DEFLATE: return feed_deflate(z, l, p, n, out);
 	case BROTLI: return feed_brotli(z, l, p, n, out);
 	default: return feed_zstd(z, l, p, n, out);
