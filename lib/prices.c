@@ -85,13 +85,18 @@ static int read_file(const char *path, struct vcr_buf *out, struct vcr_error *e)
 	}
 }
 
+/* Numbers of dollars: scanf and JSON also know infinities and what is no number. */
+static bool is_price(const struct rate *r)
+{
+	return r->in >= 0 && r->in < 1e9 && r->out >= 0 && r->out < 1e9 && r->cached_in < 1e9 && r->cache_write < 1e9;
+}
+
 static bool read_rate(const struct vcr_json *j, int v, struct rate *r)
 {
 	*r = (struct rate){ .cached_in = -1, .cache_write = -1 };
 	vcr_json_double(j, vcr_json_get(j, v, "cached_in"), &r->cached_in);
 	vcr_json_double(j, vcr_json_get(j, v, "cache_write"), &r->cache_write);
-	return vcr_json_double(j, vcr_json_get(j, v, "in"), &r->in) && vcr_json_double(j, vcr_json_get(j, v, "out"), &r->out) &&
-		r->in >= 0 && r->out >= 0;
+	return vcr_json_double(j, vcr_json_get(j, v, "in"), &r->in) && vcr_json_double(j, vcr_json_get(j, v, "out"), &r->out) && is_price(r);
 }
 
 /* {"models":[{"match":GLOB,"in":$,"out":$,"cached_in":$,"cache_write":$,"above":{"tokens":N,"in":$,"out":$,…}},…]} */
@@ -131,7 +136,7 @@ static int parse_line(struct table *t, const char *path, int number, char *line,
 	if (strncmp(line, "price", 5) || !strchr(" \t", line[5]) || !line[5])
 		return 0;
 	int n = sscanf(line + 5, "%199s %lf %lf %lf %lf %c", glob, &p.rate.in, &p.rate.out, &p.rate.cached_in, &p.rate.cache_write, &rest);
-	if (n < 3 || n > 5 || p.rate.in < 0 || p.rate.out < 0)
+	if (n < 3 || n > 5 || !is_price(&p.rate))
 		return vcr_error_set(e, VCR_ESYNTAX, "%s:%d: expected: price MODEL-GLOB IN OUT [CACHED_IN [CACHE_WRITE]] (dollars per million tokens)",
 			path, number);
 	char *match = strdup(glob);
