@@ -46,8 +46,12 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 	if (!f)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", path);
 	for (int n = 1; !err && fgets(line, sizeof line, f); n++) {
+		if (strlen(line) == sizeof line - 1) {
+			err = vcr_error_set(e, VCR_ELIMIT, "%s:%d: the line is longer than %zu bytes", path, n, sizeof line - 2);
+			break;
+		}
 		line[strcspn(line, "\r\n")] = 0;
-		char *p = line + strspn(line, " \t");
+		char *p = line + strspn(line, " \t\v\f");
 		if (!*p || *p == '#')
 			continue;
 		int words = sscanf(p, "%31s %3999[^\n]", key, value);
