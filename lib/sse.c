@@ -88,17 +88,21 @@ static int take_line(struct vcr_sse *s, const char *line, size_t n)
 	return s->data.err ? s->data.err : s->event.err ? s->event.err : s->id.err;
 }
 
-/* Where the line that begins at p ends: CR or LF, or end. */
-static const char *line_end(const char *p, const char *end)
+/* Where the line that begins at p ends: CR or LF, or end. *lf is the next LF, looked for once however many CRs stand before it. */
+static const char *line_end(const char *p, const char *end, const char **lf)
 {
-	const char *lf = memchr(p, '\n', (size_t)(end - p));
-	const char *cr = memchr(p, '\r', (size_t)((lf ? lf : end) - p));
-	return cr ? cr : lf ? lf : end;
+	if (!*lf || *lf < p) {
+		*lf = memchr(p, '\n', (size_t)(end - p));
+		if (!*lf)
+			*lf = end;
+	}
+	const char *cr = memchr(p, '\r', (size_t)(*lf - p));
+	return cr ? cr : *lf;
 }
 
 int vcr_sse_feed(struct vcr_sse *s, const char *p, size_t n)
 {
-	const char *end = p + n;
+	const char *end = p + n, *lf = NULL;
 	while (p < end) {
 		if (s->after_cr) {
 			s->after_cr = false;
@@ -107,9 +111,9 @@ int vcr_sse_feed(struct vcr_sse *s, const char *p, size_t n)
 				continue;
 			}
 		}
-		const char *stop = line_end(p, end);
+		const char *stop = line_end(p, end, &lf);
 		if (stop == end)
-			return vcr_buf_add(&s->line, p, n = (size_t)(end - p));
+			return vcr_buf_add(&s->line, p, (size_t)(end - p));
 		int err;
 		if (s->line.len) {
 			if ((err = vcr_buf_add(&s->line, p, (size_t)(stop - p))))
