@@ -311,10 +311,12 @@ static bool take_offset(const char **p, const char *end, int *seconds)
 static bool epoch_time(const char *p, size_t n, int64_t *ns)
 {
 	char s[40], *end;
-	if (!n || n >= sizeof s || strspn(p, "0123456789.+-eE") < n)
+	if (!n || n >= sizeof s)
 		return false;
 	memcpy(s, p, n);
 	s[n] = 0;
+	if (strspn(s, "0123456789.+-eE") < n)
+		return false;
 	double d = strtod(s, &end);
 	if (*end || !(d > -2e14 && d < 2e14))
 		return false;
