@@ -139,12 +139,22 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 	write_chunks(w, c);
 }
 
+/* The answers of a lane are a lane of their own: each side is stored against its own kind. lane: as vcr_session_add_body takes it. */
+static void answers_lane(const char *lane, struct vcr_buf *out)
+{
+	size_t n = strcspn(lane, "<");
+	if (n)
+		vcr_buf_printf(out, "%.*s answers", (int)n, lane);
+	if (n && lane[n])
+		vcr_buf_printf(out, "%s answers", lane + n);
+}
+
 static void store_bodies(struct vcr_recorder *r, struct clean *k, const char *lane)
 {
 	VCR_AUTO_BUF answers = VCR_BUF_INIT;
 	if (!vcr_recorder_ready(r))
 		return;
-	vcr_buf_printf(&answers, "%s<", lane);
+	answers_lane(lane, &answers);
 	if (k->request.len && vcr_session_add_body(r->session, lane, k->request.data, k->request.len, k->request_ref, &r->last_error))
 		*k->request_ref = 0;
 	if (k->response.len && vcr_session_add_body(r->session, answers.data, k->response.data, k->response.len, k->response_ref, &r->last_error))
