@@ -1,6 +1,7 @@
 #include "reader-parts.h"
 #include "body.h"
 #include "limits.h"
+#include "when.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -549,6 +550,12 @@ void vcr_reader_free(struct vcr_reader *r)
 
 /* ---- One frame ---- */
 
+struct vcr_reader_brief vcr_reader_brief(const struct vcr_reader *r, int64_t index)
+{
+	const struct vcr_entry *at = &r->frames.v[index];
+	return (struct vcr_reader_brief){ at->line, at->time_ns == INT64_MAX ? 0 : at->time_ns, at->type, at->call };
+}
+
 int vcr_reader_check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int data, struct vcr_error *e)
 {
 	int64_t format = FORMAT;
@@ -811,25 +818,10 @@ static int64_t nearest(const struct vcr_reader *r, int64_t ns)
 	return best;
 }
 
-/* HH:MM[:SS], local time of the day on which the session began. */
-static bool clock_time(const struct vcr_reader *r, const char *s, int64_t *ns)
+/* A clock time is one of the day on which the session began. */
+static bool time_of_day(const struct vcr_reader *r, const char *s, int64_t *ns)
 {
-	int h, m, sec = 0, used = 0;
-	if (sscanf(s, "%2d:%2d%n", &h, &m, &used) < 2)
-		return false;
-	if (s[used] == ':' && sscanf(s + used, ":%2d%n", &sec, &h) == 1)
-		used = (int)strlen(s);
-	if (s[used] || sscanf(s, "%2d", &h) != 1 || h > 23 || m > 59 || sec > 60)
-		return false;
-	time_t day = (time_t)((r->session.created_ns ? r->session.created_ns : r->frames.n ? r->frames.v[0].time_ns : 0) / 1000000000);
-	struct tm tm;
-	localtime_r(&day, &tm);
-	tm.tm_hour = h;
-	tm.tm_min = m;
-	tm.tm_sec = sec;
-	tm.tm_isdst = -1;
-	*ns = (int64_t)mktime(&tm) * 1000000000;
-	return true;
+	return vcr_when(s, r->session.created_ns ? r->session.created_ns : r->frames.n ? r->frames.v[0].time_ns : 0, 0, ns);
 }
 
 static int resolve_call(struct vcr_reader *r, int64_t k, int64_t *index, struct vcr_error *e)
@@ -863,7 +855,7 @@ int vcr_reader_resolve(struct vcr_reader *r, const char *what, int64_t *index, s
 	}
 	if (!strncmp(what, "call:", 5) && whole_number(what + 5, &n))
 		return resolve_call(r, n, index, e);
-	if (what[0] == '@' && (clock_time(r, what + 1, &n) || vcr_scan_time(what + 1, strlen(what + 1), &n))) {
+	if (what[0] == '@' && time_of_day(r, what + 1, &n)) {
 		if (!frame_entry(r, 0, e))
 			return VCR_ENOTFOUND;
 		*index = nearest(r, n);

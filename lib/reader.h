@@ -31,6 +31,14 @@ struct vcr_reader_session {
 const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r);
 int64_t vcr_reader_count(const struct vcr_reader *r);
 
+/* What is known of a frame without parsing it (0 <= index < count). */
+struct vcr_reader_brief {
+	int64_t line, time_ns; /* 0: none */
+	const char *type;      /* "?" for one that is no common word; lives as long as the reader */
+	bool call;             /* a model call, or the error of one */
+};
+struct vcr_reader_brief vcr_reader_brief(const struct vcr_reader *r, int64_t index);
+
 /* One frame, parsed. `j` is the data object; members are indexes into it or decoded values. Valid until the next
  * vcr_reader_frame/refresh/free on this reader. */
 struct vcr_reader_frame {
@@ -50,7 +58,7 @@ int vcr_reader_full_input(struct vcr_reader *r, int64_t index, struct vcr_buf *o
 int vcr_reader_body(struct vcr_reader *r, const char *ref, struct vcr_buf *out, struct vcr_error *e);
 /* Index of the frame with that id, or -1. */
 int64_t vcr_reader_by_id(struct vcr_reader *r, const char *frame_id);
-/* N, call:K (K-th llm frame, from 0, errors of model calls included), start, end, @TIME (ISO or HH:MM[:SS]): index of the frame. */
+/* N, call:K (K-th llm frame, from 0, errors of model calls included), start, end, @TIME (as when.h): index of the frame. */
 int vcr_reader_resolve(struct vcr_reader *r, const char *what, int64_t *index, struct vcr_error *e);
 /* Other lines (vcr.http, vcr.end, …): calls fn for each line of that type in file order; stops on non-zero. */
 typedef int vcr_reader_line_fn(void *ctx, const struct vcr_json *j, int data, int64_t line);

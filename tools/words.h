@@ -1,0 +1,26 @@
+/* words.h — values as people read them, and JSON as they read it. Everything appended is safe for a terminal. */
+#ifndef VCR_WORDS_H
+#define VCR_WORDS_H
+#include "json.h"
+#include "reader.h"
+
+/* "350ms", "1.24s", "2m03s", "5h12m". */
+void vcr_words_ms(struct vcr_buf *out, double ms);
+/* Local time by strftime(3); "?" for 0. */
+void vcr_words_time(struct vcr_buf *out, int64_t ns, const char *format);
+/* 2026-11-24T10:02:11.123456+00:00, for JSON. */
+void vcr_words_iso(struct vcr_buf *out, int64_t ns);
+/* "1200+85", "1285", "" when the frame has none. */
+void vcr_words_tokens(struct vcr_buf *out, const struct vcr_reader_frame *f);
+/* "$0.0031"; "" for none (below 0). */
+void vcr_words_cost(struct vcr_buf *out, double usd);
+/* An argument as sh(1) takes it. */
+void vcr_words_quoted(struct vcr_buf *out, const char *s, size_t n);
+/* A value over several lines, two columns per level after `indent` columns; the first line is not indented, the last has no newline. */
+void vcr_words_json(struct vcr_buf *out, const struct vcr_json *j, int v, unsigned indent);
+
+/* What a frame is about, in one line of at most `columns` characters: what was new and what was answered, which file changed how, which
+ * program ran and how it ended. From the frame's own line only. */
+void vcr_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t columns);
+
+#endif
