@@ -69,35 +69,29 @@ ssize_t pwritev64v2(int fd, const struct iovec *v, int count, off64_t at, int fl
 	return file_written(fd, VCR_REAL(pwritev64v2)(fd, v, count, at, flags));
 }
 
-static ssize_t was_read(int fd, const void *buf, ssize_t r, size_t room)
-{
-	int saved = errno;
-	if (r > 0 || (r == 0 && room))
-		vcr_sock_in(fd, buf, (size_t)r);
-	errno = saved;
-	return r;
-}
-
 ssize_t read(int fd, void *buf, size_t n)
 {
 	if (vcr_likely(vcr_fd_get(fd) != VCR_FD_PLAIN))
 		return VCR_REAL(read)(fd, buf, n);
-	return was_read(fd, buf, VCR_REAL(read)(fd, buf, n), n);
+	return vcr_sock_was_read(fd, buf, VCR_REAL(read)(fd, buf, n), n);
 }
 
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
 {
 	if (vcr_likely(vcr_fd_get(fd) != VCR_FD_PLAIN))
 		return VCR_REAL(__read_chk)(fd, buf, n, room);
-	return was_read(fd, buf, VCR_REAL(__read_chk)(fd, buf, n, room), n);
+	return vcr_sock_was_read(fd, buf, VCR_REAL(__read_chk)(fd, buf, n, room), n);
 }
 
 ssize_t readv(int fd, const struct iovec *v, int count)
 {
 	ssize_t r = VCR_REAL(readv)(fd, v, count);
-	if (vcr_unlikely(vcr_fd_get(fd) == VCR_FD_PLAIN) && r >= 0) {
+	if (vcr_unlikely(vcr_fd_get(fd) == VCR_FD_PLAIN)) {
 		int saved = errno;
-		vcr_sock_in_iov(fd, v, (size_t)count, (size_t)r);
+		if (r >= 0)
+			vcr_sock_in_iov(fd, v, (size_t)count, (size_t)r);
+		else
+			vcr_sock_failed(fd, saved);
 		errno = saved;
 	}
 	return r;

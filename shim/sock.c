@@ -153,6 +153,31 @@ void vcr_sock_in_iov(int fd, const struct iovec *v, size_t count, size_t n)
 	}
 }
 
+/* Does this error of a read or write end the connection? */
+static bool is_end(int error)
+{
+	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE || error == ECONNABORTED || error == EHOSTUNREACH || error == ENETUNREACH ||
+		error == ENETDOWN || error == ENETRESET;
+}
+
+void vcr_sock_failed(int fd, int error)
+{
+	uint32_t conn = is_end(error) && (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_conn[fd] : 0;
+	if (conn && !vcr_guest() && !vcr_muted(conn))
+		vcr_conn_closed(conn, error);
+}
+
+ssize_t vcr_sock_was_read(int fd, const void *buf, ssize_t r, size_t room)
+{
+	int saved = errno;
+	if (r > 0 || (r == 0 && room))
+		vcr_sock_in(fd, buf, (size_t)r);
+	else if (r < 0)
+		vcr_sock_failed(fd, saved);
+	errno = saved;
+	return r;
+}
+
 /* ---- hooks ---- */
 
 static void connected(int fd, const struct sockaddr *a, socklen_t n)
@@ -183,6 +208,8 @@ static ssize_t sent(int fd, const void *buf, ssize_t r, uint64_t time_ns)
 	int saved = errno;
 	if (r > 0)
 		vcr_sock_out(fd, buf, (size_t)r, time_ns);
+	else if (r < 0)
+		vcr_sock_failed(fd, saved);
 	errno = saved;
 	return r;
 }
@@ -212,6 +239,8 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	int saved = errno;
 	if (r > 0)
 		vcr_sock_out_iov(fd, m->msg_iov, m->msg_iovlen, (size_t)r, time_ns);
+	else if (r < 0)
+		vcr_sock_failed(fd, saved);
 	errno = saved;
 	return r;
 }
@@ -232,45 +261,39 @@ static bool receives(int fd, int flags)
 	return vcr_unlikely(vcr_fd_get(fd) == VCR_FD_PLAIN) && !(flags & MSG_PEEK);
 }
 
-static ssize_t received(int fd, const void *buf, ssize_t r, size_t room)
-{
-	int saved = errno;
-	if (r > 0 || (r == 0 && room))
-		vcr_sock_in(fd, buf, (size_t)r);
-	errno = saved;
-	return r;
-}
-
 ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
 	ssize_t r = VCR_REAL(recv)(fd, buf, n, flags);
-	return receives(fd, flags) ? received(fd, buf, r, n) : r;
+	return receives(fd, flags) ? vcr_sock_was_read(fd, buf, r, n) : r;
 }
 
 ssize_t __recv_chk(int fd, void *buf, size_t n, size_t room, int flags)
 {
 	ssize_t r = VCR_REAL(__recv_chk)(fd, buf, n, room, flags);
-	return receives(fd, flags) ? received(fd, buf, r, n) : r;
+	return receives(fd, flags) ? vcr_sock_was_read(fd, buf, r, n) : r;
 }
 
 ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from, socklen_t *size)
 {
 	ssize_t r = VCR_REAL(recvfrom)(fd, buf, n, flags, from, size);
-	return receives(fd, flags) ? received(fd, buf, r, n) : r;
+	return receives(fd, flags) ? vcr_sock_was_read(fd, buf, r, n) : r;
 }
 
 ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *from, socklen_t *size)
 {
 	ssize_t r = VCR_REAL(__recvfrom_chk)(fd, buf, n, room, flags, from, size);
-	return receives(fd, flags) ? received(fd, buf, r, n) : r;
+	return receives(fd, flags) ? vcr_sock_was_read(fd, buf, r, n) : r;
 }
 
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	ssize_t r = VCR_REAL(recvmsg)(fd, m, flags);
-	if (receives(fd, flags) && r >= 0) {
+	if (receives(fd, flags)) {
 		int saved = errno;
-		vcr_sock_in_iov(fd, m->msg_iov, m->msg_iovlen, (size_t)r);
+		if (r >= 0)
+			vcr_sock_in_iov(fd, m->msg_iov, m->msg_iovlen, (size_t)r);
+		else
+			vcr_sock_failed(fd, saved);
 		errno = saved;
 	}
 	return r;
