@@ -25,10 +25,15 @@ static void clean_release(struct clean *c)
 	vcr_json_release(&c->j);
 }
 
-static bool is_sse(const struct vcr_call *c)
+static bool is_answered_with(const struct vcr_call *c, const char *media_type)
 {
 	const char *type = vcr_http1_field(c->res_field, c->nres_field, "content-type");
-	return type && !strncasecmp(type, "text/event-stream", 17);
+	return type && !strncasecmp(type, media_type, strlen(media_type));
+}
+
+bool vcr_recorder_is_model_call(const struct vcr_call *c)
+{
+	return c->api != VCR_API_NONE && c->api != VCR_API_SIDE;
 }
 
 /* Learn from everything first: an answer may repeat what only a later header field shows. */
@@ -48,7 +53,7 @@ static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	learn(r, c);
 	if ((err = vcr_redact(r->redact, c->target, strlen(c->target), &out->target, &n)) ||
 	    (err = vcr_redact_body(r->redact, c->req_body, c->nreq_body, false, &out->request, &n)) ||
-	    (err = vcr_redact_body(r->redact, c->res_body, c->nres_body, is_sse(c), &out->response, &n)) ||
+	    (err = vcr_redact_body(r->redact, c->res_body, c->nres_body, is_answered_with(c, "text/event-stream"), &out->response, &n)) ||
 	    (c->answer && (err = vcr_redact_body(r->redact, c->answer->message.data, c->answer->message.len, false, &out->message, &n))))
 		return err;
 	r->redactions += n;
@@ -219,6 +224,8 @@ static const char *error_of(const struct vcr_call *c, char *space, size_t n)
 	}
 	if (c->answer && c->answer->streamed && !c->answer->complete)
 		return "incomplete";
+	if (c->answer && !c->answer->complete && is_answered_with(c, "application/json"))
+		return "malformed";
 	return NULL;
 }
 
@@ -299,7 +306,7 @@ int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c)
 	struct clean k = { .target = VCR_BUF_INIT, .request = VCR_BUF_INIT, .response = VCR_BUF_INIT, .message = VCR_BUF_INIT };
 	int err = 0;
 	if (!vcr_recorder_was_written(r, 'c', r->call_seq, NULL) && !(err = clean_up(r, c, &k)))
-		err = c->answer ? frame_of(r, c, &k) : side_line(r, c, &k);
+		err = vcr_recorder_is_model_call(c) ? frame_of(r, c, &k) : side_line(r, c, &k);
 	clean_release(&k);
 	return err;
 }

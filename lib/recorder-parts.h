@@ -86,6 +86,7 @@ bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t 
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
 /* recorder-call.c */
+bool vcr_recorder_is_model_call(const struct vcr_call *c); /* a frame, whether or not it was answered; else a vcr.http line */
 int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);
 /* recorder-work.c */
 int vcr_recorder_change(void *recorder, const struct vcr_change *c);

@@ -229,7 +229,7 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	struct conn *conn = conn_of(r, c->conn, false);
 	r->call_seq = conn ? conn->first_seq : 0;
 	struct coverage *cov = coverage_of(r, c->pid);
-	if (c->answer) {
+	if (vcr_recorder_is_model_call(c)) {
 		r->calls++;
 		if (cov)
 			cov->calls++;

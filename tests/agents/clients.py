@@ -4,6 +4,7 @@ Runs in the environment of scripts/agents-env. CLIENT: openai, responses, anthro
 first question. The server is in $MODEL_HTTPS, $MODEL_HTTP; its CA in $SSL_CERT_FILE and $REQUESTS_CA_BUNDLE. WORDS choose: sync, async, plain
 (HTTP without TLS), crowd=N (N questions at once: threads, or tasks with async)."""
 import asyncio
+import codecs
 import concurrent.futures
 import json
 import os
@@ -27,13 +28,14 @@ def release(name):
 
 
 class Heard:
-    """Collects a stream's text; at the first sign of life it releases the server's wait."""
+    """Collects a stream's text, or its bytes; at the first sign of life it releases the server's wait."""
 
     def __init__(self, do):
         self.text, self.name = "", next((w[5:] for w in do.split() if w.startswith("wait=")), None)
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def add(self, text):
-        self.text += text or ""
+        self.text += self.decoder.decode(text) if isinstance(text, bytes) else text or ""
         if self.name:
             release(self.name)
             self.name = None
@@ -179,7 +181,7 @@ class Requests:
             if not stream:
                 return r.content.decode()
             for piece in r.iter_content(chunk_size=None):
-                heard.add(piece.decode(errors="replace"))
+                heard.add(piece)
         return heard.text
 
 
@@ -196,7 +198,7 @@ class Aiohttp:
                                                  connector=aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()))
         async with self.session.post(self.url, json=body(q, stream, do), timeout=aiohttp.ClientTimeout(timeout_of(do))) as r:
             async for piece in r.content.iter_any():
-                heard.add(piece.decode(errors="replace"))
+                heard.add(piece)
         return heard.text
 
 

@@ -139,7 +139,8 @@ class ModelServer:
         self.ca, leaf = make_ca(directory)
         self.texts, self.script = {}, None
         self.lock = threading.Lock()
-        self.count = 0
+        self.count = self.answered = 0
+        self.idle = threading.Condition(self.lock)
         self.events = {}
         self.index = open(os.path.join(self.log_dir, "log.jsonl"), "a")
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -177,6 +178,12 @@ class ModelServer:
     def release(self, name):
         self.event(name).set()
 
+    def settle(self):
+        """Wait until every request that was read has its answer in the log, however it ended."""
+        with self.idle:
+            if not self.idle.wait_for(lambda: self.answered == self.count, WAIT_AT_MOST):
+                raise AssertionError("%d requests, %d answers" % (self.count, self.answered))
+
     # ---- The log ----
 
     def log(self, entry, body_name, body):
@@ -185,6 +192,8 @@ class ModelServer:
         with self.lock:
             self.index.write(json.dumps(entry) + "\n")
             self.index.flush()
+            self.answered += entry["event"] == "answer"
+            self.idle.notify_all()
 
     def calls(self):
         """What was asked and answered, in order of asking: a list of dicts; `request` and `answer` are the bodies as bytes."""
