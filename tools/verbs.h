@@ -8,6 +8,7 @@
 	X(record, "run a command and record what it says to models and does to files") \
 	X(log, "list the sessions, or what happened in one; --follow shows it live") \
 	X(show, "show one frame with its complete state") \
+	X(export, "write a session as a file of its own, with complete states if asked") \
 	X(status, "ask the collectors that are running how they are") \
 	X(annotate, "put a note into a session that is being recorded") \
 	X(savepoint, "take stock of the files of a session that is being recorded, now") \
