@@ -129,6 +129,30 @@ class Session:
             return json.load(f)
 
 
+def question(request):
+    """The number of the question in a request's bytes."""
+    return modelserver.directives(request).get("q")
+
+
+def differences(session, server):
+    """Between a session and the server's log, every call of which was answered to the end: what is lost, doubled, swapped or not byte for byte."""
+    server.settle()
+    calls, out, seen = {c["q"]: c for c in server.calls()}, [], set()
+    for f in session.calls():
+        request = session.body(f, "request")
+        q = question(request)
+        call = calls.get(q)
+        if not call or q in seen:
+            out.append("question %s: %s" % (q, "never asked" if not call else "doubled"))
+            continue
+        seen.add(q)
+        if request != call["request"] or session.body(f, "response") != call["answer"]:
+            out.append("question %s: bodies differ" % q)
+        if f["frame_type"] != "llm":
+            out.append("question %s: %s" % (q, f["metadata"]["error_type"]))
+    return out + ["question %s: lost" % q for q in calls if q not in seen] + ([session.complaints] if session.complaints else [])
+
+
 def server(place_dir=None):
     d = place_dir or tempfile.mkdtemp(prefix="vcr-model.")
     atexit.register(shutil.rmtree, d, True)

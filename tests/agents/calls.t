@@ -19,10 +19,6 @@ NAMES = ["%s %s under %s" % (name, words, HOW[how]) for how in HOW for name, wor
 agentkit.need_agents(*["%s: %s" % (n, p) for n in NAMES for p in PROMISES])
 
 
-def question(request):
-    return agentkit.modelserver.directives(request).get("q")
-
-
 def wrong_bodies(session, frame, call):
     """What of the two bodies and the state differs from the server's log."""
     out = []
@@ -88,7 +84,7 @@ def check(title, name, words, how, first):
     session = place.session()
     server.settle()
     calls = {c["q"]: c for c in server.calls()}
-    frames = {question(session.body(f, "request")): f for f in session.calls()}
+    frames = {agentkit.question(session.body(f, "request")): f for f in session.calls()}
     heard = {str(h["q"]): h for h in map(json.loads, r.stdout.splitlines())}
     both = [(session, frames[q], calls[q]) for q in calls if q in frames]
     ok(len(session.calls()) == len(frames) == len(calls) == len(clients.ASKS) and frames.keys() == calls.keys() and session.end, "%s: %s" % (title, PROMISES[0]),

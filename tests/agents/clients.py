@@ -28,10 +28,10 @@ def release(name):
 
 
 class Heard:
-    """Collects a stream's text, or its bytes; at the first sign of life it releases the server's wait."""
+    """Collects a stream's text, or its bytes; at the first sign of life it releases the server's wait (unless that is for a crowd)."""
 
     def __init__(self, do):
-        self.text, self.name = "", next((w[5:] for w in do.split() if w.startswith("wait=")), None)
+        self.text, self.name = "", next((w[5:] for w in do.split() if w.startswith("wait=") and " of=" not in do), None)
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def add(self, text):
@@ -252,7 +252,7 @@ async def crowd_async(name, base, first, n):
     ask = asker(name, base, True)
 
     async def one(i):
-        say(first + i, await ask(first + i, True, ""))
+        say(first + i, await ask(first + i, True, "after=2 wait=crowd of=%d" % n))
     await asyncio.gather(*(one(i) for i in range(n)))
     await finish(ask)
 

@@ -10,6 +10,7 @@ It speaks OpenAI chat completions, responses and embeddings, Anthropic messages,
     malformed      half of the JSON, with a right Content-Length       chunked    JSON in chunks
     gzip deflate   a content coding                                    split=N    write at most N bytes at a time (each a TLS record)
     wait=NAME      stop at the place of `after` until NAME is released, by server.release(NAME) or POST /control/release/NAME
+    of=N           with wait: N answers that have come to their place release it together
     after=K        the place: behind K events of a stream (default 3); JSON: half of the body when an abort is asked for, else its beginning
     abort=HOW      end the connection at that place: reset (RST), cut (FIN without close_notify), close (with close_notify)
     utf8           move the place into the middle of the next character that has several bytes (JSON: the first one)
@@ -141,7 +142,7 @@ class ModelServer:
         self.lock = threading.Lock()
         self.count = self.answered = 0
         self.idle = threading.Condition(self.lock)
-        self.events = {}
+        self.events, self.waiting = {}, {}
         self.index = open(os.path.join(self.log_dir, "log.jsonl"), "a")
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
@@ -174,6 +175,14 @@ class ModelServer:
     def event(self, name):
         with self.lock:
             return self.events.setdefault(name, threading.Event())
+
+    def wait(self, name, together):
+        event = self.event(name)
+        with self.lock:
+            self.waiting[name] = self.waiting.get(name, 0) + 1
+            if self.waiting[name] == together:
+                event.set()
+        event.wait(WAIT_AT_MOST)
 
     def release(self, name):
         self.event(name).set()
@@ -249,12 +258,12 @@ class ModelServer:
     def reply_for(self, api, number, body, request, do):
         scripted = self.script(api, request) if self.script else None
         if scripted:
-            return scripted
+            return scripted  # with a number of its own
         echo = hashlib.sha256(body).hexdigest()[:12]
         text = self.texts[do["say"]] if "say" in do else "Answer to question %s (%s): où? 日本語 ☃ — done." % (number, echo)
         text += "".join(" %s.%d" % (echo, i) for i in range(max(0, int(do.get("size", 0)) - len(text)) // 15))
         tools = [("call_" + number, do["tool"], {"path": "f%s.txt" % number, "text": "née %s" % echo})] if do.get("tool") else []
-        return replies.Reply(text, request.get("model") or MODELS.get(api, "unknown"), tools, len(body) // 4, len(text) // 4 + 1)
+        return replies.Reply(text, request.get("model") or MODELS.get(api, "unknown"), tools, len(body) // 4, len(text) // 4 + 1, number)
 
     def answer(self, wire, n, method, target, body):
         path = target.split("?")[0]
@@ -270,7 +279,6 @@ class ModelServer:
             entry.update(status=404)
             return self.send(wire, entry, 404, "application/json", [b'{"error":{"message":"no such thing"}}'], {})
         reply = self.reply_for(api, number, body, request, do)
-        reply.number = number
         if "gemini" in api and "model" not in request:
             reply.model = path.rsplit("/", 1)[1].split(":")[0]
         entry.update(status=int(do.get("status", 200)), model=reply.model, stop=reply.stop(api), tokens_in=reply.tokens_in,
@@ -314,7 +322,7 @@ class ModelServer:
                 if "wait" in do:
                     if i == 0:
                         yield None
-                    self.event(do["wait"]).wait(WAIT_AT_MOST)
+                    self.wait(do["wait"], int(do.get("of", 0)))
                 if how:
                     raise Abort(how)
             yield part

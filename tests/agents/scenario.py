@@ -34,6 +34,7 @@ TURNS = [
     ("A test for it.", "python3 - <<'EOF'\np = 'test_words.py'\ns = open(p).read()\nadd = '''\n    def test_two_spaces(self):\n        self.assertEqual(words.count_words(\"a  b\"), 2)\n'''\n"
                        "s = s.replace('\\n\\nif __name__', add + '\\n\\nif __name__')\nopen(p + '.new', 'w').write(s)\nimport os\nos.replace(p + '.new', p)\nEOF\npython3 -m unittest -q 2>&1"),
     ("The changes file, and the notes go to a folder.", "mkdir -p doc && mv notes.txt doc/notes.txt && printf '%s\\n' 'count_words: no empty words (où ça, 日本)' >> CHANGES && cp README doc/README && git status --short"),
+    ("Does it count lines right?", "printf 'a\\nb c\\n' > scratch.txt && python3 -c 'import words; print(words.count_words(open(\"scratch.txt\").read()))' && rm scratch.txt"),
     ("I commit it.", "git add -A && git -c user.name=agent -c user.email=agent@example.com commit -q -m 'count_words: no empty words' && git log --oneline | wc -l"),
     ("Done.", "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"),
 ]
@@ -76,7 +77,7 @@ class Scenario:
             return None
         text, command = TURNS[n]
         used = len(json.dumps(request)) // 4
-        return replies.Reply(text, MODEL, [("call_%d" % n, "bash", {"command": command})], used, len(command) // 4 + 1)
+        return replies.Reply(text, MODEL, [("call_%d" % n, "bash", {"command": command})], used, len(command) // 4 + 1, str(n + 1))
 
 
 def main():
