@@ -252,10 +252,11 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 	const struct vcr_request_info *info = q->info;
 	size_t omit = same_items(after, q);
 	bool no_tools = after && info->tools >= 0 && after->tools == q->tools, no_system = after && info->system >= 0 && after->system == q->system;
+	int own = vcr_json_get(q->j, 0, "_vcr");
 	vcr_jw_object(w);
 	for (int k = vcr_json_first(q->j, 0); k >= 0; k = vcr_json_next(q->j, k)) {
 		int v = vcr_json_value(q->j, k);
-		if ((no_tools && v == info->tools) || (no_system && v == info->system))
+		if (vcr_json_is(q->j, k, "_vcr") || (no_tools && v == info->tools) || (no_system && v == info->system))
 			continue;
 		VCR_AUTO_BUF key = VCR_BUF_INIT;
 		vcr_json_str(q->j, k, &key);
@@ -265,10 +266,12 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 		else
 			vcr_jw_value(w, q->j, v);
 	}
-	if (omit || no_tools || no_system) {
-		strcpy(place->after, after->frame_id);
+	if (own >= 0 || omit || no_tools || no_system) {
 		vcr_jw_key(w, "_vcr");
 		vcr_jw_object(w);
+	}
+	if (omit || no_tools || no_system) {
+		strcpy(place->after, after->frame_id);
 		vcr_jw_key(w, "after");
 		vcr_jw_str(w, after->frame_id);
 		vcr_jw_key(w, "omitted");
@@ -286,8 +289,13 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 			vcr_jw_bool(w, true);
 		}
 		vcr_jw_object_end(w);
-		vcr_jw_object_end(w);
 	}
+	if (own >= 0) {
+		vcr_jw_key(w, "is");
+		vcr_jw_value(w, q->j, own);
+	}
+	if (own >= 0 || omit || no_tools || no_system)
+		vcr_jw_object_end(w);
 	vcr_jw_object_end(w);
 }
 

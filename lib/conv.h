@@ -8,7 +8,7 @@
  * The reduced input state is the request without what the frame `after` already shows:
  *   "_vcr":{"after":"<frame_id>","omitted":{"messages":12,"tools":true,"system":true}}
  * A number n at the list's key: the first n items of that list of the complete state of `after`, byte for byte, go before those
- * present. true at a key: the member of that name there.
+ * present. true at a key: the member of that name there. A member "_vcr" of the request itself is kept as "_vcr":{"is":VALUE}.
  *
  * Memory is bounded: the last VCR_CONV_CALLS calls are known, an older one is not found any more. */
 #ifndef VCR_CONV_H

@@ -57,6 +57,16 @@ START_TEST(a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new)
 }
 END_TEST
 
+START_TEST(a_member_of_our_name_in_the_request_is_kept_apart_from_ours)
+{
+	call_of(VCR_API_OPENAI_CHAT, "f1", "{\"_vcr\":{\"after\":\"f9\"},\"messages\":[" USER "]}", NULL);
+	ck_assert_str_eq(input.data, "{\"messages\":[" USER "],\"_vcr\":{\"is\":{\"after\":\"f9\"}}}");
+	ck_assert_str_eq(place.after, "");
+	call_of(VCR_API_OPENAI_CHAT, "f2", "{\"_vcr\":7,\"messages\":[" USER "," USER "]}", NULL);
+	ck_assert_str_eq(input.data, "{\"messages\":[" USER "],\"_vcr\":{\"after\":\"f1\",\"omitted\":{\"messages\":1},\"is\":7}}");
+}
+END_TEST
+
 START_TEST(branches_get_lanes_of_their_own_and_the_parent_whose_answer_they_hold)
 {
 	chat("f1", SYS "," USER, ANSWER("one11111"));
@@ -157,6 +167,7 @@ static TCase *tc_conv(void)
 	TCase *tc = tcase_create("conv");
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new);
+	tcase_add_test(tc, a_member_of_our_name_in_the_request_is_kept_apart_from_ours);
 	tcase_add_test(tc, branches_get_lanes_of_their_own_and_the_parent_whose_answer_they_hold);
 	tcase_add_test(tc, a_repetition_is_a_sibling);
 	tcase_add_test(tc, a_moved_cache_marker_keeps_the_conversation_and_shows_the_changed_message_again);
