@@ -1,0 +1,74 @@
+/* bench/savepoint WORKSPACE STATE ROUNDS FILE FILE FILE: what a base and a savepoint with these files changed cost in an open process.
+ * Prints one JSON object: milliseconds. */
+#include "savepoint.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static double ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static int fail(const struct vcr_error *e)
+{
+	fprintf(stderr, "bench/savepoint: %s\n", e->what);
+	return 1;
+}
+
+static void change(const char *path, int round)
+{
+	FILE *f = fopen(path, "a");
+	if (f) {
+		fprintf(f, "round %d\n", round);
+		fclose(f);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct vcr_store_note note = { .kind = "call" };
+	struct vcr_store_dirty dirty[16];
+	struct vcr_store *s;
+	struct vcr_savepoint p;
+	struct vcr_error e = { 0 };
+	int n = argc - 4, rounds = argc > 4 ? atoi(argv[3]) : 0;
+	double *took = calloc((size_t)rounds + 1, sizeof *took), sum = 0;
+	if (n < 1 || n > 16 || rounds < 1 || !took || chdir(argv[1]))
+		return 2;
+	for (int i = 0; i < n; i++)
+		dirty[i] = (struct vcr_store_dirty){ argv[4 + i], false };
+	const struct vcr_store_options o = { .workspace = argv[1], .state_dir = argv[2], .session = "bench" };
+	double begin = ms();
+	if (vcr_store_open(&s, &o, &e))
+		return fail(&e);
+	double opened = ms();
+	if (vcr_store_base(s, &p, &e))
+		return fail(&e);
+	double based = ms();
+	for (int r = 0; r < rounds; r++) {
+		for (int i = 0; i < n; i++)
+			change(argv[4 + i], r);
+		double from = ms();
+		if (vcr_store_take(s, dirty, (size_t)n, &note, &p, &e))
+			return fail(&e);
+		sum += took[r] = ms() - from;
+	}
+	qsort(took, (size_t)rounds, sizeof *took, by_size);
+	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened,
+		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], (long long)p.n);
+	vcr_store_free(s);
+	free(took);
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* beneath.h — opening files of a directory tree that somebody else may be rearranging, without ever leaving it.
+ *
+ * A name is relative to an open root directory, its components separated by single slashes. No symbolic link is followed, neither on the
+ * way nor at the end (openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS; kernels and sandboxes without it: one openat with O_NOFOLLOW
+ * per component). Errors are errno, as of open(2): ELOOP or ENOTDIR where a link stands. */
+#ifndef VCR_BENEATH_H
+#define VCR_BENEATH_H
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* rel may be used: not empty, not absolute, no empty component, no ".", "..", and no ".git" anywhere; shorter than VCR_MAX_PATH. */
+bool vcr_beneath_valid(const char *rel);
+/* A descriptor (O_CLOEXEC), or -1. rel "" is the root itself. */
+int vcr_beneath_open(int root, const char *rel, int flags, mode_t mode);
+/* The directory that holds rel, opened (O_PATH), and the place of rel's last component in it; -1. */
+int vcr_beneath_parent(int root, const char *rel, const char **name);
+
+#endif

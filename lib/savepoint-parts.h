@@ -1,0 +1,85 @@
+/* savepoint-parts.h — the inside of savepoint.h: savepoint.c (repository, commits, names), -tree.c (trees), -walk.c (the workspace), -seal.c
+ * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository). */
+#ifndef VCR_SAVEPOINT_PARTS_H
+#define VCR_SAVEPOINT_PARTS_H
+#include "savepoint.h"
+#include <git2.h>
+#include <git2/sys/odb_backend.h>
+#include <sys/stat.h>
+
+enum { VCR_STORE_DEPTH = 256 /* directories inside one another */ };
+
+struct vcr_pack;
+struct vcr_borrow;
+struct vcr_store {
+	int root;                   /* the workspace */
+	struct stat root_st, state_st;
+	char *workspace, *git_dir, *state_dir;
+	char *vcr_rel;              /* the .vcr directory relative to the workspace; NULL if it is elsewhere */
+	char *session, *refs;       /* its id; its directory of refs, relative to git_dir */
+	bool (*is_secret)(const char *path);
+	bool (*has_secret)(void *ctx, const char *path, const char *p, size_t n);
+	void *ctx;
+	int64_t max_file, max_base;
+	git_odb *odb;
+	git_odb_backend *loose;     /* of odb */
+	bool git_started;
+	bool have_key;
+	unsigned char key[32];
+	struct vcr_savepoint last;  /* n -1: none yet */
+	/* while a savepoint is made */
+	struct vcr_pack *pack;      /* where objects go; NULL: loose */
+	struct vcr_borrow *borrow;  /* NULL: nothing */
+	int64_t budget;             /* bytes that may still be read */
+	unsigned flags;
+	struct vcr_buf scratch, sealed;
+};
+
+/* savepoint.c: an object of the shadow repository, written unless it is there. */
+int vcr_store_object(struct vcr_store *s, git_object_t type, const void *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e);
+int vcr_store_git_error(struct vcr_error *e, int code, const char *what);
+bool vcr_store_has(struct vcr_store *s, const unsigned char oid[VCR_OID]);
+void vcr_store_hex(const unsigned char oid[VCR_OID], char out[41]);
+bool vcr_store_unhex(const char *hex, unsigned char oid[VCR_OID]);
+
+/* savepoint-tree.c: one directory of a savepoint in memory, sorted by name (bytes). Names point into object or to the caller's strings. */
+struct vcr_item { unsigned mode; unsigned char oid[VCR_OID]; const char *name; size_t len; };
+struct vcr_folder { struct vcr_item *item; size_t n, sorted, cap; git_odb_object *object; };
+extern const unsigned char vcr_folder_empty[VCR_OID];
+int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struct vcr_folder *t, struct vcr_error *e);
+void vcr_folder_release(struct vcr_folder *t);
+struct vcr_item *vcr_folder_find(const struct vcr_folder *t, const char *name, size_t len);
+/* name is borrowed. Not found by vcr_folder_find until stored and loaded again. */
+int vcr_folder_add(struct vcr_folder *t, unsigned mode, const unsigned char oid[VCR_OID], const char *name, size_t len, struct vcr_error *e);
+int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oid[VCR_OID], struct vcr_error *e);
+/* By components: "a/b" before "a.b". */
+int vcr_path_compare(const char *a, const char *b);
+int vcr_folder_patch(struct vcr_store *s, const unsigned char tree[VCR_OID], struct vcr_store_put *put, size_t n, unsigned char out[VCR_OID], struct vcr_error *e);
+
+/* savepoint-walk.c: everything in the directory fd, whose path is in `path` (relative, "" the workspace; used as scratch). */
+int vcr_store_scan(struct vcr_store *s, int fd, struct vcr_buf *path, int depth, unsigned char tree[VCR_OID], struct vcr_error *e);
+int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID], const struct vcr_store_dirty *dirty, size_t n, unsigned char out[VCR_OID],
+	struct vcr_error *e);
+
+/* savepoint-seal.c */
+int vcr_store_seal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
+int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
+bool vcr_store_is_sealed(const char *p, size_t n);
+
+/* savepoint-pack.c: objects that become one pack file, visible once finished. */
+int vcr_pack_new(struct vcr_pack **p, const char *git_dir, struct vcr_error *e);
+bool vcr_pack_has(const struct vcr_pack *p, const unsigned char oid[VCR_OID]);
+int vcr_pack_add(struct vcr_pack *p, git_object_t type, const void *data, size_t n, const unsigned char oid[VCR_OID], struct vcr_error *e);
+/* Frees it. */
+int vcr_pack_finish(struct vcr_pack *p, struct vcr_error *e);
+void vcr_pack_free(struct vcr_pack *p);
+
+/* savepoint-borrow.c: what the user's repository knows about the files of the workspace. NULL when it cannot be used. */
+struct vcr_borrow *vcr_borrow_new(struct vcr_store *s);
+void vcr_borrow_free(struct vcr_borrow *b);
+/* The blob of a file that has not changed since git looked at it, safe in the shadow repository now; false: read the file. */
+bool vcr_borrow_blob(struct vcr_borrow *b, const char *path, const struct stat *st, unsigned char oid[VCR_OID]);
+/* The index has files in the directory. */
+bool vcr_borrow_tracks(struct vcr_borrow *b, const char *dir);
+
+#endif

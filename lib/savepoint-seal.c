@@ -1,0 +1,136 @@
+/* savepoint-seal.c — content that must not lie about in the shadow repository: AES-256-GCM under a key of the state directory.
+ *
+ * The nonce is an HMAC of the content under a key of its own, so equal content gives equal objects (a savepoint in which .env did not change
+ * costs nothing) and different content never shares a nonce. */
+#include "savepoint-parts.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { MAGIC = sizeof VCR_SEAL_MAGIC - 1, NONCE = 12, TAG = 16, KEY = 32 };
+
+bool vcr_store_is_sealed(const char *p, size_t n)
+{
+	return n >= MAGIC && !memcmp(p, VCR_SEAL_MAGIC, MAGIC);
+}
+
+static int read_key(const char *path, unsigned char key[KEY], struct vcr_error *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? VCR_ENOTFOUND : vcr_error_sys(e, errno, "%s", path);
+	bool good = !fstat(fd, &st) && S_ISREG(st.st_mode) && read(fd, key, KEY) == KEY;
+	close(fd);
+	return good ? 0 : vcr_error_set(e, VCR_ECORRUPT, "%s is no key: what it sealed cannot be opened", path);
+}
+
+/* Under a name of its own, then linked: whoever comes first gives the key, and no half of one is ever seen. */
+static int make_key(const char *path, struct vcr_error *e)
+{
+	VCR_AUTO_BUF temp = VCR_BUF_INIT;
+	unsigned char key[KEY];
+	vcr_buf_printf(&temp, "%s.%d", path, (int)getpid());
+	if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+		return vcr_error_sys(e, errno, "no random bytes for %s", path);
+	unlink(temp.data);
+	int fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), err = 0;
+	if (fd < 0)
+		return vcr_error_sys(e, errno, "%s", temp.data);
+	if (write(fd, key, KEY) != KEY || fsync(fd) || (link(temp.data, path) && errno != EEXIST))
+		err = vcr_error_sys(e, errno, "cannot make %s", path);
+	close(fd);
+	unlink(temp.data);
+	OPENSSL_cleanse(key, sizeof key);
+	return err;
+}
+
+static int need_key(struct vcr_store *s, bool make, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (s->have_key)
+		return 0;
+	vcr_buf_printf(&path, "%s/seal.key", s->state_dir);
+	int err = read_key(path.data, s->key, e);
+	if (err == VCR_ENOTFOUND && !make)
+		return vcr_error_set(e, VCR_ENOTFOUND, "%s is missing: what it sealed cannot be opened", path.data);
+	if (err == VCR_ENOTFOUND && !(err = make_key(path.data, e)))
+		err = read_key(path.data, s->key, e);
+	s->have_key = !err;
+	return err;
+}
+
+static bool derive(const struct vcr_store *s, const char *what, const void *p, size_t n, unsigned char out[KEY])
+{
+	unsigned char sub[KEY];
+	unsigned len = 0;
+	if (!HMAC(EVP_sha256(), s->key, KEY, (const unsigned char *)what, strlen(what), sub, &len))
+		return false;
+	if (!p) {
+		memcpy(out, sub, KEY);
+		return true;
+	}
+	return HMAC(EVP_sha256(), sub, KEY, p, n, out, &len) != NULL;
+}
+
+/* One AES-256-GCM run; the tag is written or checked. */
+static bool crypt_gcm(const unsigned char *key, const unsigned char *nonce, const void *in, size_t n, unsigned char *out, unsigned char *tag, bool seal)
+{
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	int k;
+	bool good = c && n <= INT32_MAX && EVP_CipherInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce, seal) == 1;
+	good = good && (!n || EVP_CipherUpdate(c, out, &k, in, (int)n) == 1);
+	good = good && (seal || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG, tag) == 1);
+	good = good && EVP_CipherFinal_ex(c, out + n, &k) == 1;
+	good = good && (!seal || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, tag) == 1);
+	EVP_CIPHER_CTX_free(c);
+	return good;
+}
+
+int vcr_store_seal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e)
+{
+	unsigned char key[KEY], nonce[KEY];
+	int err = need_key(s, true, e);
+	if (err)
+		return err;
+	char *to = vcr_buf_reserve(out, MAGIC + NONCE + TAG + n);
+	if (!to)
+		return vcr_error_set(e, out->err, "sealing: %s", vcr_strerror(out->err));
+	bool good = derive(s, "vcr seal", NULL, 0, key) && derive(s, "vcr nonce", p, n, nonce) &&
+		crypt_gcm(key, nonce, p, n, (unsigned char *)to + MAGIC + NONCE + TAG, (unsigned char *)to + MAGIC + NONCE, true);
+	OPENSSL_cleanse(key, sizeof key);
+	if (!good)
+		return vcr_error_set(e, VCR_ENOSYS, "AES-256-GCM failed");
+	memcpy(to, VCR_SEAL_MAGIC, MAGIC);
+	memcpy(to + MAGIC, nonce, NONCE);
+	vcr_buf_added(out, MAGIC + NONCE + TAG + n);
+	return 0;
+}
+
+int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e)
+{
+	unsigned char key[KEY], tag[TAG];
+	int err = need_key(s, false, e);
+	if (err)
+		return err;
+	if (n < MAGIC + NONCE + TAG)
+		return vcr_error_set(e, VCR_ECORRUPT, "a sealed file of the shadow repository is damaged");
+	size_t len = n - MAGIC - NONCE - TAG;
+	char *to = vcr_buf_reserve(out, len);
+	if (!to)
+		return vcr_error_set(e, out->err, "unsealing: %s", vcr_strerror(out->err));
+	memcpy(tag, p + MAGIC + NONCE, TAG);
+	bool good = derive(s, "vcr seal", NULL, 0, key) &&
+		crypt_gcm(key, (const unsigned char *)p + MAGIC, p + MAGIC + NONCE + TAG, len, (unsigned char *)to, tag, false);
+	OPENSSL_cleanse(key, sizeof key);
+	if (!good)
+		return vcr_error_set(e, VCR_ECORRUPT, "a sealed file of the shadow repository does not open with %s/seal.key", s->state_dir);
+	vcr_buf_added(out, len);
+	return 0;
+}

@@ -1,0 +1,519 @@
+/* savepoint-walk.c — from the files of the workspace to entries of a savepoint. */
+#include "savepoint-parts.h"
+#include "beneath.h"
+#include "limits.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const unsigned char zero[VCR_OID];
+
+/* ---- What is left out ---- */
+
+static bool is_name(const char *name, const char *const *list)
+{
+	for (; *list; list++)
+		if (!strcmp(name, *list))
+			return true;
+	return false;
+}
+
+/* Never part of a savepoint. st may be NULL when only the name is known. */
+static bool left_out(const struct vcr_store *s, const char *path, const char *name, const struct stat *st)
+{
+	if (!strcmp(name, ".git") || (s->vcr_rel && !strcmp(path, s->vcr_rel)))
+		return true;
+	if (st && S_ISDIR(st->st_mode))
+		return !strcmp(name, ".vcr") || (st->st_dev == s->state_st.st_dev && st->st_ino == s->state_st.st_ino);
+	return st && !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
+}
+
+/* Directories that a package manager or a build fills, and mounts: not looked into unless git tracks files there. */
+static bool is_heavy(struct vcr_store *s, int fd, const char *path, const char *name, const struct stat *st)
+{
+	static const char *const heavy[] = { "node_modules", "bower_components", ".tox", ".nox", ".gradle", ".terraform", ".direnv", NULL };
+	struct stat mark;
+	bool is = st->st_dev != s->root_st.st_dev || is_name(name, heavy) || !fstatat(fd, "CACHEDIR.TAG", &mark, AT_SYMLINK_NOFOLLOW) ||
+		!fstatat(fd, "pyvenv.cfg", &mark, AT_SYMLINK_NOFOLLOW);
+	return is && !(s->borrow && vcr_borrow_tracks(s->borrow, path));
+}
+
+/* ---- Entries ---- */
+
+/* A file whose content is not kept: changed when its size, time or inode is another. */
+static void large_entry(struct vcr_store *s, const struct stat *st, struct vcr_entry *out)
+{
+	unsigned char hash[SHA_DIGEST_LENGTH];
+	int64_t facts[5] = { st->st_mode & S_IFMT, st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (int64_t)st->st_ino };
+	SHA1((const unsigned char *)facts, sizeof facts, hash);
+	out->mode = VCR_ENTRY_LARGE | (st->st_mode & 07777);
+	memcpy(out->oid, hash, VCR_OID);
+	s->flags |= VCR_SAVEPOINT_LIMITED;
+}
+
+static void heavy_entry(const struct stat *st, struct vcr_entry *out)
+{
+	out->mode = VCR_ENTRY_HEAVY | (st->st_mode & 07777);
+	memcpy(out->oid, zero, VCR_OID);
+}
+
+static bool same_instant(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+		a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* An owner may read what he has forbidden himself to read. */
+static int open_forbidden(int dir, const char *name, const struct stat *st)
+{
+	if (st->st_uid != geteuid() || fchmodat(dir, name, (st->st_mode & 07777) | 0400, 0))
+		return -1;
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fchmodat(dir, name, st->st_mode & 07777, 0);
+	return fd;
+}
+
+/* The content into buf, *st as it was then. 1: it changed while it was read, twice. <0: it cannot be read (errno). */
+static int read_file(int dir, const char *name, struct stat *st, bool insist, struct vcr_buf *buf)
+{
+	for (int turn = 0; turn < 2; turn++) {
+		struct stat after;
+		ssize_t k = 0;
+		int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0 && errno == EACCES && insist)
+			fd = open_forbidden(dir, name, st);
+		if (fd < 0)
+			return -1;
+		vcr_buf_reset(buf);
+		if (fstat(fd, st) || !S_ISREG(st->st_mode)) {
+			close(fd);
+			return -1;
+		}
+		size_t want = (size_t)st->st_size + 1; /* one more shows that it grew */
+		char *to;
+		while ((to = vcr_buf_reserve(buf, want)) && (k = read(fd, to, want)) > 0) {
+			vcr_buf_added(buf, (size_t)k);
+			want = want > (size_t)k ? want - (size_t)k : 4096;
+		}
+		bool stable = to && !k && !fstat(fd, &after) && same_instant(st, &after) && buf->len == (size_t)st->st_size;
+		close(fd);
+		if (stable)
+			return 0;
+		if (!to || k < 0)
+			return -1;
+	}
+	return 1;
+}
+
+static bool must_seal(const struct vcr_store *s, const char *path, const char *p, size_t n)
+{
+	return vcr_store_is_sealed(p, n) || s->is_secret(path) || (s->has_secret && s->has_secret(s->ctx, path, p, n));
+}
+
+static int file_entry(struct vcr_store *s, int dir, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
+{
+	int err = 0;
+	if (!s->is_secret(path) && vcr_borrow_blob(s->borrow, path, st, out->oid)) {
+		out->mode = st->st_mode;
+		return 0;
+	}
+	if (st->st_size > s->max_file || st->st_size > s->budget) {
+		large_entry(s, st, out);
+		return 0;
+	}
+	int changed = read_file(dir, name, st, false, &s->scratch);
+	if (changed < 0) {
+		if (errno == ENOENT || errno == ELOOP || errno == ENOTDIR) { /* gone meanwhile, or something else */
+			s->flags |= VCR_SAVEPOINT_UNSTABLE;
+			out->mode = 0;
+		} else {
+			large_entry(s, st, out);
+		}
+		return 0;
+	}
+	if (changed)
+		s->flags |= VCR_SAVEPOINT_UNSTABLE;
+	s->budget -= (int64_t)s->scratch.len;
+	const struct vcr_buf *b = &s->scratch;
+	if (must_seal(s, path, b->data, b->len)) {
+		vcr_buf_reset(&s->sealed);
+		err = vcr_store_seal(s, b->data, b->len, &s->sealed, e);
+		b = &s->sealed;
+	}
+	if (!err)
+		err = vcr_store_object(s, GIT_OBJECT_BLOB, b->data, b->len, out->oid, e);
+	if (!err)
+		out->mode = st->st_mode;
+	return err;
+}
+
+static int read_link(int dir, const char *name, char target[VCR_MAX_PATH], size_t *n)
+{
+	ssize_t k = readlinkat(dir, name, target, VCR_MAX_PATH);
+	*n = (size_t)k;
+	return k >= 0 && k < VCR_MAX_PATH ? 0 : -1;
+}
+
+/* A file or a link; sockets, pipes and devices are nothing. */
+static int leaf_entry(struct vcr_store *s, int dir, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
+{
+	char target[VCR_MAX_PATH];
+	size_t n;
+	*out = (struct vcr_entry){ 0 };
+	if (S_ISREG(st->st_mode))
+		return file_entry(s, dir, name, path, st, out, e);
+	if (!S_ISLNK(st->st_mode) || read_link(dir, name, target, &n))
+		return 0;
+	int err = vcr_store_object(s, GIT_OBJECT_BLOB, target, n, out->oid, e);
+	if (!err)
+		out->mode = st->st_mode;
+	return err;
+}
+
+/* ---- A whole directory ---- */
+
+struct names { struct vcr_buf text; size_t n; };
+
+static int read_names(int fd, struct names *names)
+{
+	struct dirent *ent;
+	DIR *d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -1;
+	}
+	while ((ent = readdir(d)))
+		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, "..")) {
+			vcr_buf_add(&names->text, ent->d_name, strlen(ent->d_name) + 1);
+			names->n++;
+		}
+	closedir(d);
+	return names->text.err ? -1 : 0;
+}
+
+static int scan_dir_entry(struct vcr_store *s, int dir, const char *name, struct vcr_buf *path, int depth, struct stat *st, struct vcr_entry *out,
+	struct vcr_error *e)
+{
+	*out = (struct vcr_entry){ .mode = st->st_mode };
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || depth >= VCR_STORE_DEPTH || is_heavy(s, fd, path->data, name, st)) {
+		if (fd >= 0)
+			close(fd);
+		heavy_entry(st, out);
+		return 0;
+	}
+	int err = vcr_store_scan(s, fd, path, depth + 1, out->oid, e);
+	close(fd);
+	return err;
+}
+
+static int scan_name(struct vcr_store *s, int fd, const char *name, struct vcr_buf *path, int depth, struct vcr_folder *t, struct vcr_error *e)
+{
+	struct stat st;
+	struct vcr_entry entry;
+	size_t before = path->len;
+	if (before)
+		vcr_buf_putc(path, '/');
+	vcr_buf_puts(path, name);
+	int err = 0;
+	if (path->err) { /* deeper than any path can be */
+		path->err = 0;
+		s->flags |= VCR_SAVEPOINT_LIMITED;
+	} else if (!fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) && !left_out(s, path->data, name, &st)) {
+		err = S_ISDIR(st.st_mode) ? scan_dir_entry(s, fd, name, path, depth, &st, &entry, e) : leaf_entry(s, fd, name, path->data, &st, &entry, e);
+		if (!err && entry.mode)
+			err = vcr_folder_add(t, entry.mode, entry.oid, name, strlen(name), e);
+	}
+	vcr_buf_cut(path, before);
+	return err;
+}
+
+int vcr_store_scan(struct vcr_store *s, int fd, struct vcr_buf *path, int depth, unsigned char tree[VCR_OID], struct vcr_error *e)
+{
+	struct names names = { .text = VCR_BUF_INIT };
+	struct vcr_folder t = { 0 };
+	int err = 0, copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (copy < 0 || read_names(copy, &names))
+		s->flags |= VCR_SAVEPOINT_LIMITED;
+	const char *name = names.text.data;
+	for (size_t i = 0; !err && i < names.n; i++, name += strlen(name) + 1)
+		err = scan_name(s, fd, name, path, depth, &t, e);
+	if (!err)
+		err = vcr_folder_store(s, &t, tree, e);
+	vcr_folder_release(&t);
+	vcr_buf_release(&names.text);
+	return err;
+}
+
+/* ---- Dirty paths ---- */
+
+struct level { int fd; struct vcr_folder tree; size_t len; /* of its path; 0: the workspace */ };
+struct puts { struct vcr_store_put *put; size_t n, cap; };
+struct patching {
+	struct vcr_store *s;
+	struct level level[VCR_STORE_DEPTH + 1];
+	int depth;              /* level[depth] is open */
+	struct vcr_buf path;    /* of what is being looked at */
+	struct vcr_buf barrier; /* nothing beneath this path needs a look; "" none */
+	struct puts puts;
+	struct vcr_error *e;
+};
+
+static int add_put(struct patching *p, const struct vcr_entry *entry)
+{
+	struct puts *u = &p->puts;
+	if (u->n == u->cap) {
+		size_t cap = u->cap ? u->cap * 2 : 64;
+		struct vcr_store_put *put = reallocarray(u->put, cap, sizeof *put);
+		if (!put)
+			return vcr_error_set(p->e, VCR_ENOMEM, "savepoint: out of memory");
+		u->put = put;
+		u->cap = cap;
+	}
+	char *path = strdup(p->path.data);
+	if (!path)
+		return vcr_error_set(p->e, VCR_ENOMEM, "savepoint: out of memory");
+	u->put[u->n++] = (struct vcr_store_put){ path, *entry };
+	return 0;
+}
+
+static bool is_beneath(const char *path, const char *dir, size_t n)
+{
+	return !n || (!strncmp(path, dir, n) && (path[n] == '/' || !path[n]));
+}
+
+static void leave(struct patching *p)
+{
+	struct level *l = &p->level[p->depth--];
+	vcr_folder_release(&l->tree);
+	close(l->fd);
+}
+
+static void set_barrier(struct patching *p)
+{
+	vcr_buf_reset(&p->barrier);
+	vcr_buf_add(&p->barrier, p->path.data, p->path.len);
+}
+
+/* A directory: all of it, its mode, or one step down (returns 1). */
+static int dirty_dir(struct patching *p, const char *name, struct stat *st, bool last, bool deep)
+{
+	struct level *up = &p->level[p->depth];
+	const struct vcr_item *was = vcr_folder_find(&up->tree, name, strlen(name));
+	bool known = was && (was->mode & VCR_ENTRY_TYPE) == VCR_ENTRY_DIR;
+	struct vcr_entry entry = { .mode = st->st_mode };
+	int err;
+	if (was && (was->mode & VCR_ENTRY_TYPE) == VCR_ENTRY_HEAVY) {
+		set_barrier(p);
+		p->s->flags |= VCR_SAVEPOINT_LIMITED;
+		return 0;
+	}
+	if (!known || (last && deep)) {
+		set_barrier(p);
+		err = scan_dir_entry(p->s, up->fd, name, &p->path, p->depth, st, &entry, p->e);
+		return err ? err : add_put(p, &entry);
+	}
+	if (was->mode != entry.mode && (err = add_put(p, &entry)))
+		return err;
+	if (last)
+		return 0;
+	int fd = openat(up->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || p->depth + 1 >= VCR_STORE_DEPTH) {
+		if (fd >= 0)
+			close(fd);
+		p->s->flags |= VCR_SAVEPOINT_LIMITED;
+		set_barrier(p);
+		return 0;
+	}
+	struct level *l = &p->level[p->depth + 1];
+	if ((err = vcr_folder_load(p->s, was->oid, &l->tree, p->e))) {
+		close(fd);
+		return err;
+	}
+	l->fd = fd;
+	l->len = p->path.len;
+	p->depth++;
+	return 1;
+}
+
+/* The component that ends p->path, in the directory level[depth]. 1: look at the next one. */
+static int dirty_component(struct patching *p, const char *name, bool last, bool deep)
+{
+	struct stat st;
+	struct vcr_entry entry = { 0 };
+	int fd = p->level[p->depth].fd, err = 0;
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		set_barrier(p);
+		return errno == ENOENT || errno == ENOTDIR ? add_put(p, &entry) : 0;
+	}
+	if (left_out(p->s, p->path.data, name, &st)) {
+		set_barrier(p);
+		/* what stood there before is gone, unless it is a name that is never kept */
+		return S_ISDIR(st.st_mode) || !strcmp(name, ".git") ? 0 : add_put(p, &entry);
+	}
+	if (S_ISDIR(st.st_mode))
+		return dirty_dir(p, name, &st, last, deep);
+	set_barrier(p);
+	err = leaf_entry(p->s, fd, name, p->path.data, &st, &entry, p->e);
+	return err ? err : add_put(p, &entry);
+}
+
+static int dirty_path(struct patching *p, const char *path, bool deep)
+{
+	if (!vcr_beneath_valid(path) || (p->barrier.len && is_beneath(path, p->barrier.data, p->barrier.len)))
+		return 0;
+	while (p->depth && !is_beneath(path, p->path.data, p->level[p->depth].len))
+		leave(p);
+	size_t at = p->level[p->depth].len;
+	for (;;) {
+		char name[256];
+		const char *from = path + at + (at > 0);
+		size_t len = strcspn(from, "/");
+		if (!*from || len >= sizeof name)
+			return 0; /* the directory itself was looked at on the way, or no file system has it */
+		memcpy(name, from, len);
+		name[len] = 0;
+		at = (size_t)(from - path) + len;
+		vcr_buf_reset(&p->path);
+		vcr_buf_add(&p->path, path, at);
+		int err = dirty_component(p, name, !path[at], deep);
+		if (err <= 0)
+			return err;
+	}
+}
+
+static int by_path(const void *x, const void *y)
+{
+	const struct vcr_store_dirty *a = x, *b = y;
+	int c = vcr_path_compare(a->path, b->path);
+	return c ? c : (int)b->deep - (int)a->deep;
+}
+
+int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID], const struct vcr_store_dirty *dirty, size_t n, unsigned char out[VCR_OID],
+	struct vcr_error *e)
+{
+	struct patching *p = calloc(1, sizeof *p);
+	struct vcr_store_dirty *sorted = malloc((n + 1) * sizeof *sorted);
+	int err = p && sorted ? 0 : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
+	if (!err) {
+		p->s = s;
+		p->e = e;
+		vcr_buf_init(&p->path, VCR_MAX_PATH);
+		vcr_buf_init(&p->barrier, VCR_MAX_PATH);
+		if (n)
+			memcpy(sorted, dirty, n * sizeof *sorted);
+		qsort(sorted, n, sizeof *sorted, by_path);
+		p->level[0].fd = s->root;
+		err = vcr_folder_load(s, tree, &p->level[0].tree, e);
+		for (size_t i = 0; !err && i < n; i++)
+			err = dirty_path(p, sorted[i].path, sorted[i].deep);
+		while (p->depth)
+			leave(p);
+		vcr_folder_release(&p->level[0].tree);
+		if (!err && p->puts.n)
+			err = vcr_folder_patch(s, tree, p->puts.put, p->puts.n, out, e);
+		else if (!err)
+			memcpy(out, tree, VCR_OID);
+		for (size_t i = 0; i < p->puts.n; i++)
+			free((char *)p->puts.put[i].path);
+		free(p->puts.put);
+		vcr_buf_release(&p->path);
+		vcr_buf_release(&p->barrier);
+	}
+	free(sorted);
+	free(p);
+	return err;
+}
+
+/* ---- One path as it is now ---- */
+
+static int hash(const void *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
+{
+	git_oid id;
+	int err = git_odb_hash(&id, p, n, GIT_OBJECT_BLOB);
+	if (err)
+		return vcr_store_git_error(e, err, "hash");
+	memcpy(oid, id.id, VCR_OID);
+	return 0;
+}
+
+static bool is_known(const struct vcr_entry *const *known, unsigned type, const unsigned char oid[VCR_OID])
+{
+	for (; *known; known++)
+		if (((*known)->mode & VCR_ENTRY_TYPE) == type && !memcmp((*known)->oid, oid, VCR_OID))
+			return true;
+	return false;
+}
+
+/* Content as one of the known entries names it, else sealed. */
+static int known_entry(struct vcr_store *s, unsigned type, const char *p, size_t n, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out,
+	struct vcr_error *e)
+{
+	int err = hash(p, n, out->oid, e);
+	if (err || type == VCR_ENTRY_LINK || (is_known(known, type, out->oid) && !vcr_store_is_sealed(p, n)))
+		return !err && keep ? vcr_store_object(s, GIT_OBJECT_BLOB, p, n, out->oid, e) : err;
+	vcr_buf_reset(&s->sealed);
+	if ((err = vcr_store_seal(s, p, n, &s->sealed, e)))
+		return err;
+	return keep ? vcr_store_object(s, GIT_OBJECT_BLOB, s->sealed.data, s->sealed.len, out->oid, e) : hash(s->sealed.data, s->sealed.len, out->oid, e);
+}
+
+int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out, struct vcr_error *e)
+{
+	struct stat st;
+	const char *name;
+	char target[VCR_MAX_PATH];
+	size_t n;
+	*out = (struct vcr_entry){ 0 };
+	int dir = vcr_beneath_parent(s->root, path, &name), err = 0;
+	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		int saved = errno;
+		if (dir >= 0)
+			close(dir);
+		return saved == ENOENT || saved == ENOTDIR || saved == ELOOP ? 0 : vcr_error_sys(e, saved, "%s", path);
+	}
+	if (S_ISDIR(st.st_mode)) {
+		out->mode = st.st_mode;
+		for (; *known; known++)
+			if (((*known)->mode & VCR_ENTRY_TYPE) == VCR_ENTRY_HEAVY)
+				out->mode = VCR_ENTRY_HEAVY | (st.st_mode & 07777);
+	} else if (S_ISLNK(st.st_mode) && !read_link(dir, name, target, &n)) {
+		out->mode = st.st_mode;
+		err = known_entry(s, VCR_ENTRY_LINK, target, n, known, keep, out, e);
+	} else if (S_ISREG(st.st_mode) && st.st_size <= s->max_file && read_file(dir, name, &st, true, &s->scratch) >= 0) {
+		out->mode = st.st_mode;
+		err = known_entry(s, VCR_ENTRY_FILE, s->scratch.data, s->scratch.len, known, keep, out, e);
+	} else {
+		large_entry(s, &st, out);
+	}
+	close(dir);
+	return err;
+}
+
+int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e)
+{
+	unsigned type = entry->mode & VCR_ENTRY_TYPE;
+	git_odb_object *o;
+	git_oid id;
+	int err;
+	if (type != VCR_ENTRY_FILE && type != VCR_ENTRY_LINK)
+		return vcr_error_set(e, VCR_ENOTFOUND, "its content was not kept");
+	git_oid_fromraw(&id, entry->oid);
+	if ((err = git_odb_read(&o, s->odb, &id)))
+		return vcr_store_git_error(e, err, "a file of the shadow repository");
+	const char *p = git_odb_object_data(o);
+	size_t n = git_odb_object_size(o);
+	if (git_odb_object_type(o) != GIT_OBJECT_BLOB)
+		err = vcr_error_set(e, VCR_ECORRUPT, "an object of the shadow repository is no file");
+	else if (type == VCR_ENTRY_FILE && vcr_store_is_sealed(p, n) && (err = vcr_store_unseal(s, p, n, out, e)) != VCR_ECORRUPT)
+		; /* opened, or there is no key; objects are checked by their hash, so what our key did not seal is text of the user's own repository */
+	else if ((err = vcr_buf_add(out, p, n)))
+		err = vcr_error_set(e, out->err, "a file of %zu bytes: %s", n, vcr_strerror(out->err));
+	git_odb_object_free(o);
+	return err;
+}

@@ -1,0 +1,96 @@
+/* savepoint.h — the workspace as it was, again and again: savepoints in a shadow repository outside the workspace.
+ *
+ * STATE/shadow.git is a bare git repository that any git can read. A savepoint is a commit with a ref refs/vcr/<session>/<n>; n counts from 0, the
+ * base. Its tree holds every file that was kept:
+ *   - modes in full (100600, 40700 …: git shows them as 644, 755 and so on); symbolic links; empty directories as the empty tree;
+ *   - a blob that begins with VCR_SEAL_MAGIC is sealed: files that hold secrets, and files whose own text begins so. 12 bytes of nonce, 16 bytes
+ *     of tag, then AES-256-GCM under STATE/seal.key. The nonce is made from the content, so equal content is an equal blob;
+ *   - 160000 + permissions: a file whose content was not kept (too large, unreadable); the id stands for its size, time and inode;
+ *   - 170000 + permissions: a directory that was not looked into (node_modules, virtual environments, build caches, other file systems).
+ * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times and extended attributes.
+ *
+ * The user's repository is only read: blobs that its index knows to be clean are taken over by linking its packs and loose objects, so
+ * that no gc there takes them away. What does not open (sha256, partial clones, foreign owners, no repository) is read file by file.
+ *
+ * A savepoint costs what changed: the trees along the named paths are written anew, nothing else is looked at. A file that changed while it was
+ * read makes it VCR_SAVEPOINT_UNSTABLE. Savepoints survive the end of any process at any moment (ref last); they are not flushed to the disk.
+ * One store per process and workspace; not for two threads at once. $HOME and / are refused (VCR_EINVAL). */
+#ifndef VCR_SAVEPOINT_H
+#define VCR_SAVEPOINT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "buf.h"
+
+struct vcr_store;
+struct vcr_store_options {
+	const char *workspace;  /* absolute, resolved */
+	const char *state_dir;  /* vcr_paths_state_dir(workspace) */
+	const char *vcr_dir;    /* absolute; left out when it is inside the workspace. NULL: only names .vcr are */
+	const char *session;    /* whose savepoints are taken and listed; NULL when only reading */
+	bool (*is_secret)(const char *path);                                   /* sealed by name; NULL: vcr_redact_is_secret_file */
+	bool (*has_secret)(void *ctx, const char *path, const char *p, size_t n); /* sealed by content; NULL: nothing is */
+	void *ctx;
+	int64_t max_file;       /* bytes kept of one file; 0: 16 MiB */
+	int64_t max_base;       /* bytes read for a base, beside what git has; 0: 512 MiB */
+};
+/* Opens STATE/shadow.git, makes it when there is none. */
+int vcr_store_open(struct vcr_store **s, const struct vcr_store_options *o, struct vcr_error *e);
+void vcr_store_free(struct vcr_store *s);
+
+enum vcr_savepoint_flag { VCR_SAVEPOINT_UNSTABLE = 1, VCR_SAVEPOINT_LIMITED = 2 /* something was too large to be kept */ };
+struct vcr_savepoint {
+	int64_t n;              /* -1: not of a session (before and after a rollback) */
+	char commit[41], tree[41];
+	char kind[16];          /* base, call, end, manual */
+	char frame_id[40];      /* the frame that it belongs to, "" none */
+	char message[160];
+	int64_t time_ns;        /* real time */
+	unsigned flags;
+};
+
+/* The base: everything. Also after a crash, to catch up. Takes the session's next n. */
+int vcr_store_base(struct vcr_store *s, struct vcr_savepoint *out, struct vcr_error *e);
+
+struct vcr_store_dirty {
+	const char *path;       /* relative to the workspace; what is no valid name (beneath.h) is passed over */
+	bool deep;              /* if it is a directory, look at everything in it, not only at its mode */
+};
+struct vcr_store_note { const char *kind, *frame_id, *message; };
+/* The last savepoint with the dirty paths as they are now. Kind "call" with nothing changed is the last savepoint again, without a new one. The
+ * first of a session without a base (VCR_ENOTFOUND) needs vcr_store_base. */
+int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e);
+
+/* Savepoint n of a session; n < 0: its last one. VCR_ENOTFOUND. */
+int vcr_store_get(struct vcr_store *s, const char *session, int64_t n, struct vcr_savepoint *out, struct vcr_error *e);
+/* By commit id (40 hex digits). */
+int vcr_store_get_commit(struct vcr_store *s, const char *commit, struct vcr_savepoint *out, struct vcr_error *e);
+/* The last savepoint of a session at or before a time; VCR_ENOTFOUND if all are later. */
+int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns, struct vcr_savepoint *out, struct vcr_error *e);
+
+/* ---- Trees: for rollback.h and whoever compares savepoints ---- */
+
+#define VCR_SEAL_MAGIC "vcr-sealed-1\n"
+enum { VCR_OID = 20 };
+enum vcr_entry_type { VCR_ENTRY_FILE = 0100000, VCR_ENTRY_DIR = 0040000, VCR_ENTRY_LINK = 0120000, VCR_ENTRY_LARGE = 0160000, VCR_ENTRY_HEAVY = 0170000,
+	VCR_ENTRY_TYPE = 0170000 };
+struct vcr_entry { unsigned mode; unsigned char oid[VCR_OID]; }; /* mode 0: nothing is there */
+bool vcr_entry_same(const struct vcr_entry *a, const struct vcr_entry *b);
+
+/* Every path that differs between two trees, a directory before what is in it. For two directories only the mode counts, their ids are zero. */
+typedef int vcr_store_diff_fn(void *ctx, const char *path, const struct vcr_entry *a, const struct vcr_entry *b);
+int vcr_store_diff(struct vcr_store *s, const char *tree_a, const char *tree_b, vcr_store_diff_fn *fn, void *ctx, struct vcr_error *e);
+/* What is at path now; a directory's id is zero. If the content equals that of known[i] (NULL ends the list), *out is known[i] but for the
+ * mode. Other content is sealed and, with keep, stored. Sockets and the like are VCR_ENTRY_LARGE. */
+int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out, struct vcr_error *e);
+/* Content of a file or target of a link, unsealed. VCR_ENOTFOUND for what was not kept. */
+int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e);
+/* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode is set, it is made if need be. */
+struct vcr_store_put { const char *path; struct vcr_entry entry; };
+int vcr_store_patch(struct vcr_store *s, const char *tree, struct vcr_store_put *put, size_t n, char out[41], struct vcr_error *e);
+/* A commit (parent may be NULL) and the name that keeps it: refs/<ref>. */
+int vcr_store_commit(struct vcr_store *s, const char *tree, const char *parent, const char *ref, const struct vcr_store_note *note, char out[41], struct vcr_error *e);
+/* The commit behind refs/<ref>; VCR_ENOTFOUND. Its parent's id goes to parent ("" none), which may be NULL. */
+int vcr_store_ref(struct vcr_store *s, const char *ref, struct vcr_savepoint *out, char parent[41], struct vcr_error *e);
+
+#endif
