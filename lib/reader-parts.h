@@ -1,7 +1,7 @@
 /* reader-parts.h — inside reader*.c: the index of a session file, and the lines that are parsed at the moment.
  *
  * The file is read, not mapped: a recording may be cut while we look at it, and a mapping would then be a SIGBUS. Opening goes through
- * the file in one small window that stays in the cache (no page of the file is kept), so it is as fast as a mapping too. */
+ * the file in small windows that stay in the cache (no page of the file is kept), so it is as fast as a mapping too. */
 #ifndef VCR_READER_PARTS_H
 #define VCR_READER_PARTS_H
 #include <stddef.h>
@@ -63,6 +63,18 @@ struct vcr_reader {
 	struct vcr_full full;
 };
 
+/* reader-ahead.c: a line as a thread found it. type NULL: no plain frame, the line has to be looked at. */
+struct vcr_found { uint64_t offset, id_hash; size_t len; int64_t blank /* lines before it */, time_ns; const char *type; bool call; };
+enum { VCR_FOUND_PARTS = 4 };
+struct vcr_found_part { struct vcr_found *v; size_t n, cap; int64_t blank /* lines behind the last */; uint64_t end; };
+/* The whole lines of the file's first `size` bytes, in parts that follow each other; v is the caller's to free. 0: too small, or it did not
+ * work; nothing is to be freed then. */
+int vcr_reader_find_lines(int fd, uint64_t size, struct vcr_found_part part[VCR_FOUND_PARTS]);
+/* Is a frame line of that type (may be NULL) a model call or the error of one? */
+bool vcr_reader_is_call(const char *type, const struct vcr_line *l);
+
+/* The frame of that index; NULL and the words for it if there is none. */
+const struct vcr_entry *vcr_reader_entry(struct vcr_reader *r, int64_t index, struct vcr_error *e);
 /* Read and parse the line of an entry; kept in *l until the next load. Errors name file:line. */
 int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_loaded *l, struct vcr_error *e);
 void vcr_loaded_release(struct vcr_loaded *l);

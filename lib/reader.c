@@ -1,7 +1,6 @@
 #include "reader-parts.h"
 #include "body.h"
 #include "limits.h"
-#include "when.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -148,6 +147,11 @@ static bool starts(const struct vcr_span *s, const char *with)
 	return s->p && s->n >= strlen(with) && !memcmp(s->p, with, strlen(with));
 }
 
+bool vcr_reader_is_call(const char *type, const struct vcr_line *l)
+{
+	return type && (!strcmp(type, "llm") || (!strcmp(type, "error") && starts(&l->node_name, "llm:")));
+}
+
 static int take_frame(struct vcr_reader *r, const struct vcr_line *l, struct vcr_entry at)
 {
 	struct vcr_entry *to = new_entry(&r->frames);
@@ -156,7 +160,7 @@ static int take_frame(struct vcr_reader *r, const struct vcr_line *l, struct vcr
 	at.time_ns = time_of(r, l, at.line);
 	at.type = intern(r, &l->frame_type, "node");
 	at.id_hash = vcr_reader_hash(l->frame_id.p ? l->frame_id.p : "", l->frame_id.n);
-	at.call = !strcmp(at.type, "llm") || (!strcmp(at.type, "error") && starts(&l->node_name, "llm:"));
+	at.call = vcr_reader_is_call(at.type, l);
 	*to = at;
 	return 0;
 }
@@ -277,6 +281,47 @@ static int scan_file(struct vcr_reader *r)
 	if (!err)
 		err = take_tail(r, &w);
 	free(w.p);
+	return err;
+}
+
+/* What a thread found. A line that it did not decide is looked at here. */
+static int take_found(struct vcr_reader *r, const struct vcr_found *f, struct vcr_buf *line)
+{
+	struct vcr_entry at = { .offset = f->offset, .id_hash = f->id_hash, .len = f->len, .time_ns = f->time_ns, .call = f->call };
+	r->lines += f->blank;
+	at.line = r->lines + 1;
+	if (!f->type) {
+		int err = read_line(r, &at, line, NULL);
+		err = err ? err : take_line(r, line->data, line->len, f->offset, true);
+		r->lines++;
+		return err < 0 ? err : 0;
+	}
+	struct vcr_entry *to = new_entry(&r->frames);
+	if (!to)
+		return VCR_ENOMEM;
+	const struct vcr_span type = { f->type, strlen(f->type) };
+	at.type = intern(r, &type, "node");
+	*to = at;
+	r->last_line = at.line;
+	r->lines++;
+	return 0;
+}
+
+/* The bulk of a large file; the rest is for scan_file. */
+static int scan_bulk(struct vcr_reader *r)
+{
+	struct vcr_found_part part[VCR_FOUND_PARTS];
+	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	struct stat st;
+	int err = 0, n = fstat(r->fd, &st) ? 0 : vcr_reader_find_lines(r->fd, (uint64_t)st.st_size, part);
+	line.max = VCR_MAX_LINE;
+	for (int i = 0; i < n; i++) {
+		for (size_t k = 0; k < part[i].n && !err; k++)
+			err = take_found(r, &part[i].v[k], &line);
+		r->lines += part[i].blank;
+		r->end = part[i].end > r->end ? part[i].end : r->end;
+		free(part[i].v);
+	}
 	return err;
 }
 
@@ -483,7 +528,7 @@ int vcr_reader_open(struct vcr_reader **out, const char *path, vcr_reader_warn_f
 	r->warn = fn;
 	r->warn_ctx = ctx;
 	int err = open_file(r, e);
-	if (!err && (err = scan_file(r)) != 0)
+	if (!err && ((err = scan_bulk(r)) != 0 || (err = scan_file(r)) != 0))
 		vcr_error_set(e, err, "%s:%lld: %s", path, (long long)r->lines + 1, vcr_strerror(err));
 	if (!err && !r->has_session && !r->frames.n && (r->lines || r->session.warnings))
 		err = vcr_error_set(e, VCR_ESYNTAX, "%s:1: no session file: it has neither a session header nor frames", path);
@@ -602,7 +647,7 @@ static void read_metadata(struct vcr_reader *r, const struct vcr_json *j, int m,
 	f->vcr = vcr_json_get(j, f->custom, "vcr");
 }
 
-static const struct vcr_entry *frame_entry(struct vcr_reader *r, int64_t index, struct vcr_error *e)
+const struct vcr_entry *vcr_reader_entry(struct vcr_reader *r, int64_t index, struct vcr_error *e)
 {
 	if (index >= 0 && index < (int64_t)r->frames.n)
 		return &r->frames.v[index];
@@ -615,7 +660,7 @@ static const struct vcr_entry *frame_entry(struct vcr_reader *r, int64_t index, 
 
 int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_frame *f, struct vcr_error *e)
 {
-	const struct vcr_entry *at = frame_entry(r, index, e);
+	const struct vcr_entry *at = vcr_reader_entry(r, index, e);
 	if (!at)
 		return VCR_ENOTFOUND;
 	int err = vcr_reader_load(r, at, &r->current, e);
@@ -803,63 +848,4 @@ int vcr_reader_each(struct vcr_reader *r, const char *type, vcr_reader_line_fn *
 			return err == VCR_ENOMEM ? vcr_error_set(e, err, "%s: no memory", r->path) : err;
 	}
 	return 0;
-}
-
-/* ---- What a person calls a frame ---- */
-
-static int64_t nearest(const struct vcr_reader *r, int64_t ns)
-{
-	int64_t best = 0;
-	for (size_t i = 1; i < r->frames.n; i++) {
-		int64_t t = r->frames.v[i].time_ns, b = r->frames.v[best].time_ns;
-		if (t != INT64_MAX && llabs(t - ns) < llabs(b - ns))
-			best = (int64_t)i;
-	}
-	return best;
-}
-
-/* A clock time is one of the day on which the session began. */
-static bool time_of_day(const struct vcr_reader *r, const char *s, int64_t *ns)
-{
-	return vcr_when(s, r->session.created_ns ? r->session.created_ns : r->frames.n ? r->frames.v[0].time_ns : 0, 0, ns);
-}
-
-static int resolve_call(struct vcr_reader *r, int64_t k, int64_t *index, struct vcr_error *e)
-{
-	int64_t seen = 0;
-	for (size_t i = 0; i < r->frames.n; i++)
-		if (r->frames.v[i].call && seen++ == k) {
-			*index = (int64_t)i;
-			return 0;
-		}
-	return vcr_error_set(e, VCR_ENOTFOUND, "%s has no call:%lld: it has %lld model calls", r->path, (long long)k, (long long)seen);
-}
-
-static bool whole_number(const char *s, int64_t *out)
-{
-	char *end;
-	errno = 0;
-	*out = strtoll(s, &end, 10);
-	return isdigit((unsigned char)*s) && !*end && !errno;
-}
-
-int vcr_reader_resolve(struct vcr_reader *r, const char *what, int64_t *index, struct vcr_error *e)
-{
-	int64_t n;
-	if (whole_number(what, &n) || !strcmp(what, "start") || !strcmp(what, "end")) {
-		n = !strcmp(what, "start") ? 0 : !strcmp(what, "end") ? (int64_t)r->frames.n - 1 : n;
-		if (!frame_entry(r, n < 0 ? 0 : n, e))
-			return VCR_ENOTFOUND;
-		*index = n;
-		return 0;
-	}
-	if (!strncmp(what, "call:", 5) && whole_number(what + 5, &n))
-		return resolve_call(r, n, index, e);
-	if (what[0] == '@' && time_of_day(r, what + 1, &n)) {
-		if (!frame_entry(r, 0, e))
-			return VCR_ENOTFOUND;
-		*index = nearest(r, n);
-		return 0;
-	}
-	return vcr_error_set(e, VCR_EINVAL, "\"%.60s\" names no frame: use a number, call:K, start, end, @HH:MM[:SS] or @DATE\"T\"TIME", what);
 }

@@ -328,6 +328,13 @@ static bool epoch_time(const char *p, size_t n, int64_t *ns)
 	return true;
 }
 
+/* timegm(3) takes a lock that threads would wait for. The year is counted from March, so that its last day is the leap day. */
+static int64_t days_since_1970(int year, int month, int day)
+{
+	int y = month > 2 ? year : year - 1, m = (month + 9) % 12;
+	return 365 * (int64_t)y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
 bool vcr_scan_time(const char *p, size_t n, int64_t *ns)
 {
 	struct tm tm = { 0 };
@@ -350,8 +357,7 @@ bool vcr_scan_time(const char *p, size_t n, int64_t *ns)
 	}
 	if (!take_offset(&at, end, &offset) || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_year < 1700 || tm.tm_year > 2250)
 		return false;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	*ns = ((int64_t)timegm(&tm) - offset) * 1000000000 + fraction;
+	int64_t day = days_since_1970(tm.tm_year, tm.tm_mon, tm.tm_mday);
+	*ns = ((day * 24 + tm.tm_hour) * 3600 + tm.tm_min * 60 + tm.tm_sec - offset) * 1000000000 + fraction;
 	return true;
 }

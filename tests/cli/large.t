@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""Large session files: they are read by several threads, and read the same as by one."""
+import datetime
+import os
+import random
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
+from clikit import BUILD, END, Place, chat, done, frame, header, json, ok, said, skip, vcr
+
+place = Place()
+dice = random.Random(11)
+cores = sorted(os.sched_getaffinity(0))
+
+
+def on(n, *argv):
+    """What the tool prints on n cores."""
+    r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:]], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300,
+                       preexec_fn=lambda: os.sched_setaffinity(0, cores[:n]))
+    return r.returncode, r.stdout, r.stderr
+
+
+def same(title, name, *more):
+    for argv in (["vcr-log", "--json", name], ["vcr-show", "--json", name, "end"], ["vcr-export", name], *more):
+        one, all_ = on(1, *argv), on(len(cores), *argv)
+        ok(one == all_ and one[0] in (0, 2, 3), "%s: %s is the same on one core and on %d" % (title, argv[0], len(cores)), one[0], all_[0], one[2][-300:], all_[2][-300:])
+
+
+if len(cores) < 2:
+    skip("large files are read the same by several threads", "there is one core")
+    done()
+text = "x" * 6000
+frames = [frame(n, "node", "n%d" % (n % 7), {"k": n, "text": text}, custom=vcr()) for n in range(3000)]
+place.write("plain", header("plain"), *frames, END)
+same("a plain file", "plain")
+status, out, err = on(len(cores), "vcr-show", "--json", "plain", "2999")
+ok(status == 0 and json.loads(out)["input_state"]["k"] == 2999, "its last frame is found", status, err)
+
+odd = [b"\xef\xbb\xbf" + json.dumps(header("odd")).encode() + b"\r\n"]
+for f in frames:
+    what = dice.randrange(60)
+    line = json.dumps(f).encode()
+    if what == 0:
+        line = b"\n \r\n\t\n" + line
+    elif what == 1:
+        line = line[:dice.randrange(100)] + b"\xff" + line[dice.randrange(100):]
+    elif what == 2:
+        f["data"]["frame_type"] = "kind%d" % dice.randrange(90)
+        f["data"]["timestamp"] = dice.choice(["never", 1795514400.5, "2026-11-24 09:00:00Z", None])
+        line = json.dumps(f).encode()
+    elif what == 3:
+        line = json.dumps(dict(data=f["data"], type="frame", more=[1])).encode()
+    elif what == 4:
+        line = json.dumps(dict(type="vcr.x", data={})).encode() + b"\n" + line
+    odd.append(line + dice.choice([b"\n", b"\r\n"]))
+odd.insert(1500, json.dumps(header("odd", tags=["late"])).encode() + b"\n")
+place.write("odd", *odd, raw=b'{"type":"frame","data":{"fr')
+same("a file of odd lines", "odd")
+status, out, err = on(len(cores), "vcr-log", "--json", "odd")
+ok(b": a further session header" in err and b": the line is damaged" in err and b"the last line is torn" in err, "and each odd line is named", err[-500:])
+
+place.write("long", header("long"), frame(0, "node", "n", {"text": "y" * 40000000}), *frames[1:500])
+same("a file with a very long line", "long")
+place.write("tiny", header("tiny"), b"{}\n" * 4000000, *frames[:3])
+same("a file of tiny lines", "tiny")
+place.write("blank", header("blank"), b"\n" * 12000000, *frames[:3], b"\n" * 9000000)
+same("a file of blank lines", "blank")
+place.write("one", raw=b"z" * 20000000)
+same("a file that is one line", "one")
+done()
