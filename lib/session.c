@@ -278,6 +278,44 @@ static struct vcr_session *new_session(const char *dir, const char *path, const 
 	return NULL;
 }
 
+static int not_made(const struct vcr_session *s, struct vcr_error *e)
+{
+	return errno == EEXIST ? vcr_error_set(e, VCR_EEXIST, "%s exists already; choose another session id", s->path)
+		: vcr_error_sys(e, errno, "%s cannot be made", s->path);
+}
+
+/* Where a file cannot be without a name. */
+static int make_named_file(struct vcr_session *s, struct vcr_error *e)
+{
+	s->fd = open(s->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+	if (s->fd < 0)
+		return not_made(s, e);
+	int err = write_header(s, e);
+	if (err)
+		unlink(s->path); /* ours, and without a header nobody's */
+	return err;
+}
+
+/* The file gets its header before it gets its name, so that a writer who is killed here leaves nothing that is no session. */
+static int make_file(struct vcr_session *s, struct vcr_error *e)
+{
+	char self[40];
+	s->fd = open(s->dir, O_TMPFILE | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+	if (s->fd < 0)
+		return make_named_file(s, e);
+	int err = write_header(s, e);
+	if (err)
+		return err;
+	snprintf(self, sizeof self, "/proc/self/fd/%d", s->fd);
+	if (!linkat(AT_FDCWD, self, AT_FDCWD, s->path, AT_SYMLINK_FOLLOW))
+		return 0;
+	if (errno == EEXIST)
+		return not_made(s, e);
+	close(s->fd);
+	s->totals.bytes = 0;
+	return EVP_DigestInit_ex(s->chain, EVP_sha256(), NULL) ? make_named_file(s, e) : vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
+}
+
 int vcr_session_create(struct vcr_session **out, const char *vcr_dir, const struct vcr_session_options *o, struct vcr_error *e)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -291,14 +329,7 @@ int vcr_session_create(struct vcr_session **out, const char *vcr_dir, const stru
 	if (!s)
 		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", path.data);
 	compose_head(&s->head, o);
-	s->fd = open(s->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
-	if (s->fd < 0) {
-		err = errno == EEXIST ? vcr_error_set(e, VCR_EEXIST, "%s exists already; choose another session id", s->path)
-			: vcr_error_sys(e, errno, "%s cannot be made", s->path);
-	} else if ((err = write_header(s, e)) != 0) {
-		unlink(s->path); /* ours, and without a header nobody's */
-	}
-	if (err) {
+	if ((err = make_file(s, e)) != 0) {
 		vcr_session_free(s);
 		return err;
 	}

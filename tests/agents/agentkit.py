@@ -98,13 +98,19 @@ class Session:
         self.path = path
         raw = open(path, "rb").read()
         self.torn = not raw.endswith(b"\n")
-        self.lines = [json.loads(l) for l in raw.split(b"\n")[:-1] if l.strip()]
-        self.head = self.lines[0]["data"]
+        self.lines, self.bad_lines = [], 0
+        for line in raw.split(b"\n")[:-1]:
+            try:
+                self.lines += [json.loads(line)] if line.strip() else []
+            except ValueError:
+                self.bad_lines += 1
+        self.head = self.lines[0]["data"] if self.lines else {}
         self.frames = [l["data"] for l in self.lines if l["type"] == "frame"]
         self.end = next((l["data"] for l in self.lines if l["type"] == "vcr.end"), None)
         self.dir = tempfile.mkdtemp(prefix="vcr-bodies.")
         atexit.register(shutil.rmtree, self.dir, True)
         r = subprocess.run([PEEK, "dump", path, self.dir], stdout=subprocess.PIPE, text=True)
+        self.broken = r.returncode != 0
         self.complaints = r.stdout if r.returncode or r.stdout else ""
 
     def calls(self):

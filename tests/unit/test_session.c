@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,6 +53,31 @@ static struct vcr_reader *open_session(const char *id)
 	ck_assert_msg(!vcr_reader_open(&r, path, NULL, NULL, &e), "%s", e.what);
 	return r;
 }
+
+START_TEST(a_session_file_has_its_header_before_it_has_its_name)
+{
+	char events[4096] __attribute__((aligned(8)));
+	vcr_session_free(create("first")); /* the directory is there now */
+	int probe = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	if (probe < 0)
+		return; /* this file system has no files without a name */
+	close(probe);
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), made = 0, written = 0;
+	ck_assert_int_ge(inotify_add_watch(fd, dir, IN_CREATE | IN_MODIFY), 0);
+	struct vcr_session *s = create("one");
+	ssize_t n = read(fd, events, sizeof events);
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *ev = (const void *)(events + at);
+		made += ev->mask & IN_CREATE && !strcmp(ev->name, "one.vcr");
+		written += ev->mask & IN_MODIFY && !strcmp(ev->name, "one.vcr");
+		at += (ssize_t)sizeof *ev + ev->len;
+	}
+	ck_assert_int_eq(made, 1);
+	ck_assert_int_eq(written, 0);
+	close(fd);
+	vcr_session_free(s);
+}
+END_TEST
 
 START_TEST(a_session_reads_back_as_it_was_written)
 {
@@ -108,6 +134,7 @@ static TCase *session(void)
 {
 	TCase *tc = tcase_create("session");
 	tcase_add_checked_fixture(tc, make_dir, remove_dir);
+	tcase_add_test(tc, a_session_file_has_its_header_before_it_has_its_name);
 	tcase_add_test(tc, a_session_reads_back_as_it_was_written);
 	tcase_add_test(tc, the_file_is_private_and_never_overwritten);
 	return tc;
