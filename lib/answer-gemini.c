@@ -25,7 +25,7 @@ static bool joins(const struct vcr_node *last, const struct vcr_json *j, int par
 	if (!last || last->kind != VCR_NODE_OBJECT || !vcr_node_get(last, "text") || vcr_node_get(last, "thoughtSignature"))
 		return false;
 	for (const struct vcr_node *m = last->first; m; m = m->next)
-		if (strcmp(m->key, "text") && strcmp(m->key, "thought"))
+		if (m->key && strcmp(m->key, "text") && strcmp(m->key, "thought"))
 			return false;
 	return is_plain_text(j, part) && is_true(vcr_node_get(last, "thought")) == vcr_json_true(j, vcr_json_get(j, part, "thought"));
 }

@@ -85,23 +85,32 @@ static bool list_has(const char *list, const char *token)
 
 /* ---- Heads and trailers: lines are cut in place. ---- */
 
+/* A folded line [line,end) goes on with the value that ends at tail: the NULs that we wrote between them become spaces. Returns the value's new end.
+ * A blank one changes nothing, so however many there are each byte is written once. */
+static char *join_fold(char *tail, char *line, char *end)
+{
+	while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	if (end == line)
+		return tail;
+	memset(tail, ' ', (size_t)(line - tail));
+	*end = 0;
+	return end;
+}
+
 /* Split the lines from `from` on into fields; obsolete folding is joined (RFC 9112 §5.2). Returns their number or an error. */
 static int split_fields(struct vcr_http1 *h, char *p, const char **why)
 {
 	int n = 0;
+	char *tail = NULL; /* where the last value ends */
 	while (*p) {
 		char *line = p;
 		p += strlen(p) + 1;
 		if (*line == ' ' || *line == '\t') {
-			if (!n)
+			if (!tail)
 				goto bad;
-			/* The previous value was cut by NULs we wrote ourselves: join what lies between by spaces. */
-			char *value = (char *)h->field[n - 1].value;
-			for (char *q = value + strlen(value); q < line; q++)
-				*q = ' ';
-			size_t end = strlen(value);
-			while (end && (value[end - 1] == ' ' || value[end - 1] == '\t'))
-				value[--end] = 0;
+			tail = join_fold(tail, line, p - 1);
+			h->field[n - 1].value += strspn(h->field[n - 1].value, " \t"); /* it was empty so far */
 			continue;
 		}
 		char *colon = strchr(line, ':');
@@ -118,6 +127,7 @@ static int split_fields(struct vcr_http1 *h, char *p, const char **why)
 		if (!*line || strpbrk(line, " \t"))
 			goto bad;
 		h->field[n++] = (struct vcr_http1_field){ line, value };
+		tail = end;
 	}
 	return n;
 bad:

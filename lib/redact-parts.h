@@ -17,7 +17,8 @@ enum {
 	VCR_SECRET_MIN = 12,           /* bytes; the matcher needs at least STRIDE + GRAM - 1 = 11 */
 	VCR_SECRET_MAX = 64 << 10,     /* bytes of one value */
 	VCR_SECRETS_MAX = 4096,        /* values that are searched for; shapes beyond it are still replaced */
-	VCR_SHAPES_MAX = 1024,         /* of these, found by shape */
+	VCR_SHAPES_MAX = 256,          /* of these, found by shape, and */
+	VCR_COOKIES_MAX = 256,         /* set by servers: these two come from outside, where somebody may want the search to be slow */
 	VCR_FORMS_MAX = 128,           /* encodings of one value */
 	VCR_NUMBERS_MAX = 1 << 16,     /* values that get a number of their own */
 };

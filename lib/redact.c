@@ -16,7 +16,7 @@ struct secret {
 struct vcr_redact {
 	struct vcr_finder finder;
 	struct secret *secret;
-	size_t secrets, room, searched, shapes;
+	size_t secrets, room, searched, shapes, cookies;
 	int32_t head[4096];
 };
 
@@ -227,6 +227,8 @@ void vcr_redact_learn_dotenv(struct vcr_redact *r, const char *text, size_t n)
 /* name=value; name=value … ; of a Set-Cookie only the first pair is the cookie. */
 static void learn_cookies(struct vcr_redact *r, const char *p, bool first_only)
 {
+	if (first_only && r->cookies++ >= VCR_COOKIES_MAX)
+		return; /* the field itself is never kept */
 	do {
 		p += strspn(p, "; ");
 		size_t n = strcspn(p, ";");

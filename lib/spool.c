@@ -20,6 +20,7 @@ enum {
 	PUNCH_STEP = 1 << 20,
 	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads */
 	GROW_STEP = 1 << 20,
+	GROW_MOST = 64 << 20,         /* at once: a damaged tail must not make us fill the machine's memory */
 };
 
 struct vcr_spool {
@@ -229,7 +230,9 @@ static bool plausible(const struct vcr_spool_record *r, uint64_t at, uint64_t en
 
 static bool ready(const struct vcr_spool_record *r, uint64_t at, uint64_t end)
 {
-	return r->state == VCR_REC_READY && plausible(r, at, end) && r->seq == at && r->size <= r->length - sizeof *r;
+	/* The length says again what the size says: a record with one of them damaged would take its neighbour with it. */
+	return r->state == VCR_REC_READY && plausible(r, at, end) && r->seq == at && r->size <= r->length - sizeof *r &&
+		r->length - sizeof *r - r->size < VCR_SPOOL_ALIGN;
 }
 
 /* Bytes of the file that can be read: never beyond its true size, whatever the header says. */
@@ -352,7 +355,7 @@ void vcr_spool_grow(struct vcr_spool *s)
 	if (tail + GROW_AHEAD <= limit || tail > VCR_SPOOL_VIRTUAL / 2)
 		return;
 	uint64_t want = (tail + GROW_AHEAD + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
-	if (fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
+	if (want - limit > GROW_MOST || fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
 		return; /* writers try for themselves and count what they lose */
 	while (limit < want && !__atomic_compare_exchange_n(&s->h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;

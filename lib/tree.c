@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 8 << 10, MAX_INDEX = 65535 };
+enum { BLOCK = 8 << 10, MAX_INDEX = 65535, MAX_GAP = 64, LARGE = 16 };
 struct vcr_tree_block {
 	struct vcr_tree_block *next;
 	size_t len, cap;
@@ -97,6 +97,51 @@ static void append_node(struct vcr_node *parent, struct vcr_node *n)
 	parent->last = n;
 }
 
+static bool has_key(const struct vcr_node *n, const char *key, size_t len)
+{
+	return n->nkey == len && n->key && !memcmp(n->key, key, len);
+}
+
+/* Where the key is, or would be, in the table of a large object. The table's own address keeps its order from being foreseen. */
+static uint32_t slot_of(const struct vcr_node *object, const char *key, size_t len)
+{
+	uint64_t h = (uintptr_t)object->index >> 4;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)key[i]) * 0x9e3779b97f4a7c15ull ^ h >> 29;
+	uint32_t at = (uint32_t)(h >> 32) & (object->cap - 1);
+	while (object->index[at] && !has_key(object->index[at], key, len))
+		at = (at + 1) & (object->cap - 1);
+	return at;
+}
+
+/* Put the last member into the table; when it would be more than half full, all members into one twice as large. Without memory there is no table, and
+ * members are looked for one by one. The last of equal keys counts. nindex is the number of members ever appended. */
+static void index_member(struct vcr_tree *t, struct vcr_node *object)
+{
+	struct vcr_node *n = object->last;
+	if (2 * object->nindex > object->cap) {
+		uint32_t cap = object->cap ? 2 * object->cap : 4 * LARGE;
+		struct vcr_node **table = take(t, cap * sizeof *table);
+		object->index = table;
+		object->cap = table ? cap : 0;
+		if (!table)
+			return;
+		memset(table, 0, cap * sizeof *table);
+		n = object->first;
+	}
+	for (; n; n = n->next)
+		if (n->key)
+			object->index[slot_of(object, n->key, n->nkey)] = n;
+}
+
+/* Append a member that has its key. */
+static void append_member(struct vcr_tree *t, struct vcr_node *object, struct vcr_node *n)
+{
+	append_node(object, n);
+	if (++object->nindex > LARGE && !t->err)
+		index_member(t, object);
+}
+
 struct vcr_node *vcr_tree_copy(struct vcr_tree *t, const struct vcr_json *j, int v)
 {
 	enum vcr_json_type type = vcr_json_type(j, v);
@@ -112,21 +157,20 @@ struct vcr_node *vcr_tree_copy(struct vcr_tree *t, const struct vcr_json *j, int
 			size_t len;
 			const char *key = vcr_json_raw(j, m, &len);
 			copy_key(t, child, key + 1, len - 2);
+			append_member(t, n, child);
+		} else {
+			append_node(n, child);
 		}
-		append_node(n, child);
 	}
 	return n;
-}
-
-static bool has_key(const struct vcr_node *n, const char *key, size_t len)
-{
-	return n->nkey == len && n->key && !memcmp(n->key, key, len);
 }
 
 struct vcr_node *vcr_node_get(const struct vcr_node *object, const char *key)
 {
 	size_t len = strlen(key);
 	struct vcr_node *found = NULL;
+	if (object && object->kind == VCR_NODE_OBJECT && object->cap)
+		return object->index[slot_of(object, key, len)];
 	if (object && object->kind == VCR_NODE_OBJECT)
 		for (struct vcr_node *n = object->first; n; n = n->next)
 			if (has_key(n, key, len))
@@ -148,6 +192,9 @@ static void become(struct vcr_node *from, const struct vcr_node *to)
 	from->kind = to->kind;
 	from->first = to->first;
 	from->last = to->last;
+	from->index = to->index;
+	from->nindex = to->nindex;
+	from->cap = to->cap;
 	from->text = to->text;
 	from->text_last = to->text_last;
 }
@@ -163,7 +210,7 @@ void vcr_node_set(struct vcr_tree *t, struct vcr_node *object, const char *key, 
 	}
 	copy_key(t, value, key, strlen(key));
 	value->next = NULL;
-	append_node(object, value);
+	append_member(t, object, value);
 }
 
 void vcr_node_set_text(struct vcr_tree *t, struct vcr_node *object, const char *key, enum vcr_node_kind kind, const char *text)
@@ -173,24 +220,12 @@ void vcr_node_set_text(struct vcr_tree *t, struct vcr_node *object, const char *
 	vcr_node_set(t, object, key, n);
 }
 
+/* It stays in the list without a key, and so does its place in a large object's table: neither must be built anew. */
 void vcr_node_remove(struct vcr_node *object, const char *key)
 {
-	size_t len = strlen(key);
-	struct vcr_node *before = NULL;
-	if (!object || object->kind != VCR_NODE_OBJECT)
-		return;
-	for (struct vcr_node *n = object->first; n; n = n->next) {
-		if (!has_key(n, key, len)) {
-			before = n;
-			continue;
-		}
-		if (before)
-			before->next = n->next;
-		else
-			object->first = n->next;
-		if (object->last == n)
-			object->last = before;
-	}
+	struct vcr_node *n;
+	while ((n = vcr_node_get(object, key)) != NULL)
+		n->key = NULL;
 }
 
 struct vcr_node *vcr_node_want(struct vcr_tree *t, struct vcr_node *object, const char *key, enum vcr_node_kind kind)
@@ -211,21 +246,38 @@ void vcr_node_push(struct vcr_node *array, struct vcr_node *item)
 	append_node(array, item);
 }
 
+/* Make the list of places cover every item; false without memory. Items are only ever appended, so what it holds stays true. */
+static bool index_items(struct vcr_tree *t, struct vcr_node *array)
+{
+	struct vcr_node *n = array->nindex ? array->index[array->nindex - 1]->next : array->first;
+	for (; n; n = n->next) {
+		if (array->nindex == array->cap) {
+			uint32_t cap = array->cap ? 2 * array->cap : LARGE;
+			struct vcr_node **grown = array->nindex > UINT32_MAX / 4 ? NULL : take(t, cap * sizeof *grown);
+			if (!grown)
+				return false;
+			if (array->nindex)
+				memcpy(grown, array->index, array->nindex * sizeof *grown);
+			array->index = grown;
+			array->cap = cap;
+		}
+		array->index[array->nindex++] = n;
+	}
+	return true;
+}
+
 static struct vcr_node *fill_to(struct vcr_tree *t, struct vcr_node *array, int64_t i)
 {
-	if (!array || array->kind != VCR_NODE_ARRAY || i < 0 || i > MAX_INDEX)
+	if (!array || array->kind != VCR_NODE_ARRAY || i < 0 || i > MAX_INDEX || !index_items(t, array) || i > array->nindex + MAX_GAP)
 		return NULL;
-	struct vcr_node *n = array->first;
-	for (int64_t at = 0;; at++, n = n->next) {
-		if (!n) {
-			if (!(n = vcr_tree_new(t, VCR_NODE_RAW)))
-				return NULL;
-			add_text(t, n, "null", 4);
-			vcr_node_push(array, n);
-		}
-		if (at == i)
-			return n;
+	for (int64_t missing = i - array->nindex; missing >= 0; missing--) {
+		struct vcr_node *n = vcr_tree_new(t, VCR_NODE_RAW);
+		add_text(t, n, "null", 4);
+		if (!n)
+			return NULL;
+		vcr_node_push(array, n);
 	}
+	return index_items(t, array) ? array->index[i] : NULL;
 }
 
 struct vcr_node *vcr_node_want_item(struct vcr_tree *t, struct vcr_node *array, int64_t i)
@@ -275,15 +327,19 @@ void vcr_node_write(const struct vcr_node *n, struct vcr_buf *out)
 	}
 	vcr_buf_putc(out, "\"{["[n->kind - VCR_NODE_STRING]);
 	write_text(n, out);
+	bool any = false;
 	for (const struct vcr_node *m = n->first; m; m = m->next) {
+		if (n->kind == VCR_NODE_OBJECT && !m->key)
+			continue; /* removed */
+		if (any)
+			vcr_buf_putc(out, ',');
+		any = true;
 		if (n->kind == VCR_NODE_OBJECT) {
 			vcr_buf_putc(out, '"');
 			vcr_buf_add(out, m->key, m->nkey);
 			vcr_buf_puts(out, "\":");
 		}
 		vcr_node_write(m, out);
-		if (m->next)
-			vcr_buf_putc(out, ',');
 	}
 	vcr_buf_putc(out, "\"}]"[n->kind - VCR_NODE_STRING]);
 }

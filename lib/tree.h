@@ -17,6 +17,7 @@ struct vcr_node {
 	const char *key; size_t nkey;          /* members: as it stood in the source, without quotes */
 	enum vcr_node_kind kind;
 	struct vcr_node *first, *last;         /* objects, arrays */
+	struct vcr_node **index; uint32_t nindex, cap; /* private: long lists by place, large objects by the key's hash */
 	struct vcr_piece *text, *text_last;    /* strings, raw values */
 };
 struct vcr_tree { struct vcr_tree_block *block; size_t used; int err; };
@@ -38,7 +39,8 @@ void vcr_node_remove(struct vcr_node *object, const char *key);
 /* The member of that kind; made, or replaced if it is of another kind. */
 struct vcr_node *vcr_node_want(struct vcr_tree *t, struct vcr_node *object, const char *key, enum vcr_node_kind kind);
 void vcr_node_push(struct vcr_node *array, struct vcr_node *item);
-/* Item i; missing ones before it are filled with nulls, i itself with an empty object. NULL if i is above 65535 (hostile) */
+/* Item i; missing ones before it are filled with nulls, i itself with an empty object. NULL if i is above 65535, or more than 64 beyond the list's
+ * end: no stream skips items, and a hostile one would have us make them. */
 struct vcr_node *vcr_node_want_item(struct vcr_tree *t, struct vcr_node *array, int64_t i);
 void vcr_node_set_item(struct vcr_tree *t, struct vcr_node *array, int64_t i, struct vcr_node *value);
 /* Append the JSON string j[v] to the string member `key`; another kind (null) is replaced. Ignored if v is no string. */
