@@ -3,7 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLUES = 4, CLUE_LEN = 40 };
+enum {
+	CLUES = 4,
+	CLUE_LEN = 40,
+	MAX_ITEMS = 8 << 20, /* of all calls that are remembered, 64 MiB */
+};
 
 /* Raw pieces of an answer by which the next request of its conversation is known: ids of tool calls, beginnings of texts. */
 struct clues { char text[CLUES][CLUE_LEN]; int n; };
@@ -22,7 +26,7 @@ struct call {
 
 struct vcr_conv {
 	struct call *call;       /* a ring */
-	size_t count, next;
+	size_t count, next, items;
 	unsigned lanes;
 };
 
@@ -260,7 +264,9 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 			continue;
 		VCR_AUTO_BUF key = VCR_BUF_INIT;
 		vcr_json_str(q->j, k, &key);
-		vcr_jw_key(w, key.data);
+		vcr_jw_strn(w, key.data, key.len); /* it may hold a NUL */
+		vcr_buf_putc(w->out, ':');
+		w->after_key = true;
 		if (q->n && v == info->list)
 			write_list(w, q, omit);
 		else
@@ -320,10 +326,21 @@ void vcr_conv_free(struct vcr_conv *c)
 	free(c);
 }
 
+static void forget_items(struct vcr_conv *c, struct call *k)
+{
+	c->items -= k->n;
+	free(k->exact);
+	k->exact = NULL;
+	k->n = 0;
+}
+
 static void remember(struct vcr_conv *c, struct request *q, const char *frame_id, const char *parent, unsigned lane, const char *answer, size_t nanswer)
 {
 	struct call *k = &c->call[c->next];
-	free(k->exact);
+	forget_items(c, k);
+	for (size_t i = c->count; i-- > 0 && c->items + q->n > MAX_ITEMS;)
+		forget_items(c, nth_latest(c, i));
+	c->items += q->n;
 	*k = (struct call){ .lane = lane, .n = q->n, .whole = q->n ? q->prefix[q->n - 1] : 0, .exact = q->exact, .system = q->system, .tools = q->tools,
 		.model = q->model, .list_key = q->list_key };
 	q->exact = NULL;
@@ -389,7 +406,7 @@ void vcr_conv_forget(struct vcr_conv *c, const char *frame_id)
 	for (size_t i = 0; i < c->count; i++) {
 		struct call *k = nth_latest(c, i);
 		if (!strcmp(k->frame_id, frame_id)) {
-			k->n = 0;
+			forget_items(c, k);
 			*k->answer_id = 0;
 			return;
 		}

@@ -34,8 +34,8 @@ static bool place_call(struct vcr_session *s, struct vcr_conv *conv, struct plac
 /* What VCRPlayer would make of them is not kept ("__type__"), nor are requests that speak of "_vcr" themselves or repeat a key. */
 static bool odd(const struct vcr_buf *b)
 {
-	return memmem(b->data, b->len, "_vcr", 4) || memmem(b->data, b->len, "_type_", 6) || memmem(b->data, b->len, "\\u00", 4) ||
-		memmem(b->data, b->len, "\\u005", 5);
+	return memmem(b->data, b->len, "_vcr", 4) || memmem(b->data, b->len, "_type_", 6) || memmem(b->data, b->len, "\\u005", 5) ||
+		memmem(b->data, b->len, "\\u0076", 6);
 }
 
 static void check_call(struct vcr_reader *r, int64_t i, const struct placed *p)

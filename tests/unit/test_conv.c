@@ -150,11 +150,27 @@ START_TEST(memory_stays_bounded_over_very_many_calls)
 }
 END_TEST
 
+START_TEST(very_long_lists_make_older_calls_forgotten)
+{
+	VCR_AUTO_BUF list = VCR_BUF_INIT, request = VCR_BUF_INIT;
+	chat("old", USER, NULL);
+	for (int i = 0; i < 3 << 20; i++)
+		vcr_buf_puts(&list, i ? ",7" : "7");
+	vcr_buf_printf(&request, "{\"messages\":[%s]}", list.data);
+	for (int i = 0; i < 3; i++)
+		call_of(VCR_API_OPENAI_CHAT, "long", request.data, NULL);
+	chat("new", USER "," USER, NULL);
+	ck_assert_str_eq(place.parent, "");
+}
+END_TEST
+
 START_TEST(odd_requests_are_kept_as_they_are)
 {
 	call_of(VCR_API_GENERIC, "f1", "{\"x\":{\"_vcr\":1},\"messages\":7,\"e\":\"\\u00e9\"}", NULL);
 	ck_assert_str_eq(input.data, "{\"x\":{\"_vcr\":1},\"messages\":7,\"e\":\"\\u00e9\"}");
 	ck_assert_str_eq(place.lane, "");
+	call_of(VCR_API_GENERIC, "f2", "{\"a\\u0000b\":1,\"a\":2}", NULL);
+	ck_assert_str_eq(input.data, "{\"a\\u0000b\":1,\"a\":2}");
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	struct vcr_request_info info = { .list = -1, .system = -1, .tools = -1 };
 	vcr_json_parse(&j, "[1]", 3, 0, NULL);
@@ -175,6 +191,7 @@ static TCase *tc_conv(void)
 	tcase_add_test(tc, a_response_can_name_its_predecessor);
 	tcase_add_test(tc, nothing_refers_to_a_frame_that_was_not_written);
 	tcase_add_test(tc, memory_stays_bounded_over_very_many_calls);
+	tcase_add_test(tc, very_long_lists_make_older_calls_forgotten);
 	tcase_add_test(tc, odd_requests_are_kept_as_they_are);
 	return tc;
 }
