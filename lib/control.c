@@ -148,28 +148,39 @@ static bool root_alive(const struct vcr_spool_header *h)
 	return h->root_pid > 0 && (!kill(h->root_pid, 0) || errno == EPERM);
 }
 
-static void salvage(const char *path, int timeout_ms)
+/* False if it cannot be run, or fails. */
+static bool salvage(const char *path, int64_t until)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	int status = 0;
 	pid_t pid;
 	if (vcr_control_collector_path(&program, NULL))
-		return;
+		return false;
 	char *argv[] = { program.data, "--spool", (char *)path, "--salvage", NULL };
 	if (posix_spawn(&pid, program.data, NULL, NULL, argv, environ))
-		return;
-	for (int64_t until = now_ms() + timeout_ms; now_ms() < until;) {
-		if (waitpid(pid, NULL, WNOHANG))
-			return;
+		return false;
+	while (now_ms() < until) {
+		pid_t got = waitpid(pid, &status, WNOHANG);
+		if (got)
+			return got < 0 || (WIFEXITED(status) && !WEXITSTATUS(status));
 		poll(NULL, 0, 5);
 	}
+	return false;
 }
 
-/* Wait for a collector that is there; true when it answered (or has just ended). */
-static bool drain(const char *session, int timeout_ms)
+/* Until the collector has answered or is gone together with its spool. One that is being killed refuses, or hangs up, while it still holds
+ * the spool's lock, and the one that is to salvage ends at once then: so both are asked again. */
+static void settle_session(const char *session, const char *path, int timeout_ms)
 {
-	VCR_AUTO_BUF answer = VCR_BUF_INIT;
-	int err = vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
-	return err != VCR_ENOTFOUND;
+	int64_t until = now_ms() + timeout_ms;
+	for (int pause_ms = 5; !access(path, F_OK) && now_ms() < until; pause_ms = pause_ms < 200 ? 2 * pause_ms : pause_ms) {
+		VCR_AUTO_BUF answer = VCR_BUF_INIT;
+		int err = vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
+		if (!err || err == VCR_EBUSY || (err == VCR_ENOTFOUND && !access(path, F_OK) && !salvage(path, until)))
+			return;
+		if (!access(path, F_OK))
+			poll(NULL, 0, pause_ms);
+	}
 }
 
 static void settle_one(const char *path, const char *vcr_dir, int timeout_ms)
@@ -191,8 +202,7 @@ static void settle_one(const char *path, const char *vcr_dir, int timeout_ms)
 	} else if (mine) {
 		char session[sizeof h->session];
 		snprintf(session, sizeof session, "%s", h->session);
-		if (!drain(session, timeout_ms) && !access(path, F_OK))
-			salvage(path, timeout_ms);
+		settle_session(session, path, timeout_ms);
 	}
 	munmap(h, sizeof *h);
 }

@@ -479,6 +479,11 @@ const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r)
 	return &r->session;
 }
 
+const struct vcr_reader_session *vcr_reader_header(const struct vcr_reader *r)
+{
+	return &r->session;
+}
+
 int64_t vcr_reader_count(const struct vcr_reader *r)
 {
 	return (int64_t)r->frames.n;

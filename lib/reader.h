@@ -29,6 +29,8 @@ struct vcr_reader_session {
 	int64_t warnings;
 };
 const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r);
+/* The same, but total_tokens and total_cost_usd may not be summed yet: that looks at every frame of a session that has not ended. */
+const struct vcr_reader_session *vcr_reader_header(const struct vcr_reader *r);
 int64_t vcr_reader_count(const struct vcr_reader *r);
 
 /* What is known of a frame without parsing it (0 <= index < count). */

@@ -171,7 +171,7 @@ static int follow_file(struct follow *f)
 	for (int64_t done = first_to_print(f, r);;) {
 		if (print_new(f, r, &done))
 			status = VCR_EXIT_FAILED;
-		if (gone || vcr_reader_session(r)->ended)
+		if (gone || vcr_reader_header(r)->ended)
 			break;
 		if (rest(f, &gone) && is_over(f, r, &idle)) {
 			vcr_reader_refresh(r, NULL);

@@ -129,8 +129,6 @@ int vcr_log_frame(struct vcr_log *l, struct vcr_reader *r, int64_t index)
 
 /* ---- Totals ---- */
 
-struct live { const char *id; };
-
 static bool is_live(const char *id)
 {
 	VCR_AUTO_BUF answer = VCR_BUF_INIT;
@@ -144,7 +142,7 @@ static int stop_at_first(void *ctx, const struct vcr_json *j, int data, int64_t 
 
 const char *vcr_log_state(struct vcr_reader *r)
 {
-	const struct vcr_reader_session *s = vcr_reader_session(r);
+	const struct vcr_reader_session *s = vcr_reader_header(r);
 	struct vcr_reader_frame f;
 	if (s->ended)
 		return "ended";
@@ -158,7 +156,7 @@ const char *vcr_log_state(struct vcr_reader *r)
 void vcr_log_totals(struct vcr_log *l, const struct vcr_reader *r, const char *path)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT, id = VCR_BUF_INIT, parent = VCR_BUF_INIT;
-	const struct vcr_reader_session *s = vcr_reader_session(r);
+	const struct vcr_reader_session *s = vcr_reader_header(r);
 	int64_t all = vcr_reader_count(r);
 	const char *state = vcr_log_state((struct vcr_reader *)r);
 	if (l->t->json || l->t->quiet)
@@ -205,7 +203,7 @@ static int pick(struct picked *p, int64_t index)
 static int pick_all(struct vcr_log *l, struct vcr_reader *r, struct picked *p)
 {
 	int status = 0;
-	int64_t n = vcr_filter_session(&l->filter, vcr_reader_session(r)) ? vcr_reader_count(r) : 0;
+	int64_t n = vcr_filter_session(&l->filter, vcr_reader_header(r)) ? vcr_reader_count(r) : 0;
 	for (int64_t i = 0; i < n; i++) {
 		struct vcr_error e = { 0 };
 		int yes = vcr_filter_frame(&l->filter, r, i, &e);

@@ -93,7 +93,8 @@ class Follow:
         return clikit.json.loads(line)["index"] if line else None
 
     def end(self):
-        rest, err = self.p.communicate()
+        rest, err = self.p.stdout.read(), self.p.stderr.read()
+        self.p.wait()
         self.guard.cancel()
         return self.p.returncode, rest, err
 

@@ -1,0 +1,90 @@
+#!/usr/bin/python3
+"""The reading tools beside real recordings: right after the agent, while it runs, and when its collector was killed."""
+import glob
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
+from clikit import BUILD, Place, done, json, ok
+import tapkit
+
+COLLECTOR = os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector"))
+
+
+class Live(Place):
+    def __init__(self):
+        super().__init__()
+        os.mkdir(os.path.join(self.dir, ".git"))
+        self.env.update(VCR_COLLECTOR=COLLECTOR, VCR_SHIM=tapkit.SHIM)
+
+    def agent(self, script, **more):
+        """A shell script under the bare preload."""
+        return subprocess.Popen(["/bin/sh", "-c", script], cwd=self.dir, env=dict(self.env, LD_PRELOAD=tapkit.SHIM), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
+
+    def paths(self):
+        return [f["what"].split()[0] for f in self.json("vcr-log", "last", "--json", "--node=file:*")]
+
+    def collectors(self):
+        found = []
+        for p in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                words = open(p, "rb").read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if os.path.basename(words[0]) == "vcr-collector" and any(w.startswith(self.run_dir) for w in words):
+                found.append(int(p.split("/")[2]))
+        return found
+
+
+place = Live()
+lost = 0
+for n in range(10):
+    a = place.agent("for i in 1 2 3 4 5; do echo $i > r%d-$i; done; /bin/true" % n)
+    a.communicate()
+    lost += len({"r%d-%d" % (n, i) for i in range(1, 6)} - set(place.paths()))
+    lost += "exec:true" not in [f["node"] for f in place.json("vcr-log", "last", "--json")]
+ok(not lost, "a tool that is started right after the agent sees all that it did (ten runs)", lost)
+
+place = Live()
+follow = subprocess.Popen([os.path.join(BUILD, "vcr-log"), "--follow", "--json"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+guard = threading.Timer(100, follow.kill)
+guard.start()
+ok("waiting for a session" in follow.stderr.readline(), "--follow can be started before there is any session")
+a = place.agent("echo one > one; /bin/true; read line; echo two > two; /bin/false")
+first = json.loads(follow.stdout.readline())
+ok(a.poll() is None and first["type"] == "tool", "frames are shown while the agent still runs", first)
+status, out, err = place.run("vcr-status")
+ok(status == 0 and "processes" in out, "vcr-status knows the session meanwhile", status, out, err)
+states = [s["state"] for s in place.json("vcr-log", "--json")]
+ok(states == ["live"], "vcr-log lists it as live", states)
+status, out, err = place.run("vcr-annotate", "a note", "--meta", "who=me")
+ok(status == 0 and "frame" in out, "vcr-annotate puts a note into it", out, err)
+status, out, err = place.run("vcr-savepoint", "here")
+ok(status == 0, "vcr-savepoint takes stock of its files", out, err)
+a.communicate(b"go on\n")
+rest = [json.loads(line) for line in follow.stdout]
+follow.wait()
+guard.cancel()
+nodes = [first["node"]] + [f["node"] for f in rest]
+ok(follow.returncode == 0 and {"note", "savepoint", "file:write", "exec:true", "exec:false"} <= set(nodes), "--follow shows all of it, and ends when the session does", follow.returncode, nodes)
+ok([first["index"]] + [f["index"] for f in rest] == list(range(len(rest) + 1)), "each frame once, in order")
+ok([s["state"] for s in place.json("vcr-log", "--json")] == ["ended"] and place.run("vcr-status")[0] == 1, "then it has ended, and nothing is being recorded")
+shown = place.run("vcr-show", str([f["index"] for f in rest if f["node"] == "note"][0]))[1]
+ok('"text": "a note"' in shown and '"who": "me"' in shown, "the note is in the session", shown)
+
+place = Live()
+a = place.agent("echo one > one; /bin/true; echo ready; read line; echo two > two; /bin/false")
+a.stdout.readline()
+place.run("vcr-log")
+killed = place.collectors()
+for pid in killed:
+    os.kill(pid, signal.SIGKILL)
+a.communicate(b"go on\n")
+nodes = [f["node"] for f in place.json("vcr-log", "last", "--json")]
+ok(len(killed) == 1 and nodes.count("exec:false") == 1 and nodes.count("exec:true") == 1, "programs that a killed collector left in the spool are decoded by the next tool, once", killed, nodes)
+states = [s["state"] for s in place.json("vcr-log", "--json")]
+ok(states == ["ended"], "and the session is complete then", states)
+done()
