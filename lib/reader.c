@@ -440,11 +440,13 @@ static void find_end(struct vcr_reader *r)
 	r->session.end_json = r->end_json ? r->end_json : "{}";
 }
 
-static void add_frame_totals(struct vcr_reader *r, const struct vcr_buf *line)
+static void add_frame_totals(struct vcr_reader *r, const struct vcr_buf *line, const char *type)
 {
 	struct vcr_span metadata;
 	double v, in, out;
-	if (!vcr_scan_metadata(line->data, line->len, &metadata))
+	bool has = vcr_scan_metadata(line->data, line->len, &metadata);
+	r->session.errors += !strcmp(type, "error") || (has && (vcr_scan_is_string(&metadata, "error_type") || vcr_scan_is_string(&metadata, "error_message")));
+	if (!has)
 		return;
 	if (vcr_scan_number(&metadata, "tokens_used", &v))
 		r->session.total_tokens += (int64_t)v;
@@ -461,14 +463,17 @@ static void sum_totals(struct vcr_reader *r)
 	VCR_AUTO_BUF line = VCR_BUF_INIT;
 	r->totals_known = true;
 	r->session.total_tokens = 0;
+	r->session.errors = 0;
 	r->session.total_cost_usd = 0;
 	if (r->session.ended && vcr_json_int(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tokens"), &r->session.total_tokens) &&
+		vcr_json_int(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "errors"), &r->session.errors) &&
 		vcr_json_double(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "cost_usd"), &r->session.total_cost_usd))
 		return;
+	r->session.total_tokens = r->session.errors = 0;
 	line.max = VCR_MAX_LINE;
 	for (size_t i = 0; i < r->frames.n; i++)
 		if (!read_line(r, &r->frames.v[i], &line, NULL))
-			add_frame_totals(r, &line);
+			add_frame_totals(r, &line, r->frames.v[i].type);
 }
 
 const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r)

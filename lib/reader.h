@@ -23,13 +23,13 @@ struct vcr_reader_session {
 	int64_t created_ns, updated_ns;              /* Unix time, 0 unknown */
 	const char *const *tags; int ntags;
 	const char *metadata_json;                   /* object text */
-	int64_t total_tokens; double total_cost_usd; /* summed over frames */
+	int64_t total_tokens, errors; double total_cost_usd; /* summed over frames; errors: of type error, or with one in their metadata */
 	bool ended;                                  /* a vcr.end line closes it */
 	const char *end_json;                        /* its data, or NULL */
 	int64_t warnings;
 };
 const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r);
-/* The same, but total_tokens and total_cost_usd may not be summed yet: that looks at every frame of a session that has not ended. */
+/* The same, but total_tokens, errors and total_cost_usd may not be summed yet: that looks at every frame of a session that has not ended. */
 const struct vcr_reader_session *vcr_reader_header(const struct vcr_reader *r);
 int64_t vcr_reader_count(const struct vcr_reader *r);
 

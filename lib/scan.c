@@ -254,6 +254,12 @@ bool vcr_scan_number(const struct vcr_span *object, const char *key, double *out
 	return true;
 }
 
+bool vcr_scan_is_string(const struct vcr_span *object, const char *key)
+{
+	struct vcr_span v;
+	return find_member(object, key, &v) && v.p[-1] == '"';
+}
+
 /* ---- Time ---- */
 
 static bool take_digits(const char **p, const char *end, int count, int *out)

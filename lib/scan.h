@@ -22,6 +22,8 @@ void vcr_scan_line(const char *p, size_t n, struct vcr_line *out);
 bool vcr_scan_metadata(const char *p, size_t n, struct vcr_span *out);
 /* A number member of an object's text; false if it is none. */
 bool vcr_scan_number(const struct vcr_span *object, const char *key, double *out);
+/* Is that member a string? */
+bool vcr_scan_is_string(const struct vcr_span *object, const char *key);
 /* Timestamps as FORMAT lists them: ISO 8601 with T or space, Z, any offset or none (UTC), any number of digits; or seconds or
  * milliseconds since 1970. Nanoseconds since 1970. */
 bool vcr_scan_time(const char *p, size_t n, int64_t *ns);

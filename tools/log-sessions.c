@@ -102,12 +102,12 @@ static int take(struct vcr_log *l, struct list *list, const char *path)
 	to->forked_from = s->forked_from_frame;
 	to->frames = vcr_reader_count(r);
 	to->tokens = s->total_tokens;
+	to->errors = s->errors;
 	to->cost = s->total_cost_usd;
 	to->began_ns = s->created_ns;
 	for (int64_t i = 0; i < to->frames; i++) {
 		struct vcr_reader_brief b = vcr_reader_brief(r, i);
 		to->calls += b.call;
-		to->errors += !strcmp(b.type, "error");
 		to->last_ns = b.time_ns ? b.time_ns : to->last_ns;
 		to->began_ns = to->began_ns ? to->began_ns : b.time_ns;
 	}

@@ -372,6 +372,8 @@ static void file(struct show *s)
 	field(s, "target", vcr_json_get(f->j, f->input, "target"));
 	file_state(s, "before", vcr_json_get(f->j, f->input, "before"));
 	file_state(s, "after", vcr_json_get(f->j, f->output, "after"));
+	if (vcr_json_true(f->j, vcr_json_get(f->j, f->vcr, "transient")))
+		vcr_buf_puts(s->out, "it was made and was gone again before anybody looked\n");
 	field(s, "withheld", vcr_json_get(f->j, f->vcr, "withheld"));
 	error_lines(s);
 	if (vcr_json_str(f->j, vcr_json_get(f->j, f->output, "diff"), &diff) || !diff.len)

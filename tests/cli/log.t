@@ -27,7 +27,8 @@ place.write("talk", header("talk", tags=["ci", "night"]),
             chat(3, [{"role": "tool", "tool_call_id": "c1", "content": "src\nmain.c"}], said("All done."), after=0, omitted=3, tokens_used=200, cost_usd=0.5),
             chat(4, [{"role": "user", "content": "again"}], None, kind="error", error_type="rate_limit", error_message="slow down\x1b[2J"),
             END)
-place.write("older", header("older", BEGAN - day, parent_session_id="talk", forked_from_frame=3, tags=["ci"]), frame(0, "node", "plan", {"a": 1}, {"a": 2}))
+place.write("older", header("older", BEGAN - day, parent_session_id="talk", forked_from_frame=3, tags=["ci"]), frame(0, "node", "plan", {"a": 1}, {"a": 2}),
+            frame(1, "tool", "tool:x", error_type="ToolError", error_message="no"))
 place.write("cut", header("cut", BEGAN + day), frame(0, "tool", "exec:true", {"argv": ["true"]}, {"exit_code": 0}, custom=vcr()))
 
 ids = [s["session_id"] for s in place.json("vcr-log", "--json")]
@@ -37,6 +38,7 @@ s = {s["session_id"]: s for s in place.json("vcr-log", "--json")}
 ok(s["talk"] == dict(session_id="talk", path=place.path("talk"), created_at="2026-11-24T10:00:00.000000+00:00", duration_ms=4000.0, frames=5, model_calls=3, errors=1, tokens=320,
                      cost_usd=0.75, tags=["ci", "night"], state="ended", parent_session_id=None, forked_from_frame=None), "--json of a session holds its totals", s["talk"])
 ok([s[i]["state"] for i in ("talk", "cut", "older")] == ["ended", "cut", None], "a session is ended, cut, or of a tool that does not say", s)
+ok(s["older"]["errors"] == 1 == len(place.json("vcr-log", "--json", "--errors", "older")), "errors are the frames of type error and those that hold one", s["older"])
 ok(s["older"]["parent_session_id"] == "talk" and s["older"]["forked_from_frame"] == 3, "a fork names its parent and frame")
 status, out, err = place.run("vcr-log")
 ok(status == 0 and len(out.splitlines()) == 4 and "ci,night" in out and "< talk:3" in out and not err, "people get a line per session, with tags and parent", out, err)
@@ -72,7 +74,7 @@ ok(picked("--grep", "all DONE") == [3] and picked("-g", "äRGER") == [0] and pic
 ok(picked("--grep", "python3") == [] and place.run("vcr-log", "talk", "zebra")[0] == 1, "bookkeeping is no text, and finding nothing is status 1")
 ok(picked("--since", "2026-11-24T10:00:03") == [3, 4] and picked("--since", "2026-11-24T11:00:03+01:00") == [3, 4], "--since takes local times and times with an offset")
 ok(sorted(s["session_id"] for s in place.json("vcr-log", "--json", "--tag", "ci")) == ["older", "talk"], "--tag picks sessions")
-ok([s["session_id"] for s in place.json("vcr-log", "--json", "--errors")] == ["talk"] and
+ok([s["session_id"] for s in place.json("vcr-log", "--json", "--errors")] == ["talk", "older"] and
    [s["session_id"] for s in place.json("vcr-log", "--json", "--type", "node")] == ["older"], "conditions on frames pick the sessions that hold such a frame")
 ok([s["session_id"] for s in place.json("vcr-log", "--json", "--since", "2026-11-25")] == ["cut"], "--since picks sessions too")
 for wrong, words in ((["--type=lm"], "--type wants"), (["--since=yore"], "--since wants"), (["a", "b", "c"], "at most"), (["--grep="], "--grep wants"), (["-nx"], "--limit wants")):
