@@ -36,21 +36,11 @@ bool vcr_recorder_is_model_call(const struct vcr_call *c)
 	return c->api != VCR_API_NONE && c->api != VCR_API_SIDE;
 }
 
-/* Learn from everything first: an answer may repeat what only a later header field shows. */
-static void learn(struct vcr_recorder *r, const struct vcr_call *c)
-{
-	for (size_t i = 0; i < c->nreq_field; i++)
-		vcr_redact_learn_field(r->redact, c->req_field[i].name, c->req_field[i].value);
-	for (size_t i = 0; i < c->nres_field; i++)
-		vcr_redact_learn_field(r->redact, c->res_field[i].name, c->res_field[i].value);
-	vcr_redact_learn_target(r->redact, c->target);
-}
-
 static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct clean *out)
 {
 	unsigned n = 0;
 	int err;
-	learn(r, c);
+	vcr_recorder_learn_call(r, c);
 	if ((err = vcr_redact(r->redact, c->target, strlen(c->target), &out->target, &n)) ||
 	    (err = vcr_redact_body(r->redact, c->req_body, c->nreq_body, false, &out->request, &n)) ||
 	    (err = vcr_redact_body(r->redact, c->res_body, c->nres_body, is_answered_with(c, "text/event-stream"), &out->response, &n)) ||

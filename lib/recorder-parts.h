@@ -74,6 +74,7 @@ struct vcr_recorder {
 	size_t ndone;
 
 	struct vcr_buf unseen;            /* reasons, one per line, each once */
+	struct vcr_buf dotenv;            /* .env files that were touched since the last sweep, NUL behind each */
 	int64_t calls, file_changes, programs, redactions, conns_tls, conns_plain;
 };
 
@@ -85,6 +86,12 @@ const char *vcr_recorder_parent(struct vcr_recorder *r, int pid); /* frame id of
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
+/* recorder-learn.c: what is secret */
+void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ);
+void vcr_recorder_learn_later(struct vcr_recorder *r, const char *path); /* a program touches that file: if it is a .env, read it before anything of the work is written */
+void vcr_recorder_learn_noted(struct vcr_recorder *r);
+void vcr_recorder_learn_file(struct vcr_recorder *r, const char *path);  /* now; nothing if it is no .env */
+void vcr_recorder_learn_call(struct vcr_recorder *r, const struct vcr_call *c);
 /* recorder-call.c */
 bool vcr_recorder_is_model_call(const struct vcr_call *c); /* a frame, whether or not it was answered; else a vcr.http line */
 int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);

@@ -103,6 +103,8 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	struct vcr_recorder *r = recorder;
 	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT, meta = VCR_BUF_INIT;
 	struct vcr_jw w;
+	if (c->withheld)
+		vcr_recorder_learn_file(r, c->path);
 	if (vcr_recorder_was_written(r, 'f', (uint64_t)c->first_ns, c->path))
 		return 0;
 	if (!r->session && c->source != VCR_SOURCE_SHIM)
@@ -142,6 +144,7 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 
 void vcr_recorder_sweep(struct vcr_recorder *r)
 {
+	vcr_recorder_learn_noted(r);
 	if (r->files)
 		vcr_files_sweep(r->files, vcr_recorder_change, r, &r->last_error);
 }

@@ -258,34 +258,6 @@ static void on_unseen(void *ctx, uint32_t conn, const char *why)
 
 /* ---- Making ---- */
 
-static void learn_workspace(struct vcr_recorder *r)
-{
-	static const char *const names[] = { ".env", ".env.local", ".env.development", ".env.production", ".env.test" };
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char path[VCR_MAX_PATH + 32], text[64 << 10];
-		snprintf(path, sizeof path, "%s/%s", r->workspace, names[i]);
-		int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-		if (n > 0)
-			vcr_redact_learn_dotenv(r->redact, text, (size_t)n);
-		if (fd >= 0)
-			close(fd);
-	}
-}
-
-static void learn_environment(struct vcr_recorder *r, char **env)
-{
-	for (; env && *env; env++) {
-		const char *eq = strchr(*env, '=');
-		char name[256];
-		if (!eq || (size_t)(eq - *env) >= sizeof name)
-			continue;
-		memcpy(name, *env, (size_t)(eq - *env));
-		name[eq - *env] = 0;
-		vcr_redact_learn_env(r->redact, name, eq + 1);
-	}
-}
-
 int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_options *o, struct vcr_error *e)
 {
 	static const struct vcr_flow_events events = { on_request, on_call, on_mute, on_unseen };
@@ -293,6 +265,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	if (!r)
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	vcr_buf_init(&r->unseen, 64 << 10);
+	vcr_buf_init(&r->dotenv, 64 << 10);
 	r->spool = o->spool;
 	r->workspace = strdup(o->spool->workspace);
 	r->vcr_dir = strdup(o->spool->vcr_dir);
@@ -314,8 +287,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
 		r->prices = NULL;
-	learn_environment(r, o->environ);
-	learn_workspace(r);
+	vcr_recorder_learn_start(r, o->environ);
 	go_on(r);
 	if (o->eager)
 		vcr_recorder_ready(r);
@@ -351,6 +323,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	vcr_prices_free(r->prices);
 	vcr_session_free(r->session);
 	vcr_buf_release(&r->unseen);
+	vcr_buf_release(&r->dotenv);
 	free(r->workspace);
 	free(r->vcr_dir);
 	free(r->session_id);
@@ -449,6 +422,7 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	case VCR_FILE_MODE: op = VCR_MARK_MODE; break;
 	default: return;
 	}
+	vcr_recorder_learn_later(r, rec.op == VCR_FILE_RENAME ? path2 : path);
 	vcr_files_mark(r->files, op, path, path2, ev->pid, (int64_t)ev->time_ns);
 }
 

@@ -5,6 +5,7 @@
  * redact-forms.c  the encodings a value may appear in
  * redact-shape.c  finding tokens nobody told us about by their look
  * redact-names.c  which names announce a secret
+ * redact-json.c   credentials in JSON bodies
  * redact-sse.c    secrets cut into pieces by a stream of events */
 #ifndef VCR_REDACT_PARTS_H
 #define VCR_REDACT_PARTS_H
@@ -19,6 +20,7 @@ enum {
 	VCR_SECRETS_MAX = 4096,        /* values that are searched for; shapes beyond it are still replaced */
 	VCR_SHAPES_MAX = 256,          /* of these, found by shape, and */
 	VCR_COOKIES_MAX = 256,         /* set by servers: these two come from outside, where somebody may want the search to be slow */
+	VCR_MEMBERS_MAX = 32,          /* credentials learnt from one JSON body */
 	VCR_FORMS_MAX = 128,           /* encodings of one value */
 	VCR_NUMBERS_MAX = 1 << 16,     /* values that get a number of their own */
 };

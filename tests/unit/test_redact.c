@@ -192,6 +192,21 @@ START_TEST(credential_fields_teach_their_values)
 }
 END_TEST
 
+START_TEST(json_members_named_as_credentials_teach_their_values)
+{
+	static const char body[] = "{\"client_secret\" :\n \"canary-client-1\", \"a\":[{\"api-key\":\"canary\\u002dkey-\\\"22\"}], \"Authorization\":\"Bearer canary-auth-33\", "
+		"\"tokens\":\"twelve or more\", \"token\":\" token of a model\", \"password\":{\"type\":\"a schema of words\"}, \"key\":\"another-canary-\", "
+		"\"text\":\"{\\\"password\\\":\\\"what people talk of\\\"}\", \"passwd\":\"cut in the";
+	vcr_redact_learn_json(r, body, sizeof body - 1);
+	static const char *const gone[] = { "canary-client-1", "canary-key-\"22", "canary-auth-33" };
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_msg(!strncmp(redact(gone[i]), "{{vcr:secret:", 13), "%s", gone[i]);
+	SAME("twelve or more token of a model a schema of words another-canary- what people talk of Bearer");
+	for (size_t n = 0; n < sizeof body; n++)
+		vcr_redact_learn_json(r, body, n);
+}
+END_TEST
+
 START_TEST(arguments_teach_their_secrets)
 {
 	static const char *const argv[] = { "curl", "-H", "Authorization: Bearer canary-h-12345", "--api-key", "canary-opt-1234", "--token=canary-tok-1234", "-u", "me:canary-user-123",
@@ -365,6 +380,7 @@ static TCase *redaction(void)
 	tcase_add_test(tc, harmless_variables_redact_nothing);
 	tcase_add_test(tc, a_dotenv_file_teaches_its_secrets);
 	tcase_add_test(tc, credential_fields_teach_their_values);
+	tcase_add_test(tc, json_members_named_as_credentials_teach_their_values);
 	tcase_add_test(tc, arguments_teach_their_secrets);
 	tcase_add_test(tc, tokens_are_known_by_their_look);
 	tcase_add_test(tc, words_that_resemble_tokens_stay);

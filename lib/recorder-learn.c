@@ -1,0 +1,91 @@
+/* recorder-learn.c — what is secret in this session: the environment, .env files, credentials of calls. Always before what may repeat it is
+ * written, so a .env that a program makes is read at the next quiet point, ahead of that point's frames. */
+#include "recorder-parts.h"
+#include "limits.h"
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+static bool is_dotenv(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	return !fnmatch(".env", base, 0) || !fnmatch(".env.*", base, 0) || !fnmatch("*.env", base, 0) || !fnmatch(".envrc", base, 0);
+}
+
+void vcr_recorder_learn_file(struct vcr_recorder *r, const char *path)
+{
+	char whole[2 * VCR_MAX_PATH + 2], text[64 << 10];
+	if (!is_dotenv(path))
+		return;
+	snprintf(whole, sizeof whole, "%s%s%s", *path == '/' ? "" : r->workspace, *path == '/' ? "" : "/", path);
+	int fd = open(whole, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+	if (n > 0)
+		vcr_redact_learn_dotenv(r->redact, text, (size_t)n);
+	if (fd >= 0)
+		close(fd);
+}
+
+void vcr_recorder_learn_later(struct vcr_recorder *r, const char *path)
+{
+	size_t n = strlen(path) + 1;
+	if (is_dotenv(path) && !memmem(r->dotenv.data, r->dotenv.len, path, n))
+		vcr_buf_add(&r->dotenv, path, n);
+}
+
+void vcr_recorder_learn_noted(struct vcr_recorder *r)
+{
+	for (size_t at = 0; at < r->dotenv.len; at += strlen(r->dotenv.data + at) + 1)
+		vcr_recorder_learn_file(r, r->dotenv.data + at);
+	vcr_buf_reset(&r->dotenv);
+}
+
+static void learn_environment(struct vcr_recorder *r, char **env)
+{
+	for (; env && *env; env++) {
+		const char *eq = strchr(*env, '=');
+		char name[256];
+		if (!eq || (size_t)(eq - *env) >= sizeof name)
+			continue;
+		memcpy(name, *env, (size_t)(eq - *env));
+		name[eq - *env] = 0;
+		vcr_redact_learn_env(r->redact, name, eq + 1);
+	}
+}
+
+void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ)
+{
+	static const char *const names[] = { ".env", ".env.local", ".env.development", ".env.production", ".env.test" };
+	learn_environment(r, environ);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		vcr_recorder_learn_file(r, names[i]);
+}
+
+/* A login's form: client_secret=…&refresh_token=… */
+static void learn_form(struct vcr_recorder *r, const struct vcr_call *c)
+{
+	VCR_AUTO_BUF query = VCR_BUF_INIT;
+	const char *type = vcr_http1_field(c->req_field, c->nreq_field, "content-type");
+	if (!type || strncasecmp(type, "application/x-www-form-urlencoded", 33) || c->nreq_body > 64 << 10)
+		return;
+	vcr_buf_putc(&query, '?');
+	vcr_buf_add(&query, c->req_body, c->nreq_body);
+	vcr_redact_learn_target(r->redact, query.data);
+}
+
+/* From everything first: an answer may repeat what only a later header field shows. What a model says teaches nothing, what a login answers does. */
+void vcr_recorder_learn_call(struct vcr_recorder *r, const struct vcr_call *c)
+{
+	for (size_t i = 0; i < c->nreq_field; i++)
+		vcr_redact_learn_field(r->redact, c->req_field[i].name, c->req_field[i].value);
+	for (size_t i = 0; i < c->nres_field; i++)
+		vcr_redact_learn_field(r->redact, c->res_field[i].name, c->res_field[i].value);
+	vcr_redact_learn_target(r->redact, c->target);
+	vcr_redact_learn_json(r->redact, c->req_body, c->nreq_body);
+	learn_form(r, c);
+	if (!vcr_recorder_is_model_call(c))
+		vcr_redact_learn_json(r->redact, c->res_body, c->nres_body);
+}
