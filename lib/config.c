@@ -1,8 +1,11 @@
 #include "config.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static int add_word(char ***list, const char *s, size_t n)
 {
@@ -41,10 +44,15 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e)
 {
 	char line[4096], key[32], value[4000];
-	FILE *f = fopen(path, "re");
-	int err = 0;
-	if (!f)
+	struct stat st;
+	int err = 0, fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", path);
+	FILE *f = !fstat(fd, &st) && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+	if (!f) {
+		close(fd);
+		return vcr_error_set(e, VCR_EINVAL, "%s: not a regular file", path);
+	}
 	for (int n = 1; !err && fgets(line, sizeof line, f); n++) {
 		if (strlen(line) == sizeof line - 1) {
 			err = vcr_error_set(e, VCR_ELIMIT, "%s:%d: the line is longer than %zu bytes", path, n, sizeof line - 2);

@@ -201,7 +201,7 @@ static void settle_one(const char *path, const char *vcr_dir, int timeout_ms)
 			unlink(path); /* nothing worth recording happened; a child of that root may still begin, so not at once */
 	} else if (mine) {
 		char session[sizeof h->session];
-		snprintf(session, sizeof session, "%s", h->session);
+		snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, h->session); /* it may have no end */
 		settle_session(session, path, timeout_ms);
 	}
 	munmap(h, sizeof *h);

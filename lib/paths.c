@@ -200,9 +200,10 @@ int vcr_paths_check_session_id(const char *id, struct vcr_error *e)
 int vcr_paths_new_session_id(char out[32])
 {
 	unsigned char r[2];
-	struct tm tm;
+	struct tm tm = { .tm_mday = 1, .tm_year = 70 };
 	time_t now = time(NULL);
-	if (getrandom(r, sizeof r, GRND_NONBLOCK) != sizeof r || !localtime_r(&now, &tm)) {
+	localtime_r(&now, &tm);
+	if (getrandom(r, sizeof r, GRND_NONBLOCK) != sizeof r) {
 		r[0] = (unsigned char)getpid();
 		r[1] = (unsigned char)(getpid() >> 8);
 	}

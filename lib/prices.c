@@ -65,7 +65,7 @@ static int add_price(struct table *t, char *match, const struct price *price, st
 
 static int read_file(const char *path, struct vcr_buf *out, struct vcr_error *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return vcr_error_sys(e, errno, "cannot read the prices in %s", path);
 	vcr_buf_init(out, MAX_PRICES_BYTES);

@@ -441,7 +441,7 @@ int vcr_session_reopen(struct vcr_session **out, const char *path, struct vcr_er
 	char last = '\n';
 	if (!err)
 		err = hash_file(s, &last, e);
-	if (!err && (s->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)) < 0)
+	if (!err && (s->fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) < 0)
 		err = vcr_error_sys(e, errno, "%s cannot be opened for writing", path);
 	if (err) {
 		vcr_session_free(s);

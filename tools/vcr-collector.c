@@ -264,9 +264,11 @@ static void base_is_ready(struct collector *c)
 static void leave_result(struct collector *c, const struct vcr_buf *result)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	if (!(c->h->flags & VCR_SPOOL_BY_RECORD) || vcr_paths_runtime_dir(&path, NULL))
+	char session[sizeof c->h->session];
+	snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, c->h->session); /* every process of the session can write there */
+	if (!(c->h->flags & VCR_SPOOL_BY_RECORD) || vcr_paths_check_session_id(session, NULL) || vcr_paths_runtime_dir(&path, NULL))
 		return;
-	vcr_buf_printf(&path, "/%s.result", c->h->session);
+	vcr_buf_printf(&path, "/%s.result", session);
 	int fd = open(path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return;

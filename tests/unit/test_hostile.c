@@ -1,4 +1,5 @@
 /* Damaged recordings and inputs made to be slow: nothing crashes, everything that is whole is read, and time grows with the input's length. */
+#include "../../lib/config.h" /* not configure's */
 #include "http1.h"
 #include "limits.h"
 #include "provider.h"
@@ -161,6 +162,35 @@ START_TEST(a_flipped_bit_in_a_session_file_costs_its_line_at_most)
 		put_byte(at, whole[at]);
 	}
 	ck_assert_int_gt(warnings, 0);
+}
+END_TEST
+
+START_TEST(a_link_in_the_place_of_a_session_file_is_not_written_through)
+{
+	struct vcr_session *s;
+	struct vcr_error e = { 0 };
+	struct stat st;
+	struct vcr_session_options o = { .session_id = "link", .forked_from_frame = -1 };
+	char path[128];
+	snprintf(path, sizeof path, "%s/link.vcr", dir);
+	ck_assert_int_eq(symlink(session_path, path), 0);
+	ck_assert_int_lt(vcr_session_reopen(&s, path, &e), 0);
+	ck_assert_ptr_nonnull(strstr(e.what, path));
+	ck_assert_int_lt(vcr_session_create(&s, dir, &o, &e), 0);
+	ck_assert(!stat(session_path, &st) && (size_t)st.st_size == whole_len);
+}
+END_TEST
+
+START_TEST(a_pipe_in_the_place_of_the_configuration_is_an_error_and_no_wait)
+{
+	struct vcr_config c;
+	struct vcr_error e = { 0 };
+	char path[128];
+	snprintf(path, sizeof path, "%s/config", dir);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert_int_lt(vcr_config_load(&c, dir, &e), 0);
+	ck_assert_ptr_nonnull(strstr(e.what, path));
+	vcr_config_release(&c);
 }
 END_TEST
 
@@ -396,6 +426,8 @@ static TCase *tc_files(void)
 	tcase_add_checked_fixture(tc, make_session, remove_session);
 	tcase_add_test(tc, a_session_file_cut_anywhere_gives_every_frame_before_the_cut);
 	tcase_add_test(tc, a_flipped_bit_in_a_session_file_costs_its_line_at_most);
+	tcase_add_test(tc, a_link_in_the_place_of_a_session_file_is_not_written_through);
+	tcase_add_test(tc, a_pipe_in_the_place_of_the_configuration_is_an_error_and_no_wait);
 	return tc;
 }
 
