@@ -176,7 +176,7 @@ static void settle_session(const char *session, const char *path, int timeout_ms
 	for (int pause_ms = 5; !access(path, F_OK) && now_ms() < until; pause_ms = pause_ms < 200 ? 2 * pause_ms : pause_ms) {
 		VCR_AUTO_BUF answer = VCR_BUF_INIT;
 		int err = vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
-		if (!err || err == VCR_EBUSY || (err == VCR_ENOTFOUND && !access(path, F_OK) && !salvage(path, until)))
+		if (!err || err == VCR_EBUSY || err == VCR_EINVAL || (err == VCR_ENOTFOUND && !access(path, F_OK) && !salvage(path, until)))
 			return;
 		if (!access(path, F_OK))
 			poll(NULL, 0, pause_ms);
