@@ -2,6 +2,7 @@
 """Real client packages ask a model everything that can go well or wrong; their sessions hold what was said, byte for byte."""
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
@@ -17,6 +18,8 @@ PROMISES = ("each call is one frame, none doubled or swapped", "requests and ans
             "model, tokens, stop reason and errors are the provider's own", "the client hears what it hears without us")
 NAMES = ["%s %s under %s" % (name, words, HOW[how]) for how in HOW for name, words in RUNS]
 agentkit.need_agents(*["%s: %s" % (n, p) for n in NAMES for p in PROMISES])
+# Some versions of Python (3.10 to 3.11.2) tell OpenSSL to take the end of the bytes for the end of TLS: then a cut is a close, to them and to us.
+CUTS_ARE_HEARD = not subprocess.run([agentkit.AGENTS_PYTHON, "-c", "import ssl, sys; sys.exit(bool(ssl.create_default_context().options & ssl.OP_IGNORE_UNEXPECTED_EOF))"]).returncode
 
 
 def wrong_bodies(session, frame, call):
@@ -48,7 +51,7 @@ def expected(call, words):
     if "abort" in do and "async" in words and "plain" not in words:
         return "error", ("closed", "reset")  # TLS over memory buffers: the library need not learn why the bytes ended
     if "abort" in do:  # TLS that ends without close_notify was cut
-        return "error", ("closed",) if do["abort"] == "close" or (do["abort"] == "cut" and "plain" in words) else ("reset",)
+        return "error", ("closed",) if do["abort"] == "close" or (do["abort"] == "cut" and ("plain" in words or not CUTS_ARE_HEARD)) else ("reset",)
     return "llm", (None,)
 
 
