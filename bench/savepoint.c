@@ -38,7 +38,7 @@ static void change(const char *path, int round)
 
 int main(int argc, char **argv)
 {
-	static const struct vcr_store_note note = { .kind = "call" };
+	static const struct vcr_store_note note = { .kind = "call" }, base = { .kind = "base" };
 	struct vcr_store_dirty dirty[16];
 	struct vcr_store *s;
 	struct vcr_savepoint p;
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
 	if (vcr_store_open(&s, &o, &e))
 		return fail(&e);
 	double opened = ms();
-	if (vcr_store_base(s, &p, &e))
+	if (vcr_store_base(s, &base, &p, &e))
 		return fail(&e);
 	double based = ms();
 	for (int r = 0; r < rounds; r++) {

@@ -1,10 +1,12 @@
-/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-work.c (files, programs). */
+/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-work.c (files,
+ * programs), recorder-save.c (savepoints). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
 #include "conv.h"
 #include "flow.h"
 #include "recorder.h"
 #include "redact.h"
+#include "savepoint.h"
 
 /* A program run: from the exec to its end. */
 struct run {
@@ -37,6 +39,7 @@ struct conn {
 	int pid;
 	uint64_t first_seq;     /* first record of the exchange under way; 0 none */
 	bool tls;
+	char savepoint[41];     /* taken when the request under way was complete; "" none */
 	struct conn *next;
 };
 
@@ -65,6 +68,13 @@ struct vcr_recorder {
 	struct coverage *coverage;
 	char last_call[37];               /* of the session */
 	uint64_t call_seq;                /* set while a call is reported: first record of its exchange */
+	const char *call_savepoint;       /* likewise; NULL none */
+
+	struct vcr_store *store;          /* NULL: no savepoints, save_error says why */
+	struct vcr_error save_error;
+	struct vcr_store_dirty *dirty;    /* since the last savepoint; paths owned */
+	size_t ndirty, cap_dirty;
+	int64_t savepoints, unstable;
 
 	uint32_t mute[MAX_PENDING];
 	size_t nmute;
@@ -102,5 +112,12 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_run_release(struct run *run);
+/* recorder-save.c */
+void vcr_recorder_save_base(struct vcr_recorder *r);
+void vcr_recorder_save_end(struct vcr_recorder *r);
+void vcr_recorder_dirty(struct vcr_recorder *r, const char *path, bool deep);
+int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *frame_id, const char *message, int64_t as_of_ns, struct vcr_savepoint *out);
+void vcr_recorder_write_savepoints(const struct vcr_recorder *r, struct vcr_jw *w);
+void vcr_recorder_save_close(struct vcr_recorder *r);
 
 #endif

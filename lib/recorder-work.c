@@ -105,6 +105,9 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	struct vcr_jw w;
 	if (c->withheld)
 		vcr_recorder_learn_file(r, c->path);
+	vcr_recorder_dirty(r, c->path, c->kind == VCR_CHANGE_RENAME);
+	if (c->kind == VCR_CHANGE_RENAME)
+		vcr_recorder_dirty(r, c->old_path, false);
 	if (vcr_recorder_was_written(r, 'f', (uint64_t)c->first_ns, c->path))
 		return 0;
 	if (!r->session && c->source != VCR_SOURCE_SHIM)

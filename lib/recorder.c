@@ -219,7 +219,13 @@ size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n)
 
 static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
 {
-	vcr_recorder_sweep(ctx);
+	struct vcr_recorder *r = ctx;
+	struct conn *c = conn_of(r, conn, false);
+	struct vcr_savepoint p;
+	vcr_recorder_watch(r);
+	vcr_recorder_sweep(r);
+	if (c)
+		strcpy(c->savepoint, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
 	return 0;
 }
 
@@ -228,6 +234,7 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	struct vcr_recorder *r = ctx;
 	struct conn *conn = conn_of(r, c->conn, false);
 	r->call_seq = conn ? conn->first_seq : 0;
+	r->call_savepoint = conn && *conn->savepoint ? conn->savepoint : NULL;
 	struct coverage *cov = coverage_of(r, c->pid);
 	if (vcr_recorder_is_model_call(c)) {
 		r->calls++;
@@ -235,8 +242,11 @@ static int on_call(void *ctx, const struct vcr_call *c)
 			cov->calls++;
 	}
 	vcr_recorder_call(r, c);
-	if (conn)
+	if (conn) {
 		conn->first_seq = 0;
+		*conn->savepoint = 0;
+	}
+	r->call_savepoint = NULL;
 	return 0;
 }
 
@@ -318,6 +328,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	}
 	vcr_flow_free(r->flow);
 	vcr_redact_free(r->redact);
+	vcr_recorder_save_close(r);
 	vcr_files_free(r->files);
 	vcr_conv_free(r->conv);
 	vcr_prices_free(r->prices);
@@ -336,6 +347,7 @@ void vcr_recorder_scan(struct vcr_recorder *r)
 {
 	if (r->files)
 		vcr_files_scan_base(r->files, &r->last_error);
+	vcr_recorder_save_base(r);
 }
 
 int vcr_recorder_watch_fd(const struct vcr_recorder *r)
@@ -549,8 +561,12 @@ static const char *annotate(struct vcr_recorder *r, const struct vcr_json *j)
 static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 {
 	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT;
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
 	struct vcr_files_stats st = { 0 };
+	struct vcr_savepoint p = { .n = -1 };
 	struct vcr_jw w;
+	struct vcr_frame f = { .type = VCR_FRAME_CHECKPOINT, .node_name = "savepoint", .parent_frame_id = *r->last_call ? r->last_call : NULL, .tokens_in = -1,
+		.tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
 	vcr_recorder_watch(r);
 	vcr_recorder_sweep(r);
 	if (r->files)
@@ -560,18 +576,30 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 	vcr_jw_key(&w, "message");
 	char *message = vcr_json_strdup(j, vcr_json_get(j, 0, "message"));
 	vcr_recorder_redacted(r, &w, message ? message : "", message ? strlen(message) : 0);
+	if (message && vcr_redact(r->redact, message, strlen(message), &clean, NULL))
+		vcr_buf_reset(&clean);
 	free(message);
+	vcr_frame_new_id(f.frame_id);
+	vcr_recorder_save(r, "manual", f.frame_id, clean.data, 0, &p);
 	vcr_jw_object_end(&w);
 	vcr_jw_init(&w, &out);
 	vcr_jw_object(&w);
+	if (p.n >= 0) {
+		vcr_jw_key(&w, "commit");
+		vcr_jw_str(&w, p.commit);
+		vcr_jw_key(&w, "savepoint");
+		vcr_jw_int(&w, p.n);
+	}
 	vcr_jw_key(&w, "files");
 	vcr_jw_int(&w, st.files);
 	vcr_jw_key(&w, "changes");
 	vcr_jw_int(&w, r->file_changes);
 	vcr_jw_object_end(&w);
-	struct vcr_frame f = { .type = VCR_FRAME_CHECKPOINT, .node_name = "savepoint", .parent_frame_id = *r->last_call ? r->last_call : NULL,
-		.input_json = in.data, .output_json = out.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
-	return vcr_recorder_frame(r, &f) ? "the frame could not be written" : NULL;
+	f.input_json = in.data;
+	f.output_json = out.data;
+	if (vcr_recorder_frame(r, &f))
+		return "the frame could not be written";
+	return p.n < 0 ? "the frame is written, but no savepoint could be taken; vcr-status says why" : NULL;
 }
 
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer)
@@ -645,6 +673,7 @@ static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const stru
 	const char *why = why_no_calls(r);
 	write_coverage(w, r);
 	write_losses(w, r, l);
+	vcr_recorder_write_savepoints(r, w);
 	vcr_jw_key(w, "no_calls_because");
 	vcr_jw_str(w, why);
 	vcr_jw_key(w, "unseen");
@@ -666,6 +695,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	vcr_recorder_sweep(r);
 	if (r->files)
 		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
+	vcr_recorder_save_end(r);
 	for (int i = 0; i < BUCKETS; i++)
 		for (struct process *p = r->process[i]; p; p = p->next)
 			if (p->run.path)

@@ -19,6 +19,7 @@ struct vcr_store {
 	char *session, *refs;       /* its id; its directory of refs, relative to git_dir */
 	bool (*is_secret)(const char *path);
 	bool (*has_secret)(void *ctx, const char *path, const char *p, size_t n);
+	bool (*leave_out)(void *ctx, const char *path, bool directory);
 	void *ctx;
 	int64_t max_file, max_base;
 	git_odb *odb;
@@ -31,6 +32,7 @@ struct vcr_store {
 	struct vcr_pack *pack;      /* where objects go; NULL: loose */
 	struct vcr_borrow *borrow;  /* NULL: nothing */
 	int64_t budget;             /* bytes that may still be read */
+	int64_t as_of_ns;
 	unsigned flags;
 	struct vcr_buf scratch, sealed;
 };

@@ -28,6 +28,8 @@ static bool left_out(const struct vcr_store *s, const char *path, const char *na
 {
 	if (!strcmp(name, ".git") || (s->vcr_rel && !strcmp(path, s->vcr_rel)))
 		return true;
+	if (st && s->leave_out && s->leave_out(s->ctx, path, S_ISDIR(st->st_mode)))
+		return true;
 	if (st && S_ISDIR(st->st_mode))
 		return !strcmp(name, ".vcr") || (st->st_dev == s->state_st.st_dev && st->st_ino == s->state_st.st_ino);
 	return st && !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
@@ -165,6 +167,8 @@ static int leaf_entry(struct vcr_store *s, int dir, const char *name, const char
 	char target[VCR_MAX_PATH];
 	size_t n;
 	*out = (struct vcr_entry){ 0 };
+	if (s->as_of_ns && (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec > s->as_of_ns)
+		s->flags |= VCR_SAVEPOINT_UNSTABLE;
 	if (S_ISREG(st->st_mode))
 		return file_entry(s, dir, name, path, st, out, e);
 	if (!S_ISLNK(st->st_mode) || read_link(dir, name, target, &n))

@@ -64,6 +64,8 @@ int vcr_store_object(struct vcr_store *s, git_object_t type, const void *p, size
 	return err;
 }
 
+static int64_t last_number(struct vcr_store *s, const char *refs);
+
 /* ---- The repository ---- */
 
 static int remove_dir(const char *path)
@@ -186,6 +188,7 @@ int vcr_store_open(struct vcr_store **out, const struct vcr_store_options *o, st
 	s->root = -1;
 	s->is_secret = o->is_secret ? o->is_secret : vcr_redact_is_secret_file;
 	s->has_secret = o->has_secret;
+	s->leave_out = o->leave_out;
 	s->ctx = o->ctx;
 	s->max_file = o->max_file > 0 ? o->max_file : MAX_FILE;
 	s->max_base = o->max_base > 0 ? o->max_base : MAX_BASE;
@@ -201,7 +204,7 @@ int vcr_store_open(struct vcr_store **out, const struct vcr_store_options *o, st
 		s->refs = ref_name(o->session);
 		if (!s->session || !s->refs)
 			err = vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
-		else if ((err = vcr_store_get(s, o->session, -1, &s->last, e)) == VCR_ENOTFOUND)
+		else if ((err = vcr_store_get(s, o->session, -1, &s->last, last_number(s, s->refs) < 0 ? NULL : e)) == VCR_ENOTFOUND)
 			err = 0;
 	}
 	if (err)
@@ -253,7 +256,9 @@ static void write_commit(const struct vcr_savepoint *p, const char *parent, cons
 	vcr_buf_printf(out, "author vcr <vcr> %lld +0000\ncommitter vcr <vcr> %lld +0000\n\n%s", s, s, p->kind);
 	vcr_buf_printf(out, *p->message ? ": %s\n\n" : "\n\n", p->message);
 	if (session)
-		vcr_buf_printf(out, "vcr-session: %s\nvcr-n: %lld\n", session, (long long)p->n);
+		vcr_buf_printf(out, "vcr-session: %s\n", session);
+	if (p->n >= 0)
+		vcr_buf_printf(out, "vcr-n: %lld\n", (long long)p->n);
 	vcr_buf_printf(out, "vcr-kind: %s\nvcr-time: %lld\nvcr-flags: %u\n", p->kind, (long long)p->time_ns, p->flags);
 	if (*p->frame_id)
 		vcr_buf_printf(out, "vcr-frame: %s\n", p->frame_id);
@@ -290,6 +295,7 @@ static int parse_commit(const char *text, struct vcr_savepoint *out, char parent
 	out->n = n ? strtoll(n, NULL, 10) : -1;
 	out->time_ns = strtoll(t, NULL, 10);
 	out->flags = flags ? (unsigned)strtoul(flags, NULL, 10) : 0;
+	copy_trailer(out->session, sizeof out->session, body, "vcr-session: ");
 	copy_trailer(out->kind, sizeof out->kind, body, "vcr-kind: ");
 	copy_trailer(out->frame_id, sizeof out->frame_id, body, "vcr-frame: ");
 	const char *colon = body + 2 + strlen(out->kind);
@@ -377,6 +383,13 @@ int vcr_store_ref(struct vcr_store *s, const char *ref, struct vcr_savepoint *ou
 	return read_commit(s, commit, out, parent, e);
 }
 
+int vcr_store_set_ref(struct vcr_store *s, const char *ref, const char *commit, struct vcr_error *e)
+{
+	VCR_AUTO_BUF full = VCR_BUF_INIT;
+	vcr_buf_printf(&full, "refs/%s", ref);
+	return write_ref(s, full.data, commit, e);
+}
+
 static int64_t now_ns(void)
 {
 	struct timespec t;
@@ -411,7 +424,7 @@ int vcr_store_commit(struct vcr_store *s, const char *tree, const char *parent, 
 	fill(&p, note);
 	snprintf(p.tree, sizeof p.tree, "%s", tree);
 	vcr_buf_printf(&full, "refs/%s", ref ? ref : "");
-	int err = store_commit(s, &p, parent, NULL, ref ? full.data : NULL, e);
+	int err = store_commit(s, &p, parent, note->session ? note->session : s->session, ref ? full.data : NULL, e);
 	if (!err)
 		strcpy(out, p.commit);
 	return err;
@@ -435,15 +448,15 @@ static int next_savepoint(struct vcr_store *s, const unsigned char tree[VCR_OID]
 	return 0;
 }
 
-int vcr_store_base(struct vcr_store *s, struct vcr_savepoint *out, struct vcr_error *e)
+int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
 {
-	static const struct vcr_store_note note = { .kind = "base" };
 	struct vcr_buf path;
 	unsigned char tree[VCR_OID];
 	if (!s->session)
 		return vcr_error_set(e, VCR_EINVAL, "savepoint: of no session");
 	vcr_buf_init(&path, VCR_MAX_PATH);
 	s->flags = 0;
+	s->as_of_ns = 0;
 	s->budget = s->max_base;
 	s->borrow = vcr_borrow_new(s);
 	int err = vcr_pack_new(&s->pack, s->git_dir, e);
@@ -459,7 +472,7 @@ int vcr_store_base(struct vcr_store *s, struct vcr_savepoint *out, struct vcr_er
 	s->borrow = NULL;
 	s->budget = INT64_MAX;
 	vcr_buf_release(&path);
-	return err ? err : next_savepoint(s, tree, &note, out, e);
+	return err ? err : next_savepoint(s, tree, note, out, e);
 }
 
 int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
@@ -469,6 +482,7 @@ int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, siz
 		return vcr_error_set(e, VCR_ENOTFOUND, "savepoint: the session has no base");
 	vcr_store_unhex(s->last.tree, old);
 	s->flags = s->last.flags & VCR_SAVEPOINT_LIMITED;
+	s->as_of_ns = note->as_of_ns;
 	int err = vcr_store_apply_dirty(s, old, dirty, n, tree, e);
 	if (err)
 		return err;

@@ -30,6 +30,7 @@ struct vcr_store_options {
 	const char *session;    /* whose savepoints are taken and listed; NULL when only reading */
 	bool (*is_secret)(const char *path);                                   /* sealed by name; NULL: vcr_redact_is_secret_file */
 	bool (*has_secret)(void *ctx, const char *path, const char *p, size_t n); /* sealed by content; NULL: nothing is */
+	bool (*leave_out)(void *ctx, const char *path, bool directory);        /* further paths that are no part of savepoints; NULL */
 	void *ctx;
 	int64_t max_file;       /* bytes kept of one file; 0: 16 MiB */
 	int64_t max_base;       /* bytes read for a base, beside what git has; 0: 512 MiB */
@@ -45,18 +46,22 @@ struct vcr_savepoint {
 	char kind[16];          /* base, call, end, manual */
 	char frame_id[40];      /* the frame that it belongs to, "" none */
 	char message[160];
+	char session[104];      /* whose it is */
 	int64_t time_ns;        /* real time */
 	unsigned flags;
 };
 
-/* The base: everything. Also after a crash, to catch up. Takes the session's next n. */
-int vcr_store_base(struct vcr_store *s, struct vcr_savepoint *out, struct vcr_error *e);
+struct vcr_store_note {
+	const char *kind, *frame_id, *message, *session; /* all but kind may be NULL; session: the store's own */
+	int64_t as_of_ns;       /* real time that it is to show: a file written later makes it unstable; 0: now */
+};
+/* Everything is looked at: the base, and to catch up after a crash. Takes the session's next n. */
+int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e);
 
 struct vcr_store_dirty {
 	const char *path;       /* relative to the workspace; what is no valid name (beneath.h) is passed over */
 	bool deep;              /* if it is a directory, look at everything in it, not only at its mode */
 };
-struct vcr_store_note { const char *kind, *frame_id, *message; };
 /* The last savepoint with the dirty paths as they are now. Kind "call" with nothing changed is the last savepoint again, without a new one. The
  * first of a session without a base (VCR_ENOTFOUND) needs vcr_store_base. */
 int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e);
@@ -88,8 +93,9 @@ int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vc
 /* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode is set, it is made if need be. */
 struct vcr_store_put { const char *path; struct vcr_entry entry; };
 int vcr_store_patch(struct vcr_store *s, const char *tree, struct vcr_store_put *put, size_t n, char out[41], struct vcr_error *e);
-/* A commit (parent may be NULL) and the name that keeps it: refs/<ref>. */
+/* A commit (parent may be NULL) and the name that keeps it: refs/<ref> (NULL: none). */
 int vcr_store_commit(struct vcr_store *s, const char *tree, const char *parent, const char *ref, const struct vcr_store_note *note, char out[41], struct vcr_error *e);
+int vcr_store_set_ref(struct vcr_store *s, const char *ref, const char *commit, struct vcr_error *e);
 /* The commit behind refs/<ref>; VCR_ENOTFOUND. Its parent's id goes to parent ("" none), which may be NULL. */
 int vcr_store_ref(struct vcr_store *s, const char *ref, struct vcr_savepoint *out, char parent[41], struct vcr_error *e);
 

@@ -12,6 +12,7 @@
 	X(status, "ask the collectors that are running how they are") \
 	X(annotate, "put a note into a session that is being recorded") \
 	X(savepoint, "take stock of the files of a session that is being recorded, now") \
+	X(rollback, "put the files back as they were at a step of a session") \
 	X(help, "open the manual page of a verb")
 
 /* A verb's main: argv[0] is the verb's name. Returns the exit status. */

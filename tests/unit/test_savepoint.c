@@ -11,7 +11,7 @@
 
 static char top[] = "/tmp/vcr-savepoint-XXXXXX", work[64], state[64];
 static const char empty_tree[] = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-static const struct vcr_store_note call = { .kind = "call" };
+static const struct vcr_store_note call = { .kind = "call" }, the_base = { .kind = "base" };
 static struct vcr_error e;
 
 /* libgit2 1.5 loses a regular expression for each repository that it refuses to open. */
@@ -70,7 +70,7 @@ static struct vcr_store *store(const char *session)
 static struct vcr_savepoint base(struct vcr_store *s)
 {
 	struct vcr_savepoint p;
-	ck_assert_msg(!vcr_store_base(s, &p, &e), "%s", e.what);
+	ck_assert_msg(!vcr_store_base(s, &the_base, &p, &e), "%s", e.what);
 	return p;
 }
 

@@ -1,0 +1,119 @@
+/* recorder-save.c — savepoints of a session: the base with the start scan, one at each model call, one when asked, one at the end. */
+#include "recorder-parts.h"
+#include "files-parts.h"
+#include "paths.h"
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_secret(void *ctx, const char *path, const char *p, size_t n)
+{
+	struct vcr_recorder *r = ctx;
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
+	unsigned count = 0;
+	return vcr_redact(r->redact, p, n, &clean, &count) || count; /* rather sealed than not */
+}
+
+static bool leave_out(void *ctx, const char *path, bool directory)
+{
+	struct vcr_recorder *r = ctx;
+	return r->files && vcr_files_left_out(r->files, path, directory);
+}
+
+static void open_store(struct vcr_recorder *r)
+{
+	VCR_AUTO_BUF state = VCR_BUF_INIT;
+	struct vcr_store_options o = { .workspace = r->workspace, .vcr_dir = r->vcr_dir, .session = r->session_id, .has_secret = has_secret, .leave_out = leave_out, .ctx = r };
+	if (vcr_paths_state_dir(r->workspace, &state, &r->save_error))
+		return;
+	o.state_dir = state.data;
+	if (vcr_store_open(&r->store, &o, &r->save_error))
+		r->store = NULL;
+}
+
+void vcr_recorder_save_base(struct vcr_recorder *r)
+{
+	static const struct vcr_store_note note = { .kind = "base" };
+	struct vcr_savepoint p;
+	open_store(r);
+	if (!r->store || vcr_store_base(r->store, &note, &p, &r->save_error))
+		vcr_recorder_save_close(r);
+	else
+		r->savepoints = p.n + 1;
+}
+
+/* The last state. After a collector's death nobody knows what is dirty: everything is looked at again. */
+void vcr_recorder_save_end(struct vcr_recorder *r)
+{
+	static const struct vcr_store_note note = { .kind = "end", .message = "what a recording that was cut left" };
+	struct vcr_savepoint p;
+	if (!r->session)
+		return;
+	if (!r->salvage) {
+		vcr_recorder_save(r, "end", NULL, NULL, 0, &p);
+		return;
+	}
+	open_store(r);
+	if (r->store && !vcr_store_get(r->store, r->session_id, -1, &p, NULL) && strcmp(p.kind, "end") && !vcr_store_base(r->store, &note, &p, &r->save_error))
+		r->savepoints = p.n + 1;
+}
+
+void vcr_recorder_dirty(struct vcr_recorder *r, const char *path, bool deep)
+{
+	if (!r->store || !path || !*path)
+		return;
+	if (r->ndirty == r->cap_dirty) {
+		size_t cap = r->cap_dirty ? r->cap_dirty * 2 : 64;
+		struct vcr_store_dirty *dirty = reallocarray(r->dirty, cap, sizeof *dirty);
+		if (!dirty)
+			return;
+		r->dirty = dirty;
+		r->cap_dirty = cap;
+	}
+	char *copy = strdup(path);
+	if (copy)
+		r->dirty[r->ndirty++] = (struct vcr_store_dirty){ copy, deep };
+}
+
+static void forget_dirty(struct vcr_recorder *r)
+{
+	for (size_t i = 0; i < r->ndirty; i++)
+		free((char *)r->dirty[i].path);
+	r->ndirty = 0;
+}
+
+int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *frame_id, const char *message, int64_t as_of_ns, struct vcr_savepoint *out)
+{
+	const struct vcr_store_note note = { .kind = kind, .frame_id = frame_id, .message = message, .as_of_ns = as_of_ns };
+	if (!r->store)
+		return VCR_ENOTFOUND;
+	int err = vcr_store_take(r->store, r->dirty, r->ndirty, &note, out, &r->save_error);
+	if (err)
+		return err;
+	forget_dirty(r);
+	if (out->n + 1 > r->savepoints)
+		r->unstable += (out->flags & VCR_SAVEPOINT_UNSTABLE) != 0;
+	r->savepoints = out->n + 1;
+	return 0;
+}
+
+void vcr_recorder_save_close(struct vcr_recorder *r)
+{
+	forget_dirty(r);
+	free(r->dirty);
+	r->dirty = NULL;
+	vcr_store_free(r->store);
+	r->store = NULL;
+}
+
+void vcr_recorder_write_savepoints(const struct vcr_recorder *r, struct vcr_jw *w)
+{
+	vcr_jw_key(w, "savepoints");
+	vcr_jw_object(w);
+	vcr_jw_key(w, "taken");
+	vcr_jw_int(w, r->savepoints);
+	vcr_jw_key(w, "unstable");
+	vcr_jw_int(w, r->unstable);
+	vcr_jw_key(w, "error");
+	vcr_jw_str(w, r->save_error.code ? r->save_error.what : NULL);
+	vcr_jw_object_end(w);
+}

@@ -1,0 +1,22 @@
+/* rollback-parts.h — the inside of rollback.h: rollback.c decides, rollback-journal.c does it and finishes it after a crash. */
+#ifndef VCR_ROLLBACK_PARTS_H
+#define VCR_ROLLBACK_PARTS_H
+#include "rollback.h"
+
+/* What is to be done, as it stands in STATE/rollback.journal. */
+struct vcr_journal_item { char *path; struct vcr_entry now, to; bool skip; };
+struct vcr_journal {
+	char undo[41];                  /* the commit that keeps the state before */
+	struct vcr_journal_item *item;  /* by path, a directory before what is in it */
+	size_t n, cap;
+};
+int vcr_journal_add(struct vcr_journal *j, const char *path, const struct vcr_entry *now, const struct vcr_entry *to, struct vcr_error *e);
+/* The point of no return: the journal is on the disk. */
+int vcr_journal_begin(struct vcr_journal *j, const struct vcr_rollback_where *w, struct vcr_error *e);
+/* Do it, verify, name the undo, drop the journal. again: after a crash, so look first and pass over what somebody changed. */
+int vcr_journal_run(struct vcr_journal *j, const struct vcr_rollback_where *w, bool again, struct vcr_buf *skipped, struct vcr_error *e);
+void vcr_journal_release(struct vcr_journal *j);
+/* By components: "a/b" before "a.b". */
+int vcr_rollback_compare(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,297 @@
+#include "rollback.h"
+#include "beneath.h"
+#include "rollback-parts.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NOTHING = 0177777 }; /* the mode of an entry that a tree does not tell about */
+
+static unsigned type_of(const struct vcr_entry *entry)
+{
+	return entry->mode & VCR_ENTRY_TYPE;
+}
+
+int vcr_rollback_lock(const char *state_dir, int *out, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	vcr_buf_printf(&path, "%s/rollback.lock", state_dir);
+	int fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return vcr_error_sys(e, errno, "%s", path.data);
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		return vcr_error_set(e, VCR_EBUSY, "another rollback is under way in this workspace");
+	}
+	*out = fd;
+	return 0;
+}
+
+/* ---- The paths ---- */
+
+static struct vcr_rollback_item *add_item(struct vcr_rollback *p, const char *path)
+{
+	if (p->n == p->cap) {
+		size_t cap = p->cap ? p->cap * 2 : 64;
+		struct vcr_rollback_item *item = reallocarray(p->item, cap, sizeof *item);
+		if (!item)
+			return NULL;
+		p->item = item;
+		p->cap = cap;
+	}
+	char *copy = strdup(path);
+	if (!copy)
+		return NULL;
+	p->item[p->n] = (struct vcr_rollback_item){ .path = copy, .expected.mode = NOTHING, .also.mode = NOTHING };
+	return &p->item[p->n++];
+}
+
+struct collect { struct vcr_rollback *p; bool also; struct vcr_error *e; };
+
+static int collect(void *ctx, const char *path, const struct vcr_entry *from, const struct vcr_entry *to)
+{
+	struct collect *c = ctx;
+	struct vcr_rollback_item *i = add_item(c->p, path);
+	if (!i)
+		return vcr_error_set(c->e, VCR_ENOMEM, "rollback: out of memory");
+	*(c->also ? &i->also : &i->expected) = *from;
+	i->to = *to;
+	return 0;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return vcr_rollback_compare(((const struct vcr_rollback_item *)a)->path, ((const struct vcr_rollback_item *)b)->path);
+}
+
+/* By path; the two states of one path in one item. */
+static void sort_items(struct vcr_rollback *p)
+{
+	size_t n = 0;
+	qsort(p->item, p->n, sizeof *p->item, by_path);
+	for (size_t i = 0; i < p->n; i++) {
+		struct vcr_rollback_item *last = n ? &p->item[n - 1] : NULL, *now = &p->item[i];
+		if (!last || strcmp(last->path, now->path)) {
+			p->item[n++] = *now;
+			continue;
+		}
+		if (now->expected.mode != NOTHING)
+			last->expected = now->expected;
+		if (now->also.mode != NOTHING)
+			last->also = now->also;
+		free(now->path);
+	}
+	p->n = n;
+}
+
+static struct vcr_rollback_item *find(struct vcr_rollback *p, size_t n, const char *path)
+{
+	struct vcr_rollback_item key = { .path = (char *)path };
+	return n ? bsearch(&key, p->item, n, sizeof key, by_path) : NULL;
+}
+
+/* ---- The verdict ---- */
+
+static bool matches(const struct vcr_entry *now, const struct vcr_entry *known)
+{
+	if (known->mode == NOTHING)
+		return false;
+	if (type_of(now) == VCR_ENTRY_DIR && type_of(known) == VCR_ENTRY_DIR)
+		return true; /* somebody's chmod of a directory is no edit worth stopping for */
+	return vcr_entry_same(now, known);
+}
+
+static enum vcr_rollback_state judge(const struct vcr_rollback_item *i)
+{
+	unsigned now = type_of(&i->now), to = type_of(&i->to);
+	if (vcr_entry_same(&i->now, &i->to) || (now == VCR_ENTRY_HEAVY && to == VCR_ENTRY_HEAVY))
+		return VCR_ROLLBACK_DONE;
+	if (to == VCR_ENTRY_LARGE || to == VCR_ENTRY_HEAVY)
+		return VCR_ROLLBACK_LOST;
+	if (!matches(&i->now, &i->expected) && !matches(&i->now, &i->also))
+		return VCR_ROLLBACK_FOREIGN;
+	return now == VCR_ENTRY_LARGE || now == VCR_ENTRY_HEAVY ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_DO;
+}
+
+static int look(struct vcr_store *s, struct vcr_rollback_item *i, bool keep, struct vcr_entry *now, struct vcr_error *e)
+{
+	const struct vcr_entry *known[4] = { &i->to };
+	size_t n = 1;
+	if (i->expected.mode != NOTHING)
+		known[n++] = &i->expected;
+	if (i->also.mode != NOTHING)
+		known[n++] = &i->also;
+	return vcr_store_look(s, i->path, known, keep, now, e);
+}
+
+/* What no savepoint ever holds is no edit of somebody's, it just keeps its directory. */
+static bool is_never_kept(const struct vcr_entry *now, const char *name)
+{
+	return !strcmp(name, ".git") || !strcmp(name, ".vcr") || type_of(now) == VCR_ENTRY_LARGE;
+}
+
+/* A directory is to go: whatever is in it must be known to go too. */
+static int judge_inside(struct vcr_rollback *p, const struct vcr_rollback_where *w, int root, size_t known, size_t index, struct vcr_error *e)
+{
+	int fd = vcr_beneath_open(root, p->item[index].path, O_RDONLY | O_DIRECTORY, 0), err = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
+	if (!d && fd >= 0)
+		close(fd);
+	while (d && !err && (ent = readdir(d))) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, ".."))
+			continue;
+		vcr_buf_printf(&path, "%s/%s", p->item[index].path, ent->d_name);
+		struct vcr_rollback_item *inside = find(p, known, path.data);
+		if (inside && !inside->to.mode && !inside->blocked && inside->state != VCR_ROLLBACK_LEFT)
+			continue;
+		p->item[index].blocked = true;
+		if (p->item[index].state == VCR_ROLLBACK_DO)
+			p->item[index].state = VCR_ROLLBACK_LEFT;
+		if (inside)
+			continue;
+		struct vcr_rollback_item *new = add_item(p, path.data); /* moves p->item */
+		if (!new)
+			err = vcr_error_set(e, VCR_ENOMEM, "rollback: out of memory");
+		else if (is_never_kept(&new->now, ent->d_name))
+			new->state = VCR_ROLLBACK_LEFT;
+		else if (!(err = look(w->store, new, false, &new->now, e)))
+			new->state = is_never_kept(&new->now, ent->d_name) ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_FOREIGN;
+		if (new)
+			new->to = new->now;
+	}
+	if (d)
+		closedir(d);
+	return err;
+}
+
+static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
+{
+	size_t known = p->n;
+	int err = 0, root = open(w->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return vcr_error_sys(e, errno, "%s", w->workspace);
+	for (size_t i = 0; !err && i < known; i++)
+		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e)))
+			p->item[i].state = judge(&p->item[i]);
+	for (size_t i = known; !err && i-- > 0;) {
+		struct vcr_rollback_item *it = &p->item[i];
+		if (type_of(&it->now) == VCR_ENTRY_DIR && type_of(&it->to) != VCR_ENTRY_DIR && (it->state == VCR_ROLLBACK_DO || it->state == VCR_ROLLBACK_FOREIGN))
+			err = judge_inside(p, w, root, known, i, e);
+	}
+	close(root);
+	return err;
+}
+
+int vcr_rollback_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w, const char *expected_tree, const char *also_tree, const char *target_tree, struct vcr_error *e)
+{
+	struct collect c = { .p = p, .e = e };
+	*p = (struct vcr_rollback){ 0 };
+	strcpy(p->expected_tree, expected_tree);
+	strcpy(p->target_tree, target_tree);
+	int err = vcr_store_diff(w->store, expected_tree, target_tree, collect, &c, e);
+	c.also = true;
+	if (!err && also_tree)
+		err = vcr_store_diff(w->store, also_tree, target_tree, collect, &c, e);
+	if (err)
+		return err;
+	sort_items(p);
+	if ((err = judge_all(p, w, e)))
+		return err;
+	qsort(p->item, p->n, sizeof *p->item, by_path);
+	for (size_t i = 0; i < p->n; i++)
+		p->count[p->item[i].state]++;
+	return 0;
+}
+
+void vcr_rollback_release(struct vcr_rollback *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->item[i].path);
+	free(p->item);
+	*p = (struct vcr_rollback){ 0 };
+}
+
+/* ---- Keeping what is there ---- */
+
+/* Is the item to be changed? Somebody's file in a directory that goes is left, forced or not: no savepoint says that it should go. */
+static bool is_wanted(const struct vcr_rollback_item *i, bool force)
+{
+	return i->state == VCR_ROLLBACK_DO || (force && !i->blocked && i->state == VCR_ROLLBACK_FOREIGN && !vcr_entry_same(&i->now, &i->to));
+}
+
+/* Trees of the state before (what is there now, at every path that the savepoints tell about) and after. */
+static int make_trees(struct vcr_rollback *p, struct vcr_store *s, bool force, char before[41], char after[41], struct vcr_error *e)
+{
+	struct vcr_store_put *now = calloc(p->n + 1, sizeof *now), *to = calloc(p->n + 1, sizeof *to);
+	size_t nnow = 0, nto = 0;
+	int err = now && to ? 0 : vcr_error_set(e, VCR_ENOMEM, "rollback: out of memory");
+	for (size_t i = 0; !err && i < p->n; i++) {
+		struct vcr_rollback_item *it = &p->item[i];
+		struct vcr_entry again;
+		bool wanted = is_wanted(it, force);
+		if (it->expected.mode == NOTHING && it->also.mode == NOTHING)
+			continue;
+		if (wanted && (err = look(s, it, true, &again, e)))
+			break;
+		if (wanted && !vcr_entry_same(&again, &it->now)) {
+			err = vcr_error_set(e, VCR_EBUSY, "%s is being changed right now; nothing was done", it->path);
+			break;
+		}
+		now[nnow++] = (struct vcr_store_put){ it->path, it->now };
+		if (wanted)
+			to[nto++] = (struct vcr_store_put){ it->path, it->to };
+	}
+	if (!err)
+		err = vcr_store_patch(s, p->expected_tree, now, nnow, before, e);
+	if (!err)
+		err = vcr_store_patch(s, before, to, nto, after, e);
+	free(now);
+	free(to);
+	return err;
+}
+
+static const struct vcr_rollback_item *first_foreign(const struct vcr_rollback *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->item[i].state == VCR_ROLLBACK_FOREIGN)
+			return &p->item[i];
+	return NULL;
+}
+
+int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *w, bool force, const char *message, struct vcr_error *e)
+{
+	const struct vcr_store_note after_note = { .kind = "after", .message = message, .session = w->session },
+		before_note = { .kind = "before", .message = message, .session = w->session };
+	const struct vcr_rollback_item *foreign = force ? NULL : first_foreign(p);
+	struct vcr_savepoint last;
+	char before[41], after[41], commit[41];
+	if (foreign)
+		return vcr_error_set(e, VCR_EBUSY, "%s was changed by somebody else since; nothing was done", foreign->path);
+	struct vcr_journal j = { 0 };
+	int err = make_trees(p, w->store, force, before, after, e);
+	if (!err)
+		err = vcr_store_commit(w->store, after, vcr_store_ref(w->store, "undo", &last, NULL, NULL) ? NULL : last.commit, NULL, &after_note, commit, e);
+	if (!err)
+		err = vcr_store_commit(w->store, before, commit, NULL, &before_note, j.undo, e);
+	for (size_t i = 0; !err && i < p->n; i++)
+		if (is_wanted(&p->item[i], force))
+			err = vcr_journal_add(&j, p->item[i].path, &p->item[i].now, &p->item[i].to, e);
+	if (!err && j.n && !(err = vcr_journal_begin(&j, w, e)))
+		err = vcr_journal_run(&j, w, false, NULL, e);
+	vcr_journal_release(&j);
+	return err;
+}
+
+int vcr_rollback_last(struct vcr_store *s, struct vcr_savepoint *before, struct vcr_savepoint *after, struct vcr_error *e)
+{
+	char parent[41];
+	int err = vcr_store_ref(s, "undo", before, parent, e);
+	return err ? err : vcr_store_get_commit(s, parent, after, e);
+}

@@ -1,0 +1,58 @@
+/* rollback.h — files put back as a savepoint has them.
+ *
+ * A plan compares three states of each path that vcr knows to have changed: what the last savepoint left (expected), what the target holds (to)
+ * and what is there now. Only such paths are looked at or touched; what nobody recorded stays as it is. A path that is neither as
+ * expected nor as wanted was changed by somebody else: a foreign edit, never overwritten unless forced.
+ *
+ * Applying first keeps what is there now (a commit under refs/undo, so that everything can be undone), writes down what it is about to do
+ * (STATE/rollback.journal), writes every file beside the workspace's files, flushes it, and renames it into its place; directories are made
+ * before and removed after; modes are exact. Then every path is read again and compared by hash. Killed at any moment before the journal is
+ * there, nothing happened; after that the next vcr_rollback_recover finishes. Nothing is followed out of the workspace (beneath.h).
+ *
+ * Not restored: owners beyond those of the file that is replaced, times, extended attributes, hard links (a file is replaced, not written
+ * into: a program that has it open, a database for instance, goes on with the old one until it opens it again). */
+#ifndef VCR_ROLLBACK_H
+#define VCR_ROLLBACK_H
+#include "savepoint.h"
+
+enum vcr_rollback_state {
+	VCR_ROLLBACK_DO,      /* as expected: will be changed */
+	VCR_ROLLBACK_DONE,    /* as wanted already */
+	VCR_ROLLBACK_FOREIGN, /* somebody else changed it */
+	VCR_ROLLBACK_LOST,    /* the target's content was not kept (too large, a directory that was not looked into) */
+	VCR_ROLLBACK_LEFT,    /* stays: a directory with something unknown in it, or content that could not be kept for an undo */
+};
+struct vcr_rollback_item {
+	char *path;
+	struct vcr_entry expected, also, now, to; /* also: what an earlier rollback left; the mode 0177777: no such thing */
+	enum vcr_rollback_state state;
+	bool blocked;         /* a directory that cannot go because of what else is in it, forced or not */
+};
+struct vcr_rollback {
+	struct vcr_rollback_item *item; /* by path, a directory before what is in it */
+	size_t n, cap;
+	size_t count[VCR_ROLLBACK_LEFT + 1];
+	char expected_tree[41], target_tree[41];
+};
+
+struct vcr_rollback_where {
+	struct vcr_store *store;
+	const char *workspace, *state_dir;
+	const char *session;    /* noted with what is kept for an undo */
+	const char *vcr_dir;    /* where files are written before they are renamed, if it is on the same file system; NULL: in the workspace itself */
+};
+
+/* One at a time in a workspace: a descriptor to close afterwards, or VCR_EBUSY. */
+int vcr_rollback_lock(const char *state_dir, int *fd, struct vcr_error *e);
+/* also_tree: NULL, or a state that counts as expected too. The plan is released by vcr_rollback_release, also after a failure. */
+int vcr_rollback_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w, const char *expected_tree, const char *also_tree, const char *target_tree, struct vcr_error *e);
+void vcr_rollback_release(struct vcr_rollback *p);
+/* Does what the plan says; with force over foreign edits too. VCR_EBUSY and nothing done if there are such edits (the first is named) or a file
+ * changed since the plan was made. message: for the commit that keeps the state before. */
+int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *w, bool force, const char *message, struct vcr_error *e);
+/* Finish what a killed rollback began. *finished: there was one. Paths that somebody changed since are left and named in skipped (one a line). */
+int vcr_rollback_recover(const struct vcr_rollback_where *w, bool *finished, struct vcr_buf *skipped, struct vcr_error *e);
+/* The last rollback: trees before and after it, its message. VCR_ENOTFOUND. */
+int vcr_rollback_last(struct vcr_store *s, struct vcr_savepoint *before, struct vcr_savepoint *after, struct vcr_error *e);
+
+#endif

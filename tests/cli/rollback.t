@@ -1,0 +1,333 @@
+#!/usr/bin/python3
+"""vcr rollback after real recordings: byte-, mode- and name-exact, refusing foreign edits, undoable, and safe to kill at any moment."""
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
+from clikit import BUILD, Place, done, ok, skip  # noqa: E402
+
+SHIM = os.environ.get("VCR_SHIM", os.path.join(BUILD, ".libs", "libvcrshim.so"))
+COLLECTOR = os.path.join(BUILD, "vcr-collector")
+QUIET = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com",
+         "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.com", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class Project(Place):
+    """A home, and a workspace in it where things are recorded."""
+
+    def __init__(self, git=True):
+        super().__init__()
+        self.env.update(QUIET, VCR_COLLECTOR=COLLECTOR, VCR_SHIM=SHIM)
+        self.work = os.path.join(self.dir, "work")
+        self.vcr_dir = os.path.join(self.work, ".vcr")
+        os.makedirs(self.work)
+        if git:
+            self.sh("git init -q")
+
+    def sh(self, script, **options):
+        r = subprocess.run(["bash", "-ec", script], cwd=options.pop("cwd", self.work), env=dict(self.env, **options.pop("env", {})), stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        if r.returncode:
+            print("# " + r.stdout.replace("\n", "\n# "))
+        return r
+
+    def record(self, script, *options):
+        return self.vcr("record", "-q", *options, "--", "bash", "-c", script)
+
+    def vcr(self, *argv, **options):
+        options.setdefault("cwd", self.work)
+        return self.run("vcr", *argv, **options)
+
+    def back(self, *argv, **options):
+        return self.vcr("rollback", *argv, **options)
+
+    def state(self, *parts):
+        """$XDG_STATE_HOME/vcr/<workspace-id>/…"""
+        return os.path.join(self.dir, ".local", "state", "vcr", hashlib.sha256(self.work.encode()).hexdigest()[:16], *parts)
+
+    def look(self, top=None, git=False):
+        """Every path: type and mode, and its content or target."""
+        top, found = top or self.work, {}
+        for at, dirs, files in os.walk(top):
+            dirs[:] = [d for d in dirs if d != ".vcr" and (git or d != ".git")]
+            for name in dirs + files:
+                path = os.path.join(at, name)
+                st = os.lstat(path)
+                if os.path.islink(path):
+                    what = os.readlink(path)
+                else:
+                    data = open(path, "rb").read() if stat.S_ISREG(st.st_mode) else None
+                    what = data if data is None or len(data) < 200 else hashlib.sha256(data).hexdigest()
+                found[os.path.relpath(path, top)] = (oct(st.st_mode), what)
+        return found
+
+
+def differences(a, b):
+    return ["%s: %s -> %s" % (p, a.get(p), b.get(p)) for p in sorted(set(a) | set(b)) if a.get(p) != b.get(p)]
+
+
+def same(a, b, title):
+    return ok(a == b, title, *differences(a, b)[:12])
+
+
+FILL = r"""
+mkdir -p src/deep/er empty build sub/lib data
+printf 'one\n' > src/one.py; printf 'two\n' > src/deep/two.py; printf 'no newline' > src/deep/er/three
+chmod 755 src/one.py; chmod 600 src/deep/two.py; chmod 444 src/deep/er/three; chmod 700 src/deep
+ln -s src/one.py link; ln -s ../src src/self; ln -s nowhere dangling
+printf 'KEY=canary-not-to-be-found-1\n' > .env; chmod 600 .env
+printf '.env\nbuild/\n*.db*\n' > .gitignore
+head -c 200000 /dev/urandom > build/out.o; head -c 3000 /dev/zero > build/zeros
+printf x > $'odd\nname'; printf y > ' lead'; printf z > 'ümlaut \\ "q"'
+git init -q sub; printf s > sub/lib/s; git -C sub add .; git -C sub commit -qm s
+"""
+WRECK = r"""
+bash -c 'rm -rf src'                         # by a child
+mkdir src; printf 'other' > src/one.py
+printf 'K=2' > .env; chmod 644 .env
+rm build/out.o; printf more >> build/zeros
+mv sub/lib sub/moved; printf t > sub/moved/t
+rm link; mkdir link; printf l > link/inside
+rm dangling; printf 'a file now' > dangling
+rm $'odd\nname'; mv ' lead' trail; chmod 751 'ümlaut \\ "q"'
+rmdir empty; printf 'was a directory' > empty
+mkdir -p new/dir/with/much; printf n > new/dir/with/much/n; ln -s /etc new/etc
+chmod 500 data
+"""
+
+# ---- everything an agent may do to files ----
+p = Project()
+p.sh(FILL + "git add .; git commit -qm first; printf untracked > untracked; git config user.name x; printf '#!/bin/sh\n' > .git/hooks/pre-commit")
+before, git_before = p.look(), p.look(os.path.join(p.work, ".git"), git=True)
+status, out, err = p.record(WRECK)
+after = p.look()
+ok(status == 0 and after != before, "an agent wrecks the workspace", err)
+git_after = p.look(os.path.join(p.work, ".git"), git=True)
+status, out, err = p.back("--dry-run")
+ok(status == 0 and "would be put back" in out and p.look() == after, "--dry-run says what would be done and does nothing", out, err)
+status, out, err = p.back()
+same(before, p.look(), "after rm -rf by a child, overwrites, renames, chmods, swapped links, new directories and ignored files everything is back: bytes, modes, names")
+ok(status == 0 and "--undo" in out, "that is status 0, and says how to take it back", status, out, err)
+same(git_before, p.look(os.path.join(p.work, ".git"), git=True), "the user's index, HEAD, refs, config and hooks are hash-identical")
+status, out, err = p.back()
+ok(status == 0 and "already" in out, "a second call has nothing to do", out, err)
+status, out, err = p.back("--undo")
+same(after, p.look(), "--undo brings back what was there before the rollback")
+p.back("--undo")
+same(before, p.look(), "--undo given again takes the undo back")
+p.back("--to", "end")
+same(after, p.look(), "--to end goes on to the end of the session")
+p.back()
+found = p.sh("grep -rl canary-not-to-be-found %s .vcr; for o in $(git --git-dir=%s cat-file --batch-all-objects --batch-check='%%(objectname)'); do git --git-dir=%s "
+             "cat-file -p $o | grep -c canary-not-to-be-found; done | grep -v '^0' | head -3; true" % (p.state(), p.state("shadow.git"), p.state("shadow.git"))).stdout
+ok(not found.strip(), "no secret of .env lies in the state directory or the recording, inflated or not", found)
+ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n] and not os.path.exists(p.state("rollback.journal")), "nothing is left lying about", os.listdir(p.vcr_dir))
+
+# ---- foreign edits ----
+p = Project()
+p.sh("mkdir d; printf a > d/a; printf b > d/b; printf c > c; git add .; git commit -qm x")
+before = p.look()
+p.record("printf A > d/a; rm d/b; mkdir made; printf m > made/m")
+p.sh("printf mine > d/a; printf mine > made/mine; printf other > c")
+mine = p.look()
+status, out, err = p.back()
+ok(status == 1 and "d/a" in out and "made/mine" in out and "nothing was done" in err, "foreign edits and files are refused and named", status, out, err)
+same(mine, p.look(), "then nothing at all was done")
+status, out, err = p.back("--json")
+ok(status == 1 and {j["path"] for j in map(json.loads, out.splitlines()) if j.get("state") == "foreign"} == {"d/a", "made/mine"}, "--json names them too", out)
+status, out, err = p.back("--force")
+want = dict(before, c=mine["c"])
+want.update({k: mine[k] for k in ("made", "made/mine")})
+same(want, p.look(), "--force overwrites an edit; files that nobody recorded stay, and what the session did not touch")
+ok(status == 1 and "made" in out, "what stays is named, with status 1", status, out, err)
+p.back("--undo")
+same(mine, p.look(), "--undo brings the foreign edit back")
+p.sh("rm -rf d; ln -s %s d; mkdir %s/out; printf precious > %s/out/b; rm d; ln -s %s/out d" % (p.dir, p.dir, p.dir, p.dir))
+status, out, err = p.back("--force")
+ok(open(p.dir + "/out/b").read() == "precious" and os.listdir(p.dir + "/out") == ["b"], "a directory that somebody made a link out of the workspace is not followed", out, err)
+
+# ---- steps ----
+p = Project()
+p.sh("printf 0 > f")
+SERVER = """
+import glob, http.server, json, sys, time
+n = 0
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_POST(self):
+        global n
+        self.rfile.read(int(self.headers['Content-Length']))
+        n += 1  # a model thinks for longer than a savepoint takes
+        while not glob.glob(sys.argv[1] + '/*/%d' % n): time.sleep(0.002)
+        body = json.dumps({'id': 'c', 'object': 'chat.completion', 'model': 'gpt-4o', 'choices': [{'index': 0, 'finish_reason': 'stop', 'message': {'role': 'assistant', 'content': 'x'}}]}).encode()
+        self.send_response(200); self.send_header('Content-Type', 'application/json'); self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+s = http.server.HTTPServer(('127.0.0.1', 0), H)
+print(s.server_address[1], flush=True)
+s.serve_forever()
+"""
+AGENT = """
+import http.client, json, sys
+c = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))
+for i in range(1, 4):
+    open('f', 'w').write(str(i)); open('g%d' % i, 'w').write('g')
+    c.request('POST', '/v1/chat/completions', json.dumps({'model': 'gpt-4o', 'messages': [{'role': 'user', 'content': 'q%d' % i}]}), {'Content-Type': 'application/json'})
+    c.getresponse().read()
+open('f', 'w').write('end')
+"""
+server = subprocess.Popen([sys.executable, "-c", SERVER, p.state("shadow.git", "refs", "vcr")], stdout=subprocess.PIPE, text=True)
+port = server.stdout.readline().strip()
+status, out, err = p.vcr("record", "-q", "--", sys.executable, "-c", AGENT, port)
+server.kill()
+server.wait()
+frames = p.json("vcr", "log", "--json", "last", cwd=p.work)
+calls = [f for f in frames if f["type"] == "llm"]
+full = p.json("vcr", "show", "--json", "call:1", cwd=p.work)
+ok(len(calls) == 3 and len(full[0]["metadata"]["custom"]["vcr"].get("savepoint", "")) == 40, "each model call carries the savepoint that was taken at its request", frames)
+savepoints = p.json("vcr", "rollback", "--list", "--json", cwd=p.work)
+ok([s["kind"] for s in savepoints] == ["base", "call", "call", "call", "end"], "--list shows the base, one for each call, and the end", savepoints)
+
+
+def contents():
+    return open(p.work + "/f").read(), sorted(n for n in os.listdir(p.work) if n.startswith("g"))
+
+
+for step, text, made in (("call:1", "2", 2), ("call:0", "1", 1), ("end", "end", 3), ("call:2", "3", 3), ("start", "0", 0), (str(calls[1]["index"]), "2", 2),
+                         (str(calls[1]["index"] - 1), "1", 1), ("@" + calls[2]["time"], "3", 3), ("0", "0", 0)):
+    status, out, err = p.back("--to", step)
+    ok(status == 0 and contents() == (text, ["g%d" % (i + 1) for i in range(made)]), "--to %s: the files as they were then" % re.sub("@.*", "@TIME", step), contents(), out, err)
+for args, words in ((["--to", "call:9"], "call:9"), (["--to", "99999"], "99999"), (["nosuch"], "nosuch"), (["--undo", "last"], "--undo"), (["--list", "--force"], "--list"), (["a", "b"], "one session")):
+    status, out, err = p.back(*args)
+    ok(status == 2 and words in err and not out, "a wrong call is refused in words: %s" % " ".join(args), status, err)
+
+# ---- every kind of place ----
+def place_is_restored(title, project, bare=False):
+    project.sh("mkdir -p d; printf 1 > d/f; printf 2 > t; chmod 640 t")
+    first = project.look()
+    wreck = "rm -r d; printf 3 > t; chmod 755 t; mkdir e; printf 4 > e/g"
+    if bare:
+        project.sh(wreck, env={"LD_PRELOAD": SHIM})
+    else:
+        project.record(wreck)
+    changed = project.look() != first
+    code, words, errors = project.back()
+    return ok(changed and code == 0 and project.look() == first, title, code, words, errors, *differences(first, project.look()))
+
+
+place_is_restored("it works without a git repository", Project(git=False))
+place_is_restored("it works with an unborn HEAD", Project())
+place_is_restored("it works after a run under the bare preload", Project(), bare=True)
+p = Project()
+p.sh("git commit -q --allow-empty -m x; git worktree add -q ../linked")
+p.work = os.path.join(p.dir, "linked")
+p.vcr_dir = os.path.join(p.work, ".vcr")
+git_before = p.look(os.path.join(p.dir, "work", ".git"), git=True)
+place_is_restored("it works in a linked worktree", p)
+same(git_before, p.look(os.path.join(p.dir, "work", ".git"), git=True), "and leaves the repository behind it alone")
+p = Project(git=False)
+p.work = p.dir
+status, out, err = p.record("printf 1 > f")
+ok(status == 0, "a session in the home directory is recorded", err)
+status, out, err = p.back()
+ok(status == 2 and "home directory" in err, "but no rollback is made there", status, out, err)
+status, out, err = p.back("--undo", cwd="/")
+ok(status == 2 and "root" in err, "nor in /", status, out, err)
+p = Project(git=False)
+p.sh("printf 1 > f")
+running = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "--", "bash", "-c", "printf 2 > f; echo ready; read x"], cwd=p.work, env=p.env, stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, text=True)
+running.stdout.readline()
+status, out, err = p.back()
+ok(status == 1 and "still runs" in err and open(p.work + "/f").read() == "2", "a session that still runs is not rolled back", status, out, err)
+running.communicate("x\n")
+status, out, err = p.back()
+ok(status == 0 and open(p.work + "/f").read() == "1", "when it has ended, it is", status, out, err)
+
+# ---- a database in use ----
+p = Project()
+p.sh("printf '*.db*\n' > .gitignore")
+DATABASE = "import sqlite3, sys; c = sqlite3.connect('app.db'); c.execute('pragma journal_mode=wal'); c.execute('create table if not exists t(x)'); " \
+           "c.execute('insert into t values(?)', (sys.argv[1],)); c.commit(); print('ready', flush=True); sys.stdin.read()"
+user = subprocess.Popen([sys.executable, "-c", DATABASE, "before"], cwd=p.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+user.stdout.readline()
+before = p.look()
+p.record("%s -c \"%s\" agent < /dev/null > /dev/null" % (sys.executable, DATABASE))
+changed = p.look() != before
+status, out, err = p.back()
+same(before, p.look(), "an ignored database that somebody has open, with its -wal and -shm, is byte for byte what it was")
+rows = subprocess.run([sys.executable, "-c", "import sqlite3; print(sqlite3.connect('app.db').execute('select x from t').fetchall())"], cwd=p.work, stdout=subprocess.PIPE, text=True).stdout
+ok(changed and rows == "[('before',)]\n" and "app.db-wal" in before, "who opens it now sees the old rows", rows, before.keys())
+user.communicate("")
+
+# ---- what could not be kept ----
+p = Project(git=False)
+p.sh("truncate -s 40M huge; mkdir node_modules; printf 1 > node_modules/m; printf 1 > f")
+p.record("rm huge; rm -r node_modules; printf 2 > f; mkdir -p made/node_modules; printf x > made/node_modules/x")
+status, out, err = p.back()
+ok(status == 1 and re.search("lost +huge", out) and re.search("lost +node_modules", out) and "made/node_modules" in out and open(p.work + "/f").read() == "1",
+   "what is too large or not looked into is named, the rest is put back", status, out, err)
+
+# ---- the collector dies ----
+p = Project()
+p.sh("printf 1 > f; mkdir d; printf 1 > d/g")
+before = p.look()
+dying = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "--", "bash", "-c", "printf 2 > f; echo ready; read x; rm -r d; printf 3 > h"], cwd=p.work, env=p.env,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+dying.stdout.readline()
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open("/proc/%s/cmdline" % pid, "rb").read().split(b"\0")
+    except OSError:
+        continue
+    if words[0].endswith(b"vcr-collector") and any(p.run_dir.encode() in w for w in words):
+        os.kill(int(pid), signal.SIGKILL)
+dying.communicate("x\n")
+status, out, err = p.back()
+same(before, p.look(), "after the collector was killed the workspace still comes back")
+
+# ---- kill -9 at any moment ----
+p = Project(git=False)
+p.sh("mkdir -p a/b keep; for i in $(seq 40); do printf $i > a/f$i; printf $i > a/b/f$i; done; ln -s a link; chmod 600 a/f1")
+before = p.look()
+p.record("for i in $(seq 1 2 40); do printf changed > a/f$i; done; rm -r a/b; printf file > a/b; rm link; mkdir link; for i in $(seq 30); do printf n > link/n$i; done; rmdir keep")
+after = p.look()
+random.seed(os.environ.get("SEED", "7"))
+states, target, wrong, finished, untouched = {"start": before, "end": after}, "start", [], 0, 0
+began = time.perf_counter()
+p.back("--to", "start")
+length = time.perf_counter() - began
+p.back("--to", "end")
+for turn in range(100):
+    source = "end" if target == "start" else "start"
+    child = subprocess.Popen([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", target], cwd=p.work, env=p.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    time.sleep(random.uniform(0, length))  # the moment of the kill is what is random here
+    child.kill()
+    child.wait()
+    begun = os.path.exists(p.state("rollback.journal"))
+    here = p.look()
+    finished += begun
+    untouched += here == states[source]
+    if not begun and here not in (before, after):
+        wrong.append("turn %d: half done without a journal" % turn)
+    if begun and turn % 2:
+        status, out, err = p.back("--undo")
+        if status or p.look() != states[source]:
+            wrong.append("turn %d: --undo: %s %s %s" % (turn, status, err, differences(states[source], p.look())[:4]))
+    status, out, err = p.back("--to", target)
+    if status or p.look() != states[target]:
+        wrong.append("turn %d: %s: %s %s %s" % (turn, target, status, err, differences(states[target], p.look())[:4]))
+    target = source
+ok(not wrong, "killed at 100 random moments, the next command finishes or undoes", *wrong[:5])
+ok(finished > 5 and untouched > 5, "(some of these moments were in the midst of it: %s)" % ("%d of 100" % finished if os.environ.get("VERBOSE") else "yes"), finished, untouched)
+ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n], "nothing is left lying about in the end", os.listdir(p.vcr_dir))
+done()
