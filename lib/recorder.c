@@ -599,7 +599,7 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 	f.output_json = out.data;
 	if (vcr_recorder_frame(r, &f))
 		return "the frame could not be written";
-	return p.n < 0 ? "the frame is written, but no savepoint could be taken; vcr-status says why" : NULL;
+	return p.n >= 0 ? NULL : r->save_error.code ? r->save_error.what : "no savepoint could be taken";
 }
 
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer)

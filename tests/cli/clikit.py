@@ -64,7 +64,9 @@ class Place:
         self.run_dir = tempfile.mkdtemp(prefix="vcr-cli-test.", dir="/dev/shm")
         self.vcr_dir = os.path.join(self.dir, ".vcr")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("VCR_", "LD_", "XDG_"))}
-        self.env.update(HOME=self.dir, XDG_RUNTIME_DIR=self.run_dir, VCR_COLLECTOR="/nonexistent/vcr-collector", TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm")
+        self.home = os.path.join(self.dir, "home")
+        os.mkdir(self.home)
+        self.env.update(HOME=self.home, XDG_RUNTIME_DIR=self.run_dir, VCR_COLLECTOR="/nonexistent/vcr-collector", TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm")
         for d in (self.dir, self.run_dir):
             atexit.register(shutil.rmtree, d, True)
 

@@ -52,7 +52,7 @@ class Project(Place):
 
     def state(self, *parts):
         """$XDG_STATE_HOME/vcr/<workspace-id>/…"""
-        return os.path.join(self.dir, ".local", "state", "vcr", hashlib.sha256(self.work.encode()).hexdigest()[:16], *parts)
+        return os.path.join(self.home, ".local", "state", "vcr", hashlib.sha256(self.work.encode()).hexdigest()[:16], *parts)
 
     def look(self, top=None, git=False):
         """Every path: type and mode, and its content or target."""
@@ -234,7 +234,7 @@ git_before = p.look(os.path.join(p.dir, "work", ".git"), git=True)
 place_is_restored("it works in a linked worktree", p)
 same(git_before, p.look(os.path.join(p.dir, "work", ".git"), git=True), "and leaves the repository behind it alone")
 p = Project(git=False)
-p.work = p.dir
+p.work = p.home
 status, out, err = p.record("printf 1 > f")
 ok(status == 0, "a session in the home directory is recorded", err)
 status, out, err = p.back()
