@@ -196,8 +196,8 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
-	int r = VCR_REAL(connect)(fd, a, n), saved = errno;
-	if ((r == 0 || saved == EINPROGRESS) && a && (unsigned)fd < VCR_FDS)
+	int r = VCR_REAL(connect)(fd, a, n), saved = errno; /* interrupted, it goes on by itself: connect(2) */
+	if ((r == 0 || saved == EINPROGRESS || saved == EINTR) && a && (unsigned)fd < VCR_FDS)
 		connected(fd, a, n);
 	errno = saved;
 	return r;
