@@ -30,6 +30,7 @@ extern char **environ;
 enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000 };
 
 struct collector {
+	const char *path;       /* of the spool */
 	struct vcr_spool *spool;
 	struct vcr_spool_header *h;
 	struct vcr_recorder *recorder;
@@ -86,12 +87,54 @@ static void start_bell(struct collector *c)
 
 /* ---- Processes ---- */
 
-static void watch_process(struct collector *c, int pid)
+static bool is_watched(const struct collector *c, int pid)
 {
 	for (int i = 0; i < c->nprocess; i++)
 		if (c->process[i].pid == pid)
-			return;
-	if (c->nprocess == MAX_PROCESSES)
+			return true;
+	return false;
+}
+
+/* From /proc/PID/stat; -1 if it cannot be read. */
+static int parent_of(int pid)
+{
+	char name[40], text[512];
+	int parent = -1;
+	snprintf(name, sizeof name, "/proc/%d/stat", pid);
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *end = strrchr(text, ')');
+	if (end)
+		sscanf(end, ") %*c %d", &parent);
+	return parent;
+}
+
+static bool maps_spool(const struct collector *c, int pid)
+{
+	char name[40], line[8192];
+	bool found = false;
+	snprintf(name, sizeof name, "/proc/%d/maps", pid);
+	FILE *f = fopen(name, "re");
+	while (f && !found && fgets(line, sizeof line, f))
+		found = strstr(line, c->path) != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* The number may be one of another pid namespace, where it names somebody else than it does here: that one would not end with the session. */
+static bool is_ours(const struct collector *c, int pid)
+{
+	int parent = parent_of(pid);
+	return parent < 0 || is_watched(c, parent) || maps_spool(c, pid);
+}
+
+static void watch_process(struct collector *c, int pid)
+{
+	if (c->nprocess == MAX_PROCESSES || is_watched(c, pid) || (pid != c->h->root_pid && !is_ours(c, pid)))
 		return;
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	c->saw_process = true;
@@ -405,6 +448,7 @@ int main(int argc, char **argv)
 		return 3;
 	}
 	c.h = vcr_spool_header(c.spool);
+	c.path = a.spool;
 	c.salvage = a.salvage;
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
