@@ -43,6 +43,7 @@ struct vcr_session {
 	EVP_MD_CTX *chain;
 	struct vcr_buf line, backlog, scratch;
 	int64_t dropped, bodies;
+	int sys;                       /* why the file did not take something, 0 if it took all */
 	struct vcr_session_totals totals;
 	struct lane lane[MAX_LANES];
 	size_t nlanes, lane_bytes;
@@ -120,7 +121,7 @@ static size_t write_some(struct vcr_session *s, const char *p, size_t n, int *sy
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0) {
-			*sys = k < 0 ? errno : ENOSPC;
+			s->sys = *sys = k < 0 ? errno : ENOSPC;
 			break;
 		}
 		done += (size_t)k;
@@ -771,7 +772,8 @@ int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_er
 	compose_end(s, extra_json);
 	int err = put_line(s, e);
 	if (!err && s->backlog.len)
-		err = vcr_error_set(e, VCR_EIO, "%s: the disk did not take its last %lld lines", s->path, (long long)s->totals.lost_lines);
+		err = vcr_error_set(e, VCR_EIO, "%s did not take its last %lld lines: %s", s->path, (long long)s->totals.lost_lines,
+			strerror(s->sys));
 	int listed = list_in_manifest(s, err ? NULL : e);
 	vcr_session_free(s);
 	return err ? err : listed;

@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -343,7 +344,8 @@ static void say_losses(const struct record *r, const struct vcr_json *j)
 			vcr_buf_printf(&line, "%s%s %lld", line.len ? ", " : "", key.data, (long long)n);
 	}
 	VCR_AUTO_BUF last = VCR_BUF_INIT;
-	vcr_json_str(j, vcr_json_get(j, 0, "last_error"), &last);
+	if (vcr_json_str(j, vcr_json_get(j, 0, "end_error"), &last))
+		vcr_json_str(j, vcr_json_get(j, 0, "last_error"), &last);
 	if (line.len)
 		vcr_say(r->t, "LOST, not in the session: %s%s%s", line.data, last.len ? "; " : "", last.data);
 	else if (last.len)
@@ -407,6 +409,17 @@ static void finish(struct record *r)
 		summary(r, &result, how == 1);
 }
 
+/* A limit of the user's is the command's, which has been forked; ours may be as high as it gets, and beyond it we want an error, not a signal. */
+static void own_limits(void)
+{
+	struct rlimit l;
+	signal(SIGXFSZ, SIG_IGN);
+	if (!getrlimit(RLIMIT_FSIZE, &l)) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_FSIZE, &l);
+	}
+}
+
 static int record(struct record *r, char **argv)
 {
 	struct vcr_error e = { 0 };
@@ -415,6 +428,7 @@ static int record(struct record *r, char **argv)
 		vcr_say(r->t, "%s", e.what);
 		return EXIT_RECORDER;
 	}
+	own_limits();
 	bool recorded = prepare(r);
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL);
 	if (vcr_run_wait(&r->run, &status)) {
