@@ -48,6 +48,7 @@ bool vcr_path_below(const char *path, const char *dir);
 struct vcr_file_mark {
 	struct vcr_file_mark *chain;     /* hash chain */
 	char *origin;                    /* renamed from, or what the new link points to */
+	struct vcr_known *buried;        /* what was deleted here before a renamed directory brought something else */
 	int64_t first_ns, last_ns, written_ns;
 	uint64_t order;
 	unsigned writes;

@@ -59,10 +59,21 @@ static void release_known(void *ctx, struct vcr_known *k)
 	vcr_known_drop(ctx, k);
 }
 
-static void release_mark(struct vcr_file_mark *m)
+static void release_mark(struct vcr_files *f, struct vcr_file_mark *m)
 {
+	if (m->buried)
+		vcr_known_drop(f, m->buried);
 	free(m->origin);
 	free(m);
+}
+
+static void bury(void *ctx, struct vcr_known *k)
+{
+	struct vcr_file_mark *m = vcr_files_mark_path(ctx, k->path, vcr_files_now());
+	if (m && !m->buried)
+		m->buried = k;
+	else
+		vcr_known_drop(ctx, k);
 }
 
 static void forget_parent(struct vcr_files *f)
@@ -75,7 +86,7 @@ static void forget_parent(struct vcr_files *f)
 static void clear_marks(struct vcr_files *f)
 {
 	for (size_t i = 0; i < f->nmark; i++)
-		release_mark(f->mark[i]);
+		release_mark(f, f->mark[i]);
 	if (f->nmark)
 		memset(f->chain, 0, MARK_SLOTS * sizeof *f->chain);
 	f->nmark = 0;
@@ -226,13 +237,13 @@ static bool exists_now(const struct vcr_files *f, const char *path, struct stat 
 	return there;
 }
 
-/* What is below a renamed directory goes by its new name from now on. */
+/* What is below a renamed directory goes by its new name from now on, and is reported after the directory itself. */
 static void move_below(struct vcr_files *f, const char *from, const char *to)
 {
 	size_t nfrom = strlen(from);
 	struct vcr_known *k = vcr_table_get(&f->table, from), *there, *moved;
 	char path[VCR_MAX_PATH];
-	vcr_table_move(&f->table, from, to, release_known, f);
+	vcr_table_move(&f->table, from, to, bury, f);
 	vcr_watch_moved(f, from, to);
 	if (k && (moved = vcr_table_add(&f->table, to))) {
 		there = moved->next;
@@ -250,6 +261,7 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 		if (!(new = vcr_files_mark_path(f, path, old->first_ns)))
 			continue;
 		new->first_ns = old->first_ns;
+		new->order = f->order += 2;
 		new->last_ns = old->last_ns;
 		new->written_ns = old->written_ns;
 		new->writes = old->writes;
@@ -257,6 +269,11 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 		new->hooked = old->hooked;
 		new->seen = old->seen;
 		new->made = old->made;
+		new->directory = old->directory;
+		new->moved_away = old->moved_away;
+		new->open = old->open;
+		new->closed = old->closed;
+		new->link = old->link;
 		free(new->origin);
 		new->origin = old->origin;
 		old->origin = NULL;
@@ -282,12 +299,22 @@ static struct vcr_file_mark *hooked_mark(struct vcr_files *f, const char *path, 
 	return m;
 }
 
+/* What had been renamed to this name is replaced or deleted: it is gone, under its old name. */
+static void lose_origin(struct vcr_files *f, struct vcr_file_mark *m)
+{
+	struct vcr_file_mark *old = m->origin && !m->link ? find_mark(f, m->origin) : NULL;
+	if (old)
+		old->moved_away = false;
+	free(m->origin);
+	m->origin = NULL;
+}
+
 /* from or to NULL: outside of the workspace. */
 static void mark_rename(struct vcr_files *f, const char *from, const char *to, int pid, int64_t ns)
 {
 	struct vcr_known *old = from ? vcr_table_get(&f->table, from) : NULL, *there = to ? vcr_table_get(&f->table, to) : NULL;
 	struct stat st;
-	bool directory = (old && S_ISDIR(old->mode)) || (to && !old && exists_now(f, to, &st) && S_ISDIR(st.st_mode));
+	bool directory = to && exists_now(f, to, &st) ? S_ISDIR(st.st_mode) : old && S_ISDIR(old->mode);
 	if (was_looked_at(there, ns) && !old)
 		return;
 	struct vcr_file_mark *b = to ? hooked_mark(f, to, pid, ns) : NULL, *a = from ? hooked_mark(f, from, pid, ns) : NULL;
@@ -295,7 +322,6 @@ static void mark_rename(struct vcr_files *f, const char *from, const char *to, i
 		b->made = !there;
 		b->writes++;
 		b->written_ns = ns;
-		b->moved_away = false;
 		if (directory)
 			vcr_files_walk(f, to, true, NULL);
 	}
@@ -305,26 +331,27 @@ static void mark_rename(struct vcr_files *f, const char *from, const char *to, i
 	}
 	if (!a || !b)
 		return;
-	free(b->origin);
-	b->origin = a->origin && !a->link ? a->origin : strdup(from);
-	a->origin = NULL;
+	/* The first step of a chain says when it is told: before what then happens to the old name. */
+	bool chain = a->origin && !a->link;
+	lose_origin(f, b);
+	b->origin = chain ? a->origin : strdup(from);
+	if (chain)
+		a->origin = NULL;
+	b->order = chain ? a->order : (f->order += 2);
+	a->order = f->order += 2;
 	if (b->origin && !strcmp(b->origin, to)) { /* there and back */
 		free(b->origin);
 		b->origin = NULL;
 	}
 	b->link = false;
-	b->moved_away = false;
 	b->made = !there;
 	b->directory = directory;
 	b->writes = a->writes;
 	b->written_ns = a->written_ns;
 	b->open = a->open;
-	if (a->first_ns < b->first_ns || a->order < b->order) {
-		b->first_ns = a->first_ns;
-		b->order = a->order - 1; /* before what happens to the old name from now on */
-	}
+	b->first_ns = a->first_ns < b->first_ns ? a->first_ns : b->first_ns;
 	a->first_ns = a->last_ns = ns;
-	a->moved_away = true;
+	a->moved_away = a->moved_away || !chain; /* in a chain what was known there has been replaced, or has moved before */
 	a->made = a->open = false;
 	a->writes = 0;
 	if (directory)
@@ -354,6 +381,7 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 		m->directory = true;
 		break;
 	case VCR_MARK_RMDIR: m->directory = true; break;
+	case VCR_MARK_UNLINK: lose_origin(f, m); break;
 	default: break;
 	}
 }
@@ -471,6 +499,20 @@ static bool content_differs(struct vcr_files *f, const struct vcr_known *k, cons
 	return k->mtime_ns != (int64_t)l->st.st_mtim.tv_sec * 1000000000 + l->st.st_mtim.tv_nsec;
 }
 
+/* A directory is gone as one: its files went with it. */
+static void mark_below(struct vcr_files *f, const struct vcr_file_mark *m)
+{
+	for (size_t i = 0; i < f->table.slots; i++)
+		for (struct vcr_known *k = f->table.slot[i]; k; k = k->next) {
+			struct vcr_file_mark *below = vcr_path_below(k->path, m->path) ? vcr_files_mark_path(f, k->path, m->last_ns) : NULL;
+			if (!below)
+				continue;
+			below->seen = below->seen || m->seen;
+			below->hooked = below->hooked || m->hooked;
+			below->pid = below->pid ? below->pid : m->pid;
+		}
+}
+
 static void settle_gone(struct sweep *s, struct vcr_file_mark *m, struct vcr_known *k, const struct vcr_look *l)
 {
 	struct vcr_files *f = s->f;
@@ -484,16 +526,8 @@ static void settle_gone(struct sweep *s, struct vcr_file_mark *m, struct vcr_kno
 		return;
 	vcr_table_remove(&f->table, k);
 	vcr_known_drop(f, k);
-	if (m->left && !m->moved_away) /* its files went with it */
-		for (size_t i = 0; i < f->table.slots; i++)
-			for (k = f->table.slot[i]; k; k = k->next) {
-				struct vcr_file_mark *below = vcr_path_below(k->path, m->path) ? vcr_files_mark_path(f, k->path, m->last_ns) : NULL;
-				if (below) {
-					below->seen = m->seen;
-					below->hooked = below->hooked || m->hooked;
-					below->pid = below->pid ? below->pid : m->pid;
-				}
-			}
+	if (m->left && !m->moved_away)
+		mark_below(f, m);
 }
 
 /* What happened to a path that is there; -1: nothing. */
@@ -529,9 +563,17 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		settle_gone(s, m, k, &l);
 		goto out;
 	}
+	if (m->origin && k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode)) { /* a renamed directory that was removed, then something else */
+		report(s, m, VCR_CHANGE_RMDIR, k, &(struct vcr_look){ 0 }, false);
+		free(m->origin);
+		m->origin = NULL;
+		before = NULL;
+	}
 	int kind = kind_of(f, m, k, &l);
 	if (kind == VCR_CHANGE_RENAME && !before)
 		before = vcr_table_get(&f->table, m->origin);
+	if (k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode))
+		mark_below(f, m);
 	if (kind >= 0)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
 	if (!k && !(k = vcr_table_add(&f->table, m->path)))
@@ -541,6 +583,20 @@ known:
 	k->writer = m->open ? m->pid : m->closed ? 0 : k->writer;
 out:
 	vcr_look_release(&l);
+}
+
+static void report_buried(struct sweep *s)
+{
+	struct vcr_look nothing = VCR_LOOK_INIT;
+	for (size_t i = 0; i < s->f->nmark; i++) {
+		struct vcr_file_mark *m = s->f->mark[i];
+		char *origin = m->origin;
+		if (!m->buried)
+			continue;
+		m->origin = NULL;
+		report(s, m, S_ISDIR(m->buried->mode) ? VCR_CHANGE_RMDIR : VCR_CHANGE_DELETE, m->buried, &nothing, false);
+		m->origin = origin;
+	}
 }
 
 /* ---- Renames that nobody but inotify or a scan saw: the same inode, not written since, under a new name ---- */
@@ -584,22 +640,33 @@ static void pair_renames(struct vcr_files *f)
 		if (!(g = bsearch(&key, list, n, sizeof *list, by_inode)) || g->m->moved_away || !(m->origin = strdup(g->m->path)))
 			continue;
 		g->m->moved_away = true;
-		if (g->m->order < m->order) {
-			m->first_ns = g->m->first_ns;
-			m->order = g->m->order - 1;
-		}
+		g->m->order = f->order += 2;
 		if (S_ISDIR(st.st_mode))
 			move_below(f, m->origin, m->path);
 	}
 	free(list);
 }
 
-static int by_time(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
 	const struct vcr_file_mark *x = *(struct vcr_file_mark *const *)a, *y = *(struct vcr_file_mark *const *)b;
-	if (x->first_ns != y->first_ns)
-		return x->first_ns < y->first_ns ? -1 : 1;
 	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Files that changed places cannot be told as one rename after the other: their names were written. */
+static void break_circles(struct vcr_files *f)
+{
+	for (size_t i = 0; i < f->nmark; i++) {
+		struct vcr_file_mark *m = f->mark[i], *up = m;
+		for (int steps = 0; steps < 64 && up && up->origin && !up->link && !up->directory; steps++)
+			if ((up = find_mark(f, up->origin)) == m) {
+				free(m->origin);
+				m->origin = NULL;
+				m->writes += !m->writes;
+				m->written_ns = m->last_ns;
+				break;
+			}
+	}
 }
 
 int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
@@ -612,7 +679,9 @@ int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vc
 	if (!f->nmark)
 		return 0;
 	pair_renames(f);
-	qsort(f->mark, f->nmark, sizeof *f->mark, by_time);
+	break_circles(f);
+	qsort(f->mark, f->nmark, sizeof *f->mark, by_order);
+	report_buried(&s);
 	for (size_t i = 0; i < f->nmark; i++) /* settling may add marks */
 		settle(&s, f->mark[i]);
 	clear_marks(f);
