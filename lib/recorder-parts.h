@@ -68,6 +68,7 @@ struct vcr_recorder {
 	struct coverage *coverage;
 	char last_call[37];               /* of the session */
 	uint64_t call_seq;                /* set while a call is reported: first record of its exchange */
+	uint64_t event_end;               /* offset in the spool behind the record that is being looked at */
 	const char *call_savepoint;       /* likewise; NULL none */
 
 	struct vcr_store *store;          /* NULL: no savepoints, save_error says why */

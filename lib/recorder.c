@@ -217,12 +217,21 @@ size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n)
 
 /* ---- What the flow says ---- */
 
+/* Are there records behind the one that is being looked at? */
+static bool is_behind(const struct vcr_recorder *r)
+{
+	return __atomic_load_n(&r->spool->tail, __ATOMIC_ACQUIRE) > r->event_end;
+}
+
 static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
 {
 	struct vcr_recorder *r = ctx;
 	struct conn *c = conn_of(r, conn, false);
 	struct vcr_savepoint p;
-	vcr_recorder_watch(r);
+	/* Who asks, waits, so the request is usually the last record, and what inotify knows happened before it. With others behind it, files may be
+	 * of later: of a time whose secrets have not been learnt yet. */
+	if (!is_behind(r))
+		vcr_recorder_watch(r);
 	vcr_recorder_sweep(r);
 	if (c)
 		strcpy(c->savepoint, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
@@ -446,6 +455,7 @@ static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	struct process *p = vcr_recorder_process(r, ev->pid, true);
+	r->event_end = ev->seq + (sizeof(struct vcr_spool_record) + ev->size + VCR_SPOOL_ALIGN - 1) / VCR_SPOOL_ALIGN * VCR_SPOOL_ALIGN;
 	switch (ev->type) {
 	case VCR_REC_PROC: vcr_recorder_proc(r, ev); break;
 	case VCR_REC_FORK:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import subprocess
 import sys
 import urllib.parse
 
@@ -103,6 +104,8 @@ def everything(place, session):
             for f in files:
                 path = os.path.join(d, f)
                 yield os.path.relpath(path, place.dir), f.encode() + b"\n" + open(path, "rb").read()
+            if d.endswith("shadow.git"):  # its objects as they are inside
+                yield os.path.relpath(d, place.dir), subprocess.run(["git", "--git-dir=" + d, "cat-file", "--batch-all-objects", "--batch"], stdout=subprocess.PIPE, check=True).stdout
     for i, line in enumerate(session.lines):  # strings as they are, not as JSON writes them
         yield "line %d" % (i + 1), "\n".join(strings(line)).encode(errors="surrogatepass")
 
