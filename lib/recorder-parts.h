@@ -4,6 +4,7 @@
 #define VCR_RECORDER_PARTS_H
 #include "conv.h"
 #include "flow.h"
+#include "limits.h"
 #include "recorder.h"
 #include "redact.h"
 #include "savepoint.h"
@@ -51,6 +52,7 @@ struct vcr_recorder {
 	uint64_t real_ns, mono_ns;
 	struct vcr_session_options session_options;
 	char *metadata_json;
+	char spare[VCR_MAX_PATH];         /* second name of the session file; "" none */
 	struct vcr_session *session;      /* NULL until something is worth it, or when it cannot be made */
 	bool session_failed;
 	struct vcr_error last_error;

@@ -1,12 +1,15 @@
 #include "recorder-parts.h"
 #include "canon.h"
 #include "limits.h"
+#include "paths.h"
 #include "reader.h"
+#include "session-name.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,6 +69,8 @@ bool vcr_recorder_ready(struct vcr_recorder *r)
 	if (vcr_session_create(&r->session, r->vcr_dir, &r->session_options, &r->last_error)) {
 		r->session = NULL;
 		r->session_failed = true;
+	} else if (*r->spare) {
+		vcr_session_set_spare(r->session, r->spare);
 	}
 	return r->session != NULL;
 }
@@ -100,6 +105,16 @@ static int collect_done(struct vcr_recorder *r, struct vcr_reader *in)
 	return 0;
 }
 
+/* The session file's second name: where an agent's git clean does not come. */
+static void name_spare(struct vcr_recorder *r)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (vcr_paths_state_dir(r->workspace, &path, NULL) || vcr_buf_puts(&path, "/live") || (mkdir(path.data, 0700) && errno != EEXIST) ||
+	    vcr_buf_printf(&path, "/%s.vcr", r->session_id) || path.len >= sizeof r->spare)
+		return;
+	memcpy(r->spare, path.data, path.len + 1);
+}
+
 /* A session file that is there already is one of a collector of this session that died. */
 static void go_on(struct vcr_recorder *r)
 {
@@ -108,10 +123,14 @@ static void go_on(struct vcr_recorder *r)
 	vcr_buf_printf(&path, "%s/%s.vcr", r->vcr_dir, r->session_id);
 	if (r->spool->head <= VCR_SPOOL_HEADER && !r->salvage && r->spool->collector == VCR_COLLECTOR_NONE)
 		return;
+	if (*r->spare)
+		vcr_session_name_restore(path.data, r->vcr_dir, r->spare);
 	if (access(path.data, F_OK) || vcr_reader_open(&in, path.data, NULL, NULL, NULL))
 		return;
 	if (collect_done(r, in) || vcr_session_reopen(&r->session, path.data, &r->last_error))
 		r->session = NULL;
+	else if (*r->spare)
+		vcr_session_set_spare(r->session, r->spare);
 	vcr_reader_free(in);
 }
 
@@ -307,6 +326,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
 		r->prices = NULL;
 	vcr_recorder_learn_start(r, o->environ);
+	name_spare(r);
 	go_on(r);
 	if (o->eager)
 		vcr_recorder_ready(r);

@@ -4,6 +4,7 @@
 #include "manifest.h"
 #include "paths.h"
 #include "reader.h"
+#include "session-name.h"
 #include "state.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +38,7 @@ struct stored { unsigned char sha256[SHA256_DIGEST_LENGTH]; unsigned suffix; boo
 struct vcr_session {
 	int fd;
 	char *dir, *path, *id;
+	char *spare;                   /* another link to the file; NULL */
 	struct vcr_buf head;           /* members of the header's data, without totals and times */
 	char created[40];
 	int64_t last_us;
@@ -153,6 +155,7 @@ static int put_line(struct vcr_session *s, struct vcr_error *e)
 	if (s->line.err)
 		return vcr_error_set(e, s->line.err, "%s: a line could not be composed: %s", s->path, vcr_strerror(s->line.err));
 	vcr_buf_putc(&s->line, '\n');
+	vcr_session_name_keep(s->path, s->dir, s->spare, &s->fd, NULL); /* if it cannot be, the lines are still written */
 	flush_backlog(s, &sys);
 	if (!s->backlog.len)
 		done = write_some(s, s->line.data, s->line.len, &sys);
@@ -452,6 +455,13 @@ int vcr_session_reopen(struct vcr_session **out, const char *path, struct vcr_er
 		vcr_buf_putc(&s->backlog, '\n');
 	*out = s;
 	return 0;
+}
+
+void vcr_session_set_spare(struct vcr_session *s, const char *spare)
+{
+	if (s->spare || (link(s->path, spare) && errno != EEXIST))
+		return;
+	s->spare = strdup(spare);
 }
 
 /* ---- Frames and records ---- */
@@ -775,6 +785,8 @@ int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_er
 		err = vcr_error_set(e, VCR_EIO, "%s did not take its last %lld lines: %s", s->path, (long long)s->totals.lost_lines,
 			strerror(s->sys));
 	int listed = list_in_manifest(s, err ? NULL : e);
+	if (!access(s->path, F_OK) && s->spare)
+		unlink(s->spare);
 	vcr_session_free(s);
 	return err ? err : listed;
 }
@@ -795,6 +807,7 @@ void vcr_session_free(struct vcr_session *s)
 	free(s->stored);
 	free(s->dir);
 	free(s->path);
+	free(s->spare);
 	free(s->id);
 	free(s);
 }

@@ -28,6 +28,9 @@ int vcr_session_create(struct vcr_session **s, const char *vcr_dir, const struct
 /* Reopen after a crash: appends behind whatever is there (a newline first when the tail is torn); totals and the hash chain are
  * rebuilt by reading. VCR_ESYNTAX if it is no session file. */
 int vcr_session_reopen(struct vcr_session **s, const char *path, struct vcr_error *e);
+/* Another name for the file, in a directory of the same file system that nobody cleans (else: no effect). A file whose own name vanishes gets it back
+ * with the next line, from there or by a copy; vcr_session_end removes the spare. */
+void vcr_session_set_spare(struct vcr_session *s, const char *spare);
 const char *vcr_session_path(const struct vcr_session *s);
 
 /* A new frame_id (UUID v4), for callers who need it before the frame is written. */

@@ -71,6 +71,17 @@ class Project(Place):
         return found
 
 
+def kill_collector(project):
+    """The one whose spool is in this project's runtime directory."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = open("/proc/%s/cmdline" % pid, "rb").read().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"vcr-collector") and any(project.run_dir.encode() in w for w in words):
+            os.kill(int(pid), signal.SIGKILL)
+
+
 def differences(a, b):
     return ["%s: %s -> %s" % (p, a.get(p), b.get(p)) for p in sorted(set(a) | set(b)) if a.get(p) != b.get(p)]
 
@@ -127,7 +138,7 @@ same(before, p.look(), "--undo given again takes the undo back")
 p.back("--to", "end")
 same(after, p.look(), "--to end goes on to the end of the session")
 p.back()
-found = p.sh("grep -rl canary-not-to-be-found %s .vcr; for o in $(git --git-dir=%s cat-file --batch-all-objects --batch-check='%%(objectname)'); do git --git-dir=%s "
+found = p.sh("set +e; grep -rl canary-not-to-be-found %s .vcr; for o in $(git --git-dir=%s cat-file --batch-all-objects --batch-check='%%(objectname)'); do git --git-dir=%s "
              "cat-file -p $o | grep -c canary-not-to-be-found; done | grep -v '^0' | head -3; true" % (p.state(), p.state("shadow.git"), p.state("shadow.git"))).stdout
 ok(not found.strip(), "no secret of .env lies in the state directory or the recording, inflated or not", found)
 ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n] and not os.path.exists(p.state("rollback.journal")), "nothing is left lying about", os.listdir(p.vcr_dir))
@@ -283,16 +294,36 @@ before = p.look()
 dying = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "--", "bash", "-c", "printf 2 > f; echo ready; read x; rm -r d; printf 3 > h"], cwd=p.work, env=p.env,
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 dying.stdout.readline()
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    try:
-        words = open("/proc/%s/cmdline" % pid, "rb").read().split(b"\0")
-    except OSError:
-        continue
-    if words[0].endswith(b"vcr-collector") and any(p.run_dir.encode() in w for w in words):
-        os.kill(int(pid), signal.SIGKILL)
+kill_collector(p)
 dying.communicate("x\n")
 status, out, err = p.back()
 same(before, p.look(), "after the collector was killed the workspace still comes back")
+
+# ---- the recording itself ----
+for how in ("git clean -qfdx", "rm -rf .vcr"):
+    p = Project()
+    p.sh("printf 1 > f; git add .; git commit -qm x; printf 2 > untracked; printf 3 > ignored; printf ignored > .gitignore")
+    before = p.look()
+    status, out, err = p.record("printf 2 > f; %s; printf 4 > made; /bin/true" % how)
+    frames = p.json("vcr", "log", "--json", "last", cwd=p.work)
+    ok(status == 0 and [f["node"] for f in frames].count("exec:true") == 1 and any(f["what"].startswith("f ") for f in frames),
+       "the recording survives an agent's %s: what was before and what came after" % how, status, err, [(f["node"], f["what"]) for f in frames])
+    ok(not os.listdir(p.state("live")), "and no second name of it is left", os.listdir(p.state("live")))
+    p.back()
+    same(before, p.look(), "and so does what %s took away" % how)
+p = Project()
+p.sh("printf 1 > f")
+dying = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "--", "bash", "-c", "/bin/true; echo ready; read x; rm -rf .vcr; echo gone; read x"], cwd=p.work, env=p.env,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+dying.stdout.readline()
+p.vcr("status")
+kill_collector(p)
+dying.stdin.write("x\n")
+dying.stdin.flush()
+dying.stdout.readline()
+dying.communicate("x\n")
+frames = p.json("vcr", "log", "--json", "last", cwd=p.work)
+ok("exec:true" in [f["node"] for f in frames], "even when the collector has died before", frames)
 
 # ---- kill -9 at any moment ----
 p = Project(git=False)
