@@ -148,8 +148,42 @@ static bool root_alive(const struct vcr_spool_header *h)
 	return h->root_pid > 0 && (!kill(h->root_pid, 0) || errno == EPERM);
 }
 
-/* False if it cannot be run, or fails. */
-static bool salvage(const char *path, int64_t until)
+int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	char *preload = getenv("LD_PRELOAD") ? strdup(getenv("LD_PRELOAD")) : NULL;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_init(&attr);
+	for (int fd = 0; fd < 3; fd++)
+		posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
+	if (words >= 0)
+		posix_spawn_file_actions_adddup2(&files, words, 2);
+	posix_spawn_file_actions_addclosefrom_np(&files, 3);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	unsetenv("LD_PRELOAD");
+	int err = posix_spawn(pid, argv[0], &files, &attr, argv, environ);
+	if (preload)
+		setenv("LD_PRELOAD", preload, 1);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attr);
+	free(preload);
+	return err ? vcr_error_sys(e, err, "cannot start %s", argv[0]) : 0;
+}
+
+static bool drained(const char *session, int timeout_ms)
+{
+	VCR_AUTO_BUF answer = VCR_BUF_INIT;
+	return !vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
+}
+
+/* A new collector for a dead one, until it has ended or answers. False if it cannot be run, or fails. */
+static bool salvage(const char *session, const char *path, int64_t until)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
 	int status = 0;
@@ -157,12 +191,14 @@ static bool salvage(const char *path, int64_t until)
 	if (vcr_control_collector_path(&program, NULL))
 		return false;
 	char *argv[] = { program.data, "--spool", (char *)path, "--salvage", NULL };
-	if (posix_spawn(&pid, program.data, NULL, NULL, argv, environ))
+	if (vcr_control_spawn(argv, -1, &pid, NULL))
 		return false;
 	while (now_ms() < until) {
 		pid_t got = waitpid(pid, &status, WNOHANG);
 		if (got)
 			return got < 0 || (WIFEXITED(status) && !WEXITSTATUS(status));
+		if (drained(session, (int)(until - now_ms())))
+			return true;
 		poll(NULL, 0, 5);
 	}
 	return false;
@@ -176,7 +212,7 @@ static void settle_session(const char *session, const char *path, int timeout_ms
 	for (int pause_ms = 5; !access(path, F_OK) && now_ms() < until; pause_ms = pause_ms < 200 ? 2 * pause_ms : pause_ms) {
 		VCR_AUTO_BUF answer = VCR_BUF_INIT;
 		int err = vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
-		if (!err || err == VCR_EBUSY || err == VCR_EINVAL || (err == VCR_ENOTFOUND && !access(path, F_OK) && !salvage(path, until)))
+		if (!err || err == VCR_EBUSY || err == VCR_EINVAL || (err == VCR_ENOTFOUND && !access(path, F_OK) && !salvage(session, path, until)))
 			return;
 		if (!access(path, F_OK))
 			poll(NULL, 0, pause_ms);

@@ -8,18 +8,21 @@
 #define VCR_CONTROL_H
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/types.h>
 #include "buf.h"
 
 /* ---- Tools ---- */
 
 /* One question. VCR_ENOTFOUND if no collector listens for that session; timeout_ms bounds the whole exchange. */
 int vcr_control_ask(const char *session_id, const char *request_json, struct vcr_buf *answer, int timeout_ms, struct vcr_error *e);
-/* Before a tool reads sessions of vcr_dir: wait (at most timeout_ms each) for their live collectors to drain, and decode what dead ones left in
- * their spools (starts `collector --salvage` for these and waits). collector: its path, NULL for $VCR_COLLECTOR or the installed one.
+/* Before a tool reads sessions of vcr_dir: wait (at most timeout_ms each) for their live collectors to drain, and start new ones for those that
+ * died (`--salvage`): these decode what is left in the spool, and go on recording while a process of the session lives. collector: its path, NULL for $VCR_COLLECTOR or the installed one.
  * Spools that nobody needs any more are removed. */
 void vcr_control_settle(const char *vcr_dir, int timeout_ms);
 /* The collector's program: $VCR_COLLECTOR, else the installed one, else vcr-collector beside this executable. Appends the path. */
 int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
+/* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
+int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);
 /* What a collector that was started by vcr-record leaves at its end: RUNTIME/<session>.result. Appends the text, removes the file. */
 int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct vcr_error *e);
 

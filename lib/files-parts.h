@@ -55,6 +55,7 @@ struct vcr_file_mark {
 	int pid;
 	bool hooked, seen, scanned;      /* who says so */
 	bool made, directory;            /* came to be in this interval; was a directory then */
+	bool removed;                    /* a hook saw it deleted */
 	bool moved_away, link, left;     /* renamed to another name; origin is a link's; moved out of the workspace, as far as is known */
 	bool open, closed;               /* a hooked process has it open for writing; had */
 	char path[];

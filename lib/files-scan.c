@@ -257,6 +257,8 @@ static void mark_unvisited(struct vcr_files *f, const char *below, bool seen)
 int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e)
 {
 	struct walk w = { .f = f, .base = !f->based, .seen = seen };
+	if (w.base && *below)
+		return 0; /* the base scan is still to come, and knows it then */
 	int fd = vcr_openat_beneath(f->dir, *below ? below : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	if (fd < 0)
 		return vcr_error_sys(e, errno, "%s/%s", f->workspace, below);

@@ -380,8 +380,11 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 		m->made = m->made || !k;
 		m->directory = true;
 		break;
-	case VCR_MARK_RMDIR: m->directory = true; break;
-	case VCR_MARK_UNLINK: lose_origin(f, m); break;
+	case VCR_MARK_RMDIR: m->directory = m->removed = true; break;
+	case VCR_MARK_UNLINK:
+		m->removed = true;
+		lose_origin(f, m);
+		break;
 	default: break;
 	}
 }
@@ -465,7 +468,7 @@ static void report(struct sweep *s, const struct vcr_file_mark *m, enum vcr_chan
 {
 	VCR_AUTO_BUF content = VCR_BUF_INIT;
 	struct vcr_change c = { .kind = kind, .path = m->path, .old_path = m->origin, .writes = m->writes, .transient = transient, .pid = m->pid,
-		.first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
+		.before_unknown = !before && !s->f->based, .first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
 		.source = m->hooked ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
 	if (!m->hooked && before && before->writer) { /* through a descriptor that a hooked process still has */
 		c.source = VCR_SOURCE_SHIM;
@@ -520,6 +523,8 @@ static void settle_gone(struct sweep *s, struct vcr_file_mark *m, struct vcr_kno
 	enum vcr_change_kind kind = directory ? VCR_CHANGE_RMDIR : VCR_CHANGE_DELETE;
 	if (k && !m->moved_away)
 		report(s, m, kind, k, l, false);
+	else if (!k && !f->based && m->removed)
+		report(s, m, kind, NULL, l, false);
 	else if (!k && m->hooked && (m->made || m->origin))
 		report(s, m, kind, m->origin && !m->link ? vcr_table_get(&f->table, m->origin) : NULL, l, true);
 	if (!k)

@@ -33,6 +33,7 @@ struct vcr_change {
 	unsigned writes;             /* marks of writing since the last sweep */
 	bool transient;              /* made and gone again within the interval; a DELETE or RMDIR without before */
 	bool withheld;               /* a secret file: no content, no hash */
+	bool before_unknown;         /* there was no base scan yet: what stood there before nobody can say */
 	enum vcr_change_source source;
 	int pid;                     /* who, 0 if unknown */
 	int64_t first_ns, last_ns;   /* monotonic times of the marks */
@@ -56,7 +57,7 @@ int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e);
 void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t mono_ns);
 /* Read what inotify has. */
 void vcr_files_read_watch(struct vcr_files *f);
-/* A quiet point: look at every marked path, report the changes in order of their first mark, make them the new base. */
+/* A quiet point (also before the base scan, by a collector that comes late): look at every marked path, report the changes in order of their first mark, make them the new base. */
 int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
 /* Compare the whole workspace with what is known; report the rest with source SCAN. */
 int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);

@@ -64,6 +64,7 @@ struct vcr_recorder {
 	struct vcr_conv *conv;
 	struct vcr_prices *prices;
 	bool salvage;
+	char **ignore;                    /* the configured patterns, and our own directories where they lie in the workspace */
 
 	struct process *process[BUCKETS];
 	struct conn *conn[BUCKETS];

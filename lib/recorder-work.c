@@ -55,7 +55,7 @@ static void write_content(struct vcr_recorder *r, struct vcr_jw *w, const struct
 		vcr_jw_key(w, "content");
 		vcr_jw_str(w, ref);
 	}
-	if (text && !vcr_diff_unified(&diff, name.data, a->exists ? old.data : NULL, old.len, name.data, b->exists ? new.data : NULL, new.len) && diff.len) {
+	if (text && !c->before_unknown && !vcr_diff_unified(&diff, name.data, a->exists ? old.data : NULL, old.len, name.data, b->exists ? new.data : NULL, new.len) && diff.len) {
 		vcr_jw_key(w, "diff");
 		vcr_jw_strn(w, diff.data, diff.len);
 	}
@@ -131,6 +131,10 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	if (c->transient) {
 		vcr_jw_key(&w, "transient");
 		vcr_jw_bool(&w, true);
+	}
+	if (c->before_unknown) {
+		vcr_jw_key(&w, "before_unknown");
+		vcr_jw_str(&w, "the collector that knew what stood there had died");
 	}
 	if (c->withheld) {
 		vcr_jw_key(&w, "withheld");

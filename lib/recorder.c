@@ -296,6 +296,45 @@ static void on_unseen(void *ctx, uint32_t conn, const char *why)
 
 /* ---- Making ---- */
 
+/* A pattern for a directory of ours that lies in the workspace. */
+static char *own_pattern(const struct vcr_recorder *r, const char *dir)
+{
+	size_t n = strlen(r->workspace);
+	VCR_AUTO_BUF pattern = VCR_BUF_INIT;
+	if (strncmp(dir, r->workspace, n) || dir[n] != '/' || !dir[n + 1])
+		return NULL;
+	for (const char *p = dir + n; *p; p++) {
+		if (strchr("*?[\\", *p))
+			vcr_buf_putc(&pattern, '\\');
+		vcr_buf_putc(&pattern, *p);
+	}
+	vcr_buf_putc(&pattern, '/');
+	return pattern.len ? vcr_buf_take(&pattern, NULL) : NULL;
+}
+
+/* What is not the agent's work: the configured patterns, and our own directories. */
+static int make_ignore(struct vcr_recorder *r, char *const *configured)
+{
+	VCR_AUTO_BUF state = VCR_BUF_INIT, run = VCR_BUF_INIT;
+	size_t n = 0;
+	while (configured[n])
+		n++;
+	if (!(r->ignore = calloc(n + 4, sizeof *r->ignore)))
+		return VCR_ENOMEM;
+	for (n = 0; configured[n]; n++)
+		if (!(r->ignore[n] = strdup(configured[n])))
+			return VCR_ENOMEM;
+	if (!vcr_paths_state_dir(r->workspace, &state, NULL)) {
+		*strrchr(state.data, '/') = 0; /* of every workspace */
+		if ((r->ignore[n] = own_pattern(r, state.data)))
+			n++;
+	}
+	if (!vcr_paths_runtime_dir(&run, NULL) && (r->ignore[n] = own_pattern(r, run.data)))
+		n++;
+	r->ignore[n] = own_pattern(r, r->vcr_dir);
+	return 0;
+}
+
 int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_options *o, struct vcr_error *e)
 {
 	static const struct vcr_flow_events events = { on_request, on_call, on_mute, on_unseen };
@@ -316,12 +355,12 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
 	r->redact = vcr_redact_new();
 	r->conv = vcr_conv_new();
-	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)o->config->ignore, .is_secret = vcr_redact_is_secret_file };
-	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv) {
+	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv || make_ignore(r, o->config->ignore)) {
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
-	if (!o->salvage && vcr_files_new(&r->files, &fo, &r->last_error))
+	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file };
+	if (vcr_files_new(&r->files, &fo, &r->last_error))
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
 		r->prices = NULL;
@@ -368,12 +407,16 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	free(r->vcr_dir);
 	free(r->session_id);
 	free(r->metadata_json);
+	for (char **p = r->ignore; p && *p; p++)
+		free(*p);
+	free(r->ignore);
 	free(r->done);
 	free(r);
 }
 
 void vcr_recorder_scan(struct vcr_recorder *r)
 {
+	vcr_recorder_sweep(r);
 	if (r->files)
 		vcr_files_scan_base(r->files, &r->last_error);
 	vcr_recorder_save_base(r);

@@ -24,7 +24,8 @@ struct vcr_recorder_options {
 struct vcr_recorder;
 int vcr_recorder_new(struct vcr_recorder **r, const struct vcr_recorder_options *o, struct vcr_error *e);
 void vcr_recorder_free(struct vcr_recorder *r);
-/* The base scan of the workspace; sets nothing in the spool. */
+/* The base scan of the workspace; sets nothing in the spool. File marks that were handed over before it are reported first: what stood there
+ * before them is not known. */
 void vcr_recorder_scan(struct vcr_recorder *r);
 int vcr_recorder_watch_fd(const struct vcr_recorder *r);
 /* One record of the spool. */

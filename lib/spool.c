@@ -1,6 +1,7 @@
 #include "spool.h"
 #include "buf.h"
 #include "paths.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -390,4 +391,43 @@ const char *vcr_spool_string(const struct vcr_spool_event *ev, size_t fixed, uns
 		at += strlen(ev->payload + at) + 1;
 	}
 	return "";
+}
+
+/* ---- Who writes ---- */
+
+/* A line "from-to rw-s offset dev inode path" that maps the spool as a writer does: whole. */
+static bool maps_spool(const char *line, ino_t inode)
+{
+	unsigned long long from, to, ino;
+	char how[8];
+	return sscanf(line, "%llx-%llx %7s %*s %*s %llu", &from, &to, how, &ino) == 4 && ino == inode && to - from == VCR_SPOOL_VIRTUAL && how[1] == 'w';
+}
+
+static bool is_writer(const char *pid, ino_t inode)
+{
+	char path[64], line[512];
+	bool yes = false;
+	snprintf(path, sizeof path, "/proc/%.20s/maps", pid);
+	FILE *f = fopen(path, "re");
+	while (f && !yes && fgets(line, sizeof line, f))
+		yes = maps_spool(line, inode);
+	if (f)
+		fclose(f);
+	return yes;
+}
+
+size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n)
+{
+	struct stat st;
+	struct dirent *ent;
+	size_t found = 0;
+	DIR *d = fstat(s->fd, &st) ? NULL : opendir("/proc");
+	while (d && found < n && (ent = readdir(d))) {
+		int k = atoi(ent->d_name);
+		if (k > 0 && k != getpid() && is_writer(ent->d_name, st.st_ino))
+			pid[found++] = k;
+	}
+	if (d)
+		closedir(d);
+	return found;
 }

@@ -32,6 +32,8 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev);
 /* Everything before the record `seq` has been turned into lines of the session file: move `head` there, give the memory back. After
  * a crash the next reader begins at head. */
 void vcr_spool_consumed(struct vcr_spool *s, uint64_t seq);
+/* Processes that append to this spool (have it mapped as a writer does), from /proc/PID/maps: up to n pids. */
+size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n);
 /* Offset of the next record to be read. */
 uint64_t vcr_spool_position(const struct vcr_spool *s);
 /* Keep the file allocated ahead of its writers, so that their threads do not pay for fresh pages. */

@@ -40,7 +40,7 @@ struct collector {
 	int nprocess;
 	bool saw_process;
 	int bell;               /* eventfd that the waiting thread raises */
-	bool salvage, stop;
+	bool salvage, late, stop;
 };
 
 static volatile sig_atomic_t told_to_end;
@@ -160,6 +160,17 @@ static void take_mutes(struct collector *c)
 	while ((n = vcr_recorder_take_mutes(c->recorder, conn, 64)))
 		for (size_t i = 0; i < n; i++)
 			__atomic_store_n(&c->h->mute[conn[i] % VCR_SPOOL_MUTES], conn[i], __ATOMIC_RELEASE);
+}
+
+/* In the place of a collector that died: the processes that go on are known by the spool that they have mapped. */
+static void find_writers(struct collector *c, bool in_its_place)
+{
+	static int pid[MAX_PROCESSES];
+	size_t n = in_its_place ? vcr_spool_writers(c->spool, pid, MAX_PROCESSES) : 0;
+	for (size_t i = 0; i < n; i++)
+		watch_process(c, pid[i]);
+	c->late = n > 0;
+	c->salvage = in_its_place && !n;
 }
 
 /* Everything in the spool up to now. dead: nobody writes any more. */
@@ -346,6 +357,8 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 	if (!c->salvage) {
 		vcr_spool_grow(c->spool);
 		set_state(c, VCR_COLLECTOR_RUNNING);
+		if (c->late)
+			drain(c, false);
 		vcr_control_listen(&c->control, c->h->session, NULL);
 		vcr_recorder_scan(c->recorder);
 	}
@@ -377,7 +390,7 @@ static void usage(FILE *to)
 	      "  --spool PATH      the spool, in the runtime directory\n"
 	      "  --tag TAG         a tag of the session\n"
 	      "  --meta KEY=VALUE  an entry of the session's metadata\n"
-	      "  --salvage         decode what a dead collector left, then end\n"
+	      "  --salvage         decode what a dead collector left; end, or go on for the processes that still live\n"
 	      "  --help, --version\n", to);
 }
 
@@ -449,11 +462,11 @@ int main(int argc, char **argv)
 	}
 	c.h = vcr_spool_header(c.spool);
 	c.path = a.spool;
-	c.salvage = a.salvage;
+	find_writers(&c, a.salvage);
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
-		.prices_path = prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = a.salvage, .environ = environ };
+		.prices_path = prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
 	status = collect(&c, &o);
 	vcr_config_release(&c.config);
 	vcr_spool_free(c.spool);

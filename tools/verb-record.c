@@ -165,41 +165,19 @@ static char **collector_argv(const struct record *r, char *program)
 	return argv;
 }
 
-/* In a session of its own, so that nothing of the terminal reaches it, and with no descriptor of ours. */
 static int spawn_collector(struct record *r, struct vcr_error *e)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
 	int err = vcr_control_collector_path(&program, e);
-	if (err)
-		return err;
-	char **argv = collector_argv(r, program.data), *preload = getenv("LD_PRELOAD") ? strdup(getenv("LD_PRELOAD")) : NULL;
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&files);
-	posix_spawnattr_init(&attr);
+	char **argv = err ? NULL : collector_argv(r, program.data);
+	if (!argv)
+		return err ? err : vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	r->collector_words = memfd_create("vcr-collector", MFD_CLOEXEC);
-	for (int fd = 0; fd < 2; fd++)
-		posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
-	posix_spawn_file_actions_adddup2(&files, r->collector_words, 2);
-	posix_spawn_file_actions_addclosefrom_np(&files, 3);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-	unsetenv("LD_PRELOAD");
-	err = argv ? posix_spawn(&r->collector, program.data, &files, &attr, argv, environ) : ENOMEM;
-	if (preload)
-		setenv("LD_PRELOAD", preload, 1);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	free(preload);
+	err = vcr_control_spawn(argv, r->collector_words, &r->collector, e);
 	free(argv);
-	if (!err)
-		return 0;
-	r->collector = 0;
-	return vcr_error_sys(e, err, "cannot start %s", program.data);
+	if (err)
+		r->collector = 0;
+	return err;
 }
 
 /* True once the collector has ended. */

@@ -87,4 +87,26 @@ nodes = [f["node"] for f in place.json("vcr-log", "last", "--json")]
 ok(len(killed) == 1 and nodes.count("exec:false") == 1 and nodes.count("exec:true") == 1, "programs that a killed collector left in the spool are decoded by the next tool, once", killed, nodes)
 states = [s["state"] for s in place.json("vcr-log", "--json")]
 ok(states == ["ended"], "and the session is complete then", states)
+ok(place.paths() == ["one", "two"], "files that were changed after its death are in the session too", place.paths())
+
+place = Live()
+a = place.agent("echo one > one; /bin/true; echo ready; read line; echo two > two; rm one; /bin/false; echo ready; read line; echo three > two; /bin/true")
+a.stdout.readline()
+place.run("vcr-log")
+killed = place.collectors()
+for pid in killed:
+    os.kill(pid, signal.SIGKILL)
+a.stdin.write(b"go on\n")
+a.stdin.flush()
+a.stdout.readline()
+paths = place.paths()
+again = place.collectors()
+ok(len(killed) == 1 and len(again) == 1 and paths == ["one", "two", "one"], "a tool puts a new collector in the place of a killed one while the agent lives", killed, again, paths)
+states = [s["state"] for s in place.json("vcr-log", "--json")]
+ok(states == ["live"] and place.run("vcr-status")[0] == 0, "the session goes on", states)
+a.communicate(b"go on\n")
+frames = place.json("vcr-log", "last", "--json")
+ok(place.paths() == ["one", "two", "one", "two"] and [f["node"] for f in frames].count("exec:true") == 2, "and is complete at the end, each frame once", [f["what"] for f in frames])
+shown = place.run("vcr-show", str([f["index"] for f in frames if f["what"].startswith("two")][-1]))[1]
+ok("-two" in shown and "+three" in shown, "what the new collector saw itself has its old content again", shown)
 done()
