@@ -48,8 +48,9 @@ class Scenario:
         self.make_project()
         settings = os.path.join(directory, "settings")
         os.makedirs(settings, exist_ok=True)
-        self.env = {k: os.environ[k] for k in ("PATH", "LANG", "TERM", "HOME") if k in os.environ}
-        self.env.update(OPENAI_API_KEY="sk-scenario-0123456789abcdefghijklmnopqrst", SSL_CERT_FILE=self.server.ca, MSWEA_CONFIGURED="true",
+        self.env = {k: os.environ[k] for k in ("LANG", "TERM", "HOME") if k in os.environ}
+        self.env.update(PATH="/usr/local/bin:/usr/bin:/bin",  # no wrappers of a developer's machine around python3 and git
+                        OPENAI_API_KEY="sk-scenario-0123456789abcdefghijklmnopqrst", SSL_CERT_FILE=self.server.ca, MSWEA_CONFIGURED="true",
                         MSWEA_SILENT_STARTUP="1", MSWEA_GLOBAL_CONFIG_DIR=settings, LITELLM_LOCAL_MODEL_COST_MAP="True", PYTHONDONTWRITEBYTECODE="1",
                         GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1", PYTHONUTF8="1")
         self.trajectory = os.path.join(settings, "trajectory.json")
