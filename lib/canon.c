@@ -1,4 +1,6 @@
 #include "canon.h"
+#include "redact.h"
+#include <ctype.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,17 +103,98 @@ void vcr_sha256_hex(const void *p, size_t n, char out[VCR_KEY_LEN])
 	out[64] = 0;
 }
 
+/* ---- What a session adds to a request by itself ---- */
+
+enum { NUMBERS = 1024, NUMBER_DIGITS = 9, LABEL = 48 };
+static const char secret_open[] = "{{vcr:secret:";
+
+/* Session numbers of the secrets met so far; their position is their number in the request. */
+struct numbers { uint32_t of[NUMBERS]; size_t n; };
+
+/* Length of the placeholder at p, 0 if there is none; *number: its N. */
+static size_t placeholder(const char *p, size_t n, uint32_t *number)
+{
+	size_t i = sizeof secret_open - 1, digits = i;
+	if (n <= i || memcmp(p, secret_open, i))
+		return 0;
+	for (*number = 0; i < n && isdigit((unsigned char)p[i]) && i < digits + NUMBER_DIGITS; i++)
+		*number = *number * 10 + (uint32_t)(p[i] - '0');
+	if (i == digits || i == n || p[i] != ':')
+		return 0;
+	size_t name = ++i;
+	while (i < n && i < name + LABEL && (isupper((unsigned char)p[i]) || isdigit((unsigned char)p[i]) || p[i] == '_'))
+		i++;
+	return n - i >= 2 && p[i] == '}' && p[i + 1] == '}' ? i + 2 : 0;
+}
+
+static size_t number_of(struct numbers *s, uint32_t number)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->of[i] == number)
+			return i + 1;
+	if (s->n == NUMBERS)
+		return 0; /* told apart no further */
+	s->of[s->n++] = number;
+	return s->n;
+}
+
+static int renumber(struct numbers *s, const char *p, size_t n, struct vcr_buf *out)
+{
+	for (size_t done = 0; done < n;) {
+		uint32_t number;
+		const char *at = memmem(p + done, n - done, secret_open, sizeof secret_open - 1);
+		size_t before = at ? (size_t)(at - p) - done : n - done, len = at ? placeholder(at, n - done - before, &number) : 0;
+		vcr_buf_add(out, p + done, before + (at && !len));
+		if (len)
+			vcr_buf_printf(out, "{{vcr:secret:%zu}}", number_of(s, number));
+		done += before + (len ? len : at != NULL);
+	}
+	return out->err;
+}
+
+int vcr_canon_placeholders(const char *p, size_t n, struct vcr_buf *out)
+{
+	struct numbers s = { .n = 0 };
+	return renumber(&s, p, n, out);
+}
+
+/* The path and query, credentials left out. */
+static void add_target(struct numbers *s, const char *target, struct vcr_buf *out)
+{
+	const char *scheme = strstr(target, "://");
+	if (scheme && *target != '/' && scheme - target < 8) {
+		target = scheme + 3 + strcspn(scheme + 3, "/?");
+		if (*target != '/')
+			vcr_buf_putc(out, '/');
+	}
+	size_t path = strcspn(target, "?");
+	renumber(s, target, path, out);
+	for (const char *p = target + path; *p;) {
+		size_t n = 1 + strcspn(p + 1, "&");
+		const char *eq = memchr(p, '=', n);
+		if (eq && vcr_redact_is_credential_parameter(p + 1, (size_t)(eq - p - 1)))
+			vcr_buf_add(out, p, (size_t)(eq + 1 - p));
+		else
+			renumber(s, p, n, out);
+		p += n;
+	}
+}
+
 void vcr_canon_keys(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN])
 {
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	vcr_buf_printf(&b, "%s %s\n", method, target);
-	size_t head = b.len;
-	vcr_buf_add(&b, body, n);
+	VCR_AUTO_BUF b = VCR_BUF_INIT, canonical = VCR_BUF_INIT;
+	struct numbers s = { .n = 0 };
+	vcr_buf_printf(&b, "%s ", method);
+	add_target(&s, target, &b);
+	vcr_buf_putc(&b, '\n');
+	size_t head = b.len, met = s.n;
+	renumber(&s, body, n, &b);
 	vcr_sha256_hex(b.data, b.len, k0);
 	vcr_buf_cut(&b, head);
-	if (!j || vcr_canon_json(j, 0, &b)) {
-		vcr_buf_cut(&b, head);
-		vcr_buf_add(&b, body, n);
-	}
+	s.n = met; /* the canonical form may have another order */
+	if (j && !vcr_canon_json(j, 0, &canonical))
+		renumber(&s, canonical.data, canonical.len, &b);
+	else
+		renumber(&s, body, n, &b);
 	vcr_sha256_hex(b.data, b.len, k1);
 }

@@ -292,18 +292,28 @@ void vcr_redact_learn_field(struct vcr_redact *r, const char *name, const char *
 		vcr_redact_learn(r, name, value, strlen(value));
 }
 
-void vcr_redact_learn_target(struct vcr_redact *r, const char *target)
+bool vcr_redact_is_credential_parameter(const char *name, size_t n)
 {
 	static const char *const names[] = { "key", "api_key", "apikey", "api-key", "access_token", "token", "sig", "signature", "auth", "code", "client_secret",
 		"password", "secret", "x-goog-api-key", "subscription-key", "X-Amz-Signature", "X-Amz-Security-Token", "X-Goog-Signature", "id_token", "refresh_token" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (n == strlen(names[i]) && !strncasecmp(name, names[i], n))
+			return true;
+	return false;
+}
+
+void vcr_redact_learn_target(struct vcr_redact *r, const char *target)
+{
 	learn_url_password(r, "URL", target);
 	const char *p = strchr(target, '?');
 	while (p && *p && *p != '#') {
 		size_t n = strcspn(++p, "&#");
 		const char *eq = memchr(p, '=', n);
-		for (size_t i = 0; eq && i < sizeof names / sizeof *names; i++)
-			if ((size_t)(eq - p) == strlen(names[i]) && !strncasecmp(p, names[i], strlen(names[i])))
-				learn_encoded(r, names[i], eq + 1, n - (size_t)(eq + 1 - p));
+		if (eq && vcr_redact_is_credential_parameter(p, (size_t)(eq - p))) {
+			VCR_AUTO_BUF name = VCR_BUF_INIT;
+			vcr_buf_add(&name, p, (size_t)(eq - p));
+			learn_encoded(r, name.data, eq + 1, n - (size_t)(eq + 1 - p));
+		}
 		p += n;
 	}
 }

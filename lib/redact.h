@@ -26,6 +26,8 @@ void vcr_redact_learn_field(struct vcr_redact *r, const char *name, const char *
 void vcr_redact_learn_target(struct vcr_redact *r, const char *target);
 /* The members of a JSON body that are named as credentials are: api_key, client_secret, access_token, password, … */
 void vcr_redact_learn_json(struct vcr_redact *r, const char *p, size_t n);
+/* Does a query parameter of that name carry a credential? */
+bool vcr_redact_is_credential_parameter(const char *name, size_t n);
 /* A process's arguments: --api-key V, --token=V, -H 'Authorization: …' */
 void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *argv);
 /* Append text with every secret replaced; *count (may be NULL) is raised by the number of replacements. */
