@@ -30,6 +30,8 @@ void vcr_ca_remove(const struct vcr_ca *ca);
 const char *vcr_ca_path(const struct vcr_ca *ca);      /* of the CA's certificate, PEM */
 /* May a leaf be made for that name or address (no port)? Loopback addresses always. */
 bool vcr_ca_covers(const struct vcr_ca *ca, const char *name);
+/* Is that name or address (no port) one of the hosts the CA was opened for? Unlike vcr_ca_covers, loopback is not so by itself. */
+bool vcr_ca_lists(const struct vcr_ca *ca, const char *name);
 /* Give ssl the leaf of that name. VCR_EINVAL if it is not covered, VCR_ENOMEM. */
 int vcr_ca_use(struct vcr_ca *ca, SSL *ssl, const char *name);
 /* Append the leaf's certificate as PEM (for tests and tools). */

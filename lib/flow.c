@@ -526,7 +526,7 @@ void vcr_flow_open(struct vcr_flow *f, uint32_t number, int pid, bool tls, const
 static const char *close_word(int reason)
 {
 	switch (reason) {
-	case 0:
+	case 0: return "aborted";
 	case 1: return "closed";
 	case ETIMEDOUT: return "timeout";
 	default: return "reset";

@@ -30,7 +30,7 @@ struct vcr_call {
 	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */
 	uint64_t start_ns, sent_ns, first_byte_ns, end_ns; /* monotonic; 0 if it did not happen */
 	bool complete;               /* the HTTP answer ended as HTTP says */
-	const char *failure;         /* NULL, "reset", "closed", "interrupted", "malformed", "timeout" */
+	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "reset", "interrupted", "malformed", "timeout" */
 	struct vcr_answer_info *answer; /* NULL for SIDE and NONE */
 };
 struct vcr_flow_events {

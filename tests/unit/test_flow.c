@@ -196,7 +196,7 @@ END_TEST
 
 START_TEST(a_cut_answer_is_reported_once_with_what_had_arrived)
 {
-	static const struct { int reason; const char *word; } ends[] = { { 0, "closed" }, { 1, "closed" }, { ECONNRESET, "reset" }, { ETIMEDOUT, "timeout" } };
+	static const struct { int reason; const char *word; } ends[] = { { 0, "aborted" }, { 1, "closed" }, { ECONNRESET, "reset" }, { ETIMEDOUT, "timeout" } };
 	for (size_t i = 0; i < 4; i++) {
 		char want[100];
 		start(false);
