@@ -1,0 +1,376 @@
+#include "normal.h"
+#include "canon.h"
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- Small things ---- */
+
+static bool digit(const char *p, size_t n, size_t i)
+{
+	return i < n && isdigit((unsigned char)p[i]);
+}
+
+static bool word(const char *p, size_t n, size_t i)
+{
+	return i < n && (isalnum((unsigned char)p[i]) || p[i] == '_');
+}
+
+static size_t digits(const char *p, size_t n, size_t i)
+{
+	size_t k = 0;
+	while (digit(p, n, i + k))
+		k++;
+	return k;
+}
+
+static bool has(const char *p, size_t n, size_t at, const char *s)
+{
+	size_t k = strlen(s);
+	return n - at >= k && !memcmp(p + at, s, k);
+}
+
+/* Not in the middle of a word or number. */
+static bool begins_word(const char *p, size_t at)
+{
+	return !at || !(isalnum((unsigned char)p[at - 1]) || p[at - 1] == '_');
+}
+
+/* ---- The normalisers ---- */
+
+static size_t match_uuid(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	if (n - at < 36 || p[at + 8] != '-' || !begins_word(p, at) || word(p, n, at + 36))
+		return 0;
+	for (size_t i = 0; i < 36; i++)
+		if (i == 8 || i == 13 || i == 18 || i == 23 ? p[at + i] != '-' : !isxdigit((unsigned char)p[at + i]))
+			return 0;
+	return 36;
+}
+
+/* HH:MM[:SS[.fraction]] */
+static size_t clock_at(const char *p, size_t n, size_t i)
+{
+	if (digits(p, n, i) != 2 || i + 2 >= n || p[i + 2] != ':' || digits(p, n, i + 3) != 2)
+		return 0;
+	size_t k = 5;
+	if (i + k < n && p[i + k] == ':' && digits(p, n, i + k + 1) == 2)
+		k += 3;
+	if (k == 8 && i + k < n && (p[i + k] == '.' || p[i + k] == ',') && digit(p, n, i + k + 1))
+		k += 1 + digits(p, n, i + k + 1);
+	return k;
+}
+
+/* Z, +02:00, +0200, " UTC", " GMT" */
+static size_t zone_at(const char *p, size_t n, size_t i)
+{
+	if (i < n && p[i] == 'Z' && !word(p, n, i + 1))
+		return 1;
+	if (i < n && (has(p, n, i, " UTC") || has(p, n, i, " GMT")))
+		return 4;
+	size_t space = i < n && p[i] == ' ';
+	if (i + space < n && (p[i + space] == '+' || p[i + space] == '-') && digits(p, n, i + space + 1) == 4)
+		return space + 5;
+	if (i + 5 < n && (p[i] == '+' || p[i] == '-') && digits(p, n, i + 1) == 2 && p[i + 3] == ':' && digits(p, n, i + 4) == 2)
+		return 6;
+	return 0;
+}
+
+static size_t one_of(const char *p, size_t n, size_t i, const char *const *names)
+{
+	for (; i < n && *names; names++)
+		if (has(p, n, i, *names)) {
+			size_t k = strlen(*names);
+			while (word(p, n, i + k) && !isdigit((unsigned char)p[i + k]) && k < 9)
+				k++;
+			return k;
+		}
+	return 0;
+}
+
+static size_t separators(const char *p, size_t n, size_t i)
+{
+	size_t k = 0;
+	while (i + k < n && k < 3 && strchr(" ,-", p[i + k]))
+		k++;
+	return k;
+}
+
+/* Tue, 24 Nov 2026 10:00:00 GMT; Tue Nov 24 10:00:00 2026; November 24, 2026; 24 November 2026 */
+static size_t named_date(const char *p, size_t n, size_t at)
+{
+	static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", NULL };
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", NULL };
+	size_t i = at, k = one_of(p, n, i, days);
+	bool month = false, day = false, year = false;
+	if (k)
+		i += k + separators(p, n, i + k);
+	for (int part = 0; part < 4 && i < n; part++) {
+		size_t d = digits(p, n, i), time = clock_at(p, n, i);
+		if (time)
+			i += time + zone_at(p, n, i + time);
+		else if (d == 4 && !year && month)
+			year = true, i += d;
+		else if ((d == 1 || d == 2) && !day)
+			day = true, i += d;
+		else if (!month && (k = one_of(p, n, i, months)))
+			month = true, i += k;
+		else
+			break;
+		if (month && day && year)
+			break;
+		k = separators(p, n, i);
+		if (!k)
+			break;
+		i += k;
+	}
+	if (!month || !day || !year || word(p, n, i))
+		return 0;
+	if (i + 1 < n && (p[i] == ' ' || p[i] == ',')) {
+		size_t gap = separators(p, n, i), time = clock_at(p, n, i + gap);
+		if (time)
+			i += gap + time + zone_at(p, n, i + gap + time);
+	}
+	return i - at;
+}
+
+static size_t match_date(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	if (!begins_word(p, at))
+		return 0;
+	if (digits(p, n, at) != 4)
+		return isalnum((unsigned char)p[at]) ? named_date(p, n, at) : 0;
+	if (n - at < 10 || p[at + 4] != '-' || p[at + 7] != '-' || digits(p, n, at + 5) != 2 || digits(p, n, at + 8) != 2)
+		return 0;
+	size_t i = at + 10;
+	if (i + 1 < n && (p[i] == 'T' || p[i] == ' ')) {
+		size_t time = clock_at(p, n, i + 1);
+		if (time)
+			i += 1 + time + zone_at(p, n, i + 1 + time);
+	}
+	return word(p, n, i) ? 0 : i - at;
+}
+
+static size_t match_directory(const char *dir, const char *p, size_t n, size_t at)
+{
+	size_t k = dir ? strlen(dir) : 0;
+	if (k < 2 || n - at < k || memcmp(p + at, dir, k))
+		return 0;
+	/* /home/u is no part of /home/user or of /mnt/home/u */
+	bool goes_on = at + k < n && (word(p, n, at + k) || p[at + k] == '-' || p[at + k] == '.');
+	return goes_on || (at && (word(p, n, at - 1) || p[at - 1] == '.')) ? 0 : k;
+}
+
+static size_t match_cwd(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	return match_directory(c->cwd, p, n, at);
+}
+
+static size_t match_home(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	return match_directory(c->home, p, n, at);
+}
+
+static size_t match_tmp(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	return match_directory(c->tmp, p, n, at);
+}
+
+/* A number at `at` that one of the words, ended by one of `between` or nothing, stands before. */
+static size_t number_behind(const char *p, size_t n, size_t at, const char *const *words, const char *between)
+{
+	if (!digit(p, n, at) || !begins_word(p, at))
+		return 0;
+	size_t end = at;
+	while (end && at - end < 3 && strchr(between, p[end - 1]))
+		end--;
+	for (; *words; words++) {
+		size_t k = strlen(*words);
+		if (end >= k && !strncasecmp(p + end - k, *words, k) && begins_word(p, end - k)) {
+			size_t d = digits(p, n, at);
+			return word(p, n, at + d) ? 0 : d;
+		}
+	}
+	return 0;
+}
+
+static size_t match_pid(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const words[] = { "pid", "process", "process id", NULL };
+	return number_behind(p, n, at, words, " :=#[");
+}
+
+static size_t match_port(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const words[] = { "127.0.0.1", "localhost", "[::1]", NULL };
+	return at && p[at - 1] == ':' ? number_behind(p, n, at, words, ":") : 0;
+}
+
+static size_t match_duration(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const units[] = { "ms", "us", "ns", "s", "sec", "secs", "second", "seconds", "millisecond", "milliseconds", NULL };
+	if (!digit(p, n, at) || !begins_word(p, at) || (at && strchr(".-/:", p[at - 1])))
+		return 0;
+	size_t i = at + digits(p, n, at);
+	bool fraction = i < n && p[i] == '.' && digit(p, n, i + 1);
+	if (fraction)
+		i += 1 + digits(p, n, i + 1);
+	bool space = i < n && p[i] == ' ';
+	for (const char *const *u = units; *u; u++) {
+		size_t k = strlen(*u);
+		/* "3 s" may be anything: a bare letter wants a fraction or no space */
+		if (has(p, n, i + space, *u) && !word(p, n, i + space + k) && (k > 1 || fraction || !space))
+			return i + space + k - at;
+	}
+	return 0;
+}
+
+static size_t match_claude(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const words[] = { "cch=", "cc_prompt_id=", NULL };
+	for (const char *const *w = words; *w; w++) {
+		size_t k = strlen(*w), i = at + k;
+		if (!begins_word(p, at) || !has(p, n, at, *w))
+			continue;
+		while (word(p, n, i) || (i < n && p[i] == '-'))
+			i++;
+		return i > at + k ? i - at : 0;
+	}
+	return 0;
+}
+
+const struct vcr_normaliser vcr_normalisers[] = {
+	{ "uuid", 1, match_uuid }, { "date", 1, match_date }, { "cwd", 1, match_cwd }, { "home", 1, match_home }, { "tmp", 1, match_tmp },
+	{ "pid", 1, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude }, { NULL, 0, NULL },
+};
+
+int vcr_normal_names(struct vcr_buf *out)
+{
+	for (const struct vcr_normaliser *m = vcr_normalisers; m->name; m++)
+		vcr_buf_printf(out, "%s%s/%d", m == vcr_normalisers ? "" : " ", m->name, m->version);
+	return out->err;
+}
+
+int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n, struct vcr_buf *out)
+{
+	size_t done = 0;
+	for (size_t at = 0; at < n;) {
+		const struct vcr_normaliser *m = vcr_normalisers;
+		size_t len = 0;
+		while (m->name && !(len = m->match(c, p, n, at)))
+			m++;
+		if (len) {
+			vcr_buf_add(out, p + done, at - done);
+			vcr_buf_printf(out, "{{vcr:%s}}", m->name);
+			done = at + len;
+		}
+		at += len ? len : 1;
+	}
+	return vcr_buf_add(out, p + done, n - done);
+}
+
+/* ---- Volatile fields ---- */
+
+/* "*" is any one step. */
+static const struct { enum vcr_api api; const char *pointer; } volatile_fields[] = {
+	{ VCR_API_ANTHROPIC_MESSAGES, "/metadata/user_id" },
+	{ VCR_API_OPENAI_RESPONSES, "/prompt_cache_key" },
+	{ VCR_API_OPENAI_RESPONSES, "/client_metadata" },
+	{ VCR_API_OPENAI_RESPONSES, "/input/*/id" },
+	{ VCR_API_OPENAI_RESPONSES, "/turn_id" },
+	{ VCR_API_OPENAI_CHAT, "/prompt_cache_key" },
+	{ VCR_API_GEMINI_GENERATE, "/user_prompt_id" },
+	{ VCR_API_GEMINI_GENERATE, "/request/session_id" },
+};
+
+static bool pointer_is(const char *pointer, const char *pattern)
+{
+	for (; *pattern; pattern++) {
+		if (*pattern == '*') {
+			size_t n = strcspn(pointer, "/");
+			if (!n)
+				return false;
+			pointer += n;
+		} else if (*pointer++ != *pattern) {
+			return false;
+		}
+	}
+	return !*pointer;
+}
+
+bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer)
+{
+	for (size_t i = 0; i < sizeof volatile_fields / sizeof *volatile_fields; i++)
+		if (volatile_fields[i].api == api && pointer_is(pointer, volatile_fields[i].pointer))
+			return true;
+	return false;
+}
+
+/* ---- Bodies ---- */
+
+struct writing {
+	const struct vcr_normal_context *c;
+	enum vcr_api api;
+	const struct vcr_json *j;
+	struct vcr_jw w;
+	struct vcr_buf path;
+};
+
+static void write_value(struct writing *x, int v);
+
+static void write_members(struct writing *x, int v)
+{
+	size_t before = x->path.len;
+	vcr_jw_object(&x->w);
+	for (int k = vcr_json_first(x->j, v); k >= 0; k = vcr_json_next(x->j, k)) {
+		VCR_AUTO_BUF key = VCR_BUF_INIT;
+		vcr_json_str(x->j, k, &key);
+		vcr_buf_printf(&x->path, "/%s", key.data);
+		if (!vcr_normal_is_volatile(x->api, x->path.data)) {
+			vcr_jw_key(&x->w, key.data);
+			write_value(x, vcr_json_value(x->j, k));
+		}
+		vcr_buf_cut(&x->path, before);
+	}
+	vcr_jw_object_end(&x->w);
+}
+
+static void write_items(struct writing *x, int v)
+{
+	size_t before = x->path.len;
+	int i = 0;
+	vcr_jw_array(&x->w);
+	for (int m = vcr_json_first(x->j, v); m >= 0; m = vcr_json_next(x->j, m), i++) {
+		vcr_buf_printf(&x->path, "/%d", i);
+		write_value(x, m);
+		vcr_buf_cut(&x->path, before);
+	}
+	vcr_jw_array_end(&x->w);
+}
+
+static void write_value(struct writing *x, int v)
+{
+	VCR_AUTO_BUF s = VCR_BUF_INIT, clean = VCR_BUF_INIT;
+	switch (vcr_json_type(x->j, v)) {
+	case VCR_JSON_OBJECT: write_members(x, v); break;
+	case VCR_JSON_ARRAY: write_items(x, v); break;
+	case VCR_JSON_STRING:
+		vcr_json_str(x->j, v, &s);
+		vcr_normal_text(x->c, s.data, s.len, &clean);
+		vcr_jw_strn(&x->w, clean.data, clean.len);
+		break;
+	default: vcr_jw_value(&x->w, x->j, v);
+	}
+}
+
+int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	VCR_AUTO_JSON again = VCR_JSON_INIT;
+	struct writing x = { .c = c, .api = api, .j = j, .path = VCR_BUF_INIT };
+	vcr_jw_init(&x.w, &text);
+	write_value(&x, 0);
+	vcr_buf_release(&x.path);
+	int err = text.err ? text.err : vcr_json_parse(&again, text.data, text.len, 0, NULL);
+	return err ? err : vcr_canon_json(&again, 0, out);
+}

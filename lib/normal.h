@@ -1,0 +1,43 @@
+/* normal.h — what differs between two runs that do the same: named, versioned normalisers and volatile fields.
+ *
+ * A normaliser recognises one kind of text and stands {{vcr:<name>}} for it; a volatile field is left out whole. It is a deny-list: whatever
+ * is not named here is part of what a request means. The names and versions that were used stand in a replay's report, and a change of
+ * what one recognises is a new version.
+ *
+ *   uuid      8-4-4-4-12 hexadecimal digits
+ *   date      2026-11-24, with a time behind it or without, and HTTP's and C's date forms
+ *   cwd home tmp   the directories of the context, where they stand as whole path components
+ *   pid       the number behind "pid", "PID" or "process"
+ *   port      the number behind 127.0.0.1:, localhost: or [::1]:
+ *   duration  0.12s, 12 ms, 3.5 seconds …
+ *   claude    cch=…, cc_prompt_id=… of its attribution line
+ *
+ * Pure functions. */
+#ifndef VCR_NORMAL_H
+#define VCR_NORMAL_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "buf.h"
+#include "json.h"
+#include "provider.h"
+
+struct vcr_normal_context { const char *cwd, *home, *tmp; }; /* absolute, no final slash; NULL or "/" : not looked for */
+
+struct vcr_normaliser {
+	const char *name;
+	int version;
+	/* Length of what is recognised at p[at], 0 if nothing. Never looks outside p[0..n). */
+	size_t (*match)(const struct vcr_normal_context *c, const char *p, size_t n, size_t at);
+};
+/* All of them, in the order in which they are tried; ends with a NULL name. */
+extern const struct vcr_normaliser vcr_normalisers[];
+/* Append "uuid/1 date/1 …". */
+int vcr_normal_names(struct vcr_buf *out);
+/* Append text with everything that is recognised replaced. */
+int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n, struct vcr_buf *out);
+/* Is the value at that JSON pointer of a request of that API volatile? */
+bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer);
+/* Append the canonical form (canon.h) of a request's body, volatile fields left out and every string normalised. */
+int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out);
+
+#endif

@@ -1,0 +1,98 @@
+#include "normal.h"
+#include "tap.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct vcr_normal_context here = { "/home/ann/project", "/home/ann", "/tmp" };
+
+static void expect(const char *text, const char *want)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_normal_text(&here, text, strlen(text), &out), 0);
+	ck_assert_str_eq(out.data, want);
+}
+
+START_TEST(what_differs_from_run_to_run_is_recognised)
+{
+	expect("id 123e4567-e89b-12d3-a456-426614174000.", "id {{vcr:uuid}}.");
+	expect("on 2026-11-24, at 2026-11-24T10:00:00.123Z and 2026-11-24 10:00:01+02:00!", "on {{vcr:date}}, at {{vcr:date}} and {{vcr:date}}!");
+	expect("Today is Tuesday, November 24, 2026. Tue Nov 24 2026; Tue, 24 Nov 2026 10:11:12 GMT; Tue Nov 24 10:00:00 2026",
+		"Today is {{vcr:date}}. {{vcr:date}}; {{vcr:date}}; {{vcr:date}}");
+	expect("cwd=/home/ann/project/src home /home/ann/.cache tmp /tmp/x1", "cwd={{vcr:cwd}}/src home {{vcr:home}}/.cache tmp {{vcr:tmp}}/x1");
+	expect("pid 4711, PID=12; process [77]", "pid {{vcr:pid}}, PID={{vcr:pid}}; process [{{vcr:pid}}]");
+	expect("http://127.0.0.1:45123/x localhost:8080 [::1]:99", "http://127.0.0.1:{{vcr:port}}/x localhost:{{vcr:port}} [::1]:{{vcr:port}}");
+	expect("3 passed in 0.12s (12 ms, 3.5 seconds)", "3 passed in {{vcr:duration}} ({{vcr:duration}}, {{vcr:duration}})");
+	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
+}
+END_TEST
+
+START_TEST(what_means_something_is_left_alone)
+{
+	static const char *const texts[] = { "version 1.2.3", "2026-11", "line 12: x = 3", "/home/annabel/project", "/mnt/home/ann", "rapid 12", "10.0.0.1:80", "take 3 s",
+		"3 small 5 sm", "v2026-11-24x", "May 3 people", "123e4567-e89b-12d3-a456-42661417400", "/tmpfile", "a/tmp", "port 8080", "" };
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		expect(texts[i], texts[i]);
+}
+END_TEST
+
+START_TEST(volatile_fields_are_a_deny_list_by_api)
+{
+	ck_assert(vcr_normal_is_volatile(VCR_API_ANTHROPIC_MESSAGES, "/metadata/user_id"));
+	ck_assert(!vcr_normal_is_volatile(VCR_API_OPENAI_CHAT, "/metadata/user_id"));
+	ck_assert(vcr_normal_is_volatile(VCR_API_OPENAI_RESPONSES, "/input/12/id"));
+	ck_assert(!vcr_normal_is_volatile(VCR_API_OPENAI_RESPONSES, "/input/12/content/0/id"));
+	ck_assert(!vcr_normal_is_volatile(VCR_API_OPENAI_RESPONSES, "/input/12/call_id"));
+}
+END_TEST
+
+START_TEST(two_requests_that_differ_in_nothing_that_matters_have_one_form)
+{
+	static const char a[] = "{\"metadata\":{\"user_id\":\"u1\"},\"model\":\"m\",\"system\":\"Today is 2026-11-24. cwd /home/ann/project\"}";
+	static const char b[] = "{\"system\":\"Today is 2025-01-02. cwd \\/home\\/ann\\/project\",\"model\":\"m\",\"metadata\":{\"user_id\":\"u2\"}}";
+	VCR_AUTO_JSON ja = VCR_JSON_INIT, jb = VCR_JSON_INIT;
+	VCR_AUTO_BUF oa = VCR_BUF_INIT, ob = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_json_parse(&ja, a, strlen(a), 0, NULL), 0);
+	ck_assert_int_eq(vcr_json_parse(&jb, b, strlen(b), 0, NULL), 0);
+	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_ANTHROPIC_MESSAGES, &ja, &oa), 0);
+	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_ANTHROPIC_MESSAGES, &jb, &ob), 0);
+	ck_assert_str_eq(oa.data, ob.data);
+	ck_assert_str_eq(oa.data, "{\"metadata\":{},\"model\":\"m\",\"system\":\"Today is {{vcr:date}}. cwd {{vcr:cwd}}\"}");
+}
+END_TEST
+
+START_TEST(names_and_versions_can_be_told)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_normal_names(&out), 0);
+	ck_assert_str_eq(out.data, "uuid/1 date/1 cwd/1 home/1 tmp/1 pid/1 port/1 duration/1 claude/1");
+}
+END_TEST
+
+/* Every prefix and every suffix of a text with one of each: nothing is read outside (run under ASan). */
+START_TEST(cut_texts_are_read_within_their_bounds)
+{
+	static const char text[] = "Tue, 24 Nov 2026 10:11:12 GMT 2026-11-24T10:00:00.1+02:00 123e4567-e89b-12d3-a456-426614174000 pid 12 localhost:80 1.5 seconds cch=1 /tmp";
+	for (size_t i = 0; i <= strlen(text); i++)
+		for (size_t k = i; k <= strlen(text); k += 3) {
+			VCR_AUTO_BUF out = VCR_BUF_INIT;
+			char *copy = malloc(k - i + 1);
+			memcpy(copy, text + i, k - i);
+			ck_assert_int_eq(vcr_normal_text(&here, copy, k - i, &out), 0);
+			free(copy);
+		}
+}
+END_TEST
+
+static TCase *normal(void)
+{
+	TCase *tc = tcase_create("normal");
+	tcase_add_test(tc, what_differs_from_run_to_run_is_recognised);
+	tcase_add_test(tc, what_means_something_is_left_alone);
+	tcase_add_test(tc, volatile_fields_are_a_deny_list_by_api);
+	tcase_add_test(tc, two_requests_that_differ_in_nothing_that_matters_have_one_form);
+	tcase_add_test(tc, names_and_versions_can_be_told);
+	tcase_add_test(tc, cut_texts_are_read_within_their_bounds);
+	return tc;
+}
+
+TAP_MAIN("normal", normal)
