@@ -529,6 +529,7 @@ static const char *close_word(int reason)
 	case 0: return "aborted";
 	case 1: return "closed";
 	case ETIMEDOUT: return "timeout";
+	case EPROTO: return "cut";
 	default: return "reset";
 	}
 }

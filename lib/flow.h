@@ -30,7 +30,7 @@ struct vcr_call {
 	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */
 	uint64_t start_ns, sent_ns, first_byte_ns, end_ns; /* monotonic; 0 if it did not happen */
 	bool complete;               /* the HTTP answer ended as HTTP says */
-	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "reset", "interrupted", "malformed", "timeout" */
+	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "cut" (… without saying so by TLS), "reset", "interrupted", "malformed", "timeout" */
 	struct vcr_answer_info *answer; /* NULL for SIDE and NONE */
 };
 struct vcr_flow_events {
@@ -45,7 +45,7 @@ void vcr_flow_free(struct vcr_flow *f);
 void vcr_flow_open(struct vcr_flow *f, uint32_t conn, int pid, bool tls, const char *server_name, const char *peer, uint64_t time_ns);
 void vcr_flow_out(struct vcr_flow *f, uint32_t conn, int pid, int tid, const char *p, size_t n, uint64_t time_ns);
 void vcr_flow_in(struct vcr_flow *f, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
-void vcr_flow_close(struct vcr_flow *f, uint32_t conn, int reason, uint64_t time_ns); /* 0 closed by the program, 1 EOF, else errno */
+void vcr_flow_close(struct vcr_flow *f, uint32_t conn, int reason, uint64_t time_ns); /* 0 closed by the program, 1 EOF, EPROTO EOF without close_notify, else errno */
 /* The process ended: its open calls are reported as interrupted. */
 void vcr_flow_process_gone(struct vcr_flow *f, int pid, uint64_t time_ns);
 void vcr_flow_all_gone(struct vcr_flow *f, uint64_t time_ns);

@@ -80,7 +80,7 @@ enum vcr_record_type {
 	VCR_REC_CONN = 5,     /* a connection begins: struct vcr_rec_conn + strings; `conn` is set from here on */
 	VCR_REC_OUT = 6,      /* bytes the program sent (plaintext), the record's time is before the call */
 	VCR_REC_IN = 7,       /* bytes the program received, time is after the call */
-	VCR_REC_CLOSE = 8,    /* the connection ended: int32 reason (0 close, 1 eof, else errno) */
+	VCR_REC_CLOSE = 8,    /* the connection ended: int32 reason (0 close, 1 eof, else errno; EPROTO: the bytes ended without TLS's close_notify) */
 	VCR_REC_FILE = 9,     /* a file mark: struct vcr_rec_file + strings */
 	VCR_REC_NOTE = 10,    /* annotation: JSON text */
 	VCR_REC_LOST = 11,    /* the shim could not see something: text reason */

@@ -235,7 +235,7 @@ static void no_bytes(SSL *ssl, const struct library *lib, int r)
 	int saved = errno, why = lib->get_error(ssl, r);
 	if (why == ERROR_ZERO_RETURN || why == ERROR_SYSCALL || why == ERROR_SSL) {
 		c->ended = true;
-		vcr_conn_closed(c->conn, why == ERROR_ZERO_RETURN ? 1 : saved ? saved : ECONNRESET);
+		vcr_conn_closed(c->conn, why == ERROR_ZERO_RETURN ? 1 : saved ? saved : EPROTO);
 	}
 	errno = saved;
 }

@@ -45,13 +45,13 @@ def expected(call, words):
         e = replies.error(call["api"], call["status"], "")["error"]
         return "error", (e.get("type") or e.get("status"),)
     if "never" in do:
-        return "error", ("closed",)
+        return "error", ("aborted",)
     if "malformed" in do:
         return "error", ("malformed",)
     if "abort" in do and "async" in words and "plain" not in words:
-        return "error", ("closed", "reset")  # TLS over memory buffers: the library need not learn why the bytes ended
-    if "abort" in do:  # TLS that ends without close_notify was cut
-        return "error", ("closed",) if do["abort"] == "close" or (do["abort"] == "cut" and ("plain" in words or not CUTS_ARE_HEARD)) else ("reset",)
+        return "error", ("aborted", "closed", "cut", "reset")  # TLS over memory buffers: the library need not learn why the bytes ended
+    if "abort" in do:  # without TLS a cut is a close
+        return "error", ("closed",) if do["abort"] == "close" or (do["abort"] == "cut" and ("plain" in words or not CUTS_ARE_HEARD)) else (do["abort"],)
     return "llm", (None,)
 
 

@@ -196,8 +196,8 @@ END_TEST
 
 START_TEST(a_cut_answer_is_reported_once_with_what_had_arrived)
 {
-	static const struct { int reason; const char *word; } ends[] = { { 0, "aborted" }, { 1, "closed" }, { ECONNRESET, "reset" }, { ETIMEDOUT, "timeout" } };
-	for (size_t i = 0; i < 4; i++) {
+	static const struct { int reason; const char *word; } ends[] = { { 0, "aborted" }, { 1, "closed" }, { ECONNRESET, "reset" }, { ETIMEDOUT, "timeout" }, { EPROTO, "cut" } };
+	for (size_t i = 0; i < 5; i++) {
 		char want[100];
 		start(false);
 		open_conn(1);
