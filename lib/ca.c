@@ -27,7 +27,8 @@ struct leaf {
 
 struct vcr_ca {
 	char *base, *path;
-	char **pattern;      /* as configured: lower case, no port, no brackets */
+	char **pattern;      /* as configured: lower case, no port, no brackets; each once per port */
+	int *port;           /* beside it; 0: any */
 	int64_t not_before, not_after;
 	EVP_PKEY *key, *leaf_key;
 	X509 *cert;
@@ -56,6 +57,16 @@ static bool bare_name(const char *s, char out[NAME_SPACE])
 	return n > 0;
 }
 
+/* The port behind a name or a bracketed address; 0: none. */
+static int port_behind(const char *s)
+{
+	const char *colon = strrchr(s, ':'), *bracket = strrchr(s, ']');
+	if (!colon || (bracket ? colon < bracket : strchr(s, ':') != colon))
+		return 0;
+	int port = atoi(colon + 1);
+	return port > 0 && port < 65536 ? port : 0;
+}
+
 /* Bytes of an address (4 or 16), 0 if name is none. */
 static int address_of(const char *name, unsigned char ip[16])
 {
@@ -76,13 +87,13 @@ static const char *subtree_of(const char *pattern)
 	return !star ? pattern : dot ? dot + 1 : NULL;
 }
 
-bool vcr_ca_lists(const struct vcr_ca *ca, const char *name)
+bool vcr_ca_lists(const struct vcr_ca *ca, const char *name, int port)
 {
 	char bare[NAME_SPACE];
 	if (!bare_name(name, bare) || strchr(bare, '*'))
 		return false;
-	for (char **p = ca->pattern; *p; p++)
-		if (!fnmatch(*p, bare, 0))
+	for (size_t i = 0; ca->pattern[i]; i++)
+		if ((!port || !ca->port[i] || ca->port[i] == port) && !fnmatch(ca->pattern[i], bare, 0))
 			return true;
 	return false;
 }
@@ -90,7 +101,7 @@ bool vcr_ca_lists(const struct vcr_ca *ca, const char *name)
 bool vcr_ca_covers(const struct vcr_ca *ca, const char *name)
 {
 	char bare[NAME_SPACE];
-	return vcr_ca_lists(ca, name) || (bare_name(name, bare) && is_loopback(bare));
+	return vcr_ca_lists(ca, name, 0) || (bare_name(name, bare) && is_loopback(bare));
 }
 
 /* ---- Making certificates ---- */
@@ -392,16 +403,21 @@ static int copy_patterns(struct vcr_ca *ca, const char *const *hosts)
 	while (hosts && hosts[n])
 		n++;
 	ca->pattern = calloc(n + 1, sizeof *ca->pattern);
-	if (!ca->pattern)
+	ca->port = calloc(n + 1, sizeof *ca->port);
+	if (!ca->pattern || !ca->port)
 		return VCR_ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		char bare[NAME_SPACE];
 		if (!bare_name(hosts[i], bare))
 			continue;
 		bool again = false;
+		int port = port_behind(hosts[i]);
 		for (size_t m = 0; m < k; m++)
-			again |= !strcmp(ca->pattern[m], bare);
-		if (!again && !(ca->pattern[k++] = strdup(bare)))
+			again |= !strcmp(ca->pattern[m], bare) && ca->port[m] == port;
+		if (again)
+			continue;
+		ca->port[k] = port;
+		if (!(ca->pattern[k++] = strdup(bare)))
 			return VCR_ENOMEM;
 	}
 	return 0;
@@ -441,6 +457,7 @@ void vcr_ca_free(struct vcr_ca *ca)
 	for (char **p = ca->pattern; p && *p; p++)
 		free(*p);
 	free(ca->pattern);
+	free(ca->port);
 	EVP_PKEY_free(ca->key);
 	EVP_PKEY_free(ca->leaf_key);
 	X509_free(ca->cert);
@@ -451,7 +468,7 @@ void vcr_ca_free(struct vcr_ca *ca)
 
 void vcr_ca_remove(const struct vcr_ca *ca)
 {
-	static const char *const endings[] = { "ca.key", "ca.pem", "bundle.pem" };
+	static const char *const endings[] = { "ca.key", "ca.pem", "bundle.pem", "extra.pem" };
 	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
 		VCR_AUTO_BUF path = VCR_BUF_INIT;
 		vcr_buf_printf(&path, "%s.%s", ca->base, endings[i]);
@@ -491,19 +508,20 @@ static void add_system_roots(struct vcr_buf *text, int *unread)
 			return;
 }
 
-int vcr_ca_bundle(const struct vcr_ca *ca, const char *const *extra, struct vcr_buf *path, int *unread, struct vcr_error *e)
+int vcr_ca_bundle(const struct vcr_ca *ca, const char *name, bool system, const char *const *extra, struct vcr_buf *path, int *unread, struct vcr_error *e)
 {
-	VCR_AUTO_BUF text = VCR_BUF_INIT, name = VCR_BUF_INIT;
+	VCR_AUTO_BUF text = VCR_BUF_INIT, file = VCR_BUF_INIT;
 	int bad = 0;
-	vcr_buf_printf(&name, "%s.bundle.pem", ca->base);
-	add_system_roots(&text, &bad);
+	vcr_buf_printf(&file, "%s.%s.pem", ca->base, name);
+	if (system)
+		add_system_roots(&text, &bad);
 	for (; extra && *extra; extra++)
 		if (**extra)
 			add_roots(&text, *extra, &bad);
 	if (cert_pem(ca->cert, &text) || text.err)
 		return vcr_error_set(e, VCR_ENOMEM, "certificates: out of memory");
-	int err = write_file(name.data, text.data, text.len, 0644, e);
+	int err = write_file(file.data, text.data, text.len, 0644, e);
 	if (!err && unread)
 		*unread = bad;
-	return err ? err : vcr_buf_add(path, name.data, name.len);
+	return err ? err : vcr_buf_add(path, file.data, file.len);
 }

@@ -19,7 +19,7 @@ enum { VCR_CA_LEAVES = 256 };
 struct vcr_ca;
 struct vcr_ca_options {
 	const char *base;             /* path without ending: BASE.ca.key (0600) and BASE.ca.pem are made, or taken over when both are there */
-	const char *const *hosts;     /* NULL-terminated: names, *.suffix, patterns, addresses; a port behind them is ignored */
+	const char *const *hosts;     /* NULL-terminated: names, *.suffix, patterns, addresses; a port behind them counts for vcr_ca_lists only */
 	int64_t not_before, not_after; /* Unix seconds; 0: yesterday, and 30 days from now */
 };
 /* VCR_ECORRUPT if files are there and do not belong together, or their CA does not permit all of hosts. */
@@ -30,14 +30,15 @@ void vcr_ca_remove(const struct vcr_ca *ca);
 const char *vcr_ca_path(const struct vcr_ca *ca);      /* of the CA's certificate, PEM */
 /* May a leaf be made for that name or address (no port)? Loopback addresses always. */
 bool vcr_ca_covers(const struct vcr_ca *ca, const char *name);
-/* Is that name or address (no port) one of the hosts the CA was opened for? Unlike vcr_ca_covers, loopback is not so by itself. */
-bool vcr_ca_lists(const struct vcr_ca *ca, const char *name);
+/* Is that name or address one of the hosts the CA was opened for, at that port (0: any)? Unlike for vcr_ca_covers, loopback is not so by itself. */
+bool vcr_ca_lists(const struct vcr_ca *ca, const char *name, int port);
 /* Give ssl the leaf of that name. VCR_EINVAL if it is not covered, VCR_ENOMEM. */
 int vcr_ca_use(struct vcr_ca *ca, SSL *ssl, const char *name);
 /* Append the leaf's certificate as PEM (for tests and tools). */
 int vcr_ca_leaf_pem(struct vcr_ca *ca, const char *name, struct vcr_buf *out);
-/* Write BASE.bundle.pem, atomically: the certificates of the first system bundle found ($SSL_CERT_FILE wins over it: what the user had set), of
- * extra (NULL-terminated list of files the user had set elsewhere; may be NULL), and ours last. Files that cannot be read are left out and counted. */
-int vcr_ca_bundle(const struct vcr_ca *ca, const char *const *extra, struct vcr_buf *path, int *unread, struct vcr_error *e);
+/* Write BASE.<name>.pem, atomically: with system, the first system bundle found ($SSL_CERT_FILE wins over it: what the user had set); then
+ * extra (NULL-terminated list of files the user had set elsewhere; may be NULL); ours last. Files that cannot be read are left out and counted in
+ * *unread (may be NULL). name is "bundle" or "extra". */
+int vcr_ca_bundle(const struct vcr_ca *ca, const char *name, bool system, const char *const *extra, struct vcr_buf *path, int *unread, struct vcr_error *e);
 
 #endif

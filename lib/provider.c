@@ -100,6 +100,11 @@ static bool is_ollama_port(const char *host)
 	return colon && !strcmp(colon, ":11434");
 }
 
+const char *const *vcr_api_model_hosts(void)
+{
+	return model_hosts;
+}
+
 bool vcr_api_is_model_host(const char *host, const char *const *extra)
 {
 	char bare[256];

@@ -25,6 +25,8 @@ const char *vcr_api_name(enum vcr_api api); /* "openai.chat", "anthropic.message
  * hosts (exact, or *.suffix), may be NULL. By path on any host, by host list (api.openai.com, api.anthropic.com,
  * generativelanguage.googleapis.com, openrouter.ai, api.mistral.ai, … ) for generic and side calls. */
 enum vcr_api vcr_api_recognise(const char *method, const char *host, const char *target, const char *content_type, const char *const *extra);
+/* The built-in list: names and fnmatch(3) patterns, NULL-terminated. */
+const char *const *vcr_api_model_hosts(void);
 bool vcr_api_is_model_host(const char *host, const char *const *extra);
 
 /* What matters of a request body. Strings are malloc'd (release frees); indexes are into `j`, -1 if absent. */

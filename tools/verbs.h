@@ -9,6 +9,7 @@
 	X(log, "list the sessions, or what happened in one; --follow shows it live") \
 	X(show, "show one frame with its complete state") \
 	X(export, "write a session as a file of its own, with complete states if asked") \
+	X(replay, "answer model calls from a recording, offline: a command's, or any program's") \
 	X(status, "ask the collectors that are running how they are") \
 	X(annotate, "put a note into a session that is being recorded") \
 	X(savepoint, "take stock of the files of a session that is being recorded, now") \

@@ -149,7 +149,7 @@ START_TEST(the_bundle_holds_what_was_trusted_before_and_ours)
 	setenv("SSL_CERT_FILE", users, 1);
 	int unread = -1;
 	const char *const extra[] = { also, "/nonexistent/x.pem", "", NULL };
-	ck_assert_int_eq(vcr_ca_bundle(ca, extra, &path, &unread, NULL), 0);
+	ck_assert_int_eq(vcr_ca_bundle(ca, "bundle", true, extra, &path, &unread, NULL), 0);
 	ck_assert_int_eq(unread, 1);
 	char text[20000] = "";
 	FILE *f = fopen(path.data, "r");
@@ -157,7 +157,7 @@ START_TEST(the_bundle_holds_what_was_trusted_before_and_ours)
 	fclose(f);
 	ck_assert_uint_gt(n, 0);
 	ck_assert_ptr_nonnull(strstr(text, "USERS\nALSO\n-----BEGIN CERTIFICATE-----"));
-	ck_assert_int_eq(vcr_ca_bundle(ca, NULL, &again, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_ca_bundle(ca, "bundle", true, NULL, &again, NULL, NULL), 0);
 	ck_assert_str_eq(path.data, again.data);
 	vcr_ca_free(ca);
 }

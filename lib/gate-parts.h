@@ -1,0 +1,107 @@
+/* gate-parts.h — inside the gate: gate.c (listening, limits), gate-conn.c (bytes, TLS), gate-http.c (requests, answers), gate-connect.c (proxying). */
+#ifndef VCR_GATE_PARTS_H
+#define VCR_GATE_PARTS_H
+#include "gate.h"
+
+enum conn_state {
+	SNIFF,      /* TLS, a lead line or HTTP? */
+	HANDSHAKE,
+	HTTP,       /* a request is awaited or being received */
+	ANSWER,     /* a request is being answered */
+	TUNNEL,
+	LINGER,     /* all is sent; what still comes is thrown away until the client has closed */
+};
+enum after { KEEP, CLOSE, SHORT /* no close_notify */, RESET };
+
+struct tunnel {
+	int fd;
+	struct event *read, *write;
+	struct vcr_buf up;           /* from the client to the far side */
+	size_t up_at;
+	bool far_eof, near_eof;
+};
+
+/* struct vcr_gate_exchange is the connection: it has one exchange at a time. */
+struct vcr_gate_exchange {
+	struct vcr_gate *gate;
+	struct vcr_gate_exchange *prev, *next; /* all connections, the one idle longest first */
+	int fd;
+	enum conn_state state;
+	struct event *read, *write, *later;
+	bool reading, writing, dead, reset_by_peer, eof;
+	int64_t deadline_ms;         /* of the state; 0 none */
+
+	SSL *ssl;                    /* NULL: plain */
+	BIO *in_bio, *out_bio;
+	struct vcr_buf early;        /* SNIFF: first bytes; ANSWER: bytes of the next request */
+	struct vcr_buf out;          /* for the kernel */
+	size_t out_at, held;         /* held: what of the gate's total is ours */
+
+	bool authorised, led;        /* by server name or token */
+	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
+	enum vcr_gate_way way;
+
+	struct vcr_http1 *http;
+	uint64_t fed;                /* bytes given to http before this request */
+	uint64_t head_bytes;
+	bool head_done, stop;
+	struct vcr_buf text;         /* strings of the request */
+	struct vcr_http1_field *field;
+	size_t nfield, field_cap;
+	struct vcr_buf body;
+	struct vcr_gate_request request;
+	char *host_text;
+	bool keep_alive, head_method, is_connect;
+	int refuse;                  /* status to answer with instead of asking the handler */
+
+	struct vcr_buf pending;      /* head and pieces that make the next TLS record */
+	bool pending_piece, head_sent, chunked, no_body, ended, delivered, told;
+	int64_t left;                /* of Content-Length; -1 none */
+	enum after after;
+	void *user;
+	struct tunnel *tunnel;
+};
+
+struct vcr_gate {
+	struct vcr_gate_options o;
+	char *token;
+	SSL_CTX *tls;
+	struct event *sweep, *accept_again;
+	int listen_fd[2];
+	struct event *listen[2];
+	int port;
+	struct vcr_gate_exchange *first, *last;
+	struct vcr_gate_stats stats;
+	char scratch[64 << 10], plain[64 << 10];
+};
+
+/* gate.c */
+int64_t vcr_gate_now_ms(void);
+void vcr_gate_kill(struct vcr_gate_exchange *c);            /* it ends; freed from the loop */
+void vcr_gate_later(struct vcr_gate_exchange *c);           /* vcr_gate_conn_later will be called from the loop */
+void vcr_gate_touch(struct vcr_gate_exchange *c);           /* it is the youngest now */
+bool vcr_gate_hold(struct vcr_gate_exchange *c);            /* account for its buffers; false: too much in all */
+bool vcr_gate_token_ok(const struct vcr_gate *g, const char *p, size_t n);
+/* gate-conn.c */
+void vcr_gate_conn_readable(evutil_socket_t fd, short what, void *conn);
+void vcr_gate_conn_writable(evutil_socket_t fd, short what, void *conn);
+void vcr_gate_conn_later(evutil_socket_t fd, short what, void *conn);
+void vcr_gate_conn_push(struct vcr_gate_exchange *c);       /* pending becomes a record */
+void vcr_gate_conn_send(struct vcr_gate_exchange *c);
+void vcr_gate_conn_read(struct vcr_gate_exchange *c, bool on);
+void vcr_gate_conn_finish(struct vcr_gate_exchange *c);     /* nothing more will be written: close as `after` says */
+SSL_CTX *vcr_gate_tls_new(struct vcr_gate *g);
+/* gate-http.c */
+void vcr_gate_http_input(struct vcr_gate_exchange *c, const char *p, size_t n);
+void vcr_gate_http_release(struct vcr_gate_exchange *c);
+/* gate-connect.c */
+int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_http1_head *h); /* 0, or the status of the refusal */
+int vcr_gate_connect_place(struct vcr_gate_exchange *c, const struct vcr_http1_head *h);      /* fills host, target, tls, way; 0 or a status */
+size_t vcr_gate_connect_lead(struct vcr_gate_exchange *c, const char *p, size_t n, bool *bad); /* bytes of a lead line; 0 not complete or none */
+void vcr_gate_connect_begin(struct vcr_gate_exchange *c);   /* a CONNECT request is complete */
+void vcr_gate_tunnel_input(struct vcr_gate_exchange *c, const char *p, size_t n);
+void vcr_gate_tunnel_eof(struct vcr_gate_exchange *c);
+void vcr_gate_tunnel_drained(struct vcr_gate_exchange *c);
+void vcr_gate_tunnel_free(struct vcr_gate_exchange *c);
+
+#endif

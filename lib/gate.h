@@ -1,0 +1,102 @@
+/* gate.h — the gate: a local server that stands where the model's server would, for record and replay alike.
+ *
+ * It listens on 127.0.0.1 and ::1 (one port, its choice) and speaks HTTP/1.1, one request at a time per connection, keep-alive:
+ *   - TLS at once, the server name one of the CA's hosts (the connection was led here)
+ *   - CONNECT host:port, then TLS or plain HTTP to one of these hosts; other hosts are tunnelled if the handler says so, never opened
+ *   - plain HTTP to a proxy: GET http://host/path
+ *   - plain HTTP to a base URL: http://127.0.0.1:PORT/vcr-TOKEN/HOST[:PORT]/path; HOST may be written http:HOST for a host without TLS
+ *   - a lead line before any of these: "VCR1 TOKEN HOST:PORT\n", by which the shim says where a connection was meant to go
+ * Without a listed server name a request has to show the run's token: Proxy-Authorization (Basic with any user, or Bearer), the path of the
+ * base URL, or the lead line. Others get 407 or 403, and their bodies are not read.
+ *
+ * A handler gets each request complete (head and transfer-decoded body; Expect: 100-continue is answered here) and answers it when
+ * and in the pieces it likes. Each piece goes out as one HTTP chunk and, up to 16 KiB, in one TLS record: the first together with the
+ * head, the last together with the end. Nothing is held back after vcr_gate_flush.
+ *
+ * Bounds: limits.h. A head has to be complete within head_ms; at VCR_MAX_GATE_CONNS the connection that is idle longest gives way. One event
+ * loop (libevent's core), memory BIOs around OpenSSL: bufferevents would decide about records, resets and early bytes by themselves.
+ * Callers ignore SIGPIPE. */
+#ifndef VCR_GATE_H
+#define VCR_GATE_H
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "ca.h"
+#include "http1.h"
+
+struct vcr_gate;
+struct vcr_gate_exchange; /* a request and the answer to it; belongs to the gate */
+
+enum vcr_gate_way { VCR_GATE_LED, VCR_GATE_PROXY, VCR_GATE_BASE_URL };
+struct vcr_gate_request {
+	enum vcr_gate_way way;
+	bool tls;                 /* the real server is spoken to with TLS */
+	const char *host;         /* with port unless it is the scheme's default */
+	const char *method, *target; /* target: path with query */
+	int minor;                /* HTTP/1.minor */
+	const struct vcr_http1_field *field; size_t nfield; /* as sent */
+	const char *body; size_t nbody;
+};
+
+enum vcr_gate_fate {
+	VCR_GATE_DELIVERED,       /* the answer is complete and with the kernel */
+	VCR_GATE_UNREAD,          /* after DELIVERED: the client reset the connection, so it had not read all of it */
+	VCR_GATE_GONE,            /* the connection ended before the answer was complete, whoever ended it; the exchange is not to be used again */
+};
+struct vcr_gate_handler {
+	/* A request; its memory is valid until the exchange's end. Answer now or later. */
+	void (*request)(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q);
+	/* The backlog has become small: write on. */
+	void (*drained)(void *ctx, struct vcr_gate_exchange *x);
+	void (*done)(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate);
+	/* CONNECT to a host that is not listed: answer with vcr_gate_tunnel or with a refusal (vcr_gate_simple). NULL: refused. */
+	void (*tunnel)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
+};
+struct vcr_gate_options {
+	struct event_base *base;
+	struct vcr_ca *ca;        /* borrowed */
+	const char *token;        /* at least 16 characters of [A-Za-z0-9] */
+	int port;                 /* 0: any */
+	int head_ms, idle_ms;     /* 0: 20 s for a head, 60 s without a byte of a body */
+	unsigned max_conns;       /* 0: VCR_MAX_GATE_CONNS */
+	size_t max_held;          /* 0: VCR_MAX_GATE_HELD */
+	const struct vcr_gate_handler *handler;
+	void *ctx;
+};
+int vcr_gate_new(struct vcr_gate **g, const struct vcr_gate_options *o, struct vcr_error *e);
+/* Ends all connections (without callbacks) and the listeners. */
+void vcr_gate_free(struct vcr_gate *g);
+int vcr_gate_port(const struct vcr_gate *g);
+/* Is there a listener on ::1 too? */
+bool vcr_gate_has_v6(const struct vcr_gate *g);
+
+struct vcr_gate_stats {
+	uint64_t accepted, requests, refused /* no token */, malformed, timed_out, evicted, handshakes_failed, tunnels;
+	size_t conns, held;
+};
+void vcr_gate_stats(const struct vcr_gate *g, struct vcr_gate_stats *s);
+
+/* ---- Answering. Each returns 0, or VCR_EIO when the connection has ended (done comes, later), VCR_ENOMEM, VCR_EINVAL out of order. ---- */
+
+/* An interim or final head. length: of the body, -1 unknown (chunked; until the end of the connection for HTTP/1.0). Framing and Connection
+ * fields among `field` are left out and written anew. A status below 200 may be followed by another head. */
+int vcr_gate_head(struct vcr_gate_exchange *x, int status, const char *reason, const struct vcr_http1_field *field, size_t n, int64_t length);
+int vcr_gate_body(struct vcr_gate_exchange *x, const char *p, size_t n);
+int vcr_gate_end(struct vcr_gate_exchange *x);
+/* Send what there is. */
+int vcr_gate_flush(struct vcr_gate_exchange *x);
+/* Instead of the end: send what there is, then end the connection in the middle: in order, without TLS's close_notify, or by a reset. */
+enum vcr_gate_cut { VCR_CUT_CLOSE, VCR_CUT_SHORT, VCR_CUT_RESET };
+void vcr_gate_cut(struct vcr_gate_exchange *x, enum vcr_gate_cut how);
+/* Bytes not yet with the kernel. Above VCR_MAX_GATE_BACKLOG wait for drained. */
+size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
+/* A whole small answer. type NULL: text/plain. extra: a further field, NULL name for none. */
+int vcr_gate_simple(struct vcr_gate_exchange *x, int status, const char *type, const char *body, size_t n, const struct vcr_http1_field *extra);
+/* After tunnel: 200, then bytes go both ways between the client and fd (a connected socket; the gate owns it now). */
+int vcr_gate_tunnel(struct vcr_gate_exchange *x, int fd);
+
+/* A word of the handler's own per exchange; NULL at first. */
+void vcr_gate_set_user(struct vcr_gate_exchange *x, void *user);
+void *vcr_gate_user(const struct vcr_gate_exchange *x);
+
+#endif

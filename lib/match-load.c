@@ -1,0 +1,214 @@
+/* match-load.c — the calls of a session file, as far as replay needs them. */
+#include "match-parts.h"
+#include "limits.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PIECES = 1 << 20 };
+
+void vcr_recorded_release(struct vcr_recorded *c)
+{
+	for (size_t i = 0; i < c->nfield; i++) {
+		free((char *)c->field[i].name);
+		free((char *)c->field[i].value);
+	}
+	free(c->field);
+	free(c->piece);
+	free(c->method);
+	free(c->path);
+	free(c->host);
+	free(c->reason);
+	free(c->failure);
+	free(c->coding);
+}
+
+static char *string(const struct vcr_json *j, int v, const char *key)
+{
+	return vcr_json_strdup(j, vcr_json_get(j, v, key));
+}
+
+/* Fill a fixed field; left empty when it does not fit. */
+static void short_string(const struct vcr_json *j, int v, const char *key, char *to, size_t n)
+{
+	char *s = string(j, v, key);
+	if (s && strlen(s) < n)
+		strcpy(to, s);
+	free(s);
+}
+
+static int64_t microseconds(const struct vcr_json *j, int v, const char *key)
+{
+	double ms;
+	return vcr_json_double(j, vcr_json_get(j, v, key), &ms) && ms >= 0 && ms < 1e12 ? (int64_t)(ms * 1000) : -1;
+}
+
+static enum vcr_api api_of(const struct vcr_json *j, int v)
+{
+	for (int api = VCR_API_NONE; api <= VCR_API_SIDE; api++)
+		if (vcr_json_is(j, v, vcr_api_name((enum vcr_api)api)))
+			return (enum vcr_api)api;
+	return VCR_API_NONE;
+}
+
+static int read_fields(const struct vcr_json *j, int object, struct vcr_recorded *c)
+{
+	int n = vcr_json_type(j, object) == VCR_JSON_OBJECT ? vcr_json_count(j, object) : 0;
+	c->field = calloc((size_t)(n < VCR_MAX_HTTP_FIELDS ? n : VCR_MAX_HTTP_FIELDS) + 1, sizeof *c->field);
+	if (!c->field)
+		return VCR_ENOMEM;
+	for (int k = n ? vcr_json_first(j, object) : -1; k >= 0 && c->nfield < VCR_MAX_HTTP_FIELDS; k = vcr_json_next(j, k)) {
+		char *name = vcr_json_strdup(j, k), *value = vcr_json_strdup(j, vcr_json_value(j, k));
+		if (!name || !value) { /* a value that is no string */
+			free(name);
+			free(value);
+			continue;
+		}
+		c->field[c->nfield++] = (struct vcr_http1_field){ name, value };
+	}
+	return 0;
+}
+
+/* Pairs: bytes since the read before, microseconds since the first byte. Neither goes backwards. */
+static int read_pieces(const struct vcr_json *j, int array, struct vcr_recorded *c)
+{
+	int n = vcr_json_type(j, array) == VCR_JSON_ARRAY ? vcr_json_count(j, array) / 2 : 0;
+	uint64_t at = 0, last_us = 0;
+	if (n <= 0)
+		return 0;
+	c->piece = calloc((size_t)(n < MAX_PIECES ? n : MAX_PIECES), sizeof *c->piece);
+	if (!c->piece)
+		return VCR_ENOMEM;
+	for (int m = vcr_json_first(j, array); m >= 0 && c->npiece < MAX_PIECES;) {
+		int64_t bytes, us;
+		int time = vcr_json_next(j, m);
+		if (time < 0 || !vcr_json_int(j, m, &bytes) || !vcr_json_int(j, time, &us) || bytes <= 0 || bytes > VCR_MAX_HTTP_BODY)
+			break;
+		at += (uint64_t)bytes;
+		last_us = us > (int64_t)last_us ? (uint64_t)us : last_us;
+		c->piece[c->npiece++] = (struct vcr_piece_time){ at, last_us };
+		m = vcr_json_next(j, time);
+	}
+	return 0;
+}
+
+static struct vcr_recorded *new_call(struct vcr_match *m)
+{
+	if (m->n == m->cap) {
+		size_t cap = m->cap ? 2 * m->cap : 64;
+		struct vcr_recorded *c = realloc(m->call, cap * sizeof *c);
+		if (!c)
+			return NULL;
+		m->call = c;
+		m->cap = cap;
+	}
+	struct vcr_recorded *c = &m->call[m->n++];
+	*c = (struct vcr_recorded){ .frame = -1, .call = -1 };
+	return c;
+}
+
+/* v: metadata.custom.vcr of a frame, or the data of a vcr.http line. */
+static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call)
+{
+	char *method = string(j, v, "method"), *path = string(j, v, "path");
+	if (!method || !path) {
+		free(method);
+		free(path);
+		m->stats.unusable += frame >= 0;
+		return 0;
+	}
+	struct vcr_recorded *c = new_call(m);
+	int64_t status = 0;
+	if (!c) {
+		free(method);
+		free(path);
+		return VCR_ENOMEM;
+	}
+	c->method = method;
+	c->path = path;
+	c->frame = frame;
+	c->call = call;
+	c->line = line;
+	c->api = api_of(j, vcr_json_get(j, v, "api"));
+	c->host = string(j, v, "host");
+	c->reason = string(j, v, "reason");
+	c->failure = string(j, v, "failure");
+	c->coding = string(j, v, "coding");
+	c->tls = !vcr_json_is(j, vcr_json_get(j, v, "scheme"), "http");
+	c->complete = vcr_json_true(j, vcr_json_get(j, v, "complete"));
+	c->ttfb_us = microseconds(j, v, "ttfb_ms");
+	c->total_us = microseconds(j, v, "total_ms");
+	vcr_json_int(j, vcr_json_get(j, v, "seq"), &c->seq);
+	vcr_json_int(j, vcr_json_get(j, v, "status"), &status);
+	c->status = status >= 100 && status <= 999 ? (int)status : 0;
+	short_string(j, v, "k0", c->k0, sizeof c->k0);
+	short_string(j, v, "k1", c->k1, sizeof c->k1);
+	short_string(j, v, "request", c->request_ref, sizeof c->request_ref);
+	short_string(j, v, "response", c->response_ref, sizeof c->response_ref);
+	++*(frame >= 0 ? &m->stats.calls : &m->stats.sides);
+	if (!c->host && !(c->host = strdup("")))
+		return VCR_ENOMEM;
+	int err = read_fields(j, vcr_json_get(j, v, "response_headers"), c);
+	return err ? err : read_pieces(j, vcr_json_get(j, v, "chunks"), c);
+}
+
+static int take_side(void *ctx, const struct vcr_json *j, int data, int64_t line)
+{
+	return take(ctx, j, data, line, -1, -1);
+}
+
+static int take_frames(struct vcr_match *m, struct vcr_error *e)
+{
+	int64_t n = vcr_reader_count(m->reader), call = 0;
+	for (int64_t i = 0; i < n; i++) {
+		struct vcr_reader_frame f;
+		int err = vcr_reader_frame(m->reader, i, &f, e);
+		if (err == VCR_EVERSION || err == VCR_ENOMEM)
+			return err;
+		if (err) {
+			m->stats.unusable++;
+			continue;
+		}
+		bool is_call = !strcmp(f.type, "llm") || (!strcmp(f.type, "error") && !strncmp(f.node_name, "llm:", 4));
+		if (is_call && (err = take(m, f.j, f.vcr, f.line, i, call++)))
+			return vcr_error_set(e, err, "replay: %s", vcr_strerror(err));
+	}
+	return 0;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	const struct vcr_recorded *x = a, *y = b;
+	return x->seq != y->seq ? (x->seq < y->seq ? -1 : 1) : (x->line > y->line) - (x->line < y->line);
+}
+
+/* A file whose writer noted no keys: they follow from the request. */
+static int fill_keys(struct vcr_match *m, struct vcr_recorded *c)
+{
+	VCR_AUTO_BUF body = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	if (strlen(c->k0) == VCR_KEY_LEN - 1 && strlen(c->k1) == VCR_KEY_LEN - 1)
+		return 0;
+	if (*c->request_ref && vcr_reader_body(m->reader, c->request_ref, &body, NULL)) {
+		m->stats.unusable++;
+		*c->k0 = *c->k1 = 0;
+		return body.err;
+	}
+	bool is_json = body.len && !vcr_json_parse(&j, body.data, body.len, 0, NULL);
+	vcr_canon_keys(c->method, c->path, body.data, body.len, is_json ? &j : NULL, c->k0, c->k1);
+	return 0;
+}
+
+int vcr_match_load(struct vcr_match *m, struct vcr_error *e)
+{
+	int err = take_frames(m, e);
+	if (!err)
+		err = vcr_reader_each(m->reader, "vcr.http", take_side, m, e);
+	if (err)
+		return err;
+	if (m->n)
+		qsort(m->call, m->n, sizeof *m->call, by_order);
+	for (size_t i = 0; i < m->n && !err; i++)
+		err = fill_keys(m, &m->call[i]);
+	return err ? vcr_error_set(e, err, "replay: %s", vcr_strerror(err)) : 0;
+}

@@ -1,0 +1,199 @@
+#include "match-parts.h"
+#include <stdlib.h>
+#include <string.h>
+
+const char *vcr_rung_name(enum vcr_rung r)
+{
+	static const char *const names[] = { "exact", "canonical", "normalised" };
+	return (unsigned)r < 3 ? names[r] : "?";
+}
+
+static const char *key_of(const struct vcr_recorded *c, enum vcr_rung rung)
+{
+	return rung == VCR_RUNG_EXACT ? c->k0 : rung == VCR_RUNG_CANONICAL ? c->k1 : c->k2;
+}
+
+/* ---- The index ---- */
+
+static int compare(const struct vcr_recorded *x, const struct vcr_recorded *y, enum vcr_rung rung)
+{
+	int c = strcmp(key_of(x, rung), key_of(y, rung));
+	return c ? c : (x > y) - (x < y); /* they lie in one array, in the order in which they were asked */
+}
+
+#define BY(name, rung) \
+	static int name(const void *a, const void *b) \
+	{ \
+		return compare(*(struct vcr_recorded *const *)a, *(struct vcr_recorded *const *)b, rung); \
+	}
+BY(by_k0, VCR_RUNG_EXACT)
+BY(by_k1, VCR_RUNG_CANONICAL)
+BY(by_k2, VCR_RUNG_NORMALISED)
+#undef BY
+
+static int index_by(struct vcr_match *m, enum vcr_rung rung)
+{
+	static int (*const order[])(const void *, const void *) = { by_k0, by_k1, by_k2 };
+	struct vcr_recorded **v = calloc(m->n + 1, sizeof *v);
+	if (!v)
+		return VCR_ENOMEM;
+	for (size_t i = 0; i < m->n; i++)
+		v[i] = &m->call[i];
+	qsort(v, m->n, sizeof *v, order[rung]);
+	m->by[rung] = v;
+	return 0;
+}
+
+struct vcr_recorded **vcr_match_range(const struct vcr_match *m, enum vcr_rung rung, const char *key, size_t *n)
+{
+	struct vcr_recorded **v = m->by[rung];
+	size_t lo = 0, hi = m->n;
+	*n = 0;
+	if (!v || !*key)
+		return NULL;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (strcmp(key_of(v[mid], rung), key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	while (lo + *n < m->n && !strcmp(key_of(v[lo + *n], rung), key))
+		++*n;
+	return v + lo;
+}
+
+/* K2: method, path and the body after normalisation. */
+static void normal_key(const struct vcr_normal_context *c, enum vcr_api api, const char *method, const char *target, const char *body, size_t n, char key[VCR_KEY_LEN])
+{
+	VCR_AUTO_BUF form = VCR_BUF_INIT, path = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	char unused[VCR_KEY_LEN];
+	vcr_normal_text(c, target, strlen(target), &path);
+	if (!n || vcr_json_parse(&j, body, n, 0, NULL) || vcr_normal_json(c, api, &j, &form)) {
+		vcr_buf_reset(&form);
+		vcr_normal_text(c, body, n, &form);
+	}
+	vcr_canon_keys(method, path.data, form.data, form.len, NULL, key, unused);
+}
+
+static void normalise_all(struct vcr_match *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct vcr_recorded *c = &m->call[i];
+		VCR_AUTO_BUF body = VCR_BUF_INIT;
+		if (!*c->request_ref || !vcr_reader_body(m->reader, c->request_ref, &body, NULL))
+			normal_key(&m->o.recorded, c->api, c->method, c->path, body.data, body.len, c->k2);
+	}
+	m->normalised = !index_by(m, VCR_RUNG_NORMALISED);
+}
+
+void vcr_match_keys(struct vcr_match *m, const struct vcr_match_query *q, char key[3][VCR_KEY_LEN])
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	bool is_json = q->nbody && !vcr_json_parse(&j, q->body, q->nbody, 0, NULL);
+	vcr_canon_keys(q->method, q->target, q->body, q->nbody, is_json ? &j : NULL, key[0], key[1]);
+	*key[2] = 0;
+	if (m->normalised)
+		normal_key(&m->o.live, q->api, q->method, q->target, q->body, q->nbody, key[2]);
+}
+
+/* ---- Giving out ---- */
+
+static struct vcr_recorded *first_free(struct vcr_recorded **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->state == VCR_FREE)
+			return v[i];
+	return NULL;
+}
+
+/* All are spent or on their way: the one given least often, the first of these. */
+static struct vcr_recorded *once_more(struct vcr_recorded **v, size_t n)
+{
+	struct vcr_recorded *best = NULL;
+	for (size_t i = 0; i < n; i++)
+		if (!best || v[i]->given < best->given)
+			best = v[i];
+	return best;
+}
+
+struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung)
+{
+	char key[3][VCR_KEY_LEN];
+	struct vcr_recorded *c = NULL;
+	size_t n;
+	if (m->o.rung >= VCR_RUNG_NORMALISED && !m->normalised)
+		normalise_all(m);
+	vcr_match_keys(m, q, key);
+	for (int again = 0; again <= (int)m->o.again && !c; again++)
+		for (enum vcr_rung r = VCR_RUNG_EXACT; r <= m->o.rung && !c; r++) {
+			struct vcr_recorded **v = vcr_match_range(m, r, key[r], &n);
+			c = again ? once_more(v, n) : first_free(v, n);
+			*rung = r;
+		}
+	if (!c)
+		return NULL;
+	c->state = VCR_GIVEN;
+	c->given++;
+	m->stats.by_rung[*rung]++;
+	return c;
+}
+
+void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered)
+{
+	c->state = delivered ? VCR_SPENT : VCR_FREE;
+}
+
+/* ---- The module ---- */
+
+int vcr_match_new(struct vcr_match **out, struct vcr_reader *r, const struct vcr_match_options *o, struct vcr_error *e)
+{
+	struct vcr_match *m = calloc(1, sizeof *m);
+	if (!m)
+		return vcr_error_set(e, VCR_ENOMEM, "replay: out of memory");
+	m->reader = r;
+	m->o = *o;
+	int err = vcr_match_load(m, e);
+	if (!err && (index_by(m, VCR_RUNG_EXACT) || index_by(m, VCR_RUNG_CANONICAL)))
+		err = vcr_error_set(e, VCR_ENOMEM, "replay: out of memory");
+	if (err)
+		vcr_match_free(m);
+	else
+		*out = m;
+	return err;
+}
+
+void vcr_match_free(struct vcr_match *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n; i++) {
+		vcr_recorded_release(&m->call[i]);
+		if (m->prefixes)
+			free(m->prefixes[i].hash);
+	}
+	for (int i = 0; i < 3; i++)
+		free(m->by[i]);
+	free(m->prefixes);
+	free(m->call);
+	free(m);
+}
+
+size_t vcr_match_count(const struct vcr_match *m)
+{
+	return m->n;
+}
+
+struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i)
+{
+	return i < m->n ? &m->call[i] : NULL;
+}
+
+void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s)
+{
+	*s = m->stats;
+	s->spent = 0;
+	for (size_t i = 0; i < m->n; i++)
+		s->spent += m->call[i].state == VCR_SPENT;
+}

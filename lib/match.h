@@ -1,0 +1,88 @@
+/* match.h — which recorded call answers a request.
+ *
+ * An index over a session's model calls and vcr.http lines. A request is looked for rung by rung: exact (K0, the bytes), canonical (K1), and,
+ * when asked for, normalised (K2: canon.h's form after normal.h). Keys cover method, path, query and redacted body, no header fields.
+ * Calls that the recording says were made with equal keys are given out in the order in which they were asked, each to one request at a time: vcr_match_give
+ * takes the first that nobody has, vcr_match_back says whether its answer was delivered completely (it is spent) or not (it comes again).
+ * Conversations keep apart by themselves, since an agent's request carries its whole conversation.
+ *
+ * A miss names the nearest recording: same place, longest common beginning of the conversation, then what is left of it; and the first place
+ * where both bodies differ, as a JSON pointer (RFC 6901). For that the recorded requests are indexed by hashes of their prefixes, at the
+ * first miss. A recording is hostile input: what does not fit is left out and counted. */
+#ifndef VCR_MATCH_H
+#define VCR_MATCH_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "canon.h"
+#include "http1.h"
+#include "normal.h"
+#include "reader.h"
+
+enum vcr_rung { VCR_RUNG_EXACT, VCR_RUNG_CANONICAL, VCR_RUNG_NORMALISED };
+const char *vcr_rung_name(enum vcr_rung r);
+
+struct vcr_piece_time { uint64_t offset, time_us; }; /* where in the body a read began, microseconds after the first byte */
+
+struct vcr_recorded {
+	int64_t frame;                /* index; -1 for a vcr.http line */
+	int64_t call;                 /* K of call:K; -1 */
+	int64_t line, seq;
+	enum vcr_api api;
+	char *method, *path, *host;   /* never NULL */
+	int status;                   /* 0: no answer came */
+	char *reason, *failure, *coding; /* NULL */
+	bool tls, complete;
+	int64_t ttfb_us, total_us;    /* -1 unknown */
+	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], k2[VCR_KEY_LEN];
+	char request_ref[48], response_ref[48]; /* "" none */
+	struct vcr_http1_field *field; size_t nfield; /* of the answer, those that were kept */
+	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
+	enum { VCR_FREE, VCR_GIVEN, VCR_SPENT } state;
+	unsigned given;               /* times */
+	void *user;                   /* the caller's */
+};
+
+struct vcr_match;
+struct vcr_match_options {
+	enum vcr_rung rung;           /* the last to be tried */
+	bool again;                   /* when all equal calls are spent, begin anew (a server that outlives its clients) instead of a miss */
+	struct vcr_normal_context recorded, live; /* for NORMALISED */
+};
+/* r is borrowed. */
+int vcr_match_new(struct vcr_match **m, struct vcr_reader *r, const struct vcr_match_options *o, struct vcr_error *e);
+void vcr_match_free(struct vcr_match *m);
+
+struct vcr_match_query {
+	enum vcr_api api;
+	const char *method, *target;  /* target redacted */
+	const char *body; size_t nbody; /* content-decoded, redacted */
+};
+/* The call that answers, given out until vcr_match_back; *rung says how it was found. NULL: a miss. */
+struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung);
+void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered);
+
+enum vcr_miss {
+	VCR_MISS_PLACE,     /* nothing was recorded for that method and path */
+	VCR_MISS_QUERY,     /* … for that query */
+	VCR_MISS_BODY,      /* the body differs: `pointer` says where */
+	VCR_MISS_SPENT,     /* it was recorded, but asked once more than then */
+};
+struct vcr_divergence {
+	enum vcr_miss kind;
+	const struct vcr_recorded *nearest;   /* NULL for PLACE */
+	struct vcr_buf pointer;               /* BODY: JSON pointer into the request; "" the whole body */
+	struct vcr_buf recorded, live;        /* both values there, excerpts; empty: there is none */
+	size_t common;                        /* items at the beginning of the conversation that are the same */
+	int64_t times;                        /* SPENT: how often it was recorded */
+};
+#define VCR_DIVERGENCE_INIT { 0, NULL, VCR_BUF_INIT, VCR_BUF_INIT, VCR_BUF_INIT, 0, 0 }
+/* Why there was no answer. d is filled, strings anew; one line for people is appended to words (may be NULL). */
+int vcr_match_explain(struct vcr_match *m, const struct vcr_match_query *q, struct vcr_divergence *d, struct vcr_buf *words, struct vcr_error *e);
+void vcr_divergence_release(struct vcr_divergence *d);
+
+size_t vcr_match_count(const struct vcr_match *m);
+struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i); /* in the order in which they were asked */
+struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, spent; int64_t by_rung[3]; };
+void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s);
+
+#endif

@@ -1,0 +1,525 @@
+#include "replay.h"
+#include "inflate.h"
+#include "limits.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LEAVE_US = 1000000 };
+#define CACHE_BYTES ((size_t)64 << 20)
+
+/* A decoded body, kept with its call while there is room. */
+struct body { struct vcr_buf text; unsigned refs; uint64_t used; };
+
+/* One answer under way. */
+struct serving {
+	struct vcr_replay *r;
+	struct serving *prev, *after;
+	struct vcr_gate_exchange *x;
+	struct vcr_recorded *call;
+	struct body *body;
+	struct event *timer;     /* NULL until something is to be waited for */
+	int64_t began_us;
+	size_t next;             /* piece */
+	bool head, all;          /* all: everything that was recorded is written */
+};
+
+struct vcr_replay {
+	struct vcr_replay_options o;
+	struct vcr_match *match;
+	struct vcr_redact *redact;
+	struct serving *first;
+	size_t cached;
+	uint64_t clock;
+};
+
+static void report(struct vcr_replay *r, const struct vcr_replay_event *ev)
+{
+	if (r->o.report)
+		r->o.report(r->o.ctx, ev);
+}
+
+/* ---- Bodies ---- */
+
+static void drop_body(struct vcr_replay *r, struct vcr_recorded *c)
+{
+	struct body *b = c->user;
+	r->cached -= b->text.cap;
+	vcr_buf_release(&b->text);
+	free(b);
+	c->user = NULL;
+}
+
+static void make_room(struct vcr_replay *r)
+{
+	while (r->cached > CACHE_BYTES) {
+		struct vcr_recorded *oldest = NULL;
+		for (size_t i = 0; i < vcr_match_count(r->match); i++) {
+			struct vcr_recorded *c = vcr_match_call(r->match, i);
+			struct body *b = c->user;
+			if (b && !b->refs && (!oldest || b->used < ((struct body *)oldest->user)->used))
+				oldest = c;
+		}
+		if (!oldest)
+			return;
+		drop_body(r, oldest);
+	}
+}
+
+/* The answer's body; NULL when the recording's line cannot be read. */
+static struct body *take_body(struct vcr_replay *r, struct vcr_recorded *c, struct vcr_error *e)
+{
+	struct body *b = c->user;
+	if (!b) {
+		if (!(b = calloc(1, sizeof *b)))
+			return NULL;
+		vcr_buf_init(&b->text, 0);
+		if (*c->response_ref && vcr_reader_body(r->o.reader, c->response_ref, &b->text, e)) {
+			vcr_buf_release(&b->text);
+			free(b);
+			return NULL;
+		}
+		c->user = b;
+		r->cached += b->text.cap;
+		make_room(r);
+	}
+	b->refs++;
+	b->used = ++r->clock;
+	return b;
+}
+
+/* ---- Serving ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *serving);
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void end_serving(struct serving *s)
+{
+	*(s->prev ? &s->prev->after : &s->r->first) = s->after;
+	if (s->after)
+		s->after->prev = s->prev;
+	if (s->timer)
+		event_free(s->timer);
+	s->body->refs--;
+	free(s);
+}
+
+/* Where piece i begins: 0, then the reads, at last the end of the body. */
+static size_t piece_start(const struct serving *s, size_t i)
+{
+	size_t n = s->body->text.len;
+	if (i == 0)
+		return 0;
+	return i <= s->call->npiece && s->call->piece[i - 1].offset < n ? (size_t)s->call->piece[i - 1].offset : n;
+}
+
+/* When piece i is due, microseconds after the request; the end is a piece too. */
+static int64_t due_us(const struct serving *s, size_t i)
+{
+	const struct vcr_recorded *c = s->call;
+	int64_t first = c->ttfb_us > 0 ? c->ttfb_us : 0;
+	if (i == 0)
+		return first;
+	if (i <= c->npiece)
+		return first + (int64_t)c->piece[i - 1].time_us;
+	return c->total_us > first ? c->total_us : first;
+}
+
+static const char *recorded_field(const struct vcr_recorded *c, const char *name)
+{
+	return vcr_http1_field(c->field, c->nfield, name);
+}
+
+static bool is_unknown_coding(const char *coding)
+{
+	struct vcr_inflate *z = NULL;
+	bool unknown = coding && vcr_inflate_new(&z, coding, NULL) == VCR_ENOSYS;
+	vcr_inflate_free(z);
+	return unknown;
+}
+
+/* The length to announce; -1: chunked. */
+static int64_t length_of(const struct serving *s)
+{
+	const struct vcr_recorded *c = s->call;
+	const char *said = recorded_field(c, "content-length"), *type = recorded_field(c, "content-type");
+	long long n = said && !c->coding && strlen(said) < 16 && strspn(said, "0123456789") == strlen(said) ? atoll(said) : -1;
+	if (!strcmp(c->method, "HEAD"))
+		return n;
+	if (c->failure)
+		return n >= (long long)s->body->text.len ? n : -1; /* more was announced than came */
+	if (said)
+		return (int64_t)s->body->text.len;
+	if (recorded_field(c, "transfer-encoding") || c->npiece || (type && !strncasecmp(type, "text/event-stream", 17)))
+		return -1;
+	return (int64_t)s->body->text.len;
+}
+
+static int write_head(struct serving *s)
+{
+	const struct vcr_recorded *c = s->call;
+	struct vcr_http1_field field[VCR_MAX_HTTP_FIELDS];
+	size_t n = 0;
+	bool keep_coding = is_unknown_coding(c->coding);
+	for (size_t i = 0; i < c->nfield && n < VCR_MAX_HTTP_FIELDS; i++)
+		if (keep_coding || strcasecmp(c->field[i].name, "content-encoding"))
+			field[n++] = c->field[i];
+	s->head = true;
+	return vcr_gate_head(s->x, c->status, c->reason ? c->reason : c->status == 200 ? "OK" : "", field, n, length_of(s));
+}
+
+static struct event *timer_of(struct serving *s)
+{
+	if (!s->timer)
+		s->timer = event_new(s->r->o.base, -1, 0, on_timer, s);
+	return s->timer;
+}
+
+/* The program turned away. What made it do so is in what it has got, or is its own patience: so it gets as much time as it took then, and some.
+ * Where TLS runs over memory buffers the recorder cannot tell this from a reset; the end of the wait is one. */
+static void wait_for_leaving(struct serving *s)
+{
+	const struct vcr_recorded *c = s->call;
+	int64_t last = c->npiece ? (c->ttfb_us > 0 ? c->ttfb_us : 0) + (int64_t)c->piece[c->npiece - 1].time_us : c->ttfb_us > 0 ? c->ttfb_us : 0;
+	int64_t patience = c->total_us > last ? c->total_us - last : 0;
+	patience += patience / 4 + LEAVE_US;
+	struct timeval tv = { patience / 1000000, patience % 1000000 };
+	vcr_gate_flush(s->x);
+	if (!timer_of(s) || event_add(s->timer, &tv))
+		vcr_gate_cut(s->x, VCR_CUT_RESET);
+}
+
+static void finish(struct serving *s)
+{
+	const char *how = s->call->failure;
+	s->all = true;
+	if (!how)
+		vcr_gate_end(s->x);
+	else if (!strcmp(how, "reset") || !strcmp(how, "timeout"))
+		vcr_gate_cut(s->x, VCR_CUT_RESET);
+	else if (!strcmp(how, "cut"))
+		vcr_gate_cut(s->x, VCR_CUT_SHORT);
+	else if (strcmp(how, "aborted"))
+		vcr_gate_cut(s->x, VCR_CUT_CLOSE);
+	else
+		wait_for_leaving(s);
+}
+
+/* Write what is due, as far as the client takes it. */
+static void go_on(struct serving *s)
+{
+	size_t pieces = s->call->npiece + 1;
+	double speed = s->r->o.speed;
+	int err = 0;
+	while (!s->all && !err) {
+		int64_t wait = speed > 0 ? s->began_us + (int64_t)((double)due_us(s, s->next) / speed) - now_us() : 0;
+		if (wait > 0) {
+			struct timeval tv = { wait / 1000000, wait % 1000000 };
+			vcr_gate_flush(s->x);
+			if (timer_of(s) && !event_add(s->timer, &tv))
+				return;
+			err = VCR_ENOMEM;
+			break;
+		}
+		if (vcr_gate_backlog(s->x) > VCR_MAX_GATE_BACKLOG) {
+			vcr_gate_flush(s->x);
+			if (vcr_gate_backlog(s->x) > VCR_MAX_GATE_BACKLOG)
+				return; /* drained comes */
+		}
+		if (!s->head && s->call->status)
+			err = write_head(s);
+		if (!err && s->next < pieces && s->call->status) {
+			size_t from = piece_start(s, s->next), to = piece_start(s, s->next + 1);
+			if (to > from)
+				err = vcr_gate_body(s->x, s->body->text.data + from, to - from);
+			s->next++;
+		} else if (!err) {
+			finish(s);
+		}
+	}
+	if (err && err != VCR_EIO) /* more body than announced: cannot be, but must not hang */
+		vcr_gate_cut(s->x, VCR_CUT_RESET);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *serving)
+{
+	struct serving *s = serving;
+	if (s->all)
+		vcr_gate_cut(s->x, VCR_CUT_RESET);
+	else
+		go_on(s);
+}
+
+static void serve(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, struct body *b)
+{
+	struct serving *s = calloc(1, sizeof *s);
+	if (!s) {
+		b->refs--;
+		vcr_match_back(r->match, c, false);
+		vcr_gate_cut(x, VCR_CUT_RESET);
+		return;
+	}
+	s->r = r;
+	s->x = x;
+	s->call = c;
+	s->body = b;
+	s->began_us = now_us();
+	if ((s->after = r->first))
+		r->first->prev = s;
+	r->first = s;
+	vcr_gate_set_user(x, s);
+	go_on(s);
+}
+
+/* ---- Misses ---- */
+
+int vcr_replay_envelope(enum vcr_api api, int status, const char *message, const char *pointer, struct vcr_buf *out)
+{
+	struct vcr_jw w;
+	vcr_jw_init(&w, out);
+	vcr_jw_object(&w);
+	if (api == VCR_API_ANTHROPIC_MESSAGES) {
+		vcr_jw_key(&w, "type");
+		vcr_jw_str(&w, "error");
+	}
+	vcr_jw_key(&w, "error");
+	vcr_jw_object(&w);
+	if (api == VCR_API_GEMINI_GENERATE || api == VCR_API_GEMINI_EMBED) {
+		vcr_jw_key(&w, "code");
+		vcr_jw_int(&w, status);
+	} else {
+		vcr_jw_key(&w, "type");
+		vcr_jw_str(&w, "invalid_request_error");
+	}
+	vcr_jw_key(&w, "message");
+	vcr_jw_str(&w, message);
+	if (api == VCR_API_GEMINI_GENERATE || api == VCR_API_GEMINI_EMBED) {
+		vcr_jw_key(&w, "status");
+		vcr_jw_str(&w, "INVALID_ARGUMENT");
+	} else if (api != VCR_API_ANTHROPIC_MESSAGES) {
+		vcr_jw_key(&w, "param");
+		vcr_jw_str(&w, pointer && *pointer ? pointer : NULL);
+		vcr_jw_key(&w, "code");
+		vcr_jw_str(&w, "vcr_replay_miss");
+	}
+	vcr_jw_object_end(&w);
+	vcr_jw_object_end(&w);
+	return out->err;
+}
+
+static void miss(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *host, const struct vcr_match_query *q)
+{
+	static const struct vcr_http1_field no_retry = { "x-should-retry", "false" };
+	struct vcr_divergence d = VCR_DIVERGENCE_INIT;
+	VCR_AUTO_BUF words = VCR_BUF_INIT, message = VCR_BUF_INIT, body = VCR_BUF_INIT;
+	vcr_match_explain(r->match, q, &d, &words, NULL);
+	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_MISSED, .api = q->api, .method = q->method, .target = q->target, .host = host, .body = q->body,
+		.nbody = q->nbody, .divergence = &d, .words = words.data });
+	vcr_buf_printf(&message, "vcr replay: %s", words.data);
+	vcr_replay_envelope(q->api, 400, message.data, d.pointer.data, &body);
+	vcr_gate_simple(x, 400, "application/json", body.data, body.len, &no_retry);
+	vcr_divergence_release(&d);
+}
+
+static void refuse(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *method, const char *target, const char *host)
+{
+	static const char words[] = "vcr replay: this host is not among the recording's model hosts, and nothing goes to the network\n";
+	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_REFUSED, .method = method, .target = target, .host = host });
+	vcr_gate_simple(x, 403, NULL, words, sizeof words - 1, NULL);
+}
+
+/* ---- The handler ---- */
+
+/* A request as the recorder would write it down. */
+struct clean { struct vcr_buf target, body; };
+
+static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, struct clean *c)
+{
+	VCR_AUTO_BUF plain = VCR_BUF_INIT;
+	struct vcr_inflate *z = NULL;
+	const char *coding = vcr_http1_field(q->field, q->nfield, "content-encoding"), *body = q->body;
+	size_t n = q->nbody;
+	for (size_t i = 0; i < q->nfield; i++)
+		vcr_redact_learn_field(r->redact, q->field[i].name, q->field[i].value);
+	vcr_redact_learn_target(r->redact, q->target);
+	if (n && coding && *coding && !vcr_inflate_new(&z, coding, NULL)) {
+		if (!vcr_inflate_feed(z, body, n, &plain)) {
+			body = plain.data;
+			n = plain.len;
+		}
+		vcr_inflate_free(z);
+	}
+	int err = vcr_redact(r->redact, q->target, strlen(q->target), &c->target, NULL);
+	return err ? err : vcr_redact_body(r->redact, body, n, false, &c->body, NULL);
+}
+
+static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, const struct vcr_match_query *query)
+{
+	enum vcr_rung rung;
+	struct vcr_error e = { 0 };
+	struct vcr_recorded *c = vcr_match_give(r->match, query, &rung);
+	if (!c && query->api == VCR_API_NONE) {
+		refuse(r, x, q->method, query->target, q->host);
+		return;
+	}
+	if (!c) {
+		miss(r, x, q->host, query);
+		return;
+	}
+	struct body *b = take_body(r, c, &e);
+	if (!b) {
+		VCR_AUTO_BUF body = VCR_BUF_INIT;
+		vcr_match_back(r->match, c, false);
+		vcr_replay_envelope(query->api, 400, *e.what ? e.what : "vcr replay: out of memory", NULL, &body);
+		vcr_gate_simple(x, 400, "application/json", body.data, body.len, NULL);
+		return;
+	}
+	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_SERVED, .call = c, .rung = rung });
+	serve(r, x, c, b);
+}
+
+static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	struct vcr_replay *r = ctx;
+	struct clean c = { VCR_BUF_INIT, VCR_BUF_INIT };
+	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
+	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
+	if (to && !strcasecmp(to, "websocket")) {
+		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
+		return;
+	}
+	if (clean_up(r, q, &c)) {
+		vcr_gate_cut(x, VCR_CUT_RESET);
+	} else {
+		const char *type = vcr_http1_field(q->field, q->nfield, "content-type");
+		struct vcr_match_query query = { .api = vcr_api_recognise(q->method, q->host, q->target, type, r->o.model_hosts), .method = q->method,
+			.target = c.target.data, .body = c.body.data, .nbody = c.body.len };
+		answer(r, x, q, &query);
+	}
+	vcr_buf_release(&c.target);
+	vcr_buf_release(&c.body);
+}
+
+static void on_drained(void *ctx, struct vcr_gate_exchange *x)
+{
+	struct serving *s = vcr_gate_user(x);
+	if (s && !s->all)
+		go_on(s);
+}
+
+/* Held open until the program turns away, as it did when recorded: that it has got everything is enough. */
+static bool is_enough(const struct serving *s)
+{
+	return s->all && s->call->failure && !strcmp(s->call->failure, "aborted") && !vcr_gate_backlog(s->x);
+}
+
+/* The exchange's word is the serving until its end, then the call. */
+static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate)
+{
+	struct vcr_replay *r = ctx;
+	struct serving *s = fate == VCR_GATE_UNREAD ? NULL : vcr_gate_user(x);
+	struct vcr_recorded *c = s ? s->call : vcr_gate_user(x);
+	if (!c)
+		return;
+	bool delivered = fate == VCR_GATE_DELIVERED || (fate == VCR_GATE_GONE && is_enough(s));
+	if (fate == VCR_GATE_UNREAD && c->failure)
+		return; /* a cut answer is never read to its end */
+	vcr_match_back(r->match, c, delivered);
+	if (!delivered)
+		report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_CUT_SHORT, .call = c });
+	vcr_gate_set_user(x, c);
+	if (s)
+		end_serving(s);
+}
+
+/* A connected socket to this machine, or -1. Loopback answers at once: no need to wait for it in the loop. */
+static int connect_here(const char *host, int port)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	bool six = !strcmp(host, "::1"), four = !strcasecmp(host, "localhost") ? inet_pton(AF_INET, "127.0.0.1", &v4.sin_addr) : inet_pton(AF_INET, host, &v4.sin_addr) == 1;
+	if (!six && !(four && (ntohl(v4.sin_addr.s_addr) >> 24) == 127))
+		return -1;
+	int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && !connect(fd, six ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4, six ? sizeof v6 : sizeof v4))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+{
+	char where[300];
+	int fd = connect_here(host, port);
+	snprintf(where, sizeof where, "%s:%d", host, port);
+	if (fd >= 0)
+		vcr_gate_tunnel(x, fd);
+	else
+		refuse(ctx, x, "CONNECT", NULL, where);
+}
+
+const struct vcr_gate_handler vcr_replay_handler = { on_request, on_drained, on_done, on_tunnel };
+
+/* ---- The module ---- */
+
+static void learn_environment(struct vcr_redact *redact, char **env)
+{
+	for (; env && *env; env++) {
+		const char *eq = strchr(*env, '=');
+		char name[256];
+		if (!eq || (size_t)(eq - *env) >= sizeof name)
+			continue;
+		memcpy(name, *env, (size_t)(eq - *env));
+		name[eq - *env] = 0;
+		vcr_redact_learn_env(redact, name, eq + 1);
+	}
+}
+
+int vcr_replay_new(struct vcr_replay **out, const struct vcr_replay_options *o, struct vcr_error *e)
+{
+	struct vcr_replay *r = calloc(1, sizeof *r);
+	if (!r)
+		return vcr_error_set(e, VCR_ENOMEM, "replay: out of memory");
+	r->o = *o;
+	r->redact = vcr_redact_new();
+	int err = r->redact ? vcr_match_new(&r->match, o->reader, &o->match, e) : vcr_error_set(e, VCR_ENOMEM, "replay: out of memory");
+	if (err) {
+		vcr_replay_free(r);
+		return err;
+	}
+	learn_environment(r->redact, o->environ);
+	*out = r;
+	return 0;
+}
+
+void vcr_replay_free(struct vcr_replay *r)
+{
+	if (!r)
+		return;
+	while (r->first)
+		end_serving(r->first);
+	for (size_t i = 0; r->match && i < vcr_match_count(r->match); i++)
+		if (vcr_match_call(r->match, i)->user)
+			drop_body(r, vcr_match_call(r->match, i));
+	vcr_match_free(r->match);
+	vcr_redact_free(r->redact);
+	free(r);
+}
+
+struct vcr_match *vcr_replay_match(struct vcr_replay *r)
+{
+	return r->match;
+}

@@ -1,0 +1,365 @@
+#include "gate.h"
+#include "tap.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char token[] = "0123456789abcdef0123456789abcdef";
+static char dir[64];
+static struct event_base *base;
+static struct vcr_ca *ca;
+static struct vcr_gate *gate;
+
+/* What the handler saw and does. */
+static struct {
+	struct vcr_buf log;
+	struct vcr_gate_exchange *x;
+	void (*act)(struct vcr_gate_exchange *x);
+	int drained;
+} seen;
+
+static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	vcr_buf_printf(&seen.log, "%s %s://%s%s %zu%s;", q->method, q->tls ? "https" : "http", q->host, q->target, q->nbody, q->way == VCR_GATE_BASE_URL ? " base" : "");
+	seen.x = x;
+	if (seen.act)
+		seen.act(x);
+}
+
+static void on_drained(void *ctx, struct vcr_gate_exchange *x)
+{
+	seen.drained++;
+}
+
+static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate)
+{
+	static const char *const words[] = { "delivered", "unread", "gone" };
+	vcr_buf_printf(&seen.log, "%s;", words[fate]);
+}
+
+static void start(struct vcr_gate_options o)
+{
+	static const struct vcr_gate_handler handler = { on_request, on_drained, on_done, NULL };
+	static const char *const hosts[] = { "api.openai.com", NULL };
+	struct vcr_error e = { 0 };
+	char path[100];
+	strcpy(dir, "/tmp/vcr-test-gate-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/run", dir);
+	memset(&seen, 0, sizeof seen);
+	vcr_buf_init(&seen.log, 0);
+	base = event_base_new();
+	struct vcr_ca_options c = { .base = path, .hosts = hosts };
+	ck_assert_msg(!vcr_ca_open(&ca, &c, &e), "%s", e.what);
+	o.base = base;
+	o.ca = ca;
+	o.token = token;
+	o.handler = &handler;
+	ck_assert_msg(!vcr_gate_new(&gate, &o, &e), "%s", e.what);
+}
+
+static void stop(void)
+{
+	char command[128];
+	vcr_gate_free(gate);
+	vcr_ca_free(ca);
+	event_base_free(base);
+	vcr_buf_release(&seen.log);
+	snprintf(command, sizeof command, "rm -rf '%s'", dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static int dial(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)vcr_gate_port(gate)), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Turn the loop until the log holds the words. */
+static void until(const char *words)
+{
+	for (int i = 0; i < 20000 && !strstr(seen.log.data, words); i++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 1);
+	}
+	ck_assert_msg(strstr(seen.log.data, words) != NULL, "%s: %s", words, seen.log.data);
+}
+
+static struct vcr_gate_stats stats(void)
+{
+	struct vcr_gate_stats s;
+	vcr_gate_stats(gate, &s);
+	return s;
+}
+
+/* Turn the loop until there is something to read; what it is, "" at the end, "reset" if it was. */
+static const char *hear(int fd)
+{
+	static char text[70000];
+	ssize_t n = -1;
+	for (int i = 0; i < 20000 && (n = recv(fd, text, sizeof text - 1, MSG_DONTWAIT)) < 0 && errno == EAGAIN; i++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 1);
+	}
+	if (n < 0)
+		return errno == ECONNRESET ? "reset" : "nothing";
+	text[n] = 0;
+	return text;
+}
+
+#define BASE "/vcr-0123456789abcdef0123456789abcdef/"
+#define POST(host) "POST " BASE host "/v1/x?y HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+
+static void answer_hi(struct vcr_gate_exchange *x)
+{
+	vcr_gate_simple(x, 200, NULL, "hi", 2, NULL);
+}
+
+START_TEST(a_request_says_which_host_it_is_for)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = answer_hi;
+	static const struct { const char *say, *want; } cases[] = {
+		{ POST("api.openai.com"), "POST https://api.openai.com/v1/x?y 3 base;delivered;" },
+		{ POST("api.openai.com:443"), "POST https://api.openai.com/v1/x?y 3 base;delivered;" },
+		{ POST("api.openai.com:8443"), "POST https://api.openai.com:8443/v1/x?y 3 base;delivered;" },
+		{ POST("http:localhost:11434"), "POST http://localhost:11434/v1/x?y 3 base;delivered;" },
+		{ "GET " BASE "api.openai.com HTTP/1.1\r\n\r\n", "GET https://api.openai.com/ 0 base;delivered;" },
+		{ "GET http://a.example:80/x HTTP/1.1\r\nProxy-Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n\r\n", "GET http://a.example/x 0;delivered;" },
+		{ "VCR1 0123456789abcdef0123456789abcdef a.example:80\nGET /x HTTP/1.1\r\nHost: other\r\n\r\n", "GET http://a.example/x 0;delivered;" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int fd = dial();
+		vcr_buf_reset(&seen.log);
+		say(fd, cases[i].say);
+		until("delivered;");
+		ck_assert_str_eq(seen.log.data, cases[i].want);
+		ck_assert_str_eq(hear(fd), "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nhi");
+		close(fd);
+	}
+	stop();
+}
+END_TEST
+
+static void begin_answer(struct vcr_gate_exchange *x)
+{
+	ck_assert_int_eq(vcr_gate_head(x, 200, "OK", NULL, 0, -1), 0);
+	ck_assert_int_eq(vcr_gate_body(x, "one", 3), 0);
+	ck_assert_int_eq(vcr_gate_flush(x), 0);
+}
+
+START_TEST(what_is_flushed_is_there_before_the_answer_ends)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = begin_answer;
+	int fd = dial();
+	say(fd, POST("h"));
+	ck_assert_str_eq(hear(fd), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+	ck_assert_int_eq(vcr_gate_body(seen.x, "two", 3), 0);
+	ck_assert_int_eq(vcr_gate_end(seen.x), 0);
+	ck_assert_str_eq(hear(fd), "3\r\ntwo\r\n0\r\n\r\n");
+	ck_assert_int_eq(vcr_gate_end(seen.x), VCR_EINVAL);
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_in_the_middle_is_told_once_and_nothing_more_can_be_written)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = begin_answer;
+	int fd = dial();
+	say(fd, POST("h"));
+	hear(fd);
+	close(fd);
+	for (int i = 0; i < 20000 && !strstr(seen.log.data, "gone"); i++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 1);
+	}
+	ck_assert_str_eq(seen.log.data, "POST https://h/v1/x?y 3 base;gone;");
+	ck_assert_uint_eq(stats().conns, 0);
+	stop();
+}
+END_TEST
+
+static void begin_and_cut(struct vcr_gate_exchange *x)
+{
+	begin_answer(x);
+	vcr_gate_cut(x, VCR_CUT_RESET);
+}
+
+START_TEST(a_cut_delivers_what_was_written_first)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = begin_and_cut;
+	int fd = dial();
+	say(fd, POST("h"));
+	until("delivered");
+	ck_assert_ptr_nonnull(strstr(hear(fd), "3\r\none\r\n"));
+	ck_assert_str_eq(hear(fd), "reset");
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(a_reset_tells_that_an_answer_was_not_read)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = answer_hi;
+	int fd = dial();
+	say(fd, POST("h"));
+	until("delivered;");
+	close(fd); /* "hi" lies unread in the kernel: closing resets */
+	until("unread;");
+	stop();
+}
+END_TEST
+
+static void much(struct vcr_gate_exchange *x)
+{
+	static char piece[100000];
+	vcr_gate_head(x, 200, NULL, NULL, 0, -1);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(vcr_gate_body(x, piece, sizeof piece), 0);
+	vcr_gate_flush(x);
+}
+
+START_TEST(a_slow_reader_is_seen_in_the_backlog_and_its_end_is_told)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = much;
+	int fd = dial();
+	say(fd, POST("h"));
+	until("base;");
+	ck_assert_uint_gt(vcr_gate_backlog(seen.x), 1000000);
+	for (int i = 0; i < 20000 && !seen.drained; i++)
+		hear(fd);
+	ck_assert_int_eq(seen.drained, 1);
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(a_head_that_trickles_is_given_up_at_its_deadline)
+{
+	start((struct vcr_gate_options){ .head_ms = 50 });
+	int fd = dial();
+	say(fd, "POST /x HTTP/1.1\r\nX: ");
+	const char *heard = "nothing";
+	for (int i = 0; i < 2000 && strcmp(heard, ""); i++) {
+		send(fd, "a", 1, MSG_NOSIGNAL);
+		char c;
+		ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT);
+		heard = n == 0 || (n < 0 && errno == ECONNRESET) ? "" : "nothing";
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 2);
+	}
+	ck_assert_str_eq(heard, "");
+	ck_assert_uint_eq(stats().timed_out, 1);
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(the_connection_that_is_idle_longest_gives_way_not_one_that_is_answered)
+{
+	start((struct vcr_gate_options){ .max_conns = 3 });
+	int busy = dial(), fd[3];
+	say(busy, POST("h"));
+	until("base;");
+	for (int i = 0; i < 3; i++) {
+		fd[i] = dial();
+		say(fd[i], "P");
+		for (int k = 0; k < 5; k++)
+			event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	const char *end = hear(fd[0]); /* a reset where "P" had not been read */
+	ck_assert(!*end || !strcmp(end, "reset"));
+	ck_assert_uint_eq(stats().evicted, 1);
+	ck_assert_uint_eq(stats().conns, 3);
+	ck_assert_int_eq(vcr_gate_simple(seen.x, 200, NULL, "hi", 2, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(hear(busy), "hi"));
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+	close(busy);
+	stop();
+}
+END_TEST
+
+START_TEST(beyond_its_memory_it_takes_no_more)
+{
+	static char part[65536];
+	start((struct vcr_gate_options){ .max_held = 1 << 20 });
+	int fd = dial();
+	say(fd, "POST " BASE "h/x HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n");
+	memset(part, 'a', sizeof part);
+	for (int i = 0; i < 200 && !stats().malformed; i++) {
+		send(fd, part, sizeof part, MSG_NOSIGNAL | MSG_DONTWAIT);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	ck_assert_uint_eq(stats().malformed, 1);
+	ck_assert_ptr_nonnull(strstr(hear(fd), "HTTP/1.1 503 "));
+	close(fd);
+	stop();
+}
+END_TEST
+
+static void hostile_head(struct vcr_gate_exchange *x)
+{
+	static const struct vcr_http1_field f[] = { { "A", "1\r\nB: 2" }, { "C\n", "3" }, { "Transfer-Encoding", "gzip" }, { "D: e", "4" }, { "", "5" }, { "OK", "6" }, { "Connection", "upgrade" } };
+	ck_assert_int_eq(vcr_gate_head(x, 200, "O\r\nK", f, sizeof f / sizeof *f, 2), 0);
+	ck_assert_int_eq(vcr_gate_body(x, "abc", 3), VCR_EINVAL);
+	ck_assert_int_eq(vcr_gate_body(x, "ab", 2), 0);
+	ck_assert_int_eq(vcr_gate_end(x), 0);
+}
+
+START_TEST(fields_of_a_hostile_recording_cannot_make_others)
+{
+	start((struct vcr_gate_options){ 0 });
+	seen.act = hostile_head;
+	int fd = dial();
+	say(fd, POST("h"));
+	ck_assert_str_eq(hear(fd), "HTTP/1.1 200 \r\nOK: 6\r\nContent-Length: 2\r\n\r\nab");
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(a_short_token_is_refused)
+{
+	struct vcr_error e = { 0 };
+	struct vcr_gate *g;
+	struct vcr_gate_options o = { .token = "short" };
+	ck_assert_int_eq(vcr_gate_new(&g, &o, &e), VCR_EINVAL);
+}
+END_TEST
+
+static TCase *gate_case(void)
+{
+	TCase *tc = tcase_create("gate");
+	tcase_add_test(tc, a_request_says_which_host_it_is_for);
+	tcase_add_test(tc, what_is_flushed_is_there_before_the_answer_ends);
+	tcase_add_test(tc, a_client_that_leaves_in_the_middle_is_told_once_and_nothing_more_can_be_written);
+	tcase_add_test(tc, a_cut_delivers_what_was_written_first);
+	tcase_add_test(tc, a_reset_tells_that_an_answer_was_not_read);
+	tcase_add_test(tc, a_slow_reader_is_seen_in_the_backlog_and_its_end_is_told);
+	tcase_add_test(tc, a_head_that_trickles_is_given_up_at_its_deadline);
+	tcase_add_test(tc, the_connection_that_is_idle_longest_gives_way_not_one_that_is_answered);
+	tcase_add_test(tc, beyond_its_memory_it_takes_no_more);
+	tcase_add_test(tc, fields_of_a_hostile_recording_cannot_make_others);
+	tcase_add_test(tc, a_short_token_is_refused);
+	return tc;
+}
+
+TAP_MAIN("gate", gate_case)

@@ -1,0 +1,551 @@
+/* vcr replay — answer a program's model calls from a recording, with nothing going to the network.
+ *
+ * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
+ * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
+#include "control.h"
+#include "limits.h"
+#include "open.h"
+#include "options.h"
+#include "paths.h"
+#include "point.h"
+#include "replay.h"
+#include "run.h"
+#include "session.h"
+#include "verbs.h"
+#include "../lib/config.h"
+#include <errno.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { EXIT_REPLAY = 125, TOKEN_BYTES = 16, MOST_REFUSED = 20 };
+
+struct replay {
+	struct vcr_tool *t;
+	const char *speed, *match;
+	int64_t port;
+	char *const *command;       /* NULL: none */
+	struct vcr_reader *reader;
+	struct vcr_config config;
+	struct vcr_buf vcr_dir, bundle, extra;
+	char **hosts;               /* NULL-terminated: known, configured, recorded */
+	size_t nhosts, known;
+	char token[2 * TOKEN_BYTES + 1];
+	struct event_base *base;
+	struct vcr_ca *ca;
+	struct vcr_gate *gate;
+	struct vcr_replay *replay;
+	int stop[2];                /* a byte ends the loop */
+	struct vcr_session *own;    /* the replay's own session: divergences only, made with the first */
+	char own_id[32];
+	bool own_failed;
+	int64_t served, cut_short, missed_calls, missed_sides, refused;
+	struct vcr_buf refused_hosts;
+	struct vcr_run run;
+};
+
+/* ---- What happens, as it happens ---- */
+
+static void say_json(const struct replay *r, const char *event, const char *method, const char *target, int64_t frame, const char *words)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_jw w;
+	const struct { const char *key, *s; } strings[] = { { "event", event }, { "method", method }, { "path", target }, { "words", words } };
+	vcr_jw_init(&w, &b);
+	vcr_jw_object(&w);
+	for (size_t i = 0; i < 4; i++)
+		if (strings[i].s) {
+			vcr_jw_key(&w, strings[i].key);
+			vcr_jw_str(&w, strings[i].s);
+		}
+	if (frame >= 0) {
+		vcr_jw_key(&w, "frame");
+		vcr_jw_int(&w, frame);
+	}
+	vcr_jw_object_end(&w);
+	FILE *to = r->command ? stderr : stdout; /* stdout is the command's */
+	fprintf(to, "%s\n", b.data);
+	fflush(to);
+}
+
+static bool own_session(struct replay *r)
+{
+	VCR_AUTO_BUF meta = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	struct vcr_jw w;
+	if (r->own || r->own_failed)
+		return r->own != NULL;
+	const char *of = vcr_reader_session(r->reader)->session_id;
+	vcr_jw_init(&w, &meta);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "replay_of");
+	vcr_jw_str(&w, of);
+	vcr_jw_object_end(&w);
+	vcr_paths_new_session_id(r->own_id);
+	struct vcr_session_options o = { .session_id = r->own_id, .parent_session_id = of, .forked_from_frame = -1, .metadata_json = meta.data,
+		.tags = (const char *const[]){ "replay", NULL } };
+	if (vcr_session_create(&r->own, r->vcr_dir.data, &o, &e)) {
+		vcr_say(r->t, "the divergence is not written down: %s", e.what);
+		r->own = NULL;
+		r->own_failed = true;
+	}
+	return r->own != NULL;
+}
+
+static void write_request(struct vcr_jw *w, const struct vcr_replay_event *ev)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	vcr_jw_object(w);
+	vcr_jw_key(w, "method");
+	vcr_jw_str(w, ev->method);
+	vcr_jw_key(w, "host");
+	vcr_jw_str(w, ev->host);
+	vcr_jw_key(w, "path");
+	vcr_jw_str(w, ev->target);
+	vcr_jw_key(w, "request");
+	if (ev->nbody && !vcr_json_parse(&j, ev->body, ev->nbody, 0, NULL))
+		vcr_jw_value(w, &j, 0);
+	else
+		vcr_jw_strn(w, ev->body, ev->nbody);
+	vcr_jw_object_end(w);
+}
+
+static void write_divergence(struct vcr_jw *w, const struct vcr_replay_event *ev)
+{
+	static const char *const kinds[] = { "place", "query", "body", "spent" };
+	const struct vcr_divergence *d = ev->divergence;
+	vcr_jw_object(w);
+	vcr_jw_key(w, "divergence");
+	vcr_jw_object(w);
+	vcr_jw_key(w, "kind");
+	vcr_jw_str(w, kinds[d->kind]);
+	vcr_jw_key(w, "nearest_frame");
+	if (d->nearest && d->nearest->frame >= 0)
+		vcr_jw_int(w, d->nearest->frame);
+	else
+		vcr_jw_null(w);
+	if (d->kind == VCR_MISS_BODY || d->kind == VCR_MISS_QUERY) {
+		const struct { const char *key; const struct vcr_buf *b; } texts[] = { { "pointer", &d->pointer }, { "recorded", &d->recorded }, { "now", &d->live } };
+		for (size_t i = 0; i < 3; i++) {
+			vcr_jw_key(w, texts[i].key);
+			vcr_jw_strn(w, texts[i].b->data, texts[i].b->len);
+		}
+		vcr_jw_key(w, "common_items");
+		vcr_jw_int(w, (int64_t)d->common);
+	}
+	vcr_jw_object_end(w);
+	vcr_jw_object_end(w);
+}
+
+static void write_miss(struct replay *r, const struct vcr_replay_event *ev)
+{
+	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	struct vcr_jw w;
+	if (!own_session(r))
+		return;
+	vcr_jw_init(&w, &in);
+	write_request(&w, ev);
+	vcr_jw_init(&w, &out);
+	write_divergence(&w, ev);
+	struct vcr_frame f = { .type = VCR_FRAME_ERROR, .node_name = "replay:divergence", .input_json = in.data, .output_json = out.data, .tokens_in = -1, .tokens_out = -1,
+		.tokens_total = -1, .cost_usd = -1, .error_type = "replay_miss", .error_message = ev->words };
+	if (vcr_session_add_frame(r->own, &f, NULL, &e))
+		vcr_say(r->t, "the divergence is not written down: %s", e.what);
+}
+
+static void on_miss(struct replay *r, const struct vcr_replay_event *ev)
+{
+	bool call = ev->api != VCR_API_SIDE;
+	++*(call ? &r->missed_calls : &r->missed_sides);
+	if (r->t->json)
+		say_json(r, call ? "missed" : "missed_side", ev->method, ev->target, -1, ev->words);
+	else if (call || r->t->verbose)
+		vcr_say(r->t, "%s", ev->words);
+	if (call)
+		write_miss(r, ev);
+}
+
+static void on_refused(struct replay *r, const struct vcr_replay_event *ev)
+{
+	r->refused++;
+	if (r->refused <= MOST_REFUSED && !strstr(r->refused_hosts.data, ev->host))
+		vcr_buf_printf(&r->refused_hosts, "%s%s", r->refused_hosts.len ? ", " : "", ev->host);
+	if (r->t->json)
+		say_json(r, "refused", ev->method, ev->host, -1, NULL);
+}
+
+static void on_event(void *ctx, const struct vcr_replay_event *ev)
+{
+	struct replay *r = ctx;
+	switch (ev->what) {
+	case VCR_REPLAY_MISSED: on_miss(r, ev); break;
+	case VCR_REPLAY_REFUSED: on_refused(r, ev); break;
+	case VCR_REPLAY_CUT_SHORT: r->cut_short++; break;
+	case VCR_REPLAY_SERVED:
+		r->served++;
+		if (r->t->json)
+			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung));
+		else if (r->t->verbose)
+			vcr_say(r->t, "%s %s: frame %lld (%s)", ev->call->method, ev->call->path, (long long)ev->call->frame, vcr_rung_name(ev->rung));
+	}
+}
+
+/* ---- Hosts: those that are known, those that the user named, those that the recording spoke to ---- */
+
+static int add_host(struct replay *r, const char *host)
+{
+	for (size_t i = 0; i < r->nhosts; i++)
+		if (!strcmp(r->hosts[i], host))
+			return 0;
+	char **more = realloc(r->hosts, (r->nhosts + 2) * sizeof *more);
+	if (!more)
+		return VCR_ENOMEM;
+	r->hosts = more;
+	r->hosts[r->nhosts] = strdup(host);
+	r->hosts[r->nhosts + 1] = NULL;
+	return r->hosts[r->nhosts] ? (r->nhosts++, 0) : VCR_ENOMEM;
+}
+
+static int gather_hosts(struct replay *r)
+{
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	int err = 0;
+	for (const char *const *h = vcr_api_model_hosts(); *h && !err; h++)
+		err = add_host(r, *h);
+	for (char **h = r->config.model_hosts; *h && !err; h++)
+		err = add_host(r, *h);
+	r->known = r->nhosts;
+	for (size_t i = 0; i < vcr_match_count(m) && !err; i++)
+		err = add_host(r, vcr_match_call(m, i)->host);
+	return err;
+}
+
+/* ---- Making ---- */
+
+static int choose_match(struct replay *r, enum vcr_rung *rung)
+{
+	*rung = VCR_RUNG_CANONICAL;
+	if (!r->match)
+		return 0;
+	for (*rung = VCR_RUNG_EXACT; *rung <= VCR_RUNG_NORMALISED; ++*rung)
+		if (!strcmp(r->match, vcr_rung_name(*rung)))
+			return 0;
+	return vcr_wrong_call(r->t, "--match wants exact, canonical or normalised, not '%s'", r->match);
+}
+
+static int choose_speed(struct replay *r, double *speed)
+{
+	char *end;
+	*speed = r->speed ? strtod(r->speed, &end) : 0;
+	if (r->speed && (*end || end == r->speed || !(*speed >= 0) || *speed > 1e6))
+		return vcr_wrong_call(r->t, "--speed wants 0 (at once), 1 (as recorded) or how many times faster, not '%s'", r->speed);
+	return 0;
+}
+
+static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struct vcr_error *e)
+{
+	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
+		.report = on_event, .ctx = r, .match = { .rung = rung, .again = !r->command } };
+	return vcr_replay_new(&r->replay, &o, e);
+}
+
+static int make_ca(struct replay *r, struct vcr_error *e)
+{
+	VCR_AUTO_BUF base = VCR_BUF_INIT;
+	int err = vcr_paths_runtime_dir(&base, e);
+	vcr_buf_printf(&base, "/replay-%d", (int)getpid());
+	struct vcr_ca_options o = { .base = base.data, .hosts = (const char *const *)r->hosts };
+	if (err || (err = vcr_ca_open(&r->ca, &o, e)))
+		return err;
+	const char *const users[] = { getenv("REQUESTS_CA_BUNDLE"), NULL }, *const node[] = { getenv("NODE_EXTRA_CA_CERTS"), NULL };
+	if ((err = vcr_ca_bundle(r->ca, "bundle", true, users[0] ? users : NULL, &r->bundle, NULL, e)))
+		return err;
+	return vcr_ca_bundle(r->ca, "extra", false, node[0] ? node : NULL, &r->extra, NULL, e);
+}
+
+static int make_gate(struct replay *r, struct vcr_error *e)
+{
+	unsigned char random[TOKEN_BYTES];
+	if (RAND_bytes(random, sizeof random) != 1)
+		return vcr_error_set(e, VCR_EIO, "no random numbers are to be had");
+	for (size_t i = 0; i < sizeof random; i++)
+		snprintf(r->token + 2 * i, 3, "%02x", random[i]);
+	struct vcr_gate_options o = { .base = r->base, .ca = r->ca, .token = r->token, .port = (int)r->port, .handler = &vcr_replay_handler, .ctx = r->replay };
+	return vcr_gate_new(&r->gate, &o, e);
+}
+
+static int prepare(struct replay *r, enum vcr_rung rung, double speed)
+{
+	struct vcr_error e = { 0 };
+	int err = vcr_config_load(&r->config, r->vcr_dir.data, &e);
+	if (!err && !(r->base = event_base_new()))
+		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
+	if (!err)
+		err = make_replay(r, rung, speed, &e);
+	if (!err && gather_hosts(r))
+		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
+	if (!err)
+		err = make_ca(r, &e);
+	if (!err)
+		err = make_gate(r, &e);
+	if (err) {
+		vcr_say(r->t, "%s", *e.what ? e.what : vcr_strerror(err));
+		return r->command ? EXIT_REPLAY : VCR_EXIT_FAILED;
+	}
+	return 0;
+}
+
+static void point_of(const struct replay *r, struct vcr_point *p)
+{
+	*p = (struct vcr_point){ vcr_gate_port(r->gate), r->token, r->bundle.data, r->extra.data, (const char *const *)r->hosts + r->known };
+}
+
+/* ---- The end ---- */
+
+static int64_t calls_of(const struct replay *r, int64_t *asked)
+{
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	int64_t n = 0;
+	*asked = 0;
+	for (size_t i = 0; i < vcr_match_count(m); i++) {
+		const struct vcr_recorded *c = vcr_match_call(m, i);
+		n += c->frame >= 0;
+		*asked += c->frame >= 0 && c->given;
+	}
+	return n;
+}
+
+static void summary(struct replay *r)
+{
+	int64_t asked, calls = calls_of(r, &asked);
+	struct vcr_gate_stats gs;
+	vcr_gate_stats(r->gate, &gs);
+	if (!r->t->quiet) {
+		vcr_say(r->t, "%lld of %lld recorded model calls were asked for, %lld missed%s", (long long)asked, (long long)calls, (long long)r->missed_calls,
+			r->missed_calls ? "" : "; nothing went to the network");
+		if (r->missed_sides)
+			vcr_say(r->t, "%lld other requests to model hosts were not in the recording (-v names them)", (long long)r->missed_sides);
+		if (gs.refused)
+			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
+	}
+	if (r->refused)
+		vcr_say(r->t, "refused, since nothing goes to the network: %s%s", r->refused_hosts.data, r->refused > MOST_REFUSED ? ", ..." : "");
+	if (!r->own)
+		return;
+	char path[VCR_MAX_PATH];
+	snprintf(path, sizeof path, "%s", vcr_session_path(r->own));
+	vcr_session_end(r->own, NULL, NULL);
+	r->own = NULL;
+	vcr_say(r->t, "where it diverged is in session %s   (vcr-log %s)", r->own_id, r->own_id);
+}
+
+/* ---- Serving alone ---- */
+
+static void on_signal(evutil_socket_t sig, short what, void *base)
+{
+	event_base_loopbreak(base);
+}
+
+static int write_member(void *writer, const char *name, const char *value)
+{
+	vcr_jw_key(writer, name);
+	vcr_jw_str(writer, value);
+	return 0;
+}
+
+static void announce_json(const struct replay *r, const struct vcr_point *p)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	VCR_AUTO_BUF url = VCR_BUF_INIT;
+	struct vcr_jw w;
+	vcr_point_base_url(p, "HOST", true, &url);
+	vcr_jw_init(&w, &b);
+	vcr_jw_object(&w);
+	write_member(&w, "event", "ready");
+	write_member(&w, "session", vcr_reader_session(r->reader)->session_id);
+	vcr_jw_key(&w, "port");
+	vcr_jw_int(&w, p->port);
+	write_member(&w, "token", p->token);
+	write_member(&w, "ca", vcr_ca_path(r->ca));
+	write_member(&w, "base_url", url.data);
+	vcr_jw_key(&w, "environment");
+	vcr_jw_object(&w);
+	vcr_point_each(p, write_member, &w);
+	vcr_jw_object_end(&w);
+	vcr_jw_object_end(&w);
+	printf("%s\n", b.data);
+	fflush(stdout);
+}
+
+static void announce(const struct replay *r)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT, name = VCR_BUF_INIT;
+	struct vcr_point p;
+	int64_t asked, calls = calls_of(r, &asked);
+	const char *id = vcr_reader_session(r->reader)->session_id;
+	point_of(r, &p);
+	if (r->t->json) {
+		announce_json(r, &p);
+		return;
+	}
+	vcr_safe(&name, id, strlen(id), 0);
+	printf("Session %s, %lld model call%s, is served on 127.0.0.1:%d; nothing goes to the network.\n", name.data, (long long)calls, calls == 1 ? "" : "s", p.port);
+	vcr_point_words(&p, &words);
+	printf("%s\nInterrupt ends it.\n", words.data);
+	fflush(stdout);
+}
+
+static int serve_alone(struct replay *r)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct event *ev[3];
+	for (int i = 0; i < 3; i++)
+		if ((ev[i] = evsignal_new(r->base, signals[i], on_signal, r->base)))
+			event_add(ev[i], NULL);
+	announce(r);
+	event_base_dispatch(r->base);
+	for (int i = 0; i < 3; i++)
+		if (ev[i])
+			event_free(ev[i]);
+	summary(r);
+	return r->missed_calls ? VCR_EXIT_NO : VCR_EXIT_YES;
+}
+
+/* ---- Serving a command ---- */
+
+static int put(void *ctx, const char *name, const char *value)
+{
+	return setenv(name, value, 1);
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *base)
+{
+	event_base_loopbreak(base);
+}
+
+static void *loop(void *replay)
+{
+	struct replay *r = replay;
+	event_base_dispatch(r->base);
+	return NULL;
+}
+
+/* Fork the command, then start the loop's thread, then let the command go. */
+static int run_command(struct replay *r)
+{
+	struct vcr_error e = { 0 };
+	struct vcr_point p;
+	pthread_t thread;
+	int status = 0;
+	point_of(r, &p);
+	if (pipe(r->stop) || vcr_point_each(&p, put, NULL) || vcr_run_fork(&r->run, r->command, &e)) {
+		vcr_say(r->t, "%s", *e.what ? e.what : strerror(errno));
+		return EXIT_REPLAY;
+	}
+	struct event *stop = event_new(r->base, r->stop[0], EV_READ, on_stop, r->base);
+	if (!stop || event_add(stop, NULL) || pthread_create(&thread, NULL, loop, r)) {
+		vcr_say(r->t, "no thread can be started; the command is not run");
+		kill(r->run.pid, SIGKILL);
+		return EXIT_REPLAY;
+	}
+	vcr_run_start(&r->run, NULL, NULL);
+	int lost = vcr_run_wait(&r->run, &status);
+	if (write(r->stop[1], "", 1) == 1)
+		pthread_join(thread, NULL);
+	event_free(stop);
+	if (lost) {
+		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
+		return EXIT_REPLAY;
+	}
+	summary(r);
+	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
+		return VCR_EXIT_NO;
+	return status ? -1 - status : 0; /* the caller ends as the command did, when all is put away */
+}
+
+static void release(struct replay *r)
+{
+	vcr_gate_free(r->gate);
+	vcr_replay_free(r->replay);
+	if (r->ca)
+		vcr_ca_remove(r->ca);
+	vcr_ca_free(r->ca);
+	if (r->base)
+		event_base_free(r->base);
+	vcr_reader_free(r->reader);
+	vcr_config_release(&r->config);
+	for (size_t i = 0; i < r->nhosts; i++)
+		free(r->hosts[i]);
+	free(r->hosts);
+	for (int i = 0; i < 2; i++)
+		if (r->stop[i] >= 0)
+			close(r->stop[i]);
+	vcr_buf_release(&r->vcr_dir);
+	vcr_buf_release(&r->bundle);
+	vcr_buf_release(&r->extra);
+	vcr_buf_release(&r->refused_hosts);
+}
+
+static int replay(struct replay *r, const char *session)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	enum vcr_rung rung;
+	double speed;
+	int status;
+	if ((status = choose_match(r, &rung)) || (status = choose_speed(r, &speed)))
+		return status;
+	if (r->port > 65535)
+		return vcr_wrong_call(r->t, "--port wants a number below 65536");
+	if (vcr_tool_dir(r->t, &r->vcr_dir, &e))
+		return vcr_failed(r->t, &e);
+	if ((status = vcr_tool_open_session(r->t, session, &r->reader, &path)) || (status = prepare(r, rung, speed)))
+		return status;
+	signal(SIGPIPE, SIG_IGN);
+	return r->command ? run_command(r) : serve_alone(r);
+}
+
+/* What stands behind the first "--" is the command. */
+static int split_command(int argc, char **argv, char ***command)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			*command = argv + i + 1;
+			argv[i] = NULL;
+			return i;
+		}
+	return argc;
+}
+
+int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
+{
+	struct replay r = { .t = t, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .refused_hosts = VCR_BUF_INIT, .stop = { -1, -1 } };
+	const struct vcr_opt opts[] = {
+		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
+		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical (default), normalised: how far a request may differ" },
+		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
+		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
+	};
+	const struct vcr_usage u = { "[SESSION] [-- COMMAND [ARGUMENT]...]",
+		"Answer model calls from a recording, offline: those of COMMAND, or of any program that is pointed here.", opts, false };
+	char **command = NULL;
+	int front = split_command(argc, argv, &command), status, n = vcr_options_parse(t, &u, front, argv, &status);
+	if (n < 0)
+		return status;
+	if (command && !*command)
+		return vcr_wrong_call(t, "which command? vcr-replay [SESSION] -- COMMAND");
+	if (n > 1)
+		return vcr_wrong_call(t, "one session at a time; a command stands behind --: vcr-replay %s -- %s ...", argv[0], argv[1]);
+	r.command = command;
+	status = replay(&r, n ? argv[0] : NULL);
+	release(&r);
+	return status < 0 ? vcr_run_exit(&r.run, -1 - status) : status;
+}
