@@ -64,28 +64,12 @@ void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ)
 		vcr_recorder_learn_file(r, names[i]);
 }
 
-/* A login's form: client_secret=…&refresh_token=… */
-static void learn_form(struct vcr_recorder *r, const struct vcr_call *c)
-{
-	VCR_AUTO_BUF query = VCR_BUF_INIT;
-	const char *type = vcr_http1_field(c->req_field, c->nreq_field, "content-type");
-	if (!type || strncasecmp(type, "application/x-www-form-urlencoded", 33) || c->nreq_body > 64 << 10)
-		return;
-	vcr_buf_putc(&query, '?');
-	vcr_buf_add(&query, c->req_body, c->nreq_body);
-	vcr_redact_learn_target(r->redact, query.data);
-}
-
 /* From everything first: an answer may repeat what only a later header field shows. What a model says teaches nothing, what a login answers does. */
 void vcr_recorder_learn_call(struct vcr_recorder *r, const struct vcr_call *c)
 {
-	for (size_t i = 0; i < c->nreq_field; i++)
-		vcr_redact_learn_field(r->redact, c->req_field[i].name, c->req_field[i].value);
+	vcr_redact_learn_request(r->redact, c->req_field, c->nreq_field, c->target, c->req_body, c->nreq_body);
 	for (size_t i = 0; i < c->nres_field; i++)
 		vcr_redact_learn_field(r->redact, c->res_field[i].name, c->res_field[i].value);
-	vcr_redact_learn_target(r->redact, c->target);
-	vcr_redact_learn_json(r->redact, c->req_body, c->nreq_body);
-	learn_form(r, c);
 	if (!vcr_recorder_is_model_call(c))
 		vcr_redact_learn_json(r->redact, c->res_body, c->nres_body);
 }

@@ -82,3 +82,23 @@ void vcr_redact_learn_json(struct vcr_redact *r, const char *p, size_t n)
 		}
 	}
 }
+
+/* A login's form: client_secret=...&refresh_token=... */
+static void learn_form(struct vcr_redact *r, const char *type, const char *body, size_t n)
+{
+	VCR_AUTO_BUF query = VCR_BUF_INIT;
+	if (!type || strncasecmp(type, "application/x-www-form-urlencoded", 33) || n > 64 << 10)
+		return;
+	vcr_buf_putc(&query, '?');
+	vcr_buf_add(&query, body, n);
+	vcr_redact_learn_target(r, query.data);
+}
+
+void vcr_redact_learn_request(struct vcr_redact *r, const struct vcr_http1_field *field, size_t nfield, const char *target, const char *body, size_t nbody)
+{
+	for (size_t i = 0; i < nfield; i++)
+		vcr_redact_learn_field(r, field[i].name, field[i].value);
+	vcr_redact_learn_target(r, target);
+	vcr_redact_learn_json(r, body, nbody);
+	learn_form(r, vcr_http1_field(field, nfield, "content-type"), body, nbody);
+}

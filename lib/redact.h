@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "buf.h"
+#include "http1.h"
 
 struct vcr_redact;
 struct vcr_redact *vcr_redact_new(void);
@@ -28,6 +29,8 @@ void vcr_redact_learn_target(struct vcr_redact *r, const char *target);
 void vcr_redact_learn_json(struct vcr_redact *r, const char *p, size_t n);
 /* Does a query parameter of that name carry a credential? */
 bool vcr_redact_is_credential_parameter(const char *name, size_t n);
+/* All of that from one request: fields, query, JSON or form body. Recorder and replay learn the same, or their keys would differ. */
+void vcr_redact_learn_request(struct vcr_redact *r, const struct vcr_http1_field *field, size_t nfield, const char *target, const char *body, size_t nbody);
 /* A process's arguments: --api-key V, --token=V, -H 'Authorization: …' */
 void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *argv);
 /* Append text with every secret replaced; *count (may be NULL) is raised by the number of replacements. */

@@ -351,9 +351,6 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 	struct vcr_inflate *z = NULL;
 	const char *coding = vcr_http1_field(q->field, q->nfield, "content-encoding"), *body = q->body;
 	size_t n = q->nbody;
-	for (size_t i = 0; i < q->nfield; i++)
-		vcr_redact_learn_field(r->redact, q->field[i].name, q->field[i].value);
-	vcr_redact_learn_target(r->redact, q->target);
 	if (n && coding && *coding && !vcr_inflate_new(&z, coding, NULL)) {
 		if (!vcr_inflate_feed(z, body, n, &plain)) {
 			body = plain.data;
@@ -361,6 +358,7 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 		}
 		vcr_inflate_free(z);
 	}
+	vcr_redact_learn_request(r->redact, q->field, q->nfield, q->target, body, n);
 	int err = vcr_redact(r->redact, q->target, strlen(q->target), &c->target, NULL);
 	return err ? err : vcr_redact_body(r->redact, body, n, false, &c->body, NULL);
 }
