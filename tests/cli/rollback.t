@@ -359,6 +359,6 @@ for turn in range(100):
         wrong.append("turn %d: %s: %s %s %s" % (turn, target, status, err, differences(states[target], p.look())[:4]))
     target = source
 ok(not wrong, "killed at 100 random moments, the next command finishes or undoes", *wrong[:5])
-ok(finished > 5 and untouched > 5, "(some of these moments were in the midst of it: %s)" % ("%d of 100" % finished if os.environ.get("VERBOSE") else "yes"), finished, untouched)
+ok(finished and untouched, "some of these moments were in the midst of it, some before", finished, untouched)
 ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n], "nothing is left lying about in the end", os.listdir(p.vcr_dir))
 done()
