@@ -33,6 +33,8 @@ struct vcr_store {
 	struct vcr_borrow *borrow;  /* NULL: nothing */
 	int64_t budget;             /* bytes that may still be read */
 	int64_t as_of_ns;
+	char **secret_name;         /* names that were sealed when they were read or written: they stay so */
+	size_t nsecret_name;
 	unsigned flags;
 	struct vcr_buf scratch, sealed;
 };
@@ -45,7 +47,7 @@ void vcr_store_hex(const unsigned char oid[VCR_OID], char out[41]);
 bool vcr_store_unhex(const char *hex, unsigned char oid[VCR_OID]);
 
 /* savepoint-tree.c: one directory of a savepoint in memory, sorted by name (bytes). Names point into object or to the caller's strings. */
-struct vcr_item { unsigned mode; unsigned char oid[VCR_OID]; const char *name; size_t len; };
+struct vcr_item { unsigned mode; unsigned char oid[VCR_OID]; const char *name; size_t len; char *opened; /* name, if it was sealed; owned */ };
 struct vcr_folder { struct vcr_item *item; size_t n, sorted, cap; git_odb_object *object; };
 extern const unsigned char vcr_folder_empty[VCR_OID];
 int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struct vcr_folder *t, struct vcr_error *e);
@@ -65,6 +67,9 @@ int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID]
 
 /* savepoint-seal.c */
 int vcr_store_seal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
+/* The name of an entry as it is stored, appended; and back (0, 1: it is none that was sealed here). */
+int vcr_store_seal_name(struct vcr_store *s, const char *name, size_t n, struct vcr_buf *out, struct vcr_error *e);
+int vcr_store_unseal_name(struct vcr_store *s, const char *name, size_t n, char **out, struct vcr_error *e);
 int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
 bool vcr_store_is_sealed(const char *p, size_t n);
 

@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -133,4 +134,66 @@ int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_bu
 		return vcr_error_set(e, VCR_ECORRUPT, "a sealed file of the shadow repository does not open with %s/seal.key", s->state_dir);
 	vcr_buf_added(out, len);
 	return 0;
+}
+
+/* ---- Names ---- */
+
+enum { NAME = sizeof VCR_SEAL_NAME - 1, SHORTEST_SECRET = 12, MAX_NAME = 255 };
+
+static bool is_secret_name(const struct vcr_store *s, const char *name, size_t n)
+{
+	for (size_t i = 0; i < s->nsecret_name; i++)
+		if (strlen(s->secret_name[i]) == n && !memcmp(s->secret_name[i], name, n))
+			return true;
+	return (n >= NAME && !memcmp(name, VCR_SEAL_NAME, NAME)) || (n >= SHORTEST_SECRET && s->has_secret && s->has_secret(s->ctx, "", name, n));
+}
+
+static int remember_name(struct vcr_store *s, const char *name, size_t n, struct vcr_error *e)
+{
+	for (size_t i = 0; i < s->nsecret_name; i++)
+		if (strlen(s->secret_name[i]) == n && !memcmp(s->secret_name[i], name, n))
+			return 0;
+	char **list = reallocarray(s->secret_name, s->nsecret_name + 1, sizeof *list), *copy = strndup(name, n);
+	if (list)
+		s->secret_name = list;
+	if (!list || !copy) {
+		free(copy);
+		return vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
+	}
+	s->secret_name[s->nsecret_name++] = copy;
+	return 0;
+}
+
+int vcr_store_seal_name(struct vcr_store *s, const char *name, size_t n, struct vcr_buf *out, struct vcr_error *e)
+{
+	VCR_AUTO_BUF sealed = VCR_BUF_INIT;
+	if (!is_secret_name(s, name, n))
+		return vcr_buf_add(out, name, n);
+	int err = remember_name(s, name, n, e);
+	if (err || (err = vcr_store_seal(s, name, n, &sealed, e)))
+		return err;
+	vcr_buf_puts(out, VCR_SEAL_NAME);
+	return vcr_buf_hex(out, sealed.data + MAGIC, sealed.len - MAGIC);
+}
+
+int vcr_store_unseal_name(struct vcr_store *s, const char *name, size_t n, char **out, struct vcr_error *e)
+{
+	VCR_AUTO_BUF sealed = VCR_BUF_INIT, plain = VCR_BUF_INIT;
+	if (n < NAME + 2 || memcmp(name, VCR_SEAL_NAME, NAME) || (n - NAME) % 2 || n > NAME + 2 * (NONCE + TAG + MAX_NAME))
+		return 1;
+	vcr_buf_puts(&sealed, VCR_SEAL_MAGIC);
+	for (size_t i = NAME; i < n; i += 2) {
+		const char digits[3] = { name[i], name[i + 1], 0 };
+		if (strspn(digits, "0123456789abcdef") != 2)
+			return 1;
+		vcr_buf_putc(&sealed, (char)strtoul(digits, NULL, 16));
+	}
+	int err = vcr_store_unseal(s, sealed.data, sealed.len, &plain, e);
+	if (err)
+		return err == VCR_ECORRUPT ? 1 : err;
+	if (!plain.len || memchr(plain.data, 0, plain.len) || memchr(plain.data, '/', plain.len))
+		return 1;
+	if ((err = remember_name(s, plain.data, plain.len, e)))
+		return err;
+	return (*out = vcr_buf_take(&plain, NULL)) ? 0 : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
 }

@@ -106,6 +106,17 @@ int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struc
 		vcr_folder_release(t);
 		return err;
 	}
+	for (size_t i = 0; i < t->n; i++) {
+		struct vcr_item *it = &t->item[i];
+		if ((err = vcr_store_unseal_name(s, it->name, it->len, &it->opened, e)) < 0) {
+			vcr_folder_release(t);
+			return err;
+		}
+		if (!err) {
+			it->name = it->opened;
+			it->len = strlen(it->opened);
+		}
+	}
 	sort(t, by_name);
 	t->sorted = t->n;
 	return 0;
@@ -113,6 +124,8 @@ int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struc
 
 void vcr_folder_release(struct vcr_folder *t)
 {
+	for (size_t i = 0; i < t->n; i++)
+		free(t->item[i].opened);
 	free(t->item);
 	git_odb_object_free(t->object);
 	*t = (struct vcr_folder){ 0 };
@@ -124,9 +137,34 @@ struct vcr_item *vcr_folder_find(const struct vcr_folder *t, const char *name, s
 	return t->sorted ? bsearch(&key, t->item, t->sorted, sizeof key, by_name) : NULL;
 }
 
+/* New names are looked at; those that were read know whether they were sealed. They take their stored form. */
+static int seal_names(struct vcr_store *s, struct vcr_folder *t, struct vcr_error *e)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct vcr_item *it = &t->item[i];
+		VCR_AUTO_BUF stored = VCR_BUF_INIT;
+		if (!it->mode || (i < t->sorted && !it->opened))
+			continue;
+		int err = vcr_store_seal_name(s, it->name, it->len, &stored, e);
+		if (err)
+			return err;
+		if (stored.len == it->len)
+			continue;
+		free(it->opened);
+		it->len = stored.len;
+		it->name = it->opened = vcr_buf_take(&stored, NULL);
+		if (!it->opened)
+			return vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
+	}
+	return 0;
+}
+
 int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	VCR_AUTO_BUF raw = VCR_BUF_INIT;
+	int err = seal_names(s, t, e);
+	if (err)
+		return err;
 	sort(t, by_git);
 	t->sorted = 0;
 	for (size_t i = 0; i < t->n; i++) {

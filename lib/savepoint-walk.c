@@ -117,6 +117,13 @@ static bool must_seal(const struct vcr_store *s, const char *path, const char *p
 	return vcr_store_is_sealed(p, n) || s->is_secret(path) || (s->has_secret && s->has_secret(s->ctx, path, p, n));
 }
 
+static int seal_object(struct vcr_store *s, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
+{
+	vcr_buf_reset(&s->sealed);
+	int err = vcr_store_seal(s, p, n, &s->sealed, e);
+	return err ? err : vcr_store_object(s, GIT_OBJECT_BLOB, s->sealed.data, s->sealed.len, oid, e);
+}
+
 static int file_entry(struct vcr_store *s, int dir, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
 {
 	int err = 0;
@@ -142,13 +149,7 @@ static int file_entry(struct vcr_store *s, int dir, const char *name, const char
 		s->flags |= VCR_SAVEPOINT_UNSTABLE;
 	s->budget -= (int64_t)s->scratch.len;
 	const struct vcr_buf *b = &s->scratch;
-	if (must_seal(s, path, b->data, b->len)) {
-		vcr_buf_reset(&s->sealed);
-		err = vcr_store_seal(s, b->data, b->len, &s->sealed, e);
-		b = &s->sealed;
-	}
-	if (!err)
-		err = vcr_store_object(s, GIT_OBJECT_BLOB, b->data, b->len, out->oid, e);
+	err = must_seal(s, path, b->data, b->len) ? seal_object(s, b->data, b->len, out->oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, b->data, b->len, out->oid, e);
 	if (!err)
 		out->mode = st->st_mode;
 	return err;
@@ -173,7 +174,7 @@ static int leaf_entry(struct vcr_store *s, int dir, const char *name, const char
 		return file_entry(s, dir, name, path, st, out, e);
 	if (!S_ISLNK(st->st_mode) || read_link(dir, name, target, &n))
 		return 0;
-	int err = vcr_store_object(s, GIT_OBJECT_BLOB, target, n, out->oid, e);
+	int err = must_seal(s, "", target, n) ? seal_object(s, target, n, out->oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, target, n, out->oid, e);
 	if (!err)
 		out->mode = st->st_mode;
 	return err;
@@ -459,7 +460,7 @@ static int known_entry(struct vcr_store *s, unsigned type, const char *p, size_t
 	struct vcr_error *e)
 {
 	int err = hash(p, n, out->oid, e);
-	if (err || type == VCR_ENTRY_LINK || (is_known(known, type, out->oid) && !vcr_store_is_sealed(p, n)))
+	if (err || (is_known(known, type, out->oid) && !vcr_store_is_sealed(p, n)))
 		return !err && keep ? vcr_store_object(s, GIT_OBJECT_BLOB, p, n, out->oid, e) : err;
 	vcr_buf_reset(&s->sealed);
 	if ((err = vcr_store_seal(s, p, n, &s->sealed, e)))
@@ -514,7 +515,7 @@ int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vc
 	size_t n = git_odb_object_size(o);
 	if (git_odb_object_type(o) != GIT_OBJECT_BLOB)
 		err = vcr_error_set(e, VCR_ECORRUPT, "an object of the shadow repository is no file");
-	else if (type == VCR_ENTRY_FILE && vcr_store_is_sealed(p, n) && (err = vcr_store_unseal(s, p, n, out, e)) != VCR_ECORRUPT)
+	else if (vcr_store_is_sealed(p, n) && (err = vcr_store_unseal(s, p, n, out, e)) != VCR_ECORRUPT)
 		; /* opened, or there is no key; objects are checked by their hash, so what our key did not seal is text of the user's own repository */
 	else if ((err = vcr_buf_add(out, p, n)))
 		err = vcr_error_set(e, out->err, "a file of %zu bytes: %s", n, vcr_strerror(out->err));

@@ -232,6 +232,9 @@ void vcr_store_free(struct vcr_store *s)
 	free(s->state_dir);
 	free(s->git_dir);
 	free(s->vcr_rel);
+	for (size_t i = 0; i < s->nsecret_name; i++)
+		free(s->secret_name[i]);
+	free(s->secret_name);
 	free(s->session);
 	free(s->refs);
 	free(s);

@@ -5,6 +5,7 @@
  *   - modes in full (100600, 40700 …: git shows them as 644, 755 and so on); symbolic links; empty directories as the empty tree;
  *   - a blob that begins with VCR_SEAL_MAGIC is sealed: files that hold secrets, and files whose own text begins so. 12 bytes of nonce, 16 bytes
  *     of tag, then AES-256-GCM under STATE/seal.key. The nonce is made from the content, so equal content is an equal blob;
+ *   - a name that holds a secret is VCR_SEAL_NAME and the hex digits of what would follow the magic;
  *   - 160000 + permissions: a file whose content was not kept (too large, unreadable); the id stands for its size, time and inode;
  *   - 170000 + permissions: a directory that was not looked into (node_modules, virtual environments, build caches, other file systems).
  * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times and extended attributes.
@@ -29,7 +30,7 @@ struct vcr_store_options {
 	const char *vcr_dir;    /* absolute; left out when it is inside the workspace. NULL: only names .vcr are */
 	const char *session;    /* whose savepoints are taken and listed; NULL when only reading */
 	bool (*is_secret)(const char *path);                                   /* sealed by name; NULL: vcr_redact_is_secret_file */
-	bool (*has_secret)(void *ctx, const char *path, const char *p, size_t n); /* sealed by content; NULL: nothing is */
+	bool (*has_secret)(void *ctx, const char *path, const char *p, size_t n); /* sealed by content (of a file, a link, a name); NULL: nothing is */
 	bool (*leave_out)(void *ctx, const char *path, bool directory);        /* further paths that are no part of savepoints; NULL */
 	void *ctx;
 	int64_t max_file;       /* bytes kept of one file; 0: 16 MiB */
@@ -76,6 +77,7 @@ int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns
 /* ---- Trees: for rollback.h and whoever compares savepoints ---- */
 
 #define VCR_SEAL_MAGIC "vcr-sealed-1\n"
+#define VCR_SEAL_NAME "vcr-sealed-1."
 enum { VCR_OID = 20 };
 enum vcr_entry_type { VCR_ENTRY_FILE = 0100000, VCR_ENTRY_DIR = 0040000, VCR_ENTRY_LINK = 0120000, VCR_ENTRY_LARGE = 0160000, VCR_ENTRY_HEAVY = 0170000,
 	VCR_ENTRY_TYPE = 0170000 };

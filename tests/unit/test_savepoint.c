@@ -265,6 +265,34 @@ START_TEST(files_with_secrets_are_sealed_and_come_back)
 }
 END_TEST
 
+START_TEST(names_and_links_with_secrets_are_sealed_and_stay_so)
+{
+	sh("mkdir -p d; echo 1 > d/name-CANARY-1.txt; mkdir dir-CANARY-22; echo 2 > dir-CANARY-22/f; ln -s /x/CANARY-33 d/link; echo 3 > " VCR_SEAL_NAME "00");
+	struct vcr_store_options o = { .workspace = work, .state_dir = state, .session = "s", .has_secret = has_canary };
+	struct vcr_store *s;
+	ck_assert_int_eq(vcr_store_open(&s, &o, &e), 0);
+	struct vcr_savepoint p = base(s), q;
+	static const char want[] = "40755 d \n120777 d/link /x/CANARY-33\n100644 d/name-CANARY-1.txt 1\n\n40755 dir-CANARY-22 \n100644 dir-CANARY-22/f 2\n\n100644 " VCR_SEAL_NAME "00 3\n\n";
+	ck_listing(s, p.tree, want);
+	sh("echo 4 > dir-CANARY-22/f; rm d/name-CANARY-1.txt");
+	take(s, "d/name-CANARY-1.txt", false);
+	q = take(s, "dir-CANARY-22/f", false);
+	ck_listing(s, q.tree, "40755 d \n120777 d/link /x/CANARY-33\n40755 dir-CANARY-22 \n100644 dir-CANARY-22/f 4\n\n100644 " VCR_SEAL_NAME "00 3\n\n");
+	vcr_store_free(s);
+	s = store("s"); /* one that knows no secrets puts a name back as it was */
+	char tree[41], again[41];
+	struct vcr_store_put gone = { "dir-CANARY-22", { 0 } };
+	struct dump d = { s, VCR_BUF_INIT };
+	ck_assert_int_eq(vcr_store_diff(s, empty_tree, p.tree, dump_entry, &d, &e), 0);
+	vcr_buf_release(&d.text);
+	ck_assert_int_eq(vcr_store_patch(s, p.tree, &gone, 1, tree, &e), 0);
+	struct vcr_store_put back = { "dir-CANARY-22", { 040755, { 0 } } };
+	ck_assert_int_eq(vcr_store_patch(s, tree, &back, 1, again, &e), 0);
+	vcr_store_free(s);
+	sh("git --git-dir=%s/shadow.git cat-file --batch-all-objects --batch | grep -aq CANARY && exit 1; true", state);
+}
+END_TEST
+
 START_TEST(the_users_repository_is_only_read_and_its_gc_takes_nothing_away)
 {
 	char before[128], after[128];
@@ -427,6 +455,7 @@ static TCase *tc(void)
 	tcase_add_test(t, a_call_that_changed_nothing_is_the_last_savepoint_again);
 	tcase_add_test(t, sessions_with_awkward_names_have_refs_that_git_accepts);
 	tcase_add_test(t, files_with_secrets_are_sealed_and_come_back);
+	tcase_add_test(t, names_and_links_with_secrets_are_sealed_and_stay_so);
 	tcase_add_test(t, the_users_repository_is_only_read_and_its_gc_takes_nothing_away);
 	tcase_add_test(t, files_come_as_they_stand_on_the_disk_not_as_git_stores_them);
 	tcase_add_loop_test(t, every_kind_of_repository_and_none_will_do, 0, 8);
