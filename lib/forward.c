@@ -1,0 +1,533 @@
+#include "forward.h"
+#include "limits.h"
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CONNECT_S = 120, READ_BYTES = 256 << 10 };
+
+/* One request on its way, or one tunnel being made. */
+struct transfer {
+	struct vcr_forward *f;
+	struct transfer *prev, *next;
+	struct vcr_gate_exchange *x;   /* NULL when the client has left */
+	CURL *easy;
+	struct curl_slist *fields;
+	char *host;
+	char error[CURL_ERROR_SIZE];
+	uint32_t conn;
+	bool tunnel, opened, paused;
+	struct vcr_buf head;           /* of the answer, as it comes */
+	int status;                    /* of the head that is complete; 0 none */
+	bool chunked, until_eof, no_body;
+};
+
+struct vcr_forward {
+	struct vcr_forward_options o;
+	CURLM *multi;
+	struct curl_slist *connect_to;
+	struct event *timer;
+	struct transfer *first;
+	uint32_t conn;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- What the sink sees ---- */
+
+static void show_in(struct transfer *t, const char *p, size_t n)
+{
+	t->f->o.sink->in(t->f->o.ctx, t->conn, p, n, now_ns());
+}
+
+/* The request as HTTP/1.1 with a length, however the client framed it. */
+static void show_request(struct transfer *t, const struct vcr_gate_request *q)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	uint64_t now = now_ns();
+	const struct vcr_forward_sink *sink = t->f->o.sink;
+	vcr_buf_printf(&b, "%s %s HTTP/1.%d\r\n", q->method, q->target, q->minor);
+	for (size_t i = 0; i < q->nfield; i++)
+		if (strcasecmp(q->field[i].name, "transfer-encoding") && strcasecmp(q->field[i].name, "content-length") && strcasecmp(q->field[i].name, "host") &&
+		    strcasecmp(q->field[i].name, "proxy-authorization") && strcasecmp(q->field[i].name, "expect"))
+			vcr_buf_printf(&b, "%s: %s\r\n", q->field[i].name, q->field[i].value);
+	vcr_buf_printf(&b, "Host: %s\r\n", q->host);
+	if (q->nbody || vcr_http1_field(q->field, q->nfield, "content-length") || vcr_http1_field(q->field, q->nfield, "transfer-encoding"))
+		vcr_buf_printf(&b, "Content-Length: %zu\r\n", q->nbody);
+	vcr_buf_puts(&b, "\r\n");
+	vcr_buf_add(&b, q->body, q->nbody);
+	t->conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
+	t->opened = true;
+	sink->open(t->f->o.ctx, t->conn, q->tls, q->host, now);
+	sink->out(t->f->o.ctx, t->conn, b.data, b.len, now);
+}
+
+static void show_close(struct transfer *t, int reason)
+{
+	if (t->opened)
+		t->f->o.sink->close(t->f->o.ctx, t->conn, reason, now_ns());
+	t->opened = false;
+}
+
+/* ---- The answer's head ---- */
+
+static bool is_hop(const char *name)
+{
+	static const char *const list[] = { "connection", "proxy-connection", "proxy-authorization", "keep-alive", "transfer-encoding", "expect", "upgrade", "te" };
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+		if (!strcasecmp(name, list[i]))
+			return true;
+	return false;
+}
+
+static int take_head(void *transfer, const struct vcr_http1_head *h)
+{
+	struct transfer *t = transfer;
+	t->status = h->status;
+	t->chunked = h->chunked;
+	t->no_body = h->status == 204 || h->status == 304 || t->no_body;
+	t->until_eof = !h->chunked && h->content_length < 0;
+	int64_t length = h->chunked ? -1 : h->content_length;
+	if (t->x && h->status != 100 && h->status != 101)
+		vcr_gate_head(t->x, h->status, h->reason, h->field, h->nfield, length);
+	return 1; /* the body is curl's */
+}
+
+/* Lines come one by one; the empty one completes a head. */
+static size_t on_header(char *p, size_t size, size_t n, void *transfer)
+{
+	static const struct vcr_http1_events events = { take_head, NULL, NULL, NULL };
+	struct transfer *t = transfer;
+	n *= size;
+	if (t->status >= 200) /* a trailer */
+		return n;
+	if (vcr_buf_add(&t->head, p, n) || t->head.len > VCR_MAX_HTTP_HEAD)
+		return 0;
+	if (!(n == 2 && p[0] == '\r') && !(n == 1 && p[0] == '\n'))
+		return n;
+	show_in(t, t->head.data, t->head.len);
+	struct vcr_http1 *h = vcr_http1_new(VCR_HTTP1_RESPONSE, &events, t);
+	int err = h ? vcr_http1_feed(h, t->head.data, t->head.len) : VCR_ENOMEM;
+	vcr_http1_free(h);
+	vcr_buf_reset(&t->head);
+	if (t->x)
+		vcr_gate_flush(t->x);
+	return err == 1 ? n : 0;
+}
+
+/* ---- Its body ---- */
+
+static size_t on_body(char *p, size_t size, size_t n, void *transfer)
+{
+	struct transfer *t = transfer;
+	n *= size;
+	if (!t->x)
+		return 0;
+	if (vcr_gate_backlog(t->x) > VCR_MAX_GATE_BACKLOG) {
+		t->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	if (t->chunked) {
+		VCR_AUTO_BUF b = VCR_BUF_INIT;
+		vcr_buf_printf(&b, "%zx\r\n", n);
+		vcr_buf_add(&b, p, n);
+		vcr_buf_puts(&b, "\r\n");
+		show_in(t, b.data, b.len);
+	} else {
+		show_in(t, p, n);
+	}
+	if (vcr_gate_body(t->x, p, n) || vcr_gate_flush(t->x))
+		return 0; /* the client has left, which its own end says too */
+	return n;
+}
+
+/* ---- Ends ---- */
+
+static void free_transfer(struct transfer *t)
+{
+	struct vcr_forward *f = t->f;
+	*(t->prev ? &t->prev->next : &f->first) = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	if (t->easy) {
+		curl_multi_remove_handle(f->multi, t->easy);
+		curl_easy_cleanup(t->easy);
+	}
+	curl_slist_free_all(t->fields);
+	vcr_buf_release(&t->head);
+	free(t->host);
+	free(t);
+}
+
+/* How the far side ended, as VCR_REC_CLOSE says it. */
+static int reason_of(const struct transfer *t, CURLcode code)
+{
+	long err = 0;
+	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
+	if (strstr(t->error, "unexpected eof"))
+		return EPROTO;
+	if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING)
+		return 1;
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return ETIMEDOUT;
+	return err ? (int)err : ECONNRESET;
+}
+
+static void finish_tunnel(struct transfer *t, CURLcode code)
+{
+	curl_socket_t s = CURL_SOCKET_BAD;
+	int fd = -1;
+	if (!code && !curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &s) && s != CURL_SOCKET_BAD)
+		fd = fcntl(s, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0)
+		vcr_gate_tunnel(t->x, fd);
+	else
+		vcr_gate_simple(t->x, 502, NULL, t->error, strlen(t->error), NULL);
+}
+
+static void finish(struct transfer *t, CURLcode code)
+{
+	struct vcr_gate_exchange *x = t->x;
+	if (x)
+		vcr_gate_set_user(x, NULL);
+	if (t->tunnel) {
+		if (x)
+			finish_tunnel(t, code);
+		return;
+	}
+	if (code == CURLE_OK) {
+		if (t->chunked && !t->no_body)
+			show_in(t, "0\r\n\r\n", 5);
+		show_close(t, t->until_eof ? 1 : 0);
+		if (x)
+			vcr_gate_end(x);
+		return;
+	}
+	int reason = reason_of(t, code);
+	long sent = 0;
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
+	if (!sent && t->f->o.sink->trouble)
+		t->f->o.sink->trouble(t->f->o.ctx, t->host, *t->error ? t->error : curl_easy_strerror(code));
+	show_close(t, reason);
+	if (x)
+		vcr_gate_cut(x, reason == 1 ? VCR_CUT_CLOSE : reason == EPROTO ? VCR_CUT_SHORT : VCR_CUT_RESET);
+}
+
+static void reap(struct vcr_forward *f)
+{
+	CURLMsg *m;
+	int left;
+	while ((m = curl_multi_info_read(f->multi, &left)))
+		if (m->msg == CURLMSG_DONE) {
+			struct transfer *t;
+			CURLcode code = m->data.result;
+			curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+			finish(t, code);
+			free_transfer(t);
+		}
+}
+
+/* ---- curl on libevent ---- */
+
+static void on_socket_ready(evutil_socket_t fd, short what, void *forward)
+{
+	struct vcr_forward *f = forward;
+	int running;
+	curl_multi_socket_action(f->multi, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), &running);
+	reap(f);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *forward)
+{
+	struct vcr_forward *f = forward;
+	int running;
+	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	reap(f);
+}
+
+static int on_timer(CURLM *multi, long ms, void *forward)
+{
+	struct vcr_forward *f = forward;
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+	if (ms < 0)
+		event_del(f->timer);
+	else
+		event_add(f->timer, &tv);
+	return 0;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *forward, void *watched)
+{
+	struct vcr_forward *f = forward;
+	struct event *ev = watched;
+	if (ev)
+		event_free(ev);
+	if (what == CURL_POLL_REMOVE) {
+		curl_multi_assign(f->multi, fd, NULL);
+		return 0;
+	}
+	ev = event_new(f->o.base, fd, (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST), on_socket_ready, f);
+	curl_multi_assign(f->multi, fd, ev);
+	return ev && !event_add(ev, NULL) ? 0 : -1;
+}
+
+/* ---- Beginnings ---- */
+
+static CURLcode add_roots(CURL *easy, void *ssl_ctx, void *ctx)
+{
+	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *file = getenv(names[i]);
+		if (file && *file)
+			SSL_CTX_load_verify_locations(ssl_ctx, file, NULL); /* one that cannot be read is no reason to trust less */
+	}
+	return CURLE_OK;
+}
+
+static int add_field(struct curl_slist **list, const char *name, const char *value)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	if (*value)
+		vcr_buf_printf(&b, "%s: %s", name, value);
+	else
+		vcr_buf_printf(&b, "%s;", name); /* curl's way of writing an empty value */
+	struct curl_slist *more = b.err ? NULL : curl_slist_append(*list, b.data);
+	if (more)
+		*list = more;
+	return more ? 0 : VCR_ENOMEM;
+}
+
+/* What the client sent, and a removal of everything that curl would add of its own. */
+static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
+{
+	static const char *const unasked[] = { "User-Agent", "Accept", "Content-Type", "Expect" };
+	bool framed = vcr_http1_field(q->field, q->nfield, "transfer-encoding") != NULL;
+	int err = 0;
+	for (size_t i = 0; i < q->nfield && !err; i++)
+		if (!is_hop(q->field[i].name) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
+			err = add_field(&t->fields, q->field[i].name, q->field[i].value);
+	if (!err)
+		err = add_field(&t->fields, "Host", q->host);
+	for (size_t i = 0; i < sizeof unasked / sizeof *unasked && !err; i++) {
+		char removal[32];
+		if (i < 3 && vcr_http1_field(q->field, q->nfield, unasked[i]))
+			continue;
+		snprintf(removal, sizeof removal, "%s:", unasked[i]);
+		struct curl_slist *more = curl_slist_append(t->fields, removal);
+		if (more)
+			t->fields = more;
+		else
+			err = VCR_ENOMEM;
+	}
+	return err;
+}
+
+static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host)
+{
+	struct transfer *t = calloc(1, sizeof *t);
+	if (!t)
+		return NULL;
+	t->f = f;
+	t->x = x;
+	vcr_buf_init(&t->head, 0);
+	if ((t->next = f->first))
+		f->first->prev = t;
+	f->first = t;
+	t->host = strdup(host);
+	t->easy = curl_easy_init();
+	if (!t->easy || !t->host) {
+		free_transfer(t);
+		return NULL;
+	}
+	vcr_gate_set_user(x, t);
+	return t;
+}
+
+static void set_common(struct transfer *t)
+{
+	CURL *c = t->easy;
+	const struct vcr_forward_options *o = &t->f->o;
+	const char *roots = o->cacert ? o->cacert : getenv("SSL_CERT_FILE");
+	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+	curl_easy_setopt(c, CURLOPT_CONNECT_TO, t->f->connect_to);
+	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (roots && *roots)
+		curl_easy_setopt(c, CURLOPT_CAINFO, roots);
+	if (!o->cacert)
+		curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, add_roots);
+}
+
+static int set_request(struct transfer *t, const struct vcr_gate_request *q)
+{
+	CURL *c = t->easy;
+	VCR_AUTO_BUF url = VCR_BUF_INIT;
+	bool head = !strcmp(q->method, "HEAD");
+	vcr_buf_printf(&url, "%s://%s/", q->tls ? "https" : "http", q->host);
+	if (url.err || make_fields(t, q))
+		return VCR_ENOMEM;
+	t->no_body = head;
+	curl_easy_setopt(c, CURLOPT_URL, url.data);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_REQUEST_TARGET, q->target);
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->fields);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+	if (q->nbody || vcr_http1_field(q->field, q->nfield, "content-length")) {
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->nbody);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body); /* the gate keeps it until the exchange's end */
+	}
+	if (head)
+		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+	else
+		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+	return 0;
+}
+
+static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	struct vcr_forward *f = ctx;
+	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
+	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
+	if (to && !strcasecmp(to, "websocket")) {
+		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
+		return;
+	}
+	struct transfer *t = new_transfer(f, x, q->host);
+	if (t) {
+		set_common(t);
+		if (!set_request(t, q)) {
+			show_request(t, q);
+			if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
+				return;
+			show_close(t, ECONNRESET);
+		}
+		vcr_gate_set_user(x, NULL);
+		free_transfer(t);
+	}
+	vcr_gate_cut(x, VCR_CUT_RESET);
+}
+
+static void on_drained(void *ctx, struct vcr_gate_exchange *x)
+{
+	struct transfer *t = vcr_gate_user(x);
+	if (t && t->paused) {
+		t->paused = false;
+		curl_easy_pause(t->easy, CURLPAUSE_CONT);
+	}
+}
+
+/* The client has left: so does the request. Not from within curl: it may be what is calling. */
+static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate)
+{
+	struct transfer *t = fate == VCR_GATE_GONE ? vcr_gate_user(x) : NULL;
+	if (!t)
+		return;
+	t->x = NULL;
+	show_close(t, 0);
+	free_transfer(t);
+}
+
+/* The user's proxy for such a host, by hand: curl would take that of plain HTTP. */
+static void set_proxy(CURL *c)
+{
+	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	const char *around = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *proxy = getenv(names[i]);
+		if (proxy && *proxy) {
+			curl_easy_setopt(c, CURLOPT_PROXY, proxy);
+			break;
+		}
+	}
+	if (around)
+		curl_easy_setopt(c, CURLOPT_NOPROXY, around);
+	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
+}
+
+static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+{
+	struct vcr_forward *f = ctx;
+	VCR_AUTO_BUF url = VCR_BUF_INIT;
+	struct transfer *t = new_transfer(f, x, host);
+	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
+	if (t) {
+		set_common(t);
+		t->tunnel = true;
+		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
+		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
+		set_proxy(t->easy);
+		if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
+			return;
+		vcr_gate_set_user(x, NULL);
+		free_transfer(t);
+	}
+	vcr_gate_cut(x, VCR_CUT_RESET);
+}
+
+const struct vcr_gate_handler vcr_forward_handler = { on_request, on_drained, on_done, on_tunnel };
+
+/* ---- The module ---- */
+
+int vcr_forward_new(struct vcr_forward **out, const struct vcr_forward_options *o, struct vcr_error *e)
+{
+	struct vcr_forward *f = calloc(1, sizeof *f);
+	if (!f || curl_global_init(CURL_GLOBAL_DEFAULT)) {
+		free(f);
+		return vcr_error_set(e, VCR_ENOMEM, "forward: out of memory");
+	}
+	f->o = *o;
+	f->multi = curl_multi_init();
+	f->timer = event_new(o->base, -1, 0, on_timeout, f);
+	int err = f->multi && f->timer ? 0 : VCR_ENOMEM;
+	for (const char *const *c = o->connect_to; c && *c && !err; c++) {
+		struct curl_slist *more = curl_slist_append(f->connect_to, *c);
+		if (more)
+			f->connect_to = more;
+		else
+			err = VCR_ENOMEM;
+	}
+	if (err) {
+		vcr_forward_free(f);
+		return vcr_error_set(e, err, "forward: out of memory");
+	}
+	curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+	curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+	*out = f;
+	return 0;
+}
+
+void vcr_forward_free(struct vcr_forward *f)
+{
+	if (!f)
+		return;
+	while (f->first)
+		free_transfer(f->first);
+	if (f->multi)
+		curl_multi_cleanup(f->multi);
+	if (f->timer)
+		event_free(f->timer);
+	curl_slist_free_all(f->connect_to);
+	free(f);
+	curl_global_cleanup();
+}

@@ -1,0 +1,39 @@
+/* forward.h — the gate's handler that records: each request goes to the real host, each byte of the answer comes through at once.
+ *
+ * libcurl on the gate's event loop, HTTP/1.1 upstream. The header list is what the client sent, in its order behind Host, less what belongs to the
+ * connection (Connection, Proxy-*, Transfer-Encoding, Expect); nothing is added, nothing decoded, no redirect followed. Upstream connections are kept for
+ * the next request; one that the server had closed meanwhile is replaced by curl before anything was answered, and no request is repeated otherwise.
+ * The user's proxy variables are honoured, and their certificate files added: $SSL_CERT_FILE in place of the system's roots, $REQUESTS_CA_BUNDLE,
+ * $CURL_CA_BUNDLE and $NODE_EXTRA_CA_CERTS beside them; or cacert alone, as curl's --cacert.
+ *
+ * Every byte is shown to the sink before it is passed on, as HTTP/1.1 in what may be fed to flow.h: a call is one connection of it. A client
+ * that reads slowly slows the server down (VCR_MAX_GATE_BACKLOG). A client that leaves ends its upstream request; an upstream that ends in the middle ends the
+ * client's connection the same way (gate.h, vcr_gate_cut). Where no connection could be made the client's is reset. */
+#ifndef VCR_FORWARD_H
+#define VCR_FORWARD_H
+#include "gate.h"
+
+/* Times are CLOCK_MONOTONIC nanoseconds. A sink that fails is the caller's business: nothing is held back for it. */
+struct vcr_forward_sink {
+	void (*open)(void *ctx, uint32_t conn, bool tls, const char *host, uint64_t time_ns);
+	void (*out)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
+	void (*in)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
+	void (*close)(void *ctx, uint32_t conn, int reason, uint64_t time_ns); /* as VCR_REC_CLOSE of spool-format.h */
+	void (*trouble)(void *ctx, const char *host, const char *words);       /* upstream could not be reached or not be trusted; may be NULL */
+};
+struct vcr_forward_options {
+	struct event_base *base;
+	const char *const *connect_to;      /* HOST1:PORT1:HOST2:PORT2, NULL-terminated, as curl's --connect-to; may be NULL */
+	const char *cacert;                 /* NULL */
+	const struct vcr_forward_sink *sink;
+	void *ctx;
+	uint32_t (*next_conn)(void *ctx);   /* a connection number; NULL: 1, 2, … */
+};
+struct vcr_forward;
+int vcr_forward_new(struct vcr_forward **f, const struct vcr_forward_options *o, struct vcr_error *e);
+/* After the gate. */
+void vcr_forward_free(struct vcr_forward *f);
+/* For vcr_gate_options, with the vcr_forward as its ctx. Hosts that are not listed are tunnelled. */
+extern const struct vcr_gate_handler vcr_forward_handler;
+
+#endif

@@ -1,0 +1,276 @@
+#!/usr/bin/python3
+"""The recording gate: what a client sends reaches the server as it was, what the server sends comes through at once, and the sink sees all of it first."""
+import base64
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+import gatekit
+import modelserver
+from gatekit import BUILD, OPENAI, ask, clikit, done, dump, ok, post_bytes, read_all, read_answer, skip
+
+FORWARDER = os.path.join(BUILD, "tests", "gate", "forwarder")
+place = clikit.Place()
+MEGA = 1 << 20
+
+
+class Upstream:
+    """A server that plays a script: each connection's requests are kept as bytes, each is answered by the next function."""
+
+    def __init__(self):
+        ca, leaf = modelserver.make_ca(tempfile.mkdtemp(dir=place.dir))
+        self.ca, self.context = ca, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(leaf)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.requests, self.script, self.gone = [], [], threading.Event()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            s, _ = self.listener.accept()
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        try:
+            s = self.context.wrap_socket(s, server_side=True)
+            while True:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    got = s.recv(65536)
+                    if not got:
+                        return
+                    data += got
+                head, body = data.split(b"\r\n\r\n", 1)
+                n = next((int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:")), 0)
+                while len(body) < n:
+                    body += s.recv(65536)
+                self.requests.append((head, body))
+                self.script.pop(0)(s)
+        except (OSError, IndexError):
+            pass
+
+
+class Forwarder:
+    def __init__(self, upstream, *more, cacert=None, hosts=("api.openai.com",), env=None):
+        argv = [FORWARDER, os.path.join(tempfile.mkdtemp(dir=place.dir), "run"), cacert or upstream.ca]
+        argv += ["--connect-to", "api.openai.com:443:127.0.0.1:%d" % upstream.port, *more, *hosts]
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(place.env, **env or {}))
+        ready = json.loads(self.process.stdout.readline())
+        self.port, self.token = ready["port"], ready["token"]
+        self.context = ssl.create_default_context(cafile=ready["ca"])
+
+    def socket(self, host="127.0.0.1"):
+        return socket.create_connection((host, self.port), timeout=gatekit.TIMEOUT)
+
+    def tls(self):
+        return self.context.wrap_socket(self.socket(), server_hostname="api.openai.com", suppress_ragged_eofs=False)
+
+    def call(self):
+        c = json.loads(self.process.stdout.readline())
+        for key in ("request", "response"):
+            if key in c:
+                c[key] = base64.b64decode(c[key])
+        return c
+
+    def close(self):
+        self.process.stdin.close()
+        return self.process.wait(30)
+
+
+def answer(data, *fields):
+    def play(s):
+        s.sendall(b"HTTP/1.1 200 Fine\r\n" + b"".join(f + b"\r\n" for f in fields) + b"Content-Length: %d\r\n\r\n" % len(data) + data)
+    return play
+
+
+up = Upstream()
+gate = Forwarder(up)
+
+# ---- As it was ----
+
+head = (b"POST /v1/chat/completions?a=%2F..%2f&b HTTP/1.1\r\nHost: api.openai.com\r\nX-Zeta: 1\r\nauthorization: Bearer sk-0123456789abcdef0123\r\nAccept-Encoding: gzip, br\r\n"
+        b"X-Empty:\r\nX-Alpha: 2\r\nContent-Type: application/json\r\nX-Stainless-Retry-Count: 0\r\nContent-Length: 15\r\n\r\n")
+zipped = b"\x1f\x8b not really gzip"
+up.script = [answer(zipped, b"Content-Encoding: gzip", b"x-request-id: r1", b"Set-Cookie: a=b"), answer(b"2")]
+s = gate.tls()
+s.sendall(head + b'{"model":"m1"} ')
+status, fields, body = read_answer(s)
+sent, sent_body = up.requests[0]
+lines = sent.split(b"\r\n")
+want = [l for l in head.split(b"\r\n")[1:] if l]
+ok(lines[0] == b"POST /v1/chat/completions?a=%2F..%2f&b HTTP/1.1" and sent_body == b'{"model":"m1"} ', "method, path, query and body reach the server as they were", lines[0], sent_body)
+ok(lines[1:] == want, "header fields reach it as they were, in their order, and no others", lines[1:], want)
+ok((status, fields["x-request-id"], fields["content-encoding"], fields["set-cookie"], body) == (200, "r1", "gzip", "a=b", zipped), "the answer comes back undecoded with all its fields", fields, body)
+c = gate.call()
+ok((c["method"], c["host"], c["status"], c["request"], c["target"]) == ("POST", "api.openai.com", 200, b'{"model":"m1"} ', "/v1/chat/completions?a=%2F..%2f&b"), "the sink saw the call", c)
+s.sendall(post_bytes(ask("second")))
+ok(read_answer(s)[2] == b"2" and gate.call()["request"] == dump(ask("second")), "the connection goes on with the next request")
+up.script = [answer(b"3"), answer(b"")]
+data = dump(ask("chunked"))
+s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
+said = s.recv(25)
+ok(said == b"HTTP/1.1 100 Continue\r\n\r\n" and read_answer(s)[2] == b"3" and up.requests[-1][1] == data and b"Expect" not in up.requests[-1][0], "a chunked request with Expect arrives whole", up.requests[-1])
+gate.call()
+s.sendall(b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n")
+read_answer(s)
+ok(up.requests[-1][0] == b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com", "a bare GET stays bare", up.requests[-1][0])
+gate.call()
+
+# ---- At once ----
+
+held = threading.Event()
+
+
+def stream(s):
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+    held.wait(60)
+    s.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+
+up.script = [stream]
+s.sendall(post_bytes(ask("stream")))
+first = b""
+while b"data: 1" not in first:
+    first += s.recv(65536)
+ok(not held.is_set() and first.endswith(b"9\r\ndata: 1\n\n\r\n"), "the first piece is here while the server holds back the second", first)
+held.set()
+rest = b""
+while not rest.endswith(b"0\r\n\r\n"):
+    rest += s.recv(65536)
+c = gate.call()
+ok(rest.startswith(b"9\r\ndata: 2\n\n\r\n") and c["response"] == b"data: 1\n\ndata: 2\n\n" and c["chunks"] == 2, "each read is a piece, for the client and for the sink", rest, c)
+
+
+def flood(s):
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (200 * MEGA))
+    block = b"x" * MEGA
+    try:
+        for i in range(200):
+            s.sendall(block)
+            up.flooded = i + 1
+    except OSError:
+        up.gone.set()
+
+
+up.script, up.flooded = [flood], 0
+s = gate.tls()
+s.sendall(post_bytes(ask("flood")))
+s.recv(1000)
+seen = -1
+while seen != up.flooded:  # until it stands still
+    seen = up.flooded
+    time.sleep(0.3)
+rss = int(next(l for l in open("/proc/%d/status" % gate.process.pid) if l.startswith("VmRSS")).split()[1]) // 1024
+ok(up.flooded < 60, "a client that does not read holds the server back", "%d of 200 MB were taken; the gate holds %d MB" % (up.flooded, rss))
+s.close()
+ok(up.gone.wait(20) and gate.call()["failure"] == "aborted", "a client that leaves ends the request upstream")
+
+# ---- Ends ----
+
+
+def end(how):
+    def play(s):
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        wire = modelserver.Wire(s)
+        wire.end(how)
+    return play
+
+
+for how, failure, exceptions in (("reset", ("reset",), ("SSLEOFError", "ConnectionResetError")), ("close", ("closed",), (None,)), ("cut", ("cut", "closed"), ("SSLEOFError", None))):
+    up.script = [end(how)]
+    s = gate.tls()
+    s.sendall(post_bytes(ask(how)))
+    got, exception = read_all(s)
+    c = gate.call()
+    ok(c["failure"] in failure and exception in exceptions and (how == "reset" or b"".join(got).endswith(b"5\r\nhello\r\n")), "a stream that the server ends by %s ends so for the client, and in the recording" % how, c["failure"], got, exception)
+up.script = [lambda s: s.close()]
+s = gate.tls()
+s.sendall(post_bytes(ask("nothing")))
+got, exception = read_all(s)
+c = gate.call()
+c = gate.call() if "trouble" in c else c
+ok(got == [] and c["status"] == 0 and c["failure"] and len([r for r in up.requests if r[1] == dump(ask("nothing"))]) == 1, "a request that gets no answer is not sent again", got, c)
+ok(gate.close() == 0, "it ends in order")
+
+# ---- Trust, and other ways ----
+
+gate = Forwarder(up, cacert="/etc/ssl/certs/ca-certificates.crt")
+s = gate.tls()
+s.sendall(post_bytes(ask("untrusted")))
+got, exception = read_all(s)
+c = gate.call()
+ok(got == [] and "certificate" in c.get("trouble", "").lower(), "a server that cannot be trusted gets no request, and it is said why", c)
+gate.close()
+gate = Forwarder(up, cacert="-", env={"REQUESTS_CA_BUNDLE": up.ca})
+up.script = [answer(b"trusted")]
+s = gate.tls()
+s.sendall(post_bytes(ask("trusted")))
+ok(read_answer(s)[2] == b"trusted", "the user's own certificate file is honoured")
+listener = socket.create_server(("127.0.0.1", 0))
+s = gate.socket()
+word = base64.b64encode(b"vcr:" + gate.token.encode()).decode()
+s.sendall(("CONNECT 127.0.0.1:%d HTTP/1.1\r\nProxy-Authorization: Basic %s\r\n\r\n" % (listener.getsockname()[1], word)).encode())
+far, _ = listener.accept()
+status = s.recv(100)
+far.sendall(b"x" * 3 * MEGA)
+far.shutdown(socket.SHUT_WR)
+s.sendall(b"y" * 1000)
+got = b""
+while True:
+    part = s.recv(65536)
+    if not part:
+        break
+    got += part
+s.shutdown(socket.SHUT_WR)
+back = b""
+while len(back) < 1000:
+    back += far.recv(65536)
+ok(status.startswith(b"HTTP/1.1 200 ") and len(got) == 3 * MEGA and back == b"y" * 1000, "another host is tunnelled, both ways to the end", status, len(got))
+gate.close()
+
+
+class Proxy(threading.Thread):
+    """The user's own proxy: CONNECT only, and always to the upstream."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener, self.asked = socket.create_server(("127.0.0.1", 0)), []
+        self.url = "http://user:word@127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            s, _ = self.listener.accept()
+            self.asked.append(modelserver.Wire(s).until(b"\r\n\r\n"))
+            s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            far = socket.create_connection(("127.0.0.1", up.port))
+            for a, b in ((s, far), (far, s)):
+                threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+
+    def copy(self, a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+
+
+proxy = Proxy()
+argv_env = {"HTTPS_PROXY": proxy.url}
+gate = Forwarder(up, env=argv_env, hosts=("api.openai.com", "api.anthropic.com"))
+up.script = [answer(b"by proxy")]
+s = gate.context.wrap_socket(gate.socket(), server_hostname="api.anthropic.com")
+s.sendall(post_bytes(ask("proxied"), host="api.anthropic.com"))
+heard = read_answer(s)[2]
+ok(heard == b"by proxy" and proxy.asked[0].startswith(b"CONNECT api.anthropic.com:443 ") and b"Proxy-" not in up.requests[-1][0], "the user's own proxy goes on working", heard, proxy.asked)
+gate.close()
+done()
