@@ -171,12 +171,32 @@ void vcr_gate_conn_read(struct vcr_gate_exchange *c, bool on)
 		event_del(c->read);
 }
 
+static void ask_meant(struct vcr_gate_exchange *c)
+{
+	const struct vcr_gate_options *o = &c->gate->o;
+	struct sockaddr_storage peer;
+	socklen_t n = sizeof peer;
+	char host[VCR_GATE_HOST] = "";
+	if (!o->meant || c->asked)
+		return;
+	c->asked = true;
+	if (getpeername(c->fd, (struct sockaddr *)&peer, &n))
+		return;
+	enum vcr_gate_meant m = o->meant(o->meant_ctx, (struct sockaddr *)&peer, host);
+	c->authorised |= m != VCR_MEANT_UNKNOWN;
+	if (m == VCR_MEANT_HOST && !(c->lead_host = strdup(host)))
+		vcr_gate_kill(c);
+}
+
 /* The first bytes, or the first behind a lead line or CONNECT. */
 static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 {
 	struct vcr_buf early;
 	bool bad = false;
+	ask_meant(c);
 	vcr_buf_add(&c->early, p, n);
+	if (c->dead)
+		return;
 	if (*c->early.data == 'V' && !c->ssl && !c->lead_host) {
 		size_t line = vcr_gate_connect_lead(c, c->early.data, c->early.len, &bad);
 		if (bad)

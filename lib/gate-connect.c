@@ -181,7 +181,7 @@ size_t vcr_gate_connect_lead(struct vcr_gate_exchange *c, const char *p, size_t 
 		c->gate->stats.refused++;
 		return 0;
 	}
-	c->led = c->authorised = true;
+	c->authorised = true;
 	return (size_t)(lf - p) + 1;
 }
 

@@ -37,7 +37,7 @@ struct vcr_gate_exchange {
 	struct vcr_buf out;          /* for the kernel */
 	size_t out_at, held;         /* held: what of the gate's total is ours */
 
-	bool authorised, led;        /* by server name or token */
+	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
 	enum vcr_gate_way way;
 

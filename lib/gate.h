@@ -5,7 +5,7 @@
  *   - CONNECT host:port, then TLS or plain HTTP to one of these hosts; other hosts are tunnelled if the handler says so, never opened
  *   - plain HTTP to a proxy: GET http://host/path
  *   - plain HTTP to a base URL: http://127.0.0.1:PORT/vcr-TOKEN/HOST[:PORT]/path; HOST may be written http:HOST for a host without TLS
- *   - a lead line before any of these: "VCR1 TOKEN HOST:PORT\n", by which the shim says where a connection was meant to go
+ *   - a lead line before any of these: "VCR1 TOKEN HOST:PORT\n", which says where a connection was meant to go; `meant` of the options says it too
  * Without a listed server name a request has to show the run's token: Proxy-Authorization (Basic with any user, or Bearer), the path of the
  * base URL, or the lead line. Others get 407 or 403, and their bodies are not read.
  *
@@ -52,6 +52,8 @@ struct vcr_gate_handler {
 	/* CONNECT to a host that is not listed: answer with vcr_gate_tunnel or with a refusal (vcr_gate_simple). NULL: refused. */
 	void (*tunnel)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
 };
+enum { VCR_GATE_HOST = 280 };                  /* bytes of HOST:PORT with its NUL */
+enum vcr_gate_meant { VCR_MEANT_UNKNOWN, VCR_MEANT_HOST, VCR_MEANT_PROXY };
 struct vcr_gate_options {
 	struct event_base *base;
 	struct vcr_ca *ca;        /* borrowed */
@@ -62,6 +64,10 @@ struct vcr_gate_options {
 	size_t max_held;          /* 0: VCR_MAX_GATE_HELD */
 	const struct vcr_gate_handler *handler;
 	void *ctx;
+	/* Where a connection from that address was meant to go, asked once, with its first bytes; NULL: never. HOST: host is filled in, as a lead line
+	 * would. PROXY: its program believes to speak to a proxy. Either needs no token any more. */
+	enum vcr_gate_meant (*meant)(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST]);
+	void *meant_ctx;
 };
 int vcr_gate_new(struct vcr_gate **g, const struct vcr_gate_options *o, struct vcr_error *e);
 /* Ends all connections (without callbacks) and the listeners. */

@@ -152,6 +152,42 @@ START_TEST(a_request_says_which_host_it_is_for)
 }
 END_TEST
 
+static enum vcr_gate_meant told(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST])
+{
+	++*(int *)ctx;
+	ck_assert_int_eq(peer->sa_family, AF_INET);
+	strcpy(host, "a.example:8000");
+	return *(int *)ctx == 1 ? VCR_MEANT_HOST : *(int *)ctx == 2 ? VCR_MEANT_PROXY : VCR_MEANT_UNKNOWN;
+}
+
+START_TEST(where_a_connection_was_meant_to_go_is_asked_once_and_stands_for_the_token)
+{
+	int asked = 0;
+	start((struct vcr_gate_options){ .meant = told, .meant_ctx = &asked });
+	seen.act = answer_hi;
+	int fd = dial();
+	say(fd, "GET /x HTTP/1.1\r\nHost: ");
+	for (int i = 0; i < 5; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	say(fd, "b\r\n\r\n");
+	until("delivered;");
+	ck_assert_str_eq(seen.log.data, "GET http://a.example:8000/x 0;delivered;");
+	close(fd);
+	vcr_buf_reset(&seen.log);
+	fd = dial();
+	say(fd, "GET http://b.example/y HTTP/1.1\r\n\r\n");
+	until("delivered;");
+	ck_assert_str_eq(seen.log.data, "GET http://b.example/y 0;delivered;");
+	close(fd);
+	fd = dial();
+	say(fd, "GET /z HTTP/1.1\r\nHost: b\r\n\r\n");
+	ck_assert_ptr_nonnull(strstr(hear(fd), " 403 "));
+	ck_assert_int_eq(asked, 3);
+	close(fd);
+	stop();
+}
+END_TEST
+
 static void begin_answer(struct vcr_gate_exchange *x)
 {
 	ck_assert_int_eq(vcr_gate_head(x, 200, "OK", NULL, 0, -1), 0);
@@ -349,6 +385,7 @@ static TCase *gate_case(void)
 {
 	TCase *tc = tcase_create("gate");
 	tcase_add_test(tc, a_request_says_which_host_it_is_for);
+	tcase_add_test(tc, where_a_connection_was_meant_to_go_is_asked_once_and_stands_for_the_token);
 	tcase_add_test(tc, what_is_flushed_is_there_before_the_answer_ends);
 	tcase_add_test(tc, a_client_that_leaves_in_the_middle_is_told_once_and_nothing_more_can_be_written);
 	tcase_add_test(tc, a_cut_delivers_what_was_written_first);
