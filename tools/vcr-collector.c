@@ -40,6 +40,9 @@ struct collector {
 	int nprocess;
 	bool saw_process;
 	int bell;               /* eventfd that the waiting thread raises */
+	pthread_t ringer;       /* that thread, when bell >= 0 */
+	uint32_t rung;          /* the doorbell as it last saw it */
+	bool no_bell;           /* it is to end */
 	bool salvage, late, stop;
 };
 
@@ -62,8 +65,8 @@ static uint64_t mono_ns(void)
 static void *ring(void *arg)
 {
 	struct collector *c = arg;
-	uint32_t seen = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-	for (;;) {
+	uint32_t seen = c->rung;
+	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
 		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, seen, NULL, NULL, 0);
 		__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
@@ -73,16 +76,30 @@ static void *ring(void *arg)
 			return NULL;
 		seen = now;
 	}
+	return NULL;
 }
 
 static void start_bell(struct collector *c)
 {
-	pthread_t thread;
+	c->rung = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
 	c->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (c->bell >= 0 && pthread_create(&thread, NULL, ring, c)) {
+	if (c->bell >= 0 && pthread_create(&c->ringer, NULL, ring, c)) {
 		close(c->bell);
 		c->bell = -1;
 	}
+}
+
+/* It looks at the spool, so it has to be gone before that is. */
+static void stop_bell(struct collector *c)
+{
+	if (c->bell < 0)
+		return;
+	__atomic_store_n(&c->no_bell, true, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&c->h->doorbell, 1, __ATOMIC_ACQ_REL);
+	vcr_spool_wake(&c->h->doorbell);
+	pthread_join(c->ringer, NULL);
+	close(c->bell);
+	c->bell = -1;
 }
 
 /* ---- Processes ---- */
@@ -376,6 +393,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 	vcr_spool_remove(c->spool);
 	vcr_control_close(&c->control);
 	set_state(c, VCR_COLLECTOR_ENDED);
+	stop_bell(c);
 	vcr_recorder_free(c->recorder);
 	return 0;
 }
@@ -454,11 +472,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
 		c.control.client[i].fd = -1;
 	int err = vcr_spool_attach(&c.spool, a.spool, &e);
-	if (err == VCR_EBUSY)
-		return 0;
-	if (err) {
-		fprintf(stderr, "vcr-collector: %s\n", e.what);
-		return 3;
+	if (err) { /* busy: another one has it */
+		if (err != VCR_EBUSY)
+			fprintf(stderr, "vcr-collector: %s\n", e.what);
+		vcr_buf_release(&a.meta);
+		return err == VCR_EBUSY ? 0 : 3;
 	}
 	c.h = vcr_spool_header(c.spool);
 	c.path = a.spool;

@@ -24,7 +24,7 @@ for title, name, words, processes, each in CROWDS:
         session = place.session()
         wrong = agentkit.differences(session, server)
         n, lines = len(session.calls()), r.stdout.count(b"\n")
-        ok(n == lines == processes * each and not wrong and session.end and not session.end["lost_lines"], "%s: %s" % (title, PROMISE % HOW[how]),
+        ok(n == lines == processes * each and not wrong and session.end and not session.end["lost_lines"] and b"died" not in r.stderr, "%s: %s" % (title, PROMISE % HOW[how]),
            "%d frames, %d answers heard" % (n, lines), r.stderr.decode()[-1000:], *wrong[:20])
         server.close()
 agentkit.done()
