@@ -4,6 +4,7 @@
 #include "paths.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static bool has_secret(void *ctx, const char *path, const char *p, size_t n)
 {
@@ -32,13 +33,18 @@ static void open_store(struct vcr_recorder *r)
 
 void vcr_recorder_save_base(struct vcr_recorder *r)
 {
-	static const struct vcr_store_note note = { .kind = "base" };
+	struct vcr_store_note note = { .kind = "base" };
 	struct vcr_savepoint p;
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	note.as_of_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 	open_store(r);
 	if (!r->store || vcr_store_base(r->store, &note, &p, &r->save_error))
 		vcr_recorder_save_close(r);
-	else
-		r->savepoints = p.n + 1;
+	if (!r->store)
+		return;
+	r->savepoints = p.n + 1;
+	r->unstable = (p.flags & VCR_SAVEPOINT_UNSTABLE) != 0;
 }
 
 /* The last state. After a collector's death nobody knows what is dirty: everything is looked at again. */
@@ -49,7 +55,8 @@ void vcr_recorder_save_end(struct vcr_recorder *r)
 	if (!r->session)
 		return;
 	if (!r->salvage) {
-		vcr_recorder_save(r, "end", NULL, NULL, 0, &p);
+		if (!vcr_recorder_save(r, "end", NULL, NULL, 0, &p))
+			vcr_store_pack(r->store, &r->save_error);
 		return;
 	}
 	open_store(r);

@@ -129,6 +129,13 @@ static int look(struct vcr_store *s, struct vcr_rollback_item *i, bool keep, str
 	return vcr_store_look(s, i->path, known, keep, now, e);
 }
 
+/* The recording could not read the file (a mode of 0, say), its owner here can, and it is still that file. */
+static bool is_unread(struct vcr_store *s, const struct vcr_rollback_item *i)
+{
+	return type_of(&i->now) == VCR_ENTRY_FILE && ((type_of(&i->expected) == VCR_ENTRY_LARGE && vcr_store_is_large(s, i->path, &i->expected)) ||
+		(type_of(&i->also) == VCR_ENTRY_LARGE && vcr_store_is_large(s, i->path, &i->also)));
+}
+
 /* What no savepoint ever holds is no edit of somebody's, it just keeps its directory. */
 static bool is_never_kept(const struct vcr_entry *now, const char *name)
 {
@@ -178,8 +185,11 @@ static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w,
 	if (root < 0)
 		return vcr_error_sys(e, errno, "%s", w->workspace);
 	for (size_t i = 0; !err && i < known; i++)
-		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e)))
+		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e))) {
 			p->item[i].state = judge(&p->item[i]);
+			if (p->item[i].state == VCR_ROLLBACK_FOREIGN && is_unread(w->store, &p->item[i]))
+				p->item[i].state = VCR_ROLLBACK_DO;
+		}
 	for (size_t i = known; !err && i-- > 0;) {
 		struct vcr_rollback_item *it = &p->item[i];
 		if (type_of(&it->now) == VCR_ENTRY_DIR && type_of(&it->to) != VCR_ENTRY_DIR && (it->state == VCR_ROLLBACK_DO || it->state == VCR_ROLLBACK_FOREIGN))

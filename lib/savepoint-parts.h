@@ -27,6 +27,8 @@ struct vcr_store {
 	bool git_started;
 	bool have_key;
 	unsigned char key[32];
+	unsigned char (*written)[VCR_OID]; /* loose objects made by this store */
+	size_t nwritten, cap_written;
 	struct vcr_savepoint last;  /* n -1: none yet */
 	/* while a savepoint is made */
 	struct vcr_pack *pack;      /* where objects go; NULL: loose */

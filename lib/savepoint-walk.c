@@ -500,6 +500,20 @@ int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry
 	return err;
 }
 
+bool vcr_store_is_large(struct vcr_store *s, const char *path, const struct vcr_entry *large)
+{
+	struct stat st;
+	struct vcr_entry now = { 0 };
+	const char *name;
+	int dir = vcr_beneath_parent(s->root, path, &name);
+	bool there = dir >= 0 && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+	if (dir >= 0)
+		close(dir);
+	if (there)
+		large_entry(s, &st, &now);
+	return there && vcr_entry_same(&now, large);
+}
+
 int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e)
 {
 	unsigned type = entry->mode & VCR_ENTRY_TYPE;

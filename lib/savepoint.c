@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { MAX_FILE = 16 << 20, MAX_BASE = 512 << 20, MAX_COMMIT = 64 << 10 };
+enum { MAX_FILE = 16 << 20, MAX_BASE = 512 << 20, MAX_COMMIT = 64 << 10, FEW = 100 /* objects that are not worth a pack */ };
 
 /* ---- libgit2 ---- */
 
@@ -47,6 +47,20 @@ bool vcr_store_has(struct vcr_store *s, const unsigned char oid[VCR_OID])
 	return (s->pack && vcr_pack_has(s->pack, oid)) || git_odb_exists_ext(s->odb, &id, GIT_ODB_LOOKUP_NO_REFRESH);
 }
 
+/* For vcr_store_pack; one that is not noted stays loose. */
+static void note_loose(struct vcr_store *s, const unsigned char oid[VCR_OID])
+{
+	if (s->nwritten == s->cap_written) {
+		size_t cap = s->cap_written ? s->cap_written * 2 : 256;
+		void *list = reallocarray(s->written, cap, sizeof *s->written);
+		if (!list)
+			return;
+		s->written = list;
+		s->cap_written = cap;
+	}
+	memcpy(s->written[s->nwritten++], oid, VCR_OID);
+}
+
 int vcr_store_object(struct vcr_store *s, git_object_t type, const void *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	git_oid id;
@@ -58,6 +72,8 @@ int vcr_store_object(struct vcr_store *s, git_object_t type, const void *p, size
 			err = vcr_pack_add(s->pack, type, p, n, id.id, e);
 		else if ((err = s->loose->write(s->loose, &id, p, n, type)))
 			err = vcr_store_git_error(e, err, "shadow repository");
+		else
+			note_loose(s, id.id);
 	}
 	if (!err)
 		memcpy(oid, id.id, VCR_OID);
@@ -235,6 +251,7 @@ void vcr_store_free(struct vcr_store *s)
 	for (size_t i = 0; i < s->nsecret_name; i++)
 		free(s->secret_name[i]);
 	free(s->secret_name);
+	free(s->written);
 	free(s->session);
 	free(s->refs);
 	free(s);
@@ -459,7 +476,7 @@ int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struc
 		return vcr_error_set(e, VCR_EINVAL, "savepoint: of no session");
 	vcr_buf_init(&path, VCR_MAX_PATH);
 	s->flags = 0;
-	s->as_of_ns = 0;
+	s->as_of_ns = note->as_of_ns;
 	s->budget = s->max_base;
 	s->borrow = vcr_borrow_new(s);
 	int err = vcr_pack_new(&s->pack, s->git_dir, e);
@@ -494,6 +511,49 @@ int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, siz
 		return 0;
 	}
 	return next_savepoint(s, tree, note, out, e);
+}
+
+static int pack_object(struct vcr_store *s, struct vcr_pack *pack, const unsigned char oid[VCR_OID], struct vcr_error *e)
+{
+	git_odb_object *o;
+	git_oid id;
+	git_oid_fromraw(&id, oid);
+	int err = vcr_pack_has(pack, oid) ? 0 : git_odb_read(&o, s->odb, &id);
+	if (err)
+		return vcr_store_git_error(e, err, "shadow repository");
+	if (vcr_pack_has(pack, oid))
+		return 0;
+	err = vcr_pack_add(pack, git_odb_object_type(o), git_odb_object_data(o), git_odb_object_size(o), oid, e);
+	git_odb_object_free(o);
+	return err;
+}
+
+int vcr_store_pack(struct vcr_store *s, struct vcr_error *e)
+{
+	struct vcr_pack *pack;
+	if (s->nwritten < FEW)
+		return 0;
+	int err = vcr_pack_new(&pack, s->git_dir, e);
+	if (err)
+		return err;
+	for (size_t i = 0; !err && i < s->nwritten; i++)
+		err = pack_object(s, pack, s->written[i], e);
+	if (err) {
+		vcr_pack_free(pack);
+		return err;
+	}
+	if ((err = vcr_pack_finish(pack, e)))
+		return err;
+	for (size_t i = 0; i < s->nwritten; i++) { /* from here on they are in the pack */
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		char hex[41];
+		vcr_store_hex(s->written[i], hex);
+		vcr_buf_printf(&path, "%s/objects/%.2s/%s", s->git_dir, hex, hex + 2);
+		unlink(path.data);
+	}
+	s->nwritten = 0;
+	git_odb_refresh(s->odb);
+	return 0;
 }
 
 static int64_t last_number(struct vcr_store *s, const char *refs)

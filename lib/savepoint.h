@@ -67,6 +67,9 @@ struct vcr_store_dirty {
  * first of a session without a base (VCR_ENOTFOUND) needs vcr_store_base. */
 int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e);
 
+/* At a session's end: the many small objects of its savepoints become one pack, a tenth in size. */
+int vcr_store_pack(struct vcr_store *s, struct vcr_error *e);
+
 /* Savepoint n of a session; n < 0: its last one. VCR_ENOTFOUND. */
 int vcr_store_get(struct vcr_store *s, const char *session, int64_t n, struct vcr_savepoint *out, struct vcr_error *e);
 /* By commit id (40 hex digits). */
@@ -90,6 +93,8 @@ int vcr_store_diff(struct vcr_store *s, const char *tree_a, const char *tree_b, 
 /* What is at path now; a directory's id is zero. If the content equals that of known[i] (NULL ends the list), *out is known[i] but for the
  * mode. Other content is sealed and, with keep, stored. Sockets and the like are VCR_ENTRY_LARGE. */
 int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out, struct vcr_error *e);
+/* Is the file at path still the one that `large` (VCR_ENTRY_LARGE) stands for? Its owner's vcr_store_look may read what the recording could not. */
+bool vcr_store_is_large(struct vcr_store *s, const char *path, const struct vcr_entry *large);
 /* Content of a file or target of a link, unsealed. VCR_ENOTFOUND for what was not kept. */
 int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e);
 /* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode is set, it is made if need be. */

@@ -341,6 +341,8 @@ static int roll_back(struct rollback *r, const char *name)
 		return status;
 	if (find_target(r, in, &to) || vcr_store_get(r->store, r->session, -1, &last, &r->e))
 		return vcr_failed(r->t, &r->e);
+	if (to.flags & VCR_SAVEPOINT_UNSTABLE && !r->t->quiet)
+		vcr_say(r->t, "files were being changed while that savepoint was taken: some may be of a moment later");
 	bool also = !vcr_rollback_last(r->store, &before, &after, NULL) && !strcmp(after.session, r->session) && after.time_ns > last.time_ns;
 	if (vcr_rollback_plan(&r->plan, &r->where, last.tree, also ? after.tree : NULL, to.tree, &r->e))
 		return vcr_failed(r->t, &r->e);

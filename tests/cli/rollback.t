@@ -287,6 +287,33 @@ status, out, err = p.back()
 ok(status == 1 and re.search("lost +huge", out) and re.search("lost +node_modules", out) and "made/node_modules" in out and open(p.work + "/f").read() == "1",
    "what is too large or not looked into is named, the rest is put back", status, out, err)
 
+# ---- without being root ----
+LOCKED = r"""chmod -R u+w locked; rm locked/in/f; printf x > locked/in/new; chmod 500 locked/in locked; printf changed > shut; chmod 000 shut; printf 4 > d/g; chmod 500 d"""
+p = Project(git=False)
+p.sh("mkdir -p locked/in d; printf 1 > locked/in/f; printf 2 > shut; printf 3 > d/g; chmod 500 locked/in; chmod 555 locked")
+if os.getuid():
+    def as_user(*argv):
+        return p.run(*argv, cwd=p.work)
+else:
+    shutil.copytree(os.path.dirname(SHIM), p.dir + "/bin", ignore=lambda d, names: [n for n in names if not n.startswith("libvcrshim")])
+    for name in ("vcr", "vcr-collector"):
+        shutil.copy(os.path.join(BUILD, name), p.dir + "/bin")
+    p.env.update(VCR_COLLECTOR=p.dir + "/bin/vcr-collector", VCR_SHIM=p.dir + "/bin/libvcrshim.so")
+    p.sh("chown -R 65534:65534 %s %s" % (p.dir, p.run_dir))
+
+    def as_user(name, *argv):
+        r = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", p.dir + "/bin/" + name, *argv], cwd=p.work, env=p.env,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return r.returncode, r.stdout, r.stderr
+before = p.look()
+as_user("vcr", "record", "-q", "--", "bash", "-c", LOCKED)
+after = p.look()
+status, out, err = as_user("vcr", "rollback")
+ok(after != before and p.look() == before, "what an agent locked, directories and files that nobody may read or write, comes back too", status, out, err, *differences(before, p.look()))
+status, out, err = as_user("vcr", "rollback", "--undo")
+same(after, p.look(), "and is locked again by --undo")
+p.sh("chmod -R u+rwX .")
+
 # ---- the collector dies ----
 p = Project()
 p.sh("printf 1 > f; mkdir d; printf 1 > d/g")

@@ -222,6 +222,28 @@ START_TEST(a_call_that_changed_nothing_is_the_last_savepoint_again)
 }
 END_TEST
 
+START_TEST(many_savepoints_become_one_pack_at_the_end)
+{
+	struct vcr_store *s = store("s");
+	struct vcr_savepoint p = base(s), q;
+	for (int i = 0; i < 60; i++) {
+		sh("echo %d > f", i);
+		p = take(s, "f", false);
+	}
+	ck_assert_msg(!vcr_store_pack(s, &e), "%s", e.what);
+	ck_listing(s, p.tree, "100644 f 59\n\n");
+	sh("echo last > f");
+	p = take(s, "f", false);
+	vcr_store_free(s);
+	sh("test $(find %s/shadow.git/objects -type f -path '*/[0-9a-f][0-9a-f]/*' | wc -l) -lt 5; git --git-dir=%s/shadow.git fsck --full 2>/dev/null", state, state);
+	s = store("s");
+	ck_assert_int_eq(vcr_store_get(s, "s", 30, &q, &e), 0);
+	ck_listing(s, q.tree, "100644 f 29\n\n");
+	ck_listing(s, p.tree, "100644 f last\n\n");
+	vcr_store_free(s);
+}
+END_TEST
+
 START_TEST(sessions_with_awkward_names_have_refs_that_git_accepts)
 {
 	static const char *const names[] = { "a b", "a..b", "x.lock.y", "2024.05" };
@@ -453,6 +475,7 @@ static TCase *tc(void)
 	tcase_add_test(t, a_base_holds_every_file_with_its_mode_and_nothing_of_git);
 	tcase_add_loop_test(t, a_savepoint_of_the_dirty_paths_equals_a_look_at_everything, 0, 8);
 	tcase_add_test(t, a_call_that_changed_nothing_is_the_last_savepoint_again);
+	tcase_add_test(t, many_savepoints_become_one_pack_at_the_end);
 	tcase_add_test(t, sessions_with_awkward_names_have_refs_that_git_accepts);
 	tcase_add_test(t, files_with_secrets_are_sealed_and_come_back);
 	tcase_add_test(t, names_and_links_with_secrets_are_sealed_and_stay_so);
