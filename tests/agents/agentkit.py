@@ -42,8 +42,7 @@ class Place:
     def __init__(self, server=None, work=None):
         self.dir = os.path.realpath(tempfile.mkdtemp(prefix="vcr-agents."))
         self.run_dir = tempfile.mkdtemp(prefix="vcr-agents.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-        for d in (self.dir, self.run_dir):
-            atexit.register(shutil.rmtree, d, True)
+        atexit.register(self.clean)
         self.work = work or os.path.join(self.dir, "work")
         self.home, self.state = os.path.join(self.dir, "home"), os.path.join(self.dir, "state")
         for d in (os.path.join(self.work, ".git"), self.home, self.state):
@@ -56,6 +55,13 @@ class Place:
             self.plain.update(MODEL_HTTP=server.http, MODEL_HTTPS=server.https, SSL_CERT_FILE=server.ca, REQUESTS_CA_BUNDLE=server.ca)
         self.preload = dict(self.plain, LD_PRELOAD=SHIM, VCR_COLLECTOR=COLLECTOR)
         self.record = dict(self.plain, VCR_SHIM=SHIM, VCR_COLLECTOR=COLLECTOR)
+
+    def clean(self):
+        """A collector that still ends would put back what is removed under it."""
+        if self.spools():
+            self.settle()
+        for d in (self.dir, self.run_dir):
+            shutil.rmtree(d, True)
 
     def run(self, *argv, how="preload", **options):
         """how: plain (without us), preload (bare LD_PRELOAD), record (vcr-record)."""
