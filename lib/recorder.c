@@ -101,7 +101,8 @@ static int collect_done(struct vcr_recorder *r, struct vcr_reader *in)
 		r->done[r->ndone++] = mark_hash(f.node_name[0] == 'f' ? 'f' : f.node_name[0] == 'e' ? 'x' : 'c', (uint64_t)seq, file ? path : NULL);
 		free(path);
 	}
-	qsort(r->done, r->ndone, sizeof *r->done, by_hash);
+	if (r->ndone)
+		qsort(r->done, r->ndone, sizeof *r->done, by_hash);
 	return 0;
 }
 

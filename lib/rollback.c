@@ -73,7 +73,8 @@ static int by_path(const void *a, const void *b)
 static void sort_items(struct vcr_rollback *p)
 {
 	size_t n = 0;
-	qsort(p->item, p->n, sizeof *p->item, by_path);
+	if (p->n)
+		qsort(p->item, p->n, sizeof *p->item, by_path);
 	for (size_t i = 0; i < p->n; i++) {
 		struct vcr_rollback_item *last = n ? &p->item[n - 1] : NULL, *now = &p->item[i];
 		if (!last || strcmp(last->path, now->path)) {
@@ -214,7 +215,8 @@ int vcr_rollback_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w
 	sort_items(p);
 	if ((err = judge_all(p, w, e)))
 		return err;
-	qsort(p->item, p->n, sizeof *p->item, by_path);
+	if (p->n)
+		qsort(p->item, p->n, sizeof *p->item, by_path);
 	for (size_t i = 0; i < p->n; i++)
 		p->count[p->item[i].state]++;
 	return 0;

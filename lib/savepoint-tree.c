@@ -266,7 +266,8 @@ int vcr_folder_patch(struct vcr_store *s, const unsigned char tree[VCR_OID], str
 	for (size_t i = 0; i < n; i++)
 		if (!vcr_beneath_valid(put[i].path))
 			return vcr_error_set(e, VCR_EINVAL, "'%s' is no name inside a workspace", put[i].path);
-	qsort(put, n, sizeof *put, by_path);
+	if (n)
+		qsort(put, n, sizeof *put, by_path);
 	return patch(s, tree, put, n, 0, 0, out, e);
 }
 
