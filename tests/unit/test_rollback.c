@@ -1,0 +1,232 @@
+#include "rollback.h"
+#include "tap.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char top[] = "/tmp/vcr-rollback-XXXXXX", work[64], state[64], journal[96];
+static struct vcr_error e;
+static struct vcr_store *store;
+static struct vcr_rollback_where where;
+static struct vcr_savepoint first, last;
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libpcre2"; }
+
+static void sh(const char *cmd)
+{
+	ck_assert_msg(system(cmd) == 0, "%s", cmd);
+}
+
+static void is(const char *path, const char *content)
+{
+	char have[256] = "";
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, have, sizeof have - 1);
+	if (fd >= 0)
+		close(fd);
+	if (!content)
+		ck_assert_msg(n < 0, "%s is there: %s", path, have);
+	else
+		ck_assert_msg(n == (ssize_t)strlen(content) && !strcmp(have, content), "%s: have '%s', want '%s'", path, have, content);
+}
+
+/* A workspace with a base, then changed: a is overwritten, d/b removed, new made. */
+static void setup(void)
+{
+	static const struct vcr_store_note base = { .kind = "base" };
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	snprintf(work, sizeof work, "%s/work", top);
+	snprintf(state, sizeof state, "%s/state", top);
+	snprintf(journal, sizeof journal, "%s/rollback.journal", state);
+	mkdir(work, 0755);
+	mkdir(state, 0700);
+	ck_assert_int_eq(chdir(work), 0);
+	sh("mkdir d; printf A > a; printf B > d/b; chmod 640 d/b; printf C > c");
+	struct vcr_store_options o = { .workspace = work, .state_dir = state, .session = "s" };
+	ck_assert_msg(!vcr_store_open(&store, &o, &e), "%s", e.what);
+	where = (struct vcr_rollback_where){ .store = store, .workspace = work, .state_dir = state, .session = "s" };
+	ck_assert_msg(!vcr_store_base(store, &base, &first, &e), "%s", e.what);
+	sh("printf changed > a; rm -r d; printf n > new");
+	ck_assert_msg(!vcr_store_base(store, &base, &last, &e), "%s", e.what);
+}
+
+static void teardown(void)
+{
+	char cmd[128];
+	vcr_store_free(store);
+	ck_assert_int_eq(chdir("/"), 0);
+	snprintf(cmd, sizeof cmd, "rm -rf %s", top);
+	sh(cmd);
+}
+
+static int roll(const char *from, const char *to, bool force)
+{
+	struct vcr_rollback p;
+	int err = vcr_rollback_plan(&p, &where, from, NULL, to, &e);
+	if (!err)
+		err = vcr_rollback_apply(&p, &where, force, "test", &e);
+	vcr_rollback_release(&p);
+	return err;
+}
+
+START_TEST(a_plan_names_each_path_with_what_becomes_of_it)
+{
+	struct vcr_rollback p;
+	ck_assert_msg(!vcr_rollback_plan(&p, &where, last.tree, NULL, first.tree, &e), "%s", e.what);
+	ck_assert_uint_eq(p.n, 4);
+	ck_assert_str_eq(p.item[0].path, "a");
+	ck_assert_str_eq(p.item[1].path, "d");
+	ck_assert_str_eq(p.item[2].path, "d/b");
+	ck_assert_str_eq(p.item[3].path, "new");
+	ck_assert_uint_eq(p.count[VCR_ROLLBACK_DO], 4);
+	ck_assert_uint_eq(p.item[2].to.mode, 0100640);
+	ck_assert_uint_eq(p.item[3].to.mode, 0);
+	vcr_rollback_release(&p);
+}
+END_TEST
+
+START_TEST(applied_it_can_be_undone)
+{
+	struct vcr_savepoint before, after;
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what);
+	is("a", "A");
+	is("d/b", "B");
+	is("new", NULL);
+	ck_assert_int_eq(access(journal, F_OK), -1);
+	ck_assert_int_eq(vcr_rollback_last(store, &before, &after, &e), 0);
+	ck_assert_str_eq(before.tree, last.tree);
+	ck_assert_str_eq(after.tree, first.tree);
+	ck_assert_msg(!roll(after.tree, before.tree, false), "%s", e.what);
+	is("a", "changed");
+	is("d/b", NULL);
+	is("new", "n");
+}
+END_TEST
+
+START_TEST(a_foreign_edit_stops_all_of_it_and_is_kept_when_forced)
+{
+	struct vcr_savepoint before, after;
+	sh("printf mine > a");
+	ck_assert_int_eq(roll(last.tree, first.tree, false), VCR_EBUSY);
+	ck_assert_ptr_nonnull(strstr(e.what, "a was changed by somebody else"));
+	is("new", "n");
+	is("d/b", NULL);
+	ck_assert_msg(!roll(last.tree, first.tree, true), "%s", e.what);
+	is("a", "A");
+	ck_assert_int_eq(vcr_rollback_last(store, &before, &after, &e), 0);
+	ck_assert_msg(!roll(after.tree, before.tree, false), "%s", e.what);
+	is("a", "mine");
+}
+END_TEST
+
+START_TEST(two_rollbacks_at_once_are_refused)
+{
+	int fd, other;
+	ck_assert_int_eq(vcr_rollback_lock(state, &fd, &e), 0);
+	ck_assert_int_eq(vcr_rollback_lock(state, &other, &e), VCR_EBUSY);
+	close(fd);
+	ck_assert_int_eq(vcr_rollback_lock(state, &fd, &e), 0);
+	close(fd);
+}
+END_TEST
+
+static void write_journal(const char *text)
+{
+	FILE *f = fopen(journal, "w");
+	fputs(text, f);
+	fclose(f);
+}
+
+/* The journal that restores a ("A") and removes new, with `path` in place of the name a. */
+static void compose_journal(char *text, size_t n, const char *path, const char *end)
+{
+	char undo[41], oid[41] = "";
+	static const struct vcr_store_note note = { .kind = "before" };
+	ck_assert_int_eq(vcr_store_commit(store, last.tree, first.commit, NULL, &note, undo, &e), 0);
+	FILE *f = popen("printf A | git hash-object --stdin", "r");
+	ck_assert_ptr_nonnull(fgets(oid, sizeof oid, f));
+	pclose(f);
+	snprintf(text, n, "vcr-rollback 1\nundo %s\nitem 100644 %s 100644 %s %s\nitem 100644 %s 0 %s new\n%s", undo, oid, oid, path, oid, oid, end);
+}
+
+START_TEST(what_a_killed_rollback_began_is_finished)
+{
+	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
+	bool finished;
+	char text[1024];
+	compose_journal(text, sizeof text, "a", "end 2\n");
+	sh("rm a; rm -f new"); /* as far as it came */
+	write_journal(text);
+	ck_assert_msg(!vcr_rollback_recover(&where, &finished, &skipped, &e), "%s", e.what);
+	ck_assert(finished);
+	ck_assert_str_eq(skipped.data, "");
+	is("a", "A");
+	ck_assert_int_eq(access(journal, F_OK), -1);
+	ck_assert_int_eq(vcr_rollback_recover(&where, &finished, &skipped, &e), 0);
+	ck_assert(!finished);
+}
+END_TEST
+
+START_TEST(what_somebody_changed_since_the_kill_is_left_and_named)
+{
+	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
+	bool finished;
+	char text[1024];
+	compose_journal(text, sizeof text, "a", "end 2\n");
+	sh("printf mine > a; rm new");
+	write_journal(text);
+	ck_assert_msg(!vcr_rollback_recover(&where, &finished, &skipped, &e), "%s", e.what);
+	ck_assert_str_eq(skipped.data, "a\n");
+	is("a", "mine");
+}
+END_TEST
+
+START_TEST(a_damaged_journal_does_nothing_and_says_where_it_is)
+{
+	static const struct { const char *path, *end; int code; } bad[] = {
+		{ "../out", "end 2\n", VCR_ECORRUPT }, { "/etc/passwd", "end 2\n", VCR_ECORRUPT }, { ".git/config", "end 2\n", VCR_ECORRUPT }, { "d/../../out", "end 2\n", VCR_ECORRUPT },
+		{ "a", "", VCR_ECORRUPT }, { "a", "end 3\n", VCR_ECORRUPT }, { "a", "item 1\nend 3\n", VCR_ECORRUPT }, { "a\nrubbish", "end 2\n", VCR_ECORRUPT },
+	};
+	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
+	bool finished;
+	char text[1024];
+	compose_journal(text, sizeof text, bad[_i].path, bad[_i].end);
+	write_journal(text);
+	ck_assert_int_eq(vcr_rollback_recover(&where, &finished, &skipped, &e), bad[_i].code);
+	ck_assert_ptr_nonnull(strstr(e.what, journal));
+	is("a", "changed");
+	is("new", "n");
+	write_journal("vcr-rollback 2\nend 0\n");
+	ck_assert_int_eq(vcr_rollback_recover(&where, &finished, &skipped, &e), VCR_EVERSION);
+}
+END_TEST
+
+START_TEST(only_what_differs_is_touched)
+{
+	struct stat before, after;
+	ck_assert_int_eq(stat("c", &before), 0);
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what);
+	ck_assert_int_eq(stat("c", &after), 0);
+	ck_assert_int_eq(before.st_ino, after.st_ino);
+	ck_assert_int_eq(before.st_ctim.tv_nsec, after.st_ctim.tv_nsec);
+}
+END_TEST
+
+static TCase *tc(void)
+{
+	TCase *t = tcase_create("rollback");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_plan_names_each_path_with_what_becomes_of_it);
+	tcase_add_test(t, applied_it_can_be_undone);
+	tcase_add_test(t, a_foreign_edit_stops_all_of_it_and_is_kept_when_forced);
+	tcase_add_test(t, two_rollbacks_at_once_are_refused);
+	tcase_add_test(t, what_a_killed_rollback_began_is_finished);
+	tcase_add_test(t, what_somebody_changed_since_the_kill_is_left_and_named);
+	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 8);
+	tcase_add_test(t, only_what_differs_is_touched);
+	return t;
+}
+
+TAP_MAIN("rollback", tc)
