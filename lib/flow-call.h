@@ -24,6 +24,8 @@ struct exchange {
 	struct body out, in;
 	struct vcr_chunk *chunk;
 	size_t nchunk, cap;
+	uint32_t stream;             /* HTTP/2; 0 without */
+	uint64_t read;               /* the connection's read that brought the last of it */
 	uint64_t last_ns;            /* the last body byte so far */
 	bool keep;                   /* bodies are of interest */
 	bool sent, answered;         /* request, response ended as HTTP says */

@@ -1,144 +1,21 @@
-#include "flow-call.h"
-#include "limits.h"
+#include "flow-parts.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How long a connection stays of interest: an HTTP one to a host that is not a model's is muted after this many requests or bytes without
- * one that is (a gateway's other paths); one that begins with something else after this many writes (it may have been joined
- * in the middle of a request) or bytes read. */
-enum { OTHER_REQUESTS = 16, OTHER_BYTES = 1 << 20, STRANGE_WRITES = 4, STRANGE_BYTES = 1 << 20 };
-enum { MAX_PENDING = 1024, EARLY_BYTES = 64 << 10, LOOK = 24 };
-
-enum conn_state {
-	LOOKING, /* for a request line at the start of a write */
-	HTTP,
-	MUTED,
-};
-
-struct conn {
-	struct conn *next;
-	struct vcr_flow *flow;
-	uint32_t number;
-	int pid, tid;
-	bool tls, met_model;
-	enum conn_state state;
-	char *server_name, *peer;
-	unsigned strange_writes, other_requests, npending;
-	uint64_t other_bytes;
-	char look[LOOK];               /* first bytes of a write that may be a request line */
-	size_t nlook;
-	uint64_t look_ns;
-	struct vcr_http1 *req, *res;
-	struct exchange *first, *last; /* requests in order; the first is the one that is being answered */
-	struct exchange *sending;      /* the one whose request is under way */
-	uint64_t now_ns, req_ns, res_ns; /* this read or write; first byte of the message under way */
-	bool new_read, upgraded;
-	struct vcr_buf early;          /* bytes read while nothing was asked: the write's record may come a moment later */
-	uint64_t early_ns;
-};
-
-struct vcr_flow {
-	struct vcr_flow_events ev;
-	void *ctx;
-	char **hosts;
-	bool capture_all;
-	struct conn **bucket;
-	size_t nbucket, nconn, held;
-};
-
-/* Connections by number */
-
-static size_t slot(const struct vcr_flow *f, uint32_t number)
-{
-	return (number * 2654435761u) & (f->nbucket - 1);
-}
-
-static struct conn *find(const struct vcr_flow *f, uint32_t number)
-{
-	struct conn *c = f->bucket[slot(f, number)];
-	while (c && c->number != number)
-		c = c->next;
-	return c;
-}
-
-static void grow_table(struct vcr_flow *f)
-{
-	size_t old = f->nbucket;
-	struct conn **was = f->bucket, **now = calloc(2 * old, sizeof *now);
-	if (!now)
-		return; /* longer chains, nothing worse */
-	f->bucket = now;
-	f->nbucket = 2 * old;
-	for (size_t i = 0; i < old; i++)
-		for (struct conn *c = was[i], *next; c; c = next) {
-			next = c->next;
-			c->next = now[slot(f, c->number)];
-			now[slot(f, c->number)] = c;
-		}
-	free(was);
-}
-
-static struct conn *add_conn(struct vcr_flow *f, uint32_t number, int pid)
-{
-	if (f->nconn >= VCR_MAX_CONNS) {
-		if (f->ev.unseen)
-			f->ev.unseen(f->ctx, number, "too many connections at once");
-		return NULL;
-	}
-	struct conn *c = calloc(1, sizeof *c);
-	if (!c)
-		return NULL;
-	if (f->nconn > f->nbucket)
-		grow_table(f);
-	c->flow = f;
-	c->number = number;
-	c->pid = pid;
-	vcr_buf_init(&c->early, EARLY_BYTES);
-	c->next = f->bucket[slot(f, number)];
-	f->bucket[slot(f, number)] = c;
-	f->nconn++;
-	return c;
-}
-
-static void forget_http(struct conn *c)
-{
-	vcr_http1_free(c->req);
-	vcr_http1_free(c->res);
-	c->req = c->res = NULL;
-	vcr_buf_release(&c->early);
-}
-
-static void free_conn(struct conn *c)
-{
-	forget_http(c);
-	free(c->server_name);
-	free(c->peer);
-	free(c);
-}
-
-static void remove_conn(struct vcr_flow *f, uint32_t number)
-{
-	for (struct conn **at = &f->bucket[slot(f, number)]; *at; at = &(*at)->next)
-		if ((*at)->number == number) {
-			struct conn *c = *at;
-			*at = c->next;
-			f->nconn--;
-			free_conn(c);
-			return;
-		}
-}
+#include <strings.h>
 
 /* Calls of a connection */
 
-static void pop_call(struct conn *c, const char *failure)
+void vcr_conn_pop(struct conn *c, struct exchange *x, const char *failure)
 {
-	struct exchange *x = c->first;
-	c->first = x->next;
-	if (!c->first)
-		c->last = NULL;
+	struct exchange **at = &c->first, *before = NULL;
+	for (; *at != x; at = &(*at)->next)
+		before = *at;
+	*at = x->next;
+	if (c->last == x)
+		c->last = before;
 	if (c->sending == x)
 		c->sending = NULL;
 	c->npending--;
@@ -147,40 +24,40 @@ static void pop_call(struct conn *c, const char *failure)
 	vcr_exchange_report(x, failure, &c->flow->ev, c->flow->ctx, &c->flow->held);
 }
 
-static void fail_calls(struct conn *c, const char *failure)
+void vcr_conn_fail(struct conn *c, const char *failure)
 {
 	while (c->first)
-		pop_call(c, failure);
+		vcr_conn_pop(c, c->first, failure);
 }
 
 /* Report from the front what is over: answered, and its request is not being sent any more. */
 static void report_done(struct conn *c)
 {
 	while (c->first && c->first->answered && c->first->sent)
-		pop_call(c, NULL);
+		vcr_conn_pop(c, c->first, NULL);
 }
 
-static void mute(struct conn *c)
+void vcr_conn_mute(struct conn *c)
 {
 	c->state = MUTED;
-	fail_calls(c, "closed"); /* none that is reported, unless another protocol took over */
-	forget_http(c);
+	vcr_conn_fail(c, "closed"); /* none that is reported, unless another protocol took over */
+	vcr_conn_forget(c);
 	if (c->flow->ev.mute)
 		c->flow->ev.mute(c->flow->ctx, c->number);
 }
 
-static void unseen(struct conn *c, const char *why)
+void vcr_conn_unseen(struct conn *c, const char *why)
 {
 	if (c->flow->ev.unseen)
 		c->flow->ev.unseen(c->flow->ctx, c->number, why);
-	mute(c);
+	vcr_conn_mute(c);
 }
 
 /* Something that HTTP does not allow, or an end of HTTP: calls under way fail, and a later request line is looked for. */
 static void resynchronise(struct conn *c, const char *failure)
 {
-	fail_calls(c, failure);
-	forget_http(c);
+	vcr_conn_fail(c, failure);
+	vcr_conn_forget(c);
 	c->state = LOOKING;
 	c->nlook = 0;
 	c->strange_writes++;
@@ -209,7 +86,7 @@ static void request_host(const struct conn *c, const struct vcr_http1_head *h, c
 }
 
 /* Is it worth going on with a connection whose requests are no model's? */
-static bool bored(const struct conn *c)
+bool vcr_conn_bored(const struct conn *c)
 {
 	return !c->met_model && !c->flow->capture_all && (c->other_requests >= OTHER_REQUESTS || c->other_bytes >= OTHER_BYTES);
 }
@@ -226,19 +103,17 @@ static void append_call(struct conn *c, struct exchange *x)
 
 static const struct vcr_http1_events response_events;
 
-static int on_request_head(void *ctx, const struct vcr_http1_head *h)
+struct exchange *vcr_conn_request(struct conn *c, const struct vcr_http1_head *h, int *err)
 {
-	struct conn *c = ctx;
 	struct vcr_flow *f = c->flow;
 	char host[300];
 	request_host(c, h, host);
 	const char *type = vcr_http1_field(h->field, h->nfield, "content-type");
 	enum vcr_api api = vcr_api_recognise(h->method, host, h->target, type, (const char *const *)f->hosts);
-	if (c->npending >= MAX_PENDING)
-		return VCR_ELIMIT;
-	struct exchange *x = vcr_exchange_new(h, api, host, api != VCR_API_NONE || f->capture_all, &f->held);
-	if (!x)
-		return VCR_ENOMEM;
+	struct exchange *x = NULL;
+	*err = c->npending >= MAX_PENDING ? VCR_ELIMIT : VCR_ENOMEM;
+	if (c->npending >= MAX_PENDING || !(x = vcr_exchange_new(h, api, host, api != VCR_API_NONE || f->capture_all, &f->held)))
+		return NULL;
 	x->call.conn = c->number;
 	x->call.pid = c->pid;
 	x->call.tid = c->tid;
@@ -248,12 +123,29 @@ static int on_request_head(void *ctx, const struct vcr_http1_head *h)
 	c->strange_writes = 0;
 	c->met_model |= api != VCR_API_NONE;
 	c->other_requests += api == VCR_API_NONE;
+	if (f->ev.request && api != VCR_API_NONE && api != VCR_API_SIDE)
+		f->ev.request(f->ctx, c->number, c->pid, api, c->now_ns);
+	return x;
+}
+
+int vcr_conn_answer_body(struct conn *c, struct exchange *x, const char *p, size_t n)
+{
+	bool new_read = x->read != c->nreads;
+	if (!x->keep)
+		c->other_bytes += n;
+	x->read = c->nreads;
+	return vcr_exchange_in(x, p, n, c->now_ns, new_read, &c->flow->held);
+}
+
+static int on_request_head(void *ctx, const struct vcr_http1_head *h)
+{
+	struct conn *c = ctx;
+	int err;
+	if (!vcr_conn_request(c, h, &err))
+		return err;
 	if (!c->res && !(c->res = vcr_http1_new(VCR_HTTP1_RESPONSE, &response_events, c)))
 		return VCR_ENOMEM;
-	int r = vcr_http1_expect(c->res, h->method);
-	if (!r && f->ev.request && api != VCR_API_NONE && api != VCR_API_SIDE)
-		f->ev.request(f->ctx, c->number, c->pid, api, c->now_ns);
-	return r;
+	return vcr_http1_expect(c->res, h->method);
 }
 
 static int on_request_body(void *ctx, const char *p, size_t n)
@@ -281,6 +173,13 @@ static int on_request_end(void *ctx, const struct vcr_http1_field *trailer, size
 
 static const struct vcr_http1_events request_events = { on_request_head, on_request_body, on_request_end, NULL };
 
+/* 101 to h2c: obsolete, and still what curl asks of a plain server (RFC 7540 §3.2). */
+static bool is_http2(const struct vcr_http1_head *h)
+{
+	const char *to = vcr_http1_field(h->field, h->nfield, "upgrade");
+	return h->status == 101 && to && !strcasecmp(to, "h2c");
+}
+
 static int on_response_head(void *ctx, const struct vcr_http1_head *h)
 {
 	struct conn *c = ctx;
@@ -291,8 +190,11 @@ static int on_response_head(void *ctx, const struct vcr_http1_head *h)
 		c->res_ns = c->now_ns;
 		return 0;
 	}
-	x->call.first_byte_ns = c->res_ns;
 	c->upgraded = h->upgrade;
+	c->to_http2 = is_http2(h);
+	if (c->to_http2)
+		return 0; /* the answer itself comes as stream 1 */
+	x->call.first_byte_ns = c->res_ns;
 	int r = vcr_exchange_response(x, h);
 	if (h->upgrade) { /* no body and no end event follow */
 		x->answered = x->sent = true;
@@ -304,13 +206,7 @@ static int on_response_head(void *ctx, const struct vcr_http1_head *h)
 static int on_response_body(void *ctx, const char *p, size_t n)
 {
 	struct conn *c = ctx;
-	bool new_read = c->new_read;
-	if (!c->first)
-		return 0;
-	if (!c->first->keep)
-		c->other_bytes += n;
-	c->new_read = false;
-	return vcr_exchange_in(c->first, p, n, c->now_ns, new_read, &c->flow->held);
+	return c->first ? vcr_conn_answer_body(c, c->first, p, n) : 0;
 }
 
 static int on_response_end(void *ctx, const struct vcr_http1_field *trailer, size_t n)
@@ -327,23 +223,43 @@ static int on_response_end(void *ctx, const struct vcr_http1_field *trailer, siz
 
 static int on_tunnel(void *ctx, const char *p, size_t n)
 {
-	return 0; /* feed_in looks at `upgraded` */
+	struct conn *c = ctx; /* feed_in looks at `upgraded` */
+	if (c->to_http2)
+		vcr_buf_add(&c->early, p, n);
+	return 0;
 }
 
 static const struct vcr_http1_events response_events = { on_response_head, on_response_body, on_response_end, on_tunnel };
+
+/* The call that asked for the upgrade goes on as stream 1. */
+static void enter_http2(struct conn *c)
+{
+	struct vcr_buf early = c->early;
+	vcr_buf_init(&c->early, EARLY_BYTES);
+	c->to_http2 = false;
+	vcr_conn_forget(c);
+	vcr_conn_http2_begin(c, c->first);
+	if (early.len && c->state == HTTP2)
+		vcr_conn_http2_in(c, early.data, early.len);
+	vcr_buf_release(&early);
+}
 
 /* After 101 or CONNECT 2xx: what follows is another protocol. Inside a CONNECT there may be HTTP again. */
 static void leave_http(struct conn *c)
 {
 	bool connect = c->first && !strcmp(c->first->method, "CONNECT"), model = c->first && c->first->call.api == VCR_API_SIDE;
 	c->upgraded = false;
+	if (c->to_http2) {
+		enter_http2(c);
+		return;
+	}
 	report_done(c);
 	if (connect)
 		resynchronise(c, NULL);
 	else if (model)
-		unseen(c, "WebSocket is not decoded");
+		vcr_conn_unseen(c, "WebSocket is not decoded");
 	else
-		mute(c);
+		vcr_conn_mute(c);
 }
 
 /* Decoders hold some 12 KB each: an idle connection keeps none. */
@@ -360,7 +276,7 @@ static void rest(struct conn *c)
 
 static void feed_in(struct conn *c, const char *p, size_t n)
 {
-	c->new_read = true;
+	c->nreads++;
 	if (!vcr_http1_inside(c->res))
 		c->res_ns = c->now_ns;
 	int r = vcr_http1_feed(c->res, p, n);
@@ -368,8 +284,8 @@ static void feed_in(struct conn *c, const char *p, size_t n)
 		leave_http(c);
 	else if (r)
 		resynchronise(c, "malformed");
-	else if (bored(c))
-		mute(c);
+	else if (vcr_conn_bored(c))
+		vcr_conn_mute(c);
 	rest(c);
 }
 
@@ -383,16 +299,18 @@ static void hold_early(struct conn *c, const char *p, size_t n)
 	else
 		vcr_buf_add(&c->early, p, n);
 	if (c->state == LOOKING && c->strange_writes && !c->met_model && (c->other_bytes += n) >= STRANGE_BYTES)
-		mute(c);
+		vcr_conn_mute(c);
 }
 
 void vcr_flow_in(struct vcr_flow *f, uint32_t number, const char *p, size_t n, uint64_t time_ns)
 {
-	struct conn *c = find(f, number);
+	struct conn *c = vcr_conn_find(f, number);
 	if (!c || c->state == MUTED || !n)
 		return;
 	c->now_ns = time_ns;
-	if (c->state == HTTP && c->first)
+	if (c->state == HTTP2)
+		vcr_conn_http2_in(c, p, n);
+	else if (c->state == HTTP && c->first)
 		feed_in(c, p, n);
 	else
 		hold_early(c, p, n);
@@ -400,7 +318,7 @@ void vcr_flow_in(struct vcr_flow *f, uint32_t number, const char *p, size_t n, u
 
 /* Writes */
 
-enum look { NO_REQUEST, MAYBE, REQUEST, HTTP2 };
+enum look { NO_REQUEST, MAYBE, REQUEST, PREFACE };
 
 /* Does it begin like a request line: upper-case token, one space, something visible? */
 static enum look look_at(const char *p, size_t n)
@@ -408,7 +326,7 @@ static enum look look_at(const char *p, size_t n)
 	static const char preface[] = "PRI * HTTP/2.0";
 	size_t i = 0;
 	if (n >= 14 ? !memcmp(p, preface, 14) : !memcmp(p, preface, n))
-		return n >= 14 ? HTTP2 : MAYBE;
+		return n >= 14 ? PREFACE : MAYBE;
 	while (i < n && i < 20 && isupper((unsigned char)p[i]))
 		i++;
 	if (i == n)
@@ -443,8 +361,8 @@ static void feed_out(struct conn *c, const char *p, size_t n, uint64_t begin_ns)
 		resynchronise(c, "malformed");
 	else if (c->early.len && c->first)
 		give_early(c, c->first->call.start_ns);
-	if (c->state == HTTP && bored(c))
-		mute(c);
+	if (c->state == HTTP && vcr_conn_bored(c))
+		vcr_conn_mute(c);
 	rest(c);
 }
 
@@ -455,8 +373,14 @@ static void look_out(struct conn *c, const char *p, size_t n)
 	uint64_t begin_ns = nheld ? c->look_ns : c->now_ns;
 	memcpy(c->look + nheld, p, take);
 	switch (look_at(c->look, nheld + take)) {
-	case HTTP2:
-		unseen(c, "HTTP/2 is not decoded");
+	case PREFACE:
+		memcpy(held, c->look, nheld);
+		c->nlook = 0;
+		vcr_conn_http2_begin(c, NULL);
+		if (nheld && c->state == HTTP2)
+			vcr_conn_http2_out(c, held, nheld);
+		if (c->state == HTTP2)
+			vcr_conn_http2_out(c, p, n);
 		return;
 	case MAYBE:
 		c->look_ns = begin_ns;
@@ -464,8 +388,12 @@ static void look_out(struct conn *c, const char *p, size_t n)
 		return;
 	case NO_REQUEST:
 		c->nlook = 0;
+		if (!c->strange_writes && !nheld && !c->met_model && vcr_http2_looks_joined(p, n)) {
+			vcr_conn_unseen(c, "HTTP/2 that had begun before it was seen");
+			return;
+		}
 		if (++c->strange_writes >= STRANGE_WRITES && !c->met_model)
-			mute(c);
+			vcr_conn_mute(c);
 		return;
 	case REQUEST:
 		memcpy(held, c->look, nheld);
@@ -487,8 +415,8 @@ static bool gave_up_body(const struct conn *c, const char *p, size_t n)
 
 void vcr_flow_out(struct vcr_flow *f, uint32_t number, int pid, int tid, const char *p, size_t n, uint64_t time_ns)
 {
-	struct conn *c = find(f, number);
-	if (!c && !(c = add_conn(f, number, pid)))
+	struct conn *c = vcr_conn_find(f, number);
+	if (!c && !(c = vcr_conn_add(f, number, pid)))
 		return;
 	c->pid = pid;
 	c->tid = tid;
@@ -501,7 +429,9 @@ void vcr_flow_out(struct vcr_flow *f, uint32_t number, int pid, int tid, const c
 		vcr_http1_free(c->req);
 		c->req = NULL;
 	}
-	if (c->state == HTTP)
+	if (c->state == HTTP2)
+		vcr_conn_http2_out(c, p, n);
+	else if (c->state == HTTP)
 		feed_out(c, p, n, time_ns);
 	else
 		look_out(c, p, n);
@@ -511,8 +441,8 @@ void vcr_flow_out(struct vcr_flow *f, uint32_t number, int pid, int tid, const c
 
 void vcr_flow_open(struct vcr_flow *f, uint32_t number, int pid, bool tls, const char *server_name, const char *peer, uint64_t time_ns)
 {
-	struct conn *c = find(f, number);
-	if (!c && !(c = add_conn(f, number, pid)))
+	struct conn *c = vcr_conn_find(f, number);
+	if (!c && !(c = vcr_conn_add(f, number, pid)))
 		return;
 	free(c->server_name);
 	free(c->peer);
@@ -539,21 +469,24 @@ static void end_calls(struct conn *c, const char *failure, bool eof)
 {
 	if (eof && c->res && c->first)
 		vcr_http1_eof(c->res);
-	if (c->first && c->first->answered && !c->first->sent) { /* an early answer; the rest was never sent */
-		c->first->sent = true;
-		report_done(c);
+	for (struct exchange *x = c->first, *next; x; x = next) { /* early answers; the rest of those requests was never sent */
+		next = x->next;
+		if (x->answered)
+			vcr_conn_pop(c, x, NULL);
+		else if (!x->stream)
+			break;
 	}
-	fail_calls(c, failure);
+	vcr_conn_fail(c, failure);
 }
 
 void vcr_flow_close(struct vcr_flow *f, uint32_t number, int reason, uint64_t time_ns)
 {
-	struct conn *c = find(f, number);
+	struct conn *c = vcr_conn_find(f, number);
 	if (!c)
 		return;
 	c->now_ns = time_ns;
 	end_calls(c, close_word(reason), reason == 1);
-	remove_conn(f, number);
+	vcr_conn_remove(f, number);
 }
 
 /* Every connection of pid (0: of all) ends. */
@@ -566,7 +499,7 @@ static void gone(struct vcr_flow *f, int pid, uint64_t time_ns)
 				continue;
 			c->now_ns = time_ns;
 			end_calls(c, "interrupted", false);
-			remove_conn(f, c->number);
+			vcr_conn_remove(f, c->number);
 		}
 }
 
@@ -621,7 +554,7 @@ void vcr_flow_free(struct vcr_flow *f)
 				after = x->next;
 				vcr_exchange_free(x, &f->held);
 			}
-			free_conn(c);
+			vcr_conn_free(c);
 		}
 	for (char **h = f->hosts; h && *h; h++)
 		free(*h);

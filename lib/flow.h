@@ -1,4 +1,4 @@
-/* flow.h — from the bytes of connections to model calls: http1 + inflate + provider over both directions. Sans-I/O.
+/* flow.h — from the bytes of connections to model calls: http1 or http2 + inflate + provider over both directions. Sans-I/O.
  *
  * Feed each connection's bytes with their times; get finished calls. A call is reported once, when its answer is complete, fails, or its
  * connection or program ends. */
@@ -19,7 +19,8 @@ struct vcr_call {
 	const char *host;            /* Host field, else the server name; with port if not the scheme's default */
 	const char *method, *target;
 	bool tls;
-	int minor;                   /* HTTP/1.minor */
+	bool http2;                  /* HTTP/2; else HTTP/1.minor */
+	int minor;
 	const struct vcr_http1_field *req_field; size_t nreq_field;
 	const char *req_body; size_t nreq_body;      /* content-decoded */
 	int status;                  /* 0: no answer */
@@ -37,7 +38,7 @@ struct vcr_flow_events {
 	int (*request)(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns); /* a model request's head was seen: a quiet point */
 	int (*call)(void *ctx, const struct vcr_call *c);
 	void (*mute)(void *ctx, uint32_t conn);                     /* nothing of interest will come on this connection */
-	void (*unseen)(void *ctx, uint32_t conn, const char *why);  /* e.g. "HTTP/2 is not decoded" */
+	void (*unseen)(void *ctx, uint32_t conn, const char *why);  /* e.g. "HTTP/2: malformed header block" */
 };
 struct vcr_flow;
 struct vcr_flow *vcr_flow_new(const struct vcr_flow_events *ev, void *ctx, const char *const *model_hosts, bool capture_all);

@@ -99,8 +99,9 @@ static void write_ms(struct vcr_jw *w, const char *key, uint64_t from, uint64_t 
 static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_call *c, const struct clean *k)
 {
 	struct process *p = vcr_recorder_process(r, c->pid, false);
-	char when[40], http[8] = "1.1";
-	http[2] = (char)('0' + c->minor % 10);
+	char when[40], http[8] = "2";
+	if (!c->http2)
+		snprintf(http, sizeof http, "1.%d", c->minor % 10);
 	vcr_recorder_time(r, c->start_ns, when);
 	const struct { const char *key; int64_t n; } ints[] = { { "seq", (int64_t)r->call_seq }, { "pid", c->pid }, { "tid", c->tid }, { "conn", c->conn } };
 	const struct { const char *key, *s; } strings[] = {

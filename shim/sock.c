@@ -17,9 +17,12 @@ static bool is_tls(const char *p, size_t n)
 	return n >= 2 && p[0] == 0x16 && p[1] == 3;
 }
 
+/* HTTP/2 whose client knew that it would be understood: what is asked comes in a coding of its own, so the preface must do for a request. */
+#define PREFACE "PRI * HTTP/2"
+
 static bool is_http(const char *p, size_t n)
 {
-	static const char *const method[] = { "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "PATCH ", "OPTIONS ", "CONNECT " };
+	static const char *const method[] = { "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "PATCH ", "OPTIONS ", "CONNECT ", PREFACE };
 	for (size_t i = 0; i < sizeof method / sizeof *method; i++)
 		if (starts(p, n, method[i]))
 			return true;
@@ -71,7 +74,7 @@ void vcr_conn_closed(uint32_t conn, int32_t reason)
 static bool worth(const char *p, size_t n)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	return starts(p, n, "POST ") || (h && vcr_collector_alive(h) && is_http(p, n) && !starts(p, n, "CONNECT "));
+	return starts(p, n, "POST ") || starts(p, n, PREFACE) || (h && vcr_collector_alive(h) && is_http(p, n) && !starts(p, n, "CONNECT "));
 }
 
 /* Look at bytes that are about to be taken for a request. True: the connection is recorded from here on. */

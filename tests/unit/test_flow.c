@@ -1,4 +1,5 @@
 #include "flow.h"
+#include "h2bytes.h"
 #include "tap.h"
 #include <errno.h>
 #include <stdio.h>
@@ -254,15 +255,168 @@ START_TEST(a_client_that_turns_away_at_the_end_of_the_stream_has_missed_nothing)
 }
 END_TEST
 
-START_TEST(http2_is_said_to_be_unseen)
+/* Both sides of an HTTP/2 connection, written frame by frame. */
+static struct vcr_buf frames;
+static nghttp2_hd_deflater *client, *server;
+
+static void start_http2(void)
 {
 	start(false);
 	open_conn(1);
-	out(1, "PRI * HT");
-	out(1, "TP/2.0\r\n\r\nSM\r\n\r\n");
-	out(1, POST "{}");
-	expect_log("unseen 1 HTTP/2 is not decoded\nmute 1\n");
+	frames = (struct vcr_buf)VCR_BUF_INIT;
+	nghttp2_hd_deflate_new(&client, 4096);
+	nghttp2_hd_deflate_new(&server, 4096);
+}
+
+static void finish_http2(void)
+{
 	finish();
+	nghttp2_hd_deflate_del(client);
+	nghttp2_hd_deflate_del(server);
+	vcr_buf_release(&frames);
+}
+
+static void send_frames(void)
+{
+	vcr_flow_out(flow, 1, 10, 11, frames.data, frames.len, ++now);
+	vcr_buf_reset(&frames);
+}
+
+static void receive_frames(size_t step)
+{
+	for (size_t at = 0; at < frames.len; at += step)
+		vcr_flow_in(flow, 1, frames.data + at, frames.len - at < step ? frames.len - at : step, ++now);
+	vcr_buf_reset(&frames);
+}
+
+static void begin_http2(void)
+{
+	vcr_buf_puts(&frames, H2_PREFACE);
+	h2_frame(&frames, H2_SETTINGS, 0, 0, "", 0);
+	send_frames();
+	h2_frame(&frames, H2_SETTINGS, 0, 0, "", 0);
+	receive_frames(1000);
+}
+
+static void ask_http2(uint32_t stream, const char *body)
+{
+	h2_headers(&frames, client, 0, stream, ":method=POST\n:scheme=https\n:path=/v1/chat/completions\n:authority=api.openai.com\ncontent-type=application/json");
+	h2_data(&frames, H2_END_STREAM, stream, body);
+	send_frames();
+}
+
+START_TEST(streams_of_http2_are_calls_of_their_own_however_they_interleave)
+{
+	for (size_t step = 1; step < 2000; step += 1500) {
+		start_http2();
+		begin_http2();
+		ask_http2(1, "{\"q\":1}");
+		ask_http2(3, "{\"q\":3}");
+		ck_assert_int_eq(said.requests, 2);
+		h2_headers(&frames, server, 0, 3, ":status=200\ncontent-type=application/json");
+		h2_headers(&frames, server, 0, 1, ":status=103\nlink=x");
+		h2_headers(&frames, server, 0, 1, ":status=429\ncontent-type=application/json");
+		h2_data(&frames, 0, 3, "{\"model\"");
+		h2_data(&frames, H2_END_STREAM, 1, "{\"error\":{\"type\":\"slow\"}}");
+		receive_frames(step);
+		expect_log("call 1 openai.chat 429 complete\n");
+		ck_assert_str_eq(said.req_body.data, "{\"q\":1}");
+		h2_data(&frames, 0, 3, ":\"m\"}");
+		h2_headers(&frames, server, H2_END_STREAM, 3, "x-trailer=1");
+		receive_frames(step);
+		expect_log("call 1 openai.chat 429 complete\ncall 1 openai.chat 200 complete\n");
+		ck_assert_str_eq(said.req_body.data, "{\"q\":3}");
+		ck_assert_str_eq(said.res_body.data, "{\"model\":\"m\"}");
+		ck_assert_str_eq(said.host, "api.openai.com");
+		ck_assert_str_eq(said.model, "m");
+		ck_assert(said.last.http2);
+		ck_assert_uint_eq(said.last.nchunk, step == 1 ? 13 : 2);
+		finish_http2();
+	}
+}
+END_TEST
+
+START_TEST(ends_of_http2_streams_say_who_ended_them)
+{
+	start_http2();
+	begin_http2();
+	for (uint32_t stream = 1; stream < 11; stream += 2)
+		ask_http2(stream, "{}");
+	h2_frame(&frames, H2_RST, 0, 1, "\0\0\0\10", 4);
+	send_frames();
+	h2_frame(&frames, H2_RST, 0, 3, "\0\0\0\2", 4);
+	h2_frame(&frames, H2_GOAWAY, 0, 0, "\0\0\0\7\0\0\0\0", 8);
+	receive_frames(1000);
+	expect_log("call 1 openai.chat 0 aborted\ncall 1 openai.chat 0 reset\ncall 1 openai.chat 0 closed\n");
+	h2_headers(&frames, client, 0, 11, ":method=POST\n:path=/v1/messages\n:authority=a");
+	send_frames();
+	h2_headers(&frames, server, 0, 11, ":status=413");
+	h2_data(&frames, H2_END_STREAM, 11, "{}");
+	h2_frame(&frames, H2_RST, 0, 11, "\0\0\0\0", 4); /* the rest of the request is not wanted */
+	receive_frames(1000);
+	ck_assert_int_eq(said.calls, 4);
+	ck_assert(said.last.complete && said.last.status == 413);
+	vcr_flow_close(flow, 1, 1, ++now);
+	ck_assert_int_eq(said.calls, 6);
+	ck_assert_str_eq(said.last.failure, "closed");
+	finish_http2();
+}
+END_TEST
+
+START_TEST(an_upgrade_to_h2c_answers_the_request_that_asked_for_it_as_stream_1)
+{
+	start_http2();
+	out(1, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:8000\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAAA\r\nContent-Length: 2\r\n\r\n{}");
+	vcr_buf_puts(&frames, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+	h2_frame(&frames, H2_SETTINGS, 0, 0, "", 0);
+	receive_frames(1000);
+	vcr_buf_puts(&frames, H2_PREFACE);
+	h2_frame(&frames, H2_SETTINGS, 0, 0, "", 0);
+	send_frames();
+	h2_headers(&frames, server, 0, 1, ":status=200\ncontent-type=application/json");
+	h2_data(&frames, H2_END_STREAM, 1, "{\"model\":\"up\"}");
+	receive_frames(1);
+	expect_log("call 1 openai.chat 200 complete\n");
+	ck_assert_str_eq(said.host, "localhost:8000");
+	ck_assert_str_eq(said.model, "up");
+	ask_http2(3, "{}");
+	h2_headers(&frames, server, H2_END_STREAM, 3, ":status=500");
+	receive_frames(1000);
+	ck_assert_int_eq(said.last.status, 500);
+	finish_http2();
+}
+END_TEST
+
+START_TEST(damage_ends_what_can_be_read_of_an_http2_connection_and_is_said)
+{
+	start_http2();
+	begin_http2();
+	ask_http2(1, "{}");
+	h2_frame(&frames, H2_CONTINUATION, 4, 1, "x", 1);
+	receive_frames(1000);
+	expect_log("call 1 openai.chat 0 malformed\nunseen 1 HTTP/2: CONTINUATION of nothing\nmute 1\n");
+	ask_http2(3, "{}");
+	ck_assert_int_eq(said.calls, 1);
+	finish_http2();
+	start_http2();
+	h2_frame(&frames, H2_HEADERS, 5, 7, "\xbe\xbf", 2);
+	send_frames();
+	expect_log("unseen 1 HTTP/2 that had begun before it was seen\nmute 1\n");
+	finish_http2();
+}
+END_TEST
+
+START_TEST(an_http2_answer_whose_record_overtakes_its_request_is_kept)
+{
+	start_http2();
+	begin_http2();
+	h2_headers(&frames, server, 0, 1, ":status=200\ncontent-type=application/json");
+	h2_data(&frames, H2_END_STREAM, 1, "{\"model\":\"m\"}");
+	receive_frames(1000);
+	expect_log("");
+	ask_http2(1, "{}");
+	expect_log("call 1 openai.chat 200 complete\n");
+	finish_http2();
 }
 END_TEST
 
@@ -501,7 +655,11 @@ static TCase *flows(void)
 	tcase_add_test(tc, a_cut_answer_is_reported_once_with_what_had_arrived);
 	tcase_add_test(tc, an_answer_that_lasts_until_the_end_of_the_connection_is_complete_at_eof);
 	tcase_add_test(tc, a_client_that_turns_away_at_the_end_of_the_stream_has_missed_nothing);
-	tcase_add_test(tc, http2_is_said_to_be_unseen);
+	tcase_add_test(tc, streams_of_http2_are_calls_of_their_own_however_they_interleave);
+	tcase_add_test(tc, ends_of_http2_streams_say_who_ended_them);
+	tcase_add_test(tc, an_upgrade_to_h2c_answers_the_request_that_asked_for_it_as_stream_1);
+	tcase_add_test(tc, damage_ends_what_can_be_read_of_an_http2_connection_and_is_said);
+	tcase_add_test(tc, an_http2_answer_whose_record_overtakes_its_request_is_kept);
 	tcase_add_test(tc, what_is_not_a_models_is_muted_and_a_gateway_is_not);
 	tcase_add_test(tc, everything_is_reported_when_everything_is_captured);
 	tcase_add_test(tc, a_connection_joined_in_the_middle_is_followed_from_its_next_request);
