@@ -9,6 +9,7 @@
 
 enum {
 	DICTIONARY = 64 << 10, /* LZ4 looks no further back */
+	NEAR_PART = 16 << 10,  /* of the dictionary */
 	MIN_COPY = 32,         /* a shorter match costs more as an operation than as literals */
 	INDEX_STEP = 8,        /* every 8th position of the base is indexed, so any 16 equal bytes are found */
 	MAX_OPS = 4096,
@@ -414,13 +415,35 @@ static int encode_fold(struct vcr_jw *w, const struct vcr_buf *folded, const cha
 	return err ? err : with_base ? 2 : 0;
 }
 
-static int encode_delta(struct vcr_jw *w, const struct delta *d, const char *base, size_t dict_end, const char *ref)
+/* The dictionary of a delta: the end of base[0..dict_end), then that of the near body. At most `most` bytes of base. */
+static int delta_dictionary(const char *base, size_t dict_end, const struct vcr_near *near, size_t most, struct vcr_buf *out)
 {
-	size_t from = dict_end > DICTIONARY ? dict_end - DICTIONARY : 0;
+	VCR_AUTO_BUF folded = VCR_BUF_INIT;
+	const char *p = near ? near->p : NULL;
+	size_t n = near ? near->n : 0;
+	if (near && fold(near->p, near->n, &folded)) {
+		p = folded.data;
+		n = folded.len;
+	}
+	if (n > NEAR_PART) {
+		p += n - NEAR_PART;
+		n = NEAR_PART;
+	}
+	most = most < DICTIONARY - n ? most : DICTIONARY - n;
+	size_t from = dict_end > most ? dict_end - most : 0;
+	vcr_buf_add(out, base + from, dict_end - from);
+	if (n)
+		vcr_buf_add(out, p, n);
+	return out->err;
+}
+
+static int encode_delta(struct vcr_jw *w, const struct delta *d, const char *base, size_t dict_end, const char *ref, const struct vcr_near *near)
+{
+	VCR_AUTO_BUF dict = VCR_BUF_INIT;
 	/* Loading a dictionary costs by its size: a few literals do not earn 64 KiB of it. */
-	size_t worth = d->literals.len * 16;
-	if (worth < DICTIONARY && dict_end - from > worth)
-		from = dict_end - worth;
+	int err = delta_dictionary(base, dict_end, near, d->literals.len * 16, &dict);
+	if (err)
+		return err;
 	add_base(w, ref);
 	vcr_jw_key(w, "ops");
 	vcr_jw_array(w);
@@ -433,12 +456,16 @@ static int encode_delta(struct vcr_jw *w, const struct delta *d, const char *bas
 	add_packed(w, d->literals.len);
 	vcr_jw_key(w, "dict");
 	vcr_jw_int(w, (int64_t)dict_end);
-	int err = pack(w, d->literals.data, d->literals.len, base + from, dict_end - from);
+	if (near) {
+		vcr_jw_key(w, "near");
+		vcr_jw_str(w, near->ref);
+	}
+	err = pack(w, d->literals.data, d->literals.len, dict.data, dict.len);
 	return err ? err : 1;
 }
 
 int vcr_body_encode(struct vcr_jw *w, const char *p, size_t n, const unsigned char *sha256, const char *base, size_t nbase,
-	const char *base_ref, size_t *added, struct vcr_error *e)
+	const char *base_ref, const struct vcr_near *near, size_t *added, struct vcr_error *e)
 {
 	if (n > VCR_MAX_HTTP_BODY)
 		return vcr_error_set(e, VCR_ELIMIT, "a body of %zu bytes is larger than the %d that are kept", n, VCR_MAX_HTTP_BODY);
@@ -459,7 +486,7 @@ int vcr_body_encode(struct vcr_jw *w, const char *p, size_t n, const unsigned ch
 		bool use = base && !d.failed && d.literals.len <= n / 2;
 		if (use && added)
 			*added = d.literals.len;
-		err = use ? encode_delta(w, &d, base, dict_end, base_ref) : pack(w, p, n, NULL, 0);
+		err = use ? encode_delta(w, &d, base, dict_end, base_ref, near) : pack(w, p, n, NULL, 0);
 		free(d.op);
 		vcr_buf_release(&d.literals);
 	}
@@ -573,17 +600,22 @@ static int check_sha256(const struct vcr_json *j, int data, const char *p, size_
 	return vcr_json_is(j, vcr_json_get(j, data, "sha256"), hex.data) ? 0 : corrupt(e, "its SHA-256 does not match");
 }
 
-static int decode_into(const struct vcr_json *j, int data, const char *base, size_t nbase, struct vcr_buf *out, struct vcr_error *e)
+static int decode_into(const struct vcr_json *j, int data, const char *base, size_t nbase, const struct vcr_near *near, struct vcr_buf *out,
+	struct vcr_error *e)
 {
 	struct head h = { 0 };
-	VCR_AUTO_BUF lit = VCR_BUF_INIT, folded_base = VCR_BUF_INIT;
+	VCR_AUTO_BUF lit = VCR_BUF_INIT, folded_base = VCR_BUF_INIT, dict = VCR_BUF_INIT;
 	int err = read_head(j, data, nbase, &h, e);
 	if (err)
 		return err;
 	if (!h.fold && h.ops < 0)
 		return h.packed == h.size ? unpack(j, data, h.size, NULL, 0, out, e) : corrupt(e, "\"packed\" is not \"size\"");
 	if (h.ops >= 0) {
-		err = base ? unpack(j, data, h.packed, base, h.dict, &lit, e) : corrupt(e, "it names no base");
+		if (!base)
+			return corrupt(e, "it names no base");
+		if ((err = delta_dictionary(base, h.dict, near, DICTIONARY, &dict)))
+			return vcr_error_set(e, err, "stored body: %s", vcr_strerror(err));
+		err = unpack(j, data, h.packed, dict.data, dict.len, &lit, e);
 		return err ? err : apply_ops(j, &h, base, nbase, &lit, out, e);
 	}
 	if (base && !fold(base, nbase, &folded_base))
@@ -594,11 +626,11 @@ static int decode_into(const struct vcr_json *j, int data, const char *base, siz
 	return unfold(lit.data, lit.len, h.size, out) ? corrupt(e, "its folded records are damaged") : 0;
 }
 
-int vcr_body_decode(const struct vcr_json *j, int data, const char *base, size_t nbase, bool check_hash, struct vcr_buf *out,
-	struct vcr_error *e)
+int vcr_body_decode(const struct vcr_json *j, int data, const char *base, size_t nbase, const struct vcr_near *near, bool check_hash,
+	struct vcr_buf *out, struct vcr_error *e)
 {
 	VCR_AUTO_BUF made = VCR_BUF_INIT;
-	int err = decode_into(j, data, base, base ? nbase : 0, &made, e);
+	int err = decode_into(j, data, base, base ? nbase : 0, near, &made, e);
 	if (!err && check_hash)
 		err = check_sha256(j, data, made.data, made.len, e);
 	if (!err && vcr_buf_add(out, made.data, made.len))

@@ -1,4 +1,5 @@
 #include "conv.h"
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,13 @@ enum {
 	CLUES = 4,
 	CLUE_LEN = 40,
 	MAX_ITEMS = 8 << 20, /* of all calls that are remembered, 64 MiB */
+	SAID_MESSAGES = 16,  /* of an answer, and members of each, that are known again */
+	SAID_MEMBERS = 8,
+	SAID_WORTH = 64,     /* bytes of a message that are not worth a reference */
 };
+
+/* A message of an answer: its members by name and a digest of what they say. */
+struct said { struct { char key[24]; unsigned char sum[16]; } member[SAID_MEMBERS]; int n; };
 
 /* Raw pieces of an answer by which the next request of its conversation is known: ids of tool calls, beginnings of texts. */
 struct clues { char text[CLUES][CLUE_LEN]; int n; };
@@ -21,6 +28,8 @@ struct call {
 	size_t n;
 	uint64_t system, tools, model, list_key;
 	struct clues clues;
+	struct said *said;
+	size_t nsaid;
 	bool extended;           /* a later call of the same lane goes on from here */
 };
 
@@ -175,6 +184,121 @@ static bool answered_by(const struct call *k, const struct request *q)
 	return false;
 }
 
+/* ---- What an answer said, known again in the request that repeats it ---- */
+
+/* Digest of a value as it stands in a session file; its length is added to *size. */
+static void digest_value(const struct vcr_json *j, int v, unsigned char sum[16], size_t *size)
+{
+	unsigned char full[SHA256_DIGEST_LENGTH];
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	struct vcr_jw w;
+	vcr_jw_init(&w, &text);
+	vcr_jw_value(&w, j, v);
+	SHA256((const unsigned char *)text.data, text.len, full);
+	memcpy(sum, full, 16);
+	*size += text.len;
+}
+
+static bool key_of(const struct vcr_json *j, int k, char key[24])
+{
+	VCR_AUTO_BUF s = VCR_BUF_INIT;
+	if (vcr_json_str(j, k, &s) || s.len >= 24 || strlen(s.data) != s.len)
+		return false;
+	strcpy(key, s.data);
+	return true;
+}
+
+static void read_said(struct call *k, const char *answer, size_t n)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	int message;
+	if (vcr_json_parse(&j, answer, n, 0, NULL))
+		return;
+	while (k->nsaid < SAID_MESSAGES && vcr_json_type(&j, message = vcr_conv_answer_message(&j, 0, (int)k->nsaid)) == VCR_JSON_OBJECT) {
+		struct said *grown = realloc(k->said, (k->nsaid + 1) * sizeof *grown), *s;
+		size_t unused = 0;
+		if (!grown)
+			return;
+		k->said = grown;
+		s = &grown[k->nsaid++];
+		*s = (struct said){ .n = 0 };
+		for (int m = vcr_json_first(&j, message); m >= 0 && s->n < SAID_MEMBERS; m = vcr_json_next(&j, m))
+			if (key_of(&j, m, s->member[s->n].key))
+				digest_value(&j, vcr_json_value(&j, m), s->member[s->n++].sum, &unused);
+	}
+}
+
+/* Does the message say the member k too? The size of its value is added then. */
+static bool says(const struct said *s, const struct vcr_json *j, int k, size_t *size)
+{
+	unsigned char sum[16];
+	char key[24];
+	if (!key_of(j, k, key))
+		return false;
+	for (int i = 0; i < s->n; i++)
+		if (!strcmp(s->member[i].key, key)) {
+			digest_value(j, vcr_json_value(j, k), sum, size);
+			return !memcmp(s->member[i].sum, sum, sizeof sum);
+		}
+	return false;
+}
+
+/* Is enough of the item a member of that message? */
+static bool repeats(const struct said *s, const struct vcr_json *j, int item)
+{
+	size_t size = 0;
+	if (vcr_json_type(j, item) != VCR_JSON_OBJECT)
+		return false;
+	for (int m = vcr_json_first(j, item); m >= 0; m = vcr_json_next(j, m)) {
+		size_t n = 0;
+		if (says(s, j, m, &n))
+			size += n;
+	}
+	return size >= SAID_WORTH;
+}
+
+/* How many items behind the list of `after` are its answer. */
+static size_t repeated_items(const struct call *after, const struct request *q)
+{
+	size_t n = 0;
+	while (after && n < after->nsaid && after->n + n < q->n && repeats(&after->said[n], q->j, q->item[after->n + n]))
+		n++;
+	return n;
+}
+
+static void write_member(struct vcr_jw *w, const struct vcr_json *j, int k)
+{
+	VCR_AUTO_BUF key = VCR_BUF_INIT;
+	vcr_json_str(j, k, &key);
+	vcr_jw_strn(w, key.data, key.len); /* it may hold a NUL */
+	vcr_buf_putc(w->out, ':');
+	w->after_key = true;
+	vcr_jw_value(w, j, vcr_json_value(j, k));
+}
+
+static void write_answer_items(struct vcr_jw *w, const struct request *q, const struct call *after, size_t n)
+{
+	size_t unused = 0;
+	vcr_jw_key(w, "answer");
+	vcr_jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		vcr_jw_array(w);
+		vcr_jw_int(w, (int64_t)i);
+		for (int m = vcr_json_first(q->j, q->item[after->n + i]); m >= 0; m = vcr_json_next(q->j, m))
+			if (says(&after->said[i], q->j, m, &unused)) {
+				VCR_AUTO_BUF key = VCR_BUF_INIT;
+				vcr_json_str(q->j, m, &key);
+				vcr_jw_str(w, key.data);
+			} else {
+				vcr_jw_object(w);
+				write_member(w, q->j, m);
+				vcr_jw_object_end(w);
+			}
+		vcr_jw_array_end(w);
+	}
+	vcr_jw_array_end(w);
+}
+
 /* ---- Finding ---- */
 
 static struct call *nth_latest(const struct vcr_conv *c, size_t i)
@@ -254,7 +378,7 @@ static void write_list(struct vcr_jw *w, const struct request *q, size_t from)
 static void write_input(struct vcr_jw *w, const struct request *q, const struct call *after, struct vcr_conv_place *place)
 {
 	const struct vcr_request_info *info = q->info;
-	size_t omit = same_items(after, q);
+	size_t same = same_items(after, q), answer = after && after->n && same == after->n ? repeated_items(after, q) : 0, omit = same + answer;
 	bool no_tools = after && info->tools >= 0 && after->tools == q->tools, no_system = after && info->system >= 0 && after->system == q->system;
 	int own = vcr_json_get(q->j, 0, "_vcr");
 	vcr_jw_object(w);
@@ -262,15 +386,12 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 		int v = vcr_json_value(q->j, k);
 		if (vcr_json_is(q->j, k, "_vcr") || (no_tools && v == info->tools) || (no_system && v == info->system))
 			continue;
-		VCR_AUTO_BUF key = VCR_BUF_INIT;
-		vcr_json_str(q->j, k, &key);
-		vcr_jw_strn(w, key.data, key.len); /* it may hold a NUL */
-		vcr_buf_putc(w->out, ':');
-		w->after_key = true;
-		if (q->n && v == info->list)
-			write_list(w, q, omit);
-		else
-			vcr_jw_value(w, q->j, v);
+		if (!q->n || v != info->list) {
+			write_member(w, q->j, k);
+			continue;
+		}
+		vcr_jw_key(w, info->list_key);
+		write_list(w, q, omit);
 	}
 	if (own >= 0 || omit || no_tools || no_system) {
 		vcr_jw_key(w, "_vcr");
@@ -295,6 +416,8 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 			vcr_jw_bool(w, true);
 		}
 		vcr_jw_object_end(w);
+		if (answer)
+			write_answer_items(w, q, after, answer);
 	}
 	if (own >= 0) {
 		vcr_jw_key(w, "is");
@@ -319,8 +442,10 @@ struct vcr_conv *vcr_conv_new(void)
 
 void vcr_conv_free(struct vcr_conv *c)
 {
-	for (size_t i = 0; c && i < VCR_CONV_CALLS; i++)
+	for (size_t i = 0; c && i < VCR_CONV_CALLS; i++) {
 		free(c->call[i].exact);
+		free(c->call[i].said);
+	}
 	if (c)
 		free(c->call);
 	free(c);
@@ -330,8 +455,10 @@ static void forget_items(struct vcr_conv *c, struct call *k)
 {
 	c->items -= k->n;
 	free(k->exact);
+	free(k->said);
 	k->exact = NULL;
-	k->n = 0;
+	k->said = NULL;
+	k->n = k->nsaid = 0;
 }
 
 static void remember(struct vcr_conv *c, struct request *q, const char *frame_id, const char *parent, unsigned lane, const char *answer, size_t nanswer)
@@ -346,8 +473,10 @@ static void remember(struct vcr_conv *c, struct request *q, const char *frame_id
 	q->exact = NULL;
 	snprintf(k->frame_id, sizeof k->frame_id, "%s", frame_id);
 	snprintf(k->parent, sizeof k->parent, "%s", parent);
-	if (answer)
+	if (answer) {
 		read_answer(k, answer, nanswer);
+		read_said(k, answer, nanswer);
+	}
 	c->next = (c->next + 1) % VCR_CONV_CALLS;
 	c->count += c->count < VCR_CONV_CALLS;
 }

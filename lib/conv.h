@@ -9,6 +9,9 @@
  *   "_vcr":{"after":"<frame_id>","omitted":{"messages":12,"tools":true,"system":true}}
  * A number n at the list's key: the first n items of that list of the complete state of `after`, byte for byte, go before those
  * present. true at a key: the member of that name there. A member "_vcr" of the request itself is kept as "_vcr":{"is":VALUE}.
+ *   "answer":[[0,{"role":"assistant"},"content"]]
+ * What the answer in frame `after` shows is not repeated either: behind the items from the state of `after` stand, counted in n too, items
+ * made of message 0 (vcr_conv_answer_message): the members that are named, and those that are given, in this order; and so on.
  *
  * Memory is bounded: the last VCR_CONV_CALLS calls are known, an older one is not found any more. */
 #ifndef VCR_CONV_H
@@ -29,7 +32,7 @@ struct vcr_conv_place {
 	char lane[48];    /* for vcr_session_add_body: "c7", or "c7<c2" when lane c7 branches off c2; "" for calls without a conversation */
 };
 /* Find the place of a request, append its reduced input state (a JSON object) to input, and remember it under frame_id. j: the redacted request
- * body; info: of that body. answer: JSON of the answer's message, or NULL. VCR_EINVAL if the body is no object (nothing is appended). */
+ * body; info: of that body. answer: what will be the frame's output_state.response, JSON, or NULL. VCR_EINVAL if the body is no object (nothing is appended). */
 int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const char *answer, size_t nanswer,
 	const char *frame_id, struct vcr_conv_place *place, struct vcr_buf *input);
 /* That frame could not be written after all: nothing may refer to it. */

@@ -187,6 +187,29 @@ static int add_messages(struct vcr_full *f, const struct vcr_json *j, int list)
 	return err;
 }
 
+/* A member as it is given (an object), or the one of that name of the answer's message. */
+static bool add_member(struct vcr_jw *w, const struct vcr_json *j, int m, const struct vcr_json *aj, int message)
+{
+	VCR_AUTO_BUF name = VCR_BUF_INIT;
+	size_t n;
+	bool given = vcr_json_type(j, m) == VCR_JSON_OBJECT;
+	int key = given ? vcr_json_first(j, m) : m, v = -1;
+	if (vcr_json_str(j, key, &name))
+		return false;
+	if (given)
+		v = vcr_json_value(j, key);
+	else
+		v = vcr_json_get(aj, message, name.data);
+	if (v < 0)
+		return false;
+	vcr_jw_strn(w, name.data, name.len);
+	vcr_buf_putc(w->out, ':');
+	w->after_key = true;
+	const char *raw = vcr_json_raw(given ? j : aj, v, &n);
+	vcr_jw_raw(w, raw, n);
+	return true;
+}
+
 /* A message made of the answer before: some members of its k-th message. */
 static int add_answer_message(struct vcr_full *f, const struct vcr_json *j, int what, const struct vcr_json *aj, int response)
 {
@@ -197,16 +220,9 @@ static int add_answer_message(struct vcr_full *f, const struct vcr_json *j, int 
 	int message = vcr_json_int(j, m, &k) && k >= 0 && k < INT32_MAX ? vcr_conv_answer_message(aj, response, (int)k) : -1;
 	vcr_jw_init(&w, &text);
 	vcr_jw_object(&w);
-	for (m = vcr_json_next(j, m); m >= 0 && message >= 0; m = vcr_json_next(j, m)) {
-		VCR_AUTO_BUF key = VCR_BUF_INIT;
-		size_t n;
-		int v = vcr_json_str(j, m, &key) ? -1 : vcr_json_get(aj, message, key.data);
-		const char *raw = vcr_json_raw(aj, v, &n);
-		if (v < 0)
+	for (m = vcr_json_next(j, m); m >= 0 && message >= 0; m = vcr_json_next(j, m))
+		if (!add_member(&w, j, m, aj, message))
 			return VCR_ECORRUPT;
-		vcr_jw_key(&w, key.data);
-		vcr_jw_raw(&w, raw, n);
-	}
 	vcr_jw_object_end(&w);
 	struct vcr_piece_of *to = message < 0 ? NULL : push_piece(&f->message, &f->nmessage, &f->cap_message);
 	if (!to)

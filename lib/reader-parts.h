@@ -59,7 +59,7 @@ struct vcr_reader {
 	ptrdiff_t near_last;       /* the slot used last */
 	char *str[8];
 	char *end_json, *metadata_json, *session_id, *parent_id;
-	char *body_ref; struct vcr_buf body; /* the body decoded last */
+	struct vcr_decoded { char *ref; struct vcr_buf body; } decoded[2]; /* the bodies decoded last: asked for; near one of these */
 	struct vcr_full full;
 };
 
@@ -75,6 +75,8 @@ bool vcr_reader_is_call(const char *type, const struct vcr_line *l);
 
 /* The frame of that index; NULL and the words for it if there is none. */
 const struct vcr_entry *vcr_reader_entry(struct vcr_reader *r, int64_t index, struct vcr_error *e);
+/* The entry among `others` of the body with that reference; -1. */
+int64_t vcr_reader_by_ref(struct vcr_reader *r, const char *ref);
 /* Read and parse the line of an entry; kept in *l until the next load. Errors name file:line. */
 int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_loaded *l, struct vcr_error *e);
 void vcr_loaded_release(struct vcr_loaded *l);

@@ -1,5 +1,4 @@
 #include "reader-parts.h"
-#include "body.h"
 #include "limits.h"
 #include <ctype.h>
 #include <errno.h>
@@ -509,7 +508,8 @@ static struct vcr_reader *new_reader(const char *path)
 	loaded_init(&r->other);
 	loaded_init(&r->near[0]);
 	loaded_init(&r->near[1]);
-	vcr_buf_init(&r->body, 0);
+	for (int i = 0; i < 2; i++)
+		vcr_buf_init(&r->decoded[i].body, 0);
 	vcr_buf_init(&r->full.text, VCR_MAX_JSON_BYTES);
 	r->path = strdup(path);
 	if (r->path)
@@ -589,8 +589,10 @@ void vcr_reader_free(struct vcr_reader *r)
 	for (size_t i = 0; i < sizeof l / sizeof *l; i++)
 		vcr_loaded_release(l[i]);
 	vcr_full_release(&r->full);
-	vcr_buf_release(&r->body);
-	free(r->body_ref);
+	for (int i = 0; i < 2; i++) {
+		vcr_buf_release(&r->decoded[i].body);
+		free(r->decoded[i].ref);
+	}
 	free(r->by_id.slot);
 	free(r->by_ref.slot);
 	free(r->frames.v);
@@ -756,86 +758,12 @@ int64_t vcr_reader_by_id(struct vcr_reader *r, const char *frame_id)
 	return index_fill(&r->by_id, &r->frames, NULL) ? -1 : index_find(r, &r->by_id, &r->frames, "frame_id", frame_id);
 }
 
-/* ---- Bodies ---- */
-
-struct chain { size_t *entry; size_t n, cap; };
-
-static int chain_push(struct chain *c, size_t entry)
+int64_t vcr_reader_by_ref(struct vcr_reader *r, const char *ref)
 {
-	if (c->n == c->cap) {
-		size_t cap = c->cap ? 2 * c->cap : 64;
-		size_t *v = realloc(c->entry, cap * sizeof *v);
-		if (!v)
-			return VCR_ENOMEM;
-		c->entry = v;
-		c->cap = cap;
-	}
-	c->entry[c->n++] = entry;
-	return 0;
+	return index_fill(&r->by_ref, &r->others, "vcr.body") ? -1 : index_find(r, &r->by_ref, &r->others, "ref", ref);
 }
 
-/* From ref back to a body that needs no other, or to the one that is decoded already (*cached). A base stands on an earlier line, so
- * the walk ends. */
-static int find_chain(struct vcr_reader *r, const char *ref, struct chain *c, bool *cached, struct vcr_error *e)
-{
-	char *now = strdup(ref);
-	int64_t line = INT64_MAX;
-	int err = now ? 0 : VCR_ENOMEM;
-	*cached = false;
-	while (now && !err) {
-		if (r->body_ref && !strcmp(r->body_ref, now)) {
-			*cached = true;
-			break;
-		}
-		int64_t entry = index_find(r, &r->by_ref, &r->others, "ref", now);
-		const struct vcr_entry *at = entry < 0 ? NULL : &r->others.v[entry];
-		if (!at)
-			err = vcr_error_set(e, VCR_ENOTFOUND, "%s has no body %.60s", r->path, now);
-		else if (at->line >= line)
-			err = vcr_error_set(e, VCR_ECORRUPT, "%s:%lld: body %.60s is based on a later one, line %lld", r->path, (long long)line, now,
-				(long long)at->line);
-		else if (!(err = vcr_reader_load(r, at, &r->other, e)) && !(err = chain_push(c, (size_t)entry)))
-			replace(&now, vcr_json_strdup(&r->other.j, vcr_json_get(&r->other.j, r->other.data, "base")));
-		line = at ? at->line : line;
-	}
-	free(now);
-	return err == VCR_ENOMEM ? vcr_error_set(e, err, "%s: no memory", r->path) : err;
-}
-
-static int decode_one(struct vcr_reader *r, const struct vcr_entry *at, bool last, bool with_base, struct vcr_error *e)
-{
-	struct vcr_error why = { 0 };
-	VCR_AUTO_BUF made = VCR_BUF_INIT;
-	int err = vcr_reader_load(r, at, &r->other, e);
-	if (err)
-		return err;
-	err = vcr_body_decode(&r->other.j, r->other.data, with_base ? r->body.data : NULL, r->body.len, last, &made, &why);
-	if (err)
-		return vcr_error_set(e, err, "%s:%lld: %s", r->path, (long long)at->line, why.what);
-	vcr_buf_release(&r->body);
-	r->body = made;
-	made = (struct vcr_buf)VCR_BUF_INIT;
-	return 0;
-}
-
-int vcr_reader_body(struct vcr_reader *r, const char *ref, struct vcr_buf *out, struct vcr_error *e)
-{
-	struct chain c = { 0 };
-	bool with_base;
-	int err = index_fill(&r->by_ref, &r->others, "vcr.body");
-	if (!err)
-		err = find_chain(r, ref, &c, &with_base, e);
-	if (!err && c.n)
-		replace(&r->body_ref, NULL);
-	for (size_t i = c.n; !err && i-- > 0; with_base = true)
-		err = decode_one(r, &r->others.v[c.entry[i]], i == 0, with_base, e);
-	if (!err && c.n)
-		r->body_ref = strdup(ref);
-	free(c.entry);
-	if (!err && vcr_buf_add(out, r->body.data, r->body.len))
-		err = vcr_error_set(e, out->err, "%s: body %.60s: %s", r->path, ref, vcr_strerror(out->err));
-	return err;
-}
+/* ---- Lines of one type ---- */
 
 int vcr_reader_each(struct vcr_reader *r, const char *type, vcr_reader_line_fn *fn, void *ctx, struct vcr_error *e)
 {

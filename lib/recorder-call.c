@@ -148,13 +148,14 @@ static void answers_lane(const char *lane, struct vcr_buf *out)
 
 static void store_bodies(struct vcr_recorder *r, struct clean *k, const char *lane)
 {
-	VCR_AUTO_BUF answers = VCR_BUF_INIT;
+	VCR_AUTO_BUF answers = VCR_BUF_INIT, before = VCR_BUF_INIT;
 	if (!vcr_recorder_ready(r))
 		return;
 	answers_lane(lane, &answers);
-	if (k->request.len && vcr_session_add_body(r->session, lane, k->request.data, k->request.len, k->request_ref, &r->last_error))
+	vcr_buf_printf(&before, "%.*s", (int)strcspn(answers.data, "<"), answers.data); /* the lane of the answer that this request repeats */
+	if (k->request.len && vcr_session_add_body(r->session, lane, before.data, k->request.data, k->request.len, k->request_ref, &r->last_error))
 		*k->request_ref = 0;
-	if (k->response.len && vcr_session_add_body(r->session, answers.data, k->response.data, k->response.len, k->response_ref, &r->last_error))
+	if (k->response.len && vcr_session_add_body(r->session, answers.data, NULL, k->response.data, k->response.len, k->response_ref, &r->last_error))
 		*k->response_ref = 0;
 }
 

@@ -51,7 +51,7 @@ static void write_content(struct vcr_recorder *r, struct vcr_jw *w, const struct
 	if (b->exists && b->content)
 		vcr_redact(r->redact, b->content, b->len, &new, NULL);
 	vcr_redact(r->redact, c->path, strlen(c->path), &name, NULL);
-	if (b->exists && b->content && vcr_recorder_ready(r) && !vcr_session_add_body(r->session, "", new.data, new.len, ref, &r->last_error)) {
+	if (b->exists && b->content && vcr_recorder_ready(r) && !vcr_session_add_body(r->session, "", NULL, new.data, new.len, ref, &r->last_error)) {
 		vcr_jw_key(w, "content");
 		vcr_jw_str(w, ref);
 	}

@@ -676,15 +676,16 @@ static bool can_extend(const struct lane *l, size_t n)
 	return l && l->chain < VCR_MAX_CHAIN && l->added <= n;
 }
 
-static int write_body(struct vcr_session *s, const struct lane *base, const char *p, size_t n, const unsigned char *sha256, struct lane *now,
-	struct vcr_error *e)
+static int write_body(struct vcr_session *s, const struct lane *base, const struct lane *near, const char *p, size_t n, const unsigned char *sha256,
+	struct lane *now, struct vcr_error *e)
 {
 	struct vcr_jw w;
+	struct vcr_near beside = { near ? near->ref : NULL, near ? near->body : NULL, near ? near->n : 0 };
 	size_t added;
 	begin_line(s, &w, "vcr.body");
 	vcr_jw_object(&w);
 	add_member(&w, "ref", now->ref);
-	int how = vcr_body_encode(&w, p, n, sha256, base ? base->body : NULL, base ? base->n : 0, base ? base->ref : NULL, &added, e);
+	int how = vcr_body_encode(&w, p, n, sha256, base ? base->body : NULL, base ? base->n : 0, base ? base->ref : NULL, near ? &beside : NULL, &added, e);
 	if (how < 0)
 		return how;
 	vcr_jw_object_end(&w);
@@ -697,7 +698,7 @@ static int write_body(struct vcr_session *s, const struct lane *base, const char
 	return put_line(s, e);
 }
 
-int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *p, size_t n, char ref[40], struct vcr_error *e)
+int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *near, const char *p, size_t n, char ref[40], struct vcr_error *e)
 {
 	unsigned char sha256[SHA256_DIGEST_LENGTH];
 	unsigned suffix;
@@ -715,7 +716,8 @@ int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *p,
 	const struct lane *base = find_lane(s, lane, nlane);
 	if (!base && lane[nlane])
 		base = find_lane(s, lane + nlane + 1, strlen(lane + nlane + 1));
-	int err = write_body(s, can_extend(base, n) ? base : NULL, p, n, sha256, &now, e);
+	const struct lane *beside = near ? find_lane(s, near, strlen(near)) : NULL;
+	int err = write_body(s, can_extend(base, n) ? base : NULL, beside, p, n, sha256, &now, e);
 	if (!err)
 		err = remember_body(s, sha256, suffix);
 	if (err)

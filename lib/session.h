@@ -56,8 +56,9 @@ int vcr_session_add_frame(struct vcr_session *s, struct vcr_frame *f, int64_t *i
 /* One line of our own: {"type":"vcr.<kind>","data":<json>}. */
 int vcr_session_add_record(struct vcr_session *s, const char *kind, const char *data_json, struct vcr_error *e);
 /* Store a body; *ref (16 hex digits of its SHA-256 or, if taken, with a suffix) names it. lane: conversation key for delta encoding against
- * that lane's previous body ("" none); "NEW<OLD" begins lane NEW at the previous body of lane OLD. Equal bodies are stored once. */
-int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *p, size_t n, char ref[40], struct vcr_error *e);
+ * that lane's previous body ("" none); "NEW<OLD" begins lane NEW at the previous body of lane OLD. Equal bodies are stored once.
+ * near: a lane whose last body resembles what is new in this one (the answer that a request repeats), or NULL. */
+int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *near, const char *p, size_t n, char ref[40], struct vcr_error *e);
 /* vcr.end with totals, lost_lines, "sha256" (of every byte before that line) and the members of extra_json (object or NULL); updates
  * manifest.json; closes and frees, also on failure. */
 int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_error *e);

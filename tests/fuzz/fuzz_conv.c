@@ -11,7 +11,7 @@ struct placed { struct vcr_buf request; char ref[40]; };
 
 static bool place_call(struct vcr_session *s, struct vcr_conv *conv, struct placed *p, const char *answer, size_t nanswer)
 {
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT, aj = VCR_JSON_INIT;
 	VCR_AUTO_BUF input = VCR_BUF_INIT;
 	struct vcr_request_info info;
 	struct vcr_conv_place place = { "", "", "" };
@@ -23,8 +23,18 @@ static bool place_call(struct vcr_session *s, struct vcr_conv *conv, struct plac
 	vcr_frame_new_id(f.frame_id);
 	FUZZ_CHECK(!vcr_conv_place(conv, &j, &info, answer, nanswer, f.frame_id, &place, &input));
 	FUZZ_CHECK(fuzz_valid_json(&input, VCR_JSON_RELAXED) && *input.data == '{');
-	FUZZ_CHECK(!vcr_session_add_body(s, place.lane, p->request.data, p->request.len, p->ref, &e));
+	FUZZ_CHECK(!vcr_session_add_body(s, place.lane, NULL, p->request.data, p->request.len, p->ref, &e));
 	f.input_json = input.data;
+	VCR_AUTO_BUF output = VCR_BUF_INIT;
+	if (nanswer && !vcr_json_parse(&aj, answer, nanswer, 0, NULL)) {
+		struct vcr_jw w;
+		vcr_jw_init(&w, &output);
+		vcr_jw_object(&w);
+		vcr_jw_key(&w, "response");
+		vcr_jw_value(&w, &aj, 0);
+		vcr_jw_object_end(&w);
+		f.output_json = output.data;
+	}
 	f.parent_frame_id = *place.parent ? place.parent : NULL;
 	FUZZ_CHECK(!vcr_session_add_frame(s, &f, NULL, &e));
 	vcr_request_info_release(&info);

@@ -57,6 +57,19 @@ START_TEST(a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new)
 }
 END_TEST
 
+#define LONG "an answer that is long enough to be worth a reference instead of being written twice"
+START_TEST(an_answer_that_the_next_request_repeats_is_referred_to)
+{
+	chat("f1", USER, "{\"choices\":[{\"message\":{\"content\":\"" LONG "\",\"refusal\":null}}]}");
+	chat("f2", USER ",{\"role\":\"assistant\",\"content\":\"" LONG "\"},{\"role\":\"user\",\"content\":\"go on\"}", NULL);
+	ck_assert_str_eq(input.data, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"go on\"}],"
+		"\"_vcr\":{\"after\":\"f1\",\"omitted\":{\"messages\":2,\"tools\":true},\"answer\":[[0,{\"role\":\"assistant\"},\"content\"]]}}");
+	chat("f3", USER ",{\"role\":\"assistant\",\"content\":\"" LONG "!\"}", NULL); /* not what was said */
+	ck_assert_ptr_null(strstr(input.data, "answer\":["));
+	ck_assert_ptr_nonnull(strstr(input.data, LONG "!"));
+}
+END_TEST
+
 START_TEST(a_member_of_our_name_in_the_request_is_kept_apart_from_ours)
 {
 	call_of(VCR_API_OPENAI_CHAT, "f1", "{\"_vcr\":{\"after\":\"f9\"},\"messages\":[" USER "]}", NULL);
@@ -183,6 +196,7 @@ static TCase *tc_conv(void)
 	TCase *tc = tcase_create("conv");
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new);
+	tcase_add_test(tc, an_answer_that_the_next_request_repeats_is_referred_to);
 	tcase_add_test(tc, a_member_of_our_name_in_the_request_is_kept_apart_from_ours);
 	tcase_add_test(tc, branches_get_lanes_of_their_own_and_the_parent_whose_answer_they_hold);
 	tcase_add_test(tc, a_repetition_is_a_sibling);

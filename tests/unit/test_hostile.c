@@ -75,7 +75,7 @@ static void make_session(void)
 		ck_assert_int_eq(vcr_session_add_frame(s, &f, NULL, &e), 0);
 		strcpy(ids[i], f.frame_id);
 	}
-	ck_assert_int_ge(vcr_session_add_body(s, "", "the body", 8, ref, &e), 0);
+	ck_assert_int_ge(vcr_session_add_body(s, "", NULL, "the body", 8, ref, &e), 0);
 	snprintf(session_path, sizeof session_path, "%s", vcr_session_path(s));
 	ck_assert_int_eq(vcr_session_end(s, NULL, &e), 0);
 	whole = read_whole(session_path, &whole_len);
