@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { MAX_FILE = 16 << 20, MAX_BASE = 512 << 20, MAX_COMMIT = 64 << 10, FEW = 100 /* objects that are not worth a pack */ };
+enum { MAX_FILE = 16 << 20, MAX_BASE = 256 << 20, MAX_COMMIT = 64 << 10, FEW = 100 /* objects that are not worth a pack */ };
 
 /* ---- libgit2 ---- */
 

@@ -34,7 +34,7 @@ struct vcr_store_options {
 	bool (*leave_out)(void *ctx, const char *path, bool directory);        /* further paths that are no part of savepoints; NULL */
 	void *ctx;
 	int64_t max_file;       /* bytes kept of one file; 0: 16 MiB */
-	int64_t max_base;       /* bytes read for a base, beside what git has; 0: 512 MiB */
+	int64_t max_base;       /* bytes read for a base, beside what git has; 0: 256 MiB */
 };
 /* Opens STATE/shadow.git, makes it when there is none. */
 int vcr_store_open(struct vcr_store **s, const struct vcr_store_options *o, struct vcr_error *e);
