@@ -180,21 +180,39 @@ static void add_target(struct numbers *s, const char *target, struct vcr_buf *ou
 	}
 }
 
-void vcr_canon_keys(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN])
+/* "METHOD /path?query\n" */
+static void add_head(struct numbers *s, const char *method, const char *target, struct vcr_buf *out)
 {
-	VCR_AUTO_BUF b = VCR_BUF_INIT, canonical = VCR_BUF_INIT;
-	struct numbers s = { .n = 0 };
-	vcr_buf_printf(&b, "%s ", method);
-	add_target(&s, target, &b);
-	vcr_buf_putc(&b, '\n');
-	size_t head = b.len, met = s.n;
+	vcr_buf_printf(out, "%s ", method);
+	add_target(s, target, out);
+	vcr_buf_putc(out, '\n');
+}
+
+void vcr_canon_k0(const char *method, const char *target, const char *body, size_t n, char k0[VCR_KEY_LEN])
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct numbers s;
+	s.n = 0; /* the rest is 4 KiB that need not be cleared */
+	add_head(&s, method, target, &b);
 	renumber(&s, body, n, &b);
 	vcr_sha256_hex(b.data, b.len, k0);
-	vcr_buf_cut(&b, head);
-	s.n = met; /* the canonical form may have another order */
+}
+
+void vcr_canon_k1(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k1[VCR_KEY_LEN])
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT, canonical = VCR_BUF_INIT;
+	struct numbers s;
+	s.n = 0; /* numbered apart from K0: the canonical form may have another order */
+	add_head(&s, method, target, &b);
 	if (j && !vcr_canon_json(j, 0, &canonical))
 		renumber(&s, canonical.data, canonical.len, &b);
 	else
 		renumber(&s, body, n, &b);
 	vcr_sha256_hex(b.data, b.len, k1);
+}
+
+void vcr_canon_keys(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN])
+{
+	vcr_canon_k0(method, target, body, n, k0);
+	vcr_canon_k1(method, target, body, n, j, k1);
 }

@@ -290,11 +290,11 @@ static void in_words(const struct vcr_match_query *q, const struct vcr_divergenc
 /* It was recorded, and every one of them is spent. */
 static bool is_spent(struct vcr_match *m, const struct vcr_match_query *q, struct vcr_divergence *d)
 {
-	char key[3][VCR_KEY_LEN];
-	size_t n;
-	vcr_match_keys(m, q, key);
 	for (enum vcr_rung r = VCR_RUNG_EXACT; r <= m->o.rung; r++) {
-		struct vcr_recorded **v = vcr_match_range(m, r, key[r], &n);
+		char key[VCR_KEY_LEN];
+		size_t n;
+		vcr_match_key(m, q, r, key);
+		struct vcr_recorded **v = vcr_match_range(m, r, key, &n);
 		if (n) {
 			d->kind = VCR_MISS_SPENT;
 			d->nearest = v[n - 1];

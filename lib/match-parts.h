@@ -23,6 +23,7 @@ int vcr_match_load(struct vcr_match *m, struct vcr_error *e);
 void vcr_recorded_release(struct vcr_recorded *c);
 /* match.c: the calls of that key, *n of them. */
 struct vcr_recorded **vcr_match_range(const struct vcr_match *m, enum vcr_rung rung, const char *key, size_t *n);
-void vcr_match_keys(struct vcr_match *m, const struct vcr_match_query *q, char key[3][VCR_KEY_LEN]);
+/* The key of a request for a rung; "" if there is none. */
+void vcr_match_key(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung rung, char key[VCR_KEY_LEN]);
 
 #endif

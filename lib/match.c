@@ -88,14 +88,21 @@ static void normalise_all(struct vcr_match *m)
 	m->normalised = !index_by(m, VCR_RUNG_NORMALISED);
 }
 
-void vcr_match_keys(struct vcr_match *m, const struct vcr_match_query *q, char key[3][VCR_KEY_LEN])
+void vcr_match_key(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung rung, char key[VCR_KEY_LEN])
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
-	bool is_json = q->nbody && !vcr_json_parse(&j, q->body, q->nbody, 0, NULL);
-	vcr_canon_keys(q->method, q->target, q->body, q->nbody, is_json ? &j : NULL, key[0], key[1]);
-	*key[2] = 0;
-	if (m->normalised)
-		normal_key(&m->o.live, q->api, q->method, q->target, q->body, q->nbody, key[2]);
+	*key = 0;
+	if (rung == VCR_RUNG_EXACT) {
+		vcr_canon_k0(q->method, q->target, q->body, q->nbody, key);
+	} else if (rung == VCR_RUNG_CANONICAL) {
+		bool is_json = q->nbody && !vcr_json_parse(&j, q->body, q->nbody, 0, NULL);
+		vcr_canon_k1(q->method, q->target, q->body, q->nbody, is_json ? &j : NULL, key);
+	} else {
+		if (!m->normalised)
+			normalise_all(m);
+		if (m->normalised)
+			normal_key(&m->o.live, q->api, q->method, q->target, q->body, q->nbody, key);
+	}
 }
 
 /* ---- Giving out ---- */
@@ -118,26 +125,51 @@ static struct vcr_recorded *once_more(struct vcr_recorded **v, size_t n)
 	return best;
 }
 
+/* Rung by rung; a key is made when its rung is reached, or taken from a call with an equal one of a rung before. */
+static struct vcr_recorded *climb(struct vcr_match *m, const struct vcr_match_query *q, const struct vcr_recorded *equal, enum vcr_rung from,
+	struct vcr_recorded *(*choose)(struct vcr_recorded **, size_t), enum vcr_rung *rung)
+{
+	struct vcr_recorded *c = NULL;
+	for (enum vcr_rung r = from; r <= m->o.rung && !c; r++) {
+		char key[VCR_KEY_LEN] = "";
+		size_t n;
+		if (equal && *key_of(equal, r))
+			strcpy(key, key_of(equal, r));
+		else if (q)
+			vcr_match_key(m, q, r, key);
+		struct vcr_recorded **v = vcr_match_range(m, r, key, &n);
+		equal = !equal && n ? v[0] : equal;
+		c = choose(v, n);
+		*rung = r;
+	}
+	return c;
+}
+
+static struct vcr_recorded *give(struct vcr_match *m, struct vcr_recorded *c, enum vcr_rung rung)
+{
+	if (c) {
+		c->state = VCR_GIVEN;
+		c->given++;
+		m->stats.by_rung[rung]++;
+	}
+	return c;
+}
+
 struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung)
 {
-	char key[3][VCR_KEY_LEN];
-	struct vcr_recorded *c = NULL;
-	size_t n;
-	if (m->o.rung >= VCR_RUNG_NORMALISED && !m->normalised)
-		normalise_all(m);
-	vcr_match_keys(m, q, key);
-	for (int again = 0; again <= (int)m->o.again && !c; again++)
-		for (enum vcr_rung r = VCR_RUNG_EXACT; r <= m->o.rung && !c; r++) {
-			struct vcr_recorded **v = vcr_match_range(m, r, key[r], &n);
-			c = again ? once_more(v, n) : first_free(v, n);
-			*rung = r;
-		}
-	if (!c)
-		return NULL;
-	c->state = VCR_GIVEN;
-	c->given++;
-	m->stats.by_rung[*rung]++;
-	return c;
+	struct vcr_recorded *c = climb(m, q, NULL, VCR_RUNG_EXACT, first_free, rung);
+	if (!c && m->o.again)
+		c = climb(m, q, NULL, VCR_RUNG_EXACT, once_more, rung);
+	return give(m, c, *rung);
+}
+
+struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_recorded *like, enum vcr_rung *rung)
+{
+	enum vcr_rung from = *rung;
+	struct vcr_recorded *c = climb(m, NULL, like, from, first_free, rung);
+	if (!c && m->o.again)
+		c = climb(m, NULL, like, from, once_more, rung);
+	return give(m, c, *rung);
 }
 
 void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered)

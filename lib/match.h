@@ -59,6 +59,8 @@ struct vcr_match_query {
 };
 /* The call that answers, given out until vcr_match_back; *rung says how it was found. NULL: a miss. */
 struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung);
+/* The same for a request that is known to be equal, at that rung, to one that `like` answered: no key is made. NULL: ask vcr_match_give. */
+struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_recorded *like, enum vcr_rung *rung);
 void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered);
 
 enum vcr_miss {

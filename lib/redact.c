@@ -44,6 +44,11 @@ void vcr_redact_free(struct vcr_redact *r)
 
 /* ---- numbering ---- */
 
+size_t vcr_redact_known(const struct vcr_redact *r)
+{
+	return r->secrets;
+}
+
 static uint32_t hash(const char *p, size_t n)
 {
 	uint32_t h = 2166136261u;

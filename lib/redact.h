@@ -15,6 +15,8 @@
 struct vcr_redact;
 struct vcr_redact *vcr_redact_new(void);
 void vcr_redact_free(struct vcr_redact *r);
+/* How many values have a number. While it stays the same, the same text is redacted the same way. */
+size_t vcr_redact_known(const struct vcr_redact *r);
 /* 0 learnt (or known), 1 not a secret by the rules above. name appears in the placeholder (upper-cased, [A-Z0-9_]). */
 int vcr_redact_learn(struct vcr_redact *r, const char *name, const char *value, size_t n);
 /* One variable of an environment, by name and value; learns if the name says so. */

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEAVE_US = 1000000 };
+enum { LEAVE_US = 1000000, RECENT = 256 };
 #define CACHE_BYTES ((size_t)64 << 20)
 
 /* A decoded body, kept with its call while there is room. */
@@ -30,11 +30,20 @@ struct serving {
 	bool head, all;          /* all: everything that was recorded is written */
 };
 
+/* A request that was answered, by its raw bytes: when the very same comes again (a retry, a poll), nothing needs to be redacted and hashed. */
+struct recent {
+	uint64_t hash[2];
+	size_t known;            /* secrets at the time: more of them, and it would be redacted otherwise */
+	struct vcr_recorded *call; /* NULL: none */
+	enum vcr_rung rung;
+};
+
 struct vcr_replay {
 	struct vcr_replay_options o;
 	struct vcr_match *match;
 	struct vcr_redact *redact;
 	struct serving *first;
+	struct recent recent[RECENT];
 	size_t cached;
 	uint64_t clock;
 };
@@ -363,29 +372,80 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 	return err ? err : vcr_redact_body(r->redact, body, n, false, &c->body, NULL);
 }
 
-static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, const struct vcr_match_query *query)
+static void hash_bytes(uint64_t h[2], const char *p, size_t n)
 {
-	enum vcr_rung rung;
+	uint64_t a = h[0] ^ n, b = h[1] + n, v;
+	for (; n >= 8; n -= 8, p += 8) {
+		memcpy(&v, p, 8);
+		a = (a ^ v) * 0x9e3779b97f4a7c15ull;
+		b = (b + v) * 0xc2b2ae3d27d4eb4full;
+		a ^= a >> 29;
+		b ^= b >> 31;
+	}
+	v = 0;
+	memcpy(&v, p, n);
+	h[0] = (a ^ v) * 0x9e3779b97f4a7c15ull;
+	h[1] = (b + v) * 0xc2b2ae3d27d4eb4full;
+}
+
+/* Its place among the recent ones; hash: of everything that redaction or a key could depend on. */
+static struct recent *recent_of(struct vcr_replay *r, const struct vcr_gate_request *q, uint64_t hash[2])
+{
+	hash[0] = 1;
+	hash[1] = 2;
+	hash_bytes(hash, q->method, strlen(q->method));
+	hash_bytes(hash, q->target, strlen(q->target));
+	for (size_t i = 0; i < q->nfield; i++) {
+		hash_bytes(hash, q->field[i].name, strlen(q->field[i].name));
+		hash_bytes(hash, q->field[i].value, strlen(q->field[i].value));
+	}
+	hash_bytes(hash, q->body, q->nbody);
+	return &r->recent[(hash[0] ^ hash[0] >> 32) % RECENT];
+}
+
+static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung)
+{
 	struct vcr_error e = { 0 };
-	struct vcr_recorded *c = vcr_match_give(r->match, query, &rung);
-	if (!c && query->api == VCR_API_NONE) {
-		refuse(r, x, q->method, query->target, q->host);
-		return;
-	}
-	if (!c) {
-		miss(r, x, q->host, query);
-		return;
-	}
 	struct body *b = take_body(r, c, &e);
 	if (!b) {
 		VCR_AUTO_BUF body = VCR_BUF_INIT;
 		vcr_match_back(r->match, c, false);
-		vcr_replay_envelope(query->api, 400, *e.what ? e.what : "vcr replay: out of memory", NULL, &body);
+		vcr_replay_envelope(c->api, 400, *e.what ? e.what : "vcr replay: out of memory", NULL, &body);
 		vcr_gate_simple(x, 400, "application/json", body.data, body.len, NULL);
 		return;
 	}
 	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_SERVED, .call = c, .rung = rung });
 	serve(r, x, c, b);
+}
+
+static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, const struct vcr_match_query *query)
+{
+	uint64_t hash[2];
+	struct recent *recent = recent_of(r, q, hash);
+	enum vcr_rung rung;
+	struct vcr_recorded *c = vcr_match_give(r->match, query, &rung);
+	if (c) {
+		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung };
+		serve_call(r, x, c, rung);
+	} else if (query->api == VCR_API_NONE) {
+		refuse(r, x, q->method, query->target, q->host);
+	} else {
+		miss(r, x, q->host, query);
+	}
+}
+
+/* Was this very request answered before? */
+static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	uint64_t hash[2];
+	const struct recent *recent = recent_of(r, q, hash);
+	if (!recent->call || recent->hash[0] != hash[0] || recent->hash[1] != hash[1] || recent->known != vcr_redact_known(r->redact))
+		return false;
+	enum vcr_rung rung = recent->rung;
+	struct vcr_recorded *c = vcr_match_give_like(r->match, recent->call, &rung);
+	if (c)
+		serve_call(r, x, c, rung);
+	return c != NULL;
 }
 
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
@@ -398,6 +458,8 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
 		return;
 	}
+	if (answer_again(r, x, q))
+		return;
 	if (clean_up(r, q, &c)) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
 	} else {

@@ -191,7 +191,7 @@ static void on_event(void *ctx, const struct vcr_replay_event *ev)
 	case VCR_REPLAY_CUT_SHORT: r->cut_short++; break;
 	case VCR_REPLAY_SERVED:
 		r->served++;
-		if (r->t->json)
+		if (r->t->json && !r->t->quiet)
 			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung));
 		else if (r->t->verbose)
 			vcr_say(r->t, "%s %s: frame %lld (%s)", ev->call->method, ev->call->path, (long long)ev->call->frame, vcr_rung_name(ev->rung));
