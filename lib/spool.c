@@ -50,7 +50,7 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
 	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
-static uint64_t start_time_of(int pid)
+uint64_t vcr_spool_start_time(int pid)
 {
 	char path[64], text[1024];
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -97,7 +97,7 @@ int vcr_spool_create(const struct vcr_spool_make *m, char **path, struct vcr_err
 	h->version = VCR_SPOOL_VERSION;
 	h->flags = m->flags;
 	h->root_pid = m->root_pid;
-	h->root_start = m->root_pid ? start_time_of(m->root_pid) : 0;
+	h->root_start = m->root_pid ? vcr_spool_start_time(m->root_pid) : 0;
 	h->real_ns = now_ns(CLOCK_REALTIME);
 	h->mono_ns = now_ns(CLOCK_MONOTONIC);
 	put(h->session, sizeof h->session, m->session_id);

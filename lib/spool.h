@@ -40,6 +40,8 @@ uint64_t vcr_spool_position(const struct vcr_spool *s);
 void vcr_spool_grow(struct vcr_spool *s);
 /* Wake everybody who waits on a futex word of the header. */
 void vcr_spool_wake(uint32_t *word);
+/* Field 22 of /proc/PID/stat, 0 if it cannot be read. */
+uint64_t vcr_spool_start_time(int pid);
 uint32_t vcr_spool_crc(const void *p, size_t n); /* CRC-32C */
 /* Sleep until the doorbell rings or timeout_ms passes. */
 void vcr_spool_wait(struct vcr_spool *s, int timeout_ms);

@@ -4,6 +4,8 @@
 #define VCR_SHIM_COMPAT_H
 #include <elf.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
@@ -40,9 +42,24 @@ int close_range(unsigned first, unsigned last, int flags);
 void closefrom(int first);
 int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
 
+/* resolver(3); <resolv.h> makes macros of common words. */
+typedef struct __res_state *res_state;
+int res_query(const char *name, int class, int type, unsigned char *answer, int n);
+int res_search(const char *name, int class, int type, unsigned char *answer, int n);
+int res_querydomain(const char *name, const char *domain, int class, int type, unsigned char *answer, int n);
+int res_send(const unsigned char *question, int size, unsigned char *answer, int n);
+int res_nquery(res_state s, const char *name, int class, int type, unsigned char *answer, int n);
+int res_nsearch(res_state s, const char *name, int class, int type, unsigned char *answer, int n);
+int res_nquerydomain(res_state s, const char *name, const char *domain, int class, int type, unsigned char *answer, int n);
+int res_nsend(res_state s, const unsigned char *question, int size, unsigned char *answer, int n);
+
 /* OpenSSL as far as it is called here (man7ossl SSL_read, SSL_write, SSL_set_fd). */
 typedef struct ssl_st SSL;
 typedef struct bio_st BIO;
+typedef struct ssl_ctx_st SSL_CTX;
+typedef struct ssl_method_st SSL_METHOD;
+typedef struct x509_store_st X509_STORE;
+typedef struct ossl_lib_ctx_st OSSL_LIB_CTX;
 int SSL_read(SSL *s, void *buf, int n);
 int SSL_read_ex(SSL *s, void *buf, size_t n, size_t *got);
 int SSL_read_early_data(SSL *s, void *buf, size_t n, size_t *got);
@@ -57,6 +74,10 @@ int SSL_set_fd(SSL *s, int fd);
 int SSL_set_rfd(SSL *s, int fd);
 int SSL_set_wfd(SSL *s, int fd);
 void SSL_set_bio(SSL *s, BIO *r, BIO *w);
+SSL_CTX *SSL_CTX_new(const SSL_METHOD *m);
+SSL_CTX *SSL_CTX_new_ex(OSSL_LIB_CTX *lib, const char *properties, const SSL_METHOD *m);
+void SSL_CTX_set_cert_store(SSL_CTX *c, X509_STORE *store);
+void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 
 #ifndef SYS_close_range
 #define SYS_close_range 436

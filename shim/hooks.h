@@ -15,9 +15,14 @@
 	X(write) X(writev) X(pwrite) X(pwrite64) X(pwritev) X(pwritev64) X(pwritev2) X(pwritev64v2) X(read) X(readv) X(__read_chk) \
 	X(sendfile) X(sendfile64) X(copy_file_range) X(splice)
 
-/* sock.c: plain HTTP */
+/* sock.c: plain HTTP; connect: to the gate */
 #define VCR_HOOKS_SOCK(X) \
 	X(connect) X(send) X(sendto) X(sendmsg) X(sendmmsg) X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(__recv_chk) X(__recvfrom_chk)
+
+/* lookup.c: names to addresses, where there is a gate */
+#define VCR_HOOKS_LOOKUP(X) \
+	X(getaddrinfo) X(gethostbyname) X(gethostbyname2) X(gethostbyname_r) X(gethostbyname2_r) X(gethostbyaddr) X(gethostbyaddr_r) X(getnameinfo) \
+	X(res_query) X(res_search) X(res_querydomain) X(res_send) X(res_nquery) X(res_nsearch) X(res_nquerydomain) X(res_nsend)
 
 /* open.c: descriptors and streams opened for writing */
 #define VCR_HOOKS_OPEN(X) \
@@ -44,10 +49,13 @@
 	X(SSL_read) X(SSL_read_ex) X(SSL_read_early_data) X(SSL_write) X(SSL_write_ex) X(SSL_write_ex2) X(SSL_write_early_data) \
 	X(SSL_sendfile) X(SSL_free) X(SSL_clear) X(SSL_set_fd) X(SSL_set_rfd) X(SSL_set_wfd) X(SSL_set_bio)
 
+/* trust.c: the gate's certificate */
+#define VCR_HOOKS_TRUST(X) X(SSL_CTX_new) X(SSL_CTX_new_ex) X(SSL_CTX_set_cert_store) X(SSL_CTX_set1_cert_store)
+
 #define VCR_HOOKS_LIBC(X) \
 	VCR_HOOKS_FD(X) VCR_HOOKS_IO(X) VCR_HOOKS_SOCK(X) VCR_HOOKS_OPEN(X) VCR_HOOKS_NAME(X) VCR_HOOKS_EXEC(X) VCR_HOOKS_PROC(X) \
-	VCR_HOOKS_SYS(X)
-#define VCR_HOOKS(X) VCR_HOOKS_LIBC(X) VCR_HOOKS_TLS(X)
+	VCR_HOOKS_SYS(X) VCR_HOOKS_LOOKUP(X)
+#define VCR_HOOKS(X) VCR_HOOKS_LIBC(X) VCR_HOOKS_TLS(X) VCR_HOOKS_TRUST(X)
 
 /* The objects are compiled with -fvisibility=hidden: what is listed here is exported, nothing else. */
 #define X(name) extern __typeof__(name) name __attribute__((visibility("default")));

@@ -270,7 +270,14 @@ void vcr_init_slow(void)
 		resolve_early();
 	if (spool)
 		vcr_env_hide(env, inserted);
+	struct vcr_spool_header *h = ok ? vcr_spool_mapped() : NULL;
+	if (h && vcr_load(&h->gate.state) != VCR_LEAD_NONE)
+		vcr_self.untapped = dlsym(RTLD_DEFAULT, "napi_module_register") != NULL;
 	vcr_store(&vcr_self.ready, ok ? 2 : 3);
+	if (ok && vcr_lead()) {
+		vcr_lead_learn_proxies();
+		vcr_trust_environment();
+	}
 	if (ok)
 		on_exit(at_exit, NULL);
 	if (ok && spool && vcr_spool_mapped())

@@ -133,21 +133,41 @@ bool vcr_path_matters(const char *path)
 	return true;
 }
 
-uint64_t vcr_start_time(int pid)
+/* Behind the name in /proc/PID/stat: " S ppid ..."; NULL if it cannot be read. */
+static const char *read_stat(int pid, char *text, size_t size)
 {
-	char name[40], text[512];
+	char name[40];
 	vcr_format(vcr_format_number(vcr_format(name, "/proc/"), (unsigned)pid, 1), "/stat");
 	int fd = raw_open(name, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return 0;
-	long n = raw_read(fd, text, sizeof text - 1);
+		return NULL;
+	long n = raw_read(fd, text, size - 1);
 	raw_close(fd);
 	text[n > 0 ? n : 0] = 0;
-	char *at = strrchr(text, ')');
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
+	const char *end = strrchr(text, ')');
+	return end && end[1] == ' ' ? end + 1 : NULL;
+}
+
+static uint64_t start_field(const char *at)
+{
 	uint64_t value = 0;
-	for (at = at ? at + 1 : text + strlen(text); *at >= '0' && *at <= '9'; at++)
+	for (int field = 3; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	for (at = at ? at + 1 : ""; *at >= '0' && *at <= '9'; at++)
 		value = value * 10 + (uint64_t)(*at - '0');
 	return value;
+}
+
+uint64_t vcr_start_time(int pid)
+{
+	char text[512];
+	const char *stat = read_stat(pid, text, sizeof text);
+	return stat ? start_field(stat) : 0;
+}
+
+bool vcr_process_runs(int pid, uint64_t start)
+{
+	char text[512];
+	const char *stat = read_stat(pid, text, sizeof text);
+	return stat && stat[1] != 'Z' && stat[1] != 'X' && (!start || start_field(stat) == start);
 }

@@ -29,6 +29,7 @@ struct vcr_process {
 	uint32_t first_conn;          /* connections below this number belong to the process that forked us */
 	bool root;                    /* loaded without a session: the spool may have to be made by us or a fork child */
 	int32_t root_pid;
+	bool untapped;                /* its TLS is no OpenSSL that a hook sees (node, Bun); known only where there is a gate */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
 	/* Texts stand packed in one place (vcr_keep): a process that does nothing of interest touches one page of them. */
@@ -117,6 +118,8 @@ bool vcr_path_matters(const char *absolute);
 bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
 /* /proc/PID/stat field 22; 0 if it cannot be read. */
 uint64_t vcr_start_time(int pid);
+/* It is there, no zombie, and began then (0: whenever). */
+bool vcr_process_runs(int pid, uint64_t start);
 char *vcr_format(char *at, const char *text);   /* append; returns the new end */
 char *vcr_format_number(char *at, uint64_t value, int least_digits);
 
@@ -126,9 +129,10 @@ enum vcr_fd_kind {
 	VCR_FD_NONE = 0,
 	VCR_FD_FILE = 1,      /* open for writing in the workspace, not written yet */
 	VCR_FD_DIRTY = 2,     /* … and written */
-	VCR_FD_SOCKET = 3,    /* connected, its first bytes not seen */
-	VCR_FD_HTTP = 4,      /* speaks HTTP, nothing worth recording yet */
-	VCR_FD_PLAIN = 5,     /* recorded; vcr_fd_conn has its number */
+	VCR_FD_LED = 3,       /* connected to the gate, which says what passes */
+	VCR_FD_SOCKET = 4,    /* connected, its first bytes not seen */
+	VCR_FD_HTTP = 5,      /* speaks HTTP, nothing worth recording yet */
+	VCR_FD_PLAIN = 6,     /* recorded; vcr_fd_conn has its number */
 };
 extern uint8_t vcr_fd_kind[VCR_FDS];
 extern uint32_t vcr_fd_conn[VCR_FDS];
@@ -137,7 +141,7 @@ void vcr_fd_set(int fd, enum vcr_fd_kind kind);
 void vcr_fd_closed(int fd);         /* it was closed, whoever did it */
 void vcr_fd_closed_range(unsigned first, unsigned last);
 void vcr_fd_copied(int from, int to);
-static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; }
+static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; } /* one whose bytes matter */
 
 /* ---- marks.c: file records ---- */
 void vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2);
@@ -168,6 +172,34 @@ void vcr_sock_failed(int fd, int error); /* a read or write failed; recorded whe
 void vcr_conn_closed(uint32_t conn, int32_t reason);
 /* A new connection's record; its number, 0 if it was lost. */
 uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server);
+
+/* ---- lead.c, lookup.c, trust.c: to the gate (spool-format.h). Nothing but a load and a compare where there is none ---- */
+/* The gate that this process's connections to model hosts are led to; NULL: none. It may have ended. */
+struct vcr_lead_block *vcr_lead(void);
+bool vcr_lead_replays(void);
+/* It runs; a gate that is being started is waited for, one whose process has died is told to have ended. */
+bool vcr_lead_open(struct vcr_lead_block *g);
+enum vcr_lead_way { VCR_LEAD_OWN_WAY /* connect as asked */, VCR_LEAD_ANSWERED /* *r and errno are connect's */, VCR_LEAD_CONNECTED /* likewise, not to the gate */ };
+enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n, int *r);
+/* A replay, and that place is not on this machine, or DNS: errno is set, the refusal is said. */
+bool vcr_lead_refuses(int fd, const struct sockaddr *a, socklen_t n);
+void vcr_lead_refused(uint32_t kind, int error, const char *where);
+/* Is what TLS carries there the gate's to record? fd -1: TLS over memory, known by its server name ("": none). */
+bool vcr_lead_mutes(int fd, const char *server);
+void vcr_lead_learn_proxies(void);
+bool vcr_lead_is_local_name(const char *name);
+bool vcr_lead_is_loopback(const struct sockaddr *a, socklen_t n);
+struct vcr_lead_numeric { char v4[16], v6[24]; };
+/* The addresses that stand for a name that is led; port 0: not known yet. */
+bool vcr_lead_name(const char *name, unsigned port, struct vcr_lead_numeric *out);
+/* The name that such an address stands for. */
+bool vcr_lead_stands_for(const struct sockaddr *a, socklen_t n, char name[VCR_LEAD_NAME]);
+/* The original of an SSL function for this caller, remembered for jumps from inside it; *inner: libssl itself calls. NULL: not to be found. */
+void *vcr_tls_original(enum vcr_hook hook, const char *name, const void *caller, bool *inner);
+/* What the library that holds `original` sees under a name: its own functions and libcrypto's. */
+void *vcr_tls_beside(void *original, const char *name);
+/* Variables that this program needs to trust the gate, before its main. */
+void vcr_trust_environment(void);
 
 /* ---- env.c, elf.c: what a new program gets ---- */
 enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_STATIC /* only hands it on */, VCR_TARGET_HARMED };

@@ -199,7 +199,13 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
-	int r = VCR_REAL(connect)(fd, a, n), saved = errno; /* interrupted, it goes on by itself: connect(2) */
+	int r;
+	enum vcr_lead_way way = vcr_lead_connect(fd, a, n, &r);
+	if (way == VCR_LEAD_ANSWERED)
+		return r;
+	if (way == VCR_LEAD_OWN_WAY)
+		r = VCR_REAL(connect)(fd, a, n);
+	int saved = errno; /* interrupted, it goes on by itself: connect(2) */
 	if ((r == 0 || saved == EINPROGRESS || saved == EINTR) && a && (unsigned)fd < VCR_FDS)
 		connected(fd, a, n);
 	errno = saved;
@@ -225,8 +231,21 @@ ssize_t send(int fd, const void *buf, size_t n, int flags)
 	return sent(fd, buf, VCR_REAL(send)(fd, buf, n, flags), time_ns);
 }
 
+/* Bytes that carry their address with them. TCP's fast open connects by them: it is done in two steps, as where the server has given no cookie yet. */
+static bool kept_in(int fd, const struct sockaddr *to, socklen_t size, int *flags)
+{
+	if (vcr_likely(!to || !vcr_lead()))
+		return false;
+	if (!(*flags & MSG_FASTOPEN))
+		return vcr_lead_refuses(fd, to, size);
+	*flags &= ~MSG_FASTOPEN;
+	return connect(fd, to, size) != 0;
+}
+
 ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *to, socklen_t size)
 {
+	if (kept_in(fd, to, size, &flags))
+		return -1;
 	if (vcr_likely(!vcr_fd_is_socket(vcr_fd_get(fd))))
 		return VCR_REAL(sendto)(fd, buf, n, flags, to, size);
 	uint64_t time_ns = vcr_now();
@@ -235,6 +254,8 @@ ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockad
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
+	if (vcr_unlikely(m && m->msg_name) && kept_in(fd, m->msg_name, m->msg_namelen, &flags))
+		return -1;
 	if (vcr_likely(!vcr_fd_is_socket(vcr_fd_get(fd))))
 		return VCR_REAL(sendmsg)(fd, m, flags);
 	uint64_t time_ns = vcr_now();
@@ -250,6 +271,9 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 
 int sendmmsg(int fd, struct mmsghdr *m, unsigned count, int flags)
 {
+	for (unsigned i = 0; m && i < count; i++)
+		if (vcr_unlikely(m[i].msg_hdr.msg_name) && kept_in(fd, m[i].msg_hdr.msg_name, m[i].msg_hdr.msg_namelen, &flags))
+			return -1;
 	bool watched = vcr_fd_is_socket(vcr_fd_get(fd));
 	uint64_t time_ns = watched ? vcr_now() : 0;
 	int r = VCR_REAL(sendmmsg)(fd, m, count, flags), saved = errno;

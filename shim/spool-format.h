@@ -38,7 +38,65 @@ enum {
 
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
 enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };
-enum vcr_spool_flag { VCR_SPOOL_CAPTURE_ALL = 1, VCR_SPOOL_BY_RECORD = 2 /* vcr-record made it and started the collector */ };
+enum vcr_spool_flag {
+	VCR_SPOOL_CAPTURE_ALL = 1,
+	VCR_SPOOL_BY_RECORD = 2,             /* vcr-record made it and started the collector */
+	VCR_SPOOL_LEAD_ONLY = 4,             /* vcr-replay: nothing but PROC, LOST and REFUSED is appended */
+};
+
+/* ---- The gate: where connections to model hosts are led ----
+ *
+ * Whoever runs a gate fills the block, then stores READY in `state` and wakes it; ENDED is the last word. From then on
+ *   - a name that `hosts` lists resolves to 127.77.0.<1 + index in `name`>: an address that stands for the name, the same one in all processes of
+ *     the session, with no question to any server;
+ *   - a connect() to such an address, to a listed address, or to the proxy of the program's environment goes to the gate's port;
+ *   - before the program can send anything, led[] says for the connection's local port where it was meant to go. The gate looks there when the
+ *     first bytes of a connection come, and takes the word away. The bytes themselves are untouched.
+ * Every process of the session can write here, so both sides copy what they read, bound it, and check it. */
+enum {
+	VCR_LEAD_HOSTS = 6144,               /* bytes of `hosts` */
+	VCR_LEAD_NAMES = 96,
+	VCR_LEAD_NAME = 124,                 /* bytes of a name, with its NUL */
+	VCR_LEAD_PORTS = 1024,
+	VCR_LEAD_PROBE = 8,                  /* led[(port + 0 ... VCR_LEAD_PROBE - 1) % VCR_LEAD_PORTS]; full: the first is given up */
+	VCR_LEAD_PATH = 512,
+	VCR_LEAD_TOKEN = 64,
+};
+enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY = 2, VCR_LEAD_ENDED = 3 };
+enum vcr_lead_flag {
+	VCR_LEAD_REPLAY = 1,                 /* nothing may leave this machine: what is not led or loopback is refused and said (REFUSED) */
+	VCR_LEAD_V6 = 2,                     /* it listens on ::1, same port, too */
+	VCR_LEAD_UNTAPPED = 4,               /* lead only programs whose plaintext no hook sees (node, Bun) */
+};
+enum vcr_lead_name_state { VCR_LEAD_NAME_FREE = 0, VCR_LEAD_NAME_BUSY = 1, VCR_LEAD_NAME_SET = 2 };
+struct vcr_lead_name {
+	uint32_t state;               /* enum vcr_lead_name_state; a name that is set stays */
+	char text[VCR_LEAD_NAME];     /* lower case, or an address; no port */
+};
+/* A word of led[]: 0 free, else
+ *   bits 0-15 local port, 16 over IPv6, 17 the goal is the user's HTTP proxy, 24-31 index in `name`, 32-47 port that was meant, 63 set */
+#define VCR_LED_SET (1ull << 63)
+#define VCR_LED_KEY 0x1ffffull
+#define VCR_LED_V6 (1ull << 16)
+#define VCR_LED_PROXY (1ull << 17)
+#define VCR_LED_NAME_SHIFT 24
+#define VCR_LED_PORT_SHIFT 32
+struct vcr_lead_block {
+	uint32_t state;               /* enum vcr_lead_state; futex word */
+	uint32_t flags;               /* enum vcr_lead_flag */
+	int32_t pid;                  /* of the gate, in the pid namespace with inode `pid_ns` */
+	uint32_t port;                /* on 127.0.0.1 */
+	uint64_t start;               /* its start time, as root_start */
+	uint64_t pid_ns;
+	uint64_t went_direct;         /* connections of model hosts that found no gate any more */
+	uint64_t refused;             /* replay: connects, datagrams and look-ups that were refused */
+	char token[VCR_LEAD_TOKEN];   /* for programs that are pointed at the gate by variables */
+	char ca[VCR_LEAD_PATH];       /* paths, PEM: our certificate; system roots, the user's and ours; the user's NODE_EXTRA_CA_CERTS and ours */
+	char bundle[VCR_LEAD_PATH], extra[VCR_LEAD_PATH];
+	char hosts[VCR_LEAD_HOSTS];   /* NUL-terminated texts, an empty one last: name, *.suffix, pattern of * and ?, address; with :port for that port alone */
+	struct vcr_lead_name name[VCR_LEAD_NAMES];
+	_Alignas(64) uint64_t led[VCR_LEAD_PORTS];
+};
 
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
  * separate cache lines. */
@@ -69,6 +127,7 @@ struct vcr_spool_header {
 	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
+	_Alignas(64) struct vcr_lead_block gate;
 };
 
 enum vcr_record_type {
@@ -85,6 +144,7 @@ enum vcr_record_type {
 	VCR_REC_NOTE = 10,    /* annotation: JSON text */
 	VCR_REC_LOST = 11,    /* the shim could not see something: text reason */
 	VCR_REC_ROOT_END = 12,/* the root process is about to exit */
+	VCR_REC_REFUSED = 13, /* replay let it not out: struct vcr_rec_refused + destination. Once per process and destination */
 };
 
 struct vcr_spool_record {     /* 64 bytes, then `size` bytes of payload, then padding */
@@ -142,6 +202,12 @@ struct vcr_rec_file {         /* + path, path2 (empty unless named above), both 
 	uint32_t flags;
 	int32_t fd;
 	uint32_t existed;     /* 1 if the path was there before the call, 0 if not, 2 unknown */
+};
+
+enum vcr_refused_kind { VCR_REFUSED_TCP = 1, VCR_REFUSED_DATAGRAM = 2, VCR_REFUSED_LOOKUP = 3 };
+struct vcr_rec_refused {      /* + "address:port", or the name that was looked up */
+	uint32_t kind;
+	int32_t error;        /* errno, or the EAI_ code of a look-up */
 };
 
 /* Environment of a process of the session (hidden from the program itself by the constructor):

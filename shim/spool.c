@@ -330,6 +330,8 @@ bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr
 		vcr_lost(0);
 		return false;
 	}
+	if (vcr_unlikely(h->flags & VCR_SPOOL_LEAD_ONLY) && type != VCR_REC_PROC && type != VCR_REC_LOST && type != VCR_REC_REFUSED)
+		return true;
 	if (vcr_unlikely(!vcr_self.said))
 		vcr_say_process(h);
 	for (int i = 0; i < pieces; i++)

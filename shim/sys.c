@@ -62,6 +62,8 @@ long vcr_syscall_hook(long number, long a, long b, long c, long d, long e, long 
 	case SYS_close: return close((int)a);
 	case SYS_openat: return opened(real, a, b, c, d);
 	case SYS_execve: return execve((const char *)a, (char *const *)b, (char *const *)c);
+	case SYS_connect: return connect((int)a, (const struct sockaddr *)b, (socklen_t)c);
+	case SYS_sendto: return sendto((int)a, (const void *)b, (size_t)c, (int)d, (const struct sockaddr *)e, (socklen_t)f);
 	case SYS_execveat: return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
 	case SYS_seccomp:
 		if (a != SECCOMP_GET_ACTION_AVAIL && a != SECCOMP_GET_NOTIF_SIZES)

@@ -153,6 +153,19 @@ static struct site find(enum vcr_hook hook, const char *name, const void *caller
 	return now;
 }
 
+void *vcr_tls_original(enum vcr_hook hook, const char *name, const void *caller, bool *inner)
+{
+	struct site s = find(hook, name, caller);
+	*inner = !s.library;
+	return last_original = s.original;
+}
+
+void *vcr_tls_beside(void *original, const char *name)
+{
+	struct link_map *map = map_of(original);
+	return !map ? NULL : *map->l_name ? symbol_in(map, name) : dlsym(RTLD_DEFAULT, name);
+}
+
 /* ---- which connection ---- */
 
 enum { CONNECTIONS = 8192, PROBE = 32 };
@@ -199,6 +212,8 @@ static struct connection *begin(SSL *ssl, const struct library *lib, struct conn
 	c->conn = 0;
 	if (lib->is_server && lib->is_server(ssl))
 		return c; /* a server's side: the program is being asked, not asking */
+	if (vcr_lead_mutes(c->fd, name ? name : ""))
+		return c;
 	vcr_want_collector();
 	c->conn = vcr_conn_open(VCR_CONN_TLS, c->fd, name ? name : "");
 	vcr_fd_set(c->fd, VCR_FD_NONE);

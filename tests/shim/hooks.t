@@ -46,10 +46,11 @@ for when, title in TITLES.items():
        "too many: %s" % list((got - wanted).elements())[:9], r.stderr)
 
 called = set(subprocess.run([tapkit.program("victim"), "--hooks"], stdout=subprocess.PIPE, text=True).stdout.split())
+called |= set(subprocess.run([tapkit.program("leads"), "--hooks"], stdout=subprocess.PIPE, text=True).stdout.split())  # lead.t
 called |= set("""execve execv execvp execvpe execl execlp execle execveat fexecve posix_spawn posix_spawnp system popen fork _Fork forkpty daemon wait waitpid
     wait3 wait4 waitid _exit _Exit closefrom prctl""".split())  # programs.t
 header = open(os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "shim", "hooks.h")).read()
 listed = set(re.findall(r"\bX\(([a-zA-Z_0-9]+)\)", header)) - {"name", "X"}
-tls = {name for name in listed if name.startswith("SSL_")}  # tls.t
+tls = {name for name in listed if name.startswith("SSL_")}  # tls.t, lead.t
 ok(called == listed - tls, "the tests call every hook of the list", "not called: %s" % (listed - tls - called), "not listed: %s" % (called - listed))
 tapkit.done()

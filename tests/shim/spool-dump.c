@@ -58,8 +58,8 @@ static void print_file(const char *p, uint32_t size)
 
 static void print_record(const struct vcr_spool_record *r, const char *p, int bytes)
 {
-	static const char *const type[] = { "?", "PROC", "FORK", "EXEC", "EXIT", "CONN", "OUT", "IN", "CLOSE", "FILE", "NOTE", "LOST", "ROOT_END" };
-	printf("%s pid=%d conn=%u", r->type < 13 ? type[r->type] : "?", r->pid, r->conn);
+	static const char *const type[] = { "?", "PROC", "FORK", "EXEC", "EXIT", "CONN", "OUT", "IN", "CLOSE", "FILE", "NOTE", "LOST", "ROOT_END", "REFUSED" };
+	printf("%s pid=%d conn=%u", r->type < 14 ? type[r->type] : "?", r->pid, r->conn);
 	switch (r->type) {
 	case VCR_REC_PROC: {
 		const struct vcr_rec_proc *q = (const void *)p;
@@ -83,6 +83,12 @@ static void print_record(const struct vcr_spool_record *r, const char *p, int by
 	case VCR_REC_CONN: {
 		const struct vcr_rec_conn *q = (const void *)p;
 		printf(" kind=%u server=%s peer=%s", q->kind, string_at(p, r->size, sizeof *q, 0), string_at(p, r->size, sizeof *q, 1));
+		break;
+	}
+	case VCR_REC_REFUSED: {
+		static const char *const kind[] = { "?", "TCP", "DATAGRAM", "LOOKUP" };
+		const struct vcr_rec_refused *q = (const void *)p;
+		printf(" %s %s", kind[q->kind % 4], string_at(p, r->size, sizeof *q, 0));
 		break;
 	}
 	case VCR_REC_CLOSE: printf(" reason=%d", *(const int32_t *)(const void *)p); break;

@@ -1,0 +1,113 @@
+#include "lead.h"
+#include "spool.h"
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- The shim is told ---- */
+
+static int put(char *to, size_t cap, const char *s, const char *what, struct vcr_error *e)
+{
+	size_t n = s ? strlen(s) : 0;
+	if (n >= cap)
+		return vcr_error_set(e, VCR_EINVAL, "the %s is longer than %zu bytes: %.100s...", what, cap - 1, s);
+	memset(to, 0, cap);
+	if (n)
+		memcpy(to, s, n);
+	return 0;
+}
+
+static int put_hosts(struct vcr_lead_block *g, const char *const *hosts, struct vcr_error *e)
+{
+	size_t at = 0;
+	for (; hosts && *hosts; hosts++) {
+		size_t n = strlen(*hosts) + 1;
+		if (n == 1 || n > VCR_LEAD_NAME)
+			continue; /* the shim knows no such names */
+		if (at + n >= VCR_LEAD_HOSTS)
+			return vcr_error_set(e, VCR_ELIMIT, "too many model hosts: connections to '%s' and those behind it are not led", *hosts);
+		memcpy(g->hosts + at, *hosts, n);
+		at += n;
+	}
+	g->hosts[at] = 0;
+	return 0;
+}
+
+int vcr_lead_publish(struct vcr_spool_header *h, const struct vcr_lead_options *o, struct vcr_error *e)
+{
+	struct vcr_lead_block *g = &h->gate;
+	struct stat st;
+	int err = put(g->token, sizeof g->token, o->token, "token", e);
+	if (!err)
+		err = put(g->ca, sizeof g->ca, o->ca, "certificate's path", e);
+	if (!err)
+		err = put(g->bundle, sizeof g->bundle, o->bundle, "bundle's path", e);
+	if (!err)
+		err = put(g->extra, sizeof g->extra, o->extra, "bundle's path", e);
+	if (err)
+		return err;
+	err = put_hosts(g, o->hosts, e);
+	g->port = (uint32_t)o->port;
+	g->pid = getpid();
+	g->start = vcr_spool_start_time(getpid());
+	g->pid_ns = stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+	g->flags = (o->replay ? VCR_LEAD_REPLAY : 0) | (o->v6 ? VCR_LEAD_V6 : 0) | (o->untapped_only ? VCR_LEAD_UNTAPPED : 0);
+	__atomic_store_n(&g->state, VCR_LEAD_READY, __ATOMIC_RELEASE);
+	vcr_spool_wake(&g->state);
+	return err;
+}
+
+void vcr_lead_retract(struct vcr_spool_header *h)
+{
+	__atomic_store_n(&h->gate.state, VCR_LEAD_ENDED, __ATOMIC_RELEASE);
+	vcr_spool_wake(&h->gate.state);
+}
+
+/* ---- The shim is asked ---- */
+
+static bool name_of(const struct vcr_lead_block *g, unsigned i, char name[VCR_LEAD_NAME])
+{
+	if (i >= VCR_LEAD_NAMES || __atomic_load_n(&g->name[i].state, __ATOMIC_ACQUIRE) != VCR_LEAD_NAME_SET)
+		return false;
+	memcpy(name, g->name[i].text, VCR_LEAD_NAME);
+	name[VCR_LEAD_NAME - 1] = 0;
+	for (const char *p = name; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("-._:", *p))
+			return false;
+	return *name;
+}
+
+static uint64_t take(struct vcr_lead_block *g, uint64_t key)
+{
+	for (unsigned i = 0; i < VCR_LEAD_PROBE; i++) {
+		uint64_t *slot = &g->led[((key & 0xffff) + i) % VCR_LEAD_PORTS], word = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+		if (word & VCR_LED_SET && (word & VCR_LED_KEY) == key && __atomic_compare_exchange_n(slot, &word, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return word;
+	}
+	return 0;
+}
+
+enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST])
+{
+	struct vcr_spool_header *h = header;
+	const struct sockaddr_in *v4 = (const void *)peer;
+	const struct sockaddr_in6 *v6 = (const void *)peer;
+	char name[VCR_LEAD_NAME];
+	bool six = peer->sa_family == AF_INET6;
+	uint64_t key = six ? ntohs(v6->sin6_port) : ntohs(v4->sin_port);
+	if (six && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		key |= VCR_LED_V6;
+	uint64_t word = take(&h->gate, key);
+	unsigned port = word >> VCR_LED_PORT_SHIFT & 0xffff;
+	if (!word || !port || !name_of(&h->gate, word >> VCR_LED_NAME_SHIFT & 0xff, name))
+		return VCR_MEANT_UNKNOWN;
+	if (word & VCR_LED_PROXY)
+		return VCR_MEANT_PROXY;
+	snprintf(host, VCR_GATE_HOST, strchr(name, ':') ? "[%s]:%u" : "%s:%u", name, port);
+	return VCR_MEANT_HOST;
+}
