@@ -32,25 +32,31 @@ static void block_delta(struct vcr_assembly *a, const struct vcr_json *j)
 	vcr_merge_delta(a, block, j, delta, apart); /* text, thinking, partial_json, and what may come */
 }
 
-/* The gathered fragments are one JSON text: it becomes the input. If it is none (the stream was cut) it stays as partial_json. */
-static void close_input(struct vcr_assembly *a, struct vcr_node *block)
+void vcr_close_input(struct vcr_assembly *a, struct vcr_node *object, const char *from, const char *to)
 {
-	struct vcr_node *pieces = vcr_node_get(block, partial);
+	struct vcr_node *pieces = vcr_node_get(object, from);
 	VCR_AUTO_BUF quoted = VCR_BUF_INIT, text = VCR_BUF_INIT;
 	VCR_AUTO_JSON string = VCR_JSON_INIT, input = VCR_JSON_INIT;
 	if (!pieces || pieces->kind != VCR_NODE_STRING)
 		return;
 	vcr_node_write(pieces, &quoted);
 	if (quoted.len == 2) {
-		vcr_node_remove(block, partial);
+		if (strcmp(from, to))
+			vcr_node_remove(object, from);
 		return;
 	}
 	if (quoted.err || vcr_json_parse(&string, quoted.data, quoted.len, VCR_JSON_RELAXED, NULL) || vcr_json_str(&string, 0, &text))
 		return;
 	if (text.err || vcr_json_parse(&input, text.data, text.len, VCR_JSON_RELAXED, NULL))
 		return;
-	vcr_node_set(&a->tree, block, "input", vcr_tree_raw(&a->tree, &input, 0));
-	vcr_node_remove(block, partial);
+	vcr_node_set(&a->tree, object, to, vcr_tree_raw(&a->tree, &input, 0));
+	if (strcmp(from, to))
+		vcr_node_remove(object, from);
+}
+
+static void close_input(struct vcr_assembly *a, struct vcr_node *block)
+{
+	vcr_close_input(a, block, partial, "input");
 }
 
 static void message_delta(struct vcr_assembly *a, const struct vcr_json *j)

@@ -101,25 +101,10 @@ void vcr_merge_members(struct vcr_assembly *a, struct vcr_node *dst, const struc
 	}
 }
 
-/* Ollama: {"message":{"content":"…"},"done":false} lines (or "response":"…"), the last one with done true and the counts. */
-static void assemble_ollama(struct vcr_assembly *a, const struct vcr_json *j)
-{
-	static const char *const apart[] = { "message", "response", "thinking", NULL };
-	int message = vcr_json_get(j, 0, "message");
-	if (vcr_json_type(j, message) == VCR_JSON_OBJECT)
-		vcr_merge_delta(a, vcr_node_want(&a->tree, a->root, "message", VCR_NODE_OBJECT), j, message, NULL);
-	vcr_node_append(&a->tree, a->root, "response", j, vcr_json_get(j, 0, "response"));
-	vcr_node_append(&a->tree, a->root, "thinking", j, vcr_json_get(j, 0, "thinking"));
-	vcr_merge_members(a, a->root, j, 0, apart);
-	a->ended |= vcr_json_true(j, vcr_json_get(j, 0, "done"));
-}
-
 void vcr_assemble_generic(struct vcr_assembly *a, const struct vcr_json *j)
 {
 	if (vcr_json_type(j, vcr_json_get(j, 0, "done")) == VCR_JSON_BOOL && !a->events) {
-		if (!a->root)
-			a->root = vcr_tree_new(&a->tree, VCR_NODE_OBJECT);
-		assemble_ollama(a, j);
+		vcr_assemble_ollama(a, j);
 		return;
 	}
 	if (!a->events && !(a->events = vcr_tree_new(&a->tree, VCR_NODE_ARRAY)))

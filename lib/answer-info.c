@@ -51,9 +51,10 @@ static void read_gemini_usage(const struct vcr_json *j, int u, struct vcr_answer
 	out->tokens_cached = first_number(j, u, cached);
 }
 
-static void read_ollama_usage(const struct vcr_json *j, int v, struct vcr_answer_info *out)
+/* Ollama and llama.cpp. */
+static void read_local_usage(const struct vcr_json *j, int v, struct vcr_answer_info *out)
 {
-	static const char *const in[] = { "prompt_eval_count", NULL }, *const got[] = { "eval_count", NULL };
+	static const char *const in[] = { "prompt_eval_count", "tokens_evaluated", NULL }, *const got[] = { "eval_count", "tokens_predicted", NULL };
 	out->tokens_in = first_number(j, v, in);
 	out->tokens_out = first_number(j, v, got);
 }
@@ -73,7 +74,7 @@ static void read_tokens(const struct vcr_json *j, int v, struct vcr_answer_info 
 			return;
 		}
 	}
-	read_ollama_usage(j, v, out);
+	read_local_usage(j, v, out);
 }
 
 static char *first_string(const struct vcr_json *j, int v, const char *const *path)
@@ -116,6 +117,7 @@ static int tool_calls_of_message(const struct vcr_json *j, int message)
 static int count_tool_calls(const struct vcr_json *j, int v)
 {
 	int n = count_calls(j, vcr_json_get(j, v, "content"), "tool_use", NULL) + count_calls(j, vcr_json_get(j, v, "output"), "_call", NULL) +
+		count_calls(j, vcr_json_path(j, v, "output.message.content"), NULL, "toolUse") +
 		tool_calls_of_message(j, vcr_json_get(j, v, "message"));
 	int choices = vcr_json_get(j, v, "choices"), candidates = vcr_json_get(j, v, "candidates");
 	if (vcr_json_type(j, choices) == VCR_JSON_ARRAY)
@@ -160,7 +162,7 @@ void vcr_answer_read_info(const struct vcr_json *j, int status, struct vcr_answe
 	static const char *const model[] = { "model", "modelVersion", NULL };
 	static const char *const id[] = { "id", "responseId", NULL };
 	static const char *const stop[] = { "choices[0].finish_reason", "stop_reason", "candidates[0].finishReason",
-		"incomplete_details.reason", "done_reason", "promptFeedback.blockReason", "stopReason", "finish_reason", NULL };
+		"incomplete_details.reason", "done_reason", "promptFeedback.blockReason", "stopReason", "finish_reason", "stop_type", NULL };
 	int v = vcr_json_type(j, 0) == VCR_JSON_ARRAY ? vcr_json_item(j, 0, 0) : 0; /* Gemini wraps an error into a list */
 	int wrapped = vcr_json_get(j, v, "response");
 	read_error(j, v, status, out);

@@ -20,9 +20,16 @@ vcr_assemble_fn vcr_assemble_choices;   /* OpenAI chat and legacy completions, a
 vcr_assemble_fn vcr_assemble_responses; /* OpenAI responses */
 vcr_assemble_fn vcr_assemble_anthropic;
 vcr_assemble_fn vcr_assemble_gemini;
+vcr_assemble_fn vcr_assemble_ollama;
+vcr_assemble_fn vcr_assemble_llamacpp;
+vcr_assemble_fn vcr_assemble_converse;  /* Bedrock; each event as {NAME: payload} */
 vcr_assemble_fn vcr_assemble_generic;   /* Ollama's lines; anything else as a list of events */
 /* The stream is over: unfinished pieces are closed. */
 void vcr_assemble_anthropic_end(struct vcr_assembly *a);
+void vcr_assemble_converse_end(struct vcr_assembly *a);
+/* Fragments of a tool's input, gathered as the string object[from], are one JSON text: it becomes object[to]. If it is none (the stream
+ * was cut) it stays where it is. */
+void vcr_close_input(struct vcr_assembly *a, struct vcr_node *object, const char *from, const char *to);
 
 /* Merge the object j[v], except the members named in `but` (may be NULL), into dst as deltas merge: strings grow, objects merge, arrays
  * merge by their items' "index" or grow; null changes nothing; identifying strings (role, id, type, name …) and numbers are replaced. */

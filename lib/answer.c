@@ -1,4 +1,5 @@
 #include "answer-parts.h"
+#include "eventstream.h"
 #include "limits.h"
 #include "sse.h"
 #include <stdlib.h>
@@ -65,6 +66,10 @@ static vcr_assemble_fn *assembler(enum vcr_api api, const struct vcr_json *j)
 	case VCR_API_OPENAI_RESPONSES: return vcr_assemble_responses;
 	case VCR_API_ANTHROPIC_MESSAGES: return vcr_assemble_anthropic;
 	case VCR_API_GEMINI_GENERATE: return vcr_assemble_gemini;
+	case VCR_API_BEDROCK_CONVERSE: return vcr_assemble_converse;
+	case VCR_API_OLLAMA_CHAT:
+	case VCR_API_OLLAMA_GENERATE: return vcr_assemble_ollama;
+	case VCR_API_LLAMACPP_COMPLETION: return vcr_assemble_llamacpp;
 	default: break;
 	}
 	if (vcr_json_type(j, vcr_json_get(j, 0, "choices")) == VCR_JSON_ARRAY)
@@ -162,7 +167,60 @@ static int take_sse(struct stream *s, const char *p, size_t n)
 	return r;
 }
 
-enum form { PLAIN_JSON, SSE, JSON_ARRAY, JSON_LINES, TEXT };
+/* An event of Bedrock, as JSON: invoke's chunks hold the model's own event in base64, converse's are named by a header. */
+static void event_json(const struct vcr_eventstream_message *m, enum vcr_api api, struct vcr_buf *out)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	bool chunk = !strcmp(m->name, "chunk"), good = !vcr_json_parse(&j, m->payload, m->len, VCR_JSON_RELAXED, NULL);
+	size_t len;
+	const char *bytes = good ? vcr_json_raw(&j, vcr_json_get(&j, 0, "bytes"), &len) : "";
+	if (chunk && *bytes == '"') {
+		vcr_buf_unbase64(out, bytes + 1, len - 2);
+		return;
+	}
+	struct vcr_jw w;
+	vcr_jw_init(&w, out);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, strcmp(m->type, "event") ? "error" : m->name);
+	if (!strcmp(m->type, "event")) {
+		if (good)
+			vcr_jw_value(&w, &j, 0);
+		else
+			vcr_jw_strn(&w, m->payload, m->len);
+	} else {
+		vcr_jw_object(&w);
+		vcr_jw_key(&w, "type");
+		vcr_jw_str(&w, m->name);
+		vcr_jw_key(&w, "message");
+		int words = good ? vcr_json_get(&j, 0, "message") : -1;
+		if (words >= 0)
+			vcr_jw_value(&w, &j, words);
+		else
+			vcr_jw_strn(&w, m->payload, m->len);
+		vcr_jw_object_end(&w);
+	}
+	vcr_jw_object_end(&w);
+}
+
+static int take_message(void *ctx, const struct vcr_eventstream_message *m)
+{
+	struct stream *s = ctx;
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	event_json(m, s->api, &text);
+	take_json(s, text.data, text.len, strcmp(m->type, "event"));
+	return s->a.tree.err;
+}
+
+/* Up to the first damage: what came before it stays good. */
+static void take_eventstream(struct stream *s, const char *p, size_t n)
+{
+	struct vcr_eventstream e;
+	vcr_eventstream_init(&e, take_message, s);
+	vcr_eventstream_feed(&e, p, n);
+	vcr_eventstream_release(&e);
+}
+
+enum form { PLAIN_JSON, SSE, EVENTSTREAM, JSON_ARRAY, JSON_LINES, TEXT };
 
 static bool type_has(const char *content_type, const char *word)
 {
@@ -179,7 +237,9 @@ static enum form form_of(enum vcr_api api, const char *content_type, const char 
 	if (i < n && p[i] == '[' && api == VCR_API_GEMINI_GENERATE)
 		return JSON_ARRAY;
 	if (i < n && (p[i] == '{' || p[i] == '['))
-		return PLAIN_JSON;
+		return type_has(content_type, "ndjson") || type_has(content_type, "jsonl") ? JSON_LINES : PLAIN_JSON;
+	if (type_has(content_type, "amazon.eventstream"))
+		return EVENTSTREAM;
 	if (type_has(content_type, "event-stream"))
 		return SSE;
 	for (size_t k = 0; k < sizeof starts / sizeof *starts; k++)
@@ -245,6 +305,8 @@ static int finish_stream(struct stream *s, int status, bool transport_ok, struct
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	if (s->assemble == vcr_assemble_anthropic)
 		vcr_assemble_anthropic_end(&s->a);
+	if (s->assemble == vcr_assemble_converse)
+		vcr_assemble_converse_end(&s->a);
 	if (s->assemble == vcr_assemble_choices)
 		s->a.ended |= transport_ok && all_choices_stopped(s->a.root);
 	if (s->a.events)
@@ -283,6 +345,8 @@ static int read_stream(enum form form, enum vcr_api api, int status, const char 
 	int r = 0;
 	if (form == SSE)
 		r = take_sse(&s, p, n);
+	else if (form == EVENTSTREAM)
+		take_eventstream(&s, p, n);
 	else if (form == JSON_ARRAY)
 		take_array(&s, p, n);
 	else
@@ -300,7 +364,7 @@ int vcr_answer_read(enum vcr_api api, int status, const char *content_type, cons
 	*out = (struct vcr_answer_info){ .message = VCR_BUF_INIT, .tokens_in = -1, .tokens_out = -1, .tokens_cached = -1,
 		.tokens_cache_write = -1, .tokens_reasoning = -1 };
 	int r = form == PLAIN_JSON ? vcr_json_parse(&j, p, n, VCR_JSON_RELAXED, NULL) : VCR_ESYNTAX;
-	if (form == PLAIN_JSON && r == VCR_ESYNTAX && (api == VCR_API_GENERIC || type_has(content_type, "ndjson") || type_has(content_type, "jsonl")))
+	if (form == PLAIN_JSON && r == VCR_ESYNTAX && api >= VCR_API_OLLAMA_CHAT)
 		form = JSON_LINES;
 	if (!r) {
 		out->complete = true;

@@ -51,16 +51,27 @@ static const struct { const char *end; enum vcr_api api; enum rule_where where; 
 	{ ":streamGenerateContent", VCR_API_GEMINI_GENERATE, ANY_HOST },
 	{ ":embedContent", VCR_API_GEMINI_EMBED, ANY_HOST },
 	{ ":batchEmbedContents", VCR_API_GEMINI_EMBED, ANY_HOST },
-	{ ":rawPredict", VCR_API_ANTHROPIC_MESSAGES, MODEL_HOST },
-	{ ":streamRawPredict", VCR_API_ANTHROPIC_MESSAGES, MODEL_HOST },
-	{ "/api/chat", VCR_API_GENERIC, ANY_HOST },
+	{ "/publishers/anthropic/models/*:rawPredict", VCR_API_ANTHROPIC_MESSAGES, ANY_HOST }, /* other publishers' are generic */
+	{ "/publishers/anthropic/models/*:streamRawPredict", VCR_API_ANTHROPIC_MESSAGES, ANY_HOST },
+	{ "/model/*/converse", VCR_API_BEDROCK_CONVERSE, ANY_HOST },
+	{ "/model/*/converse-stream", VCR_API_BEDROCK_CONVERSE, ANY_HOST },
+	{ "/model/*/invoke", VCR_API_BEDROCK_INVOKE, ANY_HOST },
+	{ "/model/*/invoke-with-response-stream", VCR_API_BEDROCK_INVOKE, ANY_HOST },
+	{ "/api/chat", VCR_API_OLLAMA_CHAT, ANY_HOST },
+	{ "/api/generate", VCR_API_OLLAMA_GENERATE, ANY_HOST },
+	{ "/api/embed", VCR_API_OLLAMA_EMBED, ANY_HOST },
+	{ "/api/embeddings", VCR_API_OLLAMA_EMBED, ANY_HOST },
+	{ "/api/v0/completions", VCR_API_OPENAI_COMPLETIONS, ANY_HOST }, /* LM Studio */
+	{ "/api/v0/embeddings", VCR_API_OPENAI_EMBEDDINGS, ANY_HOST },
+	{ "/infill", VCR_API_LLAMACPP_COMPLETION, ANY_HOST },
 };
 
 const char *vcr_api_name(enum vcr_api api)
 {
 	static const char *const name[] = {
 		"none", "openai.chat", "openai.completions", "openai.responses", "openai.embeddings", "anthropic.messages",
-		"gemini.generate", "gemini.embed", "generic", "side",
+		"gemini.generate", "gemini.embed", "bedrock.converse", "bedrock.invoke", "ollama.chat", "ollama.generate", "ollama.embed",
+		"llamacpp.completion", "generic", "side",
 	};
 	return (unsigned)api < sizeof name / sizeof *name ? name[api] : "none";
 }
@@ -187,6 +198,8 @@ enum vcr_api vcr_api_recognise(const char *method, const char *host, const char 
 	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
 		if ((model_host || rules[i].where == ANY_HOST) && path_ends(path, n, rules[i].end))
 			return rules[i].api;
+	if (n == 11 && !memcmp(path, "/completion", n)) /* the whole path: too plain a word for an ending */
+		return VCR_API_LLAMACPP_COMPLETION;
 	if (!model_host)
 		return VCR_API_NONE;
 	return is_json_type(content_type) && !has_part(path, n, side_parts) ? VCR_API_GENERIC : VCR_API_SIDE;
@@ -225,7 +238,7 @@ static char *model_of_path(enum vcr_api api, const char *path, size_t n)
 	char *s = NULL;
 	if (api == VCR_API_GEMINI_GENERATE || api == VCR_API_GEMINI_EMBED || api == VCR_API_ANTHROPIC_MESSAGES)
 		s = segment_after(path, n, "/models/", "/:?#");
-	if (!s && api == VCR_API_GENERIC)
+	if (!s && (api == VCR_API_BEDROCK_CONVERSE || api == VCR_API_BEDROCK_INVOKE || api == VCR_API_GENERIC))
 		s = segment_after(path, n, "/model/", "/?#");
 	if (!s)
 		s = segment_after(path, n, "/deployments/", "/?#");
@@ -253,9 +266,12 @@ static const char *const *list_keys(enum vcr_api api)
 		*const contents[] = { "contents", NULL }, *const any[] = { "messages", "contents", "input", NULL };
 	switch (api) {
 	case VCR_API_OPENAI_CHAT:
+	case VCR_API_BEDROCK_CONVERSE:
+	case VCR_API_OLLAMA_CHAT:
 	case VCR_API_ANTHROPIC_MESSAGES: return messages;
 	case VCR_API_OPENAI_RESPONSES: return input;
 	case VCR_API_GEMINI_GENERATE: return contents;
+	case VCR_API_BEDROCK_INVOKE:
 	case VCR_API_GENERIC: return any;
 	default: return none;
 	}
@@ -278,6 +294,8 @@ void vcr_request_info(enum vcr_api api, const char *target, const struct vcr_jso
 		out->model = model_of_path(api, path, n);
 	out->stream = vcr_json_true(j, vcr_json_get(j, root, "stream")) || path_ends(path, n, ":streamGenerateContent") ||
 		path_ends(path, n, ":streamRawPredict") || path_ends(path, n, "-stream");
+	if ((api == VCR_API_OLLAMA_CHAT || api == VCR_API_OLLAMA_GENERATE) && vcr_json_get(j, root, "stream") < 0)
+		out->stream = true; /* Ollama streams unless told otherwise */
 	out->list = first_of(j, root, VCR_JSON_ARRAY, list_keys(api), &out->list_key);
 	out->system = first_of(j, root, VCR_JSON_NONE, system_keys, &out->system_key);
 	out->tools = first_of(j, root, VCR_JSON_NONE, tool_keys, NULL);

@@ -1,8 +1,8 @@
 /* provider.h — what a request to a model and its answer mean.
  *
  * APIs: OpenAI chat completions, (legacy) completions, responses, embeddings; Anthropic messages; Gemini generateContent,
- * streamGenerateContent (SSE and JSON array), embedContent; any other JSON POST to a model host generically. Pure functions over bytes;
- * nothing here knows about connections or files. Sources: each provider's public API reference. */
+ * streamGenerateContent (SSE and JSON array), embedContent; Bedrock converse and invoke; Ollama chat, generate and embed; llama.cpp completion; any
+ * other JSON POST to a model host generically. Pure functions over bytes; nothing here knows about connections or files. Sources: each provider's public API reference. */
 #ifndef VCR_PROVIDER_H
 #define VCR_PROVIDER_H
 #include <stdbool.h>
@@ -16,6 +16,9 @@ enum vcr_api {
 	VCR_API_OPENAI_CHAT, VCR_API_OPENAI_COMPLETIONS, VCR_API_OPENAI_RESPONSES, VCR_API_OPENAI_EMBEDDINGS,
 	VCR_API_ANTHROPIC_MESSAGES,
 	VCR_API_GEMINI_GENERATE, VCR_API_GEMINI_EMBED,
+	VCR_API_BEDROCK_CONVERSE, VCR_API_BEDROCK_INVOKE,
+	VCR_API_OLLAMA_CHAT, VCR_API_OLLAMA_GENERATE, VCR_API_OLLAMA_EMBED,
+	VCR_API_LLAMACPP_COMPLETION,
 	VCR_API_GENERIC,        /* JSON POST to a model host, shape unknown */
 	VCR_API_SIDE,           /* another request to a model host: kept as a vcr.http line */
 };

@@ -1,5 +1,6 @@
 /* Server-sent events and content codings. */
 #include "buf.h"
+#include "eventstream.h"
 #include "inflate.h"
 #include "sse.h"
 #include "tap.h"
@@ -112,10 +113,54 @@ START_TEST(garbage_and_unknown_codings_are_refused)
 }
 END_TEST
 
+static int on_message(void *ctx, const struct vcr_eventstream_message *m)
+{
+	vcr_buf_printf(ctx, "[%s %s ", m->type, m->name);
+	vcr_buf_add(ctx, m->payload, m->len);
+	return vcr_buf_puts(ctx, "]");
+}
+
+static int read_messages(const char *p, size_t n, size_t step, struct vcr_buf *out)
+{
+	struct vcr_eventstream s;
+	int r = 0;
+	vcr_buf_reset(out);
+	vcr_eventstream_init(&s, on_message, out);
+	for (size_t at = 0; at < n && !r; at += step)
+		r = vcr_eventstream_feed(&s, p + at, n - at < step ? n - at : step);
+	r = vcr_eventstream_end(&s);
+	vcr_eventstream_release(&s);
+	return r;
+}
+
+/* Two test vectors of the format's own implementations. */
+static const char vectors[] =
+	"\0\0\0\x10\0\0\0\0\x05\xc2\x48\xeb\x7d\x98\xc8\xff"
+	"\0\0\0\x1d\0\0\0\0\xfd\x52\x8c\x5a{'foo':'bar'}\xc3\x65\x39\x36";
+
+START_TEST(messages_of_an_event_stream_come_in_any_split_and_only_when_both_checksums_hold)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	for (size_t step = 1; step < 60; step += 4) {
+		ck_assert_int_eq(read_messages(vectors, sizeof vectors - 1, step, &out), 0);
+		ck_assert_str_eq(out.data, "[  ][  {'foo':'bar'}]");
+	}
+	for (size_t i = 0; i < sizeof vectors - 1; i++) {
+		char copy[sizeof vectors];
+		memcpy(copy, vectors, sizeof vectors);
+		copy[i] ^= 4;
+		ck_assert_int_lt(read_messages(copy, sizeof copy - 1, 1000, &out), 0);
+		ck_assert_str_eq(out.data, i < 16 ? "" : "[  ]");
+	}
+	ck_assert_int_eq(read_messages(vectors, 20, 1000, &out), VCR_ETRUNC);
+}
+END_TEST
+
 static TCase *streams(void)
 {
 	TCase *tc = tcase_create("streams");
 	tcase_add_test(tc, events_come_out_in_any_split);
+	tcase_add_test(tc, messages_of_an_event_stream_come_in_any_split_and_only_when_both_checksums_hold);
 	tcase_add_test(tc, each_coding_comes_back);
 	tcase_add_test(tc, garbage_and_unknown_codings_are_refused);
 	return tc;
