@@ -50,7 +50,7 @@ static int choose_leaf(SSL *ssl, void *gate)
 /* HTTP/1.1 and nothing else; a client that insists on HTTP/2 hears so. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in, unsigned nin, void *gate)
 {
-	for (unsigned i = 0; i + 1u + in[i] <= nin; i += 1u + in[i])
+	for (unsigned i = 0; i < nin && i + 1u + in[i] <= nin; i += 1u + in[i])
 		if (in[i] == 8 && !memcmp(in + i + 1, "http/1.1", 8)) {
 			*out = in + i + 1;
 			*n = 8;

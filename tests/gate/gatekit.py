@@ -22,6 +22,11 @@ OPENAI, ANTHROPIC, GEMINI = "/v1/chat/completions", "/v1/messages", "/v1beta/mod
 APIS = {OPENAI: "openai.chat", ANTHROPIC: "anthropic.messages", GEMINI: "gemini.generate"}
 
 
+def sanitized():
+    """Is vcr built with ASan, whose own memory would be measured?"""
+    return b"libasan" in subprocess.run(["ldd", os.path.join(BUILD, "vcr")], stdout=subprocess.PIPE).stdout
+
+
 def dump(value):
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
@@ -94,10 +99,12 @@ class Gate:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
+        died = self.process.poll() is not None
+        if not died:
             self.process.terminate()
         self.out, self.err = self.process.communicate(timeout=TIMEOUT)
         self.status = self.process.returncode
+        ok(not died and self.status in (0, 1), "the gate lived until it was told to end", self.status, self.err)
 
     def event(self):
         """The next event."""

@@ -9,7 +9,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
-from gatekit import OPENAI, ask, done, dump, json, ok, post_bytes, read_all, read_answer, recorded, skip
+from gatekit import ask, done, dump, json, ok, post_bytes, recorded, sanitized
 
 SEED = int(os.environ.get("SEED", "7"))
 MEGA = 1 << 20
@@ -98,7 +98,7 @@ with recorded((ask("hello"), b'{"n":1}')) as gate:
     before = memory(gate.process.pid)
     served, worst = thousand(gate)
     ok(served == 20, "among 1,000 hostile connections that stay open an honest client is served every time", served)
-    ok(worst - before < 96 * MEGA, "memory stays bounded", "%d MB before, %d MB at most" % (before // MEGA, worst // MEGA))
+    ok(worst - before < 96 * MEGA or sanitized(), "memory stays bounded", "%d MB before, %d MB at most" % (before // MEGA, worst // MEGA))
     ok(gate.process.poll() is None and gate.post(ask("hello"))[0] == 200, "the gate lives on")
     # more connections than it keeps: those that have been idle longest give way
     crowd = [gate.socket() for _ in range(1100)]
@@ -115,7 +115,7 @@ with recorded((ask("hello"), b'{"n":1}')) as gate:
     peak = memory(gate.process.pid)
     for s in flood:
         s.close()
-    ok(peak < 700 * MEGA and gate.post(ask("hello"))[0] == 200, "bodies that are being received are held within the limit", peak // MEGA)
+    ok((peak < 700 * MEGA or sanitized()) and gate.post(ask("hello"))[0] == 200, "bodies that are being received are held within the limit", peak // MEGA)
 
 
 def one(gate, what):
