@@ -91,9 +91,11 @@ static int write_whole(int fd, const char *p, size_t n)
 	return 0;
 }
 
-/* The objects of the state before must be as durable as the journal that lets it be destroyed: one syncfs for all of them. */
-int vcr_journal_begin(struct vcr_journal *j, const struct vcr_rollback_where *w, struct vcr_error *e)
+/* The state before and the new content must be as durable as the journal that lets the old one be destroyed: one syncfs for all of them, or one
+ * for each file system. */
+static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w, int stage, struct vcr_error *e)
 {
+	struct stat here, there;
 	VCR_AUTO_BUF path = VCR_BUF_INIT, temp = VCR_BUF_INIT, text = VCR_BUF_INIT;
 	journal_path(w, &path);
 	vcr_buf_printf(&temp, "%s.new", path.data);
@@ -104,7 +106,8 @@ int vcr_journal_begin(struct vcr_journal *j, const struct vcr_rollback_where *w,
 	if (text.err)
 		return vcr_error_set(e, text.err, "rollback: %s", vcr_strerror(text.err));
 	int fd = open(temp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool good = fd >= 0 && !write_whole(fd, text.data, text.len) && !syncfs(fd) && !rename(temp.data, path.data);
+	bool other = fd >= 0 && !fstat(fd, &here) && !fstat(stage, &there) && here.st_dev != there.st_dev;
+	bool good = fd >= 0 && !write_whole(fd, text.data, text.len) && (!other || !syncfs(stage)) && !syncfs(fd) && !rename(temp.data, path.data);
 	int saved = errno, dir = good ? open(w->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (dir >= 0) {
 		fsync(dir);
@@ -194,7 +197,7 @@ struct work {
 
 static int failed(const struct vcr_journal_item *i, const char *what, struct vcr_error *e)
 {
-	return vcr_error_sys(e, errno, "%s: cannot %s; call vcr-rollback again to go on, or vcr-rollback --undo to go back", i->path, what);
+	return vcr_error_sys(e, errno, "%s: cannot %s; vcr-rollback goes on with what was begun, or vcr-rollback --undo goes back", i->path, what);
 }
 
 /* An owner may write where he has forbidden himself to write. dir is O_PATH. Returns the mode to go back to, or -1. */
@@ -273,14 +276,14 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 	snprintf(name, sizeof name, "%zu", n);
 	unlinkat(k->stage, name, 0);
 	if (type_of(&i->to) == VCR_ENTRY_LINK)
-		return symlinkat(content.data, k->stage, name) ? failed(i, "write its new content", e) : 0;
+		return symlinkat(content.data, k->stage, name) ? vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path) : 0;
 	int fd = openat(k->stage, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return failed(i, "write its new content", e);
+		return vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	if (type_there(k, i->path, &type, &st) && type == VCR_ENTRY_FILE && (st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid))
 		errno = 0; /* then it is ours */
 	if (write_whole(fd, content.data, content.len) || fchmod(fd, i->to.mode & 07777))
-		err = failed(i, "write its new content", e);
+		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	close(fd);
 	return err;
 }
@@ -290,18 +293,13 @@ static bool is_content(const struct vcr_entry *entry)
 	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_LINK;
 }
 
-/* All content first: a full disk is met before anything was touched. One syncfs costs less than an fsync for each. */
+/* All content first: a full disk is met before anything was touched. */
 static int stage_all(struct work *k, struct vcr_error *e)
 {
 	int err = 0;
-	bool any = false;
 	for (size_t i = 0; !err && i < k->j->n; i++)
-		if (is_content(&k->j->item[i].to) && !k->j->item[i].skip) {
+		if (is_content(&k->j->item[i].to) && !k->j->item[i].skip)
 			err = stage_item(k, i, e);
-			any = true;
-		}
-	if (!err && any && syncfs(k->stage))
-		err = vcr_error_sys(e, errno, "%s", k->stage_path.data);
 	return err;
 }
 
@@ -428,11 +426,16 @@ static int look_again(struct work *k, struct vcr_buf *skipped, struct vcr_error 
 /* ---- All of it ---- */
 
 /* Inside .vcr, where nobody looks, if files can be renamed from there; else in the workspace. Left by a killed rollback: used again. */
-static int open_stage(struct work *k, struct vcr_error *e)
+static void find_stage(struct work *k)
 {
 	struct stat root, there;
 	const char *up = k->w->vcr_dir && !stat(k->w->vcr_dir, &there) && !fstat(k->root, &root) && root.st_dev == there.st_dev ? k->w->vcr_dir : k->w->workspace;
 	vcr_buf_printf(&k->stage_path, "%s/%s", up, STAGE);
+}
+
+static int open_stage(struct work *k, struct vcr_error *e)
+{
+	find_stage(k);
 	if (mkdir(k->stage_path.data, 0700) && errno != EEXIST)
 		return vcr_error_sys(e, errno, "cannot make %s", k->stage_path.data);
 	k->stage = open(k->stage_path.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -469,17 +472,24 @@ static int drop_journal(const struct vcr_rollback_where *w, struct vcr_error *e)
 int vcr_journal_run(struct vcr_journal *j, const struct vcr_rollback_where *w, bool again, struct vcr_buf *skipped, struct vcr_error *e)
 {
 	struct work k = { .w = w, .j = j, .stage = -1, .stage_path = VCR_BUF_INIT };
+	bool begun = again;
 	k.root = open(w->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int err = k.root < 0 ? vcr_error_sys(e, errno, "%s", w->workspace) : open_stage(&k, e);
 	if (!err && again)
 		err = look_again(&k, skipped, e);
-	if (!err && !(err = stage_all(&k, e)) && !(err = clear(&k, e)) && !(err = make_dirs(&k, e)) && !(err = place(&k, e)) && !(err = set_modes(&k, e)))
+	if (!err)
+		err = stage_all(&k, e);
+	if (!err && again && syncfs(k.stage))
+		err = vcr_error_sys(e, errno, "%s", k.stage_path.data);
+	if (!err && !again)
+		begun = !(err = begin(j, w, k.stage, e));
+	if (!err && !(err = clear(&k, e)) && !(err = make_dirs(&k, e)) && !(err = place(&k, e)) && !(err = set_modes(&k, e)))
 		err = verify(&k, e);
 	if (!err)
 		settle(&k);
 	if (!err)
 		err = vcr_store_set_ref(w->store, "undo", j->undo, e);
-	if (!err)
+	if (k.stage >= 0 && (!err || !begun))
 		drop_stage(&k);
 	else if (k.stage >= 0)
 		close(k.stage);
@@ -491,6 +501,21 @@ int vcr_journal_run(struct vcr_journal *j, const struct vcr_rollback_where *w, b
 	return err;
 }
 
+/* Killed before there was a journal: nothing happened, but new content may lie about. */
+static void drop_stale(const struct vcr_rollback_where *w)
+{
+	struct work k = { .w = w, .stage_path = VCR_BUF_INIT };
+	k.root = open(w->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (k.root < 0)
+		return;
+	find_stage(&k);
+	k.stage = open(k.stage_path.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (k.stage >= 0)
+		drop_stage(&k);
+	close(k.root);
+	vcr_buf_release(&k.stage_path);
+}
+
 int vcr_rollback_recover(const struct vcr_rollback_where *w, bool *finished, struct vcr_buf *skipped, struct vcr_error *e)
 {
 	struct vcr_journal j = { 0 };
@@ -498,6 +523,8 @@ int vcr_rollback_recover(const struct vcr_rollback_where *w, bool *finished, str
 	*finished = false;
 	if (!err && !(err = vcr_journal_run(&j, w, true, skipped, e)))
 		*finished = true;
+	if (err > 0)
+		drop_stale(w);
 	vcr_journal_release(&j);
 	return err > 0 ? 0 : err;
 }

@@ -11,9 +11,8 @@ struct vcr_journal {
 	size_t n, cap;
 };
 int vcr_journal_add(struct vcr_journal *j, const char *path, const struct vcr_entry *now, const struct vcr_entry *to, struct vcr_error *e);
-/* The point of no return: the journal is on the disk. */
-int vcr_journal_begin(struct vcr_journal *j, const struct vcr_rollback_where *w, struct vcr_error *e);
-/* Do it, verify, name the undo, drop the journal. again: after a crash, so look first and pass over what somebody changed. */
+/* Write the new content, then the journal (the point of no return), do it, verify, name the undo, drop the journal. again: after a crash, with a
+ * journal that is there, so look first and pass over what somebody changed. */
 int vcr_journal_run(struct vcr_journal *j, const struct vcr_rollback_where *w, bool again, struct vcr_buf *skipped, struct vcr_error *e);
 void vcr_journal_release(struct vcr_journal *j);
 /* By components: "a/b" before "a.b". */

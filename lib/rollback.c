@@ -295,7 +295,7 @@ int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *
 	for (size_t i = 0; !err && i < p->n; i++)
 		if (is_wanted(&p->item[i], force))
 			err = vcr_journal_add(&j, p->item[i].path, &p->item[i].now, &p->item[i].to, e);
-	if (!err && j.n && !(err = vcr_journal_begin(&j, w, e)))
+	if (!err && j.n)
 		err = vcr_journal_run(&j, w, false, NULL, e);
 	vcr_journal_release(&j);
 	return err;

@@ -4,8 +4,8 @@
  * and what is there now. Only such paths are looked at or touched; what nobody recorded stays as it is. A path that is neither as
  * expected nor as wanted was changed by somebody else: a foreign edit, never overwritten unless forced.
  *
- * Applying first keeps what is there now (a commit under refs/undo, so that everything can be undone), writes down what it is about to do
- * (STATE/rollback.journal), writes every file beside the workspace's files, flushes it, and renames it into its place; directories are made
+ * Applying first keeps what is there now (a commit under refs/undo, so that everything can be undone), writes every file beside the workspace's
+ * files and what it is about to do into STATE/rollback.journal, flushes them, and renames each file into its place; directories are made
  * before and removed after; modes are exact. Then every path is read again and compared by hash. Killed at any moment before the journal is
  * there, nothing happened; after that the next vcr_rollback_recover finishes. Nothing is followed out of the workspace (beneath.h).
  *
