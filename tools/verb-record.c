@@ -7,6 +7,7 @@
 #include "limits.h"
 #include "options.h"
 #include "paths.h"
+#include "preload.h"
 #include "run.h"
 #include "spool.h"
 #include "verbs.h"
@@ -84,46 +85,6 @@ static int check_call(struct record *r)
 		return 0;
 	vcr_say(r->t, "there is a session '%s' already: %s; choose another id, or leave --session away", r->id, path.data);
 	return VCR_EXIT_USAGE;
-}
-
-/* The library beside this executable (a build tree), else the installed one; $VCR_SHIM wins. */
-static const char *find_shim(char path[PATH_MAX])
-{
-	const char *set = getenv("VCR_SHIM");
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 40);
-	if (set && *set)
-		return !access(set, R_OK) ? set : NULL;
-	if (n > 0) {
-		path[n] = 0;
-		strcpy(strrchr(path, '/'), "/.libs/libvcrshim.so");
-		if (!access(path, R_OK))
-			return path;
-	}
-	snprintf(path, PATH_MAX, "%s/libvcrshim.so", VCR_LIBDIR);
-	return !access(path, R_OK) ? path : NULL;
-}
-
-/* LD_PRELOAD: ours, then what the user has there, without a second copy of ours. */
-static const char *make_preload(struct record *r)
-{
-	static const char gap[] = ": ";
-	char found[PATH_MAX], real[PATH_MAX];
-	const char *shim = find_shim(found), *old = getenv("LD_PRELOAD");
-	if (!shim)
-		return "libvcrshim.so is not installed in " VCR_LIBDIR "; install vcr, or set VCR_SHIM";
-	if (!realpath(shim, real) || strpbrk(real, ": "))
-		return "the path of libvcrshim.so has a space or colon, which the dynamic linker cannot take; install it elsewhere";
-	vcr_buf_puts(&r->preload, real);
-	for (const char *p = old ? old : ""; *p; p += strspn(p, gap)) {
-		char one[PATH_MAX], other[PATH_MAX];
-		size_t n = strcspn(p, gap);
-		snprintf(one, sizeof one, "%.*s", (int)(n < sizeof one ? n : sizeof one - 1), p);
-		bool same = !strcmp(one, "libvcrshim.so") || (realpath(one, other) && !strcmp(other, real));
-		if (n && !same)
-			vcr_buf_printf(&r->preload, ":%s", one);
-		p += n;
-	}
-	return NULL;
 }
 
 static int make_spool(struct record *r, struct vcr_error *e)
@@ -248,7 +209,7 @@ static int wait_for_base(struct record *r, struct vcr_error *e)
 static bool prepare(struct record *r)
 {
 	struct vcr_error e = { 0 };
-	const char *why = make_preload(r);
+	const char *why = vcr_preload_list(&r->preload);
 	if (why)
 		vcr_error_set(&e, VCR_ENOTFOUND, "%s", why);
 	else if (!make_spool(r, &e) && !spawn_collector(r, &e) && !wait_for_base(r, &e))

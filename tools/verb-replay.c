@@ -3,6 +3,7 @@
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
 #include "control.h"
+#include "fence.h"
 #include "limits.h"
 #include "open.h"
 #include "options.h"
@@ -48,6 +49,7 @@ struct replay {
 	bool own_failed;
 	int64_t served, cut_short, missed_calls, missed_sides, refused;
 	struct vcr_buf refused_hosts;
+	struct vcr_fence fence;     /* around the command */
 	struct vcr_run run;
 };
 
@@ -173,13 +175,30 @@ static void on_miss(struct replay *r, const struct vcr_replay_event *ev)
 		write_miss(r, ev);
 }
 
+static void add_refused(struct replay *r, const char *where)
+{
+	VCR_AUTO_BUF safe = VCR_BUF_INIT;
+	vcr_safe(&safe, where, strlen(where), 0);
+	r->refused++;
+	if (r->refused <= MOST_REFUSED && !strstr(r->refused_hosts.data, safe.data))
+		vcr_buf_printf(&r->refused_hosts, "%s%s", r->refused_hosts.len ? ", " : "", safe.data);
+}
+
 static void on_refused(struct replay *r, const struct vcr_replay_event *ev)
 {
-	r->refused++;
-	if (r->refused <= MOST_REFUSED && !strstr(r->refused_hosts.data, ev->host))
-		vcr_buf_printf(&r->refused_hosts, "%s%s", r->refused_hosts.len ? ", " : "", ev->host);
+	add_refused(r, ev->host);
 	if (r->t->json)
 		say_json(r, "refused", ev->method, ev->host, -1, NULL);
+}
+
+/* What the library refused in the command's own processes. */
+static void on_fenced(void *ctx, const char *where, uint32_t kind)
+{
+	static const char *const words[] = { "", "connect", "datagram", "look-up" };
+	struct replay *r = ctx;
+	add_refused(r, where);
+	if (r->t->json)
+		say_json(r, "refused", words[kind < 4 ? kind : 0], where, -1, NULL);
 }
 
 static void on_event(void *ctx, const struct vcr_replay_event *ev)
@@ -278,8 +297,19 @@ static int make_gate(struct replay *r, struct vcr_error *e)
 		return vcr_error_set(e, VCR_EIO, "no random numbers are to be had");
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(r->token + 2 * i, 3, "%02x", random[i]);
-	struct vcr_gate_options o = { .base = r->base, .ca = r->ca, .token = r->token, .port = (int)r->port, .handler = &vcr_replay_handler, .ctx = r->replay };
+	struct vcr_gate_options o = { .base = r->base, .ca = r->ca, .token = r->token, .port = (int)r->port, .handler = &vcr_replay_handler, .ctx = r->replay,
+		.meant = r->fence.h ? vcr_lead_meant : NULL, .meant_ctx = r->fence.h };
 	return vcr_gate_new(&r->gate, &o, e);
+}
+
+/* Without the library the command is only pointed here by variables, which it may not heed. */
+static void make_fence(struct replay *r)
+{
+	struct vcr_error e = { 0 };
+	if (!r->command || !vcr_fence_make(&r->fence, r->vcr_dir.data, &e))
+		return;
+	vcr_say(r->t, "the command is pointed here by variables alone, and not kept from the network: %s", e.what);
+	vcr_fence_release(&r->fence);
 }
 
 static int prepare(struct replay *r, enum vcr_rung rung, double speed)
@@ -294,6 +324,8 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed)
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (!err)
 		err = make_ca(r, &e);
+	if (!err)
+		make_fence(r);
 	if (!err)
 		err = make_gate(r, &e);
 	if (err) {
@@ -438,6 +470,17 @@ static void *loop(void *replay)
 	return NULL;
 }
 
+static int raise_fence(struct replay *r)
+{
+	struct vcr_error e = { 0 };
+	struct vcr_lead_options o = { .port = vcr_gate_port(r->gate), .v6 = vcr_gate_has_v6(r->gate), .replay = true, .token = r->token, .ca = vcr_ca_path(r->ca),
+		.bundle = r->bundle.data, .extra = r->extra.data, .hosts = (const char *const *)r->hosts };
+	int err = r->fence.h ? vcr_fence_publish(&r->fence, &o, r->run.pid, &e) : 0;
+	if (err)
+		vcr_say(r->t, "%s", e.what);
+	return err == VCR_ELIMIT ? 0 : err;
+}
+
 /* Fork the command, then start the loop's thread, then let the command go. */
 static int run_command(struct replay *r)
 {
@@ -451,12 +494,12 @@ static int run_command(struct replay *r)
 		return EXIT_REPLAY;
 	}
 	struct event *stop = event_new(r->base, r->stop[0], EV_READ, on_stop, r->base);
-	if (!stop || event_add(stop, NULL) || pthread_create(&thread, NULL, loop, r)) {
-		vcr_say(r->t, "no thread can be started; the command is not run");
+	if (raise_fence(r) || !stop || event_add(stop, NULL) || pthread_create(&thread, NULL, loop, r)) {
+		vcr_say(r->t, "the gate cannot be started; the command is not run");
 		kill(r->run.pid, SIGKILL);
 		return EXIT_REPLAY;
 	}
-	vcr_run_start(&r->run, NULL, NULL);
+	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool);
 	int lost = vcr_run_wait(&r->run, &status);
 	if (write(r->stop[1], "", 1) == 1)
 		pthread_join(thread, NULL);
@@ -465,6 +508,7 @@ static int run_command(struct replay *r)
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_REPLAY;
 	}
+	vcr_fence_refusals(&r->fence, on_fenced, r);
 	summary(r);
 	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
 		return VCR_EXIT_NO;
@@ -474,6 +518,7 @@ static int run_command(struct replay *r)
 static void release(struct replay *r)
 {
 	vcr_gate_free(r->gate);
+	vcr_fence_release(&r->fence); /* the gate asks it */
 	vcr_replay_free(r->replay);
 	if (r->ca)
 		vcr_ca_remove(r->ca);
@@ -527,7 +572,7 @@ static int split_command(int argc, char **argv, char ***command)
 
 int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 {
-	struct replay r = { .t = t, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .refused_hosts = VCR_BUF_INIT, .stop = { -1, -1 } };
+	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .refused_hosts = VCR_BUF_INIT, .stop = { -1, -1 } };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical (default), normalised: how far a request may differ" },

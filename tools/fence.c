@@ -1,0 +1,80 @@
+#include "fence.h"
+#include "paths.h"
+#include "preload.h"
+#include "spool.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int map_header(struct vcr_fence *f, struct vcr_error *e)
+{
+	int fd = open(f->spool, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *f->h, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int sys = errno;
+	if (fd >= 0)
+		close(fd);
+	if (map == MAP_FAILED)
+		return vcr_error_sys(e, sys, "%s", f->spool);
+	f->h = map;
+	return 0;
+}
+
+int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, struct vcr_error *e)
+{
+	VCR_AUTO_BUF workspace = VCR_BUF_INIT;
+	char cwd[PATH_MAX], session[40];
+	*f = (struct vcr_fence){ .preload = VCR_BUF_INIT };
+	const char *why = vcr_preload_list(&f->preload);
+	if (why)
+		return vcr_error_set(e, VCR_ENOTFOUND, "%s", why);
+	if (vcr_paths_workspace(".", &workspace, NULL))
+		vcr_buf_puts(&workspace, "/");
+	snprintf(session, sizeof session, "replay-%d", (int)getpid());
+	struct vcr_spool_make make = { .session_id = session, .start_dir = getcwd(cwd, sizeof cwd), .workspace = workspace.data, .vcr_dir = vcr_dir,
+		.flags = VCR_SPOOL_BY_RECORD | VCR_SPOOL_LEAD_ONLY };
+	int err = vcr_spool_create(&make, &f->spool, e);
+	if (!err && !(err = map_header(f, e)))
+		f->h->base_ready = 1; /* nobody scans */
+	return err;
+}
+
+int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int root_pid, struct vcr_error *e)
+{
+	f->h->root_pid = root_pid;
+	f->h->root_start = vcr_spool_start_time(root_pid);
+	return vcr_lead_publish(f->h, o, e);
+}
+
+void vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void *ctx)
+{
+	struct vcr_spool *s;
+	struct vcr_spool_event ev;
+	struct vcr_rec_refused r;
+	if (!f->spool || vcr_spool_attach(&s, f->spool, NULL))
+		return;
+	while (vcr_spool_next(s, true, &ev) == 0)
+		if (ev.type == VCR_REC_REFUSED && ev.size > sizeof r) {
+			memcpy(&r, ev.payload, sizeof r);
+			fn(ctx, vcr_spool_string(&ev, sizeof r, 0), r.kind);
+		}
+	vcr_spool_remove(s);
+	vcr_spool_free(s);
+}
+
+void vcr_fence_release(struct vcr_fence *f)
+{
+	if (f->h) {
+		vcr_lead_retract(f->h);
+		munmap(f->h, sizeof *f->h);
+	}
+	if (f->spool)
+		unlink(f->spool);
+	free(f->spool);
+	vcr_buf_release(&f->preload);
+	*f = (struct vcr_fence){ .preload = VCR_BUF_INIT };
+}

@@ -1,0 +1,19 @@
+/* fence.h — a command in a replay with the library in it: its connections to model hosts are led to our gate, and nothing else of it leaves the
+ * machine. A spool without a collector carries the agreement (spool-format.h) one way and what was refused the other. */
+#ifndef VCR_FENCE_H
+#define VCR_FENCE_H
+#include "lead.h"
+
+struct vcr_fence {
+	struct vcr_buf preload;
+	char *spool;                  /* NULL: there is no fence */
+	struct vcr_spool_header *h;
+};
+/* VCR_ENOTFOUND: the library is not there. Call vcr_fence_release in any case. */
+int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, struct vcr_error *e);
+/* The gate listens, the command is forked (root_pid) and waits. */
+int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int root_pid, struct vcr_error *e);
+/* Each refusal that was said, in order: where to, and enum vcr_refused_kind. Once, at the end. */
+void vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void *ctx);
+void vcr_fence_release(struct vcr_fence *f);
+#endif

@@ -1,0 +1,47 @@
+#include "preload.h"
+#include <linux/limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The library beside this executable (a build tree), else the installed one; $VCR_SHIM wins. */
+static const char *find_shim(char path[PATH_MAX])
+{
+	const char *set = getenv("VCR_SHIM");
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 40);
+	if (set && *set)
+		return !access(set, R_OK) ? set : NULL;
+	if (n > 0) {
+		path[n] = 0;
+		strcpy(strrchr(path, '/'), "/.libs/libvcrshim.so");
+		if (!access(path, R_OK))
+			return path;
+	}
+	snprintf(path, PATH_MAX, "%s/libvcrshim.so", VCR_LIBDIR);
+	return !access(path, R_OK) ? path : NULL;
+}
+
+/* LD_PRELOAD: ours, then what the user has there, without a second copy of ours. */
+const char *vcr_preload_list(struct vcr_buf *out)
+{
+	static const char gap[] = ": ";
+	char found[PATH_MAX], real[PATH_MAX];
+	const char *shim = find_shim(found), *old = getenv("LD_PRELOAD");
+	if (!shim)
+		return "libvcrshim.so is not installed in " VCR_LIBDIR "; install vcr, or set VCR_SHIM";
+	if (!realpath(shim, real) || strpbrk(real, ": "))
+		return "the path of libvcrshim.so has a space or colon, which the dynamic linker cannot take; install it elsewhere";
+	vcr_buf_puts(out, real);
+	for (const char *p = old ? old : ""; *p; p += strspn(p, gap)) {
+		char one[PATH_MAX], other[PATH_MAX];
+		size_t n = strcspn(p, gap);
+		snprintf(one, sizeof one, "%.*s", (int)(n < sizeof one ? n : sizeof one - 1), p);
+		bool same = !strcmp(one, "libvcrshim.so") || (realpath(one, other) && !strcmp(other, real));
+		if (n && !same)
+			vcr_buf_printf(out, ":%s", one);
+		p += n;
+	}
+	return NULL;
+}

@@ -1,0 +1,9 @@
+/* preload.h — where libvcrshim.so is, and the LD_PRELOAD that puts it into a command. */
+#ifndef VCR_PRELOAD_H
+#define VCR_PRELOAD_H
+#include "buf.h"
+
+/* Append the list: ours (beside this executable, else the installed one; $VCR_SHIM wins), then what the user has there, without a second copy of
+ * ours. NULL, or why it cannot be had. */
+const char *vcr_preload_list(struct vcr_buf *out);
+#endif
