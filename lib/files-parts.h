@@ -12,6 +12,7 @@ enum {
 	VCR_FILES_MAX_DEPTH = 200,         /* directories below each other */
 	VCR_FILES_MAX_HASHED = 64 << 20,   /* bytes of a file that is hashed though its content is not kept */
 	VCR_FILES_MAX_WATCHES = 1 << 16,
+	VCR_FILES_SLACK_NS = 5000000,      /* from a change to the hook's mark of it, at the most likely */
 	VCR_FILES_RACY_NS = 20000000,      /* a file changed this shortly before it was looked at may change again without showing it */
 };
 
@@ -50,6 +51,7 @@ struct vcr_file_mark {
 	char *origin;                    /* renamed from, or what the new link points to */
 	struct vcr_known *buried;        /* what was deleted here before a renamed directory brought something else */
 	int64_t first_ns, last_ns, written_ns;
+	int64_t seen_ns;                 /* when inotify last said so */
 	uint64_t order;
 	unsigned writes;
 	int pid;

@@ -174,6 +174,17 @@ static bool know(struct walk *w, int dir, const char *name, const struct stat *s
 	return k->ignored;
 }
 
+static void mark_found(struct vcr_files *f, const char *path, bool seen)
+{
+	struct vcr_file_mark *m = vcr_files_mark_path(f, path, vcr_files_now());
+	if (m && seen) {
+		m->seen = true;
+		m->seen_ns = m->last_ns;
+	} else if (m) {
+		m->scanned = true;
+	}
+}
+
 static void compare(struct walk *w, const struct stat *st)
 {
 	struct vcr_known *k = vcr_table_get(&w->f->table, w->path);
@@ -183,9 +194,7 @@ static void compare(struct walk *w, const struct stat *st)
 		k->round = w->f->round;
 	if (k && vcr_known_same(k, st) && (!k->racy || S_ISDIR(st->st_mode)))
 		return;
-	struct vcr_file_mark *m = vcr_files_mark_path(w->f, w->path, vcr_files_now());
-	if (m)
-		*(w->seen ? &m->seen : &m->scanned) = true;
+	mark_found(w->f, w->path, w->seen);
 }
 
 /* proc and its kin have no files, only views of the kernel. */
@@ -247,11 +256,8 @@ static void mark_unvisited(struct vcr_files *f, const char *below, bool seen)
 {
 	for (size_t i = 0; i < f->table.slots; i++)
 		for (struct vcr_known *k = f->table.slot[i]; k; k = k->next)
-			if (k->round != f->round && vcr_path_below(k->path, below)) {
-				struct vcr_file_mark *m = vcr_files_mark_path(f, k->path, vcr_files_now());
-				if (m)
-					*(seen ? &m->seen : &m->scanned) = true;
-			}
+			if (k->round != f->round && vcr_path_below(k->path, below))
+				mark_found(f, k->path, seen);
 }
 
 int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e)

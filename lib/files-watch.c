@@ -84,6 +84,7 @@ static void on_event(struct vcr_files *f, const struct inotify_event *ev)
 	if (!m)
 		return;
 	m->seen = true;
+	m->seen_ns = m->last_ns;
 	m->directory = m->directory || directory;
 	m->left = directory && (ev->mask & IN_MOVED_FROM ? true : ev->mask & IN_MOVED_TO ? false : m->left);
 	if (directory && ev->mask & (IN_CREATE | IN_MOVED_TO))

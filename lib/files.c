@@ -241,8 +241,15 @@ static bool exists_now(const struct vcr_files *f, const char *path, struct stat 
 static void move_below(struct vcr_files *f, const char *from, const char *to)
 {
 	size_t nfrom = strlen(from);
-	struct vcr_known *k = vcr_table_get(&f->table, from), *there, *moved;
+	struct vcr_known *k = vcr_table_get(&f->table, from), *there = vcr_table_get(&f->table, to), *moved;
 	char path[VCR_MAX_PATH];
+	if (k && there) {
+		vcr_table_remove(&f->table, there);
+		if (S_ISDIR(there->mode))
+			vcr_known_drop(f, there);
+		else
+			bury(f, there); /* deleted, and its name taken */
+	}
 	vcr_table_move(&f->table, from, to, bury, f);
 	vcr_watch_moved(f, from, to);
 	if (k && (moved = vcr_table_add(&f->table, to))) {
@@ -674,22 +681,59 @@ static void break_circles(struct vcr_files *f)
 	}
 }
 
-int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
+/* Take the marks that have to wait out of the list; they are put back by keep_waiting. */
+static size_t set_aside(struct vcr_files *f, int64_t upto_ns, struct vcr_file_mark ***aside)
+{
+	size_t n = 0, kept = 0;
+	*aside = NULL;
+	if (upto_ns == INT64_MAX)
+		return 0;
+	for (size_t i = 0; i < f->nmark; i++) {
+		struct vcr_file_mark *m = f->mark[i];
+		bool waits = !m->hooked && !m->scanned && m->seen_ns > upto_ns - VCR_FILES_SLACK_NS;
+		if (waits && !*aside && !(*aside = malloc(f->nmark * sizeof **aside)))
+			return 0;
+		if (waits)
+			(*aside)[n++] = m;
+		else
+			f->mark[kept++] = m;
+	}
+	f->nmark = kept;
+	return n;
+}
+
+static void keep_waiting(struct vcr_files *f, struct vcr_file_mark **aside, size_t n)
+{
+	memset(f->chain, 0, MARK_SLOTS * sizeof *f->chain);
+	for (size_t i = 0; i < n; i++) { /* there is room: they came out of the list */
+		struct vcr_file_mark **slot = &f->chain[vcr_path_hash(aside[i]->path) % MARK_SLOTS];
+		aside[i]->chain = *slot;
+		*slot = f->mark[f->nmark++] = aside[i];
+	}
+}
+
+int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
 {
 	struct sweep s = { .f = f, .fn = fn, .ctx = ctx };
+	struct vcr_file_mark **aside;
 	if (f->must_scan && f->based) {
 		f->must_scan = false;
-		vcr_files_walk(f, "", true, e);
+		vcr_files_walk(f, "", false, e);
 	}
 	if (!f->nmark)
 		return 0;
+	size_t waiting = set_aside(f, upto_ns, &aside);
 	pair_renames(f);
 	break_circles(f);
-	qsort(f->mark, f->nmark, sizeof *f->mark, by_order);
+	if (f->nmark)
+		qsort(f->mark, f->nmark, sizeof *f->mark, by_order);
 	report_buried(&s);
 	for (size_t i = 0; i < f->nmark; i++) /* settling may add marks */
 		settle(&s, f->mark[i]);
 	clear_marks(f);
+	if (waiting)
+		keep_waiting(f, aside, waiting);
+	free(aside);
 	return s.err;
 }
 
@@ -698,6 +742,6 @@ int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct
 	int err = 0;
 	if (f->based && (err = vcr_files_walk(f, "", false, e)) < 0)
 		return err;
-	err = vcr_files_sweep(f, fn, ctx, e);
+	err = vcr_files_sweep(f, INT64_MAX, fn, ctx, e);
 	return err;
 }

@@ -57,8 +57,10 @@ int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e);
 void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t mono_ns);
 /* Read what inotify has. */
 void vcr_files_read_watch(struct vcr_files *f);
-/* A quiet point (also before the base scan, by a collector that comes late): look at every marked path, report the changes in order of their first mark, make them the new base. */
-int vcr_files_sweep(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
+/* A quiet point (also before the base scan, by a collector that comes late): look at every marked path, report the changes in order of their first mark, make them the new base.
+ * upto_ns: marks of hooks up to this time have been handed over (INT64_MAX: all). What inotify alone saw later, or only just before, waits for the
+ * next sweep: a hook's mark that says who it was may be on its way. */
+int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
 /* Compare the whole workspace with what is known; report the rest with source SCAN. */
 int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
 struct vcr_files_stats {

@@ -111,7 +111,7 @@ bool vcr_recorder_is_model_call(const struct vcr_call *c); /* a frame, whether o
 int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);
 /* recorder-work.c */
 int vcr_recorder_change(void *recorder, const struct vcr_change *c);
-void vcr_recorder_sweep(struct vcr_recorder *r);
+void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns); /* as vcr_files_sweep */
 void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);

@@ -149,11 +149,11 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	return 0;
 }
 
-void vcr_recorder_sweep(struct vcr_recorder *r)
+void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns)
 {
 	vcr_recorder_learn_noted(r);
 	if (r->files)
-		vcr_files_sweep(r->files, vcr_recorder_change, r, &r->last_error);
+		vcr_files_sweep(r->files, upto_ns, vcr_recorder_change, r, &r->last_error);
 }
 
 /* ---- Programs ---- */
@@ -234,7 +234,7 @@ void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, u
 	if (!p)
 		return;
 	if (p->run.path) {
-		vcr_recorder_sweep(r);
+		vcr_recorder_sweep(r, (int64_t)mono_ns);
 		p->run.confirmed = p->run.confirmed || status != NULL;
 		finish_run(r, p, status, false, mono_ns);
 	}

@@ -250,9 +250,10 @@ static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint6
 	struct vcr_savepoint p;
 	/* Who asks, waits, so the request is usually the last record, and what inotify knows happened before it. With others behind it, files may be
 	 * of later: of a time whose secrets have not been learnt yet. */
-	if (!is_behind(r))
+	bool behind = is_behind(r);
+	if (!behind)
 		vcr_recorder_watch(r);
-	vcr_recorder_sweep(r);
+	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);
 	if (c)
 		strcpy(c->savepoint, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
 	return 0;
@@ -417,7 +418,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 
 void vcr_recorder_scan(struct vcr_recorder *r)
 {
-	vcr_recorder_sweep(r);
+	vcr_recorder_sweep(r, INT64_MAX);
 	if (r->files)
 		vcr_files_scan_base(r->files, &r->last_error);
 	vcr_recorder_save_base(r);
@@ -642,7 +643,7 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 	struct vcr_frame f = { .type = VCR_FRAME_CHECKPOINT, .node_name = "savepoint", .parent_frame_id = *r->last_call ? r->last_call : NULL, .tokens_in = -1,
 		.tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
 	vcr_recorder_watch(r);
-	vcr_recorder_sweep(r);
+	vcr_recorder_sweep(r, INT64_MAX);
 	if (r->files)
 		vcr_files_stats(r->files, &st);
 	vcr_jw_init(&w, &in);
@@ -766,7 +767,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	vcr_flow_all_gone(r->flow, now);
 	vcr_recorder_watch(r);
-	vcr_recorder_sweep(r);
+	vcr_recorder_sweep(r, INT64_MAX);
 	if (r->files)
 		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
 	vcr_recorder_save_end(r);

@@ -117,7 +117,7 @@ static void hooked_unlink(const char *name)
 #define sweep_says(text) do { \
 	vcr_buf_reset(&said); \
 	vcr_files_read_watch(files); \
-	ck_assert_int_eq(vcr_files_sweep(files, say, NULL, NULL), 0); \
+	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, say, NULL, NULL), 0); \
 	ck_assert_str_eq(said.data, text); \
 } while (0)
 
@@ -202,7 +202,7 @@ START_TEST(a_renamed_directory_takes_its_files_and_their_marks_along)
 	sweep_says("rmdir e dir > - (shim 7)\ndelete e/a a2 > - (shim 7)\nrmdir e/sub dir > - (shim 7)\ndelete e/sub/b b2 > - (shim 7)\n");
 	hooked_rename(outside, "back");
 	vcr_buf_reset(&said);
-	vcr_files_sweep(files, say, NULL, NULL);
+	vcr_files_sweep(files, INT64_MAX, say, NULL, NULL);
 	ck_assert_ptr_nonnull(strstr(said.data, "mkdir back - > dir (shim 7)\n"));
 	ck_assert_ptr_nonnull(strstr(said.data, "write back/sub/b - > b2 (watch 0)\n"));
 	end_says("");
@@ -292,6 +292,23 @@ START_TEST(a_mark_that_comes_late_does_not_report_twice)
 	vcr_files_mark(files, VCR_MARK_RENAME, in("b"), in("c"), 7, then);
 	vcr_files_mark(files, VCR_MARK_MKDIR, in("d"), NULL, 7, then);
 	sweep_says("");
+	end_says("");
+}
+END_TEST
+
+START_TEST(what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way)
+{
+	make_files(NULL);
+	int64_t before = vcr_files_now();
+	put("a", "a");
+	put("b", "b");
+	vcr_files_read_watch(files);
+	vcr_buf_reset(&said);
+	vcr_files_sweep(files, before, say, NULL, NULL);
+	ck_assert_str_eq(said.data, "");
+	mark(VCR_MARK_WRITE, "a", NULL);
+	vcr_files_sweep(files, INT64_MAX, say, NULL, NULL);
+	ck_assert_str_eq(said.data, "write a - > a (shim 7)\nwrite b - > b (watch 0)\n");
 	end_says("");
 }
 END_TEST
@@ -428,8 +445,8 @@ START_TEST(lost_events_are_made_good_by_a_scan)
 	put("a", "bb");
 	files->must_scan = true;
 	vcr_buf_reset(&said);
-	vcr_files_sweep(files, say, NULL, NULL);
-	ck_assert_str_eq(said.data, "write a a > bb (watch 0)\n");
+	vcr_files_sweep(files, INT64_MAX, say, NULL, NULL);
+	ck_assert_str_eq(said.data, "write a a > bb (scan 0)\n");
 }
 END_TEST
 
@@ -581,10 +598,10 @@ static void random_work(unsigned seed, int hooked_percent)
 		renames = crossed = 0;
 		if (random() % 2)
 			vcr_files_read_watch(files);
-		ck_assert_int_eq(vcr_files_sweep(files, apply, NULL, NULL), 0);
+		ck_assert_int_eq(vcr_files_sweep(files, random() % 2 ? INT64_MAX : vcr_files_now(), apply, NULL, NULL), 0);
 	}
 	vcr_files_read_watch(files);
-	vcr_files_sweep(files, apply, NULL, NULL);
+	vcr_files_sweep(files, INT64_MAX, apply, NULL, NULL);
 	vcr_files_scan_end(files, apply, NULL, NULL);
 	there = 0;
 	nftw(dir, check_one, 16, FTW_PHYS);
@@ -623,6 +640,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan);
 	tcase_add_test(tc, a_rename_that_no_hook_saw_is_known_by_its_inode);
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
+	tcase_add_test(tc, what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way);
 	tcase_add_test(tc, data_that_comes_through_a_descriptor_kept_open_is_its_owners);
 	tcase_add_test(tc, a_file_of_secrets_is_reported_without_content_or_hash);
 	tcase_add_test(tc, git_and_vcr_and_what_is_configured_are_left_out);
