@@ -44,7 +44,7 @@
 #define VCR_HOOKS_PROC(X) X(fork) X(_Fork) X(forkpty) X(daemon) X(wait) X(waitpid) X(wait3) X(wait4) X(waitid) X(_exit) X(_Exit)
 #define VCR_HOOKS_SYS(X) X(syscall) X(prctl)
 
-/* tls.c: OpenSSL 1.1 and 3 in a shared library */
+/* tls.c: OpenSSL 1.1 and 3 in a shared library; tap.c: in the program itself */
 #define VCR_HOOKS_TLS(X) \
 	X(SSL_read) X(SSL_read_ex) X(SSL_read_early_data) X(SSL_write) X(SSL_write_ex) X(SSL_write_ex2) X(SSL_write_early_data) \
 	X(SSL_sendfile) X(SSL_free) X(SSL_clear) X(SSL_set_fd) X(SSL_set_rfd) X(SSL_set_wfd) X(SSL_set_bio)

@@ -272,7 +272,9 @@ void vcr_init_slow(void)
 		vcr_env_hide(env, inserted);
 	struct vcr_spool_header *h = ok ? vcr_spool_mapped() : NULL;
 	if (h && vcr_load(&h->gate.state) != VCR_LEAD_NONE)
-		vcr_self.untapped = dlsym(RTLD_DEFAULT, "napi_module_register") != NULL;
+		vcr_self.extra_ca = dlsym(RTLD_DEFAULT, "napi_module_register") != NULL;
+	bool tapped = ok && vcr_tap_program();
+	vcr_self.untapped = vcr_self.extra_ca && !tapped;
 	vcr_store(&vcr_self.ready, ok ? 2 : 3);
 	if (ok && vcr_lead()) {
 		vcr_lead_learn_proxies();

@@ -29,7 +29,8 @@ struct vcr_process {
 	uint32_t first_conn;          /* connections below this number belong to the process that forked us */
 	bool root;                    /* loaded without a session: the spool may have to be made by us or a fork child */
 	int32_t root_pid;
-	bool untapped;                /* its TLS is no OpenSSL that a hook sees (node, Bun); known only where there is a gate */
+	bool extra_ca;                /* it takes a further CA from NODE_EXTRA_CA_CERTS (node, Bun); known only where there is a gate */
+	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
 	/* Texts stand packed in one place (vcr_keep): a process that does nothing of interest touches one page of them. */
@@ -200,6 +201,10 @@ void *vcr_tls_original(enum vcr_hook hook, const char *name, const void *caller,
 void *vcr_tls_beside(void *original, const char *name);
 /* Variables that this program needs to trust the gate, before its main. */
 void vcr_trust_environment(void);
+
+/* ---- tap.c: OpenSSL inside the program itself ---- */
+bool vcr_tap_program(void);         /* before main, once; true: it is tapped */
+void vcr_tap_unseen(void);          /* TLS is spoken: say it if that could not be tapped */
 
 /* ---- env.c, elf.c: what a new program gets ---- */
 enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_STATIC /* only hands it on */, VCR_TARGET_HARMED };

@@ -66,7 +66,7 @@ enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY =
 enum vcr_lead_flag {
 	VCR_LEAD_REPLAY = 1,                 /* nothing may leave this machine: what is not led or loopback is refused and said (REFUSED) */
 	VCR_LEAD_V6 = 2,                     /* it listens on ::1, same port, too */
-	VCR_LEAD_UNTAPPED = 4,               /* lead only programs whose plaintext no hook sees (node, Bun) */
+	VCR_LEAD_UNTAPPED = 4,               /* lead only programs whose plaintext no hook sees (Bun) */
 };
 enum vcr_lead_name_state { VCR_LEAD_NAME_FREE = 0, VCR_LEAD_NAME_BUSY = 1, VCR_LEAD_NAME_SET = 2 };
 struct vcr_lead_name {

@@ -6,25 +6,18 @@
  * held while the application's callbacks run. */
 #include <dlfcn.h>
 #include <link.h>
-#include "shim.h"
+#include "tls.h"
 
 /* ---- which library ---- */
 
 enum { MOST_LIBRARIES = 8, SITES = 1024 };
 
-/* What we ask of a libssl ourselves. */
-struct library {
-	void *base; /* load address; NULL: free slot */
-	const char *(*server_name)(const SSL *, int);
-	int (*get_fd)(const SSL *), (*is_server)(const SSL *), (*get_error)(const SSL *, int), (*is_finished)(const SSL *);
-};
-static struct library libraries[MOST_LIBRARIES];
+static struct vcr_tls_library libraries[MOST_LIBRARIES];
 
 /* Call sites that were seen: (return address, hook) → original. */
 struct site {
 	uintptr_t key;      /* return address xor hook << 48; 0 free, 1 being written */
-	void *original;
-	struct library *library; /* NULL: an inner call */
+	struct vcr_tls_way way;
 };
 static struct site sites[SITES];
 static __thread void *last_original; /* of this thread's newest call: whence an inner jump comes */
@@ -98,12 +91,12 @@ static void *resolve_for(const char *name, const void *caller)
 	return local ? local : global ? global : only_definer(name);
 }
 
-static struct library *library_of(void *original)
+static struct vcr_tls_library *library_of(void *original)
 {
 	void *base = base_of(original);
 	struct link_map *map = map_of(original);
 	for (int i = 0; i < MOST_LIBRARIES; i++) {
-		struct library *l = &libraries[i];
+		struct vcr_tls_library *l = &libraries[i];
 		void *none = NULL;
 		if (vcr_load(&l->base) == base)
 			return l;
@@ -120,44 +113,42 @@ static struct library *library_of(void *original)
 	return NULL;
 }
 
-static void resolve_site(struct site *s, const char *name, const void *caller)
+static struct vcr_tls_way resolve_way(const char *name, const void *caller)
 {
 	int saved = errno;
-	s->original = resolve_for(name, caller);
-	bool inner = !s->original || base_of(caller) == base_of(s->original) || base_of(caller) == base_of(&vcr_self);
-	s->library = inner ? NULL : library_of(s->original);
+	struct vcr_tls_way w = { .original = resolve_for(name, caller) };
+	bool inner = !w.original || base_of(caller) == base_of(w.original) || base_of(caller) == base_of(&vcr_self);
+	w.library = inner ? NULL : library_of(w.original);
 	errno = saved;
+	return w;
 }
 
-/* The original for this call, and whether it is to be recorded (site.library). */
-static struct site find(enum vcr_hook hook, const char *name, const void *caller)
+/* The original for this call, and whether it is to be recorded. */
+static struct vcr_tls_way find(enum vcr_hook hook, const char *name, const void *caller)
 {
 	uintptr_t key = (uintptr_t)caller ^ (uintptr_t)(hook + 1) << 48;
-	struct site now;
+	struct vcr_tls_way now;
 	for (size_t i = 0, at = (key >> 2 ^ key >> 48) * 0x9e3779b1u % SITES; i < 16; i++, at = (at + 1) % SITES) {
 		struct site *s = &sites[at];
 		uintptr_t is = vcr_load(&s->key), none = 0;
 		if (vcr_likely(is == key))
-			return *s;
+			return s->way;
 		if (is || base_of(caller) == base_of(&vcr_self))
 			continue; /* jumps inside change with last_original: not kept */
 		if (!__atomic_compare_exchange_n(&s->key, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			continue;
-		resolve_site(&now, name, caller);
-		s->original = now.original;
-		s->library = now.library;
+		s->way = now = resolve_way(name, caller);
 		vcr_store(&s->key, now.original ? key : 2); /* 2: wasted, nothing was found */
 		return now;
 	}
-	resolve_site(&now, name, caller);
-	return now;
+	return resolve_way(name, caller);
 }
 
 void *vcr_tls_original(enum vcr_hook hook, const char *name, const void *caller, bool *inner)
 {
-	struct site s = find(hook, name, caller);
-	*inner = !s.library;
-	return last_original = s.original;
+	struct vcr_tls_way w = find(hook, name, caller);
+	*inner = !w.library;
+	return last_original = w.original;
 }
 
 void *vcr_tls_beside(void *original, const char *name)
@@ -201,7 +192,7 @@ static struct connection *claim(SSL *ssl)
 	return NULL;
 }
 
-static struct connection *begin(SSL *ssl, const struct library *lib, struct connection *c)
+static struct connection *begin(SSL *ssl, const struct vcr_tls_library *lib, struct connection *c)
 {
 	if (!c && !(c = claim(ssl)))
 		return NULL;
@@ -221,7 +212,7 @@ static struct connection *begin(SSL *ssl, const struct library *lib, struct conn
 }
 
 /* The connection's number if its bytes are wanted. */
-static struct connection *wanted(SSL *ssl, const struct library *lib)
+static struct connection *wanted(SSL *ssl, const struct vcr_tls_library *lib)
 {
 	if (!vcr_ready() || vcr_guest())
 		return NULL;
@@ -231,7 +222,7 @@ static struct connection *wanted(SSL *ssl, const struct library *lib)
 	return c && c->conn && !vcr_muted(c->conn) ? c : NULL;
 }
 
-static void bytes(uint32_t type, SSL *ssl, const struct library *lib, const void *p, size_t n, uint64_t time_ns)
+static void bytes(uint32_t type, SSL *ssl, const struct vcr_tls_library *lib, const void *p, size_t n, uint64_t time_ns)
 {
 	int saved = errno;
 	struct connection *c = wanted(ssl, lib);
@@ -241,7 +232,7 @@ static void bytes(uint32_t type, SSL *ssl, const struct library *lib, const void
 }
 
 /* A read brought nothing: is the connection over? Most often it is only not the time yet. */
-static void no_bytes(SSL *ssl, const struct library *lib, int r)
+static void no_bytes(SSL *ssl, const struct vcr_tls_library *lib, int r)
 {
 	enum { ERROR_SSL = 1, ERROR_SYSCALL = 5, ERROR_ZERO_RETURN = 6 };
 	struct connection *c = known(ssl);
@@ -269,88 +260,81 @@ static void forget(SSL *ssl)
 	errno = saved;
 }
 
-/* ---- hooks ---- */
+/* ---- the observed calls ---- */
 
-#define SITE(name) find(VCR_HOOK_##name, #name, __builtin_return_address(0))
-#define ORIGINAL(name, site) ((__typeof__(&name))(last_original = (site).original))
+/* The original of a way, with the type of that function; remembered, since it may jump to another entry. */
+#define ORIGINAL(name, way) ((__typeof__(&name))(last_original = (way).original))
 
-int SSL_read(SSL *ssl, void *buf, int n)
+int vcr_tls_read(struct vcr_tls_way w, SSL *ssl, void *buf, int n)
 {
-	struct site s = SITE(SSL_read);
-	int r = s.original ? ORIGINAL(SSL_read, s)(ssl, buf, n) : -1;
-	if (!s.library)
+	int r = w.original ? ORIGINAL(SSL_read, w)(ssl, buf, n) : -1;
+	if (!w.library)
 		return r;
 	if (r > 0)
-		bytes(VCR_REC_IN, ssl, s.library, buf, (size_t)r, 0);
+		bytes(VCR_REC_IN, ssl, w.library, buf, (size_t)r, 0);
 	else
-		no_bytes(ssl, s.library, r);
+		no_bytes(ssl, w.library, r);
 	return r;
 }
 
-int SSL_read_ex(SSL *ssl, void *buf, size_t n, size_t *got)
+int vcr_tls_read_ex(struct vcr_tls_way w, SSL *ssl, void *buf, size_t n, size_t *got)
 {
-	struct site s = SITE(SSL_read_ex);
-	int r = s.original ? ORIGINAL(SSL_read_ex, s)(ssl, buf, n, got) : 0;
-	if (!s.library)
+	int r = w.original ? ORIGINAL(SSL_read_ex, w)(ssl, buf, n, got) : 0;
+	if (!w.library)
 		return r;
 	if (r > 0 && *got)
-		bytes(VCR_REC_IN, ssl, s.library, buf, *got, 0);
+		bytes(VCR_REC_IN, ssl, w.library, buf, *got, 0);
 	else if (r <= 0)
-		no_bytes(ssl, s.library, r);
+		no_bytes(ssl, w.library, r);
 	return r;
 }
 
-int SSL_read_early_data(SSL *ssl, void *buf, size_t n, size_t *got)
+int vcr_tls_read_early_data(struct vcr_tls_way w, SSL *ssl, void *buf, size_t n, size_t *got)
 {
-	struct site s = SITE(SSL_read_early_data);
-	int r = s.original ? ORIGINAL(SSL_read_early_data, s)(ssl, buf, n, got) : 0;
-	if (s.library && r == 1 /* SSL_READ_EARLY_DATA_SUCCESS */ && *got)
-		bytes(VCR_REC_IN, ssl, s.library, buf, *got, 0);
+	int r = w.original ? ORIGINAL(SSL_read_early_data, w)(ssl, buf, n, got) : 0;
+	if (w.library && r == 1 /* SSL_READ_EARLY_DATA_SUCCESS */ && *got)
+		bytes(VCR_REC_IN, ssl, w.library, buf, *got, 0);
 	return r;
 }
 
 /* A write that wants to be repeated has taken nothing yet: the repetition that succeeds is recorded, once. */
-int SSL_write(SSL *ssl, const void *buf, int n)
+int vcr_tls_write(struct vcr_tls_way w, SSL *ssl, const void *buf, int n)
 {
-	struct site s = SITE(SSL_write);
-	uint64_t time_ns = s.library ? vcr_now() : 0;
-	int r = s.original ? ORIGINAL(SSL_write, s)(ssl, buf, n) : -1;
-	if (s.library && r > 0)
-		bytes(VCR_REC_OUT, ssl, s.library, buf, (size_t)r, time_ns);
+	uint64_t time_ns = w.library ? vcr_now() : 0;
+	int r = w.original ? ORIGINAL(SSL_write, w)(ssl, buf, n) : -1;
+	if (w.library && r > 0)
+		bytes(VCR_REC_OUT, ssl, w.library, buf, (size_t)r, time_ns);
 	return r;
 }
 
-int SSL_write_ex(SSL *ssl, const void *buf, size_t n, size_t *put)
+int vcr_tls_write_ex(struct vcr_tls_way w, SSL *ssl, const void *buf, size_t n, size_t *put)
 {
-	struct site s = SITE(SSL_write_ex);
-	uint64_t time_ns = s.library ? vcr_now() : 0;
-	int r = s.original ? ORIGINAL(SSL_write_ex, s)(ssl, buf, n, put) : 0;
-	if (s.library && r > 0 && *put)
-		bytes(VCR_REC_OUT, ssl, s.library, buf, *put, time_ns);
+	uint64_t time_ns = w.library ? vcr_now() : 0;
+	int r = w.original ? ORIGINAL(SSL_write_ex, w)(ssl, buf, n, put) : 0;
+	if (w.library && r > 0 && *put)
+		bytes(VCR_REC_OUT, ssl, w.library, buf, *put, time_ns);
 	return r;
 }
 
-int SSL_write_ex2(SSL *ssl, const void *buf, size_t n, uint64_t flags, size_t *put)
+int vcr_tls_write_ex2(struct vcr_tls_way w, SSL *ssl, const void *buf, size_t n, uint64_t flags, size_t *put)
 {
-	struct site s = SITE(SSL_write_ex2);
-	uint64_t time_ns = s.library ? vcr_now() : 0;
-	int r = s.original ? ORIGINAL(SSL_write_ex2, s)(ssl, buf, n, flags, put) : 0;
-	if (s.library && r > 0 && *put)
-		bytes(VCR_REC_OUT, ssl, s.library, buf, *put, time_ns);
+	uint64_t time_ns = w.library ? vcr_now() : 0;
+	int r = w.original ? ORIGINAL(SSL_write_ex2, w)(ssl, buf, n, flags, put) : 0;
+	if (w.library && r > 0 && *put)
+		bytes(VCR_REC_OUT, ssl, w.library, buf, *put, time_ns);
 	return r;
 }
 
-int SSL_write_early_data(SSL *ssl, const void *buf, size_t n, size_t *put)
+int vcr_tls_write_early_data(struct vcr_tls_way w, SSL *ssl, const void *buf, size_t n, size_t *put)
 {
-	struct site s = SITE(SSL_write_early_data);
-	uint64_t time_ns = s.library ? vcr_now() : 0;
-	int r = s.original ? ORIGINAL(SSL_write_early_data, s)(ssl, buf, n, put) : 0;
-	if (s.library && r > 0 && *put)
-		bytes(VCR_REC_OUT, ssl, s.library, buf, *put, time_ns);
+	uint64_t time_ns = w.library ? vcr_now() : 0;
+	int r = w.original ? ORIGINAL(SSL_write_early_data, w)(ssl, buf, n, put) : 0;
+	if (w.library && r > 0 && *put)
+		bytes(VCR_REC_OUT, ssl, w.library, buf, *put, time_ns);
 	return r;
 }
 
-static void file_bytes(SSL *ssl, const struct library *lib, int fd, uint64_t at, size_t n, uint64_t time_ns)
+static void file_bytes(SSL *ssl, const struct vcr_tls_library *lib, int fd, uint64_t at, size_t n, uint64_t time_ns)
 {
 	while (n && !vcr_self.sandboxed) {
 		char part[4096];
@@ -365,33 +349,30 @@ static void file_bytes(SSL *ssl, const struct library *lib, int fd, uint64_t at,
 	}
 }
 
-ssize_t SSL_sendfile(SSL *ssl, int fd, off_t at, size_t n, int flags)
+ssize_t vcr_tls_sendfile(struct vcr_tls_way w, SSL *ssl, int fd, off_t at, size_t n, int flags)
 {
-	struct site s = SITE(SSL_sendfile);
-	uint64_t time_ns = s.library ? vcr_now() : 0;
-	ssize_t r = s.original ? ORIGINAL(SSL_sendfile, s)(ssl, fd, at, n, flags) : -1;
-	if (s.library && r > 0)
-		file_bytes(ssl, s.library, fd, (uint64_t)at, (size_t)r, time_ns);
+	uint64_t time_ns = w.library ? vcr_now() : 0;
+	ssize_t r = w.original ? ORIGINAL(SSL_sendfile, w)(ssl, fd, at, n, flags) : -1;
+	if (w.library && r > 0)
+		file_bytes(ssl, w.library, fd, (uint64_t)at, (size_t)r, time_ns);
 	return r;
 }
 
 /* SSL_free drops one reference; the last one, or the caller's only one as a rule, ends the connection. A connection that goes on
  * with another reference gets a new number, which costs nothing but that. */
-void SSL_free(SSL *ssl)
+void vcr_tls_free(struct vcr_tls_way w, SSL *ssl)
 {
-	struct site s = SITE(SSL_free);
-	if (ssl && s.library)
+	if (ssl && w.library)
 		forget(ssl);
-	if (s.original)
-		ORIGINAL(SSL_free, s)(ssl);
+	if (w.original)
+		ORIGINAL(SSL_free, w)(ssl);
 }
 
-int SSL_clear(SSL *ssl)
+int vcr_tls_clear(struct vcr_tls_way w, SSL *ssl)
 {
-	struct site s = SITE(SSL_clear);
-	if (s.library)
+	if (w.library)
 		forget(ssl);
-	return s.original ? ORIGINAL(SSL_clear, s)(ssl) : 0;
+	return w.original ? ORIGINAL(SSL_clear, w)(ssl) : 0;
 }
 
 /* Another descriptor under an object that has spoken: a new connection. What goes through the descriptor is ciphertext. */
@@ -404,36 +385,40 @@ static void given_fd(SSL *ssl, int fd)
 		vcr_fd_set(fd, VCR_FD_NONE);
 }
 
-int SSL_set_fd(SSL *ssl, int fd)
+int vcr_tls_set_fd(struct vcr_tls_way w, SSL *ssl, int fd)
 {
-	struct site s = SITE(SSL_set_fd);
-	if (s.library)
+	if (w.library)
 		given_fd(ssl, fd);
-	return s.original ? ORIGINAL(SSL_set_fd, s)(ssl, fd) : 0;
-}
-
-int SSL_set_rfd(SSL *ssl, int fd)
-{
-	struct site s = SITE(SSL_set_rfd);
-	if (s.library)
-		given_fd(ssl, fd);
-	return s.original ? ORIGINAL(SSL_set_rfd, s)(ssl, fd) : 0;
-}
-
-int SSL_set_wfd(SSL *ssl, int fd)
-{
-	struct site s = SITE(SSL_set_wfd);
-	if (s.library)
-		given_fd(ssl, fd);
-	return s.original ? ORIGINAL(SSL_set_wfd, s)(ssl, fd) : 0;
+	return w.original ? ORIGINAL(SSL_set_fd, w)(ssl, fd) : 0;
 }
 
 /* New BIOs before the handshake belong to a new connection; in the middle of one they only wrap it. */
-void SSL_set_bio(SSL *ssl, BIO *r, BIO *w)
+void vcr_tls_set_bio(struct vcr_tls_way w, SSL *ssl, BIO *in, BIO *out)
 {
-	struct site s = SITE(SSL_set_bio);
-	if (s.library && s.library->is_finished && known(ssl) && !s.library->is_finished(ssl))
+	if (w.library && w.library->is_finished && known(ssl) && !w.library->is_finished(ssl))
 		forget(ssl);
-	if (s.original)
-		ORIGINAL(SSL_set_bio, s)(ssl, r, w);
+	if (w.original)
+		ORIGINAL(SSL_set_bio, w)(ssl, in, out);
 }
+
+/* ---- hooks ---- */
+
+#define WAY(name) find(VCR_HOOK_##name, #name, __builtin_return_address(0))
+
+int SSL_read(SSL *ssl, void *buf, int n) { return vcr_tls_read(WAY(SSL_read), ssl, buf, n); }
+int SSL_read_ex(SSL *ssl, void *buf, size_t n, size_t *got) { return vcr_tls_read_ex(WAY(SSL_read_ex), ssl, buf, n, got); }
+int SSL_read_early_data(SSL *ssl, void *buf, size_t n, size_t *got) { return vcr_tls_read_early_data(WAY(SSL_read_early_data), ssl, buf, n, got); }
+int SSL_write(SSL *ssl, const void *buf, int n) { return vcr_tls_write(WAY(SSL_write), ssl, buf, n); }
+int SSL_write_ex(SSL *ssl, const void *buf, size_t n, size_t *put) { return vcr_tls_write_ex(WAY(SSL_write_ex), ssl, buf, n, put); }
+int SSL_write_ex2(SSL *ssl, const void *buf, size_t n, uint64_t flags, size_t *put) { return vcr_tls_write_ex2(WAY(SSL_write_ex2), ssl, buf, n, flags, put); }
+int SSL_write_early_data(SSL *ssl, const void *buf, size_t n, size_t *put)
+{
+	return vcr_tls_write_early_data(WAY(SSL_write_early_data), ssl, buf, n, put);
+}
+ssize_t SSL_sendfile(SSL *ssl, int fd, off_t at, size_t n, int flags) { return vcr_tls_sendfile(WAY(SSL_sendfile), ssl, fd, at, n, flags); }
+void SSL_free(SSL *ssl) { vcr_tls_free(WAY(SSL_free), ssl); }
+int SSL_clear(SSL *ssl) { return vcr_tls_clear(WAY(SSL_clear), ssl); }
+int SSL_set_fd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set_fd), ssl, fd); }
+int SSL_set_rfd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set_rfd), ssl, fd); }
+int SSL_set_wfd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set_wfd), ssl, fd); }
+void SSL_set_bio(SSL *ssl, BIO *in, BIO *out) { vcr_tls_set_bio(WAY(SSL_set_bio), ssl, in, out); }

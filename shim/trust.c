@@ -96,7 +96,7 @@ void vcr_trust_environment(void)
 	static char text[sizeof "NODE_EXTRA_CA_CERTS=" + VCR_LEAD_PATH];
 	char path[VCR_LEAD_PATH];
 	struct vcr_lead_block *g = vcr_lead();
-	if (!g || !vcr_self.untapped || !path_of(g, g->extra, path))
+	if (!g || !vcr_self.extra_ca || !path_of(g, g->extra, path))
 		return;
 	size_t n = vcr_env_count(environ);
 	char **list = raw_mmap((n + 2) * sizeof *list, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1), **to = list;

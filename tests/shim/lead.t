@@ -130,13 +130,16 @@ ok(about(lines, server="server") and any("OUT" in l and "/direct" in l for l in 
 title = "node is led and trusts the gate"
 NODE = "require('https').get('https://api.openai.com/node', r => r.on('data', d => process.stdout.write(d))).on('error', e => { console.log(String(e)); process.exit(1) })"
 if shutil.which("node"):
-    session, gate = opened("api.openai.com", extra=CA, flags="u")
+    session, gate = opened("api.openai.com", extra=CA)
     r = session.run("node", "-e", NODE)
     ok('"meant": "HOST api.openai.com:443"' in r.stdout, title, r.stdout, r.stderr)
     NUMBERS = "import json, socket; print(json.dumps([socket.inet_aton(socket.getaddrinfo(socket.gethostname(), 80, socket.AF_INET)[0][4][0])[1] for _ in (1,)]))"
     session, gate = opened(socket.gethostname(), flags="u")
     lines, r = python(session, NUMBERS)
     ok(lines and lines != [[77]], "where only programs without a tap are led, Python is left to the tap", lines, r.stderr)
+    session, gate = opened(socket.gethostname(), flags="u")
+    r = session.run("node", "-e", "require('dns').lookup(require('os').hostname(), 4, (e, a) => console.log(e ? String(e) : a))")
+    ok(r.stdout.strip() and not r.stdout.startswith("127.77."), "where only programs without a tap are led, node is left to the tap", r.stdout, r.stderr)
 else:
     skip(title, "node is not installed")
 

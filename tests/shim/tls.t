@@ -18,31 +18,49 @@ def data(lines):
     """(direction, connection, text) of each record of bytes."""
     return [(l.split()[0], re.search(r"conn=(\d+)", l).group(1), l.split(" ", 4)[4]) for l in lines if l.split()[0] in ("OUT", "IN")]
 
-
-session = tapkit.Session()
-r = session.run(tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so"))
-lines = session.lines("--bytes")
-got = data(lines)
-servers = dict(re.search(r"conn=(\d+) kind=1 server=(\S*)", l).groups() for l in lines if l.startswith("CONN"))
 WRITES = ["SSL_write", "SSL_write_ex", "SSL_write_ex2", "SSL_write_early_data"]
 READS = ["SSL_read", "SSL_read_ex", "SSL_read_early_data"]
-for who, server in (("program", "first.example"), ("module", "first.example")):
-    mine = [(d, servers.get(c), t) for d, c, t in got if t.startswith(who + ":")]
-    want = [("OUT", server, "%s:%s" % (who, n)) for n in WRITES] + [("IN", server, "%s:%s" % (who, n)) for n in READS]
-    ok(r.returncode == 0 and mine == want, "each SSL function of a %s is recorded once, through the library that the loader would take" % who, "status %d" % r.returncode, mine, r.stderr)
-conn = {t: c for d, c, t in got}
-count = Counter(t for d, c, t in got)
-ok(count["retried"] == 1, "a write that had to be repeated is one write")
-ok(count["a sent file"] == 1 and conn["a sent file"] == conn["one"], "what SSL_sendfile sends is read from the file")
-ok(conn["one"] != conn["after clear"] == conn["answer"] == conn["after siglongjmp"], "SSL_clear begins a new connection; siglongjmp out of a read does not lose it")
-ok(conn["inside a callback"] not in (conn["one"], conn["answer"]) and count["inside a callback"] == 1, "what an application's callback sends on another connection is recorded")
-ok("a server's side" not in count, "the server's side of a connection is not recorded: the program is asked there, not asking")
-ok(conn["inside a callback"] == conn["on another descriptor"] == conn["with bios"] == conn["in the parent"] != conn["in a fork child"],
-   "a fork child that goes on with a connection has a number of its own")
-closed = Counter(re.search(r"conn=(\d+)", l).group(1) for l in lines if l.startswith("CLOSE"))
-ok(closed and all(n == 1 for n in closed.values()) and closed.keys() == set(servers), "each connection is closed once", closed, servers)
-ok(any(l.startswith("CLOSE") and "conn=%s " % conn["one"] in l for l in lines) and any(l.startswith("CLOSE") and "conn=%s reason=1" % conn["answer"] in l for l in lines),
-   "the peer's end is told from our own")
+
+
+def check_all(where, argv, speakers):
+    """A program that speaks through every function (tlsuser.c), with the TLS in one place or another."""
+    session = tapkit.Session()
+    r = session.run(*argv)
+    lines = session.lines("--bytes")
+    got = data(lines)
+    servers = dict(re.search(r"conn=(\d+) kind=1 server=(\S*)", l).groups() for l in lines if l.startswith("CONN"))
+    for who, server in speakers:
+        mine = [(d, servers.get(c), t) for d, c, t in got if t.startswith(who + ":")]
+        want = [("OUT", server, "%s:%s" % (who, n)) for n in WRITES] + [("IN", server, "%s:%s" % (who, n)) for n in READS]
+        ok(r.returncode == 0 and mine == want, "%s: each SSL function of the %s is recorded once, where the loader would take it from" % (where, who), "status %d" % r.returncode, mine, r.stderr)
+    conn = {t: c for d, c, t in got}
+    count = Counter(t for d, c, t in got)
+    ok(count["retried"] == 1, where + ": a write that had to be repeated is one write")
+    ok(count["a sent file"] == 1 and conn["a sent file"] == conn["one"], where + ": what SSL_sendfile sends is read from the file")
+    ok(conn["one"] != conn["after clear"] == conn["answer"] == conn["after siglongjmp"], where + ": SSL_clear begins a new connection; siglongjmp out of a read does not lose it")
+    ok(conn["inside a callback"] not in (conn["one"], conn["answer"]) and count["inside a callback"] == 1, where + ": what an application's callback sends on another connection is recorded")
+    ok("a server's side" not in count, where + ": the server's side of a connection is not recorded: the program is asked there, not asking")
+    ok(conn["inside a callback"] == conn["on another descriptor"] == conn["with bios"] == conn["in the parent"] != conn["in a fork child"],
+       where + ": a fork child that goes on with a connection has a number of its own")
+    closed = Counter(re.search(r"conn=(\d+)", l).group(1) for l in lines if l.startswith("CLOSE"))
+    ok(closed and all(n == 1 for n in closed.values()) and closed.keys() == set(servers), where + ": each connection is closed once", closed, servers)
+    ok(any(l.startswith("CLOSE") and "conn=%s " % conn["one"] in l for l in lines) and any(l.startswith("CLOSE") and "conn=%s reason=1" % conn["answer"] in l for l in lines),
+       where + ": the peer's end is told from our own")
+
+
+check_all("in a library", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so")), (("program", "first.example"), ("module", "first.example")))
+check_all("inside a program", (tapkit.program("tlsinside"),), (("program", "inside.example"),))
+check_all("inside a program that lies anywhere", (tapkit.program("tlsinside-pie"),), (("program", "inside.example"),))
+
+# A function that cannot be tapped: the program runs, and the session says what was not seen.
+session = tapkit.Session()
+r = session.run(tapkit.program("tlsrefused"))
+lost = [l for l in session.lines("--bytes") if l.startswith("LOST")]
+ok(r.returncode == 0 and r.stdout == "7 8\n" and len(lost) == 1 and "TLS inside the program cannot be tapped: SSL_write begins with a loop; --lane=gate helps" in lost[0],
+   "a program whose functions are not understood is left as it is, and that is said once, when it speaks TLS", r.returncode, r.stdout, lost, r.stderr)
+quiet = tapkit.Session()
+r = quiet.run(tapkit.program("tlsrefused"), "quiet")
+ok(r.returncode == 0 and not quiet.spools(), "nothing is said, and no session made, for such a program that speaks no TLS", r.returncode, quiet.spools())
 
 lonely = tapkit.Session()
 module = "import ctypes, sys; [ctypes.CDLL(m).speak(b'module') for m in sys.argv[1:]]"
