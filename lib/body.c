@@ -356,13 +356,13 @@ static void add_base64(struct vcr_jw *w, const char *key, const char *p, size_t 
 static int pack(struct vcr_jw *w, const char *p, size_t n, const char *dict, size_t ndict)
 {
 	VCR_AUTO_BUF z = VCR_BUF_INIT;
-	size_t text = text_cost(p, n);
-	bool as_text = n <= SMALL_TEXT && text != SIZE_MAX;
+	bool as_text = n <= SMALL_TEXT && text_cost(p, n) != SIZE_MAX;
 	if (!as_text) {
 		int err = compress(p, n, dict, ndict, &z);
 		if (err)
 			return err;
-		as_text = text <= (z.len + 2) / 3 * 4;
+		size_t base64 = (z.len + 2) / 3 * 4;
+		as_text = n <= base64 && text_cost(p, n) <= base64; /* as text it takes n bytes at the least */
 	}
 	if (as_text) {
 		vcr_jw_key(w, "enc");

@@ -145,30 +145,44 @@ static void release_request(struct request *q)
 
 /* ---- Clues ---- */
 
-/* Note the JSON string that follows each `key` in text, its plain beginning only. */
-static void find_clues(struct clues *c, const char *text, size_t n, const char *key)
+/* Note the plain beginning of the JSON string at p. */
+static void add_clue(struct clues *c, const char *p, const char *end)
 {
-	size_t k = strlen(key);
-	for (const char *p = text, *end = text + n; c->n < CLUES && (p = memmem(p, (size_t)(end - p), key, k));) {
-		size_t len = 0;
-		for (p += k; len < CLUE_LEN - 1 && p + len < end && (unsigned char)p[len] >= ' ' && (unsigned char)p[len] < 127 && p[len] != '"' && p[len] != '\\'; len++)
-			;
-		if (len >= 8) {
-			memcpy(c->text[c->n], p, len);
-			c->text[c->n++][len] = 0;
-		}
-	}
+	size_t len = 0;
+	while (len < CLUE_LEN - 1 && p + len < end && (unsigned char)p[len] >= ' ' && (unsigned char)p[len] < 127 && p[len] != '"' && p[len] != '\\')
+		len++;
+	if (len < 8 || c->n == CLUES)
+		return;
+	memcpy(c->text[c->n], p, len);
+	c->text[c->n++][len] = 0;
 }
 
+static bool follows(const char *start, const char *at, const char *key)
+{
+	size_t n = strlen(key);
+	return (size_t)(at - start) >= n && !memcmp(at - n, key, n);
+}
+
+/* The id of the answer; and clues: ids of tool calls first, then beginnings of texts. */
 static void read_answer(struct call *k, const char *answer, size_t n)
 {
-	struct clues id = { .n = CLUES - 1 };
-	find_clues(&id, answer, n, "\"id\":\"");
-	if (id.n == CLUES)
-		snprintf(k->answer_id, sizeof k->answer_id, "%s", id.text[CLUES - 1]);
-	static const char *const keys[] = { "\"id\":\"call_", "\"id\":\"toolu_", "\"call_id\":\"", "\"text\":\"", "\"content\":\"" };
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-		find_clues(&k->clues, answer, n, keys[i]);
+	struct clues ids = { .n = 0 }, texts = { .n = 0 }, own = { .n = CLUES - 1 };
+	for (const char *p = answer, *end = answer + n; (p = memmem(p, (size_t)(end - p), ":\"", 2)) && ids.n < CLUES;) {
+		const char *colon = p;
+		p += 2;
+		bool id = follows(answer, colon, "\"id\"");
+		if (id)
+			add_clue(&own, p, end);
+		if (follows(answer, colon, "\"call_id\"") || (id && (!strncmp(p, "call_", 5) || !strncmp(p, "toolu_", 6))))
+			add_clue(&ids, p, end);
+		else if (follows(answer, colon, "\"text\"") || follows(answer, colon, "\"content\""))
+			add_clue(&texts, p, end);
+	}
+	if (own.n == CLUES)
+		snprintf(k->answer_id, sizeof k->answer_id, "%s", own.text[CLUES - 1]);
+	k->clues = ids;
+	for (int i = 0; i < texts.n && k->clues.n < CLUES; i++)
+		strcpy(k->clues.text[k->clues.n++], texts.text[i]);
 }
 
 /* Does the item that follows the earlier call's list look like its answer? */
@@ -208,13 +222,10 @@ static bool key_of(const struct vcr_json *j, int k, char key[24])
 	return true;
 }
 
-static void read_said(struct call *k, const char *answer, size_t n)
+static void read_said(struct call *k, const struct vcr_json *j)
 {
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	int message;
-	if (vcr_json_parse(&j, answer, n, 0, NULL))
-		return;
-	while (k->nsaid < SAID_MESSAGES && vcr_json_type(&j, message = vcr_conv_answer_message(&j, 0, (int)k->nsaid)) == VCR_JSON_OBJECT) {
+	while (k->nsaid < SAID_MESSAGES && vcr_json_type(j, message = vcr_conv_answer_message(j, 0, (int)k->nsaid)) == VCR_JSON_OBJECT) {
 		struct said *grown = realloc(k->said, (k->nsaid + 1) * sizeof *grown), *s;
 		size_t unused = 0;
 		if (!grown)
@@ -222,9 +233,9 @@ static void read_said(struct call *k, const char *answer, size_t n)
 		k->said = grown;
 		s = &grown[k->nsaid++];
 		*s = (struct said){ .n = 0 };
-		for (int m = vcr_json_first(&j, message); m >= 0 && s->n < SAID_MEMBERS; m = vcr_json_next(&j, m))
-			if (key_of(&j, m, s->member[s->n].key))
-				digest_value(&j, vcr_json_value(&j, m), s->member[s->n++].sum, &unused);
+		for (int m = vcr_json_first(j, message); m >= 0 && s->n < SAID_MEMBERS; m = vcr_json_next(j, m))
+			if (key_of(j, m, s->member[s->n].key))
+				digest_value(j, vcr_json_value(j, m), s->member[s->n++].sum, &unused);
 	}
 }
 
@@ -461,7 +472,7 @@ static void forget_items(struct vcr_conv *c, struct call *k)
 	k->n = k->nsaid = 0;
 }
 
-static void remember(struct vcr_conv *c, struct request *q, const char *frame_id, const char *parent, unsigned lane, const char *answer, size_t nanswer)
+static void remember(struct vcr_conv *c, struct request *q, const char *frame_id, const char *parent, unsigned lane, const struct vcr_json *answer)
 {
 	struct call *k = &c->call[c->next];
 	forget_items(c, k);
@@ -474,8 +485,8 @@ static void remember(struct vcr_conv *c, struct request *q, const char *frame_id
 	snprintf(k->frame_id, sizeof k->frame_id, "%s", frame_id);
 	snprintf(k->parent, sizeof k->parent, "%s", parent);
 	if (answer) {
-		read_answer(k, answer, nanswer);
-		read_said(k, answer, nanswer);
+		read_answer(k, answer->text, answer->len);
+		read_said(k, answer);
 	}
 	c->next = (c->next + 1) % VCR_CONV_CALLS;
 	c->count += c->count < VCR_CONV_CALLS;
@@ -500,7 +511,7 @@ static unsigned choose_lane(struct vcr_conv *c, const struct request *q, struct 
 	return lane;
 }
 
-int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const char *answer, size_t nanswer,
+int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const struct vcr_json *answer,
 	const char *frame_id, struct vcr_conv_place *place, struct vcr_buf *input)
 {
 	struct vcr_conv_place found = { "", "", "" };
@@ -521,7 +532,7 @@ int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vc
 	write_input(&w, &q, from ? from : named, &found);
 	if (!(err = input->err)) {
 		unsigned lane = q.n || named ? choose_lane(c, &q, from ? from : named, &found) : 0;
-		remember(c, &q, frame_id, found.parent, lane, answer, nanswer);
+		remember(c, &q, frame_id, found.parent, lane, answer);
 		*place = found;
 	} else {
 		vcr_buf_cut(input, before);

@@ -32,8 +32,8 @@ struct vcr_conv_place {
 	char lane[48];    /* for vcr_session_add_body: "c7", or "c7<c2" when lane c7 branches off c2; "" for calls without a conversation */
 };
 /* Find the place of a request, append its reduced input state (a JSON object) to input, and remember it under frame_id. j: the redacted request
- * body; info: of that body. answer: what will be the frame's output_state.response, JSON, or NULL. VCR_EINVAL if the body is no object (nothing is appended). */
-int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const char *answer, size_t nanswer,
+ * body; info: of that body. answer: what will be the frame's output_state.response, or NULL. VCR_EINVAL if the body is no object (nothing is appended). */
+int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const struct vcr_json *answer,
 	const char *frame_id, struct vcr_conv_place *place, struct vcr_buf *input);
 /* That frame could not be written after all: nothing may refer to it. */
 void vcr_conv_forget(struct vcr_conv *c, const char *frame_id);

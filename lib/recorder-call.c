@@ -9,8 +9,8 @@
 /* A call after redaction, with what is known about it. */
 struct clean {
 	struct vcr_buf target, request, response, message;
-	struct vcr_json j;               /* of the request, when it is JSON */
-	bool is_json;
+	struct vcr_json j, mj;           /* of the request and the message, when they are JSON */
+	bool is_json, has_message;
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN];
 	char request_ref[40], response_ref[40];
 	double cost;
@@ -23,6 +23,7 @@ static void clean_release(struct clean *c)
 	vcr_buf_release(&c->response);
 	vcr_buf_release(&c->message);
 	vcr_json_release(&c->j);
+	vcr_json_release(&c->mj);
 }
 
 static bool is_answered_with(const struct vcr_call *c, const char *media_type)
@@ -47,6 +48,7 @@ static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	    (c->answer && (err = vcr_redact_body(r->redact, c->answer->message.data, c->answer->message.len, false, &out->message, &n))))
 		return err;
 	r->redactions += n;
+	out->has_message = out->message.len && !vcr_json_parse(&out->mj, out->message.data, out->message.len, 0, NULL);
 	out->is_json = out->request.len && !vcr_json_parse(&out->j, out->request.data, out->request.len, 0, NULL);
 	vcr_canon_keys(c->method, out->target.data, out->request.data, out->request.len, out->is_json ? &out->j : NULL, out->k0, out->k1);
 	out->cost = -1;
@@ -178,7 +180,7 @@ static int side_line(struct vcr_recorder *r, const struct vcr_call *c, struct cl
 /* {"response":…} or {"error":{…},"response":…}. */
 static void write_output(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_call *c, const struct clean *k, const char *type, const char *message)
 {
-	bool has = c->answer && k->message.len;
+	bool has = c->answer && k->has_message;
 	vcr_jw_object(w);
 	if (type) {
 		vcr_jw_key(w, "error");
@@ -194,10 +196,9 @@ static void write_output(struct vcr_recorder *r, struct vcr_jw *w, const struct 
 		vcr_jw_object_end(w);
 	}
 	if (has || !type) {
-		VCR_AUTO_JSON j = VCR_JSON_INIT;
 		vcr_jw_key(w, "response");
-		if (has && !vcr_json_parse(&j, k->message.data, k->message.len, 0, NULL))
-			vcr_jw_value(w, &j, 0);
+		if (has)
+			vcr_jw_value(w, &k->mj, 0);
 		else
 			vcr_jw_null(w);
 	}
@@ -245,7 +246,7 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
 	vcr_buf_printf(&node, "llm:%s", model ? model : "unknown");
 	vcr_frame_new_id(f.frame_id);
-	if (!k->is_json || vcr_conv_place(r->conv, &k->j, &info, type ? NULL : k->message.data, k->message.len, f.frame_id, &place, &input)) {
+	if (!k->is_json || vcr_conv_place(r->conv, &k->j, &info, type || !k->has_message ? NULL : &k->mj, f.frame_id, &place, &input)) {
 		vcr_jw_init(&w, &input); /* no JSON object: the body as text */
 		vcr_jw_object(&w);
 		vcr_jw_key(&w, "body");

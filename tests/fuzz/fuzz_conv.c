@@ -21,12 +21,13 @@ static bool place_call(struct vcr_session *s, struct vcr_conv *conv, struct plac
 		return false;
 	vcr_request_info(VCR_API_OPENAI_CHAT, "/v1/chat/completions", &j, &info);
 	vcr_frame_new_id(f.frame_id);
-	FUZZ_CHECK(!vcr_conv_place(conv, &j, &info, answer, nanswer, f.frame_id, &place, &input));
+	bool answered = nanswer && !vcr_json_parse(&aj, answer, nanswer, 0, NULL);
+	FUZZ_CHECK(!vcr_conv_place(conv, &j, &info, answered ? &aj : NULL, f.frame_id, &place, &input));
 	FUZZ_CHECK(fuzz_valid_json(&input, VCR_JSON_RELAXED) && *input.data == '{');
 	FUZZ_CHECK(!vcr_session_add_body(s, place.lane, NULL, p->request.data, p->request.len, p->ref, &e));
 	f.input_json = input.data;
 	VCR_AUTO_BUF output = VCR_BUF_INIT;
-	if (nanswer && !vcr_json_parse(&aj, answer, nanswer, 0, NULL)) {
+	if (answered) {
 		struct vcr_jw w;
 		vcr_jw_init(&w, &output);
 		vcr_jw_object(&w);
