@@ -1,5 +1,6 @@
 #include "paths.h"
 #include "limits.h"
+#include "scan.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -212,12 +213,29 @@ int vcr_paths_new_session_id(char out[32])
 	return 0;
 }
 
+/* When the session began, as its header says; the file's last change if it does not say. Nanoseconds since 1970. */
+static int64_t begun(int dir, const char *name, const struct stat *st)
+{
+	static const char key[] = "\"created_at\":";
+	char text[8192];
+	int64_t ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec, said;
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof text, 0);
+	if (fd >= 0)
+		close(fd);
+	const char *at = n > 0 ? memmem(text, (size_t)n, key, sizeof key - 1) : NULL, *end = text + (n > 0 ? n : 0);
+	for (at = at ? at + sizeof key - 1 : NULL; at && at < end && *at == ' '; at++)
+		;
+	const char *quote = at && at < end && *at == '"' ? memchr(at + 1, '"', (size_t)(end - at - 1)) : NULL;
+	return quote && vcr_scan_time(at + 1, (size_t)(quote - at - 1), &said) && said < ns ? said : ns;
+}
+
 /* Add DIR/NAME.vcr of the newest session file whose id begins with `prefix`; *matches counts them. */
 static int newest(const char *dir, const char *prefix, struct vcr_buf *path, int *matches, struct vcr_error *e)
 {
 	DIR *d = opendir(dir);
 	char best[NAME_MAX + 1] = "";
-	struct timespec when = { 0 };
+	int64_t when = INT64_MIN;
 	struct dirent *ent;
 	*matches = 0;
 	if (!d)
@@ -228,10 +246,13 @@ static int newest(const char *dir, const char *prefix, struct vcr_buf *path, int
 		    fstatat(dirfd(d), ent->d_name, &st, 0) || !S_ISREG(st.st_mode))
 			continue;
 		++*matches;
-		bool newer = st.st_mtim.tv_sec > when.tv_sec || (st.st_mtim.tv_sec == when.tv_sec && st.st_mtim.tv_nsec > when.tv_nsec);
-		if (newer || !*best) {
+		/* A session begins before its file changes last. Two may overlap: the one that began last is meant, whichever is written to last. */
+		if ((int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec <= when)
+			continue;
+		int64_t began = begun(dirfd(d), ent->d_name, &st);
+		if (began > when) {
 			strcpy(best, ent->d_name);
-			when = st.st_mtim;
+			when = began;
 		}
 	}
 	closedir(d);

@@ -2,6 +2,7 @@
  * written, so a .env that a program makes is read at the next quiet point, ahead of that point's frames. */
 #include "recorder-parts.h"
 #include "limits.h"
+#include "paths.h"
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -62,6 +63,32 @@ void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ)
 	learn_environment(r, environ);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		vcr_recorder_learn_file(r, names[i]);
+}
+
+static int learnt_path(const struct vcr_recorder *r, struct vcr_buf *path)
+{
+	int err = vcr_paths_runtime_dir(path, NULL);
+	return err ? err : vcr_buf_printf(path, "/%s.learnt", r->session_id);
+}
+
+void vcr_recorder_learn_on(struct vcr_recorder *r)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (!learnt_path(r, &path))
+		r->learnt = open(path.data, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (r->learnt >= 0)
+		vcr_redact_keep(r->redact, r->learnt);
+}
+
+void vcr_recorder_learn_end(struct vcr_recorder *r, bool over)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (r->learnt < 0)
+		return;
+	if (over && !learnt_path(r, &path))
+		unlink(path.data);
+	close(r->learnt);
+	r->learnt = -1;
 }
 
 /* From everything first: an answer may repeat what only a later header field shows. What a model says teaches nothing, what a login answers does. */

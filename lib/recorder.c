@@ -343,6 +343,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	struct vcr_recorder *r = calloc(1, sizeof *r);
 	if (!r)
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
+	r->learnt = -1;
 	vcr_buf_init(&r->unseen, 64 << 10);
 	vcr_buf_init(&r->dotenv, 64 << 10);
 	r->spool = o->spool;
@@ -366,6 +367,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
 		r->prices = NULL;
+	vcr_recorder_learn_on(r);
 	vcr_recorder_learn_start(r, o->environ);
 	name_spare(r);
 	go_on(r);
@@ -396,6 +398,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 		free(c->program);
 		free(c);
 	}
+	vcr_recorder_learn_end(r, false);
 	vcr_flow_free(r->flow);
 	vcr_redact_free(r->redact);
 	vcr_recorder_save_close(r);
@@ -791,4 +794,5 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 		r->session = NULL;
 	}
 	vcr_jw_object_end(&w);
+	vcr_recorder_learn_end(r, true);
 }

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
-enum { NAME_MAX_CHARS = 40 };
+enum { NAME_MAX_CHARS = 40, KEPT_MAX = 4 << 20 };
 
 struct secret {
 	char *value;
@@ -17,14 +18,17 @@ struct vcr_redact {
 	struct vcr_finder finder;
 	struct secret *secret;
 	size_t secrets, room, searched, shapes, cookies;
+	int keep;      /* where what is learnt is noted for a successor; -1 */
 	int32_t head[4096];
 };
 
 struct vcr_redact *vcr_redact_new(void)
 {
 	struct vcr_redact *r = calloc(1, sizeof *r);
-	if (r)
-		memset(r->head, 0xff, sizeof r->head);
+	if (!r)
+		return NULL;
+	memset(r->head, 0xff, sizeof r->head);
+	r->keep = -1;
 	return r;
 }
 
@@ -113,6 +117,20 @@ static int add_form(void *ctx, const char *p, size_t n)
 	return vcr_finder_add(&a->r->finder, p, n, a->secret);
 }
 
+/* One entry, whole or not at all as far as the file system can: it is read by who comes after us. */
+static void keep(int fd, const char *name, const char *value, size_t n)
+{
+	VCR_AUTO_BUF entry = VCR_BUF_INIT;
+	size_t nname = name ? strnlen(name, NAME_MAX_CHARS) : 0;
+	uint32_t length[2] = { (uint32_t)nname, (uint32_t)n };
+	vcr_buf_add(&entry, length, sizeof length);
+	vcr_buf_add(&entry, name ? name : "", nname);
+	vcr_buf_add(&entry, value, n);
+	if (!entry.err && write(fd, entry.data, entry.len) < 0)
+		entry.err = VCR_EIO; /* a full tmpfs: the successor, should there be one, learns it again when it is shown again */
+	explicit_bzero(entry.data, entry.len);
+}
+
 /* Number it and search for it from now on. */
 static int add(struct vcr_redact *r, const char *name, const char *p, size_t n)
 {
@@ -125,7 +143,41 @@ static int add(struct vcr_redact *r, const char *name, const char *p, size_t n)
 	struct adding a = { r, i };
 	int rc = vcr_forms(p, n, add_form, &a);
 	r->searched++;
+	if (r->keep >= 0)
+		keep(r->keep, name, p, n);
 	return rc < 0 ? rc : i;
+}
+
+/* ---- what a successor has to know ---- */
+
+static void recall(struct vcr_redact *r, const char *p, size_t size)
+{
+	uint32_t n[2];
+	for (size_t at = 0; size - at > sizeof n; at += (size_t)n[0] + n[1]) {
+		char name[NAME_MAX_CHARS + 1];
+		memcpy(n, p + at, sizeof n);
+		at += sizeof n;
+		if (n[0] > NAME_MAX_CHARS || n[0] > size - at || n[1] > size - at - n[0])
+			return;
+		snprintf(name, sizeof name, "%.*s", (int)n[0], p + at);
+		add(r, *name ? name : NULL, p + at + n[0], n[1]);
+	}
+}
+
+int vcr_redact_keep(struct vcr_redact *r, int fd)
+{
+	VCR_AUTO_BUF all = VCR_BUF_INIT;
+	char some[4096];
+	ssize_t n;
+	off_t at = 0;
+	all.max = KEPT_MAX;
+	while ((n = pread(fd, some, sizeof some, at)) > 0 && !vcr_buf_add(&all, some, (size_t)n))
+		at += n;
+	recall(r, all.data, all.len);
+	explicit_bzero(all.data, all.len);
+	explicit_bzero(some, sizeof some);
+	r->keep = fd;
+	return n < 0 ? VCR_EIO : all.err;
 }
 
 /* ---- learning ---- */

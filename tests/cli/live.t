@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, Place, done, json, ok
@@ -109,4 +110,25 @@ frames = place.json("vcr-log", "last", "--json")
 ok(place.paths() == ["one", "two", "one", "two"] and [f["node"] for f in frames].count("exec:true") == 2, "and is complete at the end, each frame once", [f["what"] for f in frames])
 shown = place.run("vcr-show", str([f["index"] for f in frames if f["what"].startswith("two")][-1]))[1]
 ok("-two" in shown and "+three" in shown, "what the new collector saw itself has its old content again", shown)
+place = Live()
+a = place.agent("echo one > one; /bin/true --api-key Canary7Kx2Rm9Qw4Tz; echo ready; read line; echo 'the key is Canary7Kx2Rm9Qw4Tz' > leak; /bin/true; echo ready; read line")
+a.stdout.readline()
+place.run("vcr-log")
+killed = place.collectors()
+for pid in killed:
+    os.kill(pid, signal.SIGKILL)
+a.stdin.write(b"go on\n")
+a.stdin.flush()
+a.stdout.readline()
+paths = place.paths()
+a.communicate(b"go on\n")
+place.run("vcr-log")
+text = b"".join(open(p, "rb").read() for p in glob.glob(os.path.join(place.vcr_dir, "*.vcr")))
+ok(len(killed) == 1 and paths == ["one", "leak"] and b"Canary7Kx" not in text and b"vcr:secret" in text,
+   "what a killed collector had learnt to be secret is secret to the one that takes its place", killed, paths)
+until = time.monotonic() + 30
+while place.collectors() and time.monotonic() < until:
+    time.sleep(0.02)
+left = os.listdir(os.path.join(place.run_dir, "vcr"))
+ok(not [f for f in left if f.endswith(".learnt")], "and nothing of it is left when the session is over", left)
 done()

@@ -103,6 +103,24 @@ START_TEST(a_session_is_found_by_id_prefix_path_or_as_the_last)
 }
 END_TEST
 
+START_TEST(of_sessions_that_overlap_the_last_is_the_one_that_began_last)
+{
+	static const struct { const char *name, *began; int written; } list[] = { { "plain/.vcr/o1.vcr", "2026-01-01T00:00:05.000000+00:00", 2000000300 },
+		{ "plain/.vcr/o2.vcr", "2026-01-01T00:00:05.000001+00:00", 2000000100 }, { "plain/.vcr/o3.vcr", "2026-01-01T00:00:04+00:00", 2000000200 } };
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	mkdir("plain/.vcr", 0700);
+	for (int i = 0; i < 3; i++) {
+		FILE *f = fopen(list[i].name, "w");
+		fprintf(f, "{\"type\":\"session\",\"data\":{\"session_id\":\"o\",\"created_at\":\"%s\"}}\n", list[i].began);
+		fclose(f);
+		struct timespec t[2] = { { list[i].written, 0 }, { list[i].written, 0 } };
+		utimensat(AT_FDCWD, list[i].name, t, 0);
+	}
+	ck_assert_int_eq(vcr_paths_find_session("plain/.vcr", "last", &path, NULL), 0);
+	ck_assert(ends(&path, "o2.vcr"));
+}
+END_TEST
+
 static TCase *paths(void)
 {
 	TCase *tc = tcase_create("paths");
@@ -112,6 +130,7 @@ static TCase *paths(void)
 	tcase_add_test(tc, a_new_vcr_directory_is_private_and_ignored_by_git);
 	tcase_add_test(tc, a_hostile_session_id_is_refused_in_one_line);
 	tcase_add_test(tc, a_session_is_found_by_id_prefix_path_or_as_the_last);
+	tcase_add_test(tc, of_sessions_that_overlap_the_last_is_the_one_that_began_last);
 	return tc;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <time.h>
 
 static struct vcr_redact *r;
@@ -365,10 +366,34 @@ START_TEST(a_clean_text_passes_at_memory_speed)
 }
 END_TEST
 
+START_TEST(a_successor_knows_what_was_learnt_and_gives_it_the_same_numbers)
+{
+	char name[] = "/dev/shm/vcr-test-learnt-XXXXXX";
+	int fd = mkstemp(name);
+	VCR_AUTO_BUF one = VCR_BUF_INIT, two = VCR_BUF_INIT;
+	struct vcr_redact *first = vcr_redact_new(), *second = vcr_redact_new();
+	static const char text[] = "say Secret1Abcdefgh or Secret2Abcdefgh";
+	unlink(name);
+	ck_assert_int_eq(vcr_redact_keep(first, fd), 0);
+	vcr_redact_learn(first, "ONE_KEY", "Secret1Abcdefgh", 15);
+	vcr_redact_learn(first, NULL, "Secret2Abcdefgh", 15);
+	ck_assert_int_eq(write(fd, "\1\0\0\0\377", 5), 5); /* an entry that was cut */
+	ck_assert_int_eq(vcr_redact_keep(second, fd), 0);
+	ck_assert_int_eq(vcr_redact(first, text, sizeof text - 1, &one, NULL), 0);
+	ck_assert_int_eq(vcr_redact(second, text, sizeof text - 1, &two, NULL), 0);
+	ck_assert_str_eq(one.data, "say {{vcr:secret:1:ONE_KEY}} or {{vcr:secret:2:SECRET}}");
+	ck_assert_str_eq(two.data, one.data);
+	vcr_redact_free(first);
+	vcr_redact_free(second);
+	close(fd);
+}
+END_TEST
+
 static TCase *redaction(void)
 {
 	TCase *tc = tcase_create("redact");
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, a_successor_knows_what_was_learnt_and_gives_it_the_same_numbers);
 	tcase_add_test(tc, a_learnt_value_is_replaced_wherever_it_stands);
 	tcase_add_test(tc, the_same_value_keeps_its_placeholder);
 	tcase_add_test(tc, the_longer_of_two_secrets_wins_and_no_tail_stays);
