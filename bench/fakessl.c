@@ -8,6 +8,7 @@ struct ssl_st {
 	const char *answer;
 	size_t len, at;
 };
+static volatile unsigned long called; /* so that no function is too short to be patched, in a program that has this inside */
 int SSL_write(SSL *s, const void *p, int n);
 int SSL_read(SSL *s, void *p, int n);
 const char *SSL_get_servername(const SSL *s, int type);
@@ -18,6 +19,7 @@ int SSL_write(SSL *s, const void *p, int n)
 {
 	(void)s;
 	(void)p;
+	called = called + 1;
 	return n;
 }
 
@@ -45,4 +47,5 @@ int SSL_get_fd(const SSL *s)
 void SSL_free(SSL *s)
 {
 	(void)s;
+	called = called + 1;
 }
