@@ -105,22 +105,28 @@ int vcr_control_ask(const char *session_id, const char *request_json, struct vcr
 	return err;
 }
 
-int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e)
+int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e)
 {
-	const char *set = getenv("VCR_COLLECTOR");
 	char self[PATH_MAX];
-	if (set && *set)
-		return vcr_buf_puts(path, set);
-	if (!access(VCR_PKGLIBEXECDIR "/vcr-collector", X_OK))
-		return vcr_buf_puts(path, VCR_PKGLIBEXECDIR "/vcr-collector");
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 20);
+	snprintf(self, sizeof self, VCR_PKGLIBEXECDIR "/%s", name);
+	if (!access(self, X_OK))
+		return vcr_buf_puts(path, self);
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 40);
 	if (n > 0) {
 		self[n] = 0;
-		strcpy(strrchr(self, '/') + 1, "vcr-collector");
+		snprintf(strrchr(self, '/') + 1, 40, "%s", name);
 		if (!access(self, X_OK))
 			return vcr_buf_puts(path, self);
 	}
-	return vcr_error_set(e, VCR_ENOTFOUND, "vcr-collector is not at " VCR_PKGLIBEXECDIR "; reinstall vcr or set VCR_COLLECTOR");
+	return vcr_error_set(e, VCR_ENOTFOUND, "%s is not at " VCR_PKGLIBEXECDIR "; reinstall vcr", name);
+}
+
+int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e)
+{
+	const char *set = getenv("VCR_COLLECTOR");
+	if (set && *set)
+		return vcr_buf_puts(path, set);
+	return vcr_control_program_path("vcr-collector", path, e);
 }
 
 int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct vcr_error *e)

@@ -21,6 +21,8 @@ int vcr_control_ask(const char *session_id, const char *request_json, struct vcr
 void vcr_control_settle(const char *vcr_dir, int timeout_ms);
 /* The collector's program: $VCR_COLLECTOR, else the installed one, else vcr-collector beside this executable. Appends the path. */
 int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
+/* The program of that name in libexec, else beside this executable (a build tree). */
+int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e);
 /* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);
 /* What a collector that was started by vcr-record leaves at its end: RUNTIME/<session>.result. Appends the text, removes the file. */

@@ -69,7 +69,7 @@ static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 	vcr_buf_add(&b, q->body, q->nbody);
 	t->conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
 	t->opened = true;
-	sink->open(t->f->o.ctx, t->conn, q->tls, q->host, now);
+	sink->open(t->f->o.ctx, t->conn, q->tls, q->host, q->pid, now);
 	sink->out(t->f->o.ctx, t->conn, b.data, b.len, now);
 }
 

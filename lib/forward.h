@@ -15,7 +15,7 @@
 
 /* Times are CLOCK_MONOTONIC nanoseconds. A sink that fails is the caller's business: nothing is held back for it. */
 struct vcr_forward_sink {
-	void (*open)(void *ctx, uint32_t conn, bool tls, const char *host, uint64_t time_ns);
+	void (*open)(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t time_ns); /* pid: vcr_gate_request's */
 	void (*out)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*in)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*close)(void *ctx, uint32_t conn, int reason, uint64_t time_ns); /* as VCR_REC_CLOSE of spool-format.h */

@@ -182,7 +182,7 @@ static void ask_meant(struct vcr_gate_exchange *c)
 	c->asked = true;
 	if (getpeername(c->fd, (struct sockaddr *)&peer, &n))
 		return;
-	enum vcr_gate_meant m = o->meant(o->meant_ctx, (struct sockaddr *)&peer, host);
+	enum vcr_gate_meant m = o->meant(o->meant_ctx, (struct sockaddr *)&peer, host, &c->pid);
 	c->authorised |= m != VCR_MEANT_UNKNOWN;
 	if (m == VCR_MEANT_HOST && !(c->lead_host = strdup(host)))
 		vcr_gate_kill(c);

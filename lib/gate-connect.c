@@ -134,15 +134,29 @@ static int place_absolute(struct vcr_gate_exchange *c, const char *target)
 	return status;
 }
 
+static bool is_loopback(const char *name)
+{
+	return !strncmp(name, "127.", 4) || !strcmp(name, "::1") || !strcasecmp(name, "localhost");
+}
+
+/* Two names of the same port of this machine: the connection only shows the address. */
+static bool same_here(const char *a, const char *b, bool tls)
+{
+	char name[HOST_MAX], other[HOST_MAX];
+	int port = tls ? 443 : 80, port2 = port;
+	return split_host(a, name, &port) && split_host(b, other, &port2) && port == port2 && is_loopback(name) && is_loopback(other);
+}
+
 /* Where the connection was meant to go; else the Host field, as long as it agrees with the server name (it alone has the port). */
 static int place_led(struct vcr_gate_exchange *c, const struct vcr_http1_head *h)
 {
 	const char *host = vcr_http1_field(h->field, h->nfield, "host"), *sni = c->ssl ? SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
 	char name[HOST_MAX];
 	int port = 1;
-	if (c->lead_host)
+	bool here = c->lead_host && host && is_host(host, strlen(host)) && same_here(c->lead_host, host, c->ssl != NULL);
+	if (c->lead_host && !here)
 		host = c->lead_host;
-	else if (sni && (!host || !split_host(host, name, &port) || strcasecmp(name, sni)))
+	else if (!here && sni && (!host || !split_host(host, name, &port) || strcasecmp(name, sni)))
 		host = sni; /* another host's name in the field would be asked for with this one's certificate */
 	if (!host)
 		return 400;

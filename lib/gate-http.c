@@ -24,7 +24,7 @@ static void begin_request(struct vcr_gate_exchange *c)
 	c->head_bytes = 0;
 	c->refuse = 0;
 	c->nfield = 0;
-	c->request = (struct vcr_gate_request){ .way = c->way };
+	c->request = (struct vcr_gate_request){ .way = c->way, .pid = c->pid };
 	reset_buffer(&c->text);
 	reset_buffer(&c->body);
 	free(c->host_text);

@@ -40,6 +40,7 @@ struct vcr_gate_exchange {
 	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
 	enum vcr_gate_way way;
+	int pid;                     /* as `meant` said it */
 
 	struct vcr_http1 *http;
 	uint64_t fed;                /* bytes given to http before this request */

@@ -36,6 +36,7 @@ struct vcr_gate_request {
 	int minor;                /* HTTP/1.minor */
 	const struct vcr_http1_field *field; size_t nfield; /* as sent */
 	const char *body; size_t nbody;
+	int pid;                  /* of the program; 0 not known */
 };
 
 enum vcr_gate_fate {
@@ -65,8 +66,8 @@ struct vcr_gate_options {
 	const struct vcr_gate_handler *handler;
 	void *ctx;
 	/* Where a connection from that address was meant to go, asked once, with its first bytes; NULL: never. HOST: host is filled in, as a lead line
-	 * would. PROXY: its program believes to speak to a proxy. Either needs no token any more. */
-	enum vcr_gate_meant (*meant)(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST]);
+	 * would. PROXY: its program believes to speak to a proxy. Either needs no token any more, and *pid may be set to the process that connected. */
+	enum vcr_gate_meant (*meant)(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid);
 	void *meant_ctx;
 };
 int vcr_gate_new(struct vcr_gate **g, const struct vcr_gate_options *o, struct vcr_error *e);

@@ -92,7 +92,7 @@ static uint64_t take(struct vcr_lead_block *g, uint64_t key)
 	return 0;
 }
 
-enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST])
+enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
 {
 	struct vcr_spool_header *h = header;
 	const struct sockaddr_in *v4 = (const void *)peer;
@@ -103,9 +103,10 @@ enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, ch
 	if (six && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
 		key |= VCR_LED_V6;
 	uint64_t word = take(&h->gate, key);
-	unsigned port = word >> VCR_LED_PORT_SHIFT & 0xffff;
-	if (!word || !port || !name_of(&h->gate, word >> VCR_LED_NAME_SHIFT & 0xff, name))
+	unsigned port = word >> VCR_LED_PORT_SHIFT & VCR_LED_PORT_MASK;
+	if (!word || !port || !name_of(&h->gate, word >> VCR_LED_NAME_SHIFT & VCR_LED_NAME_MASK, name))
 		return VCR_MEANT_UNKNOWN;
+	*pid = (int)(word >> VCR_LED_PID_SHIFT & VCR_LED_PID_MASK);
 	if (word & VCR_LED_PROXY)
 		return VCR_MEANT_PROXY;
 	snprintf(host, VCR_GATE_HOST, strchr(name, ':') ? "[%s]:%u" : "%s:%u", name, port);

@@ -24,6 +24,6 @@ struct vcr_lead_options {
 int vcr_lead_publish(struct vcr_spool_header *h, const struct vcr_lead_options *o, struct vcr_error *e);
 void vcr_lead_retract(struct vcr_spool_header *h);
 /* For vcr_gate_options.meant, with the header as its context. A word is taken once. */
-enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST]);
+enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid);
 
 #endif

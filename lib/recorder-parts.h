@@ -30,7 +30,7 @@ struct process {
 /* What one program did, for the coverage report. */
 struct coverage {
 	char *program;
-	int processes, tls, plain;
+	int processes, tls, plain, gated;
 	int64_t calls, bytes_out, bytes_in;
 	struct coverage *next;
 };
@@ -39,7 +39,7 @@ struct conn {
 	uint32_t id;
 	int pid;
 	uint64_t first_seq;     /* first record of the exchange under way; 0 none */
-	bool tls;
+	bool tls, gate;         /* gate: recorded there */
 	char savepoint[41];     /* taken when the request under way was complete; "" none */
 	struct conn *next;
 };
@@ -97,6 +97,7 @@ struct vcr_recorder {
 bool vcr_recorder_ready(struct vcr_recorder *r);                 /* the session file is there (made now if need be) */
 void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[40]); /* ISO 8601 UTC, microseconds */
 struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make);
+bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn);
 const char *vcr_recorder_parent(struct vcr_recorder *r, int pid); /* frame id of the call that pid's work follows, or NULL */
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */

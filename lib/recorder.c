@@ -197,6 +197,12 @@ static struct conn *conn_of(struct vcr_recorder *r, uint32_t id, bool make)
 	return *slot = c;
 }
 
+bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn)
+{
+	const struct conn *c = conn_of(r, conn, false);
+	return c && c->gate;
+}
+
 static void forget_conn(struct vcr_recorder *r, uint32_t id)
 {
 	for (struct conn **p = &r->conn[id % BUCKETS]; *p; p = &(*p)->next)
@@ -452,9 +458,14 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	if (c) {
 		c->pid = ev->pid;
 		c->tls = tls;
+		c->gate = rec.fd == VCR_CONN_BY_GATE;
+		if (c->gate)
+			c->first_seq = ev->seq; /* one exchange a connection: a collector that takes over shall see it too */
 	}
 	if (cov)
 		++*(tls ? &cov->tls : &cov->plain);
+	if (cov && rec.fd == VCR_CONN_BY_GATE)
+		cov->gated++;
 	++*(tls ? &r->conns_tls : &r->conns_plain);
 	vcr_flow_open(r->flow, ev->conn, ev->pid, tls, vcr_spool_string(ev, sizeof rec, 0), vcr_spool_string(ev, sizeof rec, 1), ev->time_ns);
 }
@@ -725,7 +736,7 @@ static void write_coverage(struct vcr_jw *w, const struct vcr_recorder *r)
 		vcr_jw_key(w, "program");
 		vcr_jw_str(w, c->program);
 		vcr_jw_key(w, "lane");
-		vcr_jw_str(w, c->tls || c->plain ? "tap" : "none");
+		vcr_jw_str(w, !c->tls && !c->plain ? "none" : !c->gated ? "tap" : c->gated == c->tls + c->plain ? "gate" : "tap, gate");
 		for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
 			vcr_jw_key(w, list[i].name);
 			vcr_jw_int(w, list[i].n);

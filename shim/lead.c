@@ -420,7 +420,8 @@ static void say_led(struct vcr_lead_block *g, int fd, bool v6, const struct goal
 		return;
 	unsigned local = ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 	uint64_t key = local | (v6 ? VCR_LED_V6 : 0), *free_slot = NULL;
-	uint64_t word = key | (o->proxy ? VCR_LED_PROXY : 0) | (uint64_t)o->index << VCR_LED_NAME_SHIFT | (uint64_t)port << VCR_LED_PORT_SHIFT | VCR_LED_SET;
+	uint64_t word = key | (o->proxy ? VCR_LED_PROXY : 0) | (uint64_t)o->index << VCR_LED_NAME_SHIFT | (uint64_t)port << VCR_LED_PORT_SHIFT |
+		((uint64_t)raw_getpid() & VCR_LED_PID_MASK) << VCR_LED_PID_SHIFT | VCR_LED_SET;
 	for (unsigned i = 0; local && i < VCR_LEAD_PROBE; i++) {
 		uint64_t *slot = &g->led[(local + i) % VCR_LEAD_PORTS], is = vcr_load(slot);
 		if (is && (is & VCR_LED_KEY) == key && __atomic_compare_exchange_n(slot, &is, word, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))

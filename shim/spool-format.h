@@ -74,13 +74,18 @@ struct vcr_lead_name {
 	char text[VCR_LEAD_NAME];     /* lower case, or an address; no port */
 };
 /* A word of led[]: 0 free, else
- *   bits 0-15 local port, 16 over IPv6, 17 the goal is the user's HTTP proxy, 24-31 index in `name`, 32-47 port that was meant, 63 set */
+ *   bits 0-15 local port, 16 over IPv6, 17 the goal is the user's HTTP proxy, 18-24 index in `name`, 25-40 port that was meant,
+ *   41-62 the process that connected, 63 set */
 #define VCR_LED_SET (1ull << 63)
 #define VCR_LED_KEY 0x1ffffull
 #define VCR_LED_V6 (1ull << 16)
 #define VCR_LED_PROXY (1ull << 17)
-#define VCR_LED_NAME_SHIFT 24
-#define VCR_LED_PORT_SHIFT 32
+#define VCR_LED_NAME_SHIFT 18
+#define VCR_LED_NAME_MASK 0x7f
+#define VCR_LED_PORT_SHIFT 25
+#define VCR_LED_PORT_MASK 0xffff
+#define VCR_LED_PID_SHIFT 41
+#define VCR_LED_PID_MASK 0x3fffff
 struct vcr_lead_block {
 	uint32_t state;               /* enum vcr_lead_state; futex word */
 	uint32_t flags;               /* enum vcr_lead_flag */
@@ -182,8 +187,9 @@ struct vcr_rec_exit {
 enum vcr_conn_kind { VCR_CONN_TLS = 1, VCR_CONN_PLAIN = 2, VCR_CONN_UNIX = 3 };
 struct vcr_rec_conn {         /* + server name (SNI, may be empty), peer "address:port" (may be empty) */
 	uint32_t kind;
-	int32_t fd;           /* -1 if none */
+	int32_t fd;           /* -1 if none, VCR_CONN_BY_GATE: the gate says it */
 };
+enum { VCR_CONN_BY_GATE = -2 };
 enum vcr_file_op {
 	VCR_FILE_OPEN = 1,    /* opened for writing; flags = open(2) flags. A dirty mark: content comes later */
 	VCR_FILE_WRITE = 2,   /* first write on such a descriptor since the last mark */

@@ -185,9 +185,10 @@ static void find_writers(struct collector *c, bool in_its_place)
 	static int pid[MAX_PROCESSES];
 	size_t n = in_its_place ? vcr_spool_writers(c->spool, pid, MAX_PROCESSES) : 0;
 	for (size_t i = 0; i < n; i++)
-		watch_process(c, pid[i]);
-	c->late = n > 0;
-	c->salvage = in_its_place && !n;
+		if (pid[i] != c->h->gate.pid) /* it goes when we do */
+			watch_process(c, pid[i]);
+	c->late = c->nprocess > 0;
+	c->salvage = in_its_place && !c->late;
 }
 
 /* Everything in the spool up to now. dead: nobody writes any more. */

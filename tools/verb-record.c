@@ -32,18 +32,21 @@
 extern char **environ;
 
 enum {
+	GATE_MS = 5000,       /* how long the gate may take to listen */
 	BASE_MS = 30000,      /* how long the start scan may hold the command back */
 	PROGRESS_MS = 1000,   /* silence before a progress line */
 	END_MS = 30000,       /* how long the collector may take to finish when no process is left */
 	LINGER_MS = 400,      /* how long processes that outlive the command are waited for */
 	SLICE_MS = 50,
+	MOST_WAYS = 64,       /* --connect-to */
 	EXIT_RECORDER = 125,  /* we failed ourselves, as env(1) says it */
 };
 
 struct record {
 	struct vcr_tool *t;
 	const char *session;       /* --session, NULL */
-	struct vcr_opt_list tags, meta;
+	struct vcr_opt_list tags, meta, connect_to;
+	const char *lane, *cacert; /* NULL: not given */
 	char id[VCR_MAX_SESSION_ID + 1];
 	struct vcr_buf vcr_dir, workspace, preload;
 	char *spool;
@@ -51,6 +54,8 @@ struct record {
 	pid_t collector;           /* 0: none runs */
 	int collector_words;       /* a memory file: what it says on stderr */
 	int collector_status;
+	pid_t gate;                /* 0: none runs */
+	int gate_words;
 	struct vcr_run run;
 };
 
@@ -69,6 +74,12 @@ static int check_call(struct record *r)
 	for (int i = 0; i < r->meta.n; i++)
 		if (!strchr(r->meta.item[i], '=') || *r->meta.item[i] == '=')
 			return vcr_wrong_call(r->t, "--meta wants KEY=VALUE, not '%s'", r->meta.item[i]);
+	if (r->lane && strcmp(r->lane, "tap") && strcmp(r->lane, "gate") && strcmp(r->lane, "auto"))
+		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
+	if ((r->cacert || r->connect_to.n) && (!r->lane || !strcmp(r->lane, "tap")))
+		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's: add --lane=gate");
+	if (r->connect_to.n > MOST_WAYS)
+		return vcr_wrong_call(r->t, "--connect-to can be given %d times", MOST_WAYS);
 	if (vcr_tool_dir(r->t, &r->vcr_dir, &e) || vcr_paths_workspace(".", &r->workspace, &e))
 		return vcr_failed(r->t, &e);
 	if (!r->session) {
@@ -141,20 +152,73 @@ static int spawn_collector(struct record *r, struct vcr_error *e)
 	return err;
 }
 
+/* The first line that a helper left on stderr; "" if it was silent. */
+static void said(int words, char *to, size_t cap)
+{
+	ssize_t n = words >= 0 ? pread(words, to, cap - 1, 0) : 0;
+	to[n > 0 ? n : 0] = 0;
+	to[strcspn(to, "\n")] = 0;
+}
+
+/* ---- The gate ---- */
+
+static int spawn_gate(struct record *r, struct vcr_error *e)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	const char *argv[8 + 2 * MOST_WAYS];
+	int n = 0, err = vcr_control_program_path("vcr-gate", &program, e);
+	if (err)
+		return err;
+	argv[n++] = program.data;
+	argv[n++] = "--spool";
+	argv[n++] = r->spool;
+	if (!strcmp(r->lane, "auto"))
+		argv[n++] = "--untapped";
+	for (int i = 0; i < r->connect_to.n; i++) {
+		argv[n++] = "--connect-to";
+		argv[n++] = r->connect_to.item[i];
+	}
+	if (r->cacert) {
+		argv[n++] = "--cacert";
+		argv[n++] = r->cacert;
+	}
+	argv[n] = NULL;
+	r->gate_words = memfd_create("vcr-gate", MFD_CLOEXEC);
+	__atomic_store_n(&r->h->gate.state, VCR_LEAD_STARTING, __ATOMIC_RELEASE);
+	err = vcr_control_spawn((char *const *)argv, r->gate_words, &r->gate, e);
+	if (err)
+		r->gate = 0;
+	return err;
+}
+
+static bool gate_ended(struct record *r)
+{
+	if (r->gate > 0 && waitpid(r->gate, NULL, WNOHANG) == r->gate)
+		r->gate = 0;
+	return !r->gate;
+}
+
+/* A gate that cannot be had costs nothing but itself: the command is tapped then. */
+static void wait_for_gate(struct record *r, struct vcr_error *e)
+{
+	int64_t since = now_ms();
+	const struct timespec slice = { 0, SLICE_MS * 1000000 };
+	char words[400];
+	uint32_t *state = &r->h->gate.state, starting = VCR_LEAD_STARTING;
+	while (!*e->what && __atomic_load_n(state, __ATOMIC_ACQUIRE) == VCR_LEAD_STARTING && !gate_ended(r) && now_ms() - since < GATE_MS)
+		syscall(SYS_futex, state, FUTEX_WAIT, VCR_LEAD_STARTING, &slice, NULL, 0);
+	if (!__atomic_compare_exchange_n(state, &starting, VCR_LEAD_NONE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) && starting == VCR_LEAD_READY)
+		return;
+	said(r->gate_words, words, sizeof words);
+	vcr_say(r->t, "no gate, model calls are tapped: %s", *e->what ? e->what : *words ? words : "it takes too long");
+}
+
 /* True once the collector has ended. */
 static bool collector_ended(struct record *r)
 {
 	if (r->collector > 0 && waitpid(r->collector, &r->collector_status, WNOHANG) == r->collector)
 		r->collector = 0;
 	return !r->collector;
-}
-
-/* The last line that it left on stderr; "" if it was silent. */
-static void collector_said(const struct record *r, char *to, size_t cap)
-{
-	ssize_t n = r->collector_words >= 0 ? pread(r->collector_words, to, cap - 1, 0) : 0;
-	to[n > 0 ? n : 0] = 0;
-	to[strcspn(to, "\n")] = 0;
 }
 
 /* A line that is overwritten, on a foreground terminal, after a second. */
@@ -201,19 +265,27 @@ static int wait_for_base(struct record *r, struct vcr_error *e)
 				r->workspace.data, BASE_MS / 1000);
 		return 0;
 	}
-	collector_said(r, words, sizeof words);
+	said(r->collector_words, words, sizeof words);
 	return vcr_error_set(e, VCR_EIO, "%s", *words ? words : "the collector ended at once");
 }
 
 /* Everything that recording needs; says why when there is something missing, and the command runs without us then. */
 static bool prepare(struct record *r)
 {
-	struct vcr_error e = { 0 };
+	struct vcr_error e = { 0 }, no_gate = { 0 };
 	const char *why = vcr_preload_list(&r->preload);
+	bool gated = r->lane && strcmp(r->lane, "tap");
 	if (why)
 		vcr_error_set(&e, VCR_ENOTFOUND, "%s", why);
-	else if (!make_spool(r, &e) && !spawn_collector(r, &e) && !wait_for_base(r, &e))
-		return true;
+	else if (!make_spool(r, &e) && !spawn_collector(r, &e)) {
+		if (gated)
+			spawn_gate(r, &no_gate);
+		int err = wait_for_base(r, &e);
+		if (gated && !err)
+			wait_for_gate(r, &no_gate);
+		if (!err)
+			return true;
+	}
 	vcr_say(r->t, "NOT RECORDED: %s", e.what);
 	if (r->spool)
 		unlink(r->spool);
@@ -329,6 +401,24 @@ static void summary(const struct record *r, const struct vcr_buf *result, bool g
 	say_losses(r, &j);
 }
 
+/* It would see by itself that the session has ended, only not at once. It is our child, so its number is nobody else's. */
+static void end_gate(struct record *r)
+{
+	static const char *const files[] = { ".ca.key", ".ca.pem", ".bundle.pem", ".extra.pem" };
+	if (r->gate_words < 0)
+		return;
+	if (!gate_ended(r))
+		kill(r->gate, SIGTERM);
+	for (int ms = 0; !gate_ended(r) && ms < GATE_MS; ms += 5)
+		poll(NULL, 0, 5);
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) { /* one that was killed leaves them */
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		vcr_buf_add(&path, r->spool, strlen(r->spool) - strlen(".spool"));
+		vcr_buf_puts(&path, files[i]);
+		unlink(path.data);
+	}
+}
+
 static void finish(struct record *r)
 {
 	VCR_AUTO_BUF result = VCR_BUF_INIT;
@@ -346,6 +436,8 @@ static void finish(struct record *r)
 		vcr_say(r->t, "the session file is still being written in the background");
 	else
 		summary(r, &result, how == 1);
+	if (how == 0)
+		end_gate(r);
 }
 
 /* A limit of the user's is the command's, which has been forked; ours may be as high as it gets, and beyond it we want an error, not a signal. */
@@ -383,6 +475,7 @@ static void release(struct record *r)
 {
 	vcr_opt_list_release(&r->tags);
 	vcr_opt_list_release(&r->meta);
+	vcr_opt_list_release(&r->connect_to);
 	vcr_buf_release(&r->vcr_dir);
 	vcr_buf_release(&r->workspace);
 	vcr_buf_release(&r->preload);
@@ -391,11 +484,14 @@ static void release(struct record *r)
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
-	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .collector_words = -1 };
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1 };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
 		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },
 		{ 's', "session", "ID", VCR_OPT_STRING, &r.session, "its id, instead of one made from date and time" },
+		{ 'l', "lane", "LANE", VCR_OPT_STRING, &r.lane, "tap (default): watch; gate: model calls pass through us; auto: those that cannot be tapped" },
+		{ 0, "connect-to", "H1:P1:H2:P2", VCR_OPT_LIST, &r.connect_to, "the gate connects to H2:P2 where H1:P1 is asked for, as curl does" },
+		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };

@@ -10,7 +10,7 @@
 static const char token[] = "0123456789abcdef0123456789abcdef";
 static struct vcr_flow *flow;
 
-static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, uint64_t ns)
+static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t ns)
 {
 	vcr_flow_open(flow, conn, 1, tls, host, "", ns);
 }

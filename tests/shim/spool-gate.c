@@ -31,7 +31,8 @@ static void tell(struct vcr_spool_header *h, int family, int port)
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	char host[VCR_GATE_HOST] = "";
-	switch (vcr_lead_meant(h, family == 6 ? (void *)&v6 : (void *)&v4, host)) {
+	int pid = 0;
+	switch (vcr_lead_meant(h, family == 6 ? (void *)&v6 : (void *)&v4, host, &pid)) {
 	case VCR_MEANT_HOST: printf("HOST %s\n", host); break;
 	case VCR_MEANT_PROXY: puts("PROXY"); break;
 	default: puts("UNKNOWN");

@@ -152,7 +152,7 @@ START_TEST(a_request_says_which_host_it_is_for)
 }
 END_TEST
 
-static enum vcr_gate_meant told(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST])
+static enum vcr_gate_meant told(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
 {
 	++*(int *)ctx;
 	ck_assert_int_eq(peer->sa_family, AF_INET);

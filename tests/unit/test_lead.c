@@ -18,6 +18,8 @@ static struct vcr_lead_options options(const char *const *hosts)
 	return (struct vcr_lead_options){ .port = 4711, .token = "0123456789abcdef", .ca = "/run/x.ca.pem", .hosts = hosts };
 }
 
+static int pid;
+
 static void lead(struct vcr_spool_header *h, unsigned at, uint64_t key, unsigned name, unsigned port, uint64_t more)
 {
 	h->gate.led[at % VCR_LEAD_PORTS] = key | (uint64_t)name << VCR_LED_NAME_SHIFT | (uint64_t)port << VCR_LED_PORT_SHIFT | VCR_LED_SET | more;
@@ -32,13 +34,13 @@ static void name(struct vcr_spool_header *h, unsigned i, const char *text)
 static enum vcr_gate_meant v4(struct vcr_spool_header *h, unsigned port, char *host)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	return vcr_lead_meant(h, (void *)&a, host);
+	return vcr_lead_meant(h, (void *)&a, host, &pid);
 }
 
 static enum vcr_gate_meant v6(struct vcr_spool_header *h, unsigned port, char *host)
 {
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	return vcr_lead_meant(h, (void *)&a, host);
+	return vcr_lead_meant(h, (void *)&a, host, &pid);
 }
 
 START_TEST(what_is_published_can_be_read_and_ends_when_it_is_retracted)
@@ -89,12 +91,13 @@ START_TEST(a_connection_is_known_by_its_port_once)
 	char host[VCR_GATE_HOST] = "";
 	name(h, 3, "api.openai.com");
 	name(h, 4, "::1");
-	lead(h, 40000, 40000, 3, 443, 0);
+	lead(h, 40000, 40000, 3, 443, 4194303ull << VCR_LED_PID_SHIFT);
 	lead(h, 40001, 40000 | VCR_LED_V6, 4, 8443, 0);
 	lead(h, 40002, 40000 + 2, 3, 3128, VCR_LED_PROXY);
 	ck_assert_int_eq(v4(h, 40001, host), VCR_MEANT_UNKNOWN);
 	ck_assert_int_eq(v4(h, 40000, host), VCR_MEANT_HOST);
 	ck_assert_str_eq(host, "api.openai.com:443");
+	ck_assert_int_eq(pid, 4194303);
 	ck_assert_int_eq(v4(h, 40000, host), VCR_MEANT_UNKNOWN);
 	ck_assert_int_eq(v6(h, 40000, host), VCR_MEANT_HOST);
 	ck_assert_str_eq(host, "[::1]:8443");
@@ -119,7 +122,7 @@ START_TEST(what_a_process_scribbles_is_not_believed)
 	lead(h, 5, 5, 0, 443, 0);
 	lead(h, 6, 6, 1, 443, 0);
 	lead(h, 7, 7, 2, 443, 0);
-	lead(h, 8, 8, 200, 443, 0);
+	lead(h, 8, 8, 100, 443, 0);
 	lead(h, 9, 9, 0, 0, 0);
 	ck_assert_int_eq(v4(h, 5, host), VCR_MEANT_HOST);
 	ck_assert_uint_eq(strlen(host), VCR_LEAD_NAME - 1 + 4);

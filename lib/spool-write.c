@@ -1,0 +1,144 @@
+#include "spool-write.h"
+#include "spool.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PART = 256 << 10, GROW_STEP = 1 << 20 };
+
+struct vcr_spool_writer {
+	int fd;
+	char *map;
+	struct vcr_spool_header *h;
+};
+
+int vcr_spool_writer_new(struct vcr_spool_writer **out, const char *path, struct vcr_error *e)
+{
+	struct vcr_spool_writer *w = calloc(1, sizeof *w);
+	struct stat st;
+	if (!w)
+		return vcr_error_set(e, VCR_ENOMEM, "%s: out of memory", path);
+	int err = 0;
+	w->map = MAP_FAILED;
+	w->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (w->fd < 0)
+		err = vcr_error_sys(e, errno, "%s", path);
+	else if (fstat(w->fd, &st) || st.st_size < VCR_SPOOL_HEADER)
+		err = vcr_error_set(e, VCR_ETRUNC, "%s: shorter than a spool's header", path);
+	else if ((w->map = mmap(NULL, VCR_SPOOL_VIRTUAL, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, w->fd, 0)) == MAP_FAILED)
+		err = vcr_error_sys(e, errno, "cannot map %s", path);
+	w->h = (struct vcr_spool_header *)(void *)w->map;
+	if (!err && (memcmp(w->h->magic, VCR_SPOOL_MAGIC, sizeof w->h->magic) || w->h->version != VCR_SPOOL_VERSION))
+		err = vcr_error_set(e, VCR_ECORRUPT, "%s: not a spool of this version", path);
+	if (err)
+		vcr_spool_writer_free(w);
+	else
+		*out = w;
+	return err;
+}
+
+void vcr_spool_writer_free(struct vcr_spool_writer *w)
+{
+	if (!w)
+		return;
+	if (w->map != MAP_FAILED)
+		munmap(w->map, VCR_SPOOL_VIRTUAL);
+	if (w->fd >= 0)
+		close(w->fd);
+	free(w);
+}
+
+struct vcr_spool_header *vcr_spool_writer_header(struct vcr_spool_writer *w)
+{
+	return w->h;
+}
+
+uint32_t vcr_spool_writer_conn(struct vcr_spool_writer *w)
+{
+	uint32_t n = __atomic_fetch_add(&w->h->next_conn, 1, __ATOMIC_RELAXED);
+	return n ? n : __atomic_fetch_add(&w->h->next_conn, 1, __ATOMIC_RELAXED);
+}
+
+bool vcr_spool_writer_muted(const struct vcr_spool_writer *w, uint32_t conn)
+{
+	return __atomic_load_n(&w->h->mute[conn % VCR_SPOOL_MUTES], __ATOMIC_RELAXED) == conn;
+}
+
+/* What the file really has, too: `limit` may be somebody's scribble, and beyond the end is SIGBUS. */
+static bool grow(struct vcr_spool_writer *w, uint64_t end)
+{
+	uint64_t limit = __atomic_load_n(&w->h->limit, __ATOMIC_ACQUIRE);
+	struct stat st;
+	if (end > VCR_SPOOL_VIRTUAL || fstat(w->fd, &st))
+		return false;
+	uint64_t size = (uint64_t)st.st_size;
+	if (end > size) {
+		uint64_t want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
+		if (want - size > VCR_SPOOL_BACKLOG || posix_fallocate(w->fd, st.st_size, (off_t)(want - size)))
+			return false;
+		size = want;
+	}
+	while (limit < size && !__atomic_compare_exchange_n(&w->h->limit, &limit, size, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	return true;
+}
+
+static uint64_t reserve(struct vcr_spool_writer *w, uint64_t n)
+{
+	uint64_t tail = __atomic_load_n(&w->h->tail, __ATOMIC_ACQUIRE);
+	if (tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG || !grow(w, tail + n))
+		return 0;
+	uint64_t at = __atomic_fetch_add(&w->h->tail, n, __ATOMIC_ACQ_REL);
+	return at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > VCR_SPOOL_VIRTUAL - n || !grow(w, at + n) ? 0 : at;
+}
+
+static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a, const char *data, size_t size, bool ring)
+{
+	size_t all = a->nhead + size;
+	uint64_t n = (sizeof(struct vcr_spool_record) + all + VCR_SPOOL_ALIGN - 1) & ~(uint64_t)(VCR_SPOOL_ALIGN - 1);
+	uint64_t at = all <= VCR_SPOOL_MAX_RECORD ? reserve(w, n) : 0;
+	if (!at) {
+		__atomic_fetch_add(&w->h->dropped_records, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&w->h->dropped_bytes, all, __ATOMIC_RELAXED);
+		return false;
+	}
+	struct vcr_spool_record *r = (void *)(w->map + at);
+	char *payload = (char *)(r + 1);
+	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_BUSY | n << 32, __ATOMIC_RELEASE);
+	if (a->nhead)
+		memcpy(payload, a->head, a->nhead);
+	if (size)
+		memcpy(payload + a->nhead, data, size);
+	r->time_ns = a->time_ns;
+	r->type = a->type;
+	r->conn = a->conn;
+	r->pid = r->tid = a->pid;
+	r->size = (uint32_t)all;
+	r->seq = at;
+	r->crc = vcr_spool_crc(payload, all);
+	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
+	if (!ring)
+		return true;
+	__atomic_fetch_add(&w->h->doorbell, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&w->h->sleeping, __ATOMIC_SEQ_CST))
+		vcr_spool_wake(&w->h->doorbell);
+	return true;
+}
+
+bool vcr_spool_writer_append(struct vcr_spool_writer *w, const struct vcr_spool_append *a)
+{
+	bool in_parts = a->type == VCR_REC_OUT || a->type == VCR_REC_IN, ok = true;
+	const char *p = a->data;
+	size_t left = a->n;
+	do {
+		size_t part = in_parts && left > PART ? PART : left;
+		left -= part;
+		ok &= append(w, a, p, part, a->ring && !left);
+		p += part;
+	} while (left);
+	return ok;
+}

@@ -1,0 +1,29 @@
+/* spool-write.h — append to a session's spool from outside of the shim (the gate does): the writer's algorithm of ../shim/spool-format.h. Not for two
+ * threads at once. A record that cannot be appended is counted in the header as dropped; nothing blocks. */
+#ifndef VCR_SPOOL_WRITE_H
+#define VCR_SPOOL_WRITE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "error.h"
+#include "spool-format.h"
+
+struct vcr_spool_writer;
+int vcr_spool_writer_new(struct vcr_spool_writer **w, const char *path, struct vcr_error *e);
+void vcr_spool_writer_free(struct vcr_spool_writer *w);
+struct vcr_spool_header *vcr_spool_writer_header(struct vcr_spool_writer *w);
+
+struct vcr_spool_append {
+	uint32_t type, conn;
+	int pid;                      /* whose doing it is */
+	uint64_t time_ns;             /* CLOCK_MONOTONIC */
+	const void *head; size_t nhead; /* the struct of that type; may be empty */
+	const void *data; size_t n;
+	bool ring;                    /* it ends something: wake the collector */
+};
+/* OUT and IN of any length, in as many records as it takes; others VCR_SPOOL_MAX_RECORD at most. False: lost and counted. */
+bool vcr_spool_writer_append(struct vcr_spool_writer *w, const struct vcr_spool_append *a);
+/* A connection's number. */
+uint32_t vcr_spool_writer_conn(struct vcr_spool_writer *w);
+bool vcr_spool_writer_muted(const struct vcr_spool_writer *w, uint32_t conn);
+
+#endif
