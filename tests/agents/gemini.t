@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+"""gemini-cli, an agent that runs on node, under bare LD_PRELOAD: its model calls byte for byte, and the files that its tools write."""
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+import agentkit
+import nodekit
+import replies
+from agentkit import ok, skip
+
+TITLES = ("the session holds each model call of the agent, byte for byte", "the files that its tools wrote are in the session, each with its last content",
+          "each file and each program follows the model call that asked for it", "the agent says and leaves what it does without us")
+NODES = ("node", "node24")
+MODEL = "gemini-2.5-flash"
+SETTINGS = {"security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}, "privacy": {"usageStatisticsEnabled": False},
+            "general": {"disableAutoUpdate": True, "disableUpdateNag": True}}
+POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
+
+
+def turns(work):
+    """What the model says and has done, a turn each: (text, tool, its arguments, the file that is written)."""
+    return [("I write a poem.", "write_file", {"file_path": os.path.join(work, "poem.txt"), "content": POEM}, "poem.txt"),
+            ("The shell writes too.", "run_shell_command", {"command": "printf 'from the shell\\n' > shell.txt && cp shell.txt copy.txt"}, "shell.txt"),
+            ("One word is wrong.", "replace", {"file_path": os.path.join(work, "poem.txt"), "old_string": "zwei", "new_string": "drei", "instruction": "mend", "allow_multiple": False}, "poem.txt"),
+            ("Done.", None, None, None)]
+
+
+class Run:
+    """The agent at work, once."""
+
+    def __init__(self, node, how):
+        self.server = agentkit.server()
+        self.place = agentkit.Place(self.server)
+        self.turns = turns(self.place.work)
+        self.server.script = self.turn
+        os.makedirs(os.path.join(self.place.home, ".gemini"))
+        with open(os.path.join(self.place.home, ".gemini", "settings.json"), "w") as f:
+            json.dump(SETTINGS, f)
+        gemini = os.path.join(nodekit.AGENTS_NPM, "node_modules", "@google", "gemini-cli", "bundle", "gemini.js")
+        env = {"NODE_EXTRA_CA_CERTS": self.server.ca, "GOOGLE_GEMINI_BASE_URL": self.server.https, "GEMINI_API_KEY": "AIzaSyTest0123456789abcdefghijklmnopqrs",
+               "GEMINI_CLI_TRUST_WORKSPACE": "true", "TERM": "dumb"}
+        self.r = self.place.run(nodekit.program(node), gemini, "-y", "-m", MODEL, "-p", "Write a poem, and mend it.", how=how, env=env)
+        self.server.settle()
+        self.server.close()
+
+    def turn(self, api, request):
+        n = sum(c.get("role") == "model" for c in request.get("contents", []))
+        if api != "gemini.generate" or n >= len(self.turns):
+            return None
+        text, tool, arguments, _ = self.turns[n]
+        used = len(json.dumps(request)) // 4
+        return replies.Reply(text, MODEL, [("call_%d" % n, tool, arguments)] if tool else [], used, 20, "g%d" % n)
+
+    def said(self):
+        return self.r.returncode, re.sub(r"/tmp/\S*|/var/tmp/\S*", "X", self.r.stdout.decode())
+
+    def files(self):
+        """Path to content, of all but .git and .vcr."""
+        out = {}
+        for d, names, files in os.walk(self.place.work):
+            names[:] = [n for n in names if n not in (".git", ".vcr")]
+            out.update({os.path.relpath(os.path.join(d, f), self.place.work): open(os.path.join(d, f), "rb").read() for f in files})
+        return out
+
+
+for node in NODES:
+    why = nodekit.missing(node, True)
+    if why:
+        for title in TITLES if node == NODES[0] else TITLES[:3]:
+            skip("%s: %s" % (node, title), why)
+        continue
+    run = Run(node, "preload")
+    session, calls = run.place.session(), [c for c in run.server.calls() if c["method"] == "POST"]
+    frames = session.calls()
+    same = [session.body(f, "request") == c["request"] and session.body(f, "response") == c["answer"] and f["frame_type"] == "llm" for f, c in zip(frames, calls)]
+    ok(run.r.returncode == 0 and len(frames) == len(calls) >= len(run.turns) and all(same) and not session.complaints, "%s: %s" % (node, TITLES[0]),
+       run.r.returncode, run.r.stderr.decode()[-2000:], "%d frames, %d calls" % (len(frames), len(calls)), same, session.complaints)
+
+    there, last, writers = run.files(), {}, {}
+    for f in session.frames:
+        if f["node_name"] == "file:write":
+            last[f["input_state"]["path"]] = f
+            writers.setdefault(f["input_state"]["path"], []).append(f)
+    contents = {p: open(os.path.join(session.dir, f["output_state"]["content"]), "rb").read() for p, f in last.items() if "content" in f["output_state"]}
+    want = {"poem.txt": POEM.replace("zwei", "drei").encode(), "shell.txt": b"from the shell\n", "copy.txt": b"from the shell\n"}
+    ok(there == want and {p: contents.get(p) for p in want} == want and len(writers["poem.txt"]) == 2, "%s: %s" % (node, TITLES[1]), there, contents, sorted(writers))
+
+    number = {f["frame_id"]: i for i, f in enumerate(frames)}
+    strangers = []
+    for path, fs in writers.items():
+        for f in fs:
+            at = number.get(f["parent_frame_id"])
+            call = json.loads(session.body(frames[at], "request")) if at is not None else {}
+            asked = run.turns[min(sum(c.get("role") == "model" for c in call.get("contents", [])), len(run.turns) - 1)]
+            if path not in json.dumps(asked) or not session.vcr(f).get("pid") or session.vcr(f).get("source") != "shim":
+                strangers.append((path, at, session.vcr(f)))
+    shells = [f for f in session.frames if f["node_name"].startswith("exec:") and any("shell.txt" in a for a in f["input_state"].get("argv", []))]
+    ok(not strangers and writers and shells and all(number.get(f["parent_frame_id"]) is not None for f in shells), "%s: %s" % (node, TITLES[2]), strangers,
+       [f["input_state"] for f in session.frames if f["node_name"].startswith("exec:")])
+
+    if node != NODES[0]:
+        continue  # the agent takes its time: it is compared with itself once
+    alone = Run(node, "plain")
+    ok((run.said(), there) == (alone.said(), alone.files()), "%s: %s" % (node, TITLES[3]), run.said(), alone.said(), sorted(there), sorted(alone.files()))
+agentkit.done()
