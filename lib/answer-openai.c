@@ -90,6 +90,8 @@ static const struct delta_rule {
 	{ "response.reasoning_text.done", "content", "content_index", "text", "text", IS },
 	{ "response.reasoning_summary_text.delta", "summary", "summary_index", "text", "delta", GROWS },
 	{ "response.reasoning_summary_text.done", "summary", "summary_index", "text", "text", IS },
+	{ "response.output_audio_transcript.delta", "content", "content_index", "transcript", "delta", GROWS },
+	{ "response.output_audio_transcript.done", "content", "content_index", "transcript", "transcript", IS },
 	{ "response.content_part.added", "content", "content_index", NULL, "part", IS },
 	{ "response.content_part.done", "content", "content_index", NULL, "part", IS },
 	{ "response.reasoning_summary_part.added", "summary", "summary_index", NULL, "part", IS },
@@ -150,7 +152,7 @@ static const struct delta_rule *find_rule(const struct vcr_json *j, int type)
 /* An event that carries the response as a whole: the first ones give the frame to fill, the last ones the result. */
 static void take_snapshot(struct vcr_assembly *a, const struct vcr_json *j, int type, int response)
 {
-	static const char *const last[] = { "response.completed", "response.failed", "response.incomplete", "response.cancelled", NULL };
+	static const char *const last[] = { "response.completed", "response.failed", "response.incomplete", "response.cancelled", "response.done", NULL };
 	static const char *const output[] = { "output", NULL };
 	bool final = vcr_is_one_of(j, type, last);
 	struct vcr_node *had = vcr_node_get(a->root, "output");

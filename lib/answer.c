@@ -63,6 +63,7 @@ static vcr_assemble_fn *assembler(enum vcr_api api, const struct vcr_json *j)
 	switch (api) {
 	case VCR_API_OPENAI_CHAT:
 	case VCR_API_OPENAI_COMPLETIONS: return vcr_assemble_choices;
+	case VCR_API_OPENAI_REALTIME:
 	case VCR_API_OPENAI_RESPONSES: return vcr_assemble_responses;
 	case VCR_API_ANTHROPIC_MESSAGES: return vcr_assemble_anthropic;
 	case VCR_API_GEMINI_GENERATE: return vcr_assemble_gemini;

@@ -28,6 +28,7 @@ void vcr_exchange_free(struct exchange *x, size_t *held)
 	free(x->target);
 	free(x->reason);
 	free(x->coding);
+	free(x->id);
 	free(x->chunk);
 	free(x);
 }
@@ -182,7 +183,7 @@ static void connect_pointers(struct exchange *x)
 	c->nchunk = x->nchunk;
 }
 
-void vcr_exchange_report(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx, size_t *held)
+void vcr_exchange_tell(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx)
 {
 	struct vcr_call *c = &x->call;
 	struct vcr_answer_info answer;
@@ -190,7 +191,7 @@ void vcr_exchange_report(struct exchange *x, const char *failure, const struct v
 	if (x->keep && ev->call) {
 		connect_pointers(x);
 		if (is_call(c->api) && c->status) {
-			const char *type = vcr_http1_field(c->res_field, c->nres_field, "content-type");
+			const char *type = c->websocket ? "application/x-ndjson" : vcr_http1_field(c->res_field, c->nres_field, "content-type");
 			read = !vcr_answer_read(c->api, c->status, type, c->res_body, c->nres_body, whole, &answer);
 		}
 		c->answer = read ? &answer : NULL;
@@ -199,5 +200,10 @@ void vcr_exchange_report(struct exchange *x, const char *failure, const struct v
 		if (read)
 			vcr_answer_info_release(&answer);
 	}
+}
+
+void vcr_exchange_report(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx, size_t *held)
+{
+	vcr_exchange_tell(x, failure, ev, ctx);
 	vcr_exchange_free(x, held);
 }

@@ -25,6 +25,7 @@ struct exchange {
 	struct vcr_chunk *chunk;
 	size_t nchunk, cap;
 	uint32_t stream;             /* HTTP/2; 0 without */
+	char *id;                    /* WebSocket: the answer's id once it is known */
 	uint64_t read;               /* the connection's read that brought the last of it */
 	uint64_t last_ns;            /* the last body byte so far */
 	bool keep;                   /* bodies are of interest */
@@ -40,6 +41,8 @@ int vcr_exchange_out(struct exchange *x, const char *p, size_t n, size_t *held);
 int vcr_exchange_in(struct exchange *x, const char *p, size_t n, uint64_t at_ns, bool new_read, size_t *held);
 /* Fill in what is derived (bodies, answer, completeness), report it, free it. failure: NULL or flow.h's word. */
 void vcr_exchange_report(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx, size_t *held);
+/* The same, and it lives on. */
+void vcr_exchange_tell(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx);
 void vcr_exchange_free(struct exchange *x, size_t *held);
 
 #endif

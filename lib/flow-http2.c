@@ -146,41 +146,17 @@ static void feed_in(struct conn *c, const char *p, size_t n)
 		vcr_conn_mute(c);
 }
 
-static void give_early(struct conn *c)
-{
-	uint64_t now = c->now_ns;
-	struct vcr_buf early = c->early;
-	vcr_buf_init(&c->early, EARLY_BYTES);
-	c->now_ns = c->early_ns ? c->early_ns : now;
-	feed_in(c, early.data, early.len);
-	c->now_ns = now;
-	vcr_buf_release(&early);
-}
-
 void vcr_conn_http2_out(struct conn *c, const char *p, size_t n)
 {
 	if (vcr_http2_feed(c->req2, p, n))
 		give_up(c, c->req2);
 	else if (vcr_conn_bored(c))
 		vcr_conn_mute(c);
-	else if (c->early.len)
-		give_early(c);
+	else
+		vcr_conn_early_give(c, feed_in);
 }
 
-/* An answer's record may come a moment before its request's (another thread's): while nothing is asked, what is read is held until the next write. */
 void vcr_conn_http2_in(struct conn *c, const char *p, size_t n)
 {
-	if (c->first && !c->early.len) {
-		feed_in(c, p, n);
-		return;
-	}
-	if (c->early.len + n > EARLY_BYTES) {
-		give_early(c);
-		if (c->state == HTTP2)
-			feed_in(c, p, n);
-		return;
-	}
-	if (!c->early.len)
-		c->early_ns = c->now_ns;
-	vcr_buf_add(&c->early, p, n);
+	vcr_conn_early_in(c, p, n, feed_in);
 }

@@ -1,5 +1,5 @@
-/* flow-parts.h — inside flow*.c: a connection and the flow it belongs to; who speaks which protocol stands in flow.c (HTTP/1) and
- * flow-http2.c. */
+/* flow-parts.h — inside flow*.c: a connection and the flow it belongs to; who speaks which protocol stands in flow.c (HTTP/1),
+ * flow-http2.c and flow-ws.c. */
 #ifndef VCR_FLOW_PARTS_H
 #define VCR_FLOW_PARTS_H
 #include "flow-call.h"
@@ -15,6 +15,7 @@ enum conn_state {
 	LOOKING, /* for a request line at the start of a write */
 	HTTP,
 	HTTP2,
+	WEBSOCKET,
 	MUTED,
 };
 
@@ -33,13 +34,14 @@ struct conn {
 	uint64_t look_ns;
 	struct vcr_http1 *req, *res;
 	struct vcr_http2 *req2, *res2; /* HTTP/2 */
+	struct vcr_flow_ws *ws;
 	struct exchange *first, *last; /* requests in order; without streams the first is the one that is being answered */
 	struct exchange *sending;      /* the one whose request is under way (HTTP/1) */
 	uint64_t now_ns, req_ns, res_ns; /* this read or write; first byte of the message under way */
 	uint64_t nreads;
 	bool upgraded, to_http2;       /* another protocol begins, and it is HTTP/2 */
 	struct vcr_buf early;          /* bytes read while nothing was asked: the write's record may come a moment later */
-	uint64_t early_ns;
+	uint64_t early_ns, early_last_ns;
 };
 
 struct vcr_flow {
@@ -67,6 +69,12 @@ void vcr_conn_pop(struct conn *c, struct exchange *x, const char *failure);
 void vcr_conn_fail(struct conn *c, const char *failure);
 void vcr_conn_mute(struct conn *c);
 void vcr_conn_unseen(struct conn *c, const char *why);
+/* The exchange at the end of the list. */
+void vcr_conn_append(struct conn *c, struct exchange *x);
+/* What is read while nothing is asked is held until the next write: an answer's record may come a moment before its request's (another
+ * thread's). in: hold or feed; give: feed what is held. */
+void vcr_conn_early_in(struct conn *c, const char *p, size_t n, void (*feed)(struct conn *c, const char *p, size_t n));
+void vcr_conn_early_give(struct conn *c, void (*feed)(struct conn *c, const char *p, size_t n));
 /* Is it no longer worth going on: requests, but no model's? */
 bool vcr_conn_bored(const struct conn *c);
 /* Body bytes of an answer; the times of reads are kept. */
@@ -76,5 +84,12 @@ int vcr_conn_answer_body(struct conn *c, struct exchange *x, const char *p, size
 void vcr_conn_http2_begin(struct conn *c, struct exchange *upgraded);
 void vcr_conn_http2_out(struct conn *c, const char *p, size_t n);
 void vcr_conn_http2_in(struct conn *c, const char *p, size_t n);
+
+/* flow-ws.c. begin: the first call of the list is the handshake, just answered with 101; 1: it is no model's. end: the connection is over. */
+int vcr_conn_ws_begin(struct conn *c);
+void vcr_conn_ws_out(struct conn *c, const char *p, size_t n);
+void vcr_conn_ws_in(struct conn *c, const char *p, size_t n);
+void vcr_conn_ws_end(struct conn *c);
+void vcr_conn_ws_free(struct conn *c);
 
 #endif

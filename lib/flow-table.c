@@ -63,6 +63,7 @@ void vcr_conn_forget(struct conn *c)
 	vcr_http2_free(c->res2);
 	c->req = c->res = NULL;
 	c->req2 = c->res2 = NULL;
+	vcr_conn_ws_free(c);
 	vcr_buf_release(&c->early);
 }
 

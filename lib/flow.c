@@ -91,7 +91,7 @@ bool vcr_conn_bored(const struct conn *c)
 	return !c->met_model && !c->flow->capture_all && (c->other_requests >= OTHER_REQUESTS || c->other_bytes >= OTHER_BYTES);
 }
 
-static void append_call(struct conn *c, struct exchange *x)
+void vcr_conn_append(struct conn *c, struct exchange *x)
 {
 	if (c->last)
 		c->last->next = x;
@@ -119,7 +119,7 @@ struct exchange *vcr_conn_request(struct conn *c, const struct vcr_http1_head *h
 	x->call.tid = c->tid;
 	x->call.tls = c->tls;
 	x->call.start_ns = c->req_ns;
-	append_call(c, x);
+	vcr_conn_append(c, x);
 	c->strange_writes = 0;
 	c->met_model |= api != VCR_API_NONE;
 	c->other_requests += api == VCR_API_NONE;
@@ -224,40 +224,43 @@ static int on_response_end(void *ctx, const struct vcr_http1_field *trailer, siz
 static int on_tunnel(void *ctx, const char *p, size_t n)
 {
 	struct conn *c = ctx; /* feed_in looks at `upgraded` */
-	if (c->to_http2)
+	if (c->first && strcmp(c->first->method, "CONNECT"))
 		vcr_buf_add(&c->early, p, n);
 	return 0;
 }
 
 static const struct vcr_http1_events response_events = { on_response_head, on_response_body, on_response_end, on_tunnel };
 
-/* The call that asked for the upgrade goes on as stream 1. */
-static void enter_http2(struct conn *c)
+/* What came behind the head of a 101 answer, in the same read. */
+static void enter(struct conn *c, bool http2)
 {
 	struct vcr_buf early = c->early;
 	vcr_buf_init(&c->early, EARLY_BYTES);
-	c->to_http2 = false;
-	vcr_conn_forget(c);
-	vcr_conn_http2_begin(c, c->first);
+	if (http2) { /* the call that asked for it goes on as stream 1 */
+		vcr_conn_forget(c);
+		vcr_conn_http2_begin(c, c->first);
+	} else if (vcr_conn_ws_begin(c)) {
+		vcr_conn_mute(c);
+	}
 	if (early.len && c->state == HTTP2)
 		vcr_conn_http2_in(c, early.data, early.len);
+	else if (early.len && c->state == WEBSOCKET)
+		vcr_conn_ws_in(c, early.data, early.len);
 	vcr_buf_release(&early);
 }
 
 /* After 101 or CONNECT 2xx: what follows is another protocol. Inside a CONNECT there may be HTTP again. */
 static void leave_http(struct conn *c)
 {
-	bool connect = c->first && !strcmp(c->first->method, "CONNECT"), model = c->first && c->first->call.api == VCR_API_SIDE;
-	c->upgraded = false;
-	if (c->to_http2) {
-		enter_http2(c);
+	bool connect = c->first && !strcmp(c->first->method, "CONNECT"), http2 = c->to_http2;
+	c->upgraded = c->to_http2 = false;
+	if (!connect && c->first) {
+		enter(c, http2);
 		return;
 	}
 	report_done(c);
 	if (connect)
 		resynchronise(c, NULL);
-	else if (model)
-		vcr_conn_unseen(c, "WebSocket is not decoded");
 	else
 		vcr_conn_mute(c);
 }
@@ -289,6 +292,35 @@ static void feed_in(struct conn *c, const char *p, size_t n)
 	rest(c);
 }
 
+void vcr_conn_early_give(struct conn *c, void (*feed)(struct conn *c, const char *p, size_t n))
+{
+	uint64_t now = c->now_ns;
+	struct vcr_buf early = c->early;
+	if (!early.len)
+		return;
+	vcr_buf_init(&c->early, EARLY_BYTES);
+	c->now_ns = c->early_ns;
+	feed(c, early.data, early.len);
+	c->now_ns = now;
+	vcr_buf_release(&early);
+}
+
+void vcr_conn_early_in(struct conn *c, const char *p, size_t n, void (*feed)(struct conn *c, const char *p, size_t n))
+{
+	bool wait = (!c->first || c->early.len) && c->early.len + n <= EARLY_BYTES;
+	enum conn_state state = c->state;
+	if (!wait)
+		vcr_conn_early_give(c, feed);
+	if (!wait && c->state == state)
+		feed(c, p, n);
+	if (!wait)
+		return;
+	if (!c->early.len)
+		c->early_ns = c->now_ns;
+	c->early_last_ns = c->now_ns;
+	vcr_buf_add(&c->early, p, n);
+}
+
 /* Nothing was asked, as far as we know: kept for a moment in case the write's record is late (another thread's). */
 static void hold_early(struct conn *c, const char *p, size_t n)
 {
@@ -310,6 +342,8 @@ void vcr_flow_in(struct vcr_flow *f, uint32_t number, const char *p, size_t n, u
 	c->now_ns = time_ns;
 	if (c->state == HTTP2)
 		vcr_conn_http2_in(c, p, n);
+	else if (c->state == WEBSOCKET)
+		vcr_conn_ws_in(c, p, n);
 	else if (c->state == HTTP && c->first)
 		feed_in(c, p, n);
 	else
@@ -431,6 +465,8 @@ void vcr_flow_out(struct vcr_flow *f, uint32_t number, int pid, int tid, const c
 	}
 	if (c->state == HTTP2)
 		vcr_conn_http2_out(c, p, n);
+	else if (c->state == WEBSOCKET)
+		vcr_conn_ws_out(c, p, n);
 	else if (c->state == HTTP)
 		feed_out(c, p, n, time_ns);
 	else
@@ -467,6 +503,8 @@ static const char *close_word(int reason)
 /* The end of the bytes: an answer that lasts until then is complete if the server ended it. */
 static void end_calls(struct conn *c, const char *failure, bool eof)
 {
+	if (c->state == WEBSOCKET)
+		vcr_conn_ws_end(c);
 	if (eof && c->res && c->first)
 		vcr_http1_eof(c->res);
 	for (struct exchange *x = c->first, *next; x; x = next) { /* early answers; the rest of those requests was never sent */

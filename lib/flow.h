@@ -19,6 +19,7 @@ struct vcr_call {
 	const char *host;            /* Host field, else the server name; with port if not the scheme's default */
 	const char *method, *target;
 	bool tls;
+	bool websocket;              /* a turn of a WebSocket: bodies are its text messages, the request's joined, the answer's one a line */
 	bool http2;                  /* HTTP/2; else HTTP/1.minor */
 	int minor;
 	const struct vcr_http1_field *req_field; size_t nreq_field;

@@ -111,7 +111,7 @@ static struct vcr_recorded *new_call(struct vcr_match *m)
 static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call)
 {
 	char *method = string(j, v, "method"), *path = string(j, v, "path");
-	if (!method || !path) {
+	if (!method || !path || vcr_json_is(j, vcr_json_get(j, v, "protocol"), "websocket")) { /* a turn of a WebSocket answers no request */
 		free(method);
 		free(path);
 		m->stats.unusable += frame >= 0;

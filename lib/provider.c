@@ -69,7 +69,7 @@ static const struct { const char *end; enum vcr_api api; enum rule_where where; 
 const char *vcr_api_name(enum vcr_api api)
 {
 	static const char *const name[] = {
-		"none", "openai.chat", "openai.completions", "openai.responses", "openai.embeddings", "anthropic.messages",
+		"none", "openai.chat", "openai.completions", "openai.responses", "openai.realtime", "openai.embeddings", "anthropic.messages",
 		"gemini.generate", "gemini.embed", "bedrock.converse", "bedrock.invoke", "ollama.chat", "ollama.generate", "ollama.embed",
 		"llamacpp.completion", "generic", "side",
 	};
@@ -205,6 +205,20 @@ enum vcr_api vcr_api_recognise(const char *method, const char *host, const char 
 	return is_json_type(content_type) && !has_part(path, n, side_parts) ? VCR_API_GENERIC : VCR_API_SIDE;
 }
 
+enum vcr_api vcr_api_recognise_socket(const char *host, const char *target, const char *const *extra)
+{
+	static const char *const responses[] = { "/v1/responses", "/codex/responses", "/openai/responses" };
+	size_t n;
+	const char *path = target_path(target, &n);
+	bool model_host = vcr_api_is_model_host(host, extra);
+	for (size_t i = 0; i < sizeof responses / sizeof *responses; i++)
+		if (path_ends(path, n, responses[i]))
+			return VCR_API_OPENAI_RESPONSES;
+	if (path_ends(path, n, "/v1/realtime") || (model_host && path_ends(path, n, "/realtime")))
+		return VCR_API_OPENAI_REALTIME;
+	return model_host ? VCR_API_GENERIC : VCR_API_NONE;
+}
+
 /* The path segment after `marker`, up to '/' or ':' (Bedrock's ids hold ':', so only '/' ends those); %XX decoded. */
 static char *segment_after(const char *path, size_t n, const char *marker, const char *ends)
 {
@@ -236,6 +250,11 @@ static char *segment_after(const char *path, size_t n, const char *marker, const
 static char *model_of_path(enum vcr_api api, const char *path, size_t n)
 {
 	char *s = NULL;
+	size_t all = strlen(path);
+	if (api == VCR_API_OPENAI_REALTIME && !(s = segment_after(path, all, "?model=", "&#")) && !(s = segment_after(path, all, "&model=", "&#")))
+		return segment_after(path, all, "deployment=", "&#");
+	if (s)
+		return s;
 	if (api == VCR_API_GEMINI_GENERATE || api == VCR_API_GEMINI_EMBED || api == VCR_API_ANTHROPIC_MESSAGES)
 		s = segment_after(path, n, "/models/", "/:?#");
 	if (!s && (api == VCR_API_BEDROCK_CONVERSE || api == VCR_API_BEDROCK_INVOKE || api == VCR_API_GENERIC))

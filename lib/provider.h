@@ -1,6 +1,6 @@
 /* provider.h — what a request to a model and its answer mean.
  *
- * APIs: OpenAI chat completions, (legacy) completions, responses, embeddings; Anthropic messages; Gemini generateContent,
+ * APIs: OpenAI chat completions, (legacy) completions, responses, realtime, embeddings; Anthropic messages; Gemini generateContent,
  * streamGenerateContent (SSE and JSON array), embedContent; Bedrock converse and invoke; Ollama chat, generate and embed; llama.cpp completion; any
  * other JSON POST to a model host generically. Pure functions over bytes; nothing here knows about connections or files. Sources: each provider's public API reference. */
 #ifndef VCR_PROVIDER_H
@@ -13,7 +13,7 @@
 
 enum vcr_api {
 	VCR_API_NONE,           /* not a model call */
-	VCR_API_OPENAI_CHAT, VCR_API_OPENAI_COMPLETIONS, VCR_API_OPENAI_RESPONSES, VCR_API_OPENAI_EMBEDDINGS,
+	VCR_API_OPENAI_CHAT, VCR_API_OPENAI_COMPLETIONS, VCR_API_OPENAI_RESPONSES, VCR_API_OPENAI_REALTIME, VCR_API_OPENAI_EMBEDDINGS,
 	VCR_API_ANTHROPIC_MESSAGES,
 	VCR_API_GEMINI_GENERATE, VCR_API_GEMINI_EMBED,
 	VCR_API_BEDROCK_CONVERSE, VCR_API_BEDROCK_INVOKE,
@@ -28,6 +28,8 @@ const char *vcr_api_name(enum vcr_api api); /* "openai.chat", "anthropic.message
  * hosts (exact, or *.suffix), may be NULL. By path on any host, by host list (api.openai.com, api.anthropic.com,
  * generativelanguage.googleapis.com, openrouter.ai, api.mistral.ai, … ) for generic and side calls. */
 enum vcr_api vcr_api_recognise(const char *method, const char *host, const char *target, const char *content_type, const char *const *extra);
+/* The same for a WebSocket: GENERIC for any other one to a model host, NONE elsewhere. */
+enum vcr_api vcr_api_recognise_socket(const char *host, const char *target, const char *const *extra);
 /* The built-in list: names and fnmatch(3) patterns, NULL-terminated. */
 const char *const *vcr_api_model_hosts(void);
 bool vcr_api_is_model_host(const char *host, const char *const *extra);

@@ -110,7 +110,7 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 		{ "program", p ? p->program : NULL }, { "source", vcr_recorder_by_gate(r, c->conn) ? "gate" : "tap" }, { "api", vcr_api_name(c->api) }, { "scheme", c->tls ? "https" : "http" },
 		{ "method", c->method }, { "path", k->target.data }, { "http", http }, { "started_at", when }, { "k0", k->k0 }, { "k1", k->k1 },
 		{ "request", *k->request_ref ? k->request_ref : NULL }, { "response", *k->response_ref ? k->response_ref : NULL },
-		{ "coding", c->res_coding }, { "failure", c->failure }, { "savepoint", r->call_savepoint },
+		{ "protocol", c->websocket ? "websocket" : NULL }, { "coding", c->res_coding }, { "failure", c->failure }, { "savepoint", r->call_savepoint },
 		{ "reason", c->status && c->reason && *c->reason ? c->reason : NULL },
 	};
 	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {

@@ -548,7 +548,7 @@ START_TEST(an_early_refusal_does_not_confuse_the_next_request)
 }
 END_TEST
 
-START_TEST(a_tunnel_is_looked_into_and_a_websocket_is_named)
+START_TEST(a_tunnel_is_looked_into)
 {
 	start(false);
 	vcr_flow_open(flow, 1, 10, false, NULL, "192.0.2.9:3128", 1);
@@ -557,10 +557,163 @@ START_TEST(a_tunnel_is_looked_into_and_a_websocket_is_named)
 	out(1, POST "{}");
 	in(1, OK);
 	expect_log("call 1 openai.chat 200 complete\n");
+	finish();
+}
+END_TEST
+
+/* A text frame, masked when it is the client's. */
+static void frame(struct vcr_buf *b, bool mask, const char *s)
+{
+	size_t n = strlen(s);
+	vcr_buf_putc(b, '\x81');
+	vcr_buf_putc(b, (char)((mask ? 128 : 0) | (n < 126 ? n : 126)));
+	if (n >= 126) {
+		vcr_buf_putc(b, (char)(n >> 8));
+		vcr_buf_putc(b, (char)n);
+	}
+	if (mask)
+		vcr_buf_puts(b, "mask");
+	for (size_t i = 0; i < n; i++)
+		vcr_buf_putc(b, mask ? s[i] ^ "mask"[i & 3] : s[i]);
+}
+
+static void say(const char *s)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	frame(&b, true, s);
+	vcr_flow_out(flow, 1, 10, 11, b.data, b.len, ++now);
+}
+
+static void hear(const char *s)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	frame(&b, false, s);
+	vcr_flow_in(flow, 1, b.data, b.len, ++now);
+}
+
+static void start_websocket(const char *path, const char *first)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	start(false);
+	open_conn(1);
+	vcr_buf_printf(&b, "GET %s HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", path);
+	out(1, b.data);
+	vcr_buf_reset(&b);
+	vcr_buf_puts(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+	frame(&b, false, first);
+	vcr_flow_in(flow, 1, b.data, b.len, ++now);
+	expect_log("call 1 side 101 complete\n");
+}
+
+#define CREATE "{\"type\":\"response.create\",\"model\":\"gpt-x\",\"input\":[]}"
+#define DONE(id, how) "{\"type\":\"response." how "\",\"response\":{\"id\":\"" id "\",\"status\":\"completed\",\"model\":\"gpt-x\"," \
+	"\"output\":[],\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}"
+#define CREATED(id) "{\"type\":\"response.created\",\"response\":{\"id\":\"" id "\",\"status\":\"in_progress\"}}"
+
+START_TEST(each_response_of_a_websocket_is_a_call_with_what_was_sent_since_the_one_before)
+{
+	start_websocket("/v1/responses", "{\"type\":\"hello\"}");
+	say(CREATE);
+	ck_assert_int_eq(said.requests, 1);
+	hear(CREATED("r1"));
+	hear("{\"type\":\"response.output_text.delta\",\n\"response_id\":\"r1\",\"delta\":\"x\"}");
+	hear(DONE("r1", "completed"));
+	expect_log("call 1 side 101 complete\ncall 1 openai.responses 101 complete\n");
+	ck_assert_str_eq(said.req_body.data, CREATE);
+	ck_assert_ptr_nonnull(strstr(said.res_body.data, CREATED("r1") "\n{\"type\":\"response.output_text.delta\", \"response_id\""));
+	ck_assert_str_eq(said.model, "gpt-x");
+	ck_assert(said.last.websocket && said.last.nchunk >= 3 && said.last.first_byte_ns > said.last.start_ns);
+	finish();
+	start_websocket("/v1/realtime?model=gpt-realtime", "{\"type\":\"session.created\"}");
+	say("{\"type\":\"session.update\",\"session\":{}}");
+	say("{\"type\":\"conversation.item.create\",\"item\":{}}");
+	say("{\"type\":\"response.create\"}");
+	hear(DONE("r1", "done"));
+	say("{\"type\":\"response.create\"}");
+	hear("{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"no\"}}");
+	expect_log("call 1 side 101 complete\ncall 1 openai.realtime 101 complete\ncall 1 openai.realtime 101 complete\n");
+	ck_assert_str_eq(said.req_body.data, "{\"type\":\"response.create\"}");
+	ck_assert_ptr_nonnull(strstr(said.message.data, "invalid_request_error"));
+	finish();
+}
+END_TEST
+
+START_TEST(responses_of_a_websocket_that_overlap_are_told_apart_by_their_ids)
+{
+	start_websocket("/v1/realtime", "{}");
+	say("{\"type\":\"session.update\"}");
+	say("{\"type\":\"response.create\",\"n\":1}");
+	say("{\"type\":\"response.create\",\"n\":2}");
+	hear(CREATED("r1"));
+	hear(CREATED("r2"));
+	hear(DONE("r2", "done"));
+	ck_assert_str_eq(said.req_body.data, "{\"type\":\"response.create\",\"n\":2}");
+	ck_assert_str_eq(said.res_body.data, CREATED("r2") "\n" DONE("r2", "done") "\n");
+	hear(DONE("r1", "done"));
+	ck_assert_str_eq(said.req_body.data, "{\"events\":[{\"type\":\"session.update\"},{\"type\":\"response.create\",\"n\":1}]}");
+	ck_assert_int_eq(said.calls, 3);
+	finish();
+}
+END_TEST
+
+START_TEST(a_response_that_the_server_began_by_itself_is_a_call_too)
+{
+	start_websocket("/v1/realtime", "{}");
+	say("{\"type\":\"input_audio_buffer.append\",\"audio\":\"AAAA\"}");
+	hear(CREATED("r1"));
+	say("{\"type\":\"input_audio_buffer.append\",\"audio\":\"BBBB\"}");
+	hear(DONE("r1", "done"));
+	expect_log("call 1 side 101 complete\ncall 1 openai.realtime 101 complete\n");
+	ck_assert_ptr_nonnull(strstr(said.req_body.data, "\"AAAA\""));
+	finish();
+}
+END_TEST
+
+START_TEST(a_websocket_that_ends_in_the_middle_says_how)
+{
+	start_websocket("/v1/responses", "{}");
+	say(CREATE);
+	hear(CREATED("r1"));
+	vcr_flow_close(flow, 1, ECONNRESET, ++now);
+	expect_log("call 1 side 101 complete\ncall 1 openai.responses 101 reset\n");
+	finish();
+	start_websocket("/v1/responses", "{}");
+	say(CREATE);
+	in(1, "\x83\x01x");
+	expect_log("call 1 side 101 complete\ncall 1 openai.responses 101 malformed\nunseen 1 WebSocket: unknown opcode\nmute 1\n");
+	finish();
+}
+END_TEST
+
+START_TEST(of_another_api_a_turn_lasts_until_it_is_said_to_be_complete)
+{
+	start_websocket("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent", "{}");
+	say("{\"setup\":{}}");
+	say("{\"clientContent\":{\"turnComplete\":true}}");
+	hear("{\"setupComplete\":{}}");
+	hear("{\"serverContent\":{\"turnComplete\":true}}");
+	ck_assert_int_eq(said.calls, 2);
+	ck_assert_str_eq(said.req_body.data, "{\"events\":[{\"setup\":{}},{\"clientContent\":{\"turnComplete\":true}}]}");
+	say("{\"clientContent\":{}}");
+	hear("{\"serverContent\":{}}");
+	vcr_flow_out(flow, 1, 10, 11, "\x88\x80mask", 6, ++now);
+	expect_log("call 1 side 101 complete\ncall 1 generic 101 complete\ncall 1 generic 101 complete\n");
+	ck_assert_str_eq(said.req_body.data, "{\"events\":[{\"clientContent\":{}}]}");
+	finish();
+}
+END_TEST
+
+START_TEST(a_websocket_that_is_no_models_or_cannot_be_read_is_let_go)
+{
+	start(false);
+	vcr_flow_open(flow, 1, 10, false, NULL, "127.0.0.1:5173", ++now);
+	out(1, "GET /hmr HTTP/1.1\r\nHost: localhost:5173\r\nUpgrade: websocket\r\n\r\n");
+	in(1, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+	expect_log("mute 1\n");
 	open_conn(2);
-	out(2, "GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
-	in(2, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello");
-	expect_log("call 1 openai.chat 200 complete\ncall 2 side 101 complete\nunseen 2 WebSocket is not decoded\nmute 2\n");
+	out(2, "GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\n\r\n");
+	in(2, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: x-own\r\n\r\n");
+	expect_log("mute 1\ncall 2 side 101 complete\nunseen 2 WebSocket with an extension that is not known\nmute 2\n");
 	finish();
 }
 END_TEST
@@ -667,7 +820,13 @@ static TCase *flows(void)
 	tcase_add_test(tc, a_malformed_answer_is_said_and_the_next_call_is_seen);
 	tcase_add_test(tc, a_broken_coding_keeps_what_it_gave);
 	tcase_add_test(tc, an_early_refusal_does_not_confuse_the_next_request);
-	tcase_add_test(tc, a_tunnel_is_looked_into_and_a_websocket_is_named);
+	tcase_add_test(tc, a_tunnel_is_looked_into);
+	tcase_add_test(tc, each_response_of_a_websocket_is_a_call_with_what_was_sent_since_the_one_before);
+	tcase_add_test(tc, responses_of_a_websocket_that_overlap_are_told_apart_by_their_ids);
+	tcase_add_test(tc, a_response_that_the_server_began_by_itself_is_a_call_too);
+	tcase_add_test(tc, a_websocket_that_ends_in_the_middle_says_how);
+	tcase_add_test(tc, of_another_api_a_turn_lasts_until_it_is_said_to_be_complete);
+	tcase_add_test(tc, a_websocket_that_is_no_models_or_cannot_be_read_is_let_go);
 	tcase_add_test(tc, the_host_comes_from_the_field_the_target_or_the_connection);
 	tcase_add_test(tc, fifty_interleaved_streams_stay_apart);
 	tcase_add_test(tc, noise_on_any_connection_breaks_nothing);

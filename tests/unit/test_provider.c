@@ -75,6 +75,19 @@ START_TEST(model_calls_are_known_by_path_on_any_host_and_the_rest_by_host)
 }
 END_TEST
 
+START_TEST(a_models_websocket_is_known_by_path_or_host)
+{
+	static const struct { const char *host, *target; enum vcr_api api; } socket[] = {
+		{ "api.openai.com", "/v1/realtime?model=gpt-realtime", VCR_API_OPENAI_REALTIME }, { "127.0.0.1:8000", "/v1/realtime", VCR_API_OPENAI_REALTIME },
+		{ "me.openai.azure.com", "/openai/realtime?deployment=x", VCR_API_OPENAI_REALTIME }, { "game.example", "/realtime", VCR_API_NONE },
+		{ "chatgpt.com", "/backend-api/codex/responses", VCR_API_OPENAI_RESPONSES }, { "gw.corp", "/v1/responses", VCR_API_OPENAI_RESPONSES },
+		{ "generativelanguage.googleapis.com", "/ws/google.ai.BidiGenerateContent", VCR_API_GENERIC }, { "localhost:5173", "/hmr", VCR_API_NONE },
+	};
+	for (size_t i = 0; i < sizeof socket / sizeof *socket; i++)
+		ck_assert_msg(vcr_api_recognise_socket(socket[i].host, socket[i].target, NULL) == socket[i].api, "%s%s", socket[i].host, socket[i].target);
+}
+END_TEST
+
 static const struct { enum vcr_api api; const char *target, *body, *model; bool stream; const char *list_key, *system_key; bool tools; } requests[] = {
 	{ VCR_API_OPENAI_CHAT, "/v1/chat/completions", "{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[{}],\"tools\":[]}", "gpt-4o", true, "messages", NULL, true },
 	{ VCR_API_OPENAI_CHAT, "/openai/deployments/my%2Dgpt/chat/completions?api-version=1", "{\"messages\":[]}", "my-gpt", false, "messages", NULL, false },
@@ -86,6 +99,8 @@ static const struct { enum vcr_api api; const char *target, *body, *model; bool 
 	{ VCR_API_BEDROCK_CONVERSE, "/model/us.anthropic.claude-x-v1%3A0/converse-stream", "{\"messages\":[]}", "us.anthropic.claude-x-v1:0", true, "messages", NULL, false },
 	{ VCR_API_BEDROCK_INVOKE, "/model/a.b-v1%3A0/invoke", "{\"anthropic_version\":\"x\",\"system\":\"s\",\"messages\":[],\"tools\":[]}", "a.b-v1:0", false, "messages", "system", true },
 	{ VCR_API_ANTHROPIC_MESSAGES, "/v1/p/publishers/anthropic/models/claude-haiku-4-5@20251001:streamRawPredict", "{\"messages\":[]}", "claude-haiku-4-5@20251001", true, "messages", NULL, false },
+	{ VCR_API_OPENAI_REALTIME, "/v1/realtime?x=1&model=gpt-realtime%2D2", "{\"events\":[]}", "gpt-realtime-2", false, NULL, NULL, false },
+	{ VCR_API_OPENAI_REALTIME, "/openai/realtime?api-version=1&deployment=rt", "{}", "rt", false, NULL, NULL, false },
 	{ VCR_API_OLLAMA_CHAT, "/api/chat", "{\"model\":\"qwen3\",\"messages\":[],\"tools\":[]}", "qwen3", true, "messages", NULL, true },
 	{ VCR_API_OLLAMA_GENERATE, "/api/generate", "{\"model\":\"qwen3\",\"system\":\"s\",\"prompt\":\"p\",\"stream\":false}", "qwen3", false, NULL, "system", false },
 	{ VCR_API_OPENAI_EMBEDDINGS, "/v1/embeddings", "{\"model\":\"e\",\"input\":[\"a\"]}", "e", false, NULL, NULL, false },
@@ -205,6 +220,7 @@ static TCase *provider(void)
 {
 	TCase *tc = tcase_create("provider");
 	tcase_add_test(tc, model_calls_are_known_by_path_on_any_host_and_the_rest_by_host);
+	tcase_add_test(tc, a_models_websocket_is_known_by_path_or_host);
 	tcase_add_test(tc, a_request_says_its_model_its_conversation_and_its_system_prompt);
 	tcase_add_test(tc, a_call_costs_what_the_longest_pattern_says);
 	tcase_add_test(tc, a_users_price_goes_before_ours_in_either_form);
