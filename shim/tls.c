@@ -159,11 +159,12 @@ void *vcr_tls_beside(void *original, const char *name)
 
 /* ---- which connection ---- */
 
-enum { CONNECTIONS = 8192, PROBE = 32 };
+enum { CONNECTIONS = 8192, PROBE = 32, WAITS = 2000, WAIT_NS = 50000 };
 struct connection {
 	SSL *ssl;           /* NULL free */
 	uint32_t conn;      /* 0: not to be recorded */
-	int32_t pid, fd;
+	int32_t pid, fd;    /* pid, which is set last: whose the other fields are */
+	uint64_t beginner;  /* pid and thread that is filling them in; 0: nobody */
 	bool ended;
 };
 static struct connection connections[CONNECTIONS];
@@ -181,34 +182,59 @@ static struct connection *known(const SSL *ssl)
 	return NULL;
 }
 
-/* One thread at a time uses an SSL object, so only the slot itself is fought for. */
+/* A slot; another thread's, when that was faster with the same object (one may read while another writes). */
 static struct connection *claim(SSL *ssl)
 {
 	for (size_t i = 0, at = slot_of(ssl); i < PROBE; i++, at = (at + 1) % CONNECTIONS) {
 		SSL *none = NULL;
-		if (__atomic_compare_exchange_n(&connections[at].ssl, &none, ssl, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&connections[at].ssl, &none, ssl, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) || none == ssl)
 			return &connections[at];
 	}
 	return NULL;
 }
 
-static struct connection *begin(SSL *ssl, const struct vcr_tls_library *lib, struct connection *c)
+static bool is_begun(const struct connection *c)
 {
-	if (!c && !(c = claim(ssl)))
-		return NULL;
+	return __atomic_load_n(&c->pid, __ATOMIC_ACQUIRE) == vcr_self.pid;
+}
+
+static void fill_in(SSL *ssl, const struct vcr_tls_library *lib, struct connection *c)
+{
 	const char *name = lib->server_name ? lib->server_name(ssl, 0) : NULL;
-	c->pid = vcr_self.pid;
 	c->fd = lib->get_fd ? lib->get_fd(ssl) : -1;
 	c->ended = false;
 	c->conn = 0;
 	if (lib->is_server && lib->is_server(ssl))
-		return c; /* a server's side: the program is being asked, not asking */
+		return; /* a server's side: the program is being asked, not asking */
 	if (vcr_lead_mutes(c->fd, name ? name : ""))
-		return c;
+		return;
 	vcr_want_collector();
 	c->conn = vcr_conn_open(VCR_CONN_TLS, c->fd, name ? name : "");
 	vcr_fd_set(c->fd, VCR_FD_NONE);
-	return c;
+}
+
+/* The first use of an object by this process. Starting a collector takes a while, and the answer's reader may be a thread of its own: it waits, at
+ * most 0.1 s, else its bytes would be lost. A signal handler inside our own beginning does not, nor is a thread waited for that a fork left behind. */
+static bool begin(SSL *ssl, const struct vcr_tls_library *lib, struct connection *c)
+{
+	static uint32_t never;
+	uint64_t me = (uint64_t)(uint32_t)vcr_self.pid << 32 | (uint32_t)raw_gettid(), at = __atomic_load_n(&c->beginner, __ATOMIC_ACQUIRE);
+	for (int tries = 0; !is_begun(c); tries++) {
+		if (at == me || tries == WAITS)
+			return false;
+		if (at >> 32 == me >> 32) {
+			raw_wait(&never, 0, WAIT_NS);
+			at = __atomic_load_n(&c->beginner, __ATOMIC_ACQUIRE);
+			continue;
+		}
+		if (!__atomic_compare_exchange_n(&c->beginner, &at, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		if (!is_begun(c))
+			fill_in(ssl, lib, c);
+		__atomic_store_n(&c->pid, vcr_self.pid, __ATOMIC_RELEASE);
+		__atomic_store_n(&c->beginner, 0, __ATOMIC_RELEASE);
+	}
+	return true;
 }
 
 /* The connection's number if its bytes are wanted. */
@@ -217,9 +243,11 @@ static struct connection *wanted(SSL *ssl, const struct vcr_tls_library *lib)
 	if (!vcr_ready() || vcr_guest())
 		return NULL;
 	struct connection *c = known(ssl);
-	if (!c || c->pid != vcr_self.pid)
-		c = begin(ssl, lib, c);
-	return c && c->conn && !vcr_muted(c->conn) ? c : NULL;
+	if (!c && !(c = claim(ssl)))
+		return NULL;
+	if (vcr_unlikely(!is_begun(c)) && !begin(ssl, lib, c))
+		return NULL;
+	return c->conn && !vcr_muted(c->conn) ? c : NULL;
 }
 
 static void bytes(uint32_t type, SSL *ssl, const struct vcr_tls_library *lib, const void *p, size_t n, uint64_t time_ns)
@@ -256,6 +284,7 @@ static void forget(SSL *ssl)
 	if (c->conn && !c->ended && c->pid == vcr_self.pid && vcr_load(&vcr_self.ready) == 2 && !vcr_guest())
 		vcr_conn_closed(c->conn, 0);
 	c->conn = 0;
+	c->pid = 0;
 	__atomic_store_n(&c->ssl, NULL, __ATOMIC_RELEASE);
 	errno = saved;
 }

@@ -70,6 +70,13 @@ mine = [(d, t) for d, c, t in data(lines)]
 ok(r.returncode == 0 and mine == [("OUT", "module:" + n) for n in WRITES] + [("IN", "module:" + n) for n in READS] and any("server=second.example" in l for l in lines),
    "a module loaded RTLD_LOCAL speaks through the library that only it can see", "status %d" % r.returncode, mine, r.stderr)
 
+pairs = tapkit.Session()
+r = pairs.run(tapkit.program("tlsuser"), "pairs", "300")
+got = data(pairs.lines("--bytes"))
+asked, told = ({int(t.split()[1]): c for d, c, t in got if d == way} for way in ("OUT", "IN"))
+ok(r.returncode == 0 and len(asked) == len(told) == len(set(asked.values())) == 300 and asked == told,
+   "a connection whose first bytes one thread writes and another reads loses none of them", "%d questions, %d answers" % (len(asked), len(told)), r.stderr)
+
 # Real OpenSSL under Python, real sockets.
 session = tapkit.Session()
 subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",

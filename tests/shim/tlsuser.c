@@ -2,6 +2,7 @@
  * one (-DMODULE). Prints nothing; tls.t reads the spool. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,8 +92,44 @@ static void life(void)
 	SSL_free(s);
 }
 
+/* One thread writes the first bytes while another reads the first ones. */
+struct pair { SSL *ssl; pthread_barrier_t start; char answer[32]; };
+
+static void *reader(void *arg)
+{
+	struct pair *p = arg;
+	char in[64];
+	pthread_barrier_wait(&p->start);
+	if (SSL_read(p->ssl, in, sizeof in) <= 0)
+		abort();
+	return NULL;
+}
+
+static void pairs(int rounds)
+{
+	for (int i = 0; i < rounds; i++) {
+		struct pair p = { .ssl = notls_new(0, -1) };
+		char text[32];
+		pthread_t t;
+		snprintf(text, sizeof text, "question %d", i);
+		snprintf(p.answer, sizeof p.answer, "answer %d", i);
+		notls_answer(p.ssl, p.answer);
+		pthread_barrier_init(&p.start, NULL, 2);
+		pthread_create(&t, NULL, reader, &p);
+		pthread_barrier_wait(&p.start);
+		say(p.ssl, text);
+		pthread_join(t, NULL);
+		pthread_barrier_destroy(&p.start);
+		SSL_free(p.ssl);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 2 && !strcmp(argv[1], "pairs")) {
+		pairs(atoi(argv[2]));
+		return 0;
+	}
 	if (argc > 1) {
 		void *m = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
 		void (*f)(const char *) = m ? (void (*)(const char *))dlsym(m, "speak") : NULL;
