@@ -751,10 +751,10 @@ static const char *why_no_calls(const struct vcr_recorder *r)
 	if (r->calls)
 		return NULL;
 	if (r->unseen.len)
-		return "connections were seen that could not be decoded";
+		return r->unseen.data; /* the first of its lines */
 	if (r->conns_tls || r->conns_plain)
 		return "connections were seen, but none carried a request of a known model API; if it is a model, add its host: model-host HOST in .vcr/config";
-	return "no program of the session used TLS through a shared OpenSSL, nor plain HTTP; programs with TLS of their own (node, Bun, Go, Rust) are not seen yet";
+	return "no program of the session used TLS through an OpenSSL that it shares or exports, nor plain HTTP; for programs with TLS of their own (Bun, Go, Rust) --lane=gate helps";
 }
 
 static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const struct vcr_spool_losses *l)
@@ -764,7 +764,10 @@ static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const stru
 	write_losses(w, r, l);
 	vcr_recorder_write_savepoints(r, w);
 	vcr_jw_key(w, "no_calls_because");
-	vcr_jw_str(w, why);
+	if (why)
+		vcr_jw_strn(w, why, strcspn(why, "\n"));
+	else
+		vcr_jw_null(w);
 	vcr_jw_key(w, "unseen");
 	vcr_jw_array(w);
 	for (const char *p = r->unseen.data; *p; p += strcspn(p, "\n"), p += *p == '\n')

@@ -158,6 +158,9 @@ head = json.loads(open(place.path("my run")).readline())["data"]
 ok(status == 0 and head["session_id"] == "my run" and head["tags"] == ["ci", "nightly"] and head["metadata"] == {"who": "me", "n": "a=b"},
    "--tag, --meta and --session stand in the session's header", head, err)
 ok("my run" in err and "vcr-log" in err and "NO MODEL CALLS" in err, "the summary names session, file and how to read it, and says loudly that no model was called", err)
+status, out, err = place.run("vcr-record", "--", tapkit.program("tlsrefused"))
+ok(status == 0 and "NO MODEL CALLS were seen: TLS inside the program cannot be tapped: SSL_write begins with a loop; --lane=gate helps" in err,
+   "of a program whose TLS was heard and not understood the summary says why, and which option helps", err)
 before = open(place.path("my run"), "rb").read()
 status, out, err = place.run("vcr-record", "--session", "my run", "--", "touch", "ran")
 ok(status == 2 and "already" in err and err.count("\n") == 1 and open(place.path("my run"), "rb").read() == before and not os.path.exists(os.path.join(place.dir, "ran")),

@@ -142,6 +142,9 @@ if shutil.which("node"):
     ok(r.stdout.strip() and not r.stdout.startswith("127.77."), "where only programs without a tap are led, node is left to the tap", r.stdout, r.stderr)
 else:
     skip(title, "node is not installed")
+session, gate = opened("api.openai.com", flags="u")
+r = session.run(tapkit.program("tlsrefused"), "lookup", "api.openai.com")
+ok(r.stdout.startswith("127.77."), "where only programs without a tap are led, a node that cannot be tapped is led", r.stdout, r.stderr)
 
 # ---- The user's own proxy, and base URLs ----
 

@@ -1,5 +1,7 @@
-/* tlsrefused.c — a program that exports SSL_read and an SSL_write that no tap can be put into. It sends the beginning of a TLS connection to itself,
- * unless it is to be quiet, and prints what the two return. */
+/* tlsrefused.c — a program that exports SSL_read and an SSL_write that no tap can be put into, and what tells node from others. It sends the beginning
+ * of a TLS connection to itself, and prints what the two return; or: tlsrefused quiet, tlsrefused lookup HOST. */
+#include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -21,6 +23,22 @@ __asm__(".globl SSL_write\n.type SSL_write, @function\nSSL_write: jrcxz 1f\n1: l
 __asm__(".globl SSL_write\n.type SSL_write, %function\nSSL_write: cbz x3, 1f\n1: mov w0, w2\nret\n.size SSL_write, .-SSL_write");
 #endif
 
+void napi_module_register(void *module);
+void napi_module_register(void *module)
+{
+}
+
+static int lookup(const char *host)
+{
+	struct addrinfo want = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM }, *found;
+	char text[64];
+	if (getaddrinfo(host, "443", &want, &found))
+		return 1;
+	puts(inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr, text, sizeof text));
+	freeaddrinfo(found);
+	return 0;
+}
+
 static int speak(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -38,8 +56,10 @@ static int speak(void)
 int main(int argc, char **argv)
 {
 	char buf[1] = "";
+	if (argc == 3)
+		return lookup(argv[2]);
 	if (argc == 1 && speak())
 		return 1;
 	printf("%d %d\n", read_(main, buf, 7), write_(main, buf, 8));
-	return argc > 2 ? argv[1][0] : 0;
+	return 0;
 }
