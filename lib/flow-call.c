@@ -183,6 +183,13 @@ static void connect_pointers(struct exchange *x)
 	c->nchunk = x->nchunk;
 }
 
+void vcr_exchange_asked(struct exchange *x, const struct vcr_flow_events *ev, void *ctx, uint64_t time_ns)
+{
+	connect_pointers(x);
+	if (ev->request)
+		ev->request(ctx, &x->call, time_ns);
+}
+
 void vcr_exchange_tell(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx)
 {
 	struct vcr_call *c = &x->call;

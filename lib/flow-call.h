@@ -39,6 +39,8 @@ int vcr_exchange_response(struct exchange *x, const struct vcr_http1_head *h);
 /* Bytes of a body; at_ns is the time of the read or write that brought them. */
 int vcr_exchange_out(struct exchange *x, const char *p, size_t n, size_t *held);
 int vcr_exchange_in(struct exchange *x, const char *p, size_t n, uint64_t at_ns, bool new_read, size_t *held);
+/* The request's head is there: say so. */
+void vcr_exchange_asked(struct exchange *x, const struct vcr_flow_events *ev, void *ctx, uint64_t time_ns);
 /* Fill in what is derived (bodies, answer, completeness), report it, free it. failure: NULL or flow.h's word. */
 void vcr_exchange_report(struct exchange *x, const char *failure, const struct vcr_flow_events *ev, void *ctx, size_t *held);
 /* The same, and it lives on. */

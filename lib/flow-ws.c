@@ -61,8 +61,7 @@ static struct exchange *begin_call(struct conn *c)
 	x->sent = true;
 	vcr_conn_append(c, x);
 	c->sending = NULL;
-	if (f->ev.request)
-		f->ev.request(f->ctx, c->number, c->pid, c->ws->api, c->now_ns);
+	vcr_exchange_asked(x, &f->ev, f->ctx, c->now_ns);
 	if (vcr_exchange_response(x, &response) || put_request(c, x)) {
 		vcr_conn_pop(c, x, "malformed");
 		return NULL;

@@ -123,8 +123,8 @@ struct exchange *vcr_conn_request(struct conn *c, const struct vcr_http1_head *h
 	c->strange_writes = 0;
 	c->met_model |= api != VCR_API_NONE;
 	c->other_requests += api == VCR_API_NONE;
-	if (f->ev.request && api != VCR_API_NONE && api != VCR_API_SIDE)
-		f->ev.request(f->ctx, c->number, c->pid, api, c->now_ns);
+	if (api != VCR_API_NONE && api != VCR_API_SIDE)
+		vcr_exchange_asked(x, &f->ev, f->ctx, c->now_ns);
 	return x;
 }
 

@@ -36,7 +36,8 @@ struct vcr_call {
 	struct vcr_answer_info *answer; /* NULL for SIDE and NONE */
 };
 struct vcr_flow_events {
-	int (*request)(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns); /* a model request's head was seen: a quiet point */
+	/* A model request's head was seen: a quiet point. c holds what is known: connection, process, API, host, target, request fields. */
+	int (*request)(void *ctx, const struct vcr_call *c, uint64_t time_ns);
 	int (*call)(void *ctx, const struct vcr_call *c);
 	void (*mute)(void *ctx, uint32_t conn);                     /* nothing of interest will come on this connection */
 	void (*unseen)(void *ctx, uint32_t conn, const char *why);  /* e.g. "HTTP/2: malformed header block" */

@@ -249,13 +249,15 @@ static bool is_behind(const struct vcr_recorder *r)
 	return __atomic_load_n(&r->spool->tail, __ATOMIC_ACQUIRE) > r->event_end;
 }
 
-static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
+static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 {
 	struct vcr_recorder *r = ctx;
-	struct conn *c = conn_of(r, conn, false);
+	struct conn *c = conn_of(r, call->conn, false);
 	struct vcr_savepoint p;
 	/* Who asks, waits, so the request is usually the last record, and what inotify knows happened before it. With others behind it, files may be
 	 * of later: of a time whose secrets have not been learnt yet. */
+	/* Files written before it may hold the key that it carries. */
+	vcr_redact_learn_request(r->redact, call->req_field, call->nreq_field, call->target, NULL, 0);
 	bool behind = is_behind(r);
 	if (!behind)
 		vcr_recorder_watch(r);

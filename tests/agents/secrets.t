@@ -94,7 +94,8 @@ def plan(server):
     said += [{"target": "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse&key=" + CANARY["query"], "headers": JSON, "body": {"contents": [{"parts": [{"text": "[[say=every split=3]]"}]}]}}]
     said += [{"target": CHAT, "headers": JSON, "body": {"model": "gpt-4o-mini", "api_key": CANARY["json body"], "messages": []}}, {"target": CHAT, "headers": JSON, "body": "api_key=%s not JSON" % CANARY["bearer"]},
              {"target": "/v1/chat/completions", "headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": "grant=x&client_secret=%s" % CANARY["form"]}]
-    return ask + work + told + said
+    early = [{"write": "early.txt", "text": "the key of the first call is %s\n" % CANARY["bearer"]}]  # told to nobody before that call's header
+    return early + ask + work + told + said
 
 
 def everything(place, session):

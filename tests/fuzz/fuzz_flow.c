@@ -34,9 +34,9 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	return 0;
 }
 
-static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
+static int on_request(void *ctx, const struct vcr_call *c, uint64_t time_ns)
 {
-	FUZZ_CHECK(api != VCR_API_NONE && api != VCR_API_SIDE && time_ns);
+	FUZZ_CHECK(c->api != VCR_API_NONE && c->api != VCR_API_SIDE && c->method && c->target && c->host && time_ns);
 	return 0;
 }
 

@@ -16,8 +16,9 @@ struct said {
 	int calls, requests;
 };
 
-static int on_request(void *ctx, uint32_t conn, int pid, enum vcr_api api, uint64_t time_ns)
+static int on_request(void *ctx, const struct vcr_call *c, uint64_t time_ns)
 {
+	ck_assert(c->conn && c->method && c->target && c->host && c->req_field && time_ns);
 	((struct said *)ctx)->requests++;
 	return 0;
 }
