@@ -44,6 +44,16 @@ struct conn {
 	uint64_t early_ns, early_last_ns;
 };
 
+/* A connection to a model's host that could not be made. */
+enum { FAILED_MAX = 16 };
+struct failed {
+	uint32_t conn;
+	int pid, reason;
+	bool tls;
+	uint64_t start_ns, end_ns;
+	char host[300];
+};
+
 struct vcr_flow {
 	struct vcr_flow_events ev;
 	void *ctx;
@@ -51,6 +61,8 @@ struct vcr_flow {
 	bool capture_all;
 	struct conn **bucket;
 	size_t nbucket, nconn, held;
+	struct failed failed[FAILED_MAX]; /* flow-failed.c */
+	size_t nfailed;
 };
 
 /* flow-table.c: connections by number. find: NULL if unknown; add: NULL if there are too many (said) or no memory. */
@@ -79,6 +91,12 @@ void vcr_conn_early_give(struct conn *c, void (*feed)(struct conn *c, const char
 bool vcr_conn_bored(const struct conn *c);
 /* Body bytes of an answer; the times of reads are kept. */
 int vcr_conn_answer_body(struct conn *c, struct exchange *x, const char *p, size_t n);
+
+/* flow-failed.c. add: connection c to host has failed with that errno. reached: one to that host was made. settle: tell what has waited long enough,
+ * all of pid (not 0), or all (-1). */
+void vcr_failed_add(struct vcr_flow *f, const struct conn *c, const char *host, int reason, uint64_t now_ns);
+void vcr_failed_reached(struct vcr_flow *f, int pid, const char *host);
+void vcr_failed_settle(struct vcr_flow *f, int pid, uint64_t now_ns);
 
 /* flow-http2.c. begin: decoders for a connection from its preface on; upgraded (may be NULL): the call that asked for it, now stream 1. */
 void vcr_conn_http2_begin(struct conn *c, struct exchange *upgraded);

@@ -122,6 +122,8 @@ struct exchange *vcr_conn_request(struct conn *c, const struct vcr_http1_head *h
 	vcr_conn_append(c, x);
 	c->strange_writes = 0;
 	c->met_model |= api != VCR_API_NONE;
+	if (f->nfailed)
+		vcr_failed_reached(f, c->pid, host);
 	c->other_requests += api == VCR_API_NONE;
 	if (api != VCR_API_NONE && api != VCR_API_SIDE)
 		vcr_exchange_asked(x, &f->ev, f->ctx, c->now_ns);
@@ -522,14 +524,21 @@ void vcr_flow_close(struct vcr_flow *f, uint32_t number, int reason, uint64_t ti
 	struct conn *c = vcr_conn_find(f, number);
 	if (!c)
 		return;
+	if (reason > 1 && !c->nreads && !c->first && !c->nlook && c->state == LOOKING && !c->strange_writes) {
+		char host[300];
+		conn_host(c, host);
+		vcr_failed_add(f, c, host, reason, time_ns);
+	}
 	c->now_ns = time_ns;
 	end_calls(c, close_word(reason), reason == 1);
 	vcr_conn_remove(f, number);
+	vcr_failed_settle(f, 0, time_ns);
 }
 
 /* Every connection of pid (0: of all) ends. */
 static void gone(struct vcr_flow *f, int pid, uint64_t time_ns)
 {
+	vcr_failed_settle(f, pid ? pid : -1, time_ns);
 	for (size_t i = 0; i < f->nbucket; i++)
 		for (struct conn *c = f->bucket[i], *next; c; c = next) {
 			next = c->next;

@@ -32,7 +32,8 @@ struct vcr_call {
 	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */
 	uint64_t start_ns, sent_ns, first_byte_ns, end_ns; /* monotonic; 0 if it did not happen */
 	bool complete;               /* the HTTP answer ended as HTTP says */
-	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "cut" (… without saying so by TLS), "reset", "interrupted", "malformed", "timeout" */
+	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "cut" (… without saying so by TLS), "reset", "interrupted", "malformed", "timeout"; where no connection could be made "refused", "timeout", "unreachable" or "reset", and
+	                              * then method and target are empty */
 	struct vcr_answer_info *answer; /* NULL for SIDE and NONE */
 };
 struct vcr_flow_events {

@@ -246,7 +246,9 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
 	vcr_buf_printf(&node, "llm:%s", model ? model : "unknown");
 	vcr_frame_new_id(f.frame_id);
-	if (!k->is_json || vcr_conv_place(r->conv, &k->j, &info, type || !k->has_message ? NULL : &k->mj, f.frame_id, &place, &input)) {
+	if (!*c->method) { /* no connection: nothing was asked */
+		vcr_buf_puts(&input, "{}");
+	} else if (!k->is_json || vcr_conv_place(r->conv, &k->j, &info, type || !k->has_message ? NULL : &k->mj, f.frame_id, &place, &input)) {
 		vcr_jw_init(&w, &input); /* no JSON object: the body as text */
 		vcr_jw_object(&w);
 		vcr_jw_key(&w, "body");
@@ -272,6 +274,9 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	}
 	vcr_jw_object_end(&w);
 	const char *words = a && a->error_message ? a->error_message : c->failure ? c->failure : type ? c->reason ? c->reason : type : NULL;
+	VCR_AUTO_BUF unmade = VCR_BUF_INIT;
+	if (!*c->method && !vcr_buf_printf(&unmade, "no connection to %s: %s", c->host, c->failure))
+		words = unmade.data;
 	if (words)
 		vcr_redact(r->redact, words, strlen(words), &message, NULL);
 	vcr_jw_init(&w, &output);

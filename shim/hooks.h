@@ -17,7 +17,7 @@
 
 /* sock.c: plain HTTP; connect: to the gate */
 #define VCR_HOOKS_SOCK(X) \
-	X(connect) X(send) X(sendto) X(sendmsg) X(sendmmsg) X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(__recv_chk) X(__recvfrom_chk)
+	X(connect) X(getsockopt) X(send) X(sendto) X(sendmsg) X(sendmmsg) X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(__recv_chk) X(__recvfrom_chk)
 
 /* lookup.c: names to addresses, where there is a gate */
 #define VCR_HOOKS_LOOKUP(X) \

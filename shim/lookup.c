@@ -97,8 +97,13 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 	case REFUSED:
 		vcr_lead_refused(VCR_REFUSED_LOOKUP, EAI_NONAME, name);
 		return EAI_NONAME;
-	default: return VCR_REAL(getaddrinfo)(name, service, hints, found);
+	default: break;
 	}
+	int r = VCR_REAL(getaddrinfo)(name, service, hints, found), saved = errno;
+	if (!r)
+		vcr_failed_learn(name, *found);
+	errno = saved;
+	return r;
 }
 
 int getnameinfo(const struct sockaddr *a, socklen_t size, char *host, socklen_t nhost, char *service, socklen_t nservice, int flags)

@@ -206,6 +206,14 @@ void vcr_trust_environment(void);
 bool vcr_tap_program(void);         /* before main, once; true: it is tapped */
 void vcr_tap_unseen(void);          /* TLS is spoken: say it if that could not be tapped */
 
+/* ---- failed.c: connections that could not be made ---- */
+struct addrinfo;
+/* A look-up has said which addresses a name has. */
+void vcr_failed_learn(const char *name, const struct addrinfo *found);
+/* connect() has failed with that error, or goes on in the background (EINPROGRESS); SO_ERROR has said how it went. */
+void vcr_failed_connect(int fd, const struct sockaddr *a, socklen_t n, int error);
+void vcr_failed_result(int fd, int error);
+
 /* ---- env.c, elf.c: what a new program gets ---- */
 enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_STATIC /* only hands it on */, VCR_TARGET_HARMED };
 enum vcr_env_flag { VCR_ENV_INSERTED = 1, VCR_ENV_COUNTED = 2 }; /* p and j of VCR_SPOOL, spool-format.h */

@@ -210,6 +210,20 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
 	int saved = errno; /* interrupted, it goes on by itself: connect(2) */
 	if ((r == 0 || saved == EINPROGRESS || saved == EINTR) && a && (unsigned)fd < VCR_FDS)
 		connected(fd, a, n);
+	if (r < 0)
+		vcr_failed_connect(fd, a, n, saved);
+	errno = saved;
+	return r;
+}
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+	int r = VCR_REAL(getsockopt)(fd, level, name, value, size);
+	if (vcr_likely(r || level != SOL_SOCKET || name != SO_ERROR || vcr_fd_get(fd) != VCR_FD_SOCKET || !value || !size || *size < sizeof(int)))
+		return r;
+	int saved = errno, error;
+	memcpy(&error, value, sizeof error);
+	vcr_failed_result(fd, error);
 	errno = saved;
 	return r;
 }

@@ -241,6 +241,9 @@ static struct pair connected(int s, struct sockaddr_in *a)
 {
 	struct pair p = { .client = socket(AF_INET, SOCK_STREAM, 0) };
 	must(!connect(p.client, (void *)a, sizeof *a), "connect");
+	int error = -1;
+	socklen_t size = sizeof error;
+	must(!getsockopt(p.client, SOL_SOCKET, SO_ERROR, &error, &size) && !error, "getsockopt");
 	p.server = accept(s, NULL, NULL);
 	must(p.server >= 0, "accept");
 	return p;
@@ -291,7 +294,7 @@ const char *const victim_hooks[] = { "open", "open64", "openat", "openat64", "__
 	"mkostemps64", "mkdtemp", "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "remove", "truncate", "truncate64", "chmod",
 	"fchmodat", "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir", "lchmod", "write", "writev", "pwrite", "pwrite64", "pwritev", "pwritev64", "pwritev2",
 	"pwritev64v2", "sendfile", "sendfile64", "copy_file_range", "splice", "dup", "dup2", "dup3", "fcntl", "fcntl64", "ftruncate", "ftruncate64",
-	"fchmod", "close", "close_range", "connect", "send", "sendto", "sendmsg", "sendmmsg", "read", "__read_chk", "readv", "recv", "__recv_chk", "recvfrom",
+	"fchmod", "close", "close_range", "connect", "getsockopt", "send", "sendto", "sendmsg", "sendmmsg", "read", "__read_chk", "readv", "recv", "__recv_chk", "recvfrom",
 	"__recvfrom_chk", "recvmsg", "recvmmsg", NULL };
 
 void victim_acts(const char *as, int in_vfork_child)

@@ -800,9 +800,46 @@ START_TEST(noise_on_any_connection_breaks_nothing)
 }
 END_TEST
 
+/* A connection that was never made, as the shim tells it. */
+static void failed(uint32_t conn, int pid, const char *name, const char *peer, int reason, uint64_t at)
+{
+	vcr_flow_open(flow, conn, pid, true, name, peer, at);
+	vcr_flow_close(flow, conn, reason, at);
+}
+
+START_TEST(a_model_that_cannot_be_reached_is_a_failed_call)
+{
+	start(false);
+	failed(1, 7, "api.openai.com", "[::ffff:10.0.0.1]:443", ECONNREFUSED, 1);
+	failed(2, 7, "api.openai.com", "[2001:db8::1]:443", ENETUNREACH, 1000); /* another address of the same attempt */
+	failed(3, 7, "www.example.com", "[::ffff:10.0.0.2]:443", ECONNREFUSED, 2000);
+	ck_assert_str_eq(said.log.data, "");
+	vcr_flow_process_gone(flow, 7, 3000);
+	ck_assert_ptr_nonnull(strstr(said.log.data, "refused"));
+	ck_assert_int_eq(said.calls, 1);
+	finish();
+}
+END_TEST
+
+START_TEST(an_address_that_fails_is_no_failure_when_the_next_one_answers)
+{
+	start(false);
+	failed(1, 7, "api.openai.com", "[2001:db8::1]:443", ENETUNREACH, 1);
+	vcr_flow_open(flow, 2, 7, true, "api.openai.com", "10.0.0.1:443", 2);
+	static const char request[] = "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+	vcr_flow_out(flow, 2, 7, 7, request, sizeof request - 1, 3);
+	vcr_flow_all_gone(flow, 4);
+	ck_assert_int_eq(said.calls, 1);
+	ck_assert_ptr_null(strstr(said.log.data, "unreachable"));
+	finish();
+}
+END_TEST
+
 static TCase *flows(void)
 {
 	TCase *tc = tcase_create("flow");
+	tcase_add_test(tc, a_model_that_cannot_be_reached_is_a_failed_call);
+	tcase_add_test(tc, an_address_that_fails_is_no_failure_when_the_next_one_answers);
 	tcase_add_test(tc, a_call_has_its_request_answer_host_and_times);
 	tcase_add_test(tc, keep_alive_pipelining_head_and_1xx_keep_requests_and_answers_together);
 	tcase_add_test(tc, a_compressed_stream_is_decoded_in_any_split);
