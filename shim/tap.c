@@ -251,7 +251,9 @@ static bool place_all(struct plan *p)
 static void tap_all(struct plan *p)
 {
 	p->slots = getauxval(AT_PAGESZ) == PAGE ? page_below(&p->image) : 0;
-	if (!p->slots)
+	if (getauxval(AT_PAGESZ) != PAGE)
+		refuse("OpenSSL", "is on pages that are not of 4 KB");
+	else if (!p->slots)
 		refuse("OpenSSL", "lies too far from free memory");
 	else if (!plan_all(p))
 		raw_munmap((void *)p->slots, PAGE);

@@ -167,16 +167,17 @@ static const struct golden arm64[] = {
 	{ "bti c", "5f 24 03 d5 fd 7b bd a9 c0 03 5f d6", "a0 13 56 17", "5f 24 03 d5 5c ec a9 14", 0 },
 	{ "sub sp, sp, #64", "ff 03 01 d1 c0 03 5f d6", "a0 13 56 17", "ff 03 01 d1 5c ec a9 14", 0 },
 	{ "ldr x1, [x0, #48]", "01 18 40 f9 c0 03 5f d6", "a0 13 56 17", "01 18 40 f9 5c ec a9 14", 0 },
+	{ "node 24 SSL_read_ex: cbz x0", "80 09 00 b4 fd 7b bd a9 c0 03 5f d6", "a0 13 56 17", "40 00 00 b4 5c ec a9 14 a6 ec a9 14", 0 },
+	{ "tbnz w2, #31", "22 0b f8 37 fd 7b bd a9 c0 03 5f d6", "a0 13 56 17", "42 00 f8 37 5c ec a9 14 b3 ec a9 14", 0 },
+	{ "b.ne", "41 00 00 54 fd 7b bd a9 c0 03 5f d6", "a0 13 56 17", "41 00 00 54 5c ec a9 14 5c ec a9 14", 0 },
 	{ "mov w2, w1; a call of itself", "e2 03 01 2a ff ff ff 97 c0 03 5f d6", "a0 13 56 17", "e2 03 01 2a 5c ec a9 14", 0 },
 };
 
 static const struct refusal arm64_refused[] = {
 	{ "c0 03 5f d6 1f 20 03 d5", "begins with an instruction that is not understood" }, /* ret */
-	{ "00 00 00 14 c0 03 5f d6", "begins with a branch" },                              /* b */
-	{ "00 00 00 94 c0 03 5f d6", "begins with a branch" },                              /* bl */
-	{ "80 00 00 b4 c0 03 5f d6", "begins with a branch" },                              /* cbz x0 */
-	{ "41 00 00 54 c0 03 5f d6", "begins with a branch" },                              /* b.ne */
-	{ "40 00 00 36 c0 03 5f d6", "begins with a branch" },                              /* tbz */
+	{ "02 00 00 14 c0 03 5f d6", "begins with a jump or call" },                        /* b */
+	{ "00 00 00 94 c0 03 5f d6", "begins with a jump or call" },                        /* bl */
+	{ "00 00 00 b4 c0 03 5f d6", "branches back to its beginning" },                    /* cbz x0 to 0 */
 	{ "00 00 00 90 c0 03 5f d6", "begins with an address that depends on its place" },  /* adrp */
 	{ "40 00 00 58 c0 03 5f d6", "begins with an address that depends on its place" },  /* ldr x0, 8 */
 	{ "00 00 20 d4 c0 03 5f d6", "begins with an instruction that is not understood" }, /* brk */
