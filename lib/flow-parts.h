@@ -63,6 +63,7 @@ struct vcr_flow {
 	size_t nbucket, nconn, held;
 	struct failed failed[FAILED_MAX]; /* flow-failed.c */
 	size_t nfailed;
+	uint64_t mark;
 };
 
 /* flow-table.c: connections by number. find: NULL if unknown; add: NULL if there are too many (said) or no memory. */

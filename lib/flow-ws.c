@@ -53,6 +53,7 @@ static struct exchange *begin_call(struct conn *c)
 	if (!x)
 		return NULL;
 	x->call.conn = c->number;
+	x->call.mark = f->mark;
 	x->call.pid = c->pid;
 	x->call.tid = c->tid;
 	x->call.tls = c->tls;

@@ -115,6 +115,7 @@ struct exchange *vcr_conn_request(struct conn *c, const struct vcr_http1_head *h
 	if (c->npending >= MAX_PENDING || !(x = vcr_exchange_new(h, api, host, api != VCR_API_NONE || f->capture_all, &f->held)))
 		return NULL;
 	x->call.conn = c->number;
+	x->call.mark = f->mark;
 	x->call.pid = c->pid;
 	x->call.tid = c->tid;
 	x->call.tls = c->tls;
@@ -447,6 +448,11 @@ static void look_out(struct conn *c, const char *p, size_t n)
 static bool gave_up_body(const struct conn *c, const char *p, size_t n)
 {
 	return c->sending && c->sending->answered && !c->sending->out.any && look_at(p, n) == REQUEST;
+}
+
+void vcr_flow_mark(struct vcr_flow *f, uint64_t mark)
+{
+	f->mark = mark;
 }
 
 void vcr_flow_out(struct vcr_flow *f, uint32_t number, int pid, int tid, const char *p, size_t n, uint64_t time_ns)

@@ -30,6 +30,7 @@ struct vcr_call {
 	const char *res_body; size_t nres_body;      /* content-decoded, what arrived */
 	const char *res_coding;      /* Content-Encoding it had, or NULL */
 	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */
+	uint64_t mark;               /* vcr_flow_mark's when the request's head was seen */
 	uint64_t start_ns, sent_ns, first_byte_ns, end_ns; /* monotonic; 0 if it did not happen */
 	bool complete;               /* the HTTP answer ended as HTTP says */
 	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "cut" (… without saying so by TLS), "reset", "interrupted", "malformed", "timeout"; where no connection could be made "refused", "timeout", "unreachable" or "reset", and
@@ -47,6 +48,8 @@ struct vcr_flow;
 struct vcr_flow *vcr_flow_new(const struct vcr_flow_events *ev, void *ctx, const char *const *model_hosts, bool capture_all);
 void vcr_flow_free(struct vcr_flow *f);
 void vcr_flow_open(struct vcr_flow *f, uint32_t conn, int pid, bool tls, const char *server_name, const char *peer, uint64_t time_ns);
+/* Whatever the caller tells the next bytes by: calls that share a connection are told apart by it. */
+void vcr_flow_mark(struct vcr_flow *f, uint64_t mark);
 void vcr_flow_out(struct vcr_flow *f, uint32_t conn, int pid, int tid, const char *p, size_t n, uint64_t time_ns);
 void vcr_flow_in(struct vcr_flow *f, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 void vcr_flow_close(struct vcr_flow *f, uint32_t conn, int reason, uint64_t time_ns); /* 0 closed by the program, 1 EOF, EPROTO EOF without close_notify, else errno */

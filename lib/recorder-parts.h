@@ -35,12 +35,14 @@ struct coverage {
 	struct coverage *next;
 };
 
+enum { SHARED = 16 };      /* calls of one connection whose savepoints are remembered: with HTTP/2 they overlap */
 struct conn {
 	uint32_t id;
 	int pid;
 	uint64_t first_seq;     /* first record of the exchange under way; 0 none */
 	bool tls, gate;         /* gate: recorded there */
-	char savepoint[41];     /* taken when the request under way was complete; "" none */
+	struct { uint64_t seq; char commit[41]; } savepoint[SHARED]; /* taken when the request whose head stood in that record was seen; a ring */
+	unsigned nsavepoint;
 	struct conn *next;
 };
 
@@ -72,7 +74,7 @@ struct vcr_recorder {
 	struct coverage *coverage;
 	char last_call[37];               /* of the session */
 	uint64_t call_seq;                /* set while a call is reported: first record of its exchange */
-	uint64_t event_end;               /* offset in the spool behind the record that is being looked at */
+	uint64_t event_seq, event_end;    /* offset in the spool of the record that is being looked at, and behind it */
 	const char *call_savepoint;       /* likewise; NULL none */
 
 	struct vcr_store *store;          /* NULL: no savepoints, save_error says why */

@@ -262,17 +262,29 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 	if (!behind)
 		vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);
-	if (c)
-		strcpy(c->savepoint, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
+	if (c) {
+		unsigned at = c->nsavepoint++ % SHARED;
+		c->savepoint[at].seq = r->event_seq;
+		strcpy(c->savepoint[at].commit, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
+	}
 	return 0;
+}
+
+static const char *savepoint_of(const struct conn *c, uint64_t mark)
+{
+	for (unsigned i = 0; c && i < SHARED; i++)
+		if (c->savepoint[i].seq == mark && *c->savepoint[i].commit)
+			return c->savepoint[i].commit;
+	return NULL;
 }
 
 static int on_call(void *ctx, const struct vcr_call *c)
 {
 	struct vcr_recorder *r = ctx;
 	struct conn *conn = conn_of(r, c->conn, false);
-	r->call_seq = conn ? conn->first_seq : 0;
-	r->call_savepoint = conn && *conn->savepoint ? conn->savepoint : NULL;
+	/* Of a connection that carries one call at a time it is the first record, in which the request's head may only begin. */
+	r->call_seq = c->http2 || c->websocket ? c->mark : conn ? conn->first_seq : 0;
+	r->call_savepoint = savepoint_of(conn, c->mark);
 	struct coverage *cov = coverage_of(r, c->pid);
 	if (vcr_recorder_is_model_call(c)) {
 		r->calls++;
@@ -280,10 +292,8 @@ static int on_call(void *ctx, const struct vcr_call *c)
 			cov->calls++;
 	}
 	vcr_recorder_call(r, c);
-	if (conn) {
+	if (conn)
 		conn->first_seq = 0;
-		*conn->savepoint = 0;
-	}
 	r->call_savepoint = NULL;
 	return 0;
 }
@@ -486,6 +496,7 @@ static void on_bytes(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		*(ev->type == VCR_REC_OUT ? &cov->bytes_out : &cov->bytes_in) += ev->size;
 	if (ev->type == VCR_REC_OUT && !c->first_seq)
 		c->first_seq = ev->seq;
+	vcr_flow_mark(r->flow, ev->seq);
 	if (ev->type == VCR_REC_OUT)
 		vcr_flow_out(r->flow, ev->conn, ev->pid, ev->tid, ev->payload, ev->size, ev->time_ns);
 	else
@@ -536,6 +547,7 @@ static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	struct process *p = vcr_recorder_process(r, ev->pid, true);
+	r->event_seq = ev->seq;
 	r->event_end = ev->seq + (sizeof(struct vcr_spool_record) + ev->size + VCR_SPOOL_ALIGN - 1) / VCR_SPOOL_ALIGN * VCR_SPOOL_ALIGN;
 	switch (ev->type) {
 	case VCR_REC_PROC: vcr_recorder_proc(r, ev); break;

@@ -82,7 +82,7 @@ def check(title, scheme, words, how):
     said = sorted((c["request"], c["answer"]) for c in server.calls())
     kept = sorted((session.body(f, "request").decode(), session.body(f, "response").decode()) for f in session.calls())
     about = [session.vcr(f) for f in session.calls()]
-    named = all(v["http"] == "2" and v["status"] == 200 and v["complete"] and v["scheme"] == scheme and
+    named = all(v["http"] == "2" and v["status"] == 200 and v["complete"] and v["scheme"] == scheme and v["seq"] and v["savepoint"] and
                 v["response_headers"].get("x-request-id", "").startswith("req-") for v in about)
     whole = all(f["frame_type"] == "llm" and f["output_state"]["response"]["choices"][0]["message"]["content"].endswith("\u2713") for f in session.calls())
     ok(r.returncode == 0 and said and said == kept and named and whole and not session.complaints, "%s under %s: %s" % (title, HOW[how], PROMISE),
