@@ -12,6 +12,7 @@ enum {
 	VCR_MAX_SSE_EVENT = 64 << 20,      /* one server-sent event, bytes */
 	VCR_MAX_EVENTSTREAM = 32 << 20,    /* one message of an Amazon event stream, bytes */
 	VCR_MAX_WS_MESSAGE = 64 << 20,     /* one WebSocket message, bytes */
+	VCR_MAX_RPC_MESSAGE = 64 << 20,    /* one JSON-RPC message of a pipe, bytes */
 	VCR_MAX_INFLATED = 256 << 20,      /* one content-decoded body, bytes */
 	VCR_MAX_LINE = 512 << 20,          /* one line of a session file, bytes */
 	VCR_MAX_SESSION_ID = 100,          /* characters */

@@ -1,5 +1,5 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-work.c (files,
- * programs), recorder-save.c (savepoints). */
+ * programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
 #include "conv.h"
@@ -43,6 +43,7 @@ struct conn {
 	bool tls, gate;         /* gate: recorded there */
 	struct { uint64_t seq; char commit[41]; } savepoint[SHARED]; /* taken when the request whose head stood in that record was seen; a ring */
 	unsigned nsavepoint;
+	struct vcr_recorder_rpc *rpc; /* the stdio of an MCP server; NULL */
 	struct conn *next;
 };
 
@@ -74,6 +75,7 @@ struct vcr_recorder {
 	struct coverage *coverage;
 	char last_call[37];               /* of the session */
 	uint64_t call_seq;                /* set while a call is reported: first record of its exchange */
+	uint64_t event_ns;
 	uint64_t event_seq, event_end;    /* offset in the spool of the record that is being looked at, and behind it */
 	const char *call_savepoint;       /* likewise; NULL none */
 
@@ -123,6 +125,11 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_run_release(struct run *run);
+/* recorder-mcp.c: JSON-RPC over the stdio of process pid. end reports what was not answered, and frees. */
+struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, uint32_t conn);
+int vcr_recorder_rpc_feed(struct vcr_recorder_rpc *rpc, bool from_server, const char *p, size_t n, uint64_t time_ns);
+void vcr_recorder_rpc_free(struct vcr_recorder_rpc *rpc);
+void vcr_recorder_rpc_end(struct vcr_recorder_rpc *rpc, uint64_t time_ns);
 /* recorder-save.c */
 void vcr_recorder_save_base(struct vcr_recorder *r);
 void vcr_recorder_save_end(struct vcr_recorder *r);

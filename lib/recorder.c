@@ -209,9 +209,21 @@ static void forget_conn(struct vcr_recorder *r, uint32_t id)
 		if ((*p)->id == id) {
 			struct conn *gone = *p;
 			*p = gone->next;
+			vcr_recorder_rpc_end(gone->rpc, r->event_ns);
 			free(gone);
 			return;
 		}
+}
+
+/* The servers of process pid (0: all) ask and answer no more. */
+static void end_rpc(struct vcr_recorder *r, int pid, uint64_t mono_ns)
+{
+	for (int i = 0; i < BUCKETS; i++)
+		for (struct conn *c = r->conn[i]; c; c = c->next)
+			if (c->rpc && (!pid || c->pid == pid)) {
+				vcr_recorder_rpc_end(c->rpc, mono_ns);
+				c->rpc = NULL;
+			}
 }
 
 uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position)
@@ -408,6 +420,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 		}
 		for (struct conn *c = r->conn[i], *next; c; c = next) {
 			next = c->next;
+			vcr_recorder_rpc_free(c->rpc);
 			free(c);
 		}
 	}
@@ -465,6 +478,13 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		return;
 	memcpy(&rec, ev->payload, sizeof rec);
 	struct conn *c = conn_of(r, ev->conn, true);
+	if (rec.kind == VCR_CONN_PIPE) {
+		if (c)
+			c->pid = ev->pid;
+		if (c && !c->rpc)
+			c->rpc = vcr_recorder_rpc_new(r, ev->pid, ev->conn);
+		return;
+	}
 	struct coverage *cov = coverage_of(r, ev->pid);
 	bool tls = rec.kind == VCR_CONN_TLS;
 	if (c) {
@@ -485,6 +505,11 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 static void on_bytes(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	struct conn *c = conn_of(r, ev->conn, false);
+	if (c && c->rpc) { /* the server's own side: what it reads is the client's */
+		if (vcr_recorder_rpc_feed(c->rpc, ev->type == VCR_REC_OUT, ev->payload, ev->size, ev->time_ns))
+			on_mute(r, ev->conn);
+		return;
+	}
 	struct coverage *cov = coverage_of(r, ev->pid);
 	if (!c && !(c = conn_of(r, ev->conn, ev->type == VCR_REC_OUT)))
 		return; /* muted, or its beginning was never seen */
@@ -548,6 +573,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 {
 	struct process *p = vcr_recorder_process(r, ev->pid, true);
 	r->event_seq = ev->seq;
+	r->event_ns = ev->time_ns;
 	r->event_end = ev->seq + (sizeof(struct vcr_spool_record) + ev->size + VCR_SPOOL_ALIGN - 1) / VCR_SPOOL_ALIGN * VCR_SPOOL_ALIGN;
 	switch (ev->type) {
 	case VCR_REC_PROC: vcr_recorder_proc(r, ev); break;
@@ -581,6 +607,7 @@ void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
 {
 	struct process *p = vcr_recorder_process(r, pid, false);
 	vcr_flow_process_gone(r->flow, pid, mono_ns);
+	end_rpc(r, pid, mono_ns);
 	vcr_recorder_exit(r, pid, NULL, mono_ns);
 	if (p)
 		p->gone = true;
@@ -797,6 +824,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	vcr_flow_all_gone(r->flow, now);
+	end_rpc(r, 0, now);
 	vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, INT64_MAX);
 	if (r->files)

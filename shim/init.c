@@ -282,6 +282,8 @@ void vcr_init_slow(void)
 	}
 	if (ok)
 		on_exit(at_exit, NULL);
+	if (ok && spool)
+		vcr_rpc_watch();
 	if (ok && spool && vcr_spool_mapped())
 		vcr_say_process(vcr_spool_mapped());
 	errno = saved;

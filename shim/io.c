@@ -71,14 +71,14 @@ ssize_t pwritev64v2(int fd, const struct iovec *v, int count, off64_t at, int fl
 
 ssize_t read(int fd, void *buf, size_t n)
 {
-	if (vcr_likely(vcr_fd_get(fd) != VCR_FD_PLAIN))
+	if (vcr_likely(vcr_fd_get(fd) < VCR_FD_PLAIN))
 		return VCR_REAL(read)(fd, buf, n);
 	return vcr_sock_was_read(fd, buf, VCR_REAL(read)(fd, buf, n), n);
 }
 
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
 {
-	if (vcr_likely(vcr_fd_get(fd) != VCR_FD_PLAIN))
+	if (vcr_likely(vcr_fd_get(fd) < VCR_FD_PLAIN))
 		return VCR_REAL(__read_chk)(fd, buf, n, room);
 	return vcr_sock_was_read(fd, buf, VCR_REAL(__read_chk)(fd, buf, n, room), n);
 }
@@ -86,7 +86,7 @@ ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
 ssize_t readv(int fd, const struct iovec *v, int count)
 {
 	ssize_t r = VCR_REAL(readv)(fd, v, count);
-	if (vcr_unlikely(vcr_fd_get(fd) == VCR_FD_PLAIN)) {
+	if (vcr_unlikely(vcr_fd_get(fd) >= VCR_FD_PLAIN)) {
 		int saved = errno;
 		if (r >= 0)
 			vcr_sock_in_iov(fd, v, (size_t)count, (size_t)r);

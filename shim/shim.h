@@ -134,6 +134,7 @@ enum vcr_fd_kind {
 	VCR_FD_SOCKET = 4,    /* connected, its first bytes not seen */
 	VCR_FD_HTTP = 5,      /* speaks HTTP, nothing worth recording yet */
 	VCR_FD_PLAIN = 6,     /* recorded; vcr_fd_conn has its number */
+	VCR_FD_STDIO = 7,     /* standard input or output, both a pipe or socket: is this process asked in JSON-RPC? */
 };
 extern uint8_t vcr_fd_kind[VCR_FDS];
 extern uint32_t vcr_fd_conn[VCR_FDS];
@@ -173,6 +174,11 @@ void vcr_sock_failed(int fd, int error); /* a read or write failed; recorded whe
 void vcr_conn_closed(uint32_t conn, int32_t reason);
 /* A new connection's record; its number, 0 if it was lost. */
 uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server);
+
+/* ---- rpc.c: a process that is asked in JSON-RPC over its standard input (MCP servers) ---- */
+void vcr_rpc_watch(void);           /* at load: is it possible? */
+void vcr_rpc_in(const void *buf, size_t n); /* the first bytes read from a VCR_FD_STDIO input */
+void vcr_rpc_not(void);             /* it speaks or ends first: no server */
 
 /* ---- lead.c, lookup.c, trust.c: to the gate (spool-format.h). Nothing but a load and a compare where there is none ---- */
 /* The gate that this process's connections to model hosts are led to; NULL: none. It may have ended. */

@@ -83,6 +83,10 @@ static bool judge(int fd, const char *p, size_t n)
 	int kind = vcr_fd_get(fd);
 	if (kind == VCR_FD_PLAIN)
 		return true;
+	if (kind == VCR_FD_STDIO) {
+		vcr_rpc_not();
+		return false;
+	}
 	if (!vcr_ready() || vcr_guest())
 		return false;
 	if (is_tls(p, n))
@@ -137,6 +141,8 @@ void vcr_sock_out_file(int fd, int from, uint64_t at, size_t n, uint64_t time_ns
 
 void vcr_sock_in(int fd, const void *buf, size_t n)
 {
+	if (vcr_fd_get(fd) == VCR_FD_STDIO)
+		vcr_rpc_in(buf, n);
 	uint32_t conn = (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_conn[fd] : 0;
 	if (!conn || vcr_guest())
 		return;

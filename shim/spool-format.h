@@ -184,7 +184,7 @@ struct vcr_rec_exit {
 	int32_t status;       /* as waitpid(2) reports it */
 	uint32_t source;
 };
-enum vcr_conn_kind { VCR_CONN_TLS = 1, VCR_CONN_PLAIN = 2, VCR_CONN_UNIX = 3 };
+enum vcr_conn_kind { VCR_CONN_TLS = 1, VCR_CONN_PLAIN = 2, VCR_CONN_UNIX = 3, VCR_CONN_PIPE = 4 /* JSON-RPC on its standard input and output: IN asks it, OUT answers */ };
 struct vcr_rec_conn {         /* + server name (SNI, may be empty), peer "address:port" (may be empty) */
 	uint32_t kind;
 	int32_t fd;           /* -1 if none, VCR_CONN_BY_GATE: the gate says it */
