@@ -540,63 +540,6 @@ bool vcr_json_true(const struct vcr_json *j, int v)
 	return vcr_json_type(j, v) == VCR_JSON_BOOL && j->text[token(j, v)->start] == 't';
 }
 
-static bool equal_strings(const struct vcr_json *a, int va, const struct vcr_json *b, int vb)
-{
-	size_t na, nb;
-	const char *pa = vcr_json_raw(a, va, &na), *pb = vcr_json_raw(b, vb, &nb);
-	if (na == nb && !memcmp(pa, pb, na))
-		return true;
-	VCR_AUTO_BUF sa = VCR_BUF_INIT, sb = VCR_BUF_INIT;
-	return !vcr_json_str(a, va, &sa) && !vcr_json_str(b, vb, &sb) && sa.len == sb.len && !memcmp(sa.data, sb.data, sa.len);
-}
-
-static bool equal_numbers(const struct vcr_json *a, int va, const struct vcr_json *b, int vb)
-{
-	size_t na, nb;
-	const char *pa = vcr_json_raw(a, va, &na), *pb = vcr_json_raw(b, vb, &nb);
-	double da, db;
-	return (na == nb && !memcmp(pa, pb, na)) || (vcr_json_double(a, va, &da) && vcr_json_double(b, vb, &db) && da == db);
-}
-
-/* The member of an object whose key equals the string `key` of another document. Members mostly stand in the same order, so the
- * search begins at *hint. */
-static int same_key(const struct vcr_json *a, int object, const struct vcr_json *b, int key, int *hint)
-{
-	int from = *hint >= 0 ? *hint : vcr_json_first(a, object);
-	for (int round = 0; round < 2; round++, from = vcr_json_first(a, object))
-		for (int m = from; m >= 0; m = vcr_json_next(a, m))
-			if (equal_strings(a, m, b, key)) {
-				*hint = vcr_json_next(a, m);
-				return vcr_json_value(a, m);
-			}
-	return -1;
-}
-
-bool vcr_json_equal(const struct vcr_json *a, int va, const struct vcr_json *b, int vb)
-{
-	enum vcr_json_type type = vcr_json_type(a, va);
-	if (type != vcr_json_type(b, vb))
-		return false;
-	if (type == VCR_JSON_STRING)
-		return equal_strings(a, va, b, vb);
-	if (type == VCR_JSON_NUMBER)
-		return equal_numbers(a, va, b, vb);
-	if (type == VCR_JSON_BOOL)
-		return vcr_json_true(a, va) == vcr_json_true(b, vb);
-	if (type != VCR_JSON_OBJECT && type != VCR_JSON_ARRAY)
-		return true;
-	if (vcr_json_count(a, va) != vcr_json_count(b, vb))
-		return false;
-	int hint = -1, other = vcr_json_first(a, va);
-	for (int m = vcr_json_first(b, vb); m >= 0; m = vcr_json_next(b, m)) {
-		int in_a = type == VCR_JSON_ARRAY ? other : same_key(a, va, b, m, &hint);
-		if (in_a < 0 || !vcr_json_equal(a, in_a, b, type == VCR_JSON_ARRAY ? m : vcr_json_value(b, m)))
-			return false;
-		other = vcr_json_next(a, other);
-	}
-	return true;
-}
-
 /* ---- Writing ---- */
 
 void vcr_jw_init(struct vcr_jw *w, struct vcr_buf *out)

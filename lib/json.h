@@ -54,8 +54,19 @@ char *vcr_json_strdup(const struct vcr_json *j, int v);
 bool vcr_json_int(const struct vcr_json *j, int v, int64_t *out);
 bool vcr_json_double(const struct vcr_json *j, int v, double *out);
 bool vcr_json_true(const struct vcr_json *j, int v);
-/* Same value: objects compared without regard to order, numbers by text first, then by value. */
+/* Same value: objects compared without regard to order, the values of a repeated key in their order; integers by their digits, other numbers by
+ * their value. Time grows as n log n with the texts, whatever they hold. False also when memory runs out. (json-equal.c) */
 bool vcr_json_equal(const struct vcr_json *a, int va, const struct vcr_json *b, int vb);
+/* The members of an object by key (its bytes unescaped), those of equal keys in their order. The keys live as long as the list and the
+ * document. A value that is no object has none. */
+struct vcr_json_member { const char *key; size_t n; int at; /* the key; vcr_json_value(j, at) */ };
+struct vcr_json_members { struct vcr_json_member *m; size_t n; bool repeated; /* two have the same key */ struct vcr_buf keys; /* private */ };
+#define VCR_JSON_MEMBERS_INIT { .keys = VCR_BUF_INIT }
+int vcr_json_members(const struct vcr_json *j, int object, struct vcr_json_members *out);
+void vcr_json_members_release(struct vcr_json_members *l);
+#define VCR_AUTO_MEMBERS __attribute__((cleanup(vcr_json_members_release))) struct vcr_json_members
+/* Less, equal, greater, as memcmp. */
+int vcr_json_member_order(const struct vcr_json_member *x, const struct vcr_json_member *y);
 
 /* Writing: compact, ASCII only (\uXXXX), one buffer. Commas are placed by the writer. A string's invalid UTF-8 bytes are
  * written as \ufffd. NaN and infinities are written as null. */

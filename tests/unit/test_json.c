@@ -2,6 +2,7 @@
 #include "limits.h"
 #include "tap.h"
 #include <string.h>
+#include <time.h>
 
 static int check(const char *s, unsigned flags)
 {
@@ -105,6 +106,43 @@ START_TEST(equality_ignores_order_and_spelling)
 }
 END_TEST
 
+START_TEST(equality_tells_large_integers_apart_and_takes_repeated_keys_in_their_order)
+{
+	static const struct { const char *a, *b; bool equal; } pairs[] = {
+		{ "9007199254740993", "9007199254740992", false }, { "0", "-0", true }, { "1e2", "100", true },
+		{ "{\"a\":1,\"a\":2}", "{\"a\":1,\"a\":2}", true }, { "{\"a\":1,\"b\":0,\"a\":2}", "{\"b\":0,\"a\":1,\"a\":2}", true },
+		{ "{\"a\":1,\"a\":2}", "{\"a\":2,\"a\":1}", false }, { "{\"a\":1,\"a\":2}", "{\"a\":2}", false },
+		{ "{\"a\":1,\"b\":2}", "{\"a\":1,\"c\":2}", false }, { "{\"\\u0062\":1,\"a\":2}", "{\"a\":2,\"b\":1}", true },
+	};
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		VCR_AUTO_JSON a = VCR_JSON_INIT, b = VCR_JSON_INIT;
+		vcr_json_parse(&a, pairs[i].a, strlen(pairs[i].a), 0, NULL);
+		vcr_json_parse(&b, pairs[i].b, strlen(pairs[i].b), 0, NULL);
+		ck_assert_msg(vcr_json_equal(&a, 0, &b, 0) == pairs[i].equal, "%s and %s", pairs[i].a, pairs[i].b);
+		ck_assert_msg(vcr_json_equal(&b, 0, &a, 0) == pairs[i].equal, "%s and %s", pairs[i].b, pairs[i].a);
+	}
+}
+END_TEST
+
+START_TEST(equality_of_large_objects_in_reversed_order_is_found_in_time)
+{
+	enum { N = 200000 };
+	VCR_AUTO_BUF a = VCR_BUF_INIT, b = VCR_BUF_INIT;
+	VCR_AUTO_JSON ja = VCR_JSON_INIT, jb = VCR_JSON_INIT;
+	for (int i = 0; i < N; i++) {
+		vcr_buf_printf(&a, "%c\"k%d\":%d", i ? ',' : '{', i, i);
+		vcr_buf_printf(&b, "%c\"k%d\":%d", i ? ',' : '{', N - 1 - i, N - 1 - i);
+	}
+	vcr_buf_putc(&a, '}');
+	vcr_buf_putc(&b, '}');
+	vcr_json_parse(&ja, a.data, a.len, 0, NULL);
+	vcr_json_parse(&jb, b.data, b.len, 0, NULL);
+	clock_t began = clock();
+	ck_assert(vcr_json_equal(&ja, 0, &jb, 0));
+	ck_assert((double)(clock() - began) / CLOCKS_PER_SEC < 5); /* sorting takes a tenth of a second; searching each, minutes */
+}
+END_TEST
+
 START_TEST(writing_is_compact_ascii)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
@@ -140,6 +178,8 @@ static TCase *json(void)
 	tcase_add_test(tc, depth_is_bounded);
 	tcase_add_test(tc, values_are_found_and_read);
 	tcase_add_test(tc, equality_ignores_order_and_spelling);
+	tcase_add_test(tc, equality_tells_large_integers_apart_and_takes_repeated_keys_in_their_order);
+	tcase_add_test(tc, equality_of_large_objects_in_reversed_order_is_found_in_time);
 	tcase_add_test(tc, writing_is_compact_ascii);
 	return tc;
 }
