@@ -54,13 +54,36 @@ bool vcr_diff_is_text(const char *p, size_t n)
 
 /* ---- lines ---- */
 
-static int split(struct side *s, const char *p, size_t n)
+/* Length of the first piece of p[0..n), n > 0. */
+typedef size_t piece_fn(const char *p, size_t n);
+
+static size_t line_piece(const char *p, size_t n)
+{
+	const char *nl = memchr(p, '\n', n);
+	return nl ? (size_t)(nl + 1 - p) : n;
+}
+
+static int word_class(char c)
+{
+	unsigned char u = (unsigned char)c;
+	return u >= 0x80 || u == '_' || (u >= '0' && u <= '9') || ((u | 32) >= 'a' && (u | 32) <= 'z') ? 1 : u == ' ' || u == '\t' ? 2 : 0;
+}
+
+/* A run of letters and digits, one of spaces, or any one other character. */
+static size_t word_piece(const char *p, size_t n)
+{
+	size_t i = 1;
+	int class = word_class(*p);
+	while (class && i < n && word_class(p[i]) == class)
+		i++;
+	return i;
+}
+
+static int split(struct side *s, const char *p, size_t n, piece_fn *piece)
 {
 	size_t count = 0;
-	for (const char *q = p, *end = p + n; q < end; count++) {
-		const char *nl = memchr(q, '\n', (size_t)(end - q));
-		q = nl ? nl + 1 : end;
-	}
+	for (size_t at = 0; at < n; count++)
+		at += piece(p + at, n - at);
 	s->lines = count;
 	s->line = calloc(count + 1, sizeof *s->line);
 	s->id = calloc(count + 1, sizeof *s->id);
@@ -70,10 +93,8 @@ static int split(struct side *s, const char *p, size_t n)
 	if (!s->line || !s->id || !s->changed || !s->place || !s->seq)
 		return VCR_ENOMEM;
 	for (size_t i = 0, at = 0; i < count; i++) {
-		const char *nl = memchr(p + at, '\n', n - at);
-		size_t len = nl ? (size_t)(nl + 1 - p) - at : n - at;
-		s->line[i] = (struct line){ p + at, len };
-		at += len;
+		s->line[i] = (struct line){ p + at, piece(p + at, n - at) };
+		at += s->line[i].n;
 	}
 	return 0;
 }
@@ -115,9 +136,9 @@ static void reduce(struct diff *d, struct side *s, size_t from, size_t to)
 	}
 }
 
-static int prepare(struct diff *d, const char *a, size_t na, const char *b, size_t nb)
+static int prepare(struct diff *d, const char *a, size_t na, const char *b, size_t nb, piece_fn *piece)
 {
-	if (split(&d->a, a, na) || split(&d->b, b, nb))
+	if (split(&d->a, a, na, piece) || split(&d->b, b, nb, piece))
 		return VCR_ENOMEM;
 	size_t room = 16, total = d->a.lines + d->b.lines;
 	while (room < total * 2)
@@ -336,7 +357,7 @@ int vcr_diff_unified(struct vcr_buf *out, const char *old_name, const char *a, s
 	if (na + nb == 0)
 		return put_empty(out, old_name, new_name, b);
 	struct diff d = { 0 };
-	int rc = prepare(&d, a ? a : "", a ? na : 0, b ? b : "", b ? nb : 0);
+	int rc = prepare(&d, a ? a : "", a ? na : 0, b ? b : "", b ? nb : 0, line_piece);
 	if (!rc) {
 		compare(&d);
 		put_name(out, "--- ", a ? "a/" : "", a ? old_name : "/dev/null");
@@ -344,6 +365,41 @@ int vcr_diff_unified(struct vcr_buf *out, const char *old_name, const char *a, s
 		vcr_buf_putc(out, '\n');
 		put_hunks(&d, out);
 		rc = out->err;
+	}
+	release(&d);
+	return rc;
+}
+
+/* ---- words ---- */
+
+/* From s->line[from] on, as long as they are changed, or not. */
+static size_t run(const struct side *s, size_t from, bool changed, size_t *bytes)
+{
+	size_t i = from;
+	for (*bytes = 0; i < s->lines && s->changed[i] == changed; i++)
+		*bytes += s->line[i].n;
+	return i;
+}
+
+int vcr_diff_words(const char *a, size_t na, const char *b, size_t nb, vcr_diff_run_fn *fn, void *ctx)
+{
+	struct diff d = { 0 };
+	int rc = prepare(&d, a, na, b, nb, word_piece);
+	if (!rc)
+		compare(&d);
+	for (size_t i = 0, j = 0, bytes; !rc && (i < d.a.lines || j < d.b.lines);) {
+		size_t from = i, to = j;
+		if (i < d.a.lines && d.a.changed[i]) {
+			i = run(&d.a, i, true, &bytes);
+			fn(ctx, '-', d.a.line[from].p, bytes);
+		} else if (j < d.b.lines && d.b.changed[j]) {
+			j = run(&d.b, j, true, &bytes);
+			fn(ctx, '+', d.b.line[to].p, bytes);
+		} else { /* equal up to the next change on either side */
+			for (bytes = 0; i < d.a.lines && !d.a.changed[i] && !d.b.changed[j]; i++, j++)
+				bytes += d.a.line[i].n;
+			fn(ctx, ' ', d.a.line[from].p, bytes);
+		}
 	}
 	release(&d);
 	return rc;

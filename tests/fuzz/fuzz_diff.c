@@ -1,4 +1,4 @@
-/* Two contents with '\1' between them; the diff, applied to the first, gives the second. */
+/* Two contents with '\1' between them; the diff, applied to the first, gives the second; so do the words that it has. */
 #include "fuzz.h"
 #include "diff.h"
 
@@ -70,12 +70,34 @@ static void apply(struct fuzz_in patch, struct fuzz_in a, struct vcr_buf *out)
 	vcr_buf_add(out, a.p, a.n);
 }
 
+struct sides { struct vcr_buf a, b; };
+
+static void take_run(void *ctx, char sign, const char *p, size_t n)
+{
+	struct sides *s = ctx;
+	FUZZ_CHECK(n);
+	if (sign != '+')
+		vcr_buf_add(&s->a, p, n);
+	if (sign != '-')
+		vcr_buf_add(&s->b, p, n);
+}
+
+static void check_words(const char *a, size_t na, const char *b, size_t nb)
+{
+	struct sides s = { VCR_BUF_INIT, VCR_BUF_INIT };
+	FUZZ_CHECK(!vcr_diff_words(a, na, b, nb, take_run, &s));
+	FUZZ_CHECK(s.a.len == na && !memcmp(s.a.data, a, na) && s.b.len == nb && !memcmp(s.b.data, b, nb));
+	vcr_buf_release(&s.a);
+	vcr_buf_release(&s.b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_in in = fuzz_in(data, size);
 	VCR_AUTO_BUF a = fuzz_until(&in, 1), diff = VCR_BUF_INIT, made = VCR_BUF_INIT;
 	char *from = fuzz_exact(a.data, a.len), *to = fuzz_exact(in.p, in.n);
 	vcr_diff_is_text(from, a.len);
+	check_words(from, a.len, to, in.n);
 	FUZZ_CHECK(!vcr_diff_unified(&diff, "old", from, a.len, "new", to, in.n));
 	bool same = a.len == in.n && !memcmp(from, to, in.n);
 	FUZZ_CHECK(!diff.len == same);

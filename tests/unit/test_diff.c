@@ -142,6 +142,42 @@ START_TEST(huge_and_hostile_inputs_end_in_time)
 }
 END_TEST
 
+struct runs { struct vcr_buf all, a, b; };
+
+static void take_run(void *ctx, char sign, const char *p, size_t n)
+{
+	struct runs *r = ctx;
+	vcr_buf_printf(&r->all, "%c%.*s|", sign, (int)n, p);
+	if (sign != '+')
+		vcr_buf_add(&r->a, p, n);
+	if (sign != '-')
+		vcr_buf_add(&r->b, p, n);
+}
+
+static const char *words(const char *a, const char *b)
+{
+	static struct runs r = { VCR_BUF_INIT, VCR_BUF_INIT, VCR_BUF_INIT };
+	vcr_buf_reset(&r.all);
+	vcr_buf_reset(&r.a);
+	vcr_buf_reset(&r.b);
+	ck_assert_int_eq(vcr_diff_words(a, strlen(a), b, strlen(b), take_run, &r), 0);
+	ck_assert_str_eq(r.a.data, a);
+	ck_assert_str_eq(r.b.data, b);
+	return r.all.data;
+}
+
+START_TEST(words_that_changed_stand_between_those_that_did_not)
+{
+	ck_assert_str_eq(words("fix the test, please", "mend the test, please"), "-fix|+mend|  the test, please|");
+	ck_assert_str_eq(words("a b", "a  b"), " a|- |+  | b|");
+	ck_assert_str_eq(words("", "x"), "+x|");
+	ck_assert_str_eq(words("x", ""), "-x|");
+	ck_assert_str_eq(words("", ""), "");
+	ck_assert_str_eq(words("na\xc3\xafve", "naive"), "-na\xc3\xafve|+naive|");
+	ck_assert_str_eq(words("one\ntwo", "one\nthree"), " one\n|-two|+three|");
+}
+END_TEST
+
 static TCase *diffs(void)
 {
 	TCase *tc = tcase_create("diff");
@@ -153,6 +189,7 @@ static TCase *diffs(void)
 	tcase_add_test(tc, text_is_told_from_binary);
 	tcase_add_test(tc, git_apply_turns_the_old_text_into_the_new);
 	tcase_add_test(tc, the_diff_of_an_edit_is_minimal);
+	tcase_add_test(tc, words_that_changed_stand_between_those_that_did_not);
 	tcase_add_test(tc, huge_and_hostile_inputs_end_in_time);
 	return tc;
 }
