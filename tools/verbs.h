@@ -8,6 +8,7 @@
 	X(record, "run a command and record what it says to models and does to files") \
 	X(log, "list the sessions, or what happened in one; --follow shows it live") \
 	X(show, "show one frame with its complete state") \
+	X(diff, "compare two frames, or two whole sessions") \
 	X(export, "write a session as a file of its own, with complete states if asked") \
 	X(replay, "answer model calls from a recording, offline: a command's, or any program's") \
 	X(status, "ask the collectors that are running how they are") \
