@@ -75,20 +75,14 @@ void vcr_recorder_learn_on(struct vcr_recorder *r)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	if (!learnt_path(r, &path))
-		r->learnt = open(path.data, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (r->learnt >= 0)
-		vcr_redact_keep(r->redact, r->learnt);
+		vcr_redact_keep(r->redact, path.data);
 }
 
-void vcr_recorder_learn_end(struct vcr_recorder *r, bool over)
+void vcr_recorder_learn_end(struct vcr_recorder *r)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	if (r->learnt < 0)
-		return;
-	if (over && !learnt_path(r, &path))
+	if (!learnt_path(r, &path))
 		unlink(path.data);
-	close(r->learnt);
-	r->learnt = -1;
 }
 
 /* From everything first: an answer may repeat what only a later header field shows. What a model says teaches nothing, what a login answers does. */

@@ -63,7 +63,6 @@ struct vcr_recorder {
 
 	struct vcr_flow *flow;
 	struct vcr_redact *redact;
-	int learnt;                       /* what it has learnt, on tmpfs, for who takes our place should we die; -1 */
 	struct vcr_files *files;
 	struct vcr_conv *conv;
 	struct vcr_prices *prices;
@@ -107,9 +106,10 @@ bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t 
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
 /* recorder-learn.c: what is secret */
-/* Learn what a dead predecessor had learnt, and note what we learn for a successor; end: the session is over, nobody needs it. */
+/* Learn what a dead predecessor had learnt, and note what we learn for a successor, on tmpfs; end: the session is over, nobody
+ * needs it. */
 void vcr_recorder_learn_on(struct vcr_recorder *r);
-void vcr_recorder_learn_end(struct vcr_recorder *r, bool over);
+void vcr_recorder_learn_end(struct vcr_recorder *r);
 void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ);
 void vcr_recorder_learn_later(struct vcr_recorder *r, const char *path); /* a program touches that file: if it is a .env, read it before anything of the work is written */
 void vcr_recorder_learn_noted(struct vcr_recorder *r);

@@ -373,7 +373,6 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	struct vcr_recorder *r = calloc(1, sizeof *r);
 	if (!r)
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
-	r->learnt = -1;
 	vcr_buf_init(&r->unseen, 64 << 10);
 	vcr_buf_init(&r->dotenv, 64 << 10);
 	r->spool = o->spool;
@@ -429,7 +428,6 @@ void vcr_recorder_free(struct vcr_recorder *r)
 		free(c->program);
 		free(c);
 	}
-	vcr_recorder_learn_end(r, false);
 	vcr_flow_free(r->flow);
 	vcr_redact_free(r->redact);
 	vcr_recorder_save_close(r);
@@ -850,5 +848,5 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 		r->session = NULL;
 	}
 	vcr_jw_object_end(&w);
-	vcr_recorder_learn_end(r, true);
+	vcr_recorder_learn_end(r);
 }

@@ -1,5 +1,6 @@
 #include "redact-parts.h"
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ struct vcr_redact {
 	struct vcr_finder finder;
 	struct secret *secret;
 	size_t secrets, room, searched, shapes, cookies;
-	int keep;      /* where what is learnt is noted for a successor; -1 */
+	char *keep;    /* where what is learnt is noted for a successor; NULL */
 	int32_t head[4096];
 };
 
@@ -28,7 +29,6 @@ struct vcr_redact *vcr_redact_new(void)
 	if (!r)
 		return NULL;
 	memset(r->head, 0xff, sizeof r->head);
-	r->keep = -1;
 	return r;
 }
 
@@ -42,6 +42,7 @@ void vcr_redact_free(struct vcr_redact *r)
 		free(r->secret[i].label);
 	}
 	free(r->secret);
+	free(r->keep);
 	vcr_finder_release(&r->finder);
 	free(r);
 }
@@ -118,9 +119,10 @@ static int add_form(void *ctx, const char *p, size_t n)
 }
 
 /* One entry, whole or not at all as far as the file system can: it is read by who comes after us. */
-static void keep(int fd, const char *name, const char *value, size_t n)
+static void keep(const char *path, const char *name, const char *value, size_t n)
 {
 	VCR_AUTO_BUF entry = VCR_BUF_INIT;
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 	size_t nname = name ? strnlen(name, NAME_MAX_CHARS) : 0;
 	uint32_t length[2] = { (uint32_t)nname, (uint32_t)n };
 	vcr_buf_add(&entry, length, sizeof length);
@@ -128,6 +130,8 @@ static void keep(int fd, const char *name, const char *value, size_t n)
 	vcr_buf_add(&entry, value, n);
 	if (!entry.err && write(fd, entry.data, entry.len) < 0)
 		entry.err = VCR_EIO; /* a full tmpfs: the successor, should there be one, learns it again when it is shown again */
+	if (fd >= 0)
+		close(fd);
 	explicit_bzero(entry.data, entry.len);
 }
 
@@ -143,7 +147,7 @@ static int add(struct vcr_redact *r, const char *name, const char *p, size_t n)
 	struct adding a = { r, i };
 	int rc = vcr_forms(p, n, add_form, &a);
 	r->searched++;
-	if (r->keep >= 0)
+	if (r->keep)
 		keep(r->keep, name, p, n);
 	return rc < 0 ? rc : i;
 }
@@ -164,20 +168,22 @@ static void recall(struct vcr_redact *r, const char *p, size_t size)
 	}
 }
 
-int vcr_redact_keep(struct vcr_redact *r, int fd)
+int vcr_redact_keep(struct vcr_redact *r, const char *path)
 {
 	VCR_AUTO_BUF all = VCR_BUF_INIT;
 	char some[4096];
-	ssize_t n;
-	off_t at = 0;
+	ssize_t n = 0;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	all.max = KEPT_MAX;
-	while ((n = pread(fd, some, sizeof some, at)) > 0 && !vcr_buf_add(&all, some, (size_t)n))
-		at += n;
+	while (fd >= 0 && (n = read(fd, some, sizeof some)) > 0 && !vcr_buf_add(&all, some, (size_t)n))
+		;
+	if (fd >= 0)
+		close(fd);
 	recall(r, all.data, all.len);
 	explicit_bzero(all.data, all.len);
 	explicit_bzero(some, sizeof some);
-	r->keep = fd;
-	return n < 0 ? VCR_EIO : all.err;
+	r->keep = strdup(path);
+	return !r->keep ? VCR_ENOMEM : n < 0 ? VCR_EIO : all.err;
 }
 
 /* ---- learning ---- */

@@ -17,10 +17,10 @@ struct vcr_redact *vcr_redact_new(void);
 void vcr_redact_free(struct vcr_redact *r);
 /* How many values have a number. While it stays the same, the same text is redacted the same way. */
 size_t vcr_redact_known(const struct vcr_redact *r);
-/* What is learnt from now on is also appended to fd, and what an earlier redactor appended there is learnt first, in the same order: so it has
- * the same numbers. fd: a file on a tmpfs, readable by its user only, open for reading and appending; it stays the caller's. Entries: two native
- * uint32_t, lengths of name and value, then these; one that was cut ends the list. */
-int vcr_redact_keep(struct vcr_redact *r, int fd);
+/* What is learnt from now on is also appended to a file (0600, made when it is missing), and what an earlier redactor appended there is learnt
+ * first, in the same order: so it has the same numbers. path: on a tmpfs, in a directory of the user's own. Entries: two native uint32_t, lengths
+ * of name and value, then these; one that was cut ends the list. No descriptor is kept. */
+int vcr_redact_keep(struct vcr_redact *r, const char *path);
 /* 0 learnt (or known), 1 not a secret by the rules above. name appears in the placeholder (upper-cased, [A-Z0-9_]). */
 int vcr_redact_learn(struct vcr_redact *r, const char *name, const char *value, size_t n);
 /* One variable of an environment, by name and value; learns if the name says so. */
