@@ -189,14 +189,26 @@ static const struct price *longest_match(const struct table *t, const char *mode
 	return best;
 }
 
+/* Bedrock's "us.amazon.nova-pro-v1:0": what stands behind the vendor; NULL if none is named. */
+static const char *behind_vendor(const char *name)
+{
+	static const char *const vendor[] = { "anthropic.", "amazon.", "mistral.", "deepseek.", "openai.", "qwen.", "google.", "moonshot." };
+	for (size_t i = 0; i < sizeof vendor / sizeof *vendor; i++) {
+		const char *at = strstr(name, vendor[i]);
+		if (at && (at == name || at[-1] == '.' || at[-1] == '/'))
+			return at + strlen(vendor[i]);
+	}
+	return NULL;
+}
+
 /* "openai/gpt-4o", "models/gemini-2.5-pro", "us.anthropic.claude-…-v1:0": the name as given first, then without what stands before it. */
 static const struct price *find(const struct vcr_prices *p, const char *model)
 {
 	char name[256];
 	snprintf(name, sizeof name, "%s", model);
 	lower(name);
-	const char *slash = strrchr(name, '/'), *claude = strstr(name, "anthropic.claude");
-	const char *const as[] = { name, slash ? slash + 1 : NULL, claude ? claude + 10 : NULL };
+	const char *slash = strrchr(name, '/');
+	const char *const as[] = { name, slash ? slash + 1 : NULL, behind_vendor(name) };
 	const struct table *const tables[] = { &p->users, &p->ours }; /* whatever a user says goes before what we say */
 	for (size_t t = 0; t < 2; t++)
 		for (size_t i = 0; i < 3; i++) {

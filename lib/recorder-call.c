@@ -13,7 +13,6 @@ struct clean {
 	bool is_json, has_message;
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN];
 	char request_ref[40], response_ref[40];
-	double cost;
 };
 
 static void clean_release(struct clean *c)
@@ -51,9 +50,6 @@ static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	out->has_message = out->message.len && !vcr_json_parse(&out->mj, out->message.data, out->message.len, 0, NULL);
 	out->is_json = out->request.len && !vcr_json_parse(&out->j, out->request.data, out->request.len, 0, NULL);
 	vcr_canon_keys(c->method, out->target.data, out->request.data, out->request.len, out->is_json ? &out->j : NULL, out->k0, out->k1);
-	out->cost = -1;
-	if (c->answer && r->prices && c->answer->model && vcr_prices_cost(r->prices, c->answer->model, c->answer, &out->cost))
-		out->cost = -1;
 	return 0;
 }
 
@@ -231,6 +227,15 @@ static void remember(struct vcr_recorder *r, int pid, const char *frame_id)
 		strcpy(p->last_call, frame_id);
 }
 
+/* By the name that the answer gives (an alias is asked for, a version answers), else by the one that was asked for; -1: no price known. */
+static double cost_of(const struct vcr_recorder *r, const char *asked, const struct vcr_answer_info *a)
+{
+	double usd;
+	if (!a || !r->prices || (vcr_prices_cost(r->prices, a->model, a, &usd) && vcr_prices_cost(r->prices, asked, a, &usd)))
+		return -1;
+	return usd;
+}
+
 static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct clean *k)
 {
 	VCR_AUTO_BUF input = VCR_BUF_INIT, output = VCR_BUF_INIT, meta = VCR_BUF_INIT, node = VCR_BUF_INIT, message = VCR_BUF_INIT;
@@ -242,7 +247,7 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	if (k->is_json)
 		vcr_request_info(c->api, k->target.data, &k->j, &info);
 	const char *model = info.model ? info.model : a ? a->model : NULL, *type = error_of(c, space, sizeof space);
-	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = k->cost, .tokens_in = a ? a->tokens_in : -1,
+	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = cost_of(r, model, a), .tokens_in = a ? a->tokens_in : -1,
 		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
 	vcr_buf_printf(&node, "llm:%s", model ? model : "unknown");
 	vcr_frame_new_id(f.frame_id);

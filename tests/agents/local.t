@@ -161,6 +161,7 @@ def check(title, place, argv, path, api, model):
 titles = {"ollama": "Ollama's chat is a call on any port, its lines one answer with its counts", "generate": "Ollama's generate too",
           "llama": "llama.cpp's own completion is a call", "unix": "HTTP over a Unix socket is recorded like any other, by its path",
           "converse": "Bedrock's converse-stream is decoded to what converse returns", "invoke": "Bedrock's invoke stream is the model's own stream",
+          "cost": "a call whose answer does not name the model costs what the model that was asked for costs",
           "keys": "no key, signature or session token of Bedrock's client is in the session"}
 tcp = serve(Server, ("127.0.0.1", 0))
 where = "127.0.0.1:%d" % tcp.server_address[1]
@@ -171,13 +172,15 @@ for name, path, api, body in (("ollama", "/api/chat", "ollama.chat", CHAT), ("ge
 place = agentkit.Place()
 serve(UnixServer, os.path.join(place.dir, "s"))
 check(titles["unix"], place, [python, "-c", POST, os.path.join(place.dir, "s"), "/v1/chat/completions", CHAT], "/v1/chat/completions", "openai.chat", "qwen3:8b")
-agentkit.need_agents(titles["converse"], titles["invoke"], titles["keys"])
-leaks = []
+agentkit.need_agents(titles["converse"], titles["invoke"], titles["keys"], titles["cost"])
+leaks, costs = [], []
 for name, how, api in (("converse", "converse-stream", "bedrock.converse"), ("invoke", "invoke-with-response-stream", "bedrock.invoke")):
     place = agentkit.Place()
     session = check(titles[name], place, [agentkit.AGENTS_PYTHON, "-c", BEDROCK, "http://" + where, how, MODEL, KEY, SECRET, TOKEN],
                     "/model/%s/%s" % (MODEL.replace(":", "%3A"), how), api, MODEL)
     raw = open(session.path).read() + json.dumps(session.frames)
+    costs.append(session.calls()[0]["metadata"]["cost_usd"] if session.calls() else None)
     leaks += [w for w in (KEY, SECRET, TOKEN, "Signature=") if w in raw]
 ok(not leaks, titles["keys"], *leaks)
+ok(all(costs) and len(set(costs)) == 1, titles["cost"], costs)
 agentkit.done()

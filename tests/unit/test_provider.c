@@ -156,6 +156,9 @@ START_TEST(a_call_costs_what_the_longest_pattern_says)
 	ck_assert_double_eq_tol(cost(p, "claude-sonnet-4-5-20250929", 3212, 87, 3000, 200), (12 * 3 + 3000 * .3 + 200 * 3.75 + 87 * 15) / 10, 1e-6);
 	ck_assert_double_eq_tol(cost(p, "anthropic/claude-sonnet-4.5", 1000, 0, -1, -1), 300, 1e-6);
 	ck_assert_double_eq_tol(cost(p, "us.anthropic.claude-3-haiku-20240307-v1:0", 1000, 0, -1, -1), 25, 1e-6);
+	ck_assert_double_eq_tol(cost(p, "eu.amazon.nova-pro-v1:0", 1000, 1000, -1, -1), 400, 1e-6);
+	ck_assert_double_eq_tol(cost(p, "amazon.nova-micro-v1:0", 1000, 0, -1, -1), 3.5, 1e-6);
+	ck_assert_double_eq(cost(p, "notamazon.nova-pro", 1000, 0, -1, -1), -1);
 	ck_assert_double_eq_tol(cost(p, "models/gemini-2.5-pro", 200000, 0, -1, -1), 25000, 1e-6);
 	ck_assert_double_eq_tol(cost(p, "gemini-2.5-pro", 200001, 0, -1, -1), 200001 * .25, 1e-6);
 	ck_assert_double_eq_tol(cost(p, "text-embedding-3-small", 1000, -1, -1, -1), 2, 1e-6);
