@@ -196,7 +196,7 @@ static size_t number_behind(const char *p, size_t n, size_t at, const char *cons
 
 static size_t match_pid(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
-	static const char *const words[] = { "pid", "process", "process id", NULL };
+	static const char *const words[] = { "pid", "ppid", "pgid", "process", "process id", NULL };
 	return number_behind(p, n, at, words, " :=#[");
 }
 
@@ -241,7 +241,7 @@ static size_t match_claude(const struct vcr_normal_context *c, const char *p, si
 
 const struct vcr_normaliser vcr_normalisers[] = {
 	{ "uuid", 1, match_uuid }, { "date", 1, match_date }, { "cwd", 1, match_cwd }, { "home", 1, match_home }, { "tmp", 1, match_tmp },
-	{ "pid", 1, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude }, { NULL, 0, NULL },
+	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude }, { NULL, 0, NULL },
 };
 
 int vcr_normal_names(struct vcr_buf *out)
@@ -281,6 +281,11 @@ static const struct { enum vcr_api api; const char *pointer; } volatile_fields[]
 	{ VCR_API_OPENAI_CHAT, "/prompt_cache_key" },
 	{ VCR_API_GEMINI_GENERATE, "/user_prompt_id" },
 	{ VCR_API_GEMINI_GENERATE, "/request/session_id" },
+	/* gemini-cli makes them of the time where the model gives none; order and names say which answers which */
+	{ VCR_API_GEMINI_GENERATE, "/contents/*/parts/*/functionCall/id" },
+	{ VCR_API_GEMINI_GENERATE, "/contents/*/parts/*/functionResponse/id" },
+	{ VCR_API_GEMINI_GENERATE, "/request/contents/*/parts/*/functionCall/id" },
+	{ VCR_API_GEMINI_GENERATE, "/request/contents/*/parts/*/functionResponse/id" },
 };
 
 static bool pointer_is(const char *pointer, const char *pattern)

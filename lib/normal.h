@@ -7,7 +7,7 @@
  *   uuid      8-4-4-4-12 hexadecimal digits
  *   date      2026-11-24, with a time behind it or without, and HTTP's and C's date forms
  *   cwd home tmp   the directories of the context, where they stand as whole path components
- *   pid       the number behind "pid", "PID" or "process"
+ *   pid       the number behind "pid", "ppid", "pgid" or "process", in any case
  *   port      the number behind 127.0.0.1:, localhost: or [::1]:
  *   duration  0.12s, 12 ms, 3.5 seconds …
  *   claude    cch=…, cc_prompt_id=… of its attribution line

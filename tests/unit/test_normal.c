@@ -19,7 +19,7 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 	expect("Today is Tuesday, November 24, 2026. Tue Nov 24 2026; Tue, 24 Nov 2026 10:11:12 GMT; Tue Nov 24 10:00:00 2026",
 		"Today is {{vcr:date}}. {{vcr:date}}; {{vcr:date}}; {{vcr:date}}");
 	expect("cwd=/home/ann/project/src home /home/ann/.cache tmp /tmp/x1", "cwd={{vcr:cwd}}/src home {{vcr:home}}/.cache tmp {{vcr:tmp}}/x1");
-	expect("pid 4711, PID=12; process [77]", "pid {{vcr:pid}}, PID={{vcr:pid}}; process [{{vcr:pid}}]");
+	expect("pid 4711, PID=12; process [77]; Process Group PGID: 24125", "pid {{vcr:pid}}, PID={{vcr:pid}}; process [{{vcr:pid}}]; Process Group PGID: {{vcr:pid}}");
 	expect("http://127.0.0.1:45123/x localhost:8080 [::1]:99", "http://127.0.0.1:{{vcr:port}}/x localhost:{{vcr:port}} [::1]:{{vcr:port}}");
 	expect("3 passed in 0.12s (12 ms, 3.5 seconds)", "3 passed in {{vcr:duration}} ({{vcr:duration}}, {{vcr:duration}})");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
@@ -42,6 +42,9 @@ START_TEST(volatile_fields_are_a_deny_list_by_api)
 	ck_assert(vcr_normal_is_volatile(VCR_API_OPENAI_RESPONSES, "/input/12/id"));
 	ck_assert(!vcr_normal_is_volatile(VCR_API_OPENAI_RESPONSES, "/input/12/content/0/id"));
 	ck_assert(!vcr_normal_is_volatile(VCR_API_OPENAI_RESPONSES, "/input/12/call_id"));
+	ck_assert(vcr_normal_is_volatile(VCR_API_GEMINI_GENERATE, "/contents/3/parts/0/functionResponse/id"));
+	ck_assert(vcr_normal_is_volatile(VCR_API_GEMINI_GENERATE, "/contents/3/parts/0/functionCall/id"));
+	ck_assert(!vcr_normal_is_volatile(VCR_API_GEMINI_GENERATE, "/contents/3/parts/0/functionCall/args/id"));
 }
 END_TEST
 
@@ -64,7 +67,7 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(&out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 date/1 cwd/1 home/1 tmp/1 pid/1 port/1 duration/1 claude/1");
+	ck_assert_str_eq(out.data, "uuid/1 date/1 cwd/1 home/1 tmp/1 pid/2 port/1 duration/1 claude/1");
 }
 END_TEST
 
