@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""gemini-cli, an agent that runs on node, under bare LD_PRELOAD: its model calls byte for byte, and the files that its tools write."""
+"""gemini-cli, an agent that runs on node: its model calls byte for byte, the files that its tools write, and the same again offline."""
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
@@ -12,8 +14,10 @@ import replies
 from agentkit import ok, skip
 
 TITLES = ("the session holds each model call of the agent, byte for byte", "the files that its tools wrote are in the session, each with its last content",
-          "each file and each program follows the model call that asked for it", "the agent says and leaves what it does without us")
-NODES = ("node", "node24")
+          "each file and each program follows the model call that asked for it")
+ALONE = "the agent says and leaves what it does without us"
+REPLAYED = "replayed with the model server gone, the agent says the same and leaves the same files"
+NODES = {"node": ("preload", ALONE), "node24": ("record", REPLAYED)} # the agent takes its time: each promise once
 MODEL = "gemini-2.5-flash"
 SETTINGS = {"security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}, "privacy": {"usageStatisticsEnabled": False},
             "general": {"disableAutoUpdate": True, "disableUpdateNag": True}}
@@ -40,11 +44,21 @@ class Run:
         with open(os.path.join(self.place.home, ".gemini", "settings.json"), "w") as f:
             json.dump(SETTINGS, f)
         gemini = os.path.join(nodekit.AGENTS_NPM, "node_modules", "@google", "gemini-cli", "bundle", "gemini.js")
-        env = {"NODE_EXTRA_CA_CERTS": self.server.ca, "GOOGLE_GEMINI_BASE_URL": self.server.https, "GEMINI_API_KEY": "AIzaSyTest0123456789abcdefghijklmnopqrs",
-               "GEMINI_CLI_TRUST_WORKSPACE": "true", "TERM": "dumb"}
-        self.r = self.place.run(nodekit.program(node), gemini, "-y", "-m", MODEL, "-p", "Write a poem, and mend it.", how=how, env=env)
+        self.env = {"NODE_EXTRA_CA_CERTS": self.server.ca, "GOOGLE_GEMINI_BASE_URL": self.server.https, "GEMINI_API_KEY": "AIzaSyTest0123456789abcdefghijklmnopqrs",
+                    "GEMINI_CLI_TRUST_WORKSPACE": "true", "TERM": "dumb"}
+        self.command = [nodekit.program(node), gemini, "-y", "-m", MODEL, "-p", "Write a poem, and mend it."]
+        self.r = self.place.run(*self.command, how=how, env=self.env)
         self.server.settle()
         self.server.close()
+
+    def again(self, session):
+        """The same command in the same place as it was, its model being the recording."""
+        for name in self.files():
+            os.unlink(os.path.join(self.place.work, name))
+        shutil.rmtree(os.path.join(self.place.home, ".gemini", "tmp"), True)
+        replay = [os.path.join(agentkit.BUILD, "vcr-replay"), "-q", "--match=normalised", session.path, "--"]
+        self.r = subprocess.run(replay + self.command, cwd=self.place.work, env={**self.place.record, **self.env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, timeout=300)
 
     def turn(self, api, request):
         n = sum(c.get("role") == "model" for c in request.get("contents", []))
@@ -66,13 +80,13 @@ class Run:
         return out
 
 
-for node in NODES:
+for node, (how, last_title) in NODES.items():
     why = nodekit.missing(node, True)
     if why:
-        for title in TITLES if node == NODES[0] else TITLES[:3]:
+        for title in TITLES + (last_title,):
             skip("%s: %s" % (node, title), why)
         continue
-    run = Run(node, "preload")
+    run = Run(node, how)
     session, calls = run.place.session(), [c for c in run.server.calls() if c["method"] == "POST"]
     frames = session.calls()
     same = [session.body(f, "request") == c["request"] and session.body(f, "response") == c["answer"] and f["frame_type"] == "llm" for f, c in zip(frames, calls)]
@@ -101,8 +115,11 @@ for node in NODES:
     ok(not strangers and writers and shells and all(number.get(f["parent_frame_id"]) is not None for f in shells), "%s: %s" % (node, TITLES[2]), strangers,
        [f["input_state"] for f in session.frames if f["node_name"].startswith("exec:")])
 
-    if node != NODES[0]:
-        continue  # the agent takes its time: it is compared with itself once
-    alone = Run(node, "plain")
-    ok((run.said(), there) == (alone.said(), alone.files()), "%s: %s" % (node, TITLES[3]), run.said(), alone.said(), sorted(there), sorted(alone.files()))
+    said = run.said()
+    if last_title == ALONE:
+        other = Run(node, "plain")
+    else:
+        other = run
+        run.again(session)
+    ok((said, there) == (other.said(), other.files()), "%s: %s" % (node, last_title), said, other.said(), sorted(there), sorted(other.files()), other.r.stderr.decode()[-2000:])
 agentkit.done()
