@@ -33,18 +33,20 @@ static void describe(const struct vcr_reader_frame *f, struct vcr_buf *out)
 	vcr_jw_object_end(&w);
 }
 
-static int load(struct vcr_diff_side *s, struct vcr_reader *r, int64_t index, struct vcr_error *e)
+static int load(struct vcr_diff_side *s, struct vcr_reader *r, int64_t index, bool complete, struct vcr_error *e)
 {
 	struct vcr_reader_frame f;
 	struct vcr_jw w;
 	for (int i = 0; i < VCR_DIFF_PARTS; i++)
 		vcr_buf_init(&s->text[i], 0);
 	s->index = index;
-	int err = vcr_reader_full_input(r, index, &s->text[VCR_DIFF_INPUT], e);
+	int err = complete ? vcr_reader_full_input(r, index, &s->text[VCR_DIFF_INPUT], e) : 0;
 	if (!err)
 		err = vcr_reader_frame(r, index, &f, e);
 	if (err)
 		return err;
+	if (!complete)
+		vcr_diff_own_input(&f, &s->text[VCR_DIFF_INPUT]);
 	describe(&f, &s->text[VCR_DIFF_FRAME]);
 	vcr_jw_init(&w, &s->text[VCR_DIFF_OUTPUT]);
 	if (f.output >= 0)
@@ -69,7 +71,7 @@ static int count(struct vcr_diffing *x, struct vcr_diff_pair *p, enum vcr_diff_p
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vcr_jdiff_change *c = &d->change[i];
 		VCR_AUTO_BUF path = VCR_BUF_INIT;
-		if (x->incidental && c->op == VCR_JDIFF_CHANGED && !vcr_jdiff_path(d, i, false, &path))
+		if (x->incidental && c->op == VCR_JDIFF_CHANGED && !vcr_diff_path(p, part, i, false, &path))
 			p->skip[part][i] = vcr_diff_is_incidental(x->ids, part, path.data, d->ja, c->a, d->jb, c->b);
 		if (p->skip[part][i])
 			continue;
@@ -81,9 +83,9 @@ static int count(struct vcr_diffing *x, struct vcr_diff_pair *p, enum vcr_diff_p
 
 int vcr_diff_pair(struct vcr_diffing *x, struct vcr_diff_pair *p, struct vcr_reader *ra, int64_t ia, struct vcr_reader *rb, int64_t ib, struct vcr_error *e)
 {
-	int err = load(&p->side[0], ra, ia, e);
+	int err = load(&p->side[0], ra, ia, !p->omitted, e);
 	if (!err)
-		err = load(&p->side[1], rb, ib, e);
+		err = load(&p->side[1], rb, ib, !p->omitted, e);
 	for (int i = 0; i < VCR_DIFF_PARTS && !err; i++) {
 		err = vcr_jdiff(&p->d[i], &p->side[0].part[i], 0, &p->side[1].part[i], 0);
 		if (!err)
@@ -124,11 +126,12 @@ static void tell_json(const struct vcr_diff_pair *p, enum vcr_diff_part part, si
 	const struct vcr_jdiff *d = &p->d[part];
 	const struct vcr_jdiff_change *c = &d->change[i];
 	VCR_AUTO_BUF path = VCR_BUF_INIT, old_path = VCR_BUF_INIT, old = VCR_BUF_INIT, new = VCR_BUF_INIT;
-	vcr_jdiff_path(d, i, false, &path);
-	vcr_jdiff_path(d, i, true, &old_path);
+	vcr_diff_path(p, part, i, false, &path);
+	vcr_diff_path(p, part, i, true, &old_path);
 	value(d->ja, c->a, &old);
 	value(d->jb, c->b, &new);
-	vcr_diff_tell_json(ops[c->op], vcr_diff_part_name[part], path.data, c->op == VCR_JDIFF_ADDED ? NULL : old_path.data, &old, &new, p->side[0].index, p->side[1].index);
+	vcr_diff_tell_json(ops[c->op], vcr_diff_part_name[part], path.data, c->op == VCR_JDIFF_ADDED ? NULL : old_path.data, &old, &new, p->side[0].index,
+		p->side[1].index);
 }
 
 static void tell_words(struct vcr_diffing *x, const struct vcr_diff_pair *p, enum vcr_diff_part part, size_t i)
@@ -136,8 +139,8 @@ static void tell_words(struct vcr_diffing *x, const struct vcr_diff_pair *p, enu
 	const struct vcr_jdiff *d = &p->d[part];
 	const struct vcr_jdiff_change *c = &d->change[i];
 	VCR_AUTO_BUF path = VCR_BUF_INIT, old_path = VCR_BUF_INIT;
-	vcr_jdiff_path(d, i, false, &path);
-	vcr_jdiff_path(d, i, true, &old_path);
+	vcr_diff_path(p, part, i, false, &path);
+	vcr_diff_path(p, part, i, true, &old_path);
 	vcr_diff_tell(x, c->op, path.data, c->op == VCR_JDIFF_CHANGED && strcmp(path.data, old_path.data) ? old_path.data : NULL, d->ja, c->a, d->jb, c->b);
 }
 

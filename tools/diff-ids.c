@@ -58,7 +58,8 @@ static bool is_argument(const char *path)
 	return strstr(path, "/input/") || strstr(path, "/args/") || strstr(path, "/arguments/");
 }
 
-bool vcr_diff_is_incidental(struct vcr_diff_ids *ids, enum vcr_diff_part part, const char *path, const struct vcr_json *a, int va, const struct vcr_json *b, int vb)
+bool vcr_diff_is_incidental(struct vcr_diff_ids *ids, enum vcr_diff_part part, const char *path, const struct vcr_json *a, int va, const struct vcr_json *b,
+	int vb)
 {
 	const char *slash = strrchr(path, '/');
 	if (!ids || va < 0 || vb < 0 || !slash || part == VCR_DIFF_FRAME)

@@ -365,7 +365,7 @@ static bool first_change(const struct vcr_diff_pair *p, enum vcr_diff_part *part
 		for (size_t i = 0; i < p->d[order[k]].n; i++)
 			if (!p->skip[order[k]][i]) {
 				*part = order[k];
-				return !vcr_jdiff_path(&p->d[order[k]], i, false, path);
+				return !vcr_diff_path(p, order[k], i, false, path);
 			}
 	return false;
 }
@@ -391,10 +391,34 @@ static void tell_pair_words(struct sessions *x, const struct step *a, const stru
 		vcr_diff_pair_tell(x->x, p);
 }
 
+static const struct step *step_of(const struct side *s, int64_t frame)
+{
+	int lo = 0, hi = s->n;
+	while (lo < hi) {
+		int mid = lo + (hi - lo) / 2;
+		if (s->step[mid].frame < frame)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n && s->step[lo].frame == frame ? &s->step[lo] : NULL;
+}
+
+/* Both continue calls that are a pair, and repeat as much of them. */
+static bool continue_alike(const struct sessions *x, const struct step *a, const struct step *b, struct vcr_buf *omitted)
+{
+	VCR_AUTO_BUF other = VCR_BUF_INIT;
+	const struct step *before_a = step_of(&x->side[0], vcr_diff_continues(x->side[0].r, a->frame, omitted));
+	const struct step *before_b = step_of(&x->side[1], vcr_diff_continues(x->side[1].r, b->frame, &other));
+	return before_a && before_b && before_a->pair >= 0 && &x->side[1].step[before_a->pair] == before_b && !strcmp(omitted->data, other.data);
+}
+
 static void tell_pair(struct sessions *x, const struct step *a, const struct step *b)
 {
 	VCR_AUTO_PAIR p = { 0 };
+	VCR_AUTO_BUF omitted = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
+	p.omitted = continue_alike(x, a, b, &omitted) ? omitted.data : NULL;
 	x->x->incidental = a->call >= 0 && b->call >= 0;
 	if (vcr_diff_pair(x->x, &p, x->side[0].r, a->frame, x->side[1].r, b->frame, &e)) {
 		vcr_say(x->x->t, "%s", *e.what ? e.what : vcr_strerror(e.code));

@@ -163,7 +163,8 @@ static bool tell_texts(const struct vcr_diffing *x, const struct vcr_json *a, in
 	return true;
 }
 
-void vcr_diff_tell(struct vcr_diffing *x, enum vcr_jdiff_op op, const char *path, const char *old_path, const struct vcr_json *a, int va, const struct vcr_json *b, int vb)
+void vcr_diff_tell(struct vcr_diffing *x, enum vcr_jdiff_op op, const char *path, const char *old_path, const struct vcr_json *a, int va, const struct vcr_json *b,
+	int vb)
 {
 	static const char *const ops[] = { "added ", "removed ", "changed " };
 	static const enum vcr_style styles[] = { VCR_GREEN, VCR_RED, VCR_YELLOW };

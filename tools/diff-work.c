@@ -57,6 +57,8 @@ static int collect(struct vcr_reader *r, const char *prefix, take_fn *take, stru
 	int err = 0;
 	for (int64_t i = 0; i < n && !err; i++) {
 		struct vcr_reader_frame f;
+		if (strcmp(vcr_reader_brief(r, i).type, "tool")) /* a call's line is long, and none of these */
+			continue;
 		if (!vcr_reader_frame(r, i, &f, NULL) && !strncmp(f.node_name, prefix, strlen(prefix))) /* one that cannot be read was said before */
 			err = take(l, &f);
 	}
@@ -197,7 +199,8 @@ int vcr_diff_files(struct vcr_diffing *x, struct vcr_reader *ra, struct vcr_read
 			file_json(op, a, b);
 			continue;
 		}
-		tell_line(x, op, a ? a->name : b->name, op < 2 ? !*(a ? a : b)->state ? " (removed)" : "" : !*a->state ? " (the old removed it)" : !*b->state ? " (the new removed it)" : "");
+		const char *gone = op < 2 ? *(a ? a : b)->state ? "" : " (removed)" : !*a->state ? " (the old removed it)" : !*b->state ? " (the new removed it)" : "";
+		tell_line(x, op, a ? a->name : b->name, gone);
 		if (op == 2)
 			tell_contents(x, ra, a, rb, b);
 	}

@@ -41,15 +41,27 @@ struct vcr_diff_pair {
 	bool *skip[VCR_DIFF_PARTS];   /* changes that do not count */
 	int64_t count[VCR_DIFF_PARTS][3]; /* by op, of those that count */
 	int64_t all;
+	const char *omitted;          /* NULL: complete states; else only what is new, behind what this says (borrowed) */
 };
 #define VCR_AUTO_PAIR __attribute__((cleanup(vcr_diff_pair_release))) struct vcr_diff_pair
-/* Frame ia of ra and ib of rb with their complete states, compared. *p is zero. 0 or <0 with e. */
+/* Frame ia of ra and ib of rb with their complete states, compared; what is new in them when p->omitted is set. Else *p
+ * is zero. 0 or <0 with e. */
 int vcr_diff_pair(struct vcr_diffing *x, struct vcr_diff_pair *p, struct vcr_reader *ra, int64_t ia, struct vcr_reader *rb, int64_t ib, struct vcr_error *e);
 void vcr_diff_pair_release(struct vcr_diff_pair *p);
 /* Print all changes that count. */
 void vcr_diff_pair_tell(struct vcr_diffing *x, const struct vcr_diff_pair *p);
 /* vcr diff [SESSION] FRAME FRAME, and across sessions. Returns an exit status. */
 int vcr_diff_frames(struct vcr_diffing *x, struct vcr_reader *ra, int64_t ia, struct vcr_reader *rb, int64_t ib);
+
+/* Place of change i, as vcr_jdiff_path. */
+int vcr_diff_path(const struct vcr_diff_pair *p, enum vcr_diff_part part, size_t i, bool old, struct vcr_buf *out);
+
+/* ---- What is new in a call (diff-delta.c) ---- */
+
+/* The frame that this one continues, or -1. Appends what it leaves out of it, JSON: equal texts leave out the same. */
+int64_t vcr_diff_continues(struct vcr_reader *r, int64_t index, struct vcr_buf *omitted);
+/* What the frame's own line holds of its input. */
+void vcr_diff_own_input(const struct vcr_reader_frame *f, struct vcr_buf *out);
 
 /* ---- Whole sessions (diff-session.c, diff-work.c) ---- */
 
@@ -65,12 +77,14 @@ int vcr_diff_programs(struct vcr_diffing *x, struct vcr_reader *ra, struct vcr_r
 struct vcr_diff_ids *vcr_diff_ids_new(void);
 void vcr_diff_ids_free(struct vcr_diff_ids *ids);
 /* Does the change say nothing but that another run made up another name, or another time? */
-bool vcr_diff_is_incidental(struct vcr_diff_ids *ids, enum vcr_diff_part part, const char *path, const struct vcr_json *a, int va, const struct vcr_json *b, int vb);
+bool vcr_diff_is_incidental(struct vcr_diff_ids *ids, enum vcr_diff_part part, const char *path, const struct vcr_json *a, int va, const struct vcr_json *b,
+	int vb);
 
 /* ---- Telling (diff-tell.c) ---- */
 
 /* One change for people, several lines. old_path: NULL where it is path. */
-void vcr_diff_tell(struct vcr_diffing *x, enum vcr_jdiff_op op, const char *path, const char *old_path, const struct vcr_json *a, int va, const struct vcr_json *b, int vb);
+void vcr_diff_tell(struct vcr_diffing *x, enum vcr_jdiff_op op, const char *path, const char *old_path, const struct vcr_json *a, int va, const struct vcr_json *b,
+	int vb);
 /* The lines of a unified diff, in colours, after `indent` columns. */
 void vcr_diff_tell_unified(const struct vcr_diffing *x, const char *p, size_t n, unsigned indent);
 /* One object of --json; old and new are JSON texts, NULL: null. Frames below 0: null. */

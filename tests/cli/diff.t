@@ -116,6 +116,10 @@ run("c", *talk("three", second="other content", last="Failed."))
 status, out, err = place.run("vcr-diff", "a", "c")
 ok(status == 1 and "first divergence: call:1 differs: /messages/3/content and 1 more\n" in out, "the first divergence is named: call and place", out, err)
 ok(changes("a", "c") == [("changed", "input", "/messages/3/content"), ("changed", "output", "/response/choices/0/message/content")], "in JSON every change is told, with its frames", changes("a", "c"))
+for name, id, second in (("c1", "one", "content of f"), ("c2", "six", "other content")):
+    run(name, *talk(id, second=second), chat(3, [said("Done.")["choices"][0]["message"], {"role": "user", "content": "And %s?" % second}], said("x"), after=2, omitted=4))
+ok(changes("c1", "c2") == [("changed", "input", "/messages/3/content"), ("changed", "input", "/messages/5/content")], "what a call repeats of the conversation before it is not told again; "
+   "places are those of the complete state", changes("c1", "c2"))
 run("d", *talk("four", last="Failed."))
 status, out, err = place.run("vcr-diff", "a", "d")
 ok(status == 1 and "first divergence: call:1 is answered differently: /response/choices/0/message/content\n" in out, "so is an answer that differs where the question does not", out)
