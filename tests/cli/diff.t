@@ -157,6 +157,15 @@ rows = {line[:11].strip(): line[11:].split() for line in out.splitlines()}
 ok(rows.get("calls") == ["2", "2"] and rows.get("errors") == ["0", "1", "+1"] and rows.get("tokens in") == ["30", "-"] and rows.get("time") == ["2.00s", "1.00s", "-1.00s"],
    "calls, errors, tokens and time of both stand side by side", rows, out)
 
+def nodes(*values):
+    return [frame(i, "node", "n", {"a": v}, {"b": 0}, parent=i - 1 if i else None) for i, v in enumerate(values)]
+
+
+run("nodes1", *nodes(1, 2, 3, 9))
+run("nodes2", *nodes(1, 7, 8, 3, 10))
+told = [(c["op"], c["old_frame"], c["new_frame"]) for c in place.json("vcr-diff", "--json", "nodes1", "nodes2")]
+ok(told == [("changed", 1, 1), ("added", None, 2), ("changed", 3, 4), ("totals", None, None)], "between steps that ask the same, the rest are paired in order", told)
+
 # ---- ai-agent-vcr's ----
 state = {"messages": [{"role": "user", "content": "hi"}], "id": "ticket-1"}
 run("plain1", frame(0, "node", "plan", state, {"steps": ["a", "b"]}), frame(1, "tool", "tool:search", {"q": "x"}, {"hits": 1}, parent=0), frame(2, "node", "act", {"n": 1}, {"n": 2}, parent=1))
