@@ -137,12 +137,16 @@ static int inflate_block(struct vcr_http2 *h, size_t *n)
 	return 0;
 }
 
-/* Pseudo fields go into the head, the others move up. How many pseudo fields there were; they stand first (RFC 9113 §8.3). */
+/* Pseudo fields go into the head, the others move up. How many pseudo fields there were; they stand first (RFC 9113 §8.3). Those of the other
+ * direction make it malformed: -1. */
 static int split_pseudo(struct vcr_http2 *h, size_t *n, struct vcr_http1_head *head, const char **authority)
 {
+	bool request = h->role == VCR_HTTP1_REQUEST;
 	size_t pseudo = 0;
 	while (pseudo < *n && *h->field[pseudo].name == ':') {
 		const char *name = h->field[pseudo].name, *value = h->field[pseudo].value;
+		if (request != !!strcmp(name, ":status"))
+			return -1;
 		if (!strcmp(name, ":method"))
 			head->method = value;
 		else if (!strcmp(name, ":path"))
@@ -211,6 +215,8 @@ static int take_block(struct vcr_http2 *h)
 	if (r || h->block_push)
 		return r;
 	int pseudo = split_pseudo(h, &n, &head, &authority);
+	if (pseudo < 0)
+		return fail(h, VCR_ESYNTAX, "malformed head");
 	if (pseudo)
 		r = give_head(h, n, &head, authority);
 	if (!r && h->block_ends)

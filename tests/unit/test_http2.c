@@ -195,6 +195,12 @@ START_TEST(what_no_peer_may_send_is_refused_with_the_reason)
 	refused(VCR_HTTP1_REQUEST, "malformed header block");
 	h2_frame(&bytes, H2_HEADERS, 5, 1, "\x84", 1); /* a path, no method */
 	refused(VCR_HTTP1_REQUEST, "malformed head");
+	h2_frame(&bytes, H2_HEADERS, 5, 1, "\x82\x84\x88", 3); /* a request with a status */
+	refused(VCR_HTTP1_REQUEST, "malformed head");
+	vcr_buf_reset(&bytes);
+	h2_frame(&bytes, H2_SETTINGS, 0, 0, "", 0);
+	h2_frame(&bytes, H2_HEADERS, 5, 1, "\x88\x82", 2); /* an answer with a method */
+	refused(VCR_HTTP1_RESPONSE, "malformed head");
 	h2_frame(&bytes, H2_HEADERS, 5, 1, "\x82\x84\0\1a\3x\0y", 9);
 	refused(VCR_HTTP1_REQUEST, "malformed header field");
 }
