@@ -50,13 +50,14 @@ int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int
 	return vcr_lead_publish(f->h, o, e);
 }
 
-void vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void *ctx)
+uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void *ctx)
 {
 	struct vcr_spool *s;
 	struct vcr_spool_event ev;
 	struct vcr_rec_refused r;
+	uint64_t times = f->h ? f->h->gate.refused : 0;
 	if (!f->spool || vcr_spool_attach(&s, f->spool, NULL))
-		return;
+		return times;
 	while (vcr_spool_next(s, true, &ev) == 0)
 		if (ev.type == VCR_REC_REFUSED && ev.size > sizeof r) {
 			memcpy(&r, ev.payload, sizeof r);
@@ -64,6 +65,7 @@ void vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *w
 		}
 	vcr_spool_remove(s);
 	vcr_spool_free(s);
+	return times;
 }
 
 void vcr_fence_release(struct vcr_fence *f)

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "paths.h"
 #include "point.h"
+#include "refused.h"
 #include "replay.h"
 #include "run.h"
 #include "session.h"
@@ -26,7 +27,7 @@
 
 extern char **environ;
 
-enum { EXIT_REPLAY = 125, TOKEN_BYTES = 16, MOST_REFUSED = 20 };
+enum { EXIT_REPLAY = 125, TOKEN_BYTES = 16, MOST_STEPS = 8 /* from a replay's own session to what was replayed */ };
 
 struct replay {
 	struct vcr_tool *t;
@@ -47,8 +48,8 @@ struct replay {
 	struct vcr_session *own;    /* the replay's own session: divergences only, made with the first */
 	char own_id[32];
 	bool own_failed;
-	int64_t served, cut_short, missed_calls, missed_sides, refused;
-	struct vcr_buf refused_hosts;
+	int64_t served, cut_short, missed_calls, missed_sides;
+	struct vcr_refused refused;
 	struct vcr_fence fence;     /* around the command */
 	struct vcr_run run;
 };
@@ -175,30 +176,21 @@ static void on_miss(struct replay *r, const struct vcr_replay_event *ev)
 		write_miss(r, ev);
 }
 
-static void add_refused(struct replay *r, const char *where)
-{
-	VCR_AUTO_BUF safe = VCR_BUF_INIT;
-	vcr_safe(&safe, where, strlen(where), 0);
-	r->refused++;
-	if (r->refused <= MOST_REFUSED && !strstr(r->refused_hosts.data, safe.data))
-		vcr_buf_printf(&r->refused_hosts, "%s%s", r->refused_hosts.len ? ", " : "", safe.data);
-}
-
 static void on_refused(struct replay *r, const struct vcr_replay_event *ev)
 {
-	add_refused(r, ev->host);
+	vcr_refused_add(&r->refused, ev->host, 0);
+	r->refused.times++;
 	if (r->t->json)
 		say_json(r, "refused", ev->method, ev->host, -1, NULL);
 }
 
-/* What the library refused in the command's own processes. */
+/* What the library refused in the command's own processes, once for each of them and each place. */
 static void on_fenced(void *ctx, const char *where, uint32_t kind)
 {
-	static const char *const words[] = { "", "connect", "datagram", "look-up" };
 	struct replay *r = ctx;
-	add_refused(r, where);
+	vcr_refused_add(&r->refused, where, kind);
 	if (r->t->json)
-		say_json(r, "refused", words[kind < 4 ? kind : 0], where, -1, NULL);
+		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL);
 }
 
 static void on_event(void *ctx, const struct vcr_replay_event *ev)
@@ -357,6 +349,7 @@ static int64_t calls_of(const struct replay *r, int64_t *asked)
 
 static void summary(struct replay *r)
 {
+	VCR_AUTO_BUF refused = VCR_BUF_INIT;
 	int64_t asked, calls = calls_of(r, &asked);
 	struct vcr_gate_stats gs;
 	vcr_gate_stats(r->gate, &gs);
@@ -368,8 +361,9 @@ static void summary(struct replay *r)
 		if (gs.refused)
 			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
 	}
-	if (r->refused)
-		vcr_say(r->t, "refused, since nothing goes to the network: %s%s", r->refused_hosts.data, r->refused > MOST_REFUSED ? ", ..." : "");
+	vcr_refused_say(&r->refused, &refused);
+	if (refused.len)
+		vcr_say(r->t, "%s", refused.data);
 	if (!r->own)
 		return;
 	char path[VCR_MAX_PATH];
@@ -508,7 +502,7 @@ static int run_command(struct replay *r)
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_REPLAY;
 	}
-	vcr_fence_refusals(&r->fence, on_fenced, r);
+	r->refused.times += vcr_fence_refusals(&r->fence, on_fenced, r);
 	summary(r);
 	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
 		return VCR_EXIT_NO;
@@ -536,12 +530,36 @@ static void release(struct replay *r)
 	vcr_buf_release(&r->vcr_dir);
 	vcr_buf_release(&r->bundle);
 	vcr_buf_release(&r->extra);
-	vcr_buf_release(&r->refused_hosts);
+	vcr_refused_release(&r->refused);
+}
+
+/* A session that a replay wrote, of where it diverged, stands for the recording that was replayed. */
+static int open_recording(struct replay *r, const char *session)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	int status = vcr_tool_open_session(r->t, session, &r->reader, &path);
+	for (int steps = 0; !status && steps < MOST_STEPS; steps++) {
+		VCR_AUTO_JSON j = VCR_JSON_INIT;
+		const struct vcr_reader_session *s = vcr_reader_header(r->reader);
+		if (vcr_json_parse(&j, s->metadata_json, strlen(s->metadata_json), 0, NULL) || vcr_json_get(&j, 0, "replay_of") < 0)
+			return 0;
+		char *of = vcr_json_strdup(&j, vcr_json_get(&j, 0, "replay_of"));
+		if (!of || !*of || strchr(of, '/')) {
+			free(of);
+			return 0;
+		}
+		if (r->t->verbose)
+			vcr_say(r->t, "session %s is what a replay of %s wrote down: that one is replayed", s->session_id, of);
+		vcr_buf_reset(&path);
+		vcr_tool_close(&r->reader);
+		status = vcr_tool_open_session(r->t, of, &r->reader, &path);
+		free(of);
+	}
+	return status;
 }
 
 static int replay(struct replay *r, const char *session)
 {
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
 	enum vcr_rung rung;
 	double speed;
@@ -552,7 +570,7 @@ static int replay(struct replay *r, const char *session)
 		return vcr_wrong_call(r->t, "--port wants a number below 65536");
 	if (vcr_tool_dir(r->t, &r->vcr_dir, &e))
 		return vcr_failed(r->t, &e);
-	if ((status = vcr_tool_open_session(r->t, session, &r->reader, &path)) || (status = prepare(r, rung, speed)))
+	if ((status = open_recording(r, session)) || (status = prepare(r, rung, speed)))
 		return status;
 	signal(SIGPIPE, SIG_IGN);
 	return r->command ? run_command(r) : serve_alone(r);
@@ -572,7 +590,7 @@ static int split_command(int argc, char **argv, char ***command)
 
 int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 {
-	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .refused_hosts = VCR_BUF_INIT, .stop = { -1, -1 } };
+	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .stop = { -1, -1 } };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical (default), normalised: how far a request may differ" },

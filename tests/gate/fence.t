@@ -55,7 +55,17 @@ for what in (lambda: socket.create_connection(("203.0.113.7", 443), 5), lambda: 
 """
 r = run(PYTHON, "-c", OUT)
 ok(r.stdout.split() == [b"OSError", b"gaierror", b"OSError"], "nothing else gets out: connections, names and datagrams are refused", r)
-ok(all(w in r.stderr for w in (b"refused, since nothing goes to the network", b"203.0.113.7:443", b"www.example.com", b"198.51.100.9:53")), "what was refused is listed at the end", r)
+LISTED = b"refused 3 times, since nothing goes to the network: 203.0.113.7:443 (connect), www.example.com (look-up), 198.51.100.9:53 (datagram)"
+ok(LISTED in r.stderr, "what was refused is counted and listed at the end: connections, names, datagrams", r)
+AGAIN = """
+import socket
+for where in [("203.0.113.7", 4430)] * 30 + [("203.0.113.7", 443)] + [("203.0.113.%d" % i, 1) for i in range(30)]:
+    try: socket.create_connection(where, 5); print("got out")
+    except OSError as e: pass
+"""
+r = run(PYTHON, "-c", AGAIN)
+ok(b"refused 61 times" in r.stderr and b"203.0.113.7:4430 (connect), 203.0.113.7:443 (connect), 203.0.113.0:1 (connect)" in r.stderr and r.stderr.count(b"(connect)") == 20 and
+   b", and 12 more" in r.stderr, "… each place once however often it is tried, and no more of them than are read", r)
 r = run(PYTHON, "-c", OUT, options=["--json"])
 events = [json.loads(line) for line in r.stderr.splitlines() if line.startswith(b"{")]
 ok([(e["method"], e["path"]) for e in events if e["event"] == "refused"] == [("connect", "203.0.113.7:443"), ("look-up", "www.example.com"), ("datagram", "198.51.100.9:53")], "… and by --json", events)

@@ -304,6 +304,8 @@ r = run(place, replay, "rec", "--", "sh", "-c", "kill -9 $$")
 ok(r.returncode == -9, "a command that is killed is reported as killed", r)
 r = run(place, replay, "nosuch", "--", "true")
 ok(r.returncode == 2 and b"nosuch" in r.stderr, "a session that is not there is a wrong call", r)
+r = run(place, replay, "--", sys.executable, "-c", program, "0", "hello")
+ok((r.returncode, r.stdout.strip()) == (0, ANSWER), "the newest session being what a replay wrote of its divergences, the recording is served that it replayed", r)
 for words, say in ((("--speed=x",), b"--speed wants"), (("--match=best",), b"--match wants"), (("rec", "true"), b"stands behind --"), (("rec", "--"), b"which command")):
     r = run(place, replay, *words)
     ok(r.returncode == 2 and say in r.stderr, "%s is answered by one line that says what is wanted" % " ".join(words), r)
