@@ -419,7 +419,7 @@ static void write_input(struct vcr_jw *w, const struct request *q, const struct 
 			vcr_jw_int(w, (int64_t)omit);
 		}
 		if (no_tools) {
-			vcr_jw_key(w, "tools");
+			vcr_jw_key(w, vcr_json_get(q->j, 0, "tools") == info->tools ? "tools" : "functions");
 			vcr_jw_bool(w, true);
 		}
 		if (no_system) {

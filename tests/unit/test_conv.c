@@ -59,6 +59,16 @@ START_TEST(a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new)
 }
 END_TEST
 
+START_TEST(functions_go_by_their_own_name)
+{
+	static const char one[] = "{\"model\":\"m\",\"messages\":[" USER "],\"functions\":[{\"name\":\"f\"}]}";
+	static const char two[] = "{\"model\":\"m\",\"messages\":[" USER "," USER "],\"functions\":[{\"name\":\"f\"}]}";
+	call_of(VCR_API_OPENAI_CHAT, "f1", one, NULL);
+	call_of(VCR_API_OPENAI_CHAT, "f2", two, NULL);
+	ck_assert_ptr_nonnull(strstr(input.data, "\"omitted\":{\"messages\":1,\"functions\":true}"));
+}
+END_TEST
+
 #define LONG "an answer that is long enough to be worth a reference instead of being written twice"
 START_TEST(an_answer_that_the_next_request_repeats_is_referred_to)
 {
@@ -198,6 +208,7 @@ static TCase *tc_conv(void)
 	TCase *tc = tcase_create("conv");
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new);
+	tcase_add_test(tc, functions_go_by_their_own_name);
 	tcase_add_test(tc, an_answer_that_the_next_request_repeats_is_referred_to);
 	tcase_add_test(tc, a_member_of_our_name_in_the_request_is_kept_apart_from_ours);
 	tcase_add_test(tc, branches_get_lanes_of_their_own_and_the_parent_whose_answer_they_hold);
