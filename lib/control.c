@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -129,7 +130,20 @@ int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e)
 	return vcr_control_program_path("vcr-collector", path, e);
 }
 
-int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct vcr_error *e)
+int vcr_control_await_result(const char *session_id)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (address(session_id, ".result", &path, NULL, NULL))
+		return -1;
+	int fd = open(path.data, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int vcr_control_take_result(const char *session_id, int awaits, struct vcr_buf *json, struct vcr_error *e)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	char some[4096];
@@ -137,14 +151,26 @@ int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct
 	int err = address(session_id, ".result", &path, NULL, e);
 	if (err)
 		return err;
-	int fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return vcr_error_set(e, VCR_ENOTFOUND, "%s: %s", path.data, strerror(errno));
-	while ((n = read(fd, some, sizeof some)) > 0)
+	if (awaits < 0)
+		return vcr_error_set(e, VCR_ENOTFOUND, "%s: nothing is left there", path.data);
+	for (off_t at = 0; (n = pread(awaits, some, sizeof some, at)) > 0; at += n)
 		vcr_buf_add(json, some, (size_t)n);
-	close(fd);
 	unlink(path.data);
-	return json->err;
+	close(awaits);
+	return json->err ? json->err : json->len ? 0 : vcr_error_set(e, VCR_ENOTFOUND, "%s: nothing was left there", path.data);
+}
+
+void vcr_control_leave_result(const char *session_id, const struct vcr_buf *json)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (address(session_id, ".result", &path, NULL, NULL))
+		return;
+	int fd = open(path.data, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return; /* nobody waits */
+	if (!flock(fd, LOCK_SH | LOCK_NB) || write(fd, json->data, json->len) != (ssize_t)json->len)
+		unlink(path.data); /* who waited was killed; or half a word */
+	close(fd);
 }
 
 /* ---- Settling ---- */

@@ -25,8 +25,12 @@ int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
 int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e);
 /* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);
-/* What a collector that was started by vcr-record leaves at its end: RUNTIME/<session>.result. Appends the text, removes the file. */
-int vcr_control_take_result(const char *session_id, struct vcr_buf *json, struct vcr_error *e);
+/* What a collector leaves at its end for the vcr-record that awaits it: RUNTIME/<session>.result. It is there from await to take, and locked by who
+ * awaits, so that a collector can tell when nobody does any more. await: a descriptor to be held until take, or -1. take: appends the text, removes
+ * the file, closes the descriptor. leave: the collector's side. */
+int vcr_control_await_result(const char *session_id);
+int vcr_control_take_result(const char *session_id, int awaits, struct vcr_buf *json, struct vcr_error *e);
+void vcr_control_leave_result(const char *session_id, const struct vcr_buf *json);
 
 /* ---- The collector's side ---- */
 

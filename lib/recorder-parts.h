@@ -1,5 +1,5 @@
-/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-work.c (files,
- * programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints). */
+/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
+ * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
 #include "conv.h"
@@ -21,10 +21,11 @@ struct run {
 struct process {
 	int pid, ppid;
 	char *program;          /* basename of the executable */
-	bool gone;
+	uint64_t ended_ns;      /* dead since then; 0 lives. Its number may be another's soon */
 	struct run run;         /* path NULL: none open */
 	char last_call[37];     /* frame id of the last model call of this process; "" none */
 	struct process *next;   /* hash chain */
+	struct process *next_ended;
 };
 
 /* What one program did, for the coverage report. */
@@ -47,7 +48,7 @@ struct conn {
 	struct conn *next;
 };
 
-enum { BUCKETS = 1024, MAX_PENDING = 4096 };
+enum { BUCKETS = 1024, MAX_PENDING = 4096, MAX_ENDED = 1024 };
 
 struct vcr_recorder {
 	const struct vcr_spool_header *spool;
@@ -70,6 +71,8 @@ struct vcr_recorder {
 	char **ignore;                    /* the configured patterns, and our own directories where they lie in the workspace */
 
 	struct process *process[BUCKETS];
+	struct process *ended;            /* dead, and known until their files have been looked at and their run is closed */
+	int nended;
 	struct conn *conn[BUCKETS];
 	struct coverage *coverage;
 	char last_call[37];               /* of the session */
@@ -99,12 +102,15 @@ struct vcr_recorder {
 /* recorder.c */
 bool vcr_recorder_ready(struct vcr_recorder *r);                 /* the session file is there (made now if need be) */
 void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[40]); /* ISO 8601 UTC, microseconds */
-struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make);
 bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn);
-const char *vcr_recorder_parent(struct vcr_recorder *r, int pid); /* frame id of the call that pid's work follows, or NULL */
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
+/* recorder-process.c */
+struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make);
+void vcr_recorder_forget_ended(struct vcr_recorder *r);
+void vcr_recorder_forget_namesake(struct vcr_recorder *r, int pid); /* pid is not the dead one that had the number before */
+const char *vcr_recorder_parent(struct vcr_recorder *r, int pid); /* frame id of the call that pid's work follows, or NULL */
 /* recorder-learn.c: what is secret */
 /* Learn what a dead predecessor had learnt, and note what we learn for a successor, on tmpfs; end: the session is over, nobody
  * needs it. */
@@ -120,7 +126,7 @@ bool vcr_recorder_is_model_call(const struct vcr_call *c); /* a frame, whether o
 int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);
 /* recorder-work.c */
 int vcr_recorder_change(void *recorder, const struct vcr_change *c);
-void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns); /* as vcr_files_sweep */
+void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns); /* as vcr_files_sweep; forgets the dead */
 void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);

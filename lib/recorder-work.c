@@ -154,6 +154,7 @@ void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns)
 	vcr_recorder_learn_noted(r);
 	if (r->files)
 		vcr_files_sweep(r->files, upto_ns, vcr_recorder_change, r, &r->last_error);
+	vcr_recorder_forget_ended(r);
 }
 
 /* ---- Programs ---- */
@@ -236,7 +237,7 @@ void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, u
 	if (p->run.path) {
 		vcr_recorder_sweep(r, (int64_t)mono_ns);
 		p->run.confirmed = p->run.confirmed || status != NULL;
-		finish_run(r, p, status, false, mono_ns);
+		finish_run(r, p, status, false, p->ended_ns && p->ended_ns < mono_ns ? p->ended_ns : mono_ns);
 	}
 }
 
@@ -255,6 +256,24 @@ static char **copy_arguments(const struct vcr_spool_event *ev, size_t fixed, uns
 	return argv;
 }
 
+/* It may have ended before its parent could say what it had started. */
+static struct process *started(struct vcr_recorder *r, int pid)
+{
+	struct process *p = vcr_recorder_process(r, pid, true);
+	if (!p || !p->ended_ns)
+		return p;
+	char *program = p->program ? strdup(p->program) : NULL;
+	int ppid = p->ppid;
+	vcr_recorder_forget_namesake(r, pid);
+	if (!(p = vcr_recorder_process(r, pid, true))) {
+		free(program);
+		return NULL;
+	}
+	p->program = program;
+	p->ppid = ppid;
+	return p;
+}
+
 /* Is a command searched for along PATH, one exec after the other, or is it the program's image that changes a second time? Only a
  * confirmed run is written when the next one begins. */
 void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
@@ -263,7 +282,7 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	if (ev->size < sizeof rec)
 		return;
 	memcpy(&rec, ev->payload, sizeof rec);
-	struct process *p = vcr_recorder_process(r, rec.child, true);
+	struct process *p = started(r, rec.child);
 	if (!p)
 		return;
 	if (rec.kind == VCR_EXEC_FAILED) {

@@ -135,37 +135,7 @@ static void go_on(struct vcr_recorder *r)
 	vcr_reader_free(in);
 }
 
-/* ---- Processes and connections ---- */
-
-struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make)
-{
-	struct process **slot = &r->process[(unsigned)pid % BUCKETS];
-	for (struct process *p = *slot; p; p = p->next)
-		if (p->pid == pid && !p->gone)
-			return p;
-	struct process *p = make ? calloc(1, sizeof *p) : NULL;
-	if (!p)
-		return NULL;
-	p->pid = pid;
-	p->next = *slot;
-	*slot = p;
-	if (r->npid < MAX_PENDING)
-		r->pid[r->npid++] = pid;
-	return p;
-}
-
-const char *vcr_recorder_parent(struct vcr_recorder *r, int pid)
-{
-	for (int up = 0; up < 32 && pid > 0; up++) {
-		struct process *p = vcr_recorder_process(r, pid, false);
-		if (!p)
-			break;
-		if (*p->last_call)
-			return p->last_call;
-		pid = p->ppid;
-	}
-	return *r->last_call ? r->last_call : NULL;
-}
+/* ---- Programs and connections ---- */
 
 static struct coverage *coverage_of(struct vcr_recorder *r, int pid)
 {
@@ -569,6 +539,7 @@ static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
+	vcr_recorder_forget_namesake(r, ev->pid);
 	struct process *p = vcr_recorder_process(r, ev->pid, true);
 	r->event_seq = ev->seq;
 	r->event_ns = ev->time_ns;
@@ -606,9 +577,13 @@ void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
 	struct process *p = vcr_recorder_process(r, pid, false);
 	vcr_flow_process_gone(r->flow, pid, mono_ns);
 	end_rpc(r, pid, mono_ns);
-	vcr_recorder_exit(r, pid, NULL, mono_ns);
-	if (p)
-		p->gone = true;
+	if (p && !p->ended_ns) {
+		p->ended_ns = mono_ns;
+		p->next_ended = r->ended;
+		r->ended = p;
+		if (++r->nended > MAX_ENDED || p->run.path)
+			vcr_recorder_sweep(r, (int64_t)mono_ns);
+	}
 	for (int i = 0; i < BUCKETS; i++)
 		for (struct conn *c = r->conn[i], *next; c; c = next) {
 			next = c->next;
@@ -730,6 +705,15 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 	return p.n >= 0 ? NULL : r->save_error.code ? r->save_error.what : "no savepoint could be taken";
 }
 
+/* Who asks is to see what has been done up to now. */
+static void look_now(struct vcr_recorder *r)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	vcr_recorder_watch(r);
+	vcr_recorder_sweep(r, (int64_t)t.tv_sec * 1000000000 + t.tv_nsec);
+}
+
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
@@ -742,7 +726,9 @@ void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n,
 		why = annotate(r, &j);
 	else if (!why && vcr_json_is(&j, op, "savepoint"))
 		why = savepoint(r, &j);
-	else if (!why && !vcr_json_is(&j, op, "status") && !vcr_json_is(&j, op, "drain"))
+	else if (!why && vcr_json_is(&j, op, "drain"))
+		look_now(r);
+	else if (!why && !vcr_json_is(&j, op, "status"))
 		why = "op must be drain, status, annotate or savepoint";
 	vcr_jw_init(&w, answer);
 	vcr_jw_object(&w);
@@ -828,10 +814,15 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	if (r->files)
 		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
 	vcr_recorder_save_end(r);
+	vcr_recorder_save_close(r); /* their descriptors may be wanted for what is still to be written */
+	vcr_files_free(r->files);
+	r->files = NULL;
 	for (int i = 0; i < BUCKETS; i++)
 		for (struct process *p = r->process[i]; p; p = p->next)
-			if (p->run.path)
+			if (p->run.path) {
+				p->run.confirmed = p->run.confirmed || p->ended_ns;
 				vcr_recorder_exit(r, p->pid, NULL, now);
+			}
 	vcr_jw_init(&w, &extra);
 	vcr_jw_object(&w);
 	write_end(&w, r, l);

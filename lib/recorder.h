@@ -32,8 +32,10 @@ int vcr_recorder_watch_fd(const struct vcr_recorder *r);
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 /* inotify has something. */
 void vcr_recorder_watch(struct vcr_recorder *r);
-/* A process of the session is gone (pidfd); its open calls end as interrupted. */
+/* A process of the session is dead (pidfd); its open calls end as interrupted. How it ended is known when its parent has waited for it: an
+ * event tells it, or nobody will (unwaited). */
 void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns);
+void vcr_recorder_unwaited(struct vcr_recorder *r, int pid);
 /* Record seq before which nothing is needed any more; position: that of the reader. */
 uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position);
 /* Connections that carry nothing of interest since the last call: up to n numbers. */

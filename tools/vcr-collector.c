@@ -27,7 +27,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000 };
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200 };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -38,6 +38,9 @@ struct collector {
 	struct vcr_config config;
 	struct { int pid, fd; } process[MAX_PROCESSES];
 	int nprocess;
+	int early[MAX_PROCESSES], nearly; /* was gone before it could be watched */
+	struct { int pid; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
+	int nended;
 	bool saw_process;
 	int bell;               /* eventfd that the waiting thread raises */
 	pthread_t ringer;       /* that thread, when bell >= 0 */
@@ -158,6 +161,8 @@ static void watch_process(struct collector *c, int pid)
 	if (fd >= 0) {
 		c->process[c->nprocess].pid = pid;
 		c->process[c->nprocess++].fd = fd;
+	} else if (errno == ESRCH && c->nearly < MAX_PROCESSES) {
+		c->early[c->nearly++] = pid;
 	}
 }
 
@@ -212,18 +217,52 @@ static void drain(struct collector *c, bool dead)
 	vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
 }
 
-/* Who is gone; their last words are in the spool already, so it is drained before each is declared dead. */
+/* Its last words are in the spool already, and that has been drained. */
+static void declare_gone(struct collector *c, int pid)
+{
+	vcr_recorder_gone(c->recorder, pid, mono_ns());
+	if (c->nended == MAX_PROCESSES) {
+		vcr_recorder_unwaited(c->recorder, c->ended[0].pid);
+		memmove(c->ended, c->ended + 1, (size_t)--c->nended * sizeof *c->ended);
+	}
+	c->ended[c->nended].pid = pid;
+	c->ended[c->nended++].until_ns = 0;
+}
+
+/* The dead whose parents have waited for them, and said how it ended or never will. */
+static void bury(struct collector *c)
+{
+	static int pid[MAX_PROCESSES];
+	uint64_t now = mono_ns();
+	int n = 0, keep = 0;
+	for (int i = 0; i < c->nended; i++) {
+		if (!c->ended[i].until_ns && kill(c->ended[i].pid, 0) && errno == ESRCH)
+			c->ended[i].until_ns = now + WAITED_MS * 1000000ull;
+		if (c->ended[i].until_ns && now >= c->ended[i].until_ns)
+			pid[n++] = c->ended[i].pid;
+		else
+			c->ended[keep++] = c->ended[i];
+	}
+	c->nended = keep;
+	if (n)
+		drain(c, false);
+	for (int i = 0; i < n; i++)
+		vcr_recorder_unwaited(c->recorder, pid[i]);
+}
+
 static void reap(struct collector *c)
 {
 	static struct pollfd fds[MAX_PROCESSES];
-	static int gone[MAX_PROCESSES];
-	int ngone = 0, keep = 0;
+	static int gone[2 * MAX_PROCESSES];
+	int ngone = c->nearly, keep = 0;
+	memcpy(gone, c->early, (size_t)c->nearly * sizeof *gone);
+	c->nearly = 0;
+	bury(c);
 	for (int i = 0; i < c->nprocess; i++)
 		fds[i] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
-	if (!c->nprocess || poll(fds, (nfds_t)c->nprocess, 0) <= 0)
-		return;
+	bool some = c->nprocess && poll(fds, (nfds_t)c->nprocess, 0) > 0;
 	for (int i = 0; i < c->nprocess; i++) {
-		if (fds[i].revents) {
+		if (some && fds[i].revents) {
 			gone[ngone++] = c->process[i].pid;
 			close(c->process[i].fd);
 		} else {
@@ -231,9 +270,10 @@ static void reap(struct collector *c)
 		}
 	}
 	c->nprocess = keep;
-	drain(c, false);
+	if (ngone)
+		drain(c, false);
 	for (int i = 0; i < ngone; i++)
-		vcr_recorder_gone(c->recorder, gone[i], mono_ns());
+		declare_gone(c, gone[i]);
 }
 
 /* ---- Control ---- */
@@ -274,6 +314,14 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		return;
 }
 
+static bool awaits_words(const struct collector *c)
+{
+	for (int i = 0; i < c->nended; i++)
+		if (c->ended[i].until_ns)
+			return true;
+	return false;
+}
+
 static bool all_gone(const struct collector *c)
 {
 	return c->saw_process && !c->nprocess;
@@ -295,7 +343,7 @@ static void run(struct collector *c)
 			quiet_since = mono_ns();
 		else if (mono_ns() - quiet_since >= GRACE_MS * 1000000ull)
 			return;
-		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process ? IDLE_MS : GRACE_MS);
+		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process ? (awaits_words(c) ? WAITED_MS : IDLE_MS) : GRACE_MS);
 	}
 }
 
@@ -335,18 +383,10 @@ static void base_is_ready(struct collector *c)
 
 static void leave_result(struct collector *c, const struct vcr_buf *result)
 {
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	char session[sizeof c->h->session];
 	snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, c->h->session); /* every process of the session can write there */
-	if (!(c->h->flags & VCR_SPOOL_BY_RECORD) || vcr_paths_check_session_id(session, NULL) || vcr_paths_runtime_dir(&path, NULL))
-		return;
-	vcr_buf_printf(&path, "/%s.result", session);
-	int fd = open(path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return;
-	if (write(fd, result->data, result->len) != (ssize_t)result->len)
-		unlink(path.data);
-	close(fd);
+	if (c->h->flags & VCR_SPOOL_BY_RECORD)
+		vcr_control_leave_result(session, result);
 }
 
 /* The shipped table: installed, or in the build tree that this program stands in. */

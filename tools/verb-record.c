@@ -54,6 +54,7 @@ struct record {
 	pid_t collector;           /* 0: none runs */
 	int collector_words;       /* a memory file: what it says on stderr */
 	int collector_status;
+	int awaits;                /* vcr_control_await_result */
 	pid_t gate;                /* 0: none runs */
 	int gate_words;
 	struct vcr_run run;
@@ -112,6 +113,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 	if (map == MAP_FAILED)
 		return vcr_error_sys(e, errno, "%s", r->spool);
 	r->h = map;
+	r->awaits = vcr_control_await_result(r->id);
 	return 0;
 }
 
@@ -419,6 +421,13 @@ static void end_gate(struct record *r)
 	}
 }
 
+static void forget_result(struct record *r)
+{
+	VCR_AUTO_BUF result = VCR_BUF_INIT;
+	vcr_control_take_result(r->id, r->awaits, &result, NULL);
+	r->awaits = -1;
+}
+
 static void finish(struct record *r)
 {
 	VCR_AUTO_BUF result = VCR_BUF_INIT;
@@ -428,8 +437,10 @@ static void finish(struct record *r)
 		vcr_say(r->t, "the collector died; what it left is being decoded");
 		vcr_control_settle(r->vcr_dir.data, END_MS);
 	}
-	if (how == 0 && vcr_control_take_result(r->id, &result, NULL))
+	if (how == 0 && vcr_control_take_result(r->id, r->awaits, &result, NULL))
 		vcr_buf_reset(&result);
+	else if (how)
+		forget_result(r);
 	if (how == 1 && !r->t->quiet)
 		vcr_say(r->t, "processes of the session still run, so recording goes on; vcr-log --follow %s shows it", r->id);
 	if (how == 2)
@@ -468,6 +479,8 @@ static int record(struct record *r, char **argv)
 	}
 	if (recorded)
 		finish(r);
+	else
+		forget_result(r);
 	return vcr_run_exit(&r->run, status);
 }
 
@@ -484,7 +497,7 @@ static void release(struct record *r)
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
-	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1 };
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1 };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
 		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },

@@ -110,6 +110,39 @@ frames = place.json("vcr-log", "last", "--json")
 ok(place.paths() == ["one", "two", "one", "two"] and [f["node"] for f in frames].count("exec:true") == 2, "and is complete at the end, each frame once", [f["what"] for f in frames])
 shown = place.run("vcr-show", str([f["index"] for f in frames if f["what"].startswith("two")][-1]))[1]
 ok("-two" in shown and "+three" in shown, "what the new collector saw itself has its old content again", shown)
+PARENT = '''
+import os, sys
+open("one", "w").close()
+def end(*argv):
+    pid = os.fork()
+    if not pid:
+        if argv:
+            os.execv(argv[0], argv)
+        open("forked", "w").close()
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    print("dead", flush=True)
+    sys.stdin.readline()
+    os.waitpid(pid, 0)
+end("/bin/sh", "-c", "kill -9 $$")
+end()
+'''
+place = Live()
+a = subprocess.Popen(["/usr/bin/python3", "-c", PARENT], cwd=place.dir, env=dict(place.env, LD_PRELOAD=tapkit.SHIM), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+for _ in range(2):
+    a.stdout.readline()
+    place.run("vcr-log")
+    a.stdin.write(b"wait\n")
+    a.stdin.flush()
+a.communicate()
+frames = place.json("vcr-log", "last", "--json")
+frames = {f["node"] + f["what"].split()[0]: json.loads(place.run("vcr-show", str(f["index"]), "--json")[1]) for f in frames}
+ok("file:writeforked" in frames, "a tool that is started right after the agent sees the files that it wrote at its very end", list(frames))
+killed = [f["output_state"] for k, f in frames.items() if k.startswith("exec:sh")]
+ok(killed == [{"signal": 9}], "how a child ended is known though its parent waits for it long after it was dead", killed)
+program = frames.get("file:writeforked", frames["file:writeone"])["metadata"]["custom"]["vcr"].get("program", "")
+ok(program.startswith("python3"), "a file names the program of the process that wrote it though that one was forked and is gone", program)
+
 place = Live()
 a = place.agent("echo one > one; /bin/true --api-key Canary7Kx2Rm9Qw4Tz; echo ready; read line; echo 'the key is Canary7Kx2Rm9Qw4Tz' > leak; /bin/true; echo ready; read line")
 a.stdout.readline()

@@ -172,6 +172,29 @@ status, out, err = place.run("vcr-record")
 ok(status == 2 and err.count("\n") == 2 and "--help" in err, "without a command it says what is missing", err)
 status, out, err = place.run("vcr-record", "--json", "--", "sh", "-c", "echo y > g")
 ok(status == 0 and json.loads(err.splitlines()[0])["file_changes"] == 1, "--json gives the summary as one object", err)
+# vcr-record leaves before its collector does: told so by processes that go on, or killed
+place = make_place()
+held, hold = os.pipe()
+os.set_inheritable(held, True)
+status, out, err = place.run("vcr-record", "-q", "--session", "outlived", "--", "sh", "-c", "echo a > a; { read line; echo b > b; } <&%d >/dev/null 2>&1 & exec %d<&-" % (held, held), pass_fds=[held])
+os.close(held)
+os.mkfifo(os.path.join(place.dir, "go"))
+victim = subprocess.Popen([RECORD, "-q", "--session", "killed", "--", "sh", "-c", "echo ready; read line < go; echo c > c"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE)
+victim.stdout.readline()
+victim.kill()
+victim.wait()
+os.close(hold)
+with open(os.path.join(place.dir, "go"), "w") as go:
+    go.write("on\n")
+until = time.monotonic() + LIMIT
+while [f for f in os.listdir(os.path.join(place.run_dir, "vcr")) if f.endswith(".spool")] and time.monotonic() < until:
+    time.sleep(0.02)
+paths = {name: [f["what"].split()[0] for f in place.json("vcr-log", name, "--json", "--node=file:*")] for name in ("outlived", "killed")}
+left = os.listdir(os.path.join(place.run_dir, "vcr"))
+ok(status == 0 and "b" in paths["outlived"] and "c" in paths["killed"] and not left, "a session that outlives its vcr-record is complete, and leaves nothing in the runtime directory",
+   status, err, paths, left)
+
+place = make_place()
 status, out, err = place.run("vcr-record", "-q", "--session", "outer", "--", RECORD, "-q", "--session", "inner", "--", "sh", "-c", "echo z > h")
 paths = [[f["what"].split()[0] for f in place.json("vcr-log", name, "--json", "--node=file:*")] for name in ("inner", "outer")]
 ok(status == 0 and paths[0] == ["h"], "vcr-record within vcr-record makes a session of its own", status, err, paths)
