@@ -44,17 +44,28 @@ void vcr_recorder_learn_noted(struct vcr_recorder *r)
 	vcr_buf_reset(&r->dotenv);
 }
 
+static void learn_variable(struct vcr_recorder *r, const char *variable)
+{
+	const char *eq = strchr(variable, '=');
+	char name[256];
+	if (!eq || (size_t)(eq - variable) >= sizeof name)
+		return;
+	memcpy(name, variable, (size_t)(eq - variable));
+	name[eq - variable] = 0;
+	vcr_redact_learn_env(r->redact, name, eq + 1);
+}
+
 static void learn_environment(struct vcr_recorder *r, char **env)
 {
-	for (; env && *env; env++) {
-		const char *eq = strchr(*env, '=');
-		char name[256];
-		if (!eq || (size_t)(eq - *env) >= sizeof name)
-			continue;
-		memcpy(name, *env, (size_t)(eq - *env));
-		name[eq - *env] = 0;
-		vcr_redact_learn_env(r->redact, name, eq + 1);
-	}
+	for (; env && *env; env++)
+		learn_variable(r, *env);
+}
+
+void vcr_recorder_learn_variables(struct vcr_recorder *r, const struct vcr_spool_event *ev, const char *p)
+{
+	const char *end = ev->payload + ev->size;
+	for (; p >= ev->payload && p < end && memchr(p, 0, (size_t)(end - p)); p += strlen(p) + 1)
+		learn_variable(r, p);
 }
 
 void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ)

@@ -315,6 +315,8 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	int argc;
 	char **argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &argc);
 	vcr_redact_learn_argv(r->redact, argc, (const char *const *)argv);
+	if (rec.argc <= 4096)
+		vcr_recorder_learn_variables(r, ev, vcr_spool_string(ev, sizeof rec, 2 + rec.argc));
 	struct run scratch = { .argv = argv, .argc = argc };
 	vcr_recorder_run_release(&scratch);
 }

@@ -18,12 +18,55 @@ static uint32_t read_arguments(char *out, size_t room, size_t *size)
 	return count;
 }
 
+static bool sounds_secret(const char *variable, size_t n)
+{
+	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "_PWD", "_PAT", "AUTHORIZATION" };
+	const char *eq = memchr(variable, '=', n);
+	for (size_t w = 0; eq && w < sizeof words / sizeof *words; w++)
+		for (const char *p = variable; p < eq; p++) {
+			size_t i = 0;
+			while (words[w][i] && p + i < eq && (p[i] == words[w][i] || p[i] == words[w][i] + ('a' - 'A')))
+				i++;
+			if (!words[w][i])
+				return true;
+		}
+	return false;
+}
+
+/* Variables that may hold a secret, from /proc/self/environ: `environ` itself may be changed by another thread just now. NUL-separated, whole ones
+ * only; one that does not fit into the buffer is left out. */
+static size_t read_secrets(char *out, size_t room, char *buffer, size_t size)
+{
+	int fd = raw_open("/proc/self/environ", O_RDONLY | O_CLOEXEC, 0);
+	size_t have = 0, used = 0;
+	bool cut = false; /* what the buffer begins with is the rest of a variable that did not fit */
+	long n;
+	while (fd >= 0 && (n = raw_read(fd, buffer + have, size - have)) > 0) {
+		size_t at = 0;
+		have += (size_t)n;
+		for (char *end; (end = memchr(buffer + at, 0, have - at)); cut = false) {
+			size_t whole = (size_t)(end + 1 - (buffer + at));
+			if (!cut && whole <= room - used && sounds_secret(buffer + at, whole)) {
+				memcpy(out + used, buffer + at, whole);
+				used += whole;
+			}
+			at += whole;
+		}
+		cut = cut || (!at && have == size);
+		have = cut ? 0 : have - at;
+		memmove(buffer, buffer + at, have);
+	}
+	if (fd >= 0)
+		raw_close(fd);
+	return used;
+}
+
 void vcr_say_process(struct vcr_spool_header *h)
 {
 	uint32_t no = 0;
 	if (vcr_self.sandboxed || vcr_guest() || !__atomic_compare_exchange_n(&vcr_self.said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
-	struct vcr_scratch *s = vcr_scratch_take(), *t = s ? vcr_scratch_take() : NULL;
+	struct vcr_scratch *s = vcr_scratch_take(), *t = s ? vcr_scratch_take() : NULL, *u = t ? vcr_scratch_take() : NULL;
 	if (t) {
 		long n = raw_readlink("/proc/self/exe", s->a, sizeof s->a - 1);
 		s->a[n > 0 ? n : 0] = 0;
@@ -32,9 +75,12 @@ void vcr_say_process(struct vcr_spool_header *h)
 		size_t size;
 		uint32_t argc = read_arguments(t->a, sizeof t->a, &size);
 		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc, .start = vcr_start_time(raw_getpid()) };
-		struct vcr_piece piece[4] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(s->b), { t->a, size } };
-		vcr_append(VCR_REC_PROC, 0, 0, piece, 4, VCR_RING);
+		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(s->b), { t->a, size },
+			{ t->b, u ? read_secrets(t->b, sizeof t->b, u->a, sizeof u->a) : 0 } };
+		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_RING);
 		vcr_scratch_give(t);
+		if (u)
+			vcr_scratch_give(u);
 	}
 	if (s)
 		vcr_scratch_give(s);

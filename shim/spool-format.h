@@ -166,7 +166,7 @@ struct vcr_spool_record {     /* 64 bytes, then `size` bytes of payload, then pa
 };
 
 /* Strings of a payload follow the struct, each NUL-terminated, in the order given. A string that does not fit is cut. */
-struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments */
+struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments, then NAME=VALUE of its environment where the name sounds like a secret's */
 	int32_t ppid;
 	uint32_t argc;
 	uint64_t start;       /* field 22 of /proc/self/stat */

@@ -110,6 +110,15 @@ frames = place.json("vcr-log", "last", "--json")
 ok(place.paths() == ["one", "two", "one", "two"] and [f["node"] for f in frames].count("exec:true") == 2, "and is complete at the end, each frame once", [f["what"] for f in frames])
 shown = place.run("vcr-show", str([f["index"] for f in frames if f["what"].startswith("two")][-1]))[1]
 ok("-two" in shown and "+three" in shown, "what the new collector saw itself has its old content again", shown)
+place = Live()
+a = place.agent("echo one > one; MY_API_KEY=Canary7Kx2Rm9Qw4Tz sh -c 'echo it is $MY_API_KEY > leak; /bin/true'; export NIGHTLY_TOKEN=Canary8Ly3Sn0Rx5Ua; /bin/true; "
+                "echo and $NIGHTLY_TOKEN > leak2; /bin/true")
+a.communicate()
+paths = place.paths()
+text = b"".join(open(p, "rb").read() for p in glob.glob(os.path.join(place.vcr_dir, "*.vcr")))
+ok(sorted(paths) == ["leak", "leak2", "one"] and b"Canary" not in text and b"vcr:secret" in text,
+   "a secret that only a child's environment holds is secret too", paths, b"Canary7K" in text, b"Canary8L" in text)
+
 PARENT = '''
 import os, sys
 open("one", "w").close()
