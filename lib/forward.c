@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct transfer {
 	char *host;
 	char error[CURL_ERROR_SIZE];
 	uint32_t conn;
-	bool tunnel, opened, paused;
+	bool tls, tunnel, opened, paused;
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
 	bool chunked, until_eof, no_body;
@@ -35,7 +36,10 @@ struct vcr_forward {
 	struct event *timer;
 	struct transfer *first;
 	uint32_t conn;
+	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
 };
+
+static int forward_index; /* in a TLS context: the module it works for */
 
 static uint64_t now_ns(void)
 {
@@ -175,10 +179,8 @@ static int reason_of(const struct transfer *t, CURLcode code)
 {
 	long err = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
-	if (strstr(t->error, "unexpected eof"))
-		return EPROTO;
 	if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING)
-		return 1;
+		return t->tls && !t->f->notified ? EPROTO : 1;
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return ETIMEDOUT;
 	return err ? (int)err : ECONNRESET;
@@ -206,6 +208,8 @@ static void finish(struct transfer *t, CURLcode code)
 			finish_tunnel(t, code);
 		return;
 	}
+	if (!code && t->until_eof && !t->no_body && t->tls && !t->f->notified)
+		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
 		if (t->chunked && !t->no_body)
 			show_in(t, "0\r\n\r\n", 5);
@@ -244,6 +248,7 @@ static void on_socket_ready(evutil_socket_t fd, short what, void *forward)
 {
 	struct vcr_forward *f = forward;
 	int running;
+	f->notified = false;
 	curl_multi_socket_action(f->multi, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), &running);
 	reap(f);
 }
@@ -252,6 +257,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *forward)
 {
 	struct vcr_forward *f = forward;
 	int running;
+	f->notified = false;
 	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	reap(f);
 }
@@ -284,10 +290,21 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *forward, void
 
 /* ---- Beginnings ---- */
 
-static CURLcode add_roots(CURL *easy, void *ssl_ctx, void *ctx)
+/* curl takes the end of the bytes and TLS's close_notify for the same; the client's end is to be as the server's was. */
+static void on_tls(const SSL *ssl, int where, int ret)
+{
+	struct vcr_forward *f = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), forward_index);
+	if (f && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
+		f->notified = true;
+}
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
 {
 	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS" };
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+	const struct vcr_forward *f = forward;
+	SSL_CTX_set_ex_data(ssl_ctx, forward_index, forward);
+	SSL_CTX_set_info_callback(ssl_ctx, on_tls);
+	for (size_t i = 0; i < sizeof names / sizeof *names && !f->o.cacert; i++) {
 		const char *file = getenv(names[i]);
 		if (file && *file)
 			SSL_CTX_load_verify_locations(ssl_ctx, file, NULL); /* one that cannot be read is no reason to trust less */
@@ -367,8 +384,8 @@ static void set_common(struct transfer *t)
 	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (roots && *roots)
 		curl_easy_setopt(c, CURLOPT_CAINFO, roots);
-	if (!o->cacert)
-		curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, add_roots);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, t->f);
 }
 
 static int set_request(struct transfer *t, const struct vcr_gate_request *q)
@@ -379,6 +396,7 @@ static int set_request(struct transfer *t, const struct vcr_gate_request *q)
 	vcr_buf_printf(&url, "%s://%s/", q->tls ? "https" : "http", q->host);
 	if (url.err || make_fields(t, q))
 		return VCR_ENOMEM;
+	t->tls = q->tls;
 	t->no_body = head;
 	curl_easy_setopt(c, CURLOPT_URL, url.data);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -495,6 +513,8 @@ int vcr_forward_new(struct vcr_forward **out, const struct vcr_forward_options *
 		return vcr_error_set(e, VCR_ENOMEM, "forward: out of memory");
 	}
 	f->o = *o;
+	if (!forward_index)
+		forward_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 	f->multi = curl_multi_init();
 	f->timer = event_new(o->base, -1, 0, on_timeout, f);
 	int err = f->multi && f->timer ? 0 : VCR_ENOMEM;

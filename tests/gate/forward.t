@@ -177,21 +177,29 @@ ok(up.gone.wait(20) and gate.call()["failure"] == "aborted", "a client that leav
 # ---- Ends ----
 
 
-def end(how):
+def end(how, sent=b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"):
     def play(s):
-        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        s.sendall(b"HTTP/1.1 200 OK\r\n" + sent)
         wire = modelserver.Wire(s)
         wire.end(how)
     return play
 
 
-for how, failure, exceptions in (("reset", ("reset",), ("SSLEOFError", "ConnectionResetError")), ("close", ("closed",), (None,)), ("cut", ("cut", "closed"), ("SSLEOFError", None))):
+for how, failure, exceptions in (("reset", ("reset",), ("SSLEOFError", "ConnectionResetError")), ("close", ("closed",), (None,)), ("cut", ("cut",), ("SSLEOFError",))):
     up.script = [end(how)]
     s = gate.tls()
     s.sendall(post_bytes(ask(how)))
     got, exception = read_all(s)
     c = gate.call()
     ok(c["failure"] in failure and exception in exceptions and (how == "reset" or b"".join(got).endswith(b"5\r\nhello\r\n")), "a stream that the server ends by %s ends so for the client, and in the recording" % how, c["failure"], got, exception)
+endless = {}
+for how in ("close", "cut"):
+    up.script = [end(how, b"X-Length: unknown\r\n\r\nhello")]
+    s = gate.tls()
+    s.sendall(b"POST /v1/chat/completions HTTP/1.0\r\nHost: api.openai.com\r\nContent-Length: 2\r\n\r\n{}")
+    got, exception = read_all(s)
+    endless[how] = b"".join(got).endswith(b"\r\n\r\nhello"), exception, gate.call().get("failure")
+ok(endless == {"close": (True, None, None), "cut": (True, "SSLEOFError", "cut")}, "an answer without a length is complete only where the server says that it has ended", endless)
 up.script = [lambda s: s.close()]
 s = gate.tls()
 s.sendall(post_bytes(ask("nothing")))
