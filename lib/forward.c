@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_S = 120, READ_BYTES = 256 << 10 };
+enum { CONNECT_S = 120, READ_BYTES = 256 << 10, HOLD_US = 300 };
 
 /* One request on its way, or one tunnel being made. */
 struct transfer {
@@ -24,6 +24,9 @@ struct transfer {
 	char error[CURL_ERROR_SIZE];
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
+	bool released, waits;          /* nothing is held any more; something is */
+	bool over, notified;           /* curl is done with it, but it waits; vcr_forward.notified of then */
+	CURLcode code;
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
 	bool chunked, until_eof, no_body;
@@ -33,7 +36,7 @@ struct vcr_forward {
 	struct vcr_forward_options o;
 	CURLM *multi;
 	struct curl_slist *connect_to;
-	struct event *timer;
+	struct event *timer, *hold;
 	struct transfer *first;
 	uint32_t conn;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
@@ -84,6 +87,27 @@ static void show_close(struct transfer *t, int reason)
 	t->opened = false;
 }
 
+/* ---- Delivery ---- */
+
+static bool is_held(struct transfer *t)
+{
+	static const struct timeval soon = { 0, HOLD_US };
+	struct vcr_forward *f = t->f;
+	if (!t->released && !t->tunnel && f->o.held && f->o.held(f->o.ctx, t->conn)) {
+		if (!event_pending(f->hold, EV_TIMEOUT, NULL))
+			event_add(f->hold, &soon);
+		return t->waits = true;
+	}
+	t->waits = false;
+	t->released = true;
+	return false;
+}
+
+static int deliver(struct transfer *t)
+{
+	return is_held(t) ? 0 : vcr_gate_flush(t->x);
+}
+
 /* ---- The answer's head ---- */
 
 static bool is_hop(const char *name)
@@ -126,7 +150,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *transfer)
 	vcr_http1_free(h);
 	vcr_buf_reset(&t->head);
 	if (t->x)
-		vcr_gate_flush(t->x);
+		deliver(t);
 	return err == 1 ? n : 0;
 }
 
@@ -151,7 +175,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 	} else {
 		show_in(t, p, n);
 	}
-	if (vcr_gate_body(t->x, p, n) || vcr_gate_flush(t->x))
+	if (vcr_gate_body(t->x, p, n) || deliver(t))
 		return 0; /* the client has left, which its own end says too */
 	return n;
 }
@@ -180,7 +204,7 @@ static int reason_of(const struct transfer *t, CURLcode code)
 	long err = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
 	if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING)
-		return t->tls && !t->f->notified ? EPROTO : 1;
+		return t->tls && !t->notified ? EPROTO : 1;
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return ETIMEDOUT;
 	return err ? (int)err : ECONNRESET;
@@ -208,7 +232,7 @@ static void finish(struct transfer *t, CURLcode code)
 			finish_tunnel(t, code);
 		return;
 	}
-	if (!code && t->until_eof && !t->no_body && t->tls && !t->f->notified)
+	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
 		if (t->chunked && !t->no_body)
@@ -237,9 +261,32 @@ static void reap(struct vcr_forward *f)
 			struct transfer *t;
 			CURLcode code = m->data.result;
 			curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+			t->notified = f->notified;
+			if (is_held(t)) {
+				t->over = true;
+				t->code = code;
+				curl_multi_remove_handle(f->multi, t->easy);
+				continue;
+			}
 			finish(t, code);
 			free_transfer(t);
 		}
+}
+
+static void on_hold(evutil_socket_t fd, short what, void *forward)
+{
+	struct vcr_forward *f = forward;
+	for (struct transfer *t = f->first, *next; t; t = next) {
+		next = t->next;
+		if (!t->waits || is_held(t))
+			continue;
+		if (!t->over) {
+			vcr_gate_flush(t->x);
+			continue;
+		}
+		finish(t, t->code);
+		free_transfer(t);
+	}
 }
 
 /* ---- curl on libevent ---- */
@@ -517,7 +564,8 @@ int vcr_forward_new(struct vcr_forward **out, const struct vcr_forward_options *
 		forward_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 	f->multi = curl_multi_init();
 	f->timer = event_new(o->base, -1, 0, on_timeout, f);
-	int err = f->multi && f->timer ? 0 : VCR_ENOMEM;
+	f->hold = event_new(o->base, -1, 0, on_hold, f);
+	int err = f->multi && f->timer && f->hold ? 0 : VCR_ENOMEM;
 	for (const char *const *c = o->connect_to; c && *c && !err; c++) {
 		struct curl_slist *more = curl_slist_append(f->connect_to, *c);
 		if (more)
@@ -547,6 +595,8 @@ void vcr_forward_free(struct vcr_forward *f)
 		curl_multi_cleanup(f->multi);
 	if (f->timer)
 		event_free(f->timer);
+	if (f->hold)
+		event_free(f->hold);
 	curl_slist_free_all(f->connect_to);
 	free(f);
 	curl_global_cleanup();

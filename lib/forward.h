@@ -8,7 +8,7 @@
  *
  * Every byte is shown to the sink before it is passed on, as HTTP/1.1 in what may be fed to flow.h: a call is one connection of it. A client
  * that reads slowly slows the server down (VCR_MAX_GATE_BACKLOG). A client that leaves ends its upstream request; an upstream that ends in the middle ends the
- * client's connection the same way (gate.h, vcr_gate_cut). Where no connection could be made the client's is reset. */
+ * client's connection the same way (gate.h, vcr_gate_cut): an end of the bytes without TLS's close_notify is told from one with it. Where no connection could be made the client's is reset. */
 #ifndef VCR_FORWARD_H
 #define VCR_FORWARD_H
 #include "gate.h"
@@ -28,6 +28,7 @@ struct vcr_forward_options {
 	const struct vcr_forward_sink *sink;
 	void *ctx;
 	uint32_t (*next_conn)(void *ctx);   /* a connection number; NULL: 1, 2, … */
+	bool (*held)(void *ctx, uint32_t conn); /* must nothing of the answer be delivered yet? Asked until it says no once; NULL: no */
 };
 struct vcr_forward;
 int vcr_forward_new(struct vcr_forward **f, const struct vcr_forward_options *o, struct vcr_error *e);

@@ -231,6 +231,14 @@ static bool is_behind(const struct vcr_recorder *r)
 	return __atomic_load_n(&r->spool->tail, __ATOMIC_ACQUIRE) > r->event_end;
 }
 
+/* Is the answer to a request of then still held in the gate, so that nobody has acted upon it? */
+static bool is_held(uint64_t time_ns)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec < time_ns + VCR_HOLD_MS / 2 * 1000000ull;
+}
+
 static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 {
 	struct vcr_recorder *r = ctx;
@@ -240,7 +248,7 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 	 * of later: of a time whose secrets have not been learnt yet. */
 	/* Files written before it may hold the key that it carries. */
 	vcr_redact_learn_request(r->redact, call->req_field, call->nreq_field, call->target, NULL, 0);
-	bool behind = is_behind(r);
+	bool behind = is_behind(r) && !(c && c->gate && is_held(time_ns));
 	if (!behind)
 		vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);

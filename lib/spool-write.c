@@ -14,6 +14,7 @@ struct vcr_spool_writer {
 	int fd;
 	char *map;
 	struct vcr_spool_header *h;
+	uint64_t end;
 };
 
 int vcr_spool_writer_new(struct vcr_spool_writer **out, const char *path, struct vcr_error *e)
@@ -55,6 +56,11 @@ void vcr_spool_writer_free(struct vcr_spool_writer *w)
 struct vcr_spool_header *vcr_spool_writer_header(struct vcr_spool_writer *w)
 {
 	return w->h;
+}
+
+uint64_t vcr_spool_writer_end(const struct vcr_spool_writer *w)
+{
+	return w->end;
 }
 
 uint32_t vcr_spool_writer_conn(struct vcr_spool_writer *w)
@@ -121,6 +127,7 @@ static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a,
 	r->seq = at;
 	r->crc = vcr_spool_crc(payload, all);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
+	w->end = at + n;
 	if (!ring)
 		return true;
 	__atomic_fetch_add(&w->h->doorbell, 1, __ATOMIC_SEQ_CST);

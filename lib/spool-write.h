@@ -22,6 +22,8 @@ struct vcr_spool_append {
 };
 /* OUT and IN of any length, in as many records as it takes; others VCR_SPOOL_MAX_RECORD at most. False: lost and counted. */
 bool vcr_spool_writer_append(struct vcr_spool_writer *w, const struct vcr_spool_append *a);
+/* The offset behind the last record that was appended. */
+uint64_t vcr_spool_writer_end(const struct vcr_spool_writer *w);
 /* A connection's number. */
 uint32_t vcr_spool_writer_conn(struct vcr_spool_writer *w);
 bool vcr_spool_writer_muted(const struct vcr_spool_writer *w, uint32_t conn);

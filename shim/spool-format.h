@@ -61,6 +61,7 @@ enum {
 	VCR_LEAD_PROBE = 8,                  /* led[(port + 0 ... VCR_LEAD_PROBE - 1) % VCR_LEAD_PORTS]; full: the first is given up */
 	VCR_LEAD_PATH = 512,
 	VCR_LEAD_TOKEN = 64,
+	VCR_HOLD_MS = 2000,                  /* the gate keeps an answer back until the request has been acted upon (`acted`), so long at most */
 };
 enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY = 2, VCR_LEAD_ENDED = 3 };
 enum vcr_lead_flag {
@@ -121,6 +122,7 @@ struct vcr_spool_header {
 	_Alignas(64) uint64_t tail;   /* offset of the next record to be taken; writers */
 	_Alignas(64) uint64_t limit;  /* bytes of the file that exist; writers and collector grow it */
 	_Alignas(64) uint64_t head;   /* the collector has consumed everything before */
+	uint64_t acted;               /* it has looked at everything before, and taken the savepoints of the calls there */
 	uint32_t collector;           /* enum vcr_collector_state; futex word */
 	int32_t collector_pid;
 	uint32_t base_ready;          /* 1: the start scan is complete; futex word */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200 };
@@ -36,9 +37,17 @@ struct gate {
 	struct vcr_ca *ca;
 	struct vcr_forward *forward;
 	struct vcr_gate *gate;
-	struct { uint32_t conn; int pid; } *whose; /* by conn % WHOSE */
+	struct { uint32_t conn; int pid; uint64_t end, ns; } *whose; /* by conn % WHOSE; end, ns: of the request in the spool */
+	uint64_t gave_up;       /* `acted` when an answer had been held long enough: nobody looks */
 };
 enum { WHOSE = 4096 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 /* ---- What passes ---- */
 
@@ -55,21 +64,26 @@ static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pi
 	struct vcr_rec_conn c = { .kind = tls ? VCR_CONN_TLS : VCR_CONN_PLAIN, .fd = VCR_CONN_BY_GATE };
 	snprintf(names, VCR_GATE_HOST, "%s", host); /* and an empty peer behind it */
 	g->whose[conn % WHOSE].conn = conn;
+	g->whose[conn % WHOSE].end = 0;
 	g->whose[conn % WHOSE].pid = pid ? pid : g->h->root_pid;
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .head = &c, .nhead = sizeof c,
 		.data = names, .n = strlen(names) + 2 });
 }
 
-static void on_bytes(struct gate *g, uint32_t type, uint32_t conn, const char *p, size_t n, uint64_t ns)
+static bool on_bytes(struct gate *g, uint32_t type, uint32_t conn, const char *p, size_t n, uint64_t ns)
 {
 	if (!n || vcr_spool_writer_muted(g->w, conn))
-		return;
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n, .ring = type == VCR_REC_OUT });
+		return false;
+	return vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n, .ring = type == VCR_REC_OUT });
 }
 
 static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
 {
-	on_bytes(ctx, VCR_REC_OUT, conn, p, n, ns);
+	struct gate *g = ctx;
+	if (!on_bytes(g, VCR_REC_OUT, conn, p, n, ns))
+		return;
+	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
+	g->whose[conn % WHOSE].ns = ns;
 }
 
 static void on_in(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
@@ -84,6 +98,19 @@ static void on_close(void *ctx, uint32_t conn, int reason, uint64_t ns)
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CLOSE, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = &why, .n = sizeof why, .ring = true });
 }
 
+/* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. */
+static bool is_held(void *ctx, uint32_t conn)
+{
+	struct gate *g = ctx;
+	uint64_t acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE);
+	if (g->whose[conn % WHOSE].conn != conn || !g->whose[conn % WHOSE].end || acted >= g->whose[conn % WHOSE].end || (g->gave_up && acted == g->gave_up))
+		return false;
+	if (now_ns() < g->whose[conn % WHOSE].ns + VCR_HOLD_MS * 1000000ull)
+		return true;
+	g->gave_up = acted;
+	return false;
+}
+
 static uint32_t next_conn(void *ctx)
 {
 	return vcr_spool_writer_conn(((struct gate *)ctx)->w);
@@ -93,11 +120,8 @@ static void on_trouble(void *ctx, const char *host, const char *words)
 {
 	struct gate *g = ctx;
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
 	vcr_buf_printf(&b, "the gate could not reach %s: %s", host, words);
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec,
-		.data = b.data, .n = b.len + 1 });
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
 
 /* ---- Beginning ---- */
@@ -137,7 +161,7 @@ static int make_gate(struct gate *g, struct vcr_error *e)
 {
 	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble };
 	unsigned char random[TOKEN_BYTES];
-	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert, .sink = &sink, .ctx = g, .next_conn = next_conn };
+	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert, .sink = &sink, .ctx = g, .next_conn = next_conn, .held = is_held };
 	if (RAND_bytes(random, sizeof random) != 1)
 		return vcr_error_set(e, VCR_EIO, "no random numbers are to be had");
 	for (size_t i = 0; i < sizeof random; i++)

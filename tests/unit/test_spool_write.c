@@ -43,6 +43,7 @@ START_TEST(what_is_appended_is_read_with_its_process_and_time)
 	ck_assert_str_eq(vcr_spool_string(&ev, sizeof c, 0), "host");
 	ck_assert_uint_eq(vcr_spool_writer_header(w)->doorbell, 1);
 	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
+	ck_assert_uint_eq(vcr_spool_position(spool), vcr_spool_writer_end(w));
 	ck_assert_uint_ne(vcr_spool_writer_conn(w), conn);
 }
 END_TEST
