@@ -68,9 +68,10 @@ class Place:
             shutil.rmtree(d, True)
 
     def run(self, *argv, how="preload", **options):
-        """how: plain (without us), preload (bare LD_PRELOAD), record (vcr-record)."""
-        env = dict({"plain": self.plain, "preload": self.preload, "record": self.record}[how], **options.pop("env", {}))
-        argv = ((os.path.join(BUILD, "vcr-record"), "-q", "--") if how == "record" else ()) + argv
+        """how: plain (without us), preload (bare LD_PRELOAD), record (vcr-record), gate (vcr-record --lane=gate)."""
+        env = dict({"plain": self.plain, "preload": self.preload}.get(how, self.record), **options.pop("env", {}))
+        lane = ("--lane=gate",) if how == "gate" else ()
+        argv = ((os.path.join(BUILD, "vcr-record"), "-q", *lane, "--") if how in ("record", "gate") else ()) + argv
         options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run(argv, cwd=self.work, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300, **options)
 

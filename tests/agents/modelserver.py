@@ -2,11 +2,12 @@
 """modelserver.py — a language model for tests: HTTP/1.1 on 127.0.0.1, plain and over TLS, with scripted answers and a log of every byte.
 
 It speaks OpenAI chat completions, responses and embeddings, Anthropic messages, and Gemini generateContent, as JSON and as streams
-(replies.py has the words). What it answers is decided by the request alone: the last [[…]] in the body holds directives,
+(replies.py has the words). What it answers is decided by the request alone (but for once=N): the last [[…]] in the body holds directives,
 
     q=N            the number of the question; the answer repeats it, together with a hash of the request, so that no two can be swapped
     say=NAME       answer with the text server.texts[NAME]            size=N     pad the text to N characters
     tool=NAME      answer with a call of that tool                     status=N   an error of that status in the provider's envelope
+    once=N         that error for the first request that asks the question; later ones are answered
     malformed      half of the JSON, with a right Content-Length       chunked    JSON in chunks
     gzip deflate   a content coding                                    split=N    write at most N bytes at a time (each a TLS record)
     wait=NAME      stop at the place of `after` until NAME is released, by server.release(NAME) or POST /control/release/NAME
@@ -142,7 +143,7 @@ class ModelServer:
         self.lock = threading.Lock()
         self.count = self.answered = 0
         self.idle = threading.Condition(self.lock)
-        self.events, self.waiting = {}, {}
+        self.events, self.waiting, self.asked = {}, {}, set()
         self.index = open(os.path.join(self.log_dir, "log.jsonl"), "a")
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
@@ -281,7 +282,10 @@ class ModelServer:
         reply = self.reply_for(api, number, body, request, do)
         if "gemini" in api and "model" not in request:
             reply.model = path.rsplit("/", 1)[1].split(":")[0]
-        entry.update(status=int(do.get("status", 200)), model=reply.model, stop=reply.stop(api), tokens_in=reply.tokens_in,
+        with self.lock:
+            again = number in self.asked
+            self.asked.add(number)
+        entry.update(status=int(do.get("status", do["once"] if "once" in do and not again else 200)), model=reply.model, stop=reply.stop(api), tokens_in=reply.tokens_in,
                      tokens_out=None if api == "openai.embeddings" else reply.tokens_out, text=reply.text)
         if entry["status"] >= 400:
             text = "question %s: scripted failure" % number
