@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_S = 120, READ_BYTES = 256 << 10, HOLD_US = 300 };
+enum { CONNECT_S = 120, READ_BYTES = 256 << 10, HOLD_US = 100 };
 
 /* One request on its way, or one tunnel being made. */
 struct transfer {

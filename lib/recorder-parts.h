@@ -51,7 +51,7 @@ struct conn {
 enum { BUCKETS = 1024, MAX_PENDING = 4096, MAX_ENDED = 1024 };
 
 struct vcr_recorder {
-	const struct vcr_spool_header *spool;
+	struct vcr_spool_header *spool;
 	char *workspace, *vcr_dir, *session_id;
 	uint64_t real_ns, mono_ns;
 	struct vcr_session_options session_options;

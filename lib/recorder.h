@@ -11,7 +11,7 @@
 #include "spool.h"
 
 struct vcr_recorder_options {
-	const struct vcr_spool_header *spool; /* names and clocks; not written to */
+	struct vcr_spool_header *spool; /* names and clocks; only `acted` is written to */
 	const struct vcr_config *config;
 	const char *const *tags;              /* NULL-terminated, NULL */
 	const char *metadata_json;            /* NULL */

@@ -172,6 +172,18 @@ static int make_gate(struct gate *g, struct vcr_error *e)
 	return err ? err : vcr_gate_new(&g->gate, &go, e);
 }
 
+/* A held answer is looked after in parts of a millisecond, which epoll's own timeout does not know. */
+static struct event_base *new_base(void)
+{
+	struct event_config *c = event_config_new();
+	if (!c)
+		return NULL;
+	event_config_set_flag(c, EVENT_BASE_FLAG_PRECISE_TIMER);
+	struct event_base *base = event_base_new_with_config(c);
+	event_config_free(c);
+	return base;
+}
+
 static int prepare(struct gate *g, struct vcr_error *e)
 {
 	VCR_AUTO_BUF bundle = VCR_BUF_INIT, extra = VCR_BUF_INIT;
@@ -181,7 +193,7 @@ static int prepare(struct gate *g, struct vcr_error *e)
 		return err;
 	g->h = vcr_spool_writer_header(g->w);
 	snprintf(dir, sizeof dir, "%.*s", (int)sizeof dir - 1, g->h->vcr_dir);
-	g->base = event_base_new();
+	g->base = new_base();
 	g->whose = calloc(WHOSE, sizeof *g->whose);
 	if (!g->base || !g->whose)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");

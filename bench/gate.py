@@ -1,0 +1,83 @@
+"""What the gate adds to a call while it records: one client asks a TLS server on loopback an 8 KB request for a 4 KB answer, in turns over a connection that is
+recorded and over one that is not; both are kept. The figure is the median of the differences between neighbours, the least of the turns: other programs share the
+cores. The server answers at once, or after a pause that is still short for a model."""
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVER = """
+import socket, ssl, sys, threading, time
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+body = sys.argv[2].encode()
+def serve(s):
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s = context.wrap_socket(s, server_side=True)
+    data = b""
+    while True:
+        while b"\\r\\n\\r\\n" not in data:
+            part = s.recv(65536)
+            if not part: return
+            data += part
+        head, data = data.split(b"\\r\\n\\r\\n", 1)
+        fields = dict(l.lower().split(b": ", 1) for l in head.split(b"\\r\\n")[1:])
+        n = int(fields[b"content-length"])
+        while len(data) < n: data += s.recv(65536)
+        data = data[n:]
+        pause = float(fields.get(b"x-pause", b"0"))
+        if pause: time.sleep(pause)
+        s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*[l.getsockname()[1] for l in listeners], flush=True)
+def accept(l):
+    while True: threading.Thread(target=serve, args=(l.accept()[0],), daemon=True).start()
+threading.Thread(target=accept, args=(listeners[0],), daemon=True).start()
+accept(listeners[1])
+"""
+CLIENT = """
+import http.client, json, ssl, sys, time
+n, pause = int(sys.argv[3]), sys.argv[4]
+both = [http.client.HTTPSConnection("localhost", int(p), context=ssl.create_default_context()) for p in sys.argv[1:3]]
+def ask(c, path, i):
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "%d " % i + "y" * 8100}]})
+    begin = time.perf_counter()
+    c.request("POST", path, body, {"Content-Type": "application/json", "X-Pause": pause})
+    c.getresponse().read()
+    return time.perf_counter() - begin
+added, bare = [], []
+for i in range(n + 20):
+    there, direct = ask(both[0], "/v1/chat/completions", i), ask(both[1], "/other", i)
+    if i >= 20:
+        added.append(there - direct)
+        bare.append(direct)
+    time.sleep(0.005)
+print(json.dumps({"added_ms": sorted(added)[n // 2] * 1e3, "direct_ms": sorted(bare)[n // 2] * 1e3}))
+"""
+ANSWER = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "x" * 3900}}]})
+
+
+def measure(build, directory, env, quick, row, skipped):
+    sys.path.insert(0, os.path.join(HERE, "..", "tests", "agents"))
+    import modelserver
+    ca, leaf = modelserver.make_ca(directory)
+    work = os.path.join(directory, "work")
+    os.makedirs(os.path.join(work, ".git"))
+    server = subprocess.Popen([sys.executable, "-c", SERVER, leaf, ANSWER], stdout=subprocess.PIPE, text=True)
+    try:
+        ports = server.stdout.readline().split()
+        env = dict(env, SSL_CERT_FILE=ca, VCR_MODEL_HOSTS="localhost:" + ports[0])
+        n, turns = (100, 3) if quick else (300, 5)
+        for what, pause in (("a server that answers after 10 ms", "0.01"), ("a server that answers at once", "0")):
+            got = {"gate": [], "tap": []}
+            for _ in range(turns):
+                for lane in got:
+                    argv = [os.path.join(build, "vcr-record"), "-q", "--lane", lane, "--", "/usr/bin/python3", "-c", CLIENT, *ports, str(n), pause]
+                    got[lane].append(json.loads(subprocess.check_output(argv, cwd=work, env=env, text=True)))
+            for lane, limit in (("gate", 0.3), ("tap", None)):
+                least = min(got[lane], key=lambda r: r["added_ms"])
+                row("the %s adds to a call of %s (direct: %.2f)" % (lane, what, least["direct_ms"]), "ms", least["added_ms"], limit=limit)
+    finally:
+        server.terminate()
+        server.wait()
