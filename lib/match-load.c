@@ -162,6 +162,8 @@ static int take_frames(struct vcr_match *m, struct vcr_error *e)
 	int64_t n = vcr_reader_count(m->reader), call = 0;
 	for (int64_t i = 0; i < n; i++) {
 		struct vcr_reader_frame f;
+		if (!vcr_reader_brief(m->reader, i).call)
+			continue; /* what files and programs did is not even parsed */
 		int err = vcr_reader_frame(m->reader, i, &f, e);
 		if (err == VCR_EVERSION || err == VCR_ENOMEM)
 			return err;
@@ -169,8 +171,7 @@ static int take_frames(struct vcr_match *m, struct vcr_error *e)
 			m->stats.unusable++;
 			continue;
 		}
-		bool is_call = !strcmp(f.type, "llm") || (!strcmp(f.type, "error") && !strncmp(f.node_name, "llm:", 4));
-		if (is_call && (err = take(m, f.j, f.vcr, f.line, i, call++)))
+		if ((err = take(m, f.j, f.vcr, f.line, i, call++)))
 			return vcr_error_set(e, err, "replay: %s", vcr_strerror(err));
 	}
 	return 0;

@@ -85,7 +85,7 @@ static bool own_session(struct replay *r)
 	struct vcr_jw w;
 	if (r->own || r->own_failed)
 		return r->own != NULL;
-	const char *of = vcr_reader_session(r->reader)->session_id;
+	const char *of = vcr_reader_header(r->reader)->session_id;
 	vcr_jw_init(&w, &meta);
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "replay_of");
@@ -396,7 +396,7 @@ static void announce_json(const struct replay *r, const struct vcr_point *p)
 	vcr_jw_init(&w, &b);
 	vcr_jw_object(&w);
 	write_member(&w, "event", "ready");
-	write_member(&w, "session", vcr_reader_session(r->reader)->session_id);
+	write_member(&w, "session", vcr_reader_header(r->reader)->session_id);
 	vcr_jw_key(&w, "port");
 	vcr_jw_int(&w, p->port);
 	write_member(&w, "token", p->token);
@@ -416,7 +416,7 @@ static void announce(const struct replay *r)
 	VCR_AUTO_BUF words = VCR_BUF_INIT, name = VCR_BUF_INIT;
 	struct vcr_point p;
 	int64_t asked, calls = calls_of(r, &asked);
-	const char *id = vcr_reader_session(r->reader)->session_id;
+	const char *id = vcr_reader_header(r->reader)->session_id;
 	point_of(r, &p);
 	if (r->t->json) {
 		announce_json(r, &p);
