@@ -151,4 +151,4 @@ def measure(build, directory, env, quick, row, skipped):
     if mitmdump:
         row("replay server beside mitmproxy's server replay", "/s", *against("mitmproxy"), "mitmdump --server-replay", limit=20, lower_is_better=False)
     else:
-        skipped.append("replay server beside mitmproxy: MITMDUMP is not set (pip install mitmproxy)")
+        skipped.append("replay server beside mitmproxy: MITMDUMP is not set (scripts/agents-env bench/requirements.txt)")
