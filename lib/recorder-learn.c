@@ -30,9 +30,41 @@ void vcr_recorder_learn_file(struct vcr_recorder *r, const char *path)
 		close(fd);
 }
 
+/* NAME=VALUE, comments and blank lines, nothing else: a .env whatever its name, such as a copy of one that is gone already. */
+static bool is_all_variables(const char *p, size_t n)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+	const char *end = p + n;
+	bool some = false;
+	while (p < end) {
+		const char *stop = memchr(p, '\n', (size_t)(end - p)), *at = p;
+		stop = stop ? stop : end;
+		while (at < stop && *at && strchr(" \t\r", *at))
+			at++;
+		if (stop - at > 7 && !memcmp(at, "export ", 7))
+			at += 7;
+		const char *name = at;
+		while (at < stop && *at && strchr(letters, *at))
+			at++;
+		bool variable = at > name && at < stop && *at == '=';
+		if (!variable && !(name == stop || *name == '#'))
+			return false;
+		some = some || variable;
+		p = stop + 1;
+	}
+	return some;
+}
+
+void vcr_recorder_learn_content(struct vcr_recorder *r, const char *p, size_t n)
+{
+	if (p && n && n <= 64 << 10 && is_all_variables(p, n))
+		vcr_redact_learn_dotenv(r->redact, p, n);
+}
+
 void vcr_recorder_learn_later(struct vcr_recorder *r, const char *path)
 {
 	size_t n = strlen(path) + 1;
+	vcr_recorder_learn_file(r, path); /* it may be gone by then */
 	if (is_dotenv(path) && !memmem(r->dotenv.data, r->dotenv.len, path, n))
 		vcr_buf_add(&r->dotenv, path, n);
 }

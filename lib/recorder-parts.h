@@ -119,6 +119,7 @@ void vcr_recorder_learn_end(struct vcr_recorder *r);
 void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ);
 void vcr_recorder_learn_later(struct vcr_recorder *r, const char *path); /* a program touches that file: if it is a .env, read it before anything of the work is written */
 void vcr_recorder_learn_variables(struct vcr_recorder *r, const struct vcr_spool_event *ev, const char *p); /* NAME=VALUE from p to the payload's end */
+void vcr_recorder_learn_content(struct vcr_recorder *r, const char *p, size_t n); /* of a file: nothing if it is more than variables */
 void vcr_recorder_learn_noted(struct vcr_recorder *r);
 void vcr_recorder_learn_file(struct vcr_recorder *r, const char *path);  /* now; nothing if it is no .env */
 void vcr_recorder_learn_call(struct vcr_recorder *r, const struct vcr_call *c);

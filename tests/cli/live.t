@@ -119,6 +119,14 @@ text = b"".join(open(p, "rb").read() for p in glob.glob(os.path.join(place.vcr_d
 ok(sorted(paths) == ["leak", "leak2", "one"] and b"Canary" not in text and b"vcr:secret" in text,
    "a secret that only a child's environment holds is secret too", paths, b"Canary7K" in text, b"Canary8L" in text)
 
+place = Live()
+a = place.agent("echo one > one; printf '# mine\\nMODE=fast\\nexport MY_TOKEN=Canary9Mz4To1Sy6Vb\\n' > settings; echo it is Canary9Mz4To1Sy6Vb > leak; /bin/true")
+a.communicate()
+paths = place.paths()
+text = b"".join(open(p, "rb").read() for p in glob.glob(os.path.join(place.vcr_dir, "*.vcr")))
+ok(sorted(paths) == ["leak", "one", "settings"] and b"Canary" not in text and b"MODE=fast" in text,
+   "a file that holds variables and nothing else is read as a .env is, whatever its name", paths, b"Canary" in text)
+
 PARENT = '''
 import os, sys
 open("one", "w").close()
