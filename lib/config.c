@@ -24,16 +24,26 @@ static int add_word(char ***list, const char *s, size_t n)
 	return 0;
 }
 
+static int set_word(char **word, const char *s)
+{
+	free(*word);
+	return (*word = strdup(s)) ? 0 : VCR_ENOMEM;
+}
+
 static int take_setting(struct vcr_config *c, const char *key, const char *value)
 {
 	if (!strcmp(key, "model-host"))
 		return add_word(&c->model_hosts, value, strlen(value));
 	if (!strcmp(key, "ignore"))
 		return add_word(&c->ignore, value, strlen(value));
-	if (!strcmp(key, "prices")) {
-		free(c->prices);
-		return (c->prices = strdup(value)) ? 0 : VCR_ENOMEM;
-	}
+	if (!strcmp(key, "connect-to"))
+		return add_word(&c->connect_to, value, strlen(value));
+	if (!strcmp(key, "prices"))
+		return set_word(&c->prices, value);
+	if (!strcmp(key, "cacert"))
+		return set_word(&c->cacert, value);
+	if (!strcmp(key, "lane") && (!strcmp(value, "tap") || !strcmp(value, "gate") || !strcmp(value, "auto")))
+		return set_word(&c->lane, value);
 	if (!strcmp(key, "capture") && (!strcmp(value, "all") || !strcmp(value, "models"))) {
 		c->capture_all = !strcmp(value, "all");
 		return 0;
@@ -67,7 +77,7 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 			value[k - 1] = 0;
 		err = words == 2 ? take_setting(c, key, value) : VCR_ESYNTAX;
 		if (err == VCR_ESYNTAX)
-			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture (each with a value)", path, n, key);
+			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, lane, connect-to, cacert (each with a value)", path, n, key);
 	}
 	fclose(f);
 	return err;
@@ -76,8 +86,8 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e)
 {
 	char path[4200];
-	*c = (struct vcr_config){ calloc(1, sizeof(char *)), calloc(1, sizeof(char *)), NULL, false };
-	if (!c->model_hosts || !c->ignore)
+	*c = (struct vcr_config){ .model_hosts = calloc(1, sizeof(char *)), .ignore = calloc(1, sizeof(char *)), .connect_to = calloc(1, sizeof(char *)) };
+	if (!c->model_hosts || !c->ignore || !c->connect_to)
 		return vcr_error_set(e, VCR_ENOMEM, "configuration: out of memory");
 	snprintf(path, sizeof path, "%s/config", vcr_dir);
 	int err = read_file(c, path, e);
@@ -104,6 +114,9 @@ void vcr_config_release(struct vcr_config *c)
 {
 	free_list(c->model_hosts);
 	free_list(c->ignore);
+	free_list(c->connect_to);
 	free(c->prices);
+	free(c->lane);
+	free(c->cacert);
 	*c = (struct vcr_config){ 0 };
 }

@@ -5,6 +5,9 @@
  *   ignore      build/                   further paths whose files make no frames (gitignore patterns); may stand several times
  *   prices      /path/to/prices.json     overrides the shipped price table
  *   capture     all                      keep every HTTP exchange, not only the models'
+ *   lane        tap | gate | auto        how vcr-record records model calls, unless --lane says it
+ *   connect-to  HOST1:PORT1:HOST2:PORT2  the gate connects to HOST2:PORT2 where HOST1:PORT1 is asked for; may stand several times
+ *   cacert      /path/to/roots.pem       whom the gate trusts, instead of the system's roots
  *
  * $VCR_MODEL_HOSTS (comma-separated) adds hosts, $VCR_PRICES names a price file. Unknown words are an error that names file and line. */
 #ifndef VCR_CONFIG_H
@@ -17,6 +20,8 @@ struct vcr_config {
 	char **ignore;      /* likewise */
 	char *prices;       /* NULL unless set */
 	bool capture_all;
+	char *lane, *cacert; /* likewise */
+	char **connect_to;   /* NULL-terminated, never NULL after load */
 };
 /* A missing file is an empty one. On a syntax error what stands before it is kept. */
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e);

@@ -126,6 +126,19 @@ static void on_trouble(void *ctx, const char *host, const char *words)
 
 /* ---- Beginning ---- */
 
+/* What the command line does not say. */
+static int take_config(struct gate *g, struct vcr_error *e)
+{
+	for (char **way = g->config.connect_to; *way; way++) { /* curl takes the first that fits */
+		if (g->nconnect_to == MOST_WAYS)
+			return vcr_error_set(e, VCR_ELIMIT, "more than %d connect-to", MOST_WAYS);
+		g->connect_to[g->nconnect_to++] = *way;
+	}
+	if (!g->cacert)
+		g->cacert = g->config.cacert;
+	return 0;
+}
+
 static int gather_hosts(struct gate *g, struct vcr_error *e)
 {
 	size_t n = 0, k = 0;
@@ -197,7 +210,7 @@ static int prepare(struct gate *g, struct vcr_error *e)
 	g->whose = calloc(WHOSE, sizeof *g->whose);
 	if (!g->base || !g->whose)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
-	if ((err = vcr_config_load(&g->config, dir, e)) || (err = gather_hosts(g, e)) || (err = make_ca(g, &bundle, &extra, e)) || (err = make_gate(g, e)))
+	if ((err = vcr_config_load(&g->config, dir, e)) || (err = take_config(g, e)) || (err = gather_hosts(g, e)) || (err = make_ca(g, &bundle, &extra, e)) || (err = make_gate(g, e)))
 		return err;
 	struct vcr_lead_options o = { .port = vcr_gate_port(g->gate), .v6 = vcr_gate_has_v6(g->gate), .untapped_only = g->untapped_only, .token = g->token,
 		.ca = vcr_ca_path(g->ca), .bundle = bundle.data, .extra = extra.data, .hosts = g->hosts };

@@ -2,6 +2,7 @@
  *
  * The child is forked first and waits: so its pid is known to the collector, the start scan is complete before its first instruction, and a
  * recorder that cannot be started costs nothing but a warning. See run.h for how it is waited for. */
+#include "../lib/config.h" /* not configure's */
 #include "control.h"
 #include "json.h"
 #include "limits.h"
@@ -47,6 +48,7 @@ struct record {
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *lane, *cacert; /* NULL: not given */
+	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
 	struct vcr_buf vcr_dir, workspace, preload;
 	char *spool;
@@ -77,12 +79,15 @@ static int check_call(struct record *r)
 			return vcr_wrong_call(r->t, "--meta wants KEY=VALUE, not '%s'", r->meta.item[i]);
 	if (r->lane && strcmp(r->lane, "tap") && strcmp(r->lane, "gate") && strcmp(r->lane, "auto"))
 		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
-	if ((r->cacert || r->connect_to.n) && (!r->lane || !strcmp(r->lane, "tap")))
-		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's: add --lane=gate");
 	if (r->connect_to.n > MOST_WAYS)
 		return vcr_wrong_call(r->t, "--connect-to can be given %d times", MOST_WAYS);
 	if (vcr_tool_dir(r->t, &r->vcr_dir, &e) || vcr_paths_workspace(".", &r->workspace, &e))
 		return vcr_failed(r->t, &e);
+	vcr_config_load(&r->config, r->vcr_dir.data, NULL); /* the collector says what is wrong with it */
+	if (!r->lane)
+		r->lane = r->config.lane;
+	if ((r->cacert || r->connect_to.n) && (!r->lane || !strcmp(r->lane, "tap")))
+		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's: add --lane=gate");
 	if (!r->session) {
 		vcr_paths_new_session_id(r->id);
 		return 0;
@@ -489,6 +494,7 @@ static void release(struct record *r)
 	vcr_opt_list_release(&r->tags);
 	vcr_opt_list_release(&r->meta);
 	vcr_opt_list_release(&r->connect_to);
+	vcr_config_release(&r->config);
 	vcr_buf_release(&r->vcr_dir);
 	vcr_buf_release(&r->workspace);
 	vcr_buf_release(&r->preload);
