@@ -22,6 +22,8 @@
 
 extern char **environ;
 
+enum { LEAST_MS = 50 }; /* that a session gets though others have used up the time for all */
+
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -251,7 +253,7 @@ static void settle_session(const char *session, const char *path, int timeout_ms
 	}
 }
 
-static void settle_one(const char *path, const char *vcr_dir, int timeout_ms)
+static void settle_one(const char *path, const char *vcr_dir, int64_t until)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
@@ -270,7 +272,8 @@ static void settle_one(const char *path, const char *vcr_dir, int timeout_ms)
 	} else if (mine) {
 		char session[sizeof h->session];
 		snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, h->session); /* it may have no end */
-		settle_session(session, path, timeout_ms);
+		int64_t left = until - now_ms();
+		settle_session(session, path, left > LEAST_MS ? (int)left : LEAST_MS);
 	}
 	munmap(h, sizeof *h);
 }
@@ -279,6 +282,7 @@ void vcr_control_settle(const char *vcr_dir, int timeout_ms)
 {
 	VCR_AUTO_BUF dir = VCR_BUF_INIT;
 	struct dirent *ent;
+	int64_t until = now_ms() + timeout_ms;
 	if (vcr_paths_runtime_dir(&dir, NULL))
 		return;
 	DIR *d = opendir(dir.data);
@@ -286,7 +290,7 @@ void vcr_control_settle(const char *vcr_dir, int timeout_ms)
 		size_t n = strlen(ent->d_name);
 		char path[PATH_MAX];
 		if (n > 6 && !strcmp(ent->d_name + n - 6, ".spool") && snprintf(path, sizeof path, "%s/%s", dir.data, ent->d_name) < (int)sizeof path)
-			settle_one(path, vcr_dir, timeout_ms);
+			settle_one(path, vcr_dir, until);
 	}
 	if (d)
 		closedir(d);

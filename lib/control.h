@@ -15,7 +15,7 @@
 
 /* One question. VCR_ENOTFOUND if no collector listens for that session; timeout_ms bounds the whole exchange. */
 int vcr_control_ask(const char *session_id, const char *request_json, struct vcr_buf *answer, int timeout_ms, struct vcr_error *e);
-/* Before a tool reads sessions of vcr_dir: wait (at most timeout_ms each) for their live collectors to drain, and start new ones for those that
+/* Before a tool reads sessions of vcr_dir: wait (at most timeout_ms for all of them) for their live collectors to drain, and start new ones for those that
  * died (`--salvage`): these decode what is left in the spool, and go on recording while a process of the session lives. collector: its path, NULL for $VCR_COLLECTOR or the installed one.
  * Spools that nobody needs any more are removed. */
 void vcr_control_settle(const char *vcr_dir, int timeout_ms);
