@@ -24,6 +24,7 @@ struct transfer {
 	char error[CURL_ERROR_SIZE];
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
+	bool ready;                    /* there is something to deliver */
 	bool released, waits;          /* nothing is held any more; something is */
 	bool over, notified;           /* curl is done with it, but it waits; vcr_forward.notified of then */
 	CURLcode code;
@@ -103,9 +104,16 @@ static bool is_held(struct transfer *t)
 	return false;
 }
 
-static int deliver(struct transfer *t)
+/* All that one read brought goes out at once, as the pieces that it is. */
+static void deliver(struct vcr_forward *f)
 {
-	return is_held(t) ? 0 : vcr_gate_flush(t->x);
+	for (struct transfer *t = f->first, *next; t; t = next) {
+		next = t->next;
+		bool ready = t->ready;
+		t->ready = false;
+		if (ready && t->x && !is_held(t))
+			vcr_gate_flush(t->x);
+	}
 }
 
 /* ---- The answer's head ---- */
@@ -149,8 +157,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *transfer)
 	int err = h ? vcr_http1_feed(h, t->head.data, t->head.len) : VCR_ENOMEM;
 	vcr_http1_free(h);
 	vcr_buf_reset(&t->head);
-	if (t->x)
-		deliver(t);
+	t->ready = true;
 	return err == 1 ? n : 0;
 }
 
@@ -175,8 +182,9 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 	} else {
 		show_in(t, p, n);
 	}
-	if (vcr_gate_body(t->x, p, n) || deliver(t))
+	if (vcr_gate_body(t->x, p, n))
 		return 0; /* the client has left, which its own end says too */
+	t->ready = true;
 	return n;
 }
 
@@ -298,6 +306,7 @@ static void on_socket_ready(evutil_socket_t fd, short what, void *forward)
 	f->notified = false;
 	curl_multi_socket_action(f->multi, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), &running);
 	reap(f);
+	deliver(f);
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *forward)
@@ -307,6 +316,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *forward)
 	f->notified = false;
 	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	reap(f);
+	deliver(f);
 }
 
 static int on_timer(CURLM *multi, long ms, void *forward)
@@ -494,9 +504,10 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 {
 	struct transfer *t = vcr_gate_user(x);
-	if (t && t->paused) {
+	if (t && t->paused && !t->over) {
 		t->paused = false;
 		curl_easy_pause(t->easy, CURLPAUSE_CONT);
+		deliver(t->f);
 	}
 }
 
