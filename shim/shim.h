@@ -8,6 +8,7 @@
 #define VCR_SHIM_H
 #include <errno.h>
 #include <limits.h>
+#include <linux/limits.h> /* PATH_MAX, where a limits.h of a project hides the system's: tools use elf.c */
 #include <stdbool.h>
 #include <string.h>
 #include "hooks.h"

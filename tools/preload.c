@@ -1,9 +1,8 @@
 #include "preload.h"
+#include "shim.h"
 #include <linux/limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* The library beside this executable (a build tree), else the installed one; $VCR_SHIM wins. */
@@ -44,4 +43,19 @@ const char *vcr_preload_list(struct vcr_buf *out)
 		p += n;
 	}
 	return NULL;
+}
+
+bool vcr_preload_harms(const char *command)
+{
+	const char *list = getenv("PATH"), *end;
+	char path[PATH_MAX];
+	if (strchr(command, '/'))
+		return vcr_elf_target(command, -1) == VCR_TARGET_HARMED;
+	for (list = list ? list : "/bin:/usr/bin"; list; list = *end ? end + 1 : NULL) {
+		end = list + strcspn(list, ":");
+		snprintf(path, sizeof path, "%.*s/%s", end > list ? (int)(end - list) : 1, end > list ? list : ".", command);
+		if (!access(path, X_OK))
+			return vcr_elf_target(path, -1) == VCR_TARGET_HARMED;
+	}
+	return false;
 }

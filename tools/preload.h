@@ -1,9 +1,13 @@
 /* preload.h — where libvcrshim.so is, and the LD_PRELOAD that puts it into a command. */
 #ifndef VCR_PRELOAD_H
 #define VCR_PRELOAD_H
+#include <stdbool.h>
 #include "buf.h"
 
 /* Append the list: ours (beside this executable, else the installed one; $VCR_SHIM wins), then what the user has there, without a second copy of
  * ours. NULL, or why it cannot be had. */
 const char *vcr_preload_list(struct vcr_buf *out);
+/* Would the command, found as execvp(3) finds it, be harmed by the preload (another word size, musl, ASan's library, set-id)? The rule is that of
+ * the library's own exec hook, shim/elf.c. */
+bool vcr_preload_harms(const char *command);
 #endif

@@ -476,8 +476,10 @@ static int record(struct record *r, char **argv)
 		return EXIT_RECORDER;
 	}
 	own_limits();
-	bool recorded = prepare(r);
-	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL);
+	bool recorded = prepare(r), harmed = recorded && vcr_preload_harms(argv[0]);
+	if (harmed)
+		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded", argv[0]);
+	vcr_run_start(&r->run, recorded && !harmed ? r->preload.data : NULL, recorded ? r->spool : NULL);
 	if (vcr_run_wait(&r->run, &status)) {
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_RECORDER;

@@ -13,7 +13,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import BUILD, Place, done, ok
+from clikit import BUILD, Place, done, ok, skip
 import tapkit
 
 COLLECTOR = os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector"))
@@ -195,7 +195,18 @@ ok(status == 0 and "b" in paths["outlived"] and "c" in paths["killed"] and not l
    status, err, paths, left)
 
 place = make_place()
-status, out, err = place.run("vcr-record", "-q", "--session", "outer", "--", RECORD, "-q", "--session", "inner", "--", "sh", "-c", "echo z > h")
-paths = [[f["what"].split()[0] for f in place.json("vcr-log", name, "--json", "--node=file:*")] for name in ("inner", "outer")]
-ok(status == 0 and paths[0] == ["h"], "vcr-record within vcr-record makes a session of its own", status, err, paths)
+source, program = os.path.join(place.dir, "asan.c"), os.path.join(place.dir, "asan")
+with open(source, "w") as f:
+    f.write('#include <stdio.h>\nint main(void) { FILE *f = fopen("by-asan", "w"); fputs("x", f); fclose(f); puts("alive"); return 4; }\n')
+if subprocess.run(["cc", "-fsanitize=address", "-o", program, source], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+    skip("a command that cannot take the library runs without it", "the compiler has no ASan here")
+else:
+    status, out, err = place.run("vcr-record", "--session", "harmed", "--", program, env={"ASAN_OPTIONS": "detect_leaks=0"})
+    paths = [f["what"].split()[0] for f in place.json("vcr-log", "harmed", "--json", "--node=file:*")]
+    ok(status == 4 and out == "alive\n" and "cannot take the library" in err and paths == ["by-asan"],
+       "a command that cannot take the library runs without it, which is said, and its files are recorded", status, out, err, paths)
+if os.environ.get("ASAN_OPTIONS") is None:
+    status, out, err = place.run("vcr-record", "-q", "--session", "outer", "--", RECORD, "-q", "--session", "inner", "--", "sh", "-c", "echo z > h")
+    paths = [[f["what"].split()[0] for f in place.json("vcr-log", name, "--json", "--node=file:*")] for name in ("inner", "outer")]
+    ok(status == 0 and paths[0] == ["h"], "vcr-record within vcr-record makes a session of its own", status, err, paths)
 done()
