@@ -67,6 +67,7 @@ class Forwarder:
         ready = json.loads(self.process.stdout.readline())
         self.port, self.token = ready["port"], ready["token"]
         self.context = ssl.create_default_context(cafile=ready["ca"])
+        self.context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # some Pythons set it: then a cut cannot be heard
 
     def socket(self, host="127.0.0.1"):
         return socket.create_connection((host, self.port), timeout=gatekit.TIMEOUT)
