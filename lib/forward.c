@@ -104,15 +104,25 @@ static bool is_held(struct transfer *t)
 	return false;
 }
 
+/* Send what there is. Where the kernel took all of it at once nobody will say that the backlog has become small: curl goes on right away. */
+static void send_out(struct transfer *t)
+{
+	vcr_gate_flush(t->x);
+	if (t->x && t->paused && !t->over && vcr_gate_backlog(t->x) <= VCR_MAX_GATE_BACKLOG) {
+		t->paused = false;
+		curl_easy_pause(t->easy, CURLPAUSE_CONT);
+	}
+}
+
 /* All that one read brought goes out at once, as the pieces that it is. */
 static void deliver(struct vcr_forward *f)
 {
 	for (struct transfer *t = f->first, *next; t; t = next) {
 		next = t->next;
-		bool ready = t->ready;
-		t->ready = false;
-		if (ready && t->x && !is_held(t))
-			vcr_gate_flush(t->x);
+		while (t->ready && t->x && !is_held(t)) {
+			t->ready = false;
+			send_out(t); /* curl may bring more meanwhile */
+		}
 	}
 }
 
@@ -289,12 +299,14 @@ static void on_hold(evutil_socket_t fd, short what, void *forward)
 		if (!t->waits || is_held(t))
 			continue;
 		if (!t->over) {
-			vcr_gate_flush(t->x);
+			if (t->x)
+				send_out(t);
 			continue;
 		}
 		finish(t, t->code);
 		free_transfer(t);
 	}
+	deliver(f);
 }
 
 /* ---- curl on libevent ---- */

@@ -175,6 +175,18 @@ ok(up.flooded < 60, "a client that does not read holds the server back", "%d of 
 s.close()
 ok(up.gone.wait(20) and gate.call()["failure"] == "aborted", "a client that leaves ends the request upstream")
 
+up.script = [answer(b"y" * 3000000)]
+s, got = gate.tls(), b""
+s.sendall(post_bytes(ask("large")))
+while len(got) < 3000000:
+    part = s.recv(1 << 20)
+    if not part:
+        break
+    got += part
+s.close()
+gate.call()
+ok(got.endswith(b"y" * 2000000), "a large answer that comes at once, to a client that reads at once, arrives whole", len(got))
+
 # ---- Ends ----
 
 
