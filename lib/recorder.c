@@ -247,7 +247,7 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 	/* Who asks, waits, so the request is usually the last record, and what inotify knows happened before it. With others behind it, files may be
 	 * of later: of a time whose secrets have not been learnt yet. */
 	/* Files written before it may hold the key that it carries. */
-	vcr_redact_learn_request(r->redact, call->req_field, call->nreq_field, call->target, NULL, 0);
+	vcr_redact_learn_request(r->redact, call->req_field, call->nreq_field, call->target, "", 0);
 	bool behind = is_behind(r) && !(c && c->gate && is_held(time_ns));
 	if (!behind)
 		vcr_recorder_watch(r);
