@@ -19,6 +19,9 @@ import tapkit
 COLLECTOR = os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector"))
 RECORD = os.path.join(BUILD, "vcr-record")
 LIMIT = 60
+# A shell's background job ignores these, and what it starts inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def make_place():
