@@ -111,9 +111,6 @@ int vcr_control_ask(const char *session_id, const char *request_json, struct vcr
 int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e)
 {
 	char self[PATH_MAX];
-	snprintf(self, sizeof self, VCR_PKGLIBEXECDIR "/%s", name);
-	if (!access(self, X_OK))
-		return vcr_buf_puts(path, self);
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 40);
 	if (n > 0) {
 		self[n] = 0;
@@ -121,6 +118,9 @@ int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_
 		if (!access(self, X_OK))
 			return vcr_buf_puts(path, self);
 	}
+	snprintf(self, sizeof self, VCR_PKGLIBEXECDIR "/%s", name);
+	if (!access(self, X_OK))
+		return vcr_buf_puts(path, self);
 	return vcr_error_set(e, VCR_ENOTFOUND, "%s is not at " VCR_PKGLIBEXECDIR "; reinstall vcr", name);
 }
 

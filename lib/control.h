@@ -19,9 +19,9 @@ int vcr_control_ask(const char *session_id, const char *request_json, struct vcr
  * died (`--salvage`): these decode what is left in the spool, and go on recording while a process of the session lives. collector: its path, NULL for $VCR_COLLECTOR or the installed one.
  * Spools that nobody needs any more are removed. */
 void vcr_control_settle(const char *vcr_dir, int timeout_ms);
-/* The collector's program: $VCR_COLLECTOR, else the installed one, else vcr-collector beside this executable. Appends the path. */
+/* The collector's program: $VCR_COLLECTOR, else vcr-collector beside this executable (a build tree), else the installed one. Appends the path. */
 int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
-/* The program of that name in libexec, else beside this executable (a build tree). */
+/* The program of that name beside this executable (a build tree, or libexec itself), else in libexec. */
 int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e);
 /* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);

@@ -26,11 +26,18 @@ static void warn(struct vcr_reader *r, int64_t line, const char *fmt, ...)
 		r->warn(r->warn_ctx, r->path, line, what);
 }
 
+/* Eight bytes a step: ids are hashed for every line of a file. It stays in memory and may be any hash. */
 uint64_t vcr_reader_hash(const char *p, size_t n)
 {
-	uint64_t h = 0xcbf29ce484222325ull;
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)p[i]) * 0x100000001b3ull;
+	uint64_t h = 0xcbf29ce484222325ull ^ n, w;
+	for (; n >= sizeof w; p += sizeof w, n -= sizeof w) {
+		memcpy(&w, p, sizeof w);
+		h = (h ^ w) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 29;
+	}
+	w = 0;
+	memcpy(&w, p, n);
+	h = (h ^ w) * 0x9e3779b97f4a7c15ull;
 	return h ^ h >> 32;
 }
 

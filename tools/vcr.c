@@ -1,13 +1,43 @@
-/* vcr — one program for every verb: `vcr VERB …` and `vcr-VERB …` are the same call. */
+/* vcr — one program for every verb: `vcr VERB …` and `vcr-VERB …` are the same call. With VCR_FAR it is vcr-verbs, the other half (verbs.h). */
 #include "options.h"
 #include "verbs.h"
 #include "config.h"
+#include "control.h"
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define ROW(name, line) { #name, line, vcr_verb_##name },
+static char **called_with;
+
+#ifdef VCR_FAR
+static int run_other_half(struct vcr_tool *t, int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	vcr_say(t, "this is a helper of vcr; call vcr");
+	return VCR_EXIT_USAGE;
+}
+#define RUN_NEAR(name) run_other_half
+#define RUN_FAR(name) vcr_verb_##name
+#else
+static int run_other_half(struct vcr_tool *t, int argc, char **argv)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct vcr_error e;
+	(void)argc, (void)argv;
+	int err = vcr_control_program_path("vcr-verbs", &path, &e);
+	if (err)
+		return vcr_failed(t, &e);
+	execv(path.data, called_with);
+	vcr_say(t, "cannot run %s: %s", path.data, strerror(errno));
+	return VCR_EXIT_FAILED;
+}
+#define RUN_NEAR(name) vcr_verb_##name
+#define RUN_FAR(name) run_other_half
+#endif
+#define ROW(name, where, line) { #name, line, RUN_##where(name) },
 const struct vcr_verb vcr_verbs[] = { VCR_VERBS(ROW) { NULL, NULL, NULL } };
 #undef ROW
 
@@ -70,6 +100,11 @@ int main(int argc, char **argv)
 	if (!argc)
 		return VCR_EXIT_USAGE;
 	setlocale(LC_TIME, "");
+	/* parsing moves the words about */
+	called_with = calloc((size_t)argc + 1, sizeof *called_with);
+	if (!called_with)
+		return VCR_EXIT_FAILED;
+	memcpy(called_with, argv, (size_t)argc * sizeof *argv);
 	name = name ? name + 1 : argv[0];
 	if (strncmp(name, "vcr-", 4))
 		return run_vcr(&t, argc, argv);

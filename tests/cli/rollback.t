@@ -296,7 +296,7 @@ if os.getuid():
         return p.run(*argv, cwd=p.work)
 else:
     shutil.copytree(os.path.dirname(SHIM), p.dir + "/bin", ignore=lambda d, names: [n for n in names if not n.startswith("libvcrshim")])
-    for name in ("vcr", "vcr-collector"):
+    for name in ("vcr", "vcr-verbs", "vcr-collector"):
         shutil.copy(os.path.join(BUILD, name), p.dir + "/bin")
     p.env.update(VCR_COLLECTOR=p.dir + "/bin/vcr-collector", VCR_SHIM=p.dir + "/bin/libvcrshim.so")
     p.sh("chown -R 65534:65534 %s %s" % (p.dir, p.run_dir))
