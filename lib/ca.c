@@ -525,3 +525,21 @@ int vcr_ca_bundle(const struct vcr_ca *ca, const char *name, bool system, const 
 		*unread = bad;
 	return err ? err : vcr_buf_add(path, file.data, file.len);
 }
+
+int vcr_ca_bundles(const struct vcr_ca *ca, struct vcr_buf *bundle, struct vcr_buf *extra, struct vcr_error *e)
+{
+	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CODEX_CA_CERTIFICATE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "DENO_CERT" };
+	enum { NAMES = sizeof names / sizeof *names };
+	const char *users[NAMES + 1] = { NULL }, *const node[] = { getenv("NODE_EXTRA_CA_CERTS"), NULL }, *roots = getenv("SSL_CERT_FILE");
+	size_t n = 0;
+	for (size_t i = 0; i < NAMES; i++) {
+		const char *file = getenv(names[i]);
+		bool again = file && roots && !strcmp(file, roots);
+		for (size_t k = 0; file && k < n; k++)
+			again |= !strcmp(users[k], file);
+		if (file && *file && !again)
+			users[n++] = file;
+	}
+	int err = vcr_ca_bundle(ca, "bundle", true, users, bundle, NULL, e);
+	return err ? err : vcr_ca_bundle(ca, "extra", false, node, extra, NULL, e);
+}

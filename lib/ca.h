@@ -40,5 +40,7 @@ int vcr_ca_leaf_pem(struct vcr_ca *ca, const char *name, struct vcr_buf *out);
  * extra (NULL-terminated list of files the user had set elsewhere; may be NULL); ours last. Files that cannot be read are left out and counted in
  * *unread (may be NULL). name is "bundle" or "extra". */
 int vcr_ca_bundle(const struct vcr_ca *ca, const char *name, bool system, const char *const *extra, struct vcr_buf *path, int *unread, struct vcr_error *e);
+/* Both, with what the user's own variables name: REQUESTS_CA_BUNDLE, CODEX_CA_CERTIFICATE and their kin in the one, NODE_EXTRA_CA_CERTS in the other. */
+int vcr_ca_bundles(const struct vcr_ca *ca, struct vcr_buf *bundle, struct vcr_buf *extra, struct vcr_error *e);
 
 #endif

@@ -369,14 +369,19 @@ static void on_tls(const SSL *ssl, int where, int ret)
 
 static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
 {
-	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS" };
+	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "DENO_CERT" };
 	const struct vcr_forward *f = forward;
+	const char *loaded[sizeof names / sizeof *names + 1] = { getenv("SSL_CERT_FILE") };
+	size_t n = 1;
 	SSL_CTX_set_ex_data(ssl_ctx, forward_index, forward);
 	SSL_CTX_set_info_callback(ssl_ctx, on_tls);
 	for (size_t i = 0; i < sizeof names / sizeof *names && !f->o.cacert; i++) {
 		const char *file = getenv(names[i]);
-		if (file && *file)
-			SSL_CTX_load_verify_locations(ssl_ctx, file, NULL); /* one that cannot be read is no reason to trust less */
+		bool again = !file || !*file;
+		for (size_t k = 0; !again && k < n; k++)
+			again = loaded[k] && !strcmp(loaded[k], file);
+		if (!again)
+			SSL_CTX_load_verify_locations(ssl_ctx, loaded[n++] = file, NULL); /* one that cannot be read is no reason to trust less */
 	}
 	return CURLE_OK;
 }

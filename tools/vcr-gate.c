@@ -162,12 +162,7 @@ static int make_ca(struct gate *g, struct vcr_buf *bundle, struct vcr_buf *extra
 	vcr_buf_add(&base, g->spool, strlen(g->spool) - strlen(".spool"));
 	struct vcr_ca_options o = { .base = base.data, .hosts = g->hosts };
 	int err = vcr_ca_open(&g->ca, &o, e);
-	if (err)
-		return err;
-	const char *const users[] = { getenv("REQUESTS_CA_BUNDLE"), NULL }, *const node[] = { getenv("NODE_EXTRA_CA_CERTS"), NULL };
-	if ((err = vcr_ca_bundle(g->ca, "bundle", true, users[0] ? users : NULL, bundle, NULL, e)))
-		return err;
-	return vcr_ca_bundle(g->ca, "extra", false, node[0] ? node : NULL, extra, NULL, e);
+	return err ? err : vcr_ca_bundles(g->ca, bundle, extra, e);
 }
 
 static int make_gate(struct gate *g, struct vcr_error *e)

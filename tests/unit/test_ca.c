@@ -163,6 +163,41 @@ START_TEST(the_bundle_holds_what_was_trusted_before_and_ours)
 }
 END_TEST
 
+/* What stands in the file before the first of our certificates. */
+static const char *users_part(const struct vcr_buf *path)
+{
+	static char text[20000];
+	FILE *f = fopen(path->data, "r");
+	text[f ? fread(text, 1, sizeof text - 1, f) : 0] = 0;
+	if (f)
+		fclose(f);
+	char *ours = strstr(text, "-----BEGIN CERTIFICATE-----");
+	ck_assert_ptr_nonnull(ours);
+	*ours = 0;
+	return text;
+}
+
+START_TEST(what_the_users_variables_name_is_in_the_bundles_once)
+{
+	static const struct { const char *variable, *file, *text; } set[] = { { "SSL_CERT_FILE", "a.pem", "A\n" }, { "CODEX_CA_CERTIFICATE", "b.pem", "B\n" },
+		{ "CURL_CA_BUNDLE", "a.pem", "A\n" }, { "DENO_CERT", "b.pem", "B\n" }, { "AWS_CA_BUNDLE", "c.pem", "C\n" }, { "NODE_EXTRA_CA_CERTS", "n.pem", "N\n" } };
+	struct vcr_ca *ca = open_ca(hosts);
+	VCR_AUTO_BUF bundle = VCR_BUF_INIT, extra = VCR_BUF_INIT;
+	unsetenv("REQUESTS_CA_BUNDLE");
+	unsetenv("GIT_SSL_CAINFO");
+	for (size_t i = 0; i < sizeof set / sizeof *set; i++) {
+		char path[100];
+		snprintf(path, sizeof path, "%s/%s", dir, set[i].file);
+		write_text(set[i].file, set[i].text, 2);
+		setenv(set[i].variable, path, 1);
+	}
+	ck_assert_int_eq(vcr_ca_bundles(ca, &bundle, &extra, NULL), 0);
+	ck_assert_str_eq(users_part(&bundle), "A\nB\nC\n");
+	ck_assert_str_eq(users_part(&extra), "N\n");
+	vcr_ca_free(ca);
+}
+END_TEST
+
 START_TEST(a_flood_of_names_keeps_a_bounded_number_of_leaves)
 {
 	struct vcr_ca *ca = open_ca(hosts);
@@ -195,6 +230,7 @@ static TCase *ca(void)
 	tcase_add_test(tc, the_key_is_private_and_a_second_gate_goes_on_with_the_same_authority);
 	tcase_add_test(tc, files_that_do_not_fit_are_refused_not_replaced);
 	tcase_add_test(tc, the_bundle_holds_what_was_trusted_before_and_ours);
+	tcase_add_test(tc, what_the_users_variables_name_is_in_the_bundles_once);
 	tcase_add_test(tc, a_flood_of_names_keeps_a_bounded_number_of_leaves);
 	return tc;
 }
