@@ -51,7 +51,17 @@ static bool split_host(const char *host, char name[HOST_MAX], int *port)
 
 /* ---- Tokens ---- */
 
-static bool proxy_token(const struct vcr_gate *g, const char *value)
+/* http://vcr-PID:TOKEN@…: for which process it was made (shim/lend.c). 0: the user says nothing of it. */
+static int pid_of(const char *user, size_t n)
+{
+	static const char word[] = "vcr-";
+	size_t k = sizeof word - 1;
+	if (n <= k || n > k + 9 || memcmp(user, word, k) || strspn(user + k, "0123456789") < n - k)
+		return 0;
+	return atoi(user + k);
+}
+
+static bool proxy_token(const struct vcr_gate *g, const char *value, int *pid)
 {
 	size_t word = value ? strcspn(value, " ") : 0;
 	const char *rest = value ? value + word + strspn(value + word, " ") : NULL;
@@ -65,6 +75,7 @@ static bool proxy_token(const struct vcr_gate *g, const char *value)
 	const char *colon = memchr(plain.data, ':', plain.len);
 	if (!colon)
 		return false;
+	*pid = pid_of(plain.data, (size_t)(colon - plain.data));
 	/* http://vcr:TOKEN@…, or http://TOKEN@… as some tools write it */
 	return vcr_gate_token_ok(g, colon + 1, plain.len - (size_t)(colon + 1 - plain.data)) || vcr_gate_token_ok(g, plain.data, (size_t)(colon - plain.data));
 }
@@ -91,7 +102,12 @@ int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_htt
 		return 0;
 	if (!c->is_connect && !is_absolute(h->target))
 		return 403;
-	return proxy_token(g, vcr_http1_field(h->field, h->nfield, "proxy-authorization")) ? 0 : 407;
+	int pid = 0;
+	if (!proxy_token(g, vcr_http1_field(h->field, h->nfield, "proxy-authorization"), &pid))
+		return 407;
+	if (pid && !c->pid)
+		c->pid = c->request.pid = pid;
+	return 0;
 }
 
 /* ---- What a request is for ---- */

@@ -7,7 +7,7 @@
  *   - plain HTTP to a base URL: http://127.0.0.1:PORT/vcr-TOKEN/HOST[:PORT]/path; HOST may be written http:HOST for a host without TLS
  *   - a lead line before any of these: "VCR1 TOKEN HOST:PORT\n", which says where a connection was meant to go; `meant` of the options says it too
  * Without a listed server name a request has to show the run's token: Proxy-Authorization (Basic with any user, or Bearer), the path of the
- * base URL, or the lead line. Others get 407 or 403, and their bodies are not read.
+ * base URL, or the lead line. Others get 407 or 403, and their bodies are not read. The user of a Basic one may be vcr-PID: whose connection it is.
  *
  * A handler gets each request complete (head and transfer-decoded body; Expect: 100-continue is answered here) and answers it when
  * and in the pieces it likes. Each piece goes out as one HTTP chunk and, up to 16 KiB, in one TLS record: the first together with the

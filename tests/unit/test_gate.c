@@ -19,13 +19,14 @@ static struct {
 	struct vcr_buf log;
 	struct vcr_gate_exchange *x;
 	void (*act)(struct vcr_gate_exchange *x);
-	int drained;
+	int drained, pid;
 } seen;
 
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {
 	vcr_buf_printf(&seen.log, "%s %s://%s%s %zu%s;", q->method, q->tls ? "https" : "http", q->host, q->target, q->nbody, q->way == VCR_GATE_BASE_URL ? " base" : "");
 	seen.x = x;
+	seen.pid = q->pid;
 	if (seen.act)
 		seen.act(x);
 }
@@ -196,6 +197,29 @@ static void begin_answer(struct vcr_gate_exchange *x)
 	ck_assert_int_eq(vcr_gate_body(x, "one", 3), 0);
 	ck_assert_int_eq(vcr_gate_flush(x), 0);
 }
+
+START_TEST(the_user_of_a_proxy_may_say_which_process_it_is)
+{
+	static const struct { const char *user; int pid; } cases[] = { { "vcr-4711", 4711 }, { "vcr", 0 }, { "vcr-", 0 }, { "vcr-1x", 0 }, { "vcr-9999999999", 0 }, { "x-4711", 0 } };
+	start((struct vcr_gate_options){ 0 });
+	seen.act = answer_hi;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		VCR_AUTO_BUF plain = VCR_BUF_INIT, head = VCR_BUF_INIT;
+		vcr_buf_printf(&plain, "%s:0123456789abcdef0123456789abcdef", cases[i].user);
+		vcr_buf_puts(&head, "GET http://a.example/x HTTP/1.1\r\nProxy-Authorization: Basic ");
+		vcr_buf_base64(&head, plain.data, plain.len);
+		vcr_buf_puts(&head, "\r\n\r\n");
+		int fd = dial();
+		vcr_buf_reset(&seen.log);
+		say(fd, head.data);
+		until("delivered;");
+		ck_assert_int_eq(seen.pid, cases[i].pid);
+		hear(fd);
+		close(fd);
+	}
+	stop();
+}
+END_TEST
 
 START_TEST(what_is_flushed_is_there_before_the_answer_ends)
 {
@@ -388,6 +412,7 @@ static TCase *gate_case(void)
 	TCase *tc = tcase_create("gate");
 	tcase_add_test(tc, a_request_says_which_host_it_is_for);
 	tcase_add_test(tc, where_a_connection_was_meant_to_go_is_asked_once_and_stands_for_the_token);
+	tcase_add_test(tc, the_user_of_a_proxy_may_say_which_process_it_is);
 	tcase_add_test(tc, what_is_flushed_is_there_before_the_answer_ends);
 	tcase_add_test(tc, a_client_that_leaves_in_the_middle_is_told_once_and_nothing_more_can_be_written);
 	tcase_add_test(tc, a_cut_delivers_what_was_written_first);
