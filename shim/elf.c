@@ -1,9 +1,9 @@
 /* elf.c — how a program that is about to run takes a preload. The kernel's steps are followed (execve(2)): "#!" lines to their
  * interpreter, then the ELF header. Harmed are: another machine or word size and musl's loader (ld.so's ERROR or death), programs linked to
- * ASan's runtime (they abort when they are not first), set-id programs. Static ones ignore it but hand it on. elf(5). */
+ * ASan's runtime (they abort when they are not first), set-id programs. Static ones ignore it but hand it on, Go's use little of it. elf(5). */
 #include "shim.h"
 
-enum { DEPTH = 4, MOST_HEADERS = 32, MOST_DYNAMIC = 128, HEAD = 512 };
+enum { DEPTH = 4, MOST_HEADERS = 32, MOST_DYNAMIC = 128, HEAD = 512, NOTES = 512, GO_BUILD_ID = 4 };
 
 struct image {
 	int fd;
@@ -79,6 +79,25 @@ static bool is_loader(const struct image *im, const Elf64_Phdr *p)
 	return false;
 }
 
+/* Go's linker leaves a note "Go" with the build's id (cmd/internal/buildid). Entries are padded to 4 bytes; those of gnu's properties, to 8, stand in a
+ * segment of their own. */
+static bool has_go_note(const struct image *im)
+{
+	union { Elf64_Nhdr note; char byte[NOTES]; } text;
+	for (unsigned i = 0; i < im->headers; i++) {
+		const Elf64_Phdr *p = &im->header[i];
+		long n = p->p_type != PT_NOTE ? 0 : raw_pread(im->fd, text.byte, p->p_filesz < NOTES ? p->p_filesz : NOTES, p->p_offset);
+		for (long at = 0; at + (long)sizeof text.note + 4 <= n;) {
+			Elf64_Nhdr h;
+			memcpy(&h, text.byte + at, sizeof h);
+			if (h.n_namesz == 4 && h.n_type == GO_BUILD_ID && !memcmp(text.byte + at + sizeof h, "Go\0", 4))
+				return true;
+			at += (long)sizeof h + (((long)h.n_namesz + 3) & ~3l) + (((long)h.n_descsz + 3) & ~3l);
+		}
+	}
+	return false;
+}
+
 static enum vcr_target judge(int fd, const Elf64_Ehdr *e)
 {
 	struct image im = { .fd = fd };
@@ -89,7 +108,11 @@ static enum vcr_target judge(int fd, const Elf64_Ehdr *e)
 	const Elf64_Phdr *interpreter = find(&im, PT_INTERP), *dynamic = find(&im, PT_DYNAMIC);
 	if (!interpreter)
 		return e->e_type == ET_DYN && dynamic && is_loader(&im, dynamic) ? VCR_TARGET_TAKES : VCR_TARGET_STATIC;
-	return is_musl(&im, interpreter) || (dynamic && needs_asan(&im, dynamic)) ? VCR_TARGET_HARMED : VCR_TARGET_TAKES;
+	if (is_musl(&im, interpreter))
+		return VCR_TARGET_MUSL;
+	if (dynamic && needs_asan(&im, dynamic))
+		return VCR_TARGET_HARMED;
+	return has_go_note(&im) ? VCR_TARGET_GO : VCR_TARGET_TAKES;
 }
 
 /* Set-id programs drop our variables anyway, and ld.so complains about a library it may not use. */

@@ -86,12 +86,12 @@ void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *t
 	for (; env && *env; env++)
 		if (!is_variable(*env, VCR_ENV_SPOOL) && !is_variable(*env, "LD_PRELOAD"))
 			*out++ = *env;
-	if (target == VCR_TARGET_HARMED) {
+	if (!vcr_target_hands_on(target)) {
 		char *rest = list ? without_us(list, text) : NULL;
 		if (rest)
 			*out++ = rest;
 	} else {
-		int flags = (there ? 0 : VCR_ENV_INSERTED) | (target == VCR_TARGET_TAKES ? VCR_ENV_COUNTED : 0);
+		int flags = (there ? 0 : VCR_ENV_INSERTED) | (vcr_target_takes(target) ? VCR_ENV_COUNTED : 0) | (target == VCR_TARGET_GO ? VCR_ENV_STACK : 0);
 		char *entry = (char *)vcr_self.env_preload;
 		if (list && !there && *list)
 			vcr_format(vcr_format(vcr_format(entry = text, vcr_self.env_preload), ":"), list);
@@ -108,6 +108,21 @@ static void drop_entry(char **at)
 	do
 		at[0] = at[1];
 	while (*at++);
+}
+
+unsigned vcr_env_flags(const char *spool)
+{
+	unsigned flags = 0;
+	for (; *spool && *spool != ':'; spool++)
+		flags |= *spool == 'p' ? VCR_ENV_INSERTED : *spool == 'j' ? VCR_ENV_COUNTED : *spool == 's' ? VCR_ENV_STACK : 0;
+	return flags;
+}
+
+void vcr_env_keep(char *spool)
+{
+	for (; *spool && *spool != ':'; spool++)
+		if (*spool != 'p')
+			*spool = '-';
 }
 
 /* In place: libc hands main the array that environ points to, and no setenv has run yet. */

@@ -102,11 +102,20 @@ static int call(const struct program *p, char *const env[])
 static void pass_place(enum vcr_target target, bool pass)
 {
 	if (vcr_guest())
-		vcr_spool_count(target != VCR_TARGET_TAKES ? 0 : pass ? 1 : -1);
-	else if (target != VCR_TARGET_TAKES && pass)
+		vcr_spool_count(!vcr_target_takes(target) ? 0 : pass ? 1 : -1);
+	else if (!vcr_target_takes(target) && pass)
 		vcr_spool_leave();
-	else if (target != VCR_TARGET_TAKES)
+	else if (!vcr_target_takes(target))
 		vcr_spool_rejoin();
+}
+
+/* A gate that has ended is a dead end only in a replay, and is meant to be one. */
+static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
+{
+	struct vcr_spool_header *h = vcr_target_is_lent(target) && !vcr_self.sandboxed ? vcr_spool_mapped() : NULL;
+	if (!h || vcr_load(&h->gate.state) == VCR_LEAD_NONE)
+		return false;
+	return (vcr_lead_open(&h->gate) || vcr_load(&h->gate.flags) & VCR_LEAD_REPLAY) && vcr_lend_terms(&h->gate, pid, terms);
 }
 
 static int become(const struct program *p)
@@ -114,12 +123,16 @@ static int become(const struct program *p)
 	enum vcr_target target;
 	if (!vcr_ready() || !look(p, &target))
 		return call(p, p->env);
-	char *env[vcr_env_count(p->env) + VCR_ENV_ROOM + 1], text[vcr_env_text_size(p->env) + 1];
+	struct vcr_lend terms;
+	bool lends = is_lent(target, raw_getpid(), &terms);
+	char *env[vcr_env_count(p->env) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(p->env) + 1], lent[lends ? vcr_lend_text_size(&terms, p->env) : 1];
 	const char *name = p->name ? p->name : "";
 	char of_fd[PATH_MAX];
 	if (p->how == BY_FD && vcr_path_of_fd(p->dir, of_fd))
 		name = of_fd;
 	vcr_env_fill(p->env, target, env, text);
+	if (lends)
+		vcr_lend(&terms, env, lent);
 	announce(VCR_EXEC_REPLACE, raw_getpid(), 0, name, p->argv);
 	pass_place(target, true);
 	int r = call(p, env), saved = errno;
@@ -227,13 +240,17 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 	pid_t child = 0;
 	if (!vcr_ready() || (!look(&p, &target) && !acts))
 		return real(pid, name, acts, attr, argv, given);
-	char *env[vcr_env_count(given) + VCR_ENV_ROOM + 1], text[vcr_env_text_size(given) + 1];
+	struct vcr_lend terms;
+	bool lends = is_lent(target, 0, &terms);
+	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
 	vcr_env_fill(given, target, env, text);
+	if (lends)
+		vcr_lend(&terms, env, lent);
 	vcr_spool(VCR_MAKE); /* the child has to find it */
-	vcr_spool_count(target == VCR_TARGET_TAKES);
+	vcr_spool_count(vcr_target_takes(target));
 	int r = real(&child, name, acts, attr, argv, env);
 	if (r)
-		vcr_spool_count(-(target == VCR_TARGET_TAKES));
+		vcr_spool_count(-vcr_target_takes(target));
 	if (r == 0) {
 		if (pid)
 			*pid = child;

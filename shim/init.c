@@ -208,13 +208,12 @@ static bool become_root(char **env)
 }
 
 /* VCR_SPOOL=<flags>:<path>. Everything else about the session stands in the spool's header. */
-static bool become_member(const char *value, bool *inserted)
+static bool become_member(const char *value)
 {
 	const char *path = strchr(value, ':');
 	if (!path || path[1] != '/' || !(vcr_self.spool_path = keep_text(path + 1, NULL)))
 		return false;
-	*inserted = memchr(value, 'p', (size_t)(path - value)) != NULL;
-	vcr_self.joined = memchr(value, 'j', (size_t)(path - value)) != NULL;
+	vcr_self.joined = (vcr_env_flags(value) & VCR_ENV_COUNTED) != 0;
 	struct vcr_spool_header *h = vcr_spool(VCR_JOIN);
 	if (!h || !memchr(h->workspace, 0, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
 		return false;
@@ -242,10 +241,10 @@ static bool find_library(void)
 
 static bool prepare_environment(void)
 {
-	static const char *const flags[] = { [0] = "-", [VCR_ENV_INSERTED] = "p", [VCR_ENV_COUNTED] = "j", [VCR_ENV_INSERTED | VCR_ENV_COUNTED] = "pj" };
+	static const char flags[VCR_ENV_FLAGS][4] = { "-", "p", "j", "pj", "", "", "js", "pjs" }; /* by enum vcr_env_flag; "s" goes with "j" */
 	bool ok = (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, NULL)) != NULL;
-	for (int i = 0; i < 4; i++)
-		ok &= (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
+	for (int i = 0; i < VCR_ENV_FLAGS; i++)
+		ok &= !*flags[i] || (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
 	return ok;
 }
 
@@ -262,14 +261,18 @@ void vcr_init_slow(void)
 	if (!env || !__atomic_compare_exchange_n(&vcr_self.ready, &fresh, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return;
 	vcr_self.pid = raw_getpid();
-	bool inserted = false;
-	const char *spool = vcr_env_get(env, VCR_ENV_SPOOL);
-	bool ok = !getauxval(AT_SECURE) && find_library() && (spool ? become_member(spool, &inserted) : become_root(env));
+	char *spool = vcr_env_get(env, VCR_ENV_SPOOL);
+	unsigned flags = spool ? vcr_env_flags(spool) : 0;
+	bool ok = !getauxval(AT_SECURE) && find_library() && (spool ? become_member(spool) : become_root(env));
 	ok = ok && prepare_environment();
 	if (ok)
 		resolve_early();
-	if (spool)
-		vcr_env_hide(env, inserted);
+	if (flags & VCR_ENV_STACK)
+		vcr_env_keep(spool);
+	else if (spool)
+		vcr_env_hide(env, flags & VCR_ENV_INSERTED);
+	if (!(flags & VCR_ENV_STACK))
+		vcr_lend_back(env);
 	struct vcr_spool_header *h = ok ? vcr_spool_mapped() : NULL;
 	if (h && vcr_load(&h->gate.state) != VCR_LEAD_NONE)
 		vcr_self.extra_ca = dlsym(RTLD_DEFAULT, "napi_module_register") != NULL;

@@ -21,6 +21,8 @@
 #define vcr_store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 /* ---- init.c: the process ---- */
+/* Letters of VCR_SPOOL, spool-format.h. */
+enum vcr_env_flag { VCR_ENV_INSERTED = 1 /* p */, VCR_ENV_COUNTED = 2 /* j */, VCR_ENV_STACK = 4 /* s */, VCR_ENV_FLAGS = 8 };
 struct vcr_process {
 	uint32_t ready;               /* 0 not yet, 1 being made, 2 made, 3 off: transparent for good */
 	int32_t pid;                  /* the process this memory belongs to; another getpid() is a vfork or raw clone child */
@@ -38,7 +40,7 @@ struct vcr_process {
 	const char *spool_path, *start_dir, *workspace, *vcr_dir;
 	size_t workspace_length;      /* 0 for "/" */
 	const char *library;          /* ours, absolute */
-	const char *env_preload, *env_spool[4]; /* entries for children; the latter by enum vcr_env_flag */
+	const char *env_preload, *env_spool[VCR_ENV_FLAGS]; /* entries for children; the latter by enum vcr_env_flag */
 	const char *library_name;     /* last component */
 };
 extern struct vcr_process vcr_self;
@@ -222,8 +224,16 @@ void vcr_failed_connect(int fd, const struct sockaddr *a, socklen_t n, int error
 void vcr_failed_result(int fd, int error);
 
 /* ---- env.c, elf.c: what a new program gets ---- */
-enum vcr_target { VCR_TARGET_TAKES, VCR_TARGET_STATIC /* only hands it on */, VCR_TARGET_HARMED };
-enum vcr_env_flag { VCR_ENV_INSERTED = 1, VCR_ENV_COUNTED = 2 }; /* p and j of VCR_SPOOL, spool-format.h */
+enum vcr_target {
+	VCR_TARGET_TAKES,
+	VCR_TARGET_GO,        /* takes it, but reads its environment from the stack and calls the kernel itself */
+	VCR_TARGET_STATIC,    /* only hands it on */
+	VCR_TARGET_MUSL,      /* another libc's loader would try to load it: goes without */
+	VCR_TARGET_HARMED,    /* likewise: other word size, ASan's runtime, set-id */
+};
+static inline bool vcr_target_takes(enum vcr_target t) { return t <= VCR_TARGET_GO; }
+static inline bool vcr_target_hands_on(enum vcr_target t) { return t <= VCR_TARGET_STATIC; }
+static inline bool vcr_target_is_lent(enum vcr_target t) { return t >= VCR_TARGET_GO && t <= VCR_TARGET_MUSL; } /* see lend.c */
 /* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
 enum vcr_target vcr_elf_target(const char *path, int fd);
 /* Entries that vcr_env_fill may need beyond those of env. */
@@ -235,7 +245,23 @@ size_t vcr_env_text_size(char *const env[]);
 void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *text);
 /* Hide our variables from the program itself: in place, before main. */
 void vcr_env_hide(char **env, bool inserted);
+/* enum vcr_env_flag of a VCR_SPOOL. */
+unsigned vcr_env_flags(const char *spool);
+/* Instead, in a program that reads its variables from the stack and starts others without us: they stay, but are not for these. */
+void vcr_env_keep(char *spool);
 char *vcr_env_get(char *const env[], const char *name);
+
+/* ---- lend.c: proxy and certificate variables for one program that the library cannot enter ---- */
+enum { VCR_LEND_NAMES = 16, VCR_LEND_ROOM = VCR_LEND_NAMES + 1 };
+struct vcr_lend { char proxy[2 * VCR_LEAD_TOKEN], around[32], bundle[VCR_LEAD_PATH], extra[VCR_LEAD_PATH]; };
+/* What is lent where that gate is, to process pid (0: not known yet); false if its block has nothing that can be. */
+bool vcr_lend_terms(const struct vcr_lead_block *g, int pid, struct vcr_lend *l);
+/* Bytes of text that vcr_lend needs, for these variables and VCR_LENT. */
+size_t vcr_lend_text_size(const struct vcr_lend *l, char *const env[]);
+/* In place: env, which has room for VCR_LEND_ROOM entries more, is the program's. */
+void vcr_lend(const struct vcr_lend *l, char **env, char *text);
+/* In place, before main: what was lent to a program that this one descends from is as it was before. */
+void vcr_lend_back(char **env);
 
 /* ---- exec.c, proc.c ---- */
 void vcr_say_process(struct vcr_spool_header *h);

@@ -220,8 +220,11 @@ struct vcr_rec_refused {      /* + "address:port", or the name that was looked u
 
 /* Environment of a process of the session (hidden from the program itself by the constructor):
  *   VCR_SPOOL=<flags>:<path of the spool>    flags: letters "p" we (not the user) put LD_PRELOAD there, "j" who started the program has
- *                                            counted it in header.users already, "-" nothing */
+ *                                            counted it in header.users already, "s" it reads its environment from the stack, where all stays (Go),
+ *                                            "-" nothing
+ *   VCR_LENT=<what was lent and what was before>    see lend.c */
 #define VCR_ENV_SPOOL "VCR_SPOOL"
+#define VCR_ENV_LENT "VCR_LENT"
 
 _Static_assert(sizeof(struct vcr_spool_record) == 64, "record header");
 _Static_assert(sizeof(struct vcr_spool_header) <= VCR_SPOOL_HEADER, "spool header");

@@ -45,17 +45,17 @@ const char *vcr_preload_list(struct vcr_buf *out)
 	return NULL;
 }
 
-bool vcr_preload_harms(const char *command)
+enum vcr_target vcr_preload_target(const char *command)
 {
 	const char *list = getenv("PATH"), *end;
 	char path[PATH_MAX];
 	if (strchr(command, '/'))
-		return vcr_elf_target(command, -1) == VCR_TARGET_HARMED;
+		return vcr_elf_target(command, -1);
 	for (list = list ? list : "/bin:/usr/bin"; list; list = *end ? end + 1 : NULL) {
 		end = list + strcspn(list, ":");
 		snprintf(path, sizeof path, "%.*s/%s", end > list ? (int)(end - list) : 1, end > list ? list : ".", command);
 		if (!access(path, X_OK))
-			return vcr_elf_target(path, -1) == VCR_TARGET_HARMED;
+			return vcr_elf_target(path, -1);
 	}
-	return false;
+	return VCR_TARGET_TAKES;
 }

@@ -3,11 +3,11 @@
 #define VCR_PRELOAD_H
 #include <stdbool.h>
 #include "buf.h"
+#include "shim.h"
 
 /* Append the list: ours (beside this executable, else the installed one; $VCR_SHIM wins), then what the user has there, without a second copy of
  * ours. NULL, or why it cannot be had. */
 const char *vcr_preload_list(struct vcr_buf *out);
-/* Would the command, found as execvp(3) finds it, be harmed by the preload (another word size, musl, ASan's library, set-id)? The rule is that of
- * the library's own exec hook, shim/elf.c. */
-bool vcr_preload_harms(const char *command);
+/* How the command, found as execvp(3) finds it, takes the preload. The rule is that of the library's own exec hook, shim/elf.c. */
+enum vcr_target vcr_preload_target(const char *command);
 #endif

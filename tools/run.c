@@ -26,7 +26,7 @@ static void watched_signals(sigset_t *set)
 
 /* ---- The child ---- */
 
-struct orders { bool recorded; char preload[8192], spool[4096]; };
+struct orders { bool recorded, lends; struct vcr_lend terms; char preload[8192], spool[4096]; };
 
 static void report_exec_failure(const char *program, int err)
 {
@@ -49,6 +49,20 @@ static bool read_exactly(int fd, char *to, size_t n)
 	return true;
 }
 
+static bool borrow(const struct vcr_lend *terms)
+{
+	size_t n = vcr_lend_text_size(terms, environ), count = 0;
+	while (environ[count])
+		count++;
+	char **list = malloc((count + VCR_LEND_ROOM + 1) * sizeof *list), *text = malloc(n);
+	if (!list || !text)
+		return false;
+	memcpy(list, environ, (count + 1) * sizeof *list);
+	vcr_lend(terms, list, text);
+	environ = list;
+	return true;
+}
+
 _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const argv[])
 {
 	static struct orders o;
@@ -58,6 +72,8 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 		_exit(125); /* vcr-record is gone */
 	close(orders_fd);
 	if (o.recorded && (setenv("LD_PRELOAD", o.preload, 1) || setenv("VCR_SPOOL", o.spool, 1)))
+		_exit(125);
+	if (o.lends && !borrow(&o.terms))
 		_exit(125);
 	execvp(argv[0], argv);
 	report_exec_failure(argv[0], errno);
@@ -91,14 +107,15 @@ int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e)
 	return err;
 }
 
-void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool)
+void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, const struct vcr_lead_block *gate)
 {
 	static struct orders o;
-	o.recorded = preload && spool && strlen(preload) < sizeof o.preload && strlen(spool) + 3 < sizeof o.spool;
+	o.recorded = preload && spool && vcr_target_hands_on(target) && strlen(preload) < sizeof o.preload && strlen(spool) + 4 < sizeof o.spool;
 	if (o.recorded) {
 		strcpy(o.preload, preload);
-		snprintf(o.spool, sizeof o.spool, "p:%s", spool);
+		snprintf(o.spool, sizeof o.spool, "%s:%s", target == VCR_TARGET_GO ? "ps" : "p", spool);
 	}
+	o.lends = gate && vcr_target_is_lent(target) && vcr_lend_terms(gate, r->pid, &o.terms);
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN); /* it may have been killed while it waited */
 	for (size_t done = 0; done < sizeof o;) {
 		ssize_t k = write(r->go, (char *)&o + done, sizeof o - done);

@@ -476,10 +476,12 @@ static int record(struct record *r, char **argv)
 		return EXIT_RECORDER;
 	}
 	own_limits();
-	bool recorded = prepare(r), harmed = recorded && vcr_preload_harms(argv[0]);
-	if (harmed)
-		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded", argv[0]);
-	vcr_run_start(&r->run, recorded && !harmed ? r->preload.data : NULL, recorded ? r->spool : NULL);
+	bool recorded = prepare(r), gated = recorded && __atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_READY;
+	enum vcr_target target = recorded ? vcr_preload_target(argv[0]) : VCR_TARGET_TAKES;
+	if (!vcr_target_hands_on(target))
+		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
+			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
+	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
 	if (vcr_run_wait(&r->run, &status)) {
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_RECORDER;

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "paths.h"
 #include "point.h"
+#include "preload.h"
 #include "refused.h"
 #include "replay.h"
 #include "run.h"
@@ -276,10 +277,7 @@ static int make_ca(struct replay *r, struct vcr_error *e)
 	struct vcr_ca_options o = { .base = base.data, .hosts = (const char *const *)r->hosts };
 	if (err || (err = vcr_ca_open(&r->ca, &o, e)))
 		return err;
-	const char *const users[] = { getenv("REQUESTS_CA_BUNDLE"), NULL }, *const node[] = { getenv("NODE_EXTRA_CA_CERTS"), NULL };
-	if ((err = vcr_ca_bundle(r->ca, "bundle", true, users[0] ? users : NULL, &r->bundle, NULL, e)))
-		return err;
-	return vcr_ca_bundle(r->ca, "extra", false, node[0] ? node : NULL, &r->extra, NULL, e);
+	return vcr_ca_bundles(r->ca, &r->bundle, &r->extra, e);
 }
 
 static int make_gate(struct replay *r, struct vcr_error *e)
@@ -493,7 +491,7 @@ static int run_command(struct replay *r)
 		kill(r->run.pid, SIGKILL);
 		return EXIT_REPLAY;
 	}
-	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool);
+	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, vcr_preload_target(r->command[0]), r->fence.h ? &r->fence.h->gate : NULL);
 	int lost = vcr_run_wait(&r->run, &status);
 	if (write(r->stop[1], "", 1) == 1)
 		pthread_join(thread, NULL);

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 		return 2;
 	struct vcr_spool_make make = { .session_id = "gate", .start_dir = "/", .workspace = "/nonexistent", .vcr_dir = "/nonexistent/.vcr", .flags = VCR_SPOOL_BY_RECORD };
 	struct vcr_lead_options o = { .port = atoi(argv[2]), .v6 = strchr(argv[1], '6'), .replay = strchr(argv[1], 'r'), .untapped_only = strchr(argv[1], 'u'),
-		.token = "0123456789abcdef", .ca = argv[3], .extra = argv[4], .hosts = (const char *const *)argv + 5 };
+		.token = "0123456789abcdef", .ca = argv[3], .bundle = argv[3], .extra = argv[4], .hosts = (const char *const *)argv + 5 };
 	struct vcr_spool_header *h = vcr_spool_create(&make, &path, &e) ? NULL : map(path);
 	if (!h || vcr_lead_publish(h, &o, &e)) {
 		fprintf(stderr, "spool-gate: %s\n", e.what);
