@@ -390,6 +390,27 @@ static int read_tags(struct vcr_reader *r, const struct vcr_json *j, int list)
 	return 0;
 }
 
+/* Those that were given while it was recorded: vcr.end has them, the header does not. */
+static void add_tags(struct vcr_reader *r, const struct vcr_json *j, int list)
+{
+	enum { MOST = 256 };
+	int left = MOST;
+	char **tags = vcr_json_count(j, list) > 0 ? reallocarray(r->tags, (size_t)r->session.ntags + MOST + 1, sizeof *tags) : NULL;
+	if (!tags)
+		return;
+	r->session.tags = (const char *const *)(r->tags = tags);
+	for (int m = vcr_json_first(j, list); m >= 0 && left--; m = vcr_json_next(j, m)) {
+		char *tag = vcr_json_strdup(j, m);
+		bool there = false;
+		for (int i = 0; tag && i < r->session.ntags && !there; i++)
+			there = !strcmp(r->tags[i], tag);
+		if (tag && !there)
+			r->tags[r->session.ntags++] = tag;
+		else
+			free(tag);
+	}
+}
+
 static void replace(char **to, char *with)
 {
 	free(*to);
@@ -441,6 +462,8 @@ static void find_end(struct vcr_reader *r)
 	r->totals_known = false;
 	if (!last || last->line != r->last_line || strcmp(last->type, "vcr.end") || vcr_reader_load(r, last, &r->tail, NULL))
 		return;
+	if (vcr_json_type(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tags")) == VCR_JSON_ARRAY)
+		add_tags(r, &r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tags"));
 	replace(&r->end_json, object_text(&r->tail.j, r->tail.data));
 	r->session.ended = true;
 	r->session.end_json = r->end_json ? r->end_json : "{}";

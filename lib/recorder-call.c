@@ -107,7 +107,7 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 		{ "method", c->method }, { "path", k->target.data }, { "http", http }, { "started_at", when }, { "k0", k->k0 }, { "k1", k->k1 },
 		{ "request", *k->request_ref ? k->request_ref : NULL }, { "response", *k->response_ref ? k->response_ref : NULL },
 		{ "protocol", c->websocket ? "websocket" : NULL }, { "coding", c->res_coding }, { "failure", c->failure }, { "savepoint", r->call_savepoint },
-		{ "reason", c->status && c->reason && *c->reason ? c->reason : NULL },
+		{ "reason", c->status && c->reason && *c->reason ? c->reason : NULL }, { "node", vcr_recorder_node(r, c->pid, c->tid) },
 	};
 	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
 		vcr_jw_key(w, ints[i].key);
@@ -291,16 +291,18 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	f.input_json = input.data;
 	f.output_json = output.data;
 	f.vcr_json = meta.data;
-	f.parent_frame_id = *place.parent ? place.parent : NULL;
+	f.parent_frame_id = *place.parent ? place.parent : vcr_recorder_node(r, c->pid, c->tid);
 	if (f.tokens_in >= 0 && f.tokens_out >= 0)
 		f.tokens_total = f.tokens_in + f.tokens_out;
 	if (c->end_ns > c->start_ns)
 		f.latency_ms = (double)(c->end_ns - c->start_ns) / 1e6;
 	int err = vcr_recorder_frame(r, &f);
-	if (!err)
+	if (!err) {
 		remember(r, c->pid, f.frame_id);
-	else
+		vcr_recorder_node_called(r, c->pid, c->tid, f.frame_id);
+	} else {
 		vcr_conv_forget(r->conv, f.frame_id);
+	}
 	vcr_request_info_release(&info);
 	return err;
 }

@@ -38,6 +38,11 @@ static void put_about(const struct vcr_recorder_rpc *rpc, struct vcr_jw *w, cons
 	}
 	vcr_jw_key(w, "source");
 	vcr_jw_str(w, "mcp");
+	const char *node = vcr_recorder_node(rpc->r, rpc->pid, 0);
+	if (node) {
+		vcr_jw_key(w, "node");
+		vcr_jw_str(w, node);
+	}
 	vcr_jw_key(w, "conn");
 	vcr_jw_int(w, rpc->conn);
 	vcr_recorder_time(rpc->r, c->start_ns, when);

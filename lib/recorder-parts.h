@@ -1,5 +1,6 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
- * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints). */
+ * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints),
+ * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
 #include "conv.h"
@@ -96,6 +97,11 @@ struct vcr_recorder {
 
 	struct vcr_buf unseen;            /* reasons, one per line, each once */
 	struct vcr_buf dotenv;            /* .env files that were touched since the last sweep, NUL behind each */
+	struct vcr_recorder_notes *notes; /* NULL: nothing was annotated */
+	int notes_fd, notes_watch;        /* the file of $VCR_ANNOTATE, and its inotify; -1 */
+	char notes_path[VCR_MAX_PATH];
+	int64_t notes_at;                 /* it is read up to here */
+	bool notes_skip;                  /* in the rest of a line that is too long */
 	int64_t calls, file_changes, programs, redactions, conns_tls, conns_plain;
 };
 
@@ -138,6 +144,18 @@ struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, u
 int vcr_recorder_rpc_feed(struct vcr_recorder_rpc *rpc, bool from_server, const char *p, size_t n, uint64_t time_ns);
 void vcr_recorder_rpc_free(struct vcr_recorder_rpc *rpc);
 void vcr_recorder_rpc_end(struct vcr_recorder_rpc *rpc, uint64_t time_ns);
+/* recorder-annotate.c. A note: what is wrong with it, or NULL (counted already). pid 0: everybody's. seq 0: not from the spool. */
+const char *vcr_recorder_note(struct vcr_recorder *r, const char *text, size_t n, int pid, int tid, uint64_t time_ns, uint64_t seq);
+void vcr_recorder_note_refuse(struct vcr_recorder *r, const char *why);
+const char *vcr_recorder_node(struct vcr_recorder *r, int pid, int tid);      /* frame id of the innermost open node around pid's doings; tid 0: any thread's; NULL */
+const char *vcr_recorder_node_parent(struct vcr_recorder *r, int pid);        /* … of the last model call in it, else of itself; NULL: no node is open */
+void vcr_recorder_node_called(struct vcr_recorder *r, int pid, int tid, const char *frame_id);
+void vcr_recorder_notes_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns); /* open nodes of pid (-1: all) will not be ended by anybody */
+void vcr_recorder_notes_write(const struct vcr_recorder *r, struct vcr_jw *w);   /* members of vcr.end */
+void vcr_recorder_notes_free(struct vcr_recorder *r);
+/* recorder-notes.c: the file of $VCR_ANNOTATE. last: read all of it, nobody writes any more, and remove it. */
+void vcr_recorder_notes_open(struct vcr_recorder *r);
+void vcr_recorder_notes_close(struct vcr_recorder *r, bool last);
 /* recorder-save.c */
 void vcr_recorder_save_base(struct vcr_recorder *r);
 void vcr_recorder_save_end(struct vcr_recorder *r);

@@ -54,6 +54,9 @@ void vcr_recorder_forget_namesake(struct vcr_recorder *r, int pid)
 
 const char *vcr_recorder_parent(struct vcr_recorder *r, int pid)
 {
+	const char *node = vcr_recorder_node_parent(r, pid);
+	if (node)
+		return node;
 	for (int up = 0; up < 32 && pid > 0; up++) {
 		struct process *p = vcr_recorder_process(r, pid, false);
 		if (!p)

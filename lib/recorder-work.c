@@ -90,6 +90,11 @@ static void write_work_meta(struct vcr_recorder *r, struct vcr_jw *w, int pid, u
 	}
 	vcr_jw_key(w, "source");
 	vcr_jw_str(w, source);
+	const char *node = vcr_recorder_node(r, pid, 0);
+	if (node) {
+		vcr_jw_key(w, "node");
+		vcr_jw_str(w, node);
+	}
 	if (start_ns) {
 		vcr_recorder_time(r, start_ns, when);
 		vcr_jw_key(w, "started_at");

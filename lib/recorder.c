@@ -98,7 +98,7 @@ static int collect_done(struct vcr_recorder *r, struct vcr_reader *in)
 			continue;
 		char *path = vcr_json_strdup(f.j, vcr_json_get(f.j, f.input, "path"));
 		bool file = !strncmp(f.node_name, "file:", 5);
-		r->done[r->ndone++] = mark_hash(f.node_name[0] == 'f' ? 'f' : f.node_name[0] == 'e' ? 'x' : 'c', (uint64_t)seq, file ? path : NULL);
+		r->done[r->ndone++] = mark_hash(file ? 'f' : !strncmp(f.node_name, "exec:", 5) ? 'x' : 'c', (uint64_t)seq, file ? path : NULL);
 		free(path);
 	}
 	if (r->ndone)
@@ -248,6 +248,7 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 	 * of later: of a time whose secrets have not been learnt yet. */
 	/* Files written before it may hold the key that it carries. */
 	vcr_redact_learn_request(r->redact, call->req_field, call->nreq_field, call->target, "", 0);
+	vcr_recorder_notes_read(r);
 	bool behind = is_behind(r) && !(c && c->gate && is_held(time_ns));
 	if (!behind)
 		vcr_recorder_watch(r);
@@ -363,6 +364,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->real_ns = o->spool->real_ns;
 	r->mono_ns = o->spool->mono_ns;
 	r->salvage = o->salvage;
+	r->notes_fd = r->notes_watch = -1;
 	r->session_options = (struct vcr_session_options){ .session_id = r->session_id, .forked_from_frame = -1, .metadata_json = r->metadata_json, .tags = o->tags };
 	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
 	r->redact = vcr_redact_new();
@@ -379,6 +381,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	vcr_recorder_learn_on(r);
 	vcr_recorder_learn_start(r, o->environ);
 	name_spare(r);
+	vcr_recorder_notes_open(r);
 	go_on(r);
 	if (o->eager)
 		vcr_recorder_ready(r);
@@ -408,6 +411,8 @@ void vcr_recorder_free(struct vcr_recorder *r)
 		free(c->program);
 		free(c);
 	}
+	vcr_recorder_notes_free(r);
+	vcr_recorder_notes_close(r, false);
 	vcr_flow_free(r->flow);
 	vcr_redact_free(r->redact);
 	vcr_recorder_save_close(r);
@@ -544,7 +549,19 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 
 static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
-	on_unseen(r, 0, ev->payload);
+	static const size_t n = sizeof VCR_LOST_NOTE - 1;
+	if (!strncmp(ev->payload, VCR_LOST_NOTE, n))
+		vcr_recorder_note_refuse(r, ev->payload + n);
+	else
+		on_unseen(r, 0, ev->payload);
+}
+
+static void on_note(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	if (ev->size)
+		vcr_recorder_note(r, ev->payload, ev->size, ev->pid, ev->tid, ev->time_ns, ev->seq);
+	else
+		vcr_recorder_notes_read(r);
 }
 
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
@@ -578,6 +595,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 	case VCR_REC_CLOSE: on_close(r, ev); break;
 	case VCR_REC_FILE: on_file(r, ev); break;
 	case VCR_REC_LOST: on_lost(r, ev); break;
+	case VCR_REC_NOTE: on_note(r, ev); break;
 	default: break;
 	}
 }
@@ -587,6 +605,7 @@ void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
 	struct process *p = vcr_recorder_process(r, pid, false);
 	vcr_flow_process_gone(r->flow, pid, mono_ns);
 	end_rpc(r, pid, mono_ns);
+	vcr_recorder_notes_gone(r, pid, mono_ns);
 	if (p && !p->ended_ns) {
 		p->ended_ns = mono_ns;
 		p->next_ended = r->ended;
@@ -645,30 +664,15 @@ static void write_totals(struct vcr_jw *w, const struct vcr_recorder *r)
 	vcr_jw_str(w, r->last_error.code ? r->last_error.what : NULL);
 }
 
-static void add_raw_value(struct vcr_buf *out, const struct vcr_json *j, int v)
-{
-	struct vcr_jw w;
-	vcr_jw_init(&w, out);
-	vcr_jw_value(&w, j, v);
-}
-
-/* {"node":NAME,"input":{},"output":{}} becomes a node frame. Returns what was wrong, or NULL. */
+/* A frame without a place of its own: a note from outside. */
 static const char *annotate(struct vcr_recorder *r, const struct vcr_json *j)
 {
+	size_t n;
+	struct timespec t;
 	int data = vcr_json_get(j, 0, "data");
-	VCR_AUTO_BUF name = VCR_BUF_INIT, in = VCR_BUF_INIT, out = VCR_BUF_INIT, cin = VCR_BUF_INIT, cout = VCR_BUF_INIT;
-	if (vcr_json_str(j, vcr_json_get(j, data, "node"), &name) || !name.len)
-		return "annotate needs data.node, a name";
-	int input = vcr_json_get(j, data, "input"), output = vcr_json_get(j, data, "output");
-	if ((input >= 0 && vcr_json_type(j, input) != VCR_JSON_OBJECT) || (output >= 0 && vcr_json_type(j, output) != VCR_JSON_OBJECT))
-		return "data.input and data.output must be objects";
-	add_raw_value(&in, j, input);
-	add_raw_value(&out, j, output);
-	vcr_redact(r->redact, in.data, in.len, &cin, NULL);
-	vcr_redact(r->redact, out.data, out.len, &cout, NULL);
-	struct vcr_frame f = { .type = VCR_FRAME_NODE, .node_name = name.data, .parent_frame_id = *r->last_call ? r->last_call : NULL,
-		.input_json = input >= 0 ? cin.data : NULL, .output_json = output >= 0 ? cout.data : NULL, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
-	return vcr_recorder_frame(r, &f) ? "the frame could not be written" : NULL;
+	const char *text = vcr_json_raw(j, data, &n);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return vcr_recorder_note(r, text, n, 0, 0, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, 0);
 }
 
 static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
@@ -798,6 +802,7 @@ static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const stru
 	write_coverage(w, r);
 	write_losses(w, r, l);
 	vcr_recorder_write_savepoints(r, w);
+	vcr_recorder_notes_write(r, w);
 	vcr_jw_key(w, "no_calls_because");
 	if (why)
 		vcr_jw_strn(w, why, strcspn(why, "\n"));
@@ -819,6 +824,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	vcr_flow_all_gone(r->flow, now);
 	end_rpc(r, 0, now);
+	vcr_recorder_notes_close(r, true);
 	vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, INT64_MAX);
 	if (r->files)
@@ -833,6 +839,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 				p->run.confirmed = p->run.confirmed || p->ended_ns;
 				vcr_recorder_exit(r, p->pid, NULL, now);
 			}
+	vcr_recorder_notes_gone(r, -1, now);
 	vcr_jw_init(&w, &extra);
 	vcr_jw_object(&w);
 	write_end(&w, r, l);

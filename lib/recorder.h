@@ -30,6 +30,9 @@ void vcr_recorder_scan(struct vcr_recorder *r);
 int vcr_recorder_watch_fd(const struct vcr_recorder *r);
 /* One record of the spool. */
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev);
+/* The same for the file in which programs may annotate (RUNTIME/<session>.notes, made by vcr-record), -1: there is none. Read what is new there. */
+int vcr_recorder_notes_fd(const struct vcr_recorder *r);
+void vcr_recorder_notes_read(struct vcr_recorder *r);
 /* inotify has something. */
 void vcr_recorder_watch(struct vcr_recorder *r);
 /* A process of the session is dead (pidfd); its open calls end as interrupted. How it ended is known when its parent has waited for it: an

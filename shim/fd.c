@@ -63,6 +63,8 @@ static void before_close(int fd)
 	int kind = vcr_fd_get(fd);
 	if (vcr_unlikely(kind == VCR_FD_FILE || kind == VCR_FD_DIRTY))
 		vcr_mark_closed(fd, kind);
+	else if (kind == VCR_FD_NOTES && !vcr_guest())
+		vcr_mark_notes();
 }
 
 int close(int fd)

@@ -57,9 +57,14 @@
 	VCR_HOOKS_SYS(X) VCR_HOOKS_LOOKUP(X)
 #define VCR_HOOKS(X) VCR_HOOKS_LIBC(X) VCR_HOOKS_TLS(X) VCR_HOOKS_TRUST(X)
 
+/* annotate.c: exported for the program itself, in front of nothing */
+#define VCR_OFFERS(X) X(vcr_annotate)
+int vcr_annotate(const char *json);
+
 /* The objects are compiled with -fvisibility=hidden: what is listed here is exported, nothing else. */
 #define X(name) extern __typeof__(name) name __attribute__((visibility("default")));
 VCR_HOOKS(X)
+VCR_OFFERS(X)
 #undef X
 
 enum vcr_hook {

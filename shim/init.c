@@ -207,6 +207,18 @@ static bool become_root(char **env)
 	return vcr_self.start_dir && vcr_self.workspace && vcr_self.vcr_dir && vcr_self.spool_path;
 }
 
+/* vcr-record has made it, beside the spool. */
+static void find_notes(const struct vcr_spool_header *h)
+{
+	struct vcr_scratch *s = h->flags & VCR_SPOOL_BY_RECORD && memchr(h->session, 0, sizeof h->session) ? vcr_scratch_take() : NULL;
+	if (!s)
+		return;
+	vcr_format(s->a, vcr_self.spool_path);
+	*strrchr(s->a, '/') = 0;
+	vcr_self.notes_path = keep_text(s->a, "/", h->session, ".notes", NULL);
+	vcr_scratch_give(s);
+}
+
 /* VCR_SPOOL=<flags>:<path>. Everything else about the session stands in the spool's header. */
 static bool become_member(const char *value)
 {
@@ -218,6 +230,7 @@ static bool become_member(const char *value)
 	if (!h || !memchr(h->workspace, 0, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
 		return false;
 	vcr_self.root_pid = h->root_pid;
+	find_notes(h);
 	size_t n = strlen(vcr_self.workspace);
 	vcr_self.workspace_length = n > 1 ? n : 0;
 	return true;

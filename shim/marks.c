@@ -120,7 +120,9 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 		vcr_fd_set(fd, VCR_FD_NONE); /* its predecessor was closed behind our back */
 	if (!s)
 		return;
-	bool matters = vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a);
+	bool known = vcr_path_absolute(dir, path, s->a), matters = known && vcr_path_matters(s->a);
+	if (known && vcr_self.notes_path && !strcmp(s->a, vcr_self.notes_path) && !vcr_guest())
+		vcr_fd_set(fd, VCR_FD_NOTES);
 	/* From outside a link may lead in: what was opened knows. Not asked of /dev/null and the like. */
 	if (!matters && strncmp(s->a, "/dev/", 5))
 		matters = vcr_path_of_fd(fd, s->a) && vcr_path_matters(s->a);
@@ -133,9 +135,17 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 	errno = saved;
 }
 
+/* An empty note: read on in the file. */
+void vcr_mark_notes(void)
+{
+	vcr_append(VCR_REC_NOTE, 0, 0, NULL, 0, VCR_RING);
+}
+
 /* The descriptor itself says which file it is: the table may be stale. */
 void vcr_mark_written(int fd)
 {
+	if (vcr_fd_get(fd) == VCR_FD_NOTES)
+		vcr_mark_notes();
 	if (vcr_fd_get(fd) != VCR_FD_FILE || vcr_guest())
 		return;
 	vcr_fd_set(fd, VCR_FD_DIRTY);

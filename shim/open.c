@@ -143,6 +143,8 @@ static int close_watched(FILE *f, int fd, int kind)
 	int r = VCR_REAL(fclose)(f), saved = errno;
 	if (file && !vcr_guest())
 		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "");
+	if (kind == VCR_FD_NOTES && !vcr_guest())
+		vcr_mark_notes();
 	errno = saved;
 	return r;
 }

@@ -42,6 +42,7 @@ struct vcr_process {
 	const char *library;          /* ours, absolute */
 	const char *env_preload, *env_spool[VCR_ENV_FLAGS]; /* entries for children; the latter by enum vcr_env_flag */
 	const char *library_name;     /* last component */
+	const char *notes_path;       /* the file of $VCR_ANNOTATE; NULL: none */
 };
 extern struct vcr_process vcr_self;
 void vcr_init_slow(void);
@@ -133,11 +134,12 @@ enum vcr_fd_kind {
 	VCR_FD_NONE = 0,
 	VCR_FD_FILE = 1,      /* open for writing in the workspace, not written yet */
 	VCR_FD_DIRTY = 2,     /* … and written */
-	VCR_FD_LED = 3,       /* connected to the gate, which says what passes */
-	VCR_FD_SOCKET = 4,    /* connected, its first bytes not seen */
-	VCR_FD_HTTP = 5,      /* speaks HTTP, nothing worth recording yet */
-	VCR_FD_PLAIN = 6,     /* recorded; vcr_fd_conn has its number */
-	VCR_FD_STDIO = 7,     /* standard input or output, both a pipe or socket: is this process asked in JSON-RPC? */
+	VCR_FD_NOTES = 3,     /* the file of $VCR_ANNOTATE */
+	VCR_FD_LED = 4,       /* connected to the gate, which says what passes */
+	VCR_FD_SOCKET = 5,    /* connected, its first bytes not seen */
+	VCR_FD_HTTP = 6,      /* speaks HTTP, nothing worth recording yet */
+	VCR_FD_PLAIN = 7,     /* recorded; vcr_fd_conn has its number */
+	VCR_FD_STDIO = 8,     /* standard input or output, both a pipe or socket: is this process asked in JSON-RPC? */
 };
 extern uint8_t vcr_fd_kind[VCR_FDS];
 extern uint32_t vcr_fd_conn[VCR_FDS];
@@ -152,6 +154,7 @@ static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; } 
 void vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2);
 void vcr_mark_written(int fd);      /* bytes went into a VCR_FD_FILE */
 void vcr_mark_closed(int fd, int kind);
+void vcr_mark_notes(void);          /* something was written into a VCR_FD_NOTES: its place among what else was done */
 /* A name changed: op(path as seen from dir). Call after success. */
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path);
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2);

@@ -31,10 +31,12 @@ enum {
 	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */
 	VCR_SPOOL_MUTES = 4096,
 	VCR_SPOOL_BACKLOG = 512 << 20,       /* bytes between head and tail: writers give up while a reader is so far behind */
+	VCR_NOTE_MAX = 256 << 10,            /* bytes of one annotation */
 	VCR_REC_BUSY = 0x56435242,           /* "VCRB" */
 	VCR_REC_READY = 0x56435252,          /* "VCRR" */
 };
 #define VCR_SPOOL_VIRTUAL (64ull << 30)
+#define VCR_LOST_NOTE "an annotation was refused: " /* a LOST that begins so is about those, not about what could not be seen */
 
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
 enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };
@@ -148,7 +150,7 @@ enum vcr_record_type {
 	VCR_REC_IN = 7,       /* bytes the program received, time is after the call */
 	VCR_REC_CLOSE = 8,    /* the connection ended: int32 reason (0 close, 1 eof, else errno; EPROTO: the bytes ended without TLS's close_notify) */
 	VCR_REC_FILE = 9,     /* a file mark: struct vcr_rec_file + strings */
-	VCR_REC_NOTE = 10,    /* annotation: JSON text */
+	VCR_REC_NOTE = 10,    /* annotation: JSON text, VCR_NOTE_MAX bytes at most; empty: read on in the file of $VCR_ANNOTATE */
 	VCR_REC_LOST = 11,    /* the shim could not see something: text reason */
 	VCR_REC_ROOT_END = 12,/* the root process is about to exit */
 	VCR_REC_REFUSED = 13, /* replay let it not out: struct vcr_rec_refused + destination. Once per process and destination */

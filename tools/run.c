@@ -26,7 +26,7 @@ static void watched_signals(sigset_t *set)
 
 /* ---- The child ---- */
 
-struct orders { bool recorded, lends; struct vcr_lend terms; char preload[8192], spool[4096]; };
+struct orders { bool recorded, lends; struct vcr_lend terms; char preload[8192], spool[4096], notes[4096]; };
 
 static void report_exec_failure(const char *program, int err)
 {
@@ -73,6 +73,8 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 	close(orders_fd);
 	if (o.recorded && (setenv("LD_PRELOAD", o.preload, 1) || setenv("VCR_SPOOL", o.spool, 1)))
 		_exit(125);
+	if (*o.notes && setenv("VCR_ANNOTATE", o.notes, 1))
+		_exit(125);
 	if (o.lends && !borrow(&o.terms))
 		_exit(125);
 	execvp(argv[0], argv);
@@ -116,6 +118,8 @@ void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, en
 		snprintf(o.spool, sizeof o.spool, "%s:%s", target == VCR_TARGET_GO ? "ps" : "p", spool);
 	}
 	o.lends = gate && vcr_target_is_lent(target) && vcr_lend_terms(gate, r->pid, &o.terms);
+	if (r->notes && strlen(r->notes) < sizeof o.notes)
+		strcpy(o.notes, r->notes);
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN); /* it may have been killed while it waited */
 	for (size_t done = 0; done < sizeof o;) {
 		ssize_t k = write(r->go, (char *)&o + done, sizeof o - done);

@@ -16,6 +16,7 @@ struct vcr_run {
 	int go;              /* the child reads its orders here and execs, or ends when it closes */
 	sigset_t old_mask;   /* what the command inherits */
 	struct sigaction old_chld;
+	const char *notes;   /* set before vcr_run_start: the file that $VCR_ANNOTATE names; NULL: the variable is left alone */
 };
 /* Fork the child; it waits. From here on the signals that we pass on are blocked in us. */
 int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e);

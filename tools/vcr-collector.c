@@ -286,6 +286,7 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	reap(c);
 	drain(c, false);
+	vcr_recorder_notes_read(c->recorder);
 	vcr_spool_losses(c->spool, &l);
 	if (!vcr_json_parse(&j, request, n, 0, NULL) && vcr_json_is(&j, vcr_json_get(&j, 0, "op"), "end")) {
 		c->stop = true;
@@ -300,12 +301,14 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
 /* Sleep until something happens: doorbell, control, inotify, a process that ends. */
 static void wait_for_something(struct collector *c, int timeout_ms)
 {
-	static struct pollfd fds[VCR_CONTROL_CLIENTS + 3 + MAX_PROCESSES];
-	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder);
+	static struct pollfd fds[VCR_CONTROL_CLIENTS + 4 + MAX_PROCESSES];
+	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder), notes = vcr_recorder_notes_fd(c->recorder);
 	if (c->bell >= 0)
 		fds[n++] = (struct pollfd){ c->bell, POLLIN, 0 };
 	if (watch >= 0)
 		fds[n++] = (struct pollfd){ watch, POLLIN, 0 };
+	if (notes >= 0)
+		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	for (int i = 0; i < c->nprocess; i++)
 		fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
 	if (poll(fds, (nfds_t)n, timeout_ms) <= 0)
@@ -333,6 +336,7 @@ static void run(struct collector *c)
 	uint64_t quiet_since = 0, began = mono_ns();
 	while (!c->stop && !told_to_end) {
 		drain(c, false);
+		vcr_recorder_notes_read(c->recorder);
 		vcr_recorder_watch(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
 		reap(c);

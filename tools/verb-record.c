@@ -50,7 +50,7 @@ struct record {
 	const char *lane, *cacert; /* NULL: not given */
 	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
-	struct vcr_buf vcr_dir, workspace, preload;
+	struct vcr_buf vcr_dir, workspace, preload, notes;
 	char *spool;
 	struct vcr_spool_header *h;
 	pid_t collector;           /* 0: none runs */
@@ -104,6 +104,17 @@ static int check_call(struct record *r)
 	return VCR_EXIT_USAGE;
 }
 
+/* Where the command may annotate, also where the library does not come: $VCR_ANNOTATE (lib/recorder-notes.c). "" if it cannot be had. */
+static void make_notes(struct record *r)
+{
+	vcr_buf_printf(&r->notes, "%.*s/%s.notes", (int)(strrchr(r->spool, '/') - r->spool), r->spool, r->id);
+	int fd = open(r->notes.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		vcr_buf_reset(&r->notes);
+	else
+		close(fd);
+}
+
 static int make_spool(struct record *r, struct vcr_error *e)
 {
 	char cwd[PATH_MAX];
@@ -118,6 +129,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 	if (map == MAP_FAILED)
 		return vcr_error_sys(e, errno, "%s", r->spool);
 	r->h = map;
+	make_notes(r);
 	r->awaits = vcr_control_await_result(r->id);
 	return 0;
 }
@@ -296,6 +308,8 @@ static bool prepare(struct record *r)
 	vcr_say(r->t, "NOT RECORDED: %s", e.what);
 	if (r->spool)
 		unlink(r->spool);
+	if (r->notes.len)
+		unlink(r->notes.data);
 	return false;
 }
 
@@ -353,7 +367,7 @@ static int64_t number(const struct vcr_json *j, int object, const char *key)
 
 static void say_losses(const struct record *r, const struct vcr_json *j)
 {
-	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	VCR_AUTO_BUF line = VCR_BUF_INIT, why = VCR_BUF_INIT;
 	int losses = vcr_json_get(j, 0, "losses");
 	for (int k = vcr_json_first(j, losses); k >= 0; k = vcr_json_next(j, k)) {
 		VCR_AUTO_BUF key = VCR_BUF_INIT;
@@ -364,6 +378,9 @@ static void say_losses(const struct record *r, const struct vcr_json *j)
 	VCR_AUTO_BUF last = VCR_BUF_INIT;
 	if (vcr_json_str(j, vcr_json_get(j, 0, "end_error"), &last))
 		vcr_json_str(j, vcr_json_get(j, 0, "last_error"), &last);
+	int notes = vcr_json_get(j, 0, "annotations");
+	if (number(j, notes, "refused") > 0 && !vcr_json_str(j, vcr_json_get(j, notes, "refused_because"), &why))
+		vcr_say(r->t, "annotations that were refused: %lld; the first: %s", (long long)number(j, notes, "refused"), why.data);
 	if (line.len)
 		vcr_say(r->t, "LOST, not in the session: %s%s%s", line.data, last.len ? "; " : "", last.data);
 	else if (last.len)
@@ -481,6 +498,7 @@ static int record(struct record *r, char **argv)
 	if (!vcr_target_hands_on(target))
 		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
+	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
 	if (vcr_run_wait(&r->run, &status)) {
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
@@ -502,12 +520,13 @@ static void release(struct record *r)
 	vcr_buf_release(&r->vcr_dir);
 	vcr_buf_release(&r->workspace);
 	vcr_buf_release(&r->preload);
+	vcr_buf_release(&r->notes);
 	free(r->spool);
 }
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
-	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1 };
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1 };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
 		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },

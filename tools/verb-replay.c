@@ -491,6 +491,7 @@ static int run_command(struct replay *r)
 		kill(r->run.pid, SIGKILL);
 		return EXIT_REPLAY;
 	}
+	r->run.notes = "/dev/null";
 	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, vcr_preload_target(r->command[0]), r->fence.h ? &r->fence.h->gate : NULL);
 	int lost = vcr_run_wait(&r->run, &status);
 	if (write(r->stop[1], "", 1) == 1)

@@ -74,10 +74,20 @@ prefix = variable("prefix")
 bindir, libdir, libexecdir = (tree + prefix + d for d in ("/bin", "/lib", "/libexec/vcr"))
 verbs = re.findall(r"^\tX\((\w+),", open(os.path.join(top, "tools", "verbs.h")).read(), re.M)
 absent = [v for v in verbs if os.path.realpath(os.path.join(bindir, "vcr-" + v)) != os.path.realpath(os.path.join(bindir, "vcr"))]
-wanted = [bindir + "/vcr", libdir + "/libvcrshim.so", libexecdir + "/vcr-collector", libexecdir + "/vcr-gate", libexecdir + "/vcr-verbs", tree + prefix + "/share/vcr/prices.json"]
+wanted = [bindir + "/vcr", libdir + "/libvcrshim.so", libexecdir + "/vcr-collector", libexecdir + "/vcr-gate", libexecdir + "/vcr-verbs", tree + prefix + "/share/vcr/prices.json",
+          tree + prefix + "/include/vcr.h", libdir + "/pkgconfig/vcr.pc"]
 ok(r.returncode == 0 and all(map(os.path.isfile, wanted)) and len(verbs) > 3 and not absent,
-   "make install puts the tools, a link for each verb, the library, the collector and the prices where they look for each other",
+   "make install puts the tools, a link for each verb, the library, its header, the collector and the prices where they look for each other",
    r.stdout, [w for w in wanted if not os.path.isfile(w)], absent)
+
+r = subprocess.run(["pkg-config", "--cflags", "--libs", "vcr"], env=dict(os.environ, PKG_CONFIG_PATH=libdir + "/pkgconfig", PKG_CONFIG_SYSROOT_DIR=tree), stdout=subprocess.PIPE, text=True) \
+    if shutil.which("pkg-config") else None
+title = "a program is built with what pkg-config says of vcr"
+if r:
+    built = subprocess.run(["cc", os.path.join(top, "examples", "annotate.c"), *r.stdout.split(), "-o", os.path.join(tree, "annotate")], stderr=subprocess.PIPE, text=True)
+    ok(r.returncode == 0 and built.returncode == 0 and subprocess.run([os.path.join(tree, "annotate")]).returncode == 0, title, r, built)
+else:
+    skip(title, "there is no pkg-config")
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
 threading.Thread(target=server.serve_forever, daemon=True).start()
