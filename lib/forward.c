@@ -25,8 +25,8 @@ struct transfer {
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
 	bool ready;                    /* there is something to deliver */
-	bool released, waits;          /* nothing is held any more; something is */
-	bool over, notified;           /* curl is done with it, but it waits; vcr_forward.notified of then */
+	bool released;                 /* nothing is held any more */
+	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
 	CURLcode code;
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
@@ -97,9 +97,8 @@ static bool is_held(struct transfer *t)
 	if (!t->released && !t->tunnel && f->o.held && f->o.held(f->o.ctx, t->conn)) {
 		if (!event_pending(f->hold, EV_TIMEOUT, NULL))
 			event_add(f->hold, &soon);
-		return t->waits = true;
+		return true;
 	}
-	t->waits = false;
 	t->released = true;
 	return false;
 }
@@ -111,18 +110,6 @@ static void send_out(struct transfer *t)
 	if (t->x && t->paused && !t->over && vcr_gate_backlog(t->x) <= VCR_MAX_GATE_BACKLOG) {
 		t->paused = false;
 		curl_easy_pause(t->easy, CURLPAUSE_CONT);
-	}
-}
-
-/* All that one read brought goes out at once, as the pieces that it is. */
-static void deliver(struct vcr_forward *f)
-{
-	for (struct transfer *t = f->first, *next; t; t = next) {
-		next = t->next;
-		while (t->ready && t->x && !is_held(t)) {
-			t->ready = false;
-			send_out(t); /* curl may bring more meanwhile */
-		}
 	}
 }
 
@@ -270,6 +257,23 @@ static void finish(struct transfer *t, CURLcode code)
 		vcr_gate_cut(x, reason == 1 ? VCR_CUT_CLOSE : reason == EPROTO ? VCR_CUT_SHORT : VCR_CUT_RESET);
 }
 
+/* All that one read brought goes out at once, as the pieces that it is, and with the end if that was the end. */
+static void deliver(struct vcr_forward *f)
+{
+	for (struct transfer *t = f->first, *next; t; t = next) {
+		next = t->next;
+		while (t->ready && !t->over && !is_held(t)) {
+			t->ready = false;
+			send_out(t); /* curl may bring more meanwhile */
+		}
+		if (t->over && !is_held(t)) {
+			finish(t, t->code);
+			free_transfer(t);
+		}
+	}
+}
+
+/* Whether what is over is still held is asked in one place, deliver: the answer may change from one moment to the next. */
 static void reap(struct vcr_forward *f)
 {
 	CURLMsg *m;
@@ -278,35 +282,19 @@ static void reap(struct vcr_forward *f)
 		if (m->msg == CURLMSG_DONE) {
 			struct transfer *t;
 			CURLcode code = m->data.result;
-			curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+			CURL *easy = m->easy_handle;
+			curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
 			t->notified = f->notified;
-			if (is_held(t)) {
-				t->over = true;
-				t->code = code;
-				curl_multi_remove_handle(f->multi, t->easy);
-				continue;
-			}
-			finish(t, code);
-			free_transfer(t);
+			t->over = true;
+			t->code = code;
+			if (!t->tunnel) /* its connection is free for the next request */
+				curl_multi_remove_handle(f->multi, easy);
 		}
 }
 
 static void on_hold(evutil_socket_t fd, short what, void *forward)
 {
-	struct vcr_forward *f = forward;
-	for (struct transfer *t = f->first, *next; t; t = next) {
-		next = t->next;
-		if (!t->waits || is_held(t))
-			continue;
-		if (!t->over) {
-			if (t->x)
-				send_out(t);
-			continue;
-		}
-		finish(t, t->code);
-		free_transfer(t);
-	}
-	deliver(f);
+	deliver(forward);
 }
 
 /* ---- curl on libevent ---- */

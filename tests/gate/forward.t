@@ -187,6 +187,25 @@ s.close()
 gate.call()
 ok(got.endswith(b"y" * 2000000), "a large answer that comes at once, to a client that reads at once, arrives whole", len(got))
 
+# ---- Held back ----
+
+got = {}
+for times in range(5):
+    g = Forwarder(up, "--held", str(times))
+    up.script = [answer(b"short"), answer(b"long " * 20000), stream]
+    s = g.tls()
+    s.settimeout(10)
+    try:
+        for i in range(3):
+            s.sendall(post_bytes(ask("held back")))
+            got[times, i] = read_answer(s)[2][:5]
+    except OSError as e:
+        got[times, i] = type(e).__name__
+    s.close()
+    g.close()
+want = {(times, i): w for times in range(5) for i, w in enumerate((b"short", b"long ", b"data:"))}
+ok(got == want, "an answer that is held back for a moment arrives whole, whenever that moment ends", {k: v for k, v in got.items() if v != want[k]})
+
 # ---- Ends ----
 
 

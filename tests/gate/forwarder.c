@@ -1,14 +1,18 @@
-/* forwarder CA-BASE CACERT|- [--connect-to C]... HOST... — a gate that records, for tests/gate/forward.t: says where it listens, then each
- * call that flow makes of what the sink was shown, a line of JSON each (bodies up to 4 KiB). Ends with its standard input. */
+/* forwarder CA-BASE CACERT|- [--held N] [--connect-to C]... HOST... — a gate that records, for tests/gate/forward.t: says where it listens, then each
+ * call that flow makes of what the sink was shown, a line of JSON each (bodies up to 4 KiB). --held: the first N times that it is asked about a call
+ * its answer is still to be held. Ends with its standard input. */
 #include "flow.h"
 #include "forward.h"
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const char token[] = "0123456789abcdef0123456789abcdef";
 static struct vcr_flow *flow;
+static uint32_t held_conn;
+static int held_times, held_asked;
 
 static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t ns)
 {
@@ -94,6 +98,14 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	return 0;
 }
 
+static bool is_held(void *ctx, uint32_t conn)
+{
+	if (held_conn != conn)
+		held_asked = 0;
+	held_conn = conn;
+	return held_asked++ < held_times;
+}
+
 static void on_stdin(evutil_socket_t fd, short what, void *base)
 {
 	event_base_loopbreak(base);
@@ -115,11 +127,13 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc && nc < 15 && nh < 15; i++)
 		if (!strcmp(argv[i], "--connect-to") && i + 1 < argc)
 			connect_to[nc++] = argv[++i];
+		else if (!strcmp(argv[i], "--held") && i + 1 < argc)
+			held_times = atoi(argv[++i]);
 		else
 			hosts[nh++] = argv[i];
 	struct event_base *base = event_base_new();
 	struct vcr_ca_options co = { .base = argv[1], .hosts = hosts };
-	struct vcr_forward_options fo = { .base = base, .connect_to = connect_to, .cacert = strcmp(argv[2], "-") ? argv[2] : NULL, .sink = &sink };
+	struct vcr_forward_options fo = { .base = base, .connect_to = connect_to, .cacert = strcmp(argv[2], "-") ? argv[2] : NULL, .sink = &sink, .held = is_held };
 	flow = vcr_flow_new(&events, NULL, hosts, true);
 	if (vcr_ca_open(&ca, &co, &e) || vcr_forward_new(&f, &fo, &e)) {
 		fprintf(stderr, "%s\n", e.what);
