@@ -510,7 +510,9 @@ enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n
 		}
 		if (o.fits && vcr_lead_open(g)) {
 			*r = connect_gate(g, fd, &p, &o);
-			return VCR_LEAD_ANSWERED;
+			if (replay || *r >= 0 || errno != ECONNREFUSED)
+				return VCR_LEAD_ANSWERED;
+			/* it ended this moment */
 		}
 		if (replay) {
 			refuse(VCR_REFUSED_TCP, ECONNREFUSED, &p);

@@ -148,10 +148,13 @@ static const char *read_stat(int pid, char *text, size_t size)
 	return end && end[1] == ' ' ? end + 1 : NULL;
 }
 
-static uint64_t start_field(const char *at)
+enum { STAT_STATE = 3, STAT_FLAGS = 9, STAT_START = 22, STAT_PENDING = 31, PF_EXITING = 4 };
+
+/* The number of that field; at: the third's. */
+static uint64_t stat_field(const char *at, int wanted)
 {
 	uint64_t value = 0;
-	for (int field = 3; at && field < 22; field++)
+	for (int field = STAT_STATE; at && field < wanted; field++)
 		at = strchr(at + 1, ' ');
 	for (at = at ? at + 1 : ""; *at >= '0' && *at <= '9'; at++)
 		value = value * 10 + (uint64_t)(*at - '0');
@@ -162,12 +165,14 @@ uint64_t vcr_start_time(int pid)
 {
 	char text[512];
 	const char *stat = read_stat(pid, text, sizeof text);
-	return stat ? start_field(stat) : 0;
+	return stat ? stat_field(stat, STAT_START) : 0;
 }
 
 bool vcr_process_runs(int pid, uint64_t start)
 {
 	char text[512];
 	const char *stat = read_stat(pid, text, sizeof text);
-	return stat && stat[1] != 'Z' && stat[1] != 'X' && (!start || start_field(stat) == start);
+	if (!stat || stat[1] == 'Z' || stat[1] == 'X' || (start && stat_field(stat, STAT_START) != start))
+		return false;
+	return !(stat_field(stat, STAT_FLAGS) & PF_EXITING) && !(stat_field(stat, STAT_PENDING) & 1u << (SIGKILL - 1));
 }

@@ -123,7 +123,7 @@ bool vcr_path_matters(const char *absolute);
 bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
 /* /proc/PID/stat field 22; 0 if it cannot be read. */
 uint64_t vcr_start_time(int pid);
-/* It is there, no zombie, and began then (0: whenever). */
+/* It is there, no zombie, neither killed nor about to end, and began then (0: whenever). A process that ends still accepts connections for a while. */
 bool vcr_process_runs(int pid, uint64_t start);
 char *vcr_format(char *at, const char *text);   /* append; returns the new end */
 char *vcr_format_number(char *at, uint64_t value, int least_digits);

@@ -213,12 +213,12 @@ port = real.getsockname()[1]
 real.close()
 DEATH = """
 import json, os, socket, sys, time
-name, port = sys.argv[1], int(sys.argv[2])
+name, port, timeout = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 address = socket.getaddrinfo(name, port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
 print(json.dumps(address[0].startswith("127.77.0.")), flush=True)
 sys.stdin.readline()
 for where in (address, (name, port)):
-    s = socket.create_connection(where, timeout=20)
+    s = socket.create_connection(where, timeout=timeout)
     s.sendall(b"POST /v1/late HTTP/1.1\\r\\n\\r\\n"); data = b""
     while b"}" not in data: data += s.recv(9999)
     print(data.split(b"\\r\\n\\r\\n")[1].decode(), flush=True)
@@ -234,11 +234,11 @@ class Everywhere(Server):
         threading.Thread(target=self.serve, args=(s,), daemon=True).start()
 
 
-def die(session, gate, name, port):
+def die(session, how, name, port, timeout="20"):
     import subprocess
-    p = subprocess.Popen([PYTHON, "-c", DEATH, name, str(port)], cwd=session.work, env=session.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([PYTHON, "-c", DEATH, name, str(port), timeout], cwd=session.work, env=session.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     first = p.stdout.readline().strip()
-    gate.kill()
+    how()
     out, err = p.communicate("go\n", timeout=60)
     return first, [json.loads(l) for l in out.splitlines()], err
 
@@ -252,10 +252,13 @@ except OSError:
 if ip:
     real = Everywhere()
     session, gate = opened("%s:%d" % (host, real.port))
-    first, lines, err = die(session, gate, host, real.port)
+    first, lines, err = die(session, gate.kill, host, real.port)
     ok(first == "true" and len(lines) == 2 and about(lines, server="real"), title, first, lines, err)
     said = [l for l in session.lines("--bytes") if l.startswith("LOST")]
     ok(len(said) == 1 and host in said[0] and sum("OUT" in l and "/v1/late" in l for l in spoken(session)) == 2, "that is said once, and the tap records them", session.lines("--bytes"))
+    session, gate = opened("%s:%d" % (host, real.port))
+    first, lines, err = die(session, gate.deaf, host, real.port, "null")
+    ok(first == "true" and len(lines) == 2 and about(lines, server="real"), "so they are when it dies between the look at it and the connect", first, lines, err)
 else:
     skip(title, "this machine does not know its own name")
 session, gate = opened("api.openai.com", flags="6")

@@ -65,7 +65,10 @@ class Server:
 
     def serve(self, listener):
         while True:
-            s, peer = listener.accept()
+            try:
+                s, peer = listener.accept()
+            except OSError:  # it is deaf
+                return
             threading.Thread(target=self.talk, args=(s, 6 if listener.family == socket.AF_INET6 else 4, peer[1]), daemon=True).start()
 
     def talk(self, s, family, port):
@@ -110,6 +113,11 @@ class Gate(Server):
     def counts(self):
         words = self.ask("counts").split()
         return dict(zip(words[::2], map(int, words[1::2])))
+
+    def deaf(self):
+        """It runs, and nobody listens at its port any more: a gate in its last moment."""
+        for s in self.sockets:
+            s.shutdown(socket.SHUT_RDWR)
 
     def kill(self):
         """Dead and not waited for, as the collector of a vcr-record that waits for its command."""
