@@ -38,10 +38,18 @@ static int put_hosts(struct vcr_lead_block *g, const char *const *hosts, struct 
 	return 0;
 }
 
+void vcr_lead_announce(struct vcr_spool_header *h)
+{
+	struct stat st;
+	h->gate.start = vcr_spool_start_time(getpid());
+	h->gate.pid_ns = stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+	__atomic_store_n(&h->gate.pid, getpid(), __ATOMIC_RELEASE);
+	vcr_spool_wake(&h->gate.state);
+}
+
 int vcr_lead_publish(struct vcr_spool_header *h, const struct vcr_lead_options *o, struct vcr_error *e)
 {
 	struct vcr_lead_block *g = &h->gate;
-	struct stat st;
 	int err = put(g->token, sizeof g->token, o->token, "token", e);
 	if (!err)
 		err = put(g->ca, sizeof g->ca, o->ca, "certificate's path", e);
@@ -53,9 +61,7 @@ int vcr_lead_publish(struct vcr_spool_header *h, const struct vcr_lead_options *
 		return err;
 	err = put_hosts(g, o->hosts, e);
 	g->port = (uint32_t)o->port;
-	g->pid = getpid();
-	g->start = vcr_spool_start_time(getpid());
-	g->pid_ns = stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+	vcr_lead_announce(h);
 	g->flags = (o->replay ? VCR_LEAD_REPLAY : 0) | (o->v6 ? VCR_LEAD_V6 : 0) | (o->untapped_only ? VCR_LEAD_UNTAPPED : 0);
 	__atomic_store_n(&g->state, VCR_LEAD_READY, __ATOMIC_RELEASE);
 	vcr_spool_wake(&g->state);

@@ -20,6 +20,8 @@ struct vcr_lead_options {
 	const char *token, *ca, *bundle, *extra; /* as in struct vcr_lead_block; bundle and extra may be NULL */
 	const char *const *hosts;      /* NULL-terminated: names, *.suffix, patterns, addresses; with :port for that port alone */
 };
+/* This process will be the gate: who waits for one knows that it lives. */
+void vcr_lead_announce(struct vcr_spool_header *h);
 /* This process is the gate. VCR_EINVAL if a text is too long, VCR_ELIMIT if not all hosts fit (those before are led). */
 int vcr_lead_publish(struct vcr_spool_header *h, const struct vcr_lead_options *o, struct vcr_error *e);
 void vcr_lead_retract(struct vcr_spool_header *h);

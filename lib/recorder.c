@@ -547,13 +547,16 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	vcr_files_mark(r->files, op, path, path2, ev->pid, (int64_t)ev->time_ns);
 }
 
+/* What could not be seen is worth a session: without one nobody would learn of it. */
 static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	static const size_t n = sizeof VCR_LOST_NOTE - 1;
-	if (!strncmp(ev->payload, VCR_LOST_NOTE, n))
+	if (!strncmp(ev->payload, VCR_LOST_NOTE, n)) {
 		vcr_recorder_note_refuse(r, ev->payload + n);
-	else
+	} else {
+		vcr_recorder_ready(r);
 		on_unseen(r, 0, ev->payload);
+	}
 }
 
 static void on_note(struct vcr_recorder *r, const struct vcr_spool_event *ev)

@@ -416,18 +416,30 @@ static bool is_writer(const char *pid, ino_t inode)
 	return yes;
 }
 
-size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n)
+static size_t writers_of(ino_t inode, int *pid, size_t n)
 {
-	struct stat st;
 	struct dirent *ent;
 	size_t found = 0;
-	DIR *d = fstat(s->fd, &st) ? NULL : opendir("/proc");
+	DIR *d = opendir("/proc");
 	while (d && found < n && (ent = readdir(d))) {
 		int k = atoi(ent->d_name);
-		if (k > 0 && k != getpid() && is_writer(ent->d_name, st.st_ino))
+		if (k > 0 && k != getpid() && is_writer(ent->d_name, inode))
 			pid[found++] = k;
 	}
 	if (d)
 		closedir(d);
 	return found;
+}
+
+size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n)
+{
+	struct stat st;
+	return fstat(s->fd, &st) ? 0 : writers_of(st.st_ino, pid, n);
+}
+
+bool vcr_spool_is_written(const char *path)
+{
+	struct stat st;
+	int pid;
+	return !stat(path, &st) && writers_of(st.st_ino, &pid, 1);
 }

@@ -34,6 +34,8 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev);
 void vcr_spool_consumed(struct vcr_spool *s, uint64_t seq);
 /* Processes that append to this spool (have it mapped as a writer does), from /proc/PID/maps: up to n pids. */
 size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n);
+/* Is there any, but for this process? */
+bool vcr_spool_is_written(const char *path);
 /* Offset of the next record to be read. */
 uint64_t vcr_spool_position(const struct vcr_spool *s);
 /* Keep the file allocated ahead of its writers, so that their threads do not pay for fresh pages. */

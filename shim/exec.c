@@ -112,7 +112,10 @@ static void pass_place(enum vcr_target target, bool pass)
 /* A gate that has ended is a dead end only in a replay, and is meant to be one. */
 static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 {
-	struct vcr_spool_header *h = vcr_target_is_lent(target) && !vcr_self.sandboxed ? vcr_spool_mapped() : NULL;
+	if (vcr_likely(!vcr_target_is_lent(target)) || vcr_self.sandboxed)
+		return false;
+	vcr_gate_for_child();
+	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (!h || vcr_load(&h->gate.state) == VCR_LEAD_NONE)
 		return false;
 	return (vcr_lead_open(&h->gate) || vcr_load(&h->gate.flags) & VCR_LEAD_REPLAY) && vcr_lend_terms(&h->gate, pid, terms);

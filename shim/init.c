@@ -286,18 +286,12 @@ void vcr_init_slow(void)
 		vcr_env_hide(env, flags & VCR_ENV_INSERTED);
 	if (!(flags & VCR_ENV_STACK))
 		vcr_lend_back(env);
-	struct vcr_spool_header *h = ok ? vcr_spool_mapped() : NULL;
-	if (h && vcr_load(&h->gate.state) != VCR_LEAD_NONE)
-		vcr_self.extra_ca = dlsym(RTLD_DEFAULT, "napi_module_register") != NULL;
 	bool tapped = ok && vcr_tap_program();
-	vcr_self.untapped = vcr_self.extra_ca && !tapped;
 	vcr_store(&vcr_self.ready, ok ? 2 : 3);
-	if (ok && vcr_lead()) {
-		vcr_lead_learn_proxies();
-		vcr_trust_environment();
-	}
-	if (ok)
+	if (ok) {
+		vcr_gate_program(tapped);
 		on_exit(at_exit, NULL);
+	}
 	if (ok && spool)
 		vcr_rpc_watch();
 	if (ok && spool && vcr_spool_mapped())

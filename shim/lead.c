@@ -100,7 +100,8 @@ struct vcr_lead_block *vcr_lead(void)
 	if (vcr_likely(!h || vcr_load(&h->gate.state) == VCR_LEAD_NONE))
 		return NULL;
 	uint32_t flags = vcr_load(&h->gate.flags);
-	return flags & VCR_LEAD_UNTAPPED && !(flags & VCR_LEAD_REPLAY) && !vcr_self.untapped ? NULL : &h->gate;
+	bool goes_by = vcr_self.unled || (flags & VCR_LEAD_UNTAPPED && !vcr_self.untapped);
+	return goes_by && !(flags & VCR_LEAD_REPLAY) ? NULL : &h->gate;
 }
 
 static bool is_replay(const struct vcr_lead_block *g)
@@ -468,6 +469,11 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 	}
 	if (o->index < 0)
 		o->index = index_of(g, o->name);
+	if (!is_replay(g) && !vcr_guest()) {
+		vcr_say_process(vcr_spool_mapped()); /* before the gate speaks of it */
+		vcr_want_collector(); /* a program whose file calls nobody sees has its base from here on */
+		vcr_wait_base();
+	}
 	int r = p->v6 ? VCR_REAL(connect)(fd, (void *)&v6, sizeof v6) : VCR_REAL(connect)(fd, (void *)&v4, sizeof v4), saved = errno;
 	if (r == 0 || saved == EINPROGRESS || saved == EINTR) {
 		say_led(g, fd, only6, o, p->port);

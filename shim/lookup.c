@@ -62,6 +62,7 @@ static bool in_hosts_file(const char *name)
 
 static enum way way_of(const char *name, unsigned port, struct vcr_lead_numeric *n)
 {
+	vcr_gate_wanted();
 	if (vcr_likely(!vcr_lead()) || !name || !*name || is_number(name))
 		return OWN;
 	int saved = errno;

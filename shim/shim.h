@@ -33,6 +33,7 @@ struct vcr_process {
 	bool root;                    /* loaded without a session: the spool may have to be made by us or a fork child */
 	int32_t root_pid;
 	bool extra_ca;                /* it takes a further CA from NODE_EXTRA_CA_CERTS (node, Bun); known only where there is a gate */
+	bool unled;                   /* it could not be made to trust the gate: its connections go their own way */
 	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
@@ -102,6 +103,7 @@ uint32_t vcr_crc(uint32_t crc, const void *p, size_t n); /* crc.c; start and end
 /* Something worth recording happens: there must be a collector. */
 void vcr_want_collector(void);
 void vcr_start_collector(struct vcr_spool_header *h);
+void vcr_start_gate(struct vcr_spool_header *h, bool untapped_only); /* see gate.c */
 /* Before the first change in the workspace: wait, bounded once per session, until its start scan is complete. */
 void vcr_wait_base(void);
 static inline bool vcr_collector_alive(const struct vcr_spool_header *h)
@@ -186,6 +188,20 @@ void vcr_rpc_watch(void);           /* at load: is it possible? */
 void vcr_rpc_in(const void *buf, size_t n); /* the first bytes read from a VCR_FD_STDIO input */
 void vcr_rpc_not(void);             /* it speaks or ends first: no server */
 
+/* ---- gate.c: a gate on need ---- */
+/* Before main: a program that is recorded by a gate or not at all gets one, and trusts it. tapped: its own OpenSSL is. */
+void vcr_gate_program(bool tapped);
+/* Before a program is started that can be recorded by a gate alone; in a vfork child too. */
+void vcr_gate_for_child(void);
+extern uint32_t vcr_gate_asked;
+void vcr_gate_ask(void);
+/* TLS is set up, a name is looked up, a connection is made: in the gate's lane there is a gate from then on. Once per process. */
+static inline void vcr_gate_wanted(void)
+{
+	if (vcr_unlikely(!vcr_load(&vcr_gate_asked)))
+		vcr_gate_ask();
+}
+
 /* ---- lead.c, lookup.c, trust.c: to the gate (spool-format.h). Nothing but a load and a compare where there is none ---- */
 /* The gate that this process's connections to model hosts are led to; NULL: none. It may have ended. */
 struct vcr_lead_block *vcr_lead(void);
@@ -211,11 +227,12 @@ bool vcr_lead_stands_for(const struct sockaddr *a, socklen_t n, char name[VCR_LE
 void *vcr_tls_original(enum vcr_hook hook, const char *name, const void *caller, bool *inner);
 /* What the library that holds `original` sees under a name: its own functions and libcrypto's. */
 void *vcr_tls_beside(void *original, const char *name);
-/* Variables that this program needs to trust the gate, before its main. */
-void vcr_trust_environment(void);
+/* Variables that this program needs to trust the gate, before its main. False: it needs some, and they could not be put there. */
+bool vcr_trust_environment(void);
 
 /* ---- tap.c: OpenSSL inside the program itself ---- */
 bool vcr_tap_program(void);         /* before main, once; true: it is tapped */
+bool vcr_program_exports(const char *function); /* the program itself, no library */
 void vcr_tap_unseen(void);          /* TLS is spoken: say it if that could not be tapped */
 
 /* ---- failed.c: connections that could not be made ---- */

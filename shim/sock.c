@@ -208,6 +208,8 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
 	int r;
+	if (a && n >= sizeof a->sa_family && a->sa_family != AF_UNIX)
+		vcr_gate_wanted();
 	enum vcr_lead_way way = vcr_lead_connect(fd, a, n, &r);
 	if (way == VCR_LEAD_ANSWERED)
 		return r;

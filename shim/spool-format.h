@@ -46,9 +46,13 @@ enum vcr_spool_flag {
 	VCR_SPOOL_LEAD_ONLY = 4,             /* vcr-replay: nothing but PROC, LOST and REFUSED is appended */
 };
 
+/* How model calls are recorded. NOT_KNOWN: nobody has looked into .vcr/config yet (a bare preload). AUTO and GATE: a gate that is not there is
+ * started by the first process that needs it (shim/gate.c). */
+enum vcr_lane { VCR_LANE_NOT_KNOWN = 0, VCR_LANE_TAP = 1, VCR_LANE_AUTO = 2, VCR_LANE_GATE = 3 };
+
 /* ---- The gate: where connections to model hosts are led ----
  *
- * Whoever runs a gate fills the block, then stores READY in `state` and wakes it; ENDED is the last word. From then on
+ * Whoever starts a gate stores STARTING, the gate its pid and start time as soon as it lives; it fills the block, then stores READY in `state` and wakes it; ENDED is the last word. From then on
  *   - a name that `hosts` lists resolves to 127.77.0.<1 + index in `name`>: an address that stands for the name, the same one in all processes of
  *     the session, with no question to any server;
  *   - a connect() to such an address, to a listed address, or to the proxy of the program's environment goes to the gate's port;
@@ -130,6 +134,7 @@ struct vcr_spool_header {
 	uint32_t base_ready;          /* 1: the start scan is complete; futex word */
 	uint32_t wanted;              /* something worth recording happened: whoever can starts the collector */
 	uint64_t base_deadline_ns;    /* CLOCK_MONOTONIC: nobody waits for base_ready any longer */
+	uint32_t lane;                /* enum vcr_lane; once it is known it stays */
 	uint32_t users;               /* processes that joined and have not left in an orderly way; the last one removes a spool that was never wanted */
 	_Alignas(64) uint32_t doorbell;   /* futex word: raised by writers, waited on by the collector */
 	uint32_t sleeping;            /* collector is waiting: a writer makes the futex call only then */

@@ -1,7 +1,7 @@
-/* start.c — starting the collector from inside a host that must not notice.
+/* start.c — starting the collector or the gate from inside a host that must not notice.
  *
  * Two clones that share the host's memory and suspend only the calling thread: the first child makes the second one and ends,
- * so the collector is nobody's child here; its exit signal is 0, so there is no SIGCHLD and nothing for wait(-1). The second
+ * so the helper is nobody's child here; its exit signal is 0, so there is no SIGCHLD and nothing for wait(-1). The second
  * leaves the session and the process group, gets default signals, its own descriptors and limits, and becomes the program.
  * Only system calls are made on the borrowed memory, on a stack of its own. */
 #include "shim.h"
@@ -9,10 +9,11 @@
 enum { STACK = 64 << 10, BASE_WAIT_MS = 2000 };
 
 struct start {
-	struct vcr_spool_header *header;
-	const char *program, *argv[4];
+	const char *program, *argv[5];
 	char **env;
-	char *stack; /* of the second child */
+	char *stack;                /* of the second child */
+	uint32_t *state, ended;     /* what is said where it cannot be started */
+	uint32_t *waiting;          /* a futex word that somebody may wait on for it */
 };
 
 static void default_signals(void)
@@ -44,7 +45,13 @@ static void own_limits(void)
 	}
 }
 
-static int run_collector(void *arg)
+static void give_up(struct start *s)
+{
+	vcr_store(s->state, s->ended);
+	raw_wake(s->waiting);
+}
+
+static int run_helper(void *arg)
 {
 	struct start *s = arg;
 	uint64_t none = 0;
@@ -55,15 +62,14 @@ static int run_collector(void *arg)
 	vcr_call3(SYS_umask, 077, 0, 0);
 	vcr_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8);
 	vcr_call3(SYS_execve, (long)s->program, (long)s->argv, (long)s->env);
-	vcr_store(&s->header->collector, VCR_COLLECTOR_ENDED);
-	raw_wake(&s->header->base_ready);
+	give_up(s);
 	return 127;
 }
 
 static int run_middle(void *arg)
 {
 	struct start *s = arg;
-	return clone(run_collector, s->stack, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, s) < 0;
+	return clone(run_helper, s->stack, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, s) < 0;
 }
 
 static char **without_preload(char **to)
@@ -76,11 +82,6 @@ static char **without_preload(char **to)
 	return env;
 }
 
-static void give_up(struct vcr_spool_header *h)
-{
-	vcr_store(&h->collector, VCR_COLLECTOR_ENDED);
-}
-
 static void clone_twice(struct start *s, char *stack)
 {
 	uint64_t all = ~0ull, old;
@@ -90,33 +91,62 @@ static void clone_twice(struct start *s, char *stack)
 		while (vcr_call4(SYS_wait4, child, (long)&status, __WCLONE, 0) == -EINTR)
 			;
 	if (child < 0 || status)
-		give_up(s->header);
+		give_up(s);
 	vcr_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, 8);
+}
+
+/* The programs stand beside each other. The collector's own may be named by its variable. */
+static const char *program_path(bool gate, char out[PATH_MAX])
+{
+	const char *set = vcr_env_get(environ, "VCR_COLLECTOR"), *slash = set && *set == '/' ? strrchr(set, '/') : NULL;
+	size_t n = slash ? (size_t)(slash + 1 - set) : 0;
+	if (slash && !gate)
+		return set;
+	if (!slash || n + sizeof "vcr-gate" > PATH_MAX)
+		return gate ? VCR_PKGLIBEXECDIR "/vcr-gate" : VCR_PKGLIBEXECDIR "/vcr-collector";
+	memcpy(out, set, n);
+	vcr_format(out + n, "vcr-gate");
+	return out;
+}
+
+static void start(struct start *s, bool gate)
+{
+	int saved = errno;
+	size_t size = 2 * STACK + PATH_MAX + (vcr_env_count(environ) + 1) * sizeof(char *);
+	char *memory = raw_mmap(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (raw_failed(memory)) {
+		give_up(s);
+		return;
+	}
+	s->stack = memory + 2 * STACK;
+	s->program = s->argv[0] = program_path(gate, s->stack);
+	s->argv[1] = "--spool";
+	s->argv[2] = vcr_self.spool_path;
+	s->env = without_preload((char **)(void *)(s->stack + PATH_MAX));
+	clone_twice(s, memory + STACK);
+	raw_munmap(memory, size);
+	errno = saved;
 }
 
 void vcr_start_collector(struct vcr_spool_header *h)
 {
 	uint32_t none = VCR_COLLECTOR_NONE;
+	struct start s = { .state = &h->collector, .ended = VCR_COLLECTOR_ENDED, .waiting = &h->base_ready };
 	if (h->flags & VCR_SPOOL_BY_RECORD || vcr_self.sandboxed || vcr_guest())
 		return;
-	if (!__atomic_compare_exchange_n(&h->collector, &none, VCR_COLLECTOR_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (__atomic_compare_exchange_n(&h->collector, &none, VCR_COLLECTOR_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		start(&s, false);
+}
+
+/* In a vfork child too: it touches no state of the process. */
+void vcr_start_gate(struct vcr_spool_header *h, bool untapped_only)
+{
+	uint32_t none = VCR_LEAD_NONE;
+	struct start s = { .state = &h->gate.state, .ended = VCR_LEAD_ENDED, .waiting = &h->gate.state, .argv = { [3] = untapped_only ? "--untapped" : NULL } };
+	if (h->flags & VCR_SPOOL_LEAD_ONLY || vcr_self.sandboxed)
 		return;
-	int saved = errno;
-	size_t size = 2 * STACK + (vcr_env_count(environ) + 1) * sizeof(char *);
-	char *memory = raw_mmap(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (raw_failed(memory)) {
-		give_up(h);
-		return;
-	}
-	const char *program = vcr_env_get(environ, "VCR_COLLECTOR");
-	struct start s = { .header = h, .program = program && *program == '/' ? program : VCR_PKGLIBEXECDIR "/vcr-collector", .stack = memory + 2 * STACK };
-	s.argv[0] = s.program;
-	s.argv[1] = "--spool";
-	s.argv[2] = vcr_self.spool_path;
-	s.env = without_preload((char **)(void *)(memory + 2 * STACK));
-	clone_twice(&s, memory + STACK);
-	raw_munmap(memory, size);
-	errno = saved;
+	if (__atomic_compare_exchange_n(&h->gate.state, &none, VCR_LEAD_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		start(&s, true);
 }
 
 void vcr_want_collector(void)

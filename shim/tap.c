@@ -142,6 +142,12 @@ static void *function(const struct image *m, const char *name)
 	return s ? (void *)(m->bias + s->st_value) : NULL;
 }
 
+bool vcr_program_exports(const char *name)
+{
+	struct image m;
+	return read_image(&m) && exported(&m, name);
+}
+
 /* Does [from, to) lie in a segment that is code and nothing else? */
 static bool is_code(const struct image *m, uintptr_t from, uintptr_t to)
 {

@@ -46,6 +46,8 @@ static void add_to(X509_STORE *store, void *original)
 
 static SSL_CTX *made(SSL_CTX *c, void *original, bool inner)
 {
+	if (c && !inner)
+		vcr_gate_wanted();
 	X509_STORE *(*store_of)(const SSL_CTX *) = !c || inner || !vcr_lead() ? NULL : (X509_STORE *(*)(const SSL_CTX *))vcr_tls_beside(original, "SSL_CTX_get_cert_store");
 	if (store_of)
 		add_to(store_of(c), original);
@@ -91,17 +93,19 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store)
 /* ---- node and its kin ---- */
 
 /* An array of our own for environ, since libc's cannot grow in place; used once, before main. */
-void vcr_trust_environment(void)
+bool vcr_trust_environment(void)
 {
 	static char text[sizeof "NODE_EXTRA_CA_CERTS=" + VCR_LEAD_PATH];
 	char path[VCR_LEAD_PATH];
 	struct vcr_lead_block *g = vcr_lead();
-	if (!g || !vcr_self.extra_ca || !path_of(g, g->extra, path))
-		return;
+	if (!g || !vcr_self.extra_ca)
+		return true;
+	if (!path_of(g, g->extra, path))
+		return false;
 	size_t n = vcr_env_count(environ);
 	char **list = raw_mmap((n + 2) * sizeof *list, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1), **to = list;
 	if (raw_failed(list))
-		return;
+		return false;
 	vcr_format(vcr_format(text, "NODE_EXTRA_CA_CERTS="), path);
 	for (size_t i = 0; i < n; i++)
 		if (strncmp(environ[i], text, sizeof "NODE_EXTRA_CA_CERTS"))
@@ -109,4 +113,5 @@ void vcr_trust_environment(void)
 	*to++ = text;
 	*to = NULL;
 	vcr_store(&environ, list);
+	return true;
 }

@@ -77,11 +77,29 @@ static bool on_bytes(struct gate *g, uint32_t type, uint32_t conn, const char *p
 	return vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n, .ring = type == VCR_REC_OUT });
 }
 
+/* A gate that was started on need may be the first to see that there is something worth recording. */
+static void begin_session(struct gate *g)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	uint32_t none = VCR_COLLECTOR_NONE;
+	pid_t pid;
+	if (g->h->flags & VCR_SPOOL_BY_RECORD || !__atomic_compare_exchange_n(&g->h->collector, &none, VCR_COLLECTOR_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&g->h->wanted, 1, __ATOMIC_RELEASE);
+	char *argv[] = { NULL, "--spool", (char *)g->spool, NULL };
+	int err = vcr_control_collector_path(&program, NULL);
+	argv[0] = program.data;
+	if (err || vcr_control_spawn(argv, -1, &pid, NULL))
+		__atomic_store_n(&g->h->collector, VCR_COLLECTOR_NONE, __ATOMIC_RELEASE);
+}
+
 static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
 {
 	struct gate *g = ctx;
 	if (!on_bytes(g, VCR_REC_OUT, conn, p, n, ns))
 		return;
+	if (__atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
+		begin_session(g);
 	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
 	g->whose[conn % WHOSE].ns = ns;
 }
@@ -200,6 +218,7 @@ static int prepare(struct gate *g, struct vcr_error *e)
 	if (err)
 		return err;
 	g->h = vcr_spool_writer_header(g->w);
+	vcr_lead_announce(g->h);
 	snprintf(dir, sizeof dir, "%.*s", (int)sizeof dir - 1, g->h->vcr_dir);
 	g->base = new_base();
 	g->whose = calloc(WHOSE, sizeof *g->whose);
@@ -220,13 +239,22 @@ static bool runs(int pid)
 	return pid > 0 && (!kill(pid, 0) || errno == EPERM);
 }
 
-/* The session is over, or nobody is left who could say so. */
+/* Nobody who could say that the session is over, nor anybody who still is of it. One in which nothing was worth recording leaves no spool. */
+static bool is_left_alone(const struct gate *g)
+{
+	if (runs(g->h->collector_pid) || runs(g->h->root_pid) || vcr_spool_is_written(g->spool))
+		return false;
+	if (!__atomic_load_n(&g->h->wanted, __ATOMIC_ACQUIRE) && __atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
+		unlink(g->spool);
+	return true;
+}
+
 static void look(evutil_socket_t fd, short what, void *gate)
 {
 	struct gate *g = gate;
 	struct stat st;
 	bool ended = __atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_ENDED;
-	if (ended || stat(g->spool, &st) || (!runs(g->h->collector_pid) && !runs(g->h->root_pid)))
+	if (ended || stat(g->spool, &st) || is_left_alone(g))
 		event_base_loopbreak(g->base);
 }
 

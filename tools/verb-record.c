@@ -47,7 +47,7 @@ struct record {
 	struct vcr_tool *t;
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
-	const char *lane, *cacert; /* NULL: not given */
+	const char *lane, *cacert; /* NULL: not given, which is auto with a gate on need */
 	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
 	struct vcr_buf vcr_dir, workspace, preload, notes;
@@ -86,8 +86,10 @@ static int check_call(struct record *r)
 	vcr_config_load(&r->config, r->vcr_dir.data, NULL); /* the collector says what is wrong with it */
 	if (!r->lane)
 		r->lane = r->config.lane;
-	if ((r->cacert || r->connect_to.n) && (!r->lane || !strcmp(r->lane, "tap")))
-		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's: add --lane=gate");
+	if ((r->cacert || r->connect_to.n) && r->lane && !strcmp(r->lane, "tap"))
+		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's, and the lane is tap: use --lane=gate or --lane=auto");
+	if ((r->cacert || r->connect_to.n) && !r->lane)
+		r->lane = "auto"; /* a gate that is started on need knows .vcr/config only */
 	if (!r->session) {
 		vcr_paths_new_session_id(r->id);
 		return 0;
@@ -130,6 +132,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 		return vcr_error_sys(e, errno, "%s", r->spool);
 	r->h = map;
 	make_notes(r);
+	r->h->lane = !r->lane || !strcmp(r->lane, "auto") ? VCR_LANE_AUTO : !strcmp(r->lane, "gate") ? VCR_LANE_GATE : VCR_LANE_TAP;
 	r->awaits = vcr_control_await_result(r->id);
 	return 0;
 }
@@ -425,15 +428,23 @@ static void summary(const struct record *r, const struct vcr_buf *result, bool g
 	say_losses(r, &j);
 }
 
-/* It would see by itself that the session has ended, only not at once. It is our child, so its number is nobody else's. */
+/* One that a process of the session has started is not our child: its number is its own as long as its start time is. */
+static bool runs_unrelated(const struct record *r)
+{
+	return !r->gate && r->h->gate.pid > 0 && r->h->gate.start && vcr_spool_start_time(r->h->gate.pid) == r->h->gate.start;
+}
+
+/* It would see by itself that the session has ended, only not at once. */
 static void end_gate(struct record *r)
 {
 	static const char *const files[] = { ".ca.key", ".ca.pem", ".bundle.pem", ".extra.pem" };
-	if (r->gate_words < 0)
+	if (__atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_NONE && r->gate_words < 0)
 		return;
 	if (!gate_ended(r))
 		kill(r->gate, SIGTERM);
-	for (int ms = 0; !gate_ended(r) && ms < GATE_MS; ms += 5)
+	else if (runs_unrelated(r))
+		kill(r->h->gate.pid, SIGTERM);
+	for (int ms = 0; (!gate_ended(r) || runs_unrelated(r)) && ms < GATE_MS; ms += 5)
 		poll(NULL, 0, 5);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) { /* one that was killed leaves them */
 		VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -493,9 +504,11 @@ static int record(struct record *r, char **argv)
 		return EXIT_RECORDER;
 	}
 	own_limits();
+	enum vcr_target target = vcr_preload_target(argv[0]);
+	if (!r->lane && vcr_target_is_lent(target))
+		r->lane = "auto"; /* nobody is there who could start a gate on need */
 	bool recorded = prepare(r), gated = recorded && __atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_READY;
-	enum vcr_target target = recorded ? vcr_preload_target(argv[0]) : VCR_TARGET_TAKES;
-	if (!vcr_target_hands_on(target))
+	if (recorded && !vcr_target_hands_on(target))
 		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
@@ -531,7 +544,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
 		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },
 		{ 's', "session", "ID", VCR_OPT_STRING, &r.session, "its id, instead of one made from date and time" },
-		{ 'l', "lane", "LANE", VCR_OPT_STRING, &r.lane, "tap (default): watch; gate: model calls pass through us; auto: those that cannot be tapped" },
+		{ 'l', "lane", "LANE", VCR_OPT_STRING, &r.lane, "tap: watch; gate: model calls pass through us; auto (default): those that cannot be tapped" },
 		{ 0, "connect-to", "H1:P1:H2:P2", VCR_OPT_LIST, &r.connect_to, "the gate connects to H2:P2 where H1:P1 is asked for, as curl does" },
 		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,

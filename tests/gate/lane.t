@@ -171,7 +171,7 @@ os.unlink(os.path.join(place.vcr_dir, "config"))
 p = record("wrong", "gate", PYTHON, "-c", "print('ran')", options=["--cacert", "/nonexistent/ca.pem"])
 out, err = p.communicate(timeout=60)
 ok(p.returncode == 0 and "ran" in out, "a command runs whatever the gate thinks of its certificates", out, err)
-for words, say in ((["--lane=best"], "--lane wants"), (["--cacert", CA], "add --lane=gate")):
+for words, say in ((["--lane=best"], "--lane wants"), (["--lane=tap", "--cacert", CA], "use --lane=gate")):
     r = subprocess.run([RECORD, *words, "--", "true"], cwd=place.dir, env=place.env, stderr=subprocess.PIPE, text=True)
     ok(r.returncode == 2 and say in r.stderr, "%s is answered by one line that says what is wanted" % words[0], r)
 ok(not left(), "nothing is left in the runtime directory", left())
