@@ -8,6 +8,7 @@
  * Every step brings a path to `to` whatever an earlier attempt left: files are renamed over, directories made if missing. */
 #include "rollback-parts.h"
 #include "beneath.h"
+#include "flush.h"
 #include "savepoint-parts.h"
 #include <dirent.h>
 #include <errno.h>
@@ -91,30 +92,64 @@ static int write_whole(int fd, const char *p, size_t n)
 	return 0;
 }
 
-/* The state before and the new content must be as durable as the journal that lets the old one be destroyed: one syncfs for all of them, or one
- * for each file system. */
+static void journal_text(const struct vcr_journal *j, struct vcr_buf *out)
+{
+	vcr_buf_printf(out, "vcr-rollback 1\nundo %s\n", j->undo);
+	for (size_t i = 0; i < j->n; i++)
+		write_item(out, &j->item[i]);
+	vcr_buf_printf(out, "end %zu\n", j->n);
+}
+
+static bool same_device(int a, int b)
+{
+	struct stat x, y;
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev;
+}
+
+static bool is_content(const struct vcr_entry *entry)
+{
+	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_LINK;
+}
+
+/* The new content and what an undo needs, written back; false: it takes a syncfs of each file system. */
+static bool write_back(const struct vcr_journal *j, const struct vcr_rollback_where *w, int state, int stage)
+{
+	bool good = same_device(state, stage) && vcr_flush_in_order(stage);
+	for (int wait = 0; good && wait < 2; wait++) {
+		good = vcr_store_flush(w->store, wait);
+		for (size_t i = 0; good && i < j->n; i++) {
+			char name[32];
+			snprintf(name, sizeof name, "%zu", i);
+			if (is_content(&j->item[i].to))
+				vcr_flush_file(stage, name, wait);
+		}
+	}
+	return good;
+}
+
+/* The state before and the new content must be as durable as the journal that lets the old one be destroyed. Where the file system keeps the
+ * order of its changes, one flush does it, and the journal's own name needs none. */
 static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w, int stage, struct vcr_error *e)
 {
-	struct stat here, there;
 	VCR_AUTO_BUF path = VCR_BUF_INIT, temp = VCR_BUF_INIT, text = VCR_BUF_INIT;
 	journal_path(w, &path);
 	vcr_buf_printf(&temp, "%s.new", path.data);
-	vcr_buf_printf(&text, "vcr-rollback 1\nundo %s\n", j->undo);
-	for (size_t i = 0; i < j->n; i++)
-		write_item(&text, &j->item[i]);
-	vcr_buf_printf(&text, "end %zu\n", j->n);
+	journal_text(j, &text);
 	if (text.err)
 		return vcr_error_set(e, text.err, "rollback: %s", vcr_strerror(text.err));
+	int state = open(w->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (state < 0)
+		return vcr_error_sys(e, errno, "%s; nothing was done", w->state_dir);
+	bool ordered = write_back(j, w, state, stage); /* before the journal is made: its fsync is to cover all of it */
 	int fd = open(temp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool other = fd >= 0 && !fstat(fd, &here) && !fstat(stage, &there) && here.st_dev != there.st_dev;
-	bool good = fd >= 0 && !write_whole(fd, text.data, text.len) && (!other || !syncfs(stage)) && !syncfs(fd) && !rename(temp.data, path.data);
-	int saved = errno, dir = good ? open(w->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (dir >= 0) {
-		fsync(dir);
-		close(dir);
-	}
+	bool good = fd >= 0 && !write_whole(fd, text.data, text.len) && (ordered || same_device(state, stage) || !syncfs(stage)) &&
+		!(ordered ? vcr_flush_end(fd) : syncfs(fd)) && !rename(temp.data, path.data);
+	int saved = errno;
+	if (good && !ordered)
+		fsync(state);
 	if (fd >= 0)
 		close(fd);
+	close(state);
 	return good ? 0 : vcr_error_sys(e, saved, "%s; nothing was done", temp.data);
 }
 
@@ -286,11 +321,6 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	close(fd);
 	return err;
-}
-
-static bool is_content(const struct vcr_entry *entry)
-{
-	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_LINK;
 }
 
 /* All content first: a full disk is met before anything was touched. */

@@ -287,6 +287,7 @@ int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *
 	if (foreign)
 		return vcr_error_set(e, VCR_EBUSY, "%s was changed by somebody else since; nothing was done", foreign->path);
 	struct vcr_journal j = { 0 };
+	vcr_store_track(w->store);
 	int err = make_trees(p, w->store, force, before, after, e);
 	if (!err)
 		err = vcr_store_commit(w->store, after, vcr_store_ref(w->store, "undo", &last, NULL, NULL) ? NULL : last.commit, NULL, &after_note, commit, e);

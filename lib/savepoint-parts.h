@@ -1,5 +1,5 @@
 /* savepoint-parts.h — the inside of savepoint.h: savepoint.c (repository, commits, names), -tree.c (trees), -walk.c (the workspace), -seal.c
- * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository). */
+ * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -flush.c (to the disk). */
 #ifndef VCR_SAVEPOINT_PARTS_H
 #define VCR_SAVEPOINT_PARTS_H
 #include "savepoint.h"
@@ -29,6 +29,9 @@ struct vcr_store {
 	unsigned char key[32];
 	unsigned char (*written)[VCR_OID]; /* loose objects made by this store */
 	size_t nwritten, cap_written;
+	bool tracks, untracked;     /* notes what it reads and writes in used; did so as far as memory went */
+	unsigned char (*used)[VCR_OID];
+	size_t nused, cap_used;
 	struct vcr_savepoint last;  /* n -1: none yet */
 	/* while a savepoint is made */
 	struct vcr_pack *pack;      /* where objects go; NULL: loose */
@@ -47,6 +50,9 @@ int vcr_store_git_error(struct vcr_error *e, int code, const char *what);
 bool vcr_store_has(struct vcr_store *s, const unsigned char oid[VCR_OID]);
 void vcr_store_hex(const unsigned char oid[VCR_OID], char out[41]);
 bool vcr_store_unhex(const char *hex, unsigned char oid[VCR_OID]);
+
+/* savepoint-flush.c: an object that is read or written, if the store tracks them. */
+void vcr_store_note(struct vcr_store *s, const unsigned char oid[VCR_OID]);
 
 /* savepoint-tree.c: one directory of a savepoint in memory, sorted by name (bytes). Names point into object or to the caller's strings. */
 struct vcr_item { unsigned mode; unsigned char oid[VCR_OID]; const char *name; size_t len; char *opened; /* name, if it was sealed; owned */ };

@@ -95,6 +95,7 @@ int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struc
 	*t = (struct vcr_folder){ 0 };
 	if (!memcmp(oid, vcr_folder_empty, VCR_OID) || !memcmp(oid, zero, VCR_OID))
 		return 0;
+	vcr_store_note(s, oid);
 	git_oid_fromraw(&id, oid);
 	if ((err = git_odb_read(&t->object, s->odb, &id)))
 		return vcr_store_git_error(e, err, "a tree of the shadow repository");

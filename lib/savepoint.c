@@ -75,9 +75,11 @@ int vcr_store_object(struct vcr_store *s, git_object_t type, const void *p, size
 		else
 			note_loose(s, id.id);
 	}
-	if (!err)
-		memcpy(oid, id.id, VCR_OID);
-	return err;
+	if (err)
+		return err;
+	memcpy(oid, id.id, VCR_OID);
+	vcr_store_note(s, oid);
+	return 0;
 }
 
 static int64_t last_number(struct vcr_store *s, const char *refs);
@@ -252,6 +254,7 @@ void vcr_store_free(struct vcr_store *s)
 		free(s->secret_name[i]);
 	free(s->secret_name);
 	free(s->written);
+	free(s->used);
 	free(s->session);
 	free(s->refs);
 	free(s);

@@ -77,6 +77,11 @@ int vcr_store_get_commit(struct vcr_store *s, const char *commit, struct vcr_sav
 /* The last savepoint of a session at or before a time; VCR_ENOTFOUND if all are later. */
 int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns, struct vcr_savepoint *out, struct vcr_error *e);
 
+/* From now on the store notes the trees that it reads and all that it writes; vcr_store_flush sends those to the disk (flush.h), wait: until they are
+ * there. false: the file system keeps no order, or memory is short; then only syncfs(2) helps. */
+void vcr_store_track(struct vcr_store *s);
+bool vcr_store_flush(struct vcr_store *s, bool wait);
+
 /* ---- Trees: for rollback.h and whoever compares savepoints ---- */
 
 #define VCR_SEAL_MAGIC "vcr-sealed-1\n"
