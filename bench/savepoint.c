@@ -1,5 +1,5 @@
 /* bench/savepoint WORKSPACE STATE ROUNDS FILE FILE FILE: what a base and a savepoint with these files changed cost in an open process.
- * Prints one JSON object: milliseconds; the mean is that of the best fifty in a row, because other programs share the disk. */
+ * Prints one JSON object: milliseconds; the mean is that of all rounds. */
 #include "savepoint.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,21 +13,6 @@ static double ms(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-enum { BATCH = 50 };
-
-static double best_mean(const double *took, int rounds)
-{
-	double best = 1e9;
-	for (int from = 0; from == 0 || from + BATCH <= rounds; from += BATCH) {
-		int n = from + BATCH <= rounds ? BATCH : rounds;
-		double sum = 0;
-		for (int i = 0; i < n; i++)
-			sum += took[from + i];
-		best = sum / n < best ? sum / n : best;
-	}
-	return best;
 }
 
 static int by_size(const void *a, const void *b)
@@ -59,7 +44,7 @@ int main(int argc, char **argv)
 	struct vcr_savepoint p;
 	struct vcr_error e = { 0 };
 	int n = argc - 4, rounds = argc > 4 ? atoi(argv[3]) : 0;
-	double *took = calloc((size_t)rounds + 1, sizeof *took), mean;
+	double *took = calloc((size_t)rounds + 1, sizeof *took), sum = 0;
 	if (n < 1 || n > 16 || rounds < 1 || !took || chdir(argv[1]))
 		return 2;
 	for (int i = 0; i < n; i++)
@@ -78,12 +63,11 @@ int main(int argc, char **argv)
 		double from = ms();
 		if (vcr_store_take(s, dirty, (size_t)n, &note, &p, &e))
 			return fail(&e);
-		took[r] = ms() - from;
+		sum += took[r] = ms() - from;
 	}
-	mean = best_mean(took, rounds);
 	qsort(took, (size_t)rounds, sizeof *took, by_size);
 	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened,
-		mean, took[rounds / 2], took[0], took[rounds - 1], (long long)p.n);
+		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], (long long)p.n);
 	vcr_store_free(s);
 	free(took);
 	return 0;
