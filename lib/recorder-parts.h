@@ -1,5 +1,5 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
- * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints),
+ * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c (what was seen of each program),
  * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
@@ -24,6 +24,9 @@ struct process {
 	char *program;          /* basename of the executable */
 	uint64_t ended_ns;      /* dead since then; 0 lives. Its number may be another's soon */
 	struct run run;         /* path NULL: none open */
+	bool joined;            /* it has reported since its last exec, so the library is in it */
+	bool looked;            /* how is known; otherwise it has not been asked for */
+	int how, how_joined;    /* enum vcr_program_kind of a program that has not reported (or STRIPPED), and of one that has */
 	char last_call[37];     /* frame id of the last model call of this process; "" none */
 	struct process *next;   /* hash chain */
 	struct process *next_ended;
@@ -32,6 +35,7 @@ struct process {
 /* What one program did, for the coverage report. */
 struct coverage {
 	char *program;
+	int how;                /* enum vcr_program_kind, or STRIPPED (recorder-coverage.c) */
 	int processes, tls, plain, gated;
 	int64_t calls, bytes_out, bytes_in;
 	struct coverage *next;
@@ -144,6 +148,14 @@ struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, u
 int vcr_recorder_rpc_feed(struct vcr_recorder_rpc *rpc, bool from_server, const char *p, size_t n, uint64_t time_ns);
 void vcr_recorder_rpc_free(struct vcr_recorder_rpc *rpc);
 void vcr_recorder_rpc_end(struct vcr_recorder_rpc *rpc, uint64_t time_ns);
+/* recorder-coverage.c */
+struct coverage *vcr_recorder_coverage(struct vcr_recorder *r, int pid);      /* the program's entry; NULL: too many */
+void vcr_recorder_cover_process(struct vcr_recorder *r, struct process *p, const char *exe); /* it reports itself */
+void vcr_recorder_cover_exec(struct process *p, bool replaces);               /* its run has just been announced */
+void vcr_recorder_cover_run(struct vcr_recorder *r, struct process *p);       /* its run ends */
+void vcr_recorder_coverage_write(struct vcr_jw *w, const struct vcr_recorder *r);
+void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out); /* nothing if there were some */
+void vcr_recorder_coverage_free(struct vcr_recorder *r);
 /* recorder-annotate.c. A note: what is wrong with it, or NULL (counted already). pid 0: everybody's. seq 0: not from the spool. */
 const char *vcr_recorder_note(struct vcr_recorder *r, const char *text, size_t n, int pid, int tid, uint64_t time_ns, uint64_t seq);
 void vcr_recorder_note_refuse(struct vcr_recorder *r, const char *why);

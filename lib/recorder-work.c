@@ -204,6 +204,8 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 {
 	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT, meta = VCR_BUF_INIT, node = VCR_BUF_INIT;
 	struct vcr_jw w;
+	if (p->run.path && p->run.confirmed)
+		vcr_recorder_cover_run(r, p);
 	if (p->run.path && p->run.confirmed && !vcr_recorder_was_written(r, 'x', p->run.seq, NULL)) {
 		const char *name = base_name(p->run.path);
 		vcr_buf_puts(&node, "exec:");
@@ -302,6 +304,7 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	p->run = (struct run){ .seq = ev->seq, .start_ns = ev->time_ns, .path = strdup(vcr_spool_string(ev, sizeof rec, 0)),
 		.cwd = strdup(vcr_spool_string(ev, sizeof rec, 1)), .confirmed = rec.kind == VCR_EXEC_SPAWN };
 	p->run.argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &p->run.argc);
+	vcr_recorder_cover_exec(p, rec.kind == VCR_EXEC_REPLACE);
 	if (rec.child != ev->pid && !p->ppid)
 		p->ppid = ev->pid;
 	vcr_redact_learn_argv(r->redact, p->run.argc, (const char *const *)p->run.argv);
@@ -317,6 +320,7 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	p->ppid = rec.ppid;
 	free(p->program);
 	p->program = strdup(base_name(vcr_spool_string(ev, sizeof rec, 0)));
+	vcr_recorder_cover_process(r, p, vcr_spool_string(ev, sizeof rec, 0));
 	if (p->run.path)
 		p->run.confirmed = true;
 	int argc;

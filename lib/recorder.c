@@ -137,22 +137,6 @@ static void go_on(struct vcr_recorder *r)
 
 /* ---- Programs and connections ---- */
 
-static struct coverage *coverage_of(struct vcr_recorder *r, int pid)
-{
-	struct process *p = vcr_recorder_process(r, pid, false);
-	const char *name = p && p->program ? p->program : "?";
-	for (struct coverage *c = r->coverage; c; c = c->next)
-		if (!strcmp(c->program, name))
-			return c;
-	struct coverage *c = calloc(1, sizeof *c);
-	if (!c || !(c->program = strdup(name))) {
-		free(c);
-		return NULL;
-	}
-	c->next = r->coverage;
-	return r->coverage = c;
-}
-
 static struct conn *conn_of(struct vcr_recorder *r, uint32_t id, bool make)
 {
 	struct conn **slot = &r->conn[id % BUCKETS];
@@ -278,7 +262,7 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	/* Of a connection that carries one call at a time it is the first record, in which the request's head may only begin. */
 	r->call_seq = c->http2 || c->websocket ? c->mark : conn ? conn->first_seq : 0;
 	r->call_savepoint = savepoint_of(conn, c->mark);
-	struct coverage *cov = coverage_of(r, c->pid);
+	struct coverage *cov = vcr_recorder_coverage(r, c->pid);
 	if (vcr_recorder_is_model_call(c)) {
 		r->calls++;
 		if (cov)
@@ -406,11 +390,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 			free(c);
 		}
 	}
-	for (struct coverage *c = r->coverage, *next; c; c = next) {
-		next = c->next;
-		free(c->program);
-		free(c);
-	}
+	vcr_recorder_coverage_free(r);
 	vcr_recorder_notes_free(r);
 	vcr_recorder_notes_close(r, false);
 	vcr_flow_free(r->flow);
@@ -468,7 +448,7 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 			c->rpc = vcr_recorder_rpc_new(r, ev->pid, ev->conn);
 		return;
 	}
-	struct coverage *cov = coverage_of(r, ev->pid);
+	struct coverage *cov = vcr_recorder_coverage(r, ev->pid);
 	bool tls = rec.kind == VCR_CONN_TLS;
 	if (c) {
 		c->pid = ev->pid;
@@ -493,7 +473,7 @@ static void on_bytes(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 			on_mute(r, ev->conn);
 		return;
 	}
-	struct coverage *cov = coverage_of(r, ev->pid);
+	struct coverage *cov = vcr_recorder_coverage(r, ev->pid);
 	if (!c && !(c = conn_of(r, ev->conn, ev->type == VCR_REC_OUT)))
 		return; /* muted, or its beginning was never seen */
 	if (!c->pid) { /* a collector that took over: the connection's own record is gone */
@@ -569,8 +549,11 @@ static void on_note(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
-	vcr_recorder_forget_namesake(r, ev->pid);
-	struct process *p = vcr_recorder_process(r, ev->pid, true);
+	struct process *p = NULL;
+	if (ev->pid > 0) { /* 0: somebody from outside says it */
+		vcr_recorder_forget_namesake(r, ev->pid);
+		p = vcr_recorder_process(r, ev->pid, true);
+	}
 	r->event_seq = ev->seq;
 	r->event_ns = ev->time_ns;
 	r->event_end = ev->seq + (sizeof(struct vcr_spool_record) + ev->size + VCR_SPOOL_ALIGN - 1) / VCR_SPOOL_ALIGN * VCR_SPOOL_ALIGN;
@@ -583,6 +566,8 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 			struct process *parent = vcr_recorder_process(r, p->ppid, false);
 			p->program = parent && parent->program ? strdup(parent->program) : NULL;
 		}
+		if (p)
+			p->joined = true;
 		break;
 	case VCR_REC_EXEC: vcr_recorder_exec(r, ev); break;
 	case VCR_REC_EXIT: {
@@ -765,52 +750,16 @@ void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n,
 
 /* ---- The end ---- */
 
-static void write_coverage(struct vcr_jw *w, const struct vcr_recorder *r)
-{
-	vcr_jw_key(w, "coverage");
-	vcr_jw_array(w);
-	for (const struct coverage *c = r->coverage; c; c = c->next) {
-		const struct { const char *name; int64_t n; } list[] = {
-			{ "processes", c->processes }, { "model_calls", c->calls }, { "tls_connections", c->tls }, { "plain_connections", c->plain },
-			{ "bytes_out", c->bytes_out }, { "bytes_in", c->bytes_in },
-		};
-		vcr_jw_object(w);
-		vcr_jw_key(w, "program");
-		vcr_jw_str(w, c->program);
-		vcr_jw_key(w, "lane");
-		vcr_jw_str(w, !c->tls && !c->plain ? "none" : !c->gated ? "tap" : c->gated == c->tls + c->plain ? "gate" : "tap, gate");
-		for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-			vcr_jw_key(w, list[i].name);
-			vcr_jw_int(w, list[i].n);
-		}
-		vcr_jw_object_end(w);
-	}
-	vcr_jw_array_end(w);
-}
-
-static const char *why_no_calls(const struct vcr_recorder *r)
-{
-	if (r->calls)
-		return NULL;
-	if (r->unseen.len)
-		return r->unseen.data; /* the first of its lines */
-	if (r->conns_tls || r->conns_plain)
-		return "connections were seen, but none carried a request of a known model API; if it is a model, add its host: model-host HOST in .vcr/config";
-	return "no program of the session used TLS through an OpenSSL that it shares or exports, nor plain HTTP; for programs with TLS of their own (Bun, Go, Rust) --lane=gate helps";
-}
-
 static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const struct vcr_spool_losses *l)
 {
-	const char *why = why_no_calls(r);
-	write_coverage(w, r);
+	VCR_AUTO_BUF why = VCR_BUF_INIT;
+	vcr_recorder_why_no_calls(r, &why);
+	vcr_recorder_coverage_write(w, r);
 	write_losses(w, r, l);
 	vcr_recorder_write_savepoints(r, w);
 	vcr_recorder_notes_write(r, w);
 	vcr_jw_key(w, "no_calls_because");
-	if (why)
-		vcr_jw_strn(w, why, strcspn(why, "\n"));
-	else
-		vcr_jw_null(w);
+	vcr_jw_str(w, why.len ? why.data : NULL);
 	vcr_jw_key(w, "unseen");
 	vcr_jw_array(w);
 	for (const char *p = r->unseen.data; *p; p += strcspn(p, "\n"), p += *p == '\n')

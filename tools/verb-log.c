@@ -1,6 +1,7 @@
 /* vcr log — which sessions there are, or what happened in one. */
 #include "log.h"
 #include "control.h"
+#include "coverage.h"
 #include "verbs.h"
 #include "words.h"
 #include <stdio.h>
@@ -237,13 +238,29 @@ static int list_frames(struct vcr_log *l, const char *session)
 	return status ? status : l->frames || !(vcr_filter_has_frame_conditions(&l->filter) || l->filter.tags.n || l->filter.since) ? VCR_EXIT_YES : VCR_EXIT_NO;
 }
 
+static int print_coverage(struct vcr_tool *t, const char *session)
+{
+	VCR_AUTO_READER *r = NULL;
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	int status = vcr_tool_open_session(t, session, &r, &path);
+	if (status)
+		return status;
+	const struct vcr_reader_session *s = vcr_reader_header(r);
+	if (s->end_json && !vcr_json_parse(&j, s->end_json, strlen(s->end_json), VCR_JSON_RELAXED, NULL) && vcr_coverage_print(t, &j))
+		return VCR_EXIT_YES;
+	vcr_say(t, "%s says nothing about the programs that ran: %s", path.data, s->ended ? "it is not a recording of vcr's own" : "it has no end line, so it was cut or is being recorded");
+	return VCR_EXIT_NO;
+}
+
 int vcr_verb_log(struct vcr_tool *t, int argc, char **argv)
 {
 	struct vcr_log l = { .t = t, .limit = -1 };
-	bool follow = false;
+	bool follow = false, coverage = false;
 	const struct vcr_opt opts[] = {
 		VCR_FILTER_OPTIONS(&l.filter),
 		{ 'f', "follow", NULL, VCR_OPT_FLAG, &follow, "print frames as they are recorded, until the session ends" },
+		{ 0, "coverage", NULL, VCR_OPT_FLAG, &coverage, "print what was seen of each program that ran, and why not where nothing was" },
 		{ 'n', "limit", "N", VCR_OPT_NUMBER, &l.limit, "the newest N sessions, or the last N frames" },
 		{ 'r', "reverse", NULL, VCR_OPT_FLAG, &l.reverse, "the other order: oldest session first, last frame first" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
@@ -257,7 +274,7 @@ int vcr_verb_log(struct vcr_tool *t, int argc, char **argv)
 			l.filter.grep = argv[1];
 		status = vcr_filter_check(t, &l.filter);
 		if (!status)
-			status = follow ? vcr_log_follow(&l, n ? argv[0] : NULL) : n ? list_frames(&l, argv[0]) : vcr_log_sessions(&l);
+			status = coverage ? print_coverage(t, n ? argv[0] : NULL) : follow ? vcr_log_follow(&l, n ? argv[0] : NULL) : n ? list_frames(&l, argv[0]) : vcr_log_sessions(&l);
 	}
 	vcr_filter_release(&l.filter);
 	return status;

@@ -4,13 +4,16 @@
  * recorder that cannot be started costs nothing but a warning. See run.h for how it is waited for. */
 #include "../lib/config.h" /* not configure's */
 #include "control.h"
+#include "coverage.h"
 #include "json.h"
 #include "limits.h"
 #include "options.h"
 #include "paths.h"
 #include "preload.h"
+#include "program.h"
 #include "run.h"
 #include "spool.h"
+#include "spool-write.h"
 #include "verbs.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -410,6 +413,7 @@ static void say_totals(const struct record *r, const struct vcr_json *j, bool go
 	vcr_say(r->t, "session %s%s%s", r->id, goes_on ? " so far" : "", line.data);
 	if (path.len)
 		vcr_say(r->t, "%s   (vcr-log %s)", path.data, r->id);
+	vcr_coverage_say(r->t, j);
 	if (!vcr_json_str(j, vcr_json_get(j, 0, "no_calls_because"), &why) && why.len)
 		vcr_say(r->t, "NO MODEL CALLS were seen: %s", why.data);
 }
@@ -495,6 +499,39 @@ static void own_limits(void)
 	}
 }
 
+/* A command that the library does not enter says nothing of itself: that it runs, and how it ended, is said here. */
+static void announce(const struct record *r, uint32_t type, const void *head, size_t nhead, const struct vcr_buf *text)
+{
+	struct vcr_spool_writer *w;
+	struct timespec t;
+	if (vcr_spool_writer_new(&w, r->spool, NULL))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	vcr_spool_writer_append(w, &(struct vcr_spool_append){
+		.type = type, .head = head, .nhead = nhead, .data = text->data, .n = text->len, .ring = true,
+		.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec });
+	vcr_spool_writer_free(w);
+}
+
+static void announce_start(const struct record *r, char **argv)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	struct vcr_rec_exec e = { .child = r->run.pid, .kind = VCR_EXEC_SPAWN };
+	char path[PATH_MAX], cwd[PATH_MAX];
+	const char *first[] = { vcr_program_find(argv[0], NULL, path) ? path : argv[0], getcwd(cwd, sizeof cwd) ? cwd : "" };
+	for (int i = 0; i < 2; i++)
+		vcr_buf_add(&text, first[i], strlen(first[i]) + 1);
+	for (; argv[e.argc] && e.argc < 4096 && text.len < 64 << 10; e.argc++)
+		vcr_buf_add(&text, argv[e.argc], strlen(argv[e.argc]) + 1);
+	announce(r, VCR_REC_EXEC, &e, sizeof e, &text);
+}
+
+static void announce_end(const struct record *r, int status)
+{
+	const struct vcr_rec_exit e = { .child = r->run.pid, .status = status, .source = VCR_EXIT_WAIT };
+	announce(r, VCR_REC_EXIT, &e, sizeof e, &(struct vcr_buf)VCR_BUF_INIT);
+}
+
 static int record(struct record *r, char **argv)
 {
 	struct vcr_error e = { 0 };
@@ -511,12 +548,16 @@ static int record(struct record *r, char **argv)
 	if (recorded && !vcr_target_hands_on(target))
 		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
+	if (!vcr_target_takes(target))
+		announce_start(r, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
 	if (vcr_run_wait(&r->run, &status)) {
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_RECORDER;
 	}
+	if (!vcr_target_takes(target))
+		announce_end(r, status);
 	if (recorded)
 		finish(r);
 	else

@@ -18,6 +18,16 @@ void vcr_words_ms(struct vcr_buf *out, double ms)
 		vcr_buf_printf(out, "%lldh%02lldm", (long long)s / 3600, (long long)s / 60 % 60);
 }
 
+void vcr_words_bytes(struct vcr_buf *out, int64_t n)
+{
+	static const char unit[] = "KMGT";
+	double v = (double)n;
+	int u = -1;
+	for (; v >= 1000 && u < 3; u++)
+		v /= 1000;
+	vcr_buf_printf(out, u < 0 ? "%.0f" : "%.1f%c", v, u < 0 ? 0 : unit[u]);
+}
+
 void vcr_words_time(struct vcr_buf *out, int64_t ns, const char *format)
 {
 	char text[80];

@@ -6,6 +6,8 @@
 
 /* "350ms", "1.24s", "2m03s", "5h12m". */
 void vcr_words_ms(struct vcr_buf *out, double ms);
+/* "812", "12.3K", "4.5M". */
+void vcr_words_bytes(struct vcr_buf *out, int64_t n);
 /* Local time by strftime(3); "?" for 0. */
 void vcr_words_time(struct vcr_buf *out, int64_t ns, const char *format);
 /* 2026-11-24T10:02:11.123456+00:00, for JSON. */
