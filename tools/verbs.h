@@ -18,6 +18,7 @@
 	X(annotate, NEAR, "put a note into a session that is being recorded") \
 	X(savepoint, NEAR, "take stock of the files of a session that is being recorded, now") \
 	X(rollback, FAR, "put the files back as they were at a step of a session") \
+	X(doctor, NEAR, "say whether recording works here, and what would be seen of a command") \
 	X(help, NEAR, "open the manual page of a verb")
 
 /* A verb's main: argv[0] is the verb's name. Returns the exit status. */
