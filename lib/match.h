@@ -39,6 +39,7 @@ struct vcr_recorded {
 	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
 	enum { VCR_FREE, VCR_GIVEN, VCR_SPENT } state;
 	unsigned given;               /* times */
+	int64_t took_us;              /* what serving it took, all times together */
 	void *user;                   /* the caller's */
 };
 

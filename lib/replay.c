@@ -497,6 +497,8 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	if (fate == VCR_GATE_UNREAD && c->failure)
 		return; /* a cut answer is never read to its end */
 	vcr_match_back(r->match, c, delivered);
+	if (s)
+		c->took_us += now_us() - s->began_us;
 	if (!delivered)
 		report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_CUT_SHORT, .call = c });
 	vcr_gate_set_user(x, c);

@@ -220,3 +220,14 @@ void vcr_opt_list_release(struct vcr_opt_list *l)
 	free(l->item);
 	*l = (struct vcr_opt_list){ 0 };
 }
+
+int vcr_split_command(int argc, char **argv, char ***command)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			*command = argv + i + 1;
+			argv[i] = NULL;
+			return i;
+		}
+	return argc;
+}

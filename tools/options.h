@@ -36,6 +36,8 @@ struct vcr_usage {
 /* Parse argv[1..]; operands are moved to argv[0..n) and n is returned (argv[n] is NULL). -1: there is nothing more to do, the exit status is
  * *status (0 after --help or --version, 2 after a wrong call, which has been said). */
 int vcr_options_parse(struct vcr_tool *t, const struct vcr_usage *u, int argc, char **argv, int *status);
+/* What stands behind the first "--" is another program's command line: *command is set to it (or stays), and what is ours ends before. Returns our argc. */
+int vcr_split_command(int argc, char **argv, char ***command);
 void vcr_opt_list_release(struct vcr_opt_list *l);
 #define VCR_AUTO_LIST __attribute__((cleanup(vcr_opt_list_release))) struct vcr_opt_list
 #endif

@@ -4,6 +4,7 @@
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
 #include "control.h"
 #include "fence.h"
+#include "ledger.h"
 #include "limits.h"
 #include "open.h"
 #include "options.h"
@@ -15,6 +16,7 @@
 #include "run.h"
 #include "session.h"
 #include "verbs.h"
+#include "words.h"
 #include "../lib/config.h"
 #include <errno.h>
 #include <openssl/rand.h>
@@ -332,6 +334,13 @@ static void point_of(const struct replay *r, struct vcr_point *p)
 
 /* ---- The end ---- */
 
+static int write_member(void *writer, const char *name, const char *value)
+{
+	vcr_jw_key(writer, name);
+	vcr_jw_str(writer, value);
+	return 0;
+}
+
 static int64_t calls_of(const struct replay *r, int64_t *asked)
 {
 	struct vcr_match *m = vcr_replay_match(r->replay);
@@ -343,6 +352,39 @@ static int64_t calls_of(const struct replay *r, int64_t *asked)
 		*asked += c->frame >= 0 && c->given;
 	}
 	return n;
+}
+
+static void make_ledger(const struct replay *r, struct vcr_ledger *l)
+{
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	struct vcr_reader_frame f;
+	for (size_t i = 0; i < vcr_match_count(m); i++) {
+		const struct vcr_recorded *c = vcr_match_call(m, i);
+		if (c->frame < 0 || !c->given || vcr_reader_frame(r->reader, c->frame, &f, NULL))
+			continue;
+		vcr_ledger_add(l, &f, c->given);
+		l->replay.ms += (double)c->took_us / 1000;
+	}
+}
+
+static void say_ledger(const struct replay *r)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_ledger l = { 0 };
+	struct vcr_jw w;
+	make_ledger(r, &l);
+	if (r->t->json) {
+		vcr_jw_init(&w, &b);
+		vcr_jw_object(&w);
+		write_member(&w, "event", "ledger");
+		vcr_jw_key(&w, "ledger");
+		vcr_ledger_write(&l, &w);
+		vcr_jw_object_end(&w);
+		fprintf(r->command ? stderr : stdout, "%s\n", b.data);
+	} else if (l.replayed && !r->t->quiet) {
+		vcr_words_ledger(&b, &l);
+		vcr_say(r->t, "%s", b.data);
+	}
 }
 
 static void summary(struct replay *r)
@@ -359,6 +401,7 @@ static void summary(struct replay *r)
 		if (gs.refused)
 			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
 	}
+	say_ledger(r);
 	vcr_refused_say(&r->refused, &refused);
 	if (refused.len)
 		vcr_say(r->t, "%s", refused.data);
@@ -376,13 +419,6 @@ static void summary(struct replay *r)
 static void on_signal(evutil_socket_t sig, short what, void *base)
 {
 	event_base_loopbreak(base);
-}
-
-static int write_member(void *writer, const char *name, const char *value)
-{
-	vcr_jw_key(writer, name);
-	vcr_jw_str(writer, value);
-	return 0;
 }
 
 static void announce_json(const struct replay *r, const struct vcr_point *p)
@@ -575,18 +611,6 @@ static int replay(struct replay *r, const char *session)
 	return r->command ? run_command(r) : serve_alone(r);
 }
 
-/* What stands behind the first "--" is the command. */
-static int split_command(int argc, char **argv, char ***command)
-{
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "--")) {
-			*command = argv + i + 1;
-			argv[i] = NULL;
-			return i;
-		}
-	return argc;
-}
-
 int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 {
 	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .stop = { -1, -1 } };
@@ -599,7 +623,7 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	const struct vcr_usage u = { "[SESSION] [-- COMMAND [ARGUMENT]...]",
 		"Answer model calls from a recording, offline: those of COMMAND, or of any program that is pointed here.", opts, false };
 	char **command = NULL;
-	int front = split_command(argc, argv, &command), status, n = vcr_options_parse(t, &u, front, argv, &status);
+	int front = vcr_split_command(argc, argv, &command), status, n = vcr_options_parse(t, &u, front, argv, &status);
 	if (n < 0)
 		return status;
 	if (command && !*command)

@@ -14,6 +14,8 @@
 	X(diff, NEAR, "compare two frames, or two whole sessions") \
 	X(export, NEAR, "write a session as a file of its own, with complete states if asked") \
 	X(replay, FAR, "answer model calls from a recording, offline: a command's, or any program's") \
+	X(golden, FAR, "keep a run that was right under its task, replay it, list those that are kept") \
+	X(verify, NEAR, "check that sessions hold what was recorded") \
 	X(status, NEAR, "ask the collectors that are running how they are") \
 	X(annotate, NEAR, "put a note into a session that is being recorded") \
 	X(savepoint, NEAR, "take stock of the files of a session that is being recorded, now") \

@@ -63,6 +63,17 @@ void vcr_words_cost(struct vcr_buf *out, double usd)
 		vcr_buf_printf(out, "$%.4f", usd);
 }
 
+void vcr_words_ledger(struct vcr_buf *out, const struct vcr_ledger *l)
+{
+	double ms = l->original.ms - l->replay.ms;
+	vcr_buf_printf(out, "%lld call%s replayed", (long long)l->replayed, l->replayed == 1 ? "" : "s");
+	if (l->live)
+		vcr_buf_printf(out, ", %lld live", (long long)l->live);
+	vcr_buf_printf(out, ": %lld tokens, $%.4f and ", (long long)(l->original.tokens - l->replay.tokens), l->original.cost_usd - l->replay.cost_usd);
+	vcr_words_ms(out, ms > 0 ? ms : 0);
+	vcr_buf_printf(out, " saved (%.0f%%)", vcr_ledger_percent(l));
+}
+
 void vcr_words_quoted(struct vcr_buf *out, const char *s, size_t n)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@%+";

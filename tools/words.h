@@ -2,6 +2,7 @@
 #ifndef VCR_WORDS_H
 #define VCR_WORDS_H
 #include "json.h"
+#include "ledger.h"
 #include "reader.h"
 
 /* "350ms", "1.24s", "2m03s", "5h12m". */
@@ -16,6 +17,8 @@ void vcr_words_iso(struct vcr_buf *out, int64_t ns);
 void vcr_words_tokens(struct vcr_buf *out, const struct vcr_reader_frame *f);
 /* "$0.0031"; "" for none (below 0). */
 void vcr_words_cost(struct vcr_buf *out, double usd);
+/* "18 calls replayed: 41000 tokens, $0.1230 and 42.1s saved (100%)". */
+void vcr_words_ledger(struct vcr_buf *out, const struct vcr_ledger *l);
 /* An argument as sh(1) takes it. */
 void vcr_words_quoted(struct vcr_buf *out, const char *s, size_t n);
 /* A value over several lines, two columns per level after `indent` columns; the first line is not indented, the last has no newline. */

@@ -18,7 +18,8 @@ TITLES = ("the agent is recorded at work", "its files are rolled back to what th
           "the recording copied alone, with an empty HOME and nothing else of the recorder's left, replays the same",
           "… with the same files", "an agent that is asked for something else than when it was recorded is told so, and 0 becomes 1",
           "… and the divergence is a frame of a session of the replay's own, which names the nearest recorded call",
-          "the newest session is then still the recording: vcr-replay, told nothing, replays it")
+          "the newest session is then still the recording: vcr-replay, told nothing, replays it",
+          "kept as a golden run, it is replayed by the words of its task, with a ledger of what that saved")
 agentkit.need_agents(*TITLES)
 if not agentkit.OFFLINE:
     for title in TITLES:
@@ -85,7 +86,7 @@ ok(r.returncode == 0 and agent.files() == start, TITLES[1], r.returncode, r.stde
 again = agent.replay([])
 ok(again.returncode == 0 and said(again) == said(recorded), TITLES[2], again.returncode, again.stderr[-3000:], "recorded:", said(recorded)[-3000:], "again:", said(again)[-3000:])
 ok(agent.files() == left, TITLES[3], *differing(left, agent.files()))
-kinds = [e["event"] for e in events(again) if e["event"] != "missed_side"]
+kinds = [e["event"] for e in events(again) if e["event"] not in ("missed_side", "ledger")]
 ok(kinds == ["served"] * turns and "%d of %d recorded model calls were asked for, 0 missed; nothing went to the network" % (turns, turns) in again.stderr and
    len(agent.scenario.server.calls()) == asked == turns and agent.place.session().path == session.path, TITLES[4], kinds, again.stderr[-3000:], asked)
 
@@ -101,6 +102,19 @@ again = agent.replay([alone], **bare)
 ok(again.returncode == 0 and said(again) == said(recorded) and "0 missed" in again.stderr, TITLES[5], again.returncode, again.stderr[-3000:], said(again)[-3000:])
 ok(agent.files() == left, TITLES[6], *differing(left, agent.files()))
 
+kept = os.path.join(agent.place.dir, "elsewhere", ".vcr")
+saved = agent.run(os.path.join(BUILD, "vcr-golden"), "save", "--vcr-dir", kept, "--identity=model=m", " Mend the CALCULATOR", alone)
+shutil.rmtree(agent.project)
+agent.scenario.make_project()
+gold = agent.run(*agentkit.OFFLINE, os.path.join(BUILD, "vcr-golden"), "replay", "--json", "--vcr-dir", kept, "--identity=model=m", "--match=normalised", "mend the calculator", "--",
+                  *agent.scenario.command, **bare)
+ledger = [e["ledger"] for e in events(gold) if e["event"] == "ledger"]
+spent = {"tokens": sum(f["metadata"]["tokens_used"] for f in session.calls()), "cost_usd": round(sum(f["metadata"]["cost_usd"] or 0 for f in session.calls()), 4)}
+golden = (saved.returncode, gold.returncode, said(gold) == said(recorded), agent.files() == left, len(ledger), spent["tokens"] > 0) == (0, 0, True, True, 1, True) and \
+    {k: ledger[0]["original"][k] for k in spent} == spent and ledger[0]["steps_replayed"] == turns and ledger[0]["replay"]["tokens"] == ledger[0]["steps_rerun"] == 0 and \
+    ledger[0]["saved"]["percent"] == 100 and 0 < ledger[0]["replay"]["latency_ms"]
+shutil.rmtree(agent.project)
+agent.scenario.make_project()
 vcr = os.path.join(agent.project, ".vcr")
 os.makedirs(vcr, exist_ok=True)
 shutil.copy(alone, os.path.join(vcr, os.path.basename(session.path)))
@@ -115,4 +129,5 @@ ok(len(own) == 1 and own[0].head["parent_session_id"] == session.head["session_i
    frames[0]["input_state"]["request"]["messages"][0]["role"] == "system", TITLES[8], own and own[0].head, frames[:1])
 r = agent.run(os.path.join(BUILD, "vcr-replay"), "--", "true")
 ok(r.returncode == 0 and "0 of %d recorded model calls were asked for" % turns in r.stderr, TITLES[9], r.returncode, r.stderr)
+ok(golden, TITLES[10], saved.stdout + saved.stderr, gold.returncode, gold.stderr[-3000:], ledger, spent)
 agentkit.done()

@@ -1,6 +1,7 @@
 """player.py — ai-agent-vcr at work, for rival.t. Prints one JSON object.
 
 play PATH DIR   load PATH and run every method that VCRPlayer has; the states that it shows
+golden DIR TASK  replay the golden run of that task in DIR/golden, list them, invalidate it
 write DIR       sessions of every kind that the package writes: plain, forked, resumed, golden, diff_mode, with typed values, from async
 """
 import asyncio
@@ -93,8 +94,16 @@ def write(directory):
     cache = GoldenRunCache(os.path.join(directory, "golden"))
     fingerprint = cache.save_golden_run("a task", plain, ["gold"])
     asyncio.run(record_async(directory))
-    return {"golden": os.path.join(directory, "golden", fingerprint + ".vcr"), "frames": [json.loads(f.model_dump_json()) for f in plain.frames]}
+    cache.save_golden_run("gone", plain)
+    cache.invalidate("gone")
+    return {"fingerprint": fingerprint, "golden": os.path.join(directory, "golden", fingerprint + ".vcr"), "frames": [json.loads(f.model_dump_json()) for f in plain.frames]}
+
+
+def golden(directory, task):
+    cache = GoldenRunCache(os.path.join(directory, "golden"))
+    outputs, ledger = cache.replay(task)
+    return {"outputs": outputs, "ledger": ledger.summary(), "listed": cache.list_golden_runs(), "invalidated": cache.invalidate(task)}
 
 
 if __name__ == "__main__":
-    print(json.dumps({"play": play, "write": write}[sys.argv[1]](*sys.argv[2:]), default=str))
+    print(json.dumps({"play": play, "write": write, "golden": golden}[sys.argv[1]](*sys.argv[2:]), default=str))

@@ -60,8 +60,8 @@ json.dump(asked, open(sys.argv[1], "w"))
 '''
 
 
-def rival(*words):
-    r = subprocess.run([PYTHON, os.path.join(HERE, "player.py"), *words], cwd=place.dir, env=place.plain, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
+def rival(*words, cwd=None):
+    r = subprocess.run([PYTHON, os.path.join(HERE, "player.py"), *words], cwd=cwd or place.dir, env=place.plain, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
     if r.returncode:
         print("# " + r.stderr.replace("\n", "\n# "))
         return None
@@ -105,6 +105,13 @@ ok(whole and whole["outputs"] == plain["outputs"] and not whole["unused"], "answ
 ok([f["input_state"] for f in (objects("vcr-show", "--json", "call:%d" % k)[0] for k in range(5))] == asked == [f["input_state"] for f in (objects("vcr-show", "--json", full, "call:%d" % k)[0] for k in range(5))],
    "vcr-show gives the complete requests, from the session and from its export")
 
+r = vcr("vcr-golden", "save", "--force", "--tag", "t", "Build a REST API with JWT auth")
+theirs = rival("golden", ".vcr", "  build a REST api with jwt AUTH", cwd=place.work) if r.returncode == 0 else None
+ok(theirs and theirs["outputs"] == plain["outputs"] and theirs["ledger"]["original"]["tokens"] == tokens and theirs["ledger"]["steps_replayed"] == len(session.frames),
+   "ai-agent-vcr's golden cache replays a run that vcr-golden saved", r.stderr, theirs and theirs["ledger"])
+ok(theirs and [(g["fingerprint"], g["task"], g["tags"], g["frame_count"]) for g in theirs["listed"]] == [("8eba4d1d5855a5ab", "Build a REST API with JWT auth", ["t"], len(session.frames))] and
+   theirs["invalidated"] and vcr("vcr-golden", "list").stdout == "", "it lists it, and what it invalidates is gone for vcr-golden too", theirs and theirs["listed"])
+
 theirs = os.path.join(place.dir, "theirs")
 wrote = rival("write", theirs)
 listed = {s["session_id"]: s for s in objects("vcr-log", "--vcr-dir", theirs, "--json")}
@@ -120,6 +127,13 @@ for name, path in (("plain", os.path.join(theirs, "plain.vcr")), ("golden", wrot
 got = [objects("vcr-show", "--json", os.path.join(theirs, "diff.vcr"), str(k))[0] for k in range(6)]
 ok([f["input_state"] for f in got] == [{}] * 6 and got[0]["state_diff"] is None and all(f["state_diff"] for f in got[1:]), "a diff_mode file shows the differences that it holds", got)
 ok("── changes ──" in vcr("vcr-show", os.path.join(theirs, "diff.vcr"), "5").stdout, "and people see them")
+listed = objects("vcr-golden", "--vcr-dir", theirs, "list", "--json")
+r = vcr("vcr-golden", "--vcr-dir", theirs, "replay", "--json", "A TASK")
+ok([(g["fingerprint"], g["task"], g["tags"]) for g in listed] == [(wrote["fingerprint"], "a task", ["gold"])] and r.returncode == 0 and
+   [json.loads(line) for line in r.stdout.splitlines()] == [f["output_state"] for f in wrote["frames"]] and json.loads(r.stderr)["original"]["tokens"] == 15,
+   "vcr-golden lists and replays a run that ai-agent-vcr's golden cache saved", listed, r.stdout, r.stderr)
+r = vcr("vcr-golden", "--vcr-dir", theirs, "verify")
+ok(r.returncode == 0 and "6 frames" in r.stdout, "and verifies it", r.stdout, r.stderr)
 r = vcr("vcr-export", "--full", os.path.join(theirs, "plain.vcr"))
 ok(r.returncode == 0 and r.stdout == open(os.path.join(theirs, "plain.vcr")).read(), "a file of theirs is exported as it is")
 done()
