@@ -184,6 +184,14 @@ static void tell_suspect(const struct vcr_recorder *r, const struct coverage *c,
 		vcr_buf_puts(out, gate ? "; the gate was there, but it called no model through HTTPS_PROXY" : "; with --lane=auto it is led through the gate");
 }
 
+static bool has_spoken(const struct vcr_recorder *r)
+{
+	int64_t bytes = 0;
+	for (const struct coverage *c = r->coverage; c; c = c->next)
+		bytes += c->bytes_out + c->bytes_in;
+	return bytes > 0;
+}
+
 void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out)
 {
 	const struct coverage *c = suspect(r);
@@ -195,7 +203,7 @@ void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out
 	}
 	if (c)
 		tell_suspect(r, c, out);
-	if (r->conns_tls || r->conns_plain)
+	if (has_spoken(r)) /* some that failed do not */
 		vcr_buf_printf(out, "%sconnections were seen, but none carried a request of a known model API; if it is a model, add its host: model-host HOST in .vcr/config",
 			out->len ? ". " : "");
 	else if (!c)

@@ -27,6 +27,7 @@ static struct vcr_tls_library program; /* the program's OpenSSL */
 static bool taps;                      /* all are in place */
 static char unseen[200];               /* why there are none, if there should be */
 static uint32_t unseen_said;
+static bool has_openssl;               /* a hook saw a context being made: TLS that passes may be its */
 
 /* ---- the hooks' twins ---- */
 
@@ -287,12 +288,36 @@ bool vcr_tap_program(void)
 	return taps;
 }
 
+void vcr_tap_openssl(void)
+{
+	__atomic_store_n(&has_openssl, true, __ATOMIC_RELAXED);
+}
+
+/* TLS passes and it is not of an OpenSSL whose functions come here. That alone is no reason to start a session: git and wget speak so. */
+static bool by_a_stranger(char words[200])
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (taps || __atomic_load_n(&has_openssl, __ATOMIC_RELAXED) || !h || !vcr_collector_alive(h))
+		return false;
+	size_t n = strnlen(program_invocation_short_name, 60);
+	memcpy(words, program_invocation_short_name, n);
+	vcr_format(words + n, " has TLS of its own that cannot be tapped (BoringSSL, GnuTLS, rustls); --lane=gate may help");
+	return true;
+}
+
 void vcr_tap_unseen(void)
 {
 	uint32_t no = 0;
-	if (!*unseen || vcr_guest() || !__atomic_compare_exchange_n(&unseen_said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	char words[200];
+	if (vcr_guest() || vcr_load(&unseen_said))
+		return;
+	if (*unseen)
+		vcr_format(words, unseen);
+	else if (!by_a_stranger(words))
+		return;
+	if (!__atomic_compare_exchange_n(&unseen_said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
 	vcr_want_collector();
-	struct vcr_piece piece = vcr_text(unseen);
+	struct vcr_piece piece = vcr_text(words);
 	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, 0);
 }

@@ -46,8 +46,10 @@ static void add_to(X509_STORE *store, void *original)
 
 static SSL_CTX *made(SSL_CTX *c, void *original, bool inner)
 {
-	if (c && !inner)
+	if (c && !inner) {
+		vcr_tap_openssl();
 		vcr_gate_wanted();
+	}
 	X509_STORE *(*store_of)(const SSL_CTX *) = !c || inner || !vcr_lead() ? NULL : (X509_STORE *(*)(const SSL_CTX *))vcr_tls_beside(original, "SSL_CTX_get_cert_store");
 	if (store_of)
 		add_to(store_of(c), original);

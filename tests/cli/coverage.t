@@ -72,6 +72,8 @@ for how, binary in binaries.items():
 place = agentkit.Place()
 r, seen = record(place, "/bin/sh", "-c", "/bin/true")
 ok("NO MODEL CALLS were seen: no program of the session used TLS" in r.stderr, "where nothing was seen at all that is said", r.stderr)
+r, seen = record(agentkit.Place(), PYTHON, "-c", "import socket\ntry: socket.create_connection(('localhost', 1))\nexcept OSError: pass")
+ok(sum(c["plain_connections"] for c in seen.values()) and "NO MODEL CALLS were seen: no program" in r.stderr, "connections that were refused are no reason to look for a model among them", r.stderr, seen)
 r = subprocess.run([os.path.join(BUILD, "vcr-log"), "--coverage"], cwd=place.work, env=dict(place.record, VCR_DIR=os.path.join(place.dir, "empty")), stderr=subprocess.PIPE, text=True)
 foreign = os.path.join(place.dir, "foreign.vcr")
 with open(foreign, "w") as f:

@@ -62,6 +62,22 @@ quiet = tapkit.Session()
 r = quiet.run(tapkit.program("tlsrefused"), "quiet")
 ok(r.returncode == 0 and not quiet.spools(), "nothing is said, and no session made, for such a program that speaks no TLS", r.returncode, quiet.spools())
 
+# TLS of a library that no hook knows: nothing but the bytes on a socket.
+STRANGER = """import socket, ssl, sys
+if "openssl" in sys.argv: ssl.create_default_context()
+if "session" in sys.argv: open("f", "w").close()
+l = socket.create_server(("127.0.0.1", 0))
+for i in range(2): socket.create_connection(l.getsockname()).sendall(b"\\x16\\x03\\x01\\x00\\x05hello")"""
+said = {}
+for words in (("session",), ("session", "openssl"), ()):
+    stranger = tapkit.Session(tapkit.program("standin"))
+    r = stranger.run("/usr/bin/python3", "-c", STRANGER, *words)
+    said[words] = (r.returncode, [l for l in stranger.lines("--bytes") if l.startswith("LOST")], len(stranger.spools()))
+ok(said["session",][0] == 0 and len(said["session",][1]) == 1 and "python3 has TLS of its own that cannot be tapped" in said["session",][1][0],
+   "TLS of a library without hooks is said once, with the program's name", said)
+ok(said["session", "openssl"] == (0, [], 1), "it is not said of a program that uses OpenSSL", said)
+ok(said[()] == (0, [], 0), "and it starts no session", said)
+
 lonely = tapkit.Session()
 module = "import ctypes, sys; [ctypes.CDLL(m).speak(b'module') for m in sys.argv[1:]]"
 r = lonely.run("/usr/bin/python3", "-c", module, os.path.join(LIBS, "tlsmodule.so"))
