@@ -156,12 +156,12 @@ static void watch_process(struct collector *c, int pid)
 {
 	if (c->nprocess == MAX_PROCESSES || is_watched(c, pid) || (pid != c->h->root_pid && !is_ours(c, pid)))
 		return;
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0), err = errno;
 	c->saw_process = true;
-	if (fd >= 0) {
+	if (fd >= 0 || err != ESRCH) { /* without a descriptor (RLIMIT_NOFILE) it is looked at by number: it is there */
 		c->process[c->nprocess].pid = pid;
 		c->process[c->nprocess++].fd = fd;
-	} else if (errno == ESRCH && c->nearly < MAX_PROCESSES) {
+	} else if (c->nearly < MAX_PROCESSES) {
 		c->early[c->nearly++] = pid;
 	}
 }
@@ -263,9 +263,10 @@ static void reap(struct collector *c)
 		fds[i] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
 	bool some = c->nprocess && poll(fds, (nfds_t)c->nprocess, 0) > 0;
 	for (int i = 0; i < c->nprocess; i++) {
-		if (some && fds[i].revents) {
+		if (c->process[i].fd < 0 ? kill(c->process[i].pid, 0) && errno == ESRCH : some && fds[i].revents) {
 			gone[ngone++] = c->process[i].pid;
-			close(c->process[i].fd);
+			if (c->process[i].fd >= 0)
+				close(c->process[i].fd);
 		} else {
 			c->process[keep++] = c->process[i];
 		}
