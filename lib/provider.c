@@ -20,8 +20,11 @@ static const char *const model_hosts[] = {
 	"router.huggingface.co", "api-inference.huggingface.co", "*.endpoints.huggingface.cloud", "api.deepinfra.com",
 	"api.novita.ai", "api.hyperbolic.xyz", "api.ai21.com", "api.voyageai.com", "api.jina.ai", "api.upstage.ai",
 	"inference.baseten.co", "ai-gateway.vercel.sh", "gateway.ai.cloudflare.com", "llm.chutes.ai",
-	"api.studio.nebius.ai", "api.studio.nebius.com", "api.tokenfactory.nebius.com", "api.inceptionlabs.ai", "ollama.com", NULL
+	"api.studio.nebius.ai", "api.studio.nebius.com", "api.tokenfactory.nebius.com", "api.inceptionlabs.ai", "ollama.com", "chatgpt.com", NULL
 };
+
+/* Of these, the ones that serve much else: what the rules do not name is no call there. codex with a ChatGPT account asks chatgpt.com. */
+static const char *const mixed_hosts[] = { "chatgpt.com", NULL };
 
 /* Parts of paths of a model host that carry JSON by POST and are no model calls. */
 static const char *const side_parts[] = {
@@ -130,6 +133,16 @@ bool vcr_api_is_model_host(const char *host, const char *const *extra)
 	return false;
 }
 
+static bool is_mixed(const char *host)
+{
+	char bare[256];
+	bare_host(host, bare);
+	for (const char *const *h = mixed_hosts; *h; h++)
+		if (!strcmp(*h, bare))
+			return true;
+	return false;
+}
+
 /* Does path end in `end`, where a "*" of it is one non-empty segment? Compared from the back. */
 static bool path_ends(const char *path, size_t n, const char *end)
 {
@@ -202,7 +215,7 @@ enum vcr_api vcr_api_recognise(const char *method, const char *host, const char 
 		return VCR_API_LLAMACPP_COMPLETION;
 	if (!model_host)
 		return VCR_API_NONE;
-	return is_json_type(content_type) && !has_part(path, n, side_parts) ? VCR_API_GENERIC : VCR_API_SIDE;
+	return is_json_type(content_type) && !has_part(path, n, side_parts) && !is_mixed(host) ? VCR_API_GENERIC : VCR_API_SIDE;
 }
 
 enum vcr_api vcr_api_recognise_socket(const char *host, const char *target, const char *const *extra)
@@ -216,7 +229,7 @@ enum vcr_api vcr_api_recognise_socket(const char *host, const char *target, cons
 			return VCR_API_OPENAI_RESPONSES;
 	if (path_ends(path, n, "/v1/realtime") || (model_host && path_ends(path, n, "/realtime")))
 		return VCR_API_OPENAI_REALTIME;
-	return model_host ? VCR_API_GENERIC : VCR_API_NONE;
+	return model_host && !is_mixed(host) ? VCR_API_GENERIC : VCR_API_NONE;
 }
 
 /* The path segment after `marker`, up to '/' or ':' (Bedrock's ids hold ':', so only '/' ends those); %XX decoded. */

@@ -63,6 +63,10 @@ static const struct { const char *method, *host, *target, *type; enum vcr_api ap
 	{ "CONNECT", "api.openai.com:443", "api.openai.com:443", NULL, VCR_API_NONE },
 	{ "POST", "evil-api.openai.com.example", "/x", "application/json", VCR_API_NONE },
 	{ "POST", "", "", NULL, VCR_API_NONE },
+	{ "POST", "chatgpt.com", "/backend-api/codex/responses", "application/json", VCR_API_OPENAI_RESPONSES },
+	{ "POST", "chatgpt.com:443", "/backend-api/codex/analytics-events/events", "application/json", VCR_API_SIDE },
+	{ "POST", "chatgpt.com", "/backend-api/wham/apps", "application/json", VCR_API_SIDE },
+	{ "GET", "chatgpt.com", "/backend-api/codex/models?client_version=1", NULL, VCR_API_SIDE },
 };
 
 START_TEST(model_calls_are_known_by_path_on_any_host_and_the_rest_by_host)
@@ -81,7 +85,7 @@ START_TEST(a_models_websocket_is_known_by_path_or_host)
 		{ "api.openai.com", "/v1/realtime?model=gpt-realtime", VCR_API_OPENAI_REALTIME }, { "127.0.0.1:8000", "/v1/realtime", VCR_API_OPENAI_REALTIME },
 		{ "me.openai.azure.com", "/openai/realtime?deployment=x", VCR_API_OPENAI_REALTIME }, { "game.example", "/realtime", VCR_API_NONE },
 		{ "chatgpt.com", "/backend-api/codex/responses", VCR_API_OPENAI_RESPONSES }, { "gw.corp", "/v1/responses", VCR_API_OPENAI_RESPONSES },
-		{ "generativelanguage.googleapis.com", "/ws/google.ai.BidiGenerateContent", VCR_API_GENERIC }, { "localhost:5173", "/hmr", VCR_API_NONE },
+		{ "generativelanguage.googleapis.com", "/ws/google.ai.BidiGenerateContent", VCR_API_GENERIC }, { "localhost:5173", "/hmr", VCR_API_NONE }, { "chatgpt.com", "/voice", VCR_API_NONE },
 	};
 	for (size_t i = 0; i < sizeof socket / sizeof *socket; i++)
 		ck_assert_msg(vcr_api_recognise_socket(socket[i].host, socket[i].target, NULL) == socket[i].api, "%s%s", socket[i].host, socket[i].target);
