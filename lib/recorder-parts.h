@@ -22,6 +22,7 @@ struct run {
 struct process {
 	int pid, ppid;
 	char *program;          /* basename of the executable */
+	char *before;           /* and before its last exec, which may yet fail; NULL */
 	uint64_t ended_ns;      /* dead since then; 0 lives. Its number may be another's soon */
 	struct run run;         /* path NULL: none open */
 	bool joined;            /* it has reported since its last exec, so the library is in it */

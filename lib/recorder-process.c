@@ -39,6 +39,7 @@ void vcr_recorder_forget_ended(struct vcr_recorder *r)
 		r->nended--;
 		take_out(r, p);
 		free(p->program);
+		free(p->before);
 		free(p);
 	}
 }

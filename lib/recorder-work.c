@@ -283,6 +283,29 @@ static struct process *started(struct vcr_recorder *r, int pid)
 	return p;
 }
 
+/* A program without the library (a static one) never says that it runs. One that has it will, by its executable's name. */
+static void rename_program(struct process *p, const char *path, enum vcr_exec_kind kind)
+{
+	char *name = NULL;
+	if (kind == VCR_EXEC_FAILED) {
+		if (!p->before)
+			return;
+		name = p->before;
+		p->before = NULL;
+	} else if (kind == VCR_EXEC_REPLACE || !p->program) { /* the child of a spawn may have spoken before its parent does */
+		name = strdup(base_name(path));
+	}
+	if (!name)
+		return;
+	if (kind == VCR_EXEC_REPLACE) {
+		free(p->before);
+		p->before = p->program;
+	} else {
+		free(p->program);
+	}
+	p->program = name;
+}
+
 /* Is a command searched for along PATH, one exec after the other, or is it the program's image that changes a second time? Only a
  * confirmed run is written when the next one begins. */
 void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
@@ -295,12 +318,14 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	if (!p)
 		return;
 	if (rec.kind == VCR_EXEC_FAILED) {
+		rename_program(p, "", rec.kind);
 		if (!p->run.confirmed)
 			vcr_recorder_run_release(&p->run);
 		return;
 	}
 	if (p->run.path)
 		finish_run(r, p, NULL, true, ev->time_ns);
+	rename_program(p, vcr_spool_string(ev, sizeof rec, 0), rec.kind);
 	p->run = (struct run){ .seq = ev->seq, .start_ns = ev->time_ns, .path = strdup(vcr_spool_string(ev, sizeof rec, 0)),
 		.cwd = strdup(vcr_spool_string(ev, sizeof rec, 1)), .confirmed = rec.kind == VCR_EXEC_SPAWN };
 	p->run.argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &p->run.argc);
@@ -319,6 +344,8 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	memcpy(&rec, ev->payload, sizeof rec);
 	p->ppid = rec.ppid;
 	free(p->program);
+	free(p->before);
+	p->before = NULL;
 	p->program = strdup(base_name(vcr_spool_string(ev, sizeof rec, 0)));
 	vcr_recorder_cover_process(r, p, vcr_spool_string(ev, sizeof rec, 0));
 	if (p->run.path)

@@ -382,6 +382,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 			next = p->next;
 			vcr_recorder_run_release(&p->run);
 			free(p->program);
+			free(p->before);
 			free(p);
 		}
 		for (struct conn *c = r->conn[i], *next; c; c = next) {
