@@ -455,14 +455,18 @@ static int set_request(struct transfer *t, const struct vcr_gate_request *q)
 	CURL *c = t->easy;
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
 	bool head = !strcmp(q->method, "HEAD");
-	vcr_buf_printf(&url, "%s://%s/", q->tls ? "https" : "http", q->host);
+	/* A proxy of the user's wants the whole URL of plain HTTP, which only curl knows whether it goes there. */
+	bool whole = !q->tls && *q->target == '/' && !strchr(q->target, '#');
+	vcr_buf_printf(&url, "%s://%s%s", q->tls ? "https" : "http", q->host, whole ? q->target : "/");
 	if (url.err || make_fields(t, q))
 		return VCR_ENOMEM;
 	t->tls = q->tls;
 	t->no_body = head;
 	curl_easy_setopt(c, CURLOPT_URL, url.data);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_REQUEST_TARGET, q->target);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	if (!whole)
+		curl_easy_setopt(c, CURLOPT_REQUEST_TARGET, q->target);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
