@@ -1,0 +1,91 @@
+/* asker.c — a client of a model that is built static and heeds the proxy variables, as programs of Go and Rust do.
+ *
+ *   asker POST URL BODY       through http_proxy: prints the answer's status line and body. URL: http://…
+ *   asker SOCKET URL          likewise, a request for a WebSocket
+ *   asker CONNECT HOST:PORT   a tunnel through https_proxy: sends "ping\n" in it, prints the status and what comes back
+ * Exit: 0, 3 when there is no proxy to be used, 1 on an error. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void base64(const char *s, size_t n, char *to)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	for (size_t i = 0; i < n; i += 3) {
+		unsigned v = (unsigned)(unsigned char)s[i] << 16 | (i + 1 < n ? (unsigned)(unsigned char)s[i + 1] << 8 : 0) | (i + 2 < n ? (unsigned char)s[i + 2] : 0);
+		*to++ = letters[v >> 18];
+		*to++ = letters[v >> 12 & 63];
+		*to++ = i + 1 < n ? letters[v >> 6 & 63] : '=';
+		*to++ = i + 2 < n ? letters[v & 63] : '=';
+	}
+	*to = 0;
+}
+
+/* Connected to http://USER@ADDRESS:PORT; word: its Basic credentials. */
+static int dial(const char *variable, char word[400])
+{
+	char user[200], address[64];
+	int port;
+	const char *proxy = getenv(variable);
+	if (!proxy || sscanf(proxy, "http://%199[^@]@%63[0-9.]:%d", user, address, &port) != 3)
+		exit(3);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = inet_addr(address) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a)) {
+		perror("asker");
+		exit(1);
+	}
+	base64(user, strlen(user), word);
+	return fd;
+}
+
+/* What comes, until the end or until it holds `stop`. */
+static char *hear(int fd, const char *stop)
+{
+	static char text[65536];
+	size_t n = 0;
+	for (ssize_t k; n < sizeof text - 1 && (k = read(fd, text + n, sizeof text - 1 - n)) > 0;) {
+		n += (size_t)k;
+		text[n] = 0;
+		if (stop && strstr(text, stop))
+			break;
+	}
+	text[n] = 0;
+	return text;
+}
+
+static void tell(char *text)
+{
+	char *body = strstr(text, "\r\n\r\n");
+	printf("%.*s\n%s\n", (int)strcspn(text, "\r\n"), text, body ? body + 4 : "");
+}
+
+int main(int argc, char **argv)
+{
+	char word[400];
+	if (argc < 3)
+		return 1;
+	int fd = dial(strcmp(argv[1], "CONNECT") ? "http_proxy" : "https_proxy", word);
+	if (!strcmp(argv[1], "CONNECT")) {
+		dprintf(fd, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nProxy-Authorization: Basic %s\r\n\r\n", argv[2], argv[2], word);
+		char *head = hear(fd, "\r\n\r\n");
+		printf("%.*s\n", (int)strcspn(head, "\r\n"), head);
+		if (!strstr(head, " 200 "))
+			return 0;
+		dprintf(fd, "ping\n");
+		shutdown(fd, SHUT_WR);
+		printf("%s\n", hear(fd, NULL));
+	} else if (!strcmp(argv[1], "SOCKET")) {
+		dprintf(fd, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+			"Proxy-Authorization: Basic %s\r\n\r\n", argv[2], word);
+		tell(hear(fd, "\r\n\r\n"));
+	} else {
+		dprintf(fd, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nProxy-Authorization: Basic %s\r\nContent-Length: %zu\r\n\r\n%s", argv[2], word,
+			strlen(argv[3]), argv[3]);
+		tell(hear(fd, NULL));
+	}
+	return 0;
+}
