@@ -151,30 +151,41 @@ static size_t match_date(const struct vcr_normal_context *c, const char *p, size
 	return word(p, n, i) ? 0 : i - at;
 }
 
-static size_t match_directory(const char *dir, const char *p, size_t n, size_t at)
+size_t vcr_normal_directory(const char *dir, const char *p, size_t n, size_t at)
 {
 	size_t k = dir ? strlen(dir) : 0;
 	if (k < 2 || n - at < k || memcmp(p + at, dir, k))
 		return 0;
 	/* /home/u is no part of /home/user or of /mnt/home/u */
 	bool goes_on = at + k < n && (word(p, n, at + k) || p[at + k] == '-' || p[at + k] == '.');
-	return goes_on || (at && (word(p, n, at - 1) || p[at - 1] == '.')) ? 0 : k;
+	/* in JSON inside a string "\n" before it is two characters, and the second no part of a name */
+	bool escape = at > 1 && p[at - 2] == '\\' && strchr("nrt", p[at - 1]);
+	return goes_on || (at && !escape && (word(p, n, at - 1) || p[at - 1] == '.')) ? 0 : k;
 }
 
-static size_t match_cwd(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+/* Directories lie in each other, one way here and another there: the longest that stands there is meant, of equal ones the first. */
+static size_t match_directory(const struct vcr_normal_context *c, int which, const char *p, size_t n, size_t at)
 {
-	return match_directory(c->cwd, p, n, at);
+	const char *const dir[] = { c->cwd, c->workspace, c->home, c->tmp };
+	size_t k = vcr_normal_directory(dir[which], p, n, at);
+	for (int i = 0; k && i < 4; i++) {
+		size_t other = i == which ? 0 : vcr_normal_directory(dir[i], p, n, at);
+		if (other > k || (other == k && i < which))
+			k = 0;
+	}
+	return k;
 }
 
-static size_t match_home(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
-{
-	return match_directory(c->home, p, n, at);
-}
-
-static size_t match_tmp(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
-{
-	return match_directory(c->tmp, p, n, at);
-}
+#define DIRECTORY(name, which) \
+	static size_t match_##name(const struct vcr_normal_context *c, const char *p, size_t n, size_t at) \
+	{ \
+		return match_directory(c, which, p, n, at); \
+	}
+DIRECTORY(cwd, 0)
+DIRECTORY(workspace, 1)
+DIRECTORY(home, 2)
+DIRECTORY(tmp, 3)
+#undef DIRECTORY
 
 /* A number at `at` that one of the words, ended by one of `between` or nothing, stands before. */
 static size_t number_behind(const char *p, size_t n, size_t at, const char *const *words, const char *between)
@@ -240,7 +251,7 @@ static size_t match_claude(const struct vcr_normal_context *c, const char *p, si
 }
 
 const struct vcr_normaliser vcr_normalisers[] = {
-	{ "uuid", 1, match_uuid }, { "date", 1, match_date }, { "cwd", 1, match_cwd }, { "home", 1, match_home }, { "tmp", 1, match_tmp },
+	{ "uuid", 1, match_uuid }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
 	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude }, { NULL, 0, NULL },
 };
 

@@ -6,7 +6,7 @@
  *
  *   uuid      8-4-4-4-12 hexadecimal digits
  *   date      2026-11-24, with a time behind it or without, and HTTP's and C's date forms
- *   cwd home tmp   the directories of the context, where they stand as whole path components
+ *   cwd workspace home tmp   the directories of the context, where they stand as whole path components; the longest of them
  *   pid       the number behind "pid", "ppid", "pgid" or "process", in any case
  *   port      the number behind 127.0.0.1:, localhost: or [::1]:
  *   duration  0.12s, 12 ms, 3.5 seconds …
@@ -21,7 +21,7 @@
 #include "json.h"
 #include "provider.h"
 
-struct vcr_normal_context { const char *cwd, *home, *tmp; }; /* absolute, no final slash; NULL or "/" : not looked for */
+struct vcr_normal_context { const char *cwd, *workspace, *home, *tmp; }; /* absolute, no final slash; NULL or "/" : not looked for */
 
 struct vcr_normaliser {
 	const char *name;
@@ -31,6 +31,8 @@ struct vcr_normaliser {
 };
 /* All of them, in the order in which they are tried; ends with a NULL name. */
 extern const struct vcr_normaliser vcr_normalisers[];
+/* Length of dir at p[at], where it stands as whole path components; 0 if it does not, or is NULL or "/". */
+size_t vcr_normal_directory(const char *dir, const char *p, size_t n, size_t at);
 /* Append "uuid/1 date/1 …". */
 int vcr_normal_names(struct vcr_buf *out);
 /* Append text with everything that is recognised replaced. */

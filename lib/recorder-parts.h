@@ -1,5 +1,5 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
- * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c (what was seen of each program),
+ * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c (what was seen of each program), recorder-context.c (where it is at home),
  * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
@@ -156,6 +156,8 @@ void vcr_recorder_cover_exec(struct process *p, bool replaces);               /*
 void vcr_recorder_cover_run(struct vcr_recorder *r, struct process *p);       /* its run ends */
 void vcr_recorder_coverage_write(struct vcr_jw *w, const struct vcr_recorder *r);
 void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out); /* nothing if there were some */
+/* recorder-context.c: the line about it, behind the header of a new session. */
+void vcr_recorder_write_context(struct vcr_recorder *r);
 void vcr_recorder_coverage_free(struct vcr_recorder *r);
 /* recorder-annotate.c. A note: what is wrong with it, or NULL (counted already). pid 0: everybody's. seq 0: not from the spool. */
 const char *vcr_recorder_note(struct vcr_recorder *r, const char *text, size_t n, int pid, int tid, uint64_t time_ns, uint64_t seq);

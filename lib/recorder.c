@@ -69,10 +69,12 @@ bool vcr_recorder_ready(struct vcr_recorder *r)
 	if (vcr_session_create(&r->session, r->vcr_dir, &r->session_options, &r->last_error)) {
 		r->session = NULL;
 		r->session_failed = true;
-	} else if (*r->spare) {
-		vcr_session_set_spare(r->session, r->spare);
+		return false;
 	}
-	return r->session != NULL;
+	if (*r->spare)
+		vcr_session_set_spare(r->session, r->spare);
+	vcr_recorder_write_context(r);
+	return true;
 }
 
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f)

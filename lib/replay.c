@@ -1,6 +1,7 @@
 #include "replay.h"
 #include "inflate.h"
 #include "limits.h"
+#include "rebind.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -14,8 +15,10 @@
 enum { LEAVE_US = 1000000, RECENT = 256 };
 #define CACHE_BYTES ((size_t)64 << 20)
 
-/* A decoded body, kept with its call while there is room. */
-struct body { struct vcr_buf text; unsigned refs; uint64_t used; };
+/* A decoded body, kept with its call while there is room; told anew for the directories of this run (rebind.h), and then with places of its own
+ * where reads began. */
+struct body { struct vcr_buf text; uint64_t *piece; unsigned refs; uint64_t used; };
+enum { DIRECTORIES = 4 };
 
 /* One answer under way. */
 struct serving {
@@ -46,6 +49,8 @@ struct vcr_replay {
 	struct recent recent[RECENT];
 	size_t cached;
 	uint64_t clock;
+	struct vcr_binding bound[DIRECTORIES];
+	size_t nbound;
 };
 
 static void report(struct vcr_replay *r, const struct vcr_replay_event *ev)
@@ -56,12 +61,18 @@ static void report(struct vcr_replay *r, const struct vcr_replay_event *ev)
 
 /* ---- Bodies ---- */
 
+static void free_body(struct body *b)
+{
+	vcr_buf_release(&b->text);
+	free(b->piece);
+	free(b);
+}
+
 static void drop_body(struct vcr_replay *r, struct vcr_recorded *c)
 {
 	struct body *b = c->user;
 	r->cached -= b->text.cap;
-	vcr_buf_release(&b->text);
-	free(b);
+	free_body(b);
 	c->user = NULL;
 }
 
@@ -81,6 +92,43 @@ static void make_room(struct vcr_replay *r)
 	}
 }
 
+/* A model answers with the paths that it was asked about: they are told as this run has them. */
+static int rebind_body(struct vcr_replay *r, const struct vcr_recorded *c, struct body *b)
+{
+	VCR_AUTO_BUF told = VCR_BUF_INIT;
+	uint64_t *piece = r->nbound && b->text.len ? calloc(c->npiece + 1, sizeof *piece) : NULL;
+	if (!r->nbound || !b->text.len)
+		return 0;
+	if (!piece)
+		return VCR_ENOMEM;
+	for (size_t i = 0; i < c->npiece; i++)
+		piece[i] = c->piece[i].offset < b->text.len ? c->piece[i].offset : b->text.len;
+	int changed = vcr_rebind(r->bound, r->nbound, b->text.data, b->text.len, &told, piece, c->npiece);
+	if (changed <= 0) {
+		free(piece);
+		return changed;
+	}
+	vcr_buf_release(&b->text);
+	b->text = told;
+	told = (struct vcr_buf)VCR_BUF_INIT;
+	b->piece = piece;
+	return 0;
+}
+
+/* Which directories are others now. All, or none: one that has not changed may lie in one that has. */
+static void bind_directories(struct vcr_replay *r)
+{
+	const struct vcr_normal_context *a = &r->o.match.recorded, *b = &r->o.match.live;
+	const struct vcr_binding all[DIRECTORIES] = { { a->cwd, b->cwd }, { a->workspace, b->workspace }, { a->home, b->home }, { a->tmp, b->tmp } };
+	bool changed = false;
+	for (int i = 0; i < DIRECTORIES; i++)
+		if (all[i].recorded && all[i].live) {
+			changed = changed || strcmp(all[i].recorded, all[i].live);
+			r->bound[r->nbound++] = all[i];
+		}
+	r->nbound = changed ? r->nbound : 0;
+}
+
 /* The answer's body; NULL when the recording's line cannot be read. */
 static struct body *take_body(struct vcr_replay *r, struct vcr_recorded *c, struct vcr_error *e)
 {
@@ -89,9 +137,8 @@ static struct body *take_body(struct vcr_replay *r, struct vcr_recorded *c, stru
 		if (!(b = calloc(1, sizeof *b)))
 			return NULL;
 		vcr_buf_init(&b->text, 0);
-		if (*c->response_ref && vcr_reader_body(r->o.reader, c->response_ref, &b->text, e)) {
-			vcr_buf_release(&b->text);
-			free(b);
+		if ((*c->response_ref && vcr_reader_body(r->o.reader, c->response_ref, &b->text, e)) || rebind_body(r, c, b)) {
+			free_body(b);
 			return NULL;
 		}
 		c->user = b;
@@ -131,7 +178,8 @@ static size_t piece_start(const struct serving *s, size_t i)
 	size_t n = s->body->text.len;
 	if (i == 0)
 		return 0;
-	return i <= s->call->npiece && s->call->piece[i - 1].offset < n ? (size_t)s->call->piece[i - 1].offset : n;
+	uint64_t at = i > s->call->npiece ? n : s->body->piece ? s->body->piece[i - 1] : s->call->piece[i - 1].offset;
+	return at < n ? (size_t)at : n;
 }
 
 /* When piece i is due, microseconds after the request; the end is a piece too. */
@@ -563,6 +611,7 @@ int vcr_replay_new(struct vcr_replay **out, const struct vcr_replay_options *o, 
 		return err;
 	}
 	learn_environment(r->redact, o->environ);
+	bind_directories(r);
 	*out = r;
 	return 0;
 }

@@ -3,6 +3,7 @@
  * Each request is redacted as the recorder would have done, looked for (match.h) and answered with the recorded status, the fields that were
  * kept, and the body in the pieces in which it was read. Bodies are stored content-decoded, so they are sent as identity and Content-Encoding
  * is left out (an unknown coding was kept as it was, and is named). At speed 0 everything goes out at once; at 1 as it came, at N that many times faster.
+ * The directories of match.recorded become those of match.live in JSON answers and in streams of JSON (rebind.h).
  *
  * How a failed call ends: "reset" and "timeout" by a reset; "cut" by an end without
  * close_notify; "closed", "malformed" and "interrupted" by an orderly end in the middle; "aborted" (the program itself

@@ -2,6 +2,7 @@
  *
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
+#include "context.h"
 #include "control.h"
 #include "fence.h"
 #include "ledger.h"
@@ -39,6 +40,7 @@ struct replay {
 	char *const *command;       /* NULL: none */
 	struct vcr_reader *reader;
 	struct vcr_config config;
+	struct vcr_context recorded, here;
 	struct vcr_buf vcr_dir, bundle, extra;
 	char **hosts;               /* NULL-terminated: known, configured, recorded */
 	size_t nhosts, known;
@@ -246,7 +248,7 @@ static int gather_hosts(struct replay *r)
 
 static int choose_match(struct replay *r, enum vcr_rung *rung)
 {
-	*rung = VCR_RUNG_CANONICAL;
+	*rung = VCR_RUNG_NORMALISED;
 	if (!r->match)
 		return 0;
 	for (*rung = VCR_RUNG_EXACT; *rung <= VCR_RUNG_NORMALISED; ++*rung)
@@ -266,8 +268,12 @@ static int choose_speed(struct replay *r, double *speed)
 
 static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struct vcr_error *e)
 {
+	int err = vcr_context_recorded(&r->recorded, r->reader, e);
+	if (err)
+		return err;
+	vcr_context_here(&r->here);
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
-		.report = on_event, .ctx = r, .match = { .rung = rung, .again = !r->command } };
+		.report = on_event, .ctx = r, .match = { .rung = rung, .again = !r->command, .recorded = vcr_context_normal(&r->recorded), .live = vcr_context_normal(&r->here) } };
 	return vcr_replay_new(&r->replay, &o, e);
 }
 
@@ -367,6 +373,33 @@ static void make_ledger(const struct replay *r, struct vcr_ledger *l)
 	}
 }
 
+/* How the answers were found. */
+static void write_rungs(const struct replay *r, struct vcr_jw *w)
+{
+	VCR_AUTO_BUF names = VCR_BUF_INIT;
+	struct vcr_match_stats s;
+	vcr_match_stats(vcr_replay_match(r->replay), &s);
+	vcr_jw_object(w);
+	for (int i = VCR_RUNG_EXACT; i <= VCR_RUNG_NORMALISED; i++) {
+		vcr_jw_key(w, vcr_rung_name((enum vcr_rung)i));
+		vcr_jw_int(w, s.by_rung[i]);
+	}
+	vcr_jw_key(w, "missed");
+	vcr_jw_int(w, r->missed_calls + r->missed_sides);
+	vcr_normal_names(&names);
+	write_member(w, "normalisers", names.data);
+	vcr_jw_object_end(w);
+}
+
+static void say_rungs(const struct replay *r)
+{
+	struct vcr_match_stats s;
+	vcr_match_stats(vcr_replay_match(r->replay), &s);
+	if (s.by_rung[VCR_RUNG_CANONICAL] || s.by_rung[VCR_RUNG_NORMALISED])
+		vcr_say(r->t, "%lld requests were the same to the byte, %lld in what they say, %lld but for dates, numbers and names that differ from run to run (-v tells which)",
+			(long long)s.by_rung[VCR_RUNG_EXACT], (long long)s.by_rung[VCR_RUNG_CANONICAL], (long long)s.by_rung[VCR_RUNG_NORMALISED]);
+}
+
 static void say_ledger(const struct replay *r)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
@@ -379,6 +412,8 @@ static void say_ledger(const struct replay *r)
 		write_member(&w, "event", "ledger");
 		vcr_jw_key(&w, "ledger");
 		vcr_ledger_write(&l, &w);
+		vcr_jw_key(&w, "rungs");
+		write_rungs(r, &w);
 		vcr_jw_object_end(&w);
 		fprintf(r->command ? stderr : stdout, "%s\n", b.data);
 	} else if (l.replayed && !r->t->quiet) {
@@ -396,6 +431,7 @@ static void summary(struct replay *r)
 	if (!r->t->quiet) {
 		vcr_say(r->t, "%lld of %lld recorded model calls were asked for, %lld missed%s", (long long)asked, (long long)calls, (long long)r->missed_calls,
 			r->missed_calls ? "" : "; nothing went to the network");
+		say_rungs(r);
 		if (r->missed_sides)
 			vcr_say(r->t, "%lld other requests to model hosts were not in the recording (-v names them)", (long long)r->missed_sides);
 		if (gs.refused)
@@ -556,6 +592,8 @@ static void release(struct replay *r)
 		event_base_free(r->base);
 	vcr_reader_free(r->reader);
 	vcr_config_release(&r->config);
+	vcr_context_release(&r->recorded);
+	vcr_context_release(&r->here);
 	for (size_t i = 0; i < r->nhosts; i++)
 		free(r->hosts[i]);
 	free(r->hosts);
@@ -616,7 +654,7 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .stop = { -1, -1 } };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
-		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical (default), normalised: how far a request may differ" },
+		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical, normalised (default): how far a request may differ" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};

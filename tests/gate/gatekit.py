@@ -174,10 +174,12 @@ def read_answer(sock):
 
 
 @contextlib.contextmanager
-def recorded(*calls, options=(), env=None, name=None):
-    """A gate that serves a recording of (request, answer[, keywords])."""
+def recorded(*calls, options=(), env=None, name=None, context=None):
+    """A gate that serves a recording of (request, answer[, keywords]). context: the directories where it was recorded."""
     place = clikit.Place()
     rec = Recording(place)
+    if context:
+        rec.lines.append({"type": "vcr.context", "data": context})
     for request, answer, *more in calls:
         rec.call(request, answer, **(more[0] if more else {}))
     rec.write()

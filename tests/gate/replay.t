@@ -183,9 +183,33 @@ with recorded((ask("same"), b'{"n":1}'), (ask("same"), b'{"n":2}', dict(status=4
     ok(gate.post({"messages": ask("same")["messages"], "model": "m"})[2] == b'{"n":2}', "member order does not matter")
 with recorded((ask("same"), b'{"n":1}'), options=("--match=exact",)) as gate:
     ok(gate.post({"messages": ask("same")["messages"], "model": "m"})[0] == 400, "… unless --match=exact")
-with recorded((ask("at 2026-11-24T10:00:00Z, pid 77"), b'{"n":1}'), options=("--match=normalised",)) as gate:
-    ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234"))[2] == b'{"n":1}', "--match=normalised looks past dates and pids")
+with recorded((ask("at 2026-11-24T10:00:00Z, pid 77"), b'{"n":1}')) as gate:
+    ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234"))[2] == b'{"n":1}', "dates and pids do not matter")
     ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234!"))[0] == 400, "… and nothing else")
+    ok([gate.event().get("words") for _ in range(2)][0] == "normalised", "the rung that found the answer is told")
+with recorded((ask("at 2026-11-24T10:00:00Z, pid 77"), b'{"n":1}'), options=("--match=canonical",)) as gate:
+    ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234"))[0] == 400, "… unless --match=canonical")
+for more in (dict(tool_choice="none"), dict(temperature=0.5), dict(seed=7), dict(response_format={"type": "json_object"}), dict(tools=[]), dict(unknown=None)):
+    with recorded((ask("same"), b'{"n":1}')) as gate:
+        ok(gate.post(ask("same", **more))[0] == 400, "%s more is another request" % next(iter(more)))
+
+# ---- In another directory ----
+there = dict(cwd="/mnt/ann/work", workspace="/mnt/ann", home="/home/ann", tmp="/tmp")
+told = [b'data: {"choices":[{"index":0,"delta":{"content":"see /mnt/an"}}]}\n\n', b'data: {"choices":[{"index":0,"delta":{"content":"n/work/a.c and /home/ann"}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"content":"/.b /mnt/ann/c /mnt/annex"}}]}\n\n', b"data: [DONE]\n\n"]
+with recorded((ask("fix /mnt/ann/work/a.c for /home/ann"), told, dict(fields=SSE)), context=there) as gate:
+    here, home = gate.place.dir, gate.place.home
+    with gate.tls() as s:
+        s.sendall(post_bytes(ask("fix %s/a.c for %s" % (here, home)), more="Connection: close\r\n"))
+        got, why = read_all(s)
+    whole = b"".join(got)
+    lines = [json.loads(l[6:])["choices"][0]["delta"]["content"] for l in whole.split(b"\r\n") if l.startswith(b"data: {")]
+    ok(lines == ["see %s" % here, "/a.c and %s" % home, "/.b %s/c /mnt/annex" % here], "recorded elsewhere, an answer tells this run's directories, also where it came in pieces", whole, why)
+    sizes = [len(l) for l in whole.split(b"\r\n") if l.startswith(b"data: ")]
+    ok(len(sizes) == 4 and all(b"%x\r\n" % n in whole for n in sizes), "… and each piece is a chunk, as it was", whole)
+    ok(gate.post(ask("fix /elsewhere/a.c for %s" % home))[0] == 400, "another path is another request")
+with recorded((ask("fix /mnt/ann/work/a.c"), told, dict(fields=SSE)), context=there, options=("--match=canonical",)) as gate:
+    ok(gate.post(ask("fix /mnt/ann/work/a.c"))[0] == 200 and gate.post(ask("fix %s/a.c" % gate.place.dir))[0] == 400, "--match=canonical wants the same directories")
 stream = [b"data: " + b"x" * 500000 + b"\n\n" for _ in range(40)]
 with recorded((ask("same"), stream, dict(fields=SSE)), (ask("same"), b'{"n":2}')) as gate:
     s = gate.tls()

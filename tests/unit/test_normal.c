@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct vcr_normal_context here = { "/home/ann/project", "/home/ann", "/tmp" };
+static const struct vcr_normal_context here = { .cwd = "/home/ann/project", .home = "/home/ann", .tmp = "/tmp" };
 
 static void expect(const char *text, const char *want)
 {
@@ -67,7 +67,7 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(&out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 date/1 cwd/1 home/1 tmp/1 pid/2 port/1 duration/1 claude/1");
+	ck_assert_str_eq(out.data, "uuid/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1");
 }
 END_TEST
 
