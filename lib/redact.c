@@ -240,6 +240,24 @@ static void learn_url_password(struct vcr_redact *r, const char *name, const cha
 	}
 }
 
+/* Made by chance, not by a person: upper and lower case and digits in turns, as keys are that their owner gave a name of his own. */
+static bool is_random(const char *p)
+{
+	size_t n = strlen(p), upper = 0, lower = 0, digits = 0, turns = 0;
+	int last = 0;
+	for (size_t i = 0; i < n; i++) {
+		int kind = isupper((unsigned char)p[i]) ? 1 : islower((unsigned char)p[i]) ? 2 : isdigit((unsigned char)p[i]) ? 3 : strchr("+/=_-", p[i]) ? 4 : 0;
+		if (!kind)
+			return false;
+		upper += kind == 1;
+		lower += kind == 2;
+		digits += kind == 3;
+		turns += last && kind != last;
+		last = kind;
+	}
+	return n >= 16 && upper > 1 && lower > 1 && digits > 1 && turns >= n / 4;
+}
+
 int vcr_redact_learn_env(struct vcr_redact *r, const char *name, const char *value)
 {
 	learn_url_password(r, name, value);
@@ -265,8 +283,14 @@ static void learn_assignment(struct vcr_redact *r, const char *p, size_t n)
 	char *hash = *value.data == '"' || *value.data == '\'' ? NULL : strstr(value.data, " #");
 	if (hash)
 		vcr_buf_cut(&value, (size_t)(hash - value.data));
-	if (!value.err && value.len)
-		vcr_redact_learn_env(r, name, value.data);
+	if (value.err || !value.len || vcr_redact_learn_env(r, name, value.data) <= 0)
+		return;
+	const char *plain = value.data;
+	size_t m = value.len;
+	trim(&plain, &m);
+	vcr_buf_cut(&value, (size_t)(plain + m - value.data));
+	if (is_random(value.data + (plain - value.data)))
+		vcr_redact_learn(r, name, plain, m);
 }
 
 void vcr_redact_learn_dotenv(struct vcr_redact *r, const char *text, size_t n)
@@ -344,15 +368,31 @@ static bool credential_field(const char *name)
 	return false;
 }
 
+/* authorization, proxy-authorization, cf-aig-authorization, helicone-auth, … */
+static bool is_authorization(const char *name)
+{
+	size_t n = strlen(name);
+	return (n >= 13 && !strcasecmp(name + n - 13, "authorization")) || (n >= 5 && !strcasecmp(name + n - 5, "-auth"));
+}
+
+static bool has_scheme(const char *value)
+{
+	return !strncasecmp(value, "bearer ", 7) || !strncasecmp(value, "basic ", 6) || !strncasecmp(value, "token ", 6);
+}
+
 void vcr_redact_learn_field(struct vcr_redact *r, const char *name, const char *value)
 {
 	value += strspn(value, " \t");
 	if (!strcasecmp(name, "cookie") || !strcasecmp(name, "set-cookie"))
 		learn_cookies(r, value, tolower((unsigned char)*name) == 's');
-	else if (!strcasecmp(name, "authorization") || !strcasecmp(name, "proxy-authorization") || !strcasecmp(name, "x-authorization"))
+	else if (is_authorization(name))
 		learn_authorization(r, name, value);
-	else if (credential_field(name) || (!vcr_redact_keep_field(name) && strcasecmp(name, "sec-websocket-key") && vcr_name_is_secret(name, strlen(name))))
-		vcr_redact_learn(r, name, value, strlen(value));
+	else if (credential_field(name) || (!vcr_redact_keep_field(name) && strcasecmp(name, "sec-websocket-key") && vcr_name_is_secret(name, strlen(name)))) {
+		if (has_scheme(value))
+			learn_authorization(r, name, value);
+		else
+			vcr_redact_learn(r, name, value, strlen(value));
+	}
 }
 
 bool vcr_redact_is_credential_parameter(const char *name, size_t n)
@@ -412,8 +452,24 @@ static void learn_option(struct vcr_redact *r, const char *arg, const char *next
 	for (size_t i = 0; i < word.len; i++)
 		word.data[i] = word.data[i] == '-' ? '_' : word.data[i];
 	const char *value = eq ? eq + 1 : *arg == '-' ? next : NULL;
-	if (value && !word.err && vcr_name_is_secret(word.data, word.len))
+	if (value && !word.err && !strpbrk(word.data, " \t\n") && vcr_name_is_secret(word.data, word.len)) /* with a space it is a text */
 		vcr_redact_learn(r, word.data, value, strlen(value));
+}
+
+/* NAME=value in a shell's text: PGPASSWORD='…' psql, export DEPLOY_KEY=…; */
+static void learn_assignments(struct vcr_redact *r, const char *text)
+{
+	for (const char *eq = text; (eq = strchr(eq, '=')); eq++) {
+		const char *name = eq, *value = eq + 1;
+		while (name > text && (isalnum((unsigned char)name[-1]) || name[-1] == '_'))
+			name--;
+		if (name == eq || !vcr_name_is_secret(name, (size_t)(eq - name)))
+			continue;
+		VCR_AUTO_BUF word = VCR_BUF_INIT;
+		const char quote[2] = { *value == '"' || *value == '\'' ? *value : 0, 0 };
+		if (!vcr_buf_add(&word, name, (size_t)(eq - name)))
+			vcr_redact_learn(r, word.data, value + !!*quote, *quote ? strcspn(value + 1, quote) : strcspn(value, " \t\r\n;|&<>()\"'`"));
+	}
 }
 
 void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *argv)
@@ -422,6 +478,7 @@ void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *ar
 		const char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
 		learn_url_password(r, "URL", arg);
 		learn_bearer(r, arg);
+		learn_assignments(r, arg);
 		learn_option(r, arg, next);
 		if ((!strcmp(arg, "-H") || !strcmp(arg, "--header")) && next)
 			learn_header_text(r, next);

@@ -21,7 +21,9 @@ static uint32_t read_arguments(char *out, size_t room, size_t *size)
 static bool sounds_secret(const char *variable, size_t n)
 {
 	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "_PWD", "_PAT", "AUTHORIZATION" };
-	const char *eq = memchr(variable, '=', n);
+	const char *eq = memchr(variable, '=', n), *url = eq ? strstr(eq, "://") : NULL;
+	if (url && strchr(url, '@'))
+		return true; /* scheme://user:password@host */
 	for (size_t w = 0; eq && w < sizeof words / sizeof *words; w++)
 		for (const char *p = variable; p < eq; p++) {
 			size_t i = 0;

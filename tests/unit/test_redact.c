@@ -176,6 +176,16 @@ START_TEST(a_dotenv_file_teaches_its_secrets)
 }
 END_TEST
 
+START_TEST(what_looks_random_in_a_dotenv_file_is_secret_whatever_its_name)
+{
+	static const char text[] = "PLAIN=q7Vb2Lx9Rt4Wm8Zk1Ps5\nOTHER = 'aB3+xY9/kL2=pQ7-' # quoted\nMODEL=gpt-4o-mini-2024-07-18\nNAME=SomeCamelCaseServiceName2\n"
+		"ID=7f1c2a9e-55b0-4c1d-9e2f-0a1b2c3d4e5f\nREGION=europe-west4-datacenter-77\n";
+	vcr_redact_learn_dotenv(r, text, strlen(text));
+	ck_assert_str_eq(redact("q7Vb2Lx9Rt4Wm8Zk1Ps5 aB3+xY9/kL2=pQ7-"), "{{vcr:secret:1:PLAIN}} {{vcr:secret:2:OTHER}}");
+	SAME("gpt-4o-mini-2024-07-18 SomeCamelCaseServiceName2 7f1c2a9e-55b0-4c1d-9e2f-0a1b2c3d4e5f europe-west4-datacenter-77");
+}
+END_TEST
+
 START_TEST(credential_fields_teach_their_values)
 {
 	vcr_redact_learn_field(r, "Authorization", "Bearer canary-bearer-1");
@@ -183,11 +193,16 @@ START_TEST(credential_fields_teach_their_values)
 	vcr_redact_learn_field(r, "Cookie", "theme=dark; session=canary-cookie-22");
 	vcr_redact_learn_field(r, "Set-Cookie", "sid=canary-set-cookie; Path=/some/where; Expires=Wed, 21 Oct 2026 07:28:00 GMT");
 	vcr_redact_learn_field(r, "Proxy-Authorization", "Basic dXNlcjpjYW5hcnktcGFzc3dvcmQ=");
+	vcr_redact_learn_field(r, "Helicone-Auth", "Bearer canary-helicone");
+	vcr_redact_learn_field(r, "cf-aig-authorization", "Bearer canary-gateway-1");
+	vcr_redact_learn_field(r, "x-proxy-token", "Bearer canary-proxy-tok");
+	vcr_redact_learn_field(r, "x-proxy-secret", "canary of three words");
 	vcr_redact_learn_field(r, "content-type", "application/json; charset=utf-8");
 	vcr_redact_learn_field(r, "idempotency-key", "stainless-python-retry-123");
 	vcr_redact_learn_target(r, "/v1/models?key=canary%2Dgoogle-key&alt=sse-and-long-enough");
-	static const char *const gone[] = { "canary-bearer-1", "canary-x-api-key", "canary-cookie-22", "canary-set-cookie", "canary-password", "canary-google-key" };
-	for (size_t i = 0; i < 6; i++)
+	static const char *const gone[] = { "canary-bearer-1", "canary-x-api-key", "canary-cookie-22", "canary-set-cookie", "canary-password", "canary-google-key",
+		"canary-helicone", "canary-gateway-1", "canary-proxy-tok", "canary of three words" };
+	for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
 		ck_assert_msg(!strncmp(redact(gone[i]), "{{vcr:secret:", 13), "%s", gone[i]);
 	SAME("application/json; charset=utf-8 Expires=Wed, 21 Oct 2026 stainless-python-retry-123 sse-and-long-enough");
 }
@@ -212,6 +227,12 @@ START_TEST(arguments_teach_their_secrets)
 {
 	static const char *const argv[] = { "curl", "-H", "Authorization: Bearer canary-h-12345", "--api-key", "canary-opt-1234", "--token=canary-tok-1234", "-u", "me:canary-user-123",
 		"OPENAI_API_KEY=canary-var-1234", "https://u:canary-url-1234@h/x?key=canary-qry-1234", "sh -c 'curl -H \"Authorization: Bearer canary-sh-12345\"'", "--max-tokens", "123456789012" };
+	static const char *const shell[] = { "sh", "-c", "PGPASSWORD=canary-pg-12345 psql -c 'select 1'; export DEPLOY_KEY='canary dep $1234';A_TOKEN=\"canary-q-123456\";B_SECRET=canary-b-123456|x" };
+	vcr_redact_learn_argv(r, 3, shell);
+	static const char *const gone[] = { "canary-pg-12345", "canary dep $1234", "canary-q-123456", "canary-b-123456" };
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_msg(!strncmp(redact(gone[i]), "{{vcr:secret:", 13), "%s", gone[i]);
+	SAME("psql -c 'select 1'; export");
 	vcr_redact_learn_argv(r, (int)(sizeof argv / sizeof *argv), argv);
 	for (size_t i = 0; i < sizeof argv / sizeof *argv; i++)
 		ck_assert_msg(!strstr(redact(argv[i]), "canary"), "%s", out.data);
@@ -406,6 +427,7 @@ static TCase *redaction(void)
 	tcase_add_test(tc, what_is_no_secret_is_not_learnt);
 	tcase_add_test(tc, harmless_variables_redact_nothing);
 	tcase_add_test(tc, a_dotenv_file_teaches_its_secrets);
+	tcase_add_test(tc, what_looks_random_in_a_dotenv_file_is_secret_whatever_its_name);
 	tcase_add_test(tc, credential_fields_teach_their_values);
 	tcase_add_test(tc, json_members_named_as_credentials_teach_their_values);
 	tcase_add_test(tc, arguments_teach_their_secrets);
