@@ -157,7 +157,7 @@ size_t vcr_normal_directory(const char *dir, const char *p, size_t n, size_t at)
 	if (k < 2 || n - at < k || memcmp(p + at, dir, k))
 		return 0;
 	/* /home/u is no part of /home/user or of /mnt/home/u */
-	bool goes_on = at + k < n && (word(p, n, at + k) || p[at + k] == '-' || p[at + k] == '.');
+	bool goes_on = word(p, n, at + k) || (at + k < n && (p[at + k] == '-' || p[at + k] == '.') && word(p, n, at + k + 1));
 	/* in JSON inside a string "\n" before it is two characters, and the second no part of a name */
 	bool escape = at > 1 && p[at - 2] == '\\' && strchr("nrt", p[at - 1]);
 	return goes_on || (at && !escape && (word(p, n, at - 1) || p[at - 1] == '.')) ? 0 : k;
@@ -250,9 +250,97 @@ static size_t match_claude(const struct vcr_normal_context *c, const char *p, si
 	return 0;
 }
 
+/* ESC [ … letter, and ESC ] … BEL or ESC \: colours and titles, which depend on whether there was a terminal. */
+static size_t match_ansi(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	size_t i = at + 2;
+	if (p[at] != 0x1b || i >= n)
+		return 0;
+	if (p[at + 1] == '[') {
+		while (i < n && i - at < 40 && p[i] >= 0x20 && p[i] < 0x40)
+			i++;
+		return i < n && p[i] >= 0x40 && p[i] < 0x7f ? i + 1 - at : 0;
+	}
+	while (p[at + 1] == ']' && i < n && i - at < 400 && p[i] != 7 && p[i] != 0x1b)
+		i++;
+	return p[at + 1] != ']' || i >= n ? 0 : p[i] == 7 ? i + 1 - at : i + 1 < n && p[i + 1] == '\\' ? i + 2 - at : 0;
+}
+
+/* "Nov 24 10:02" or "Nov 24  2025" behind a size, as ls -l prints. */
+static size_t match_ls(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const months[] = { "Jan ", "Feb ", "Mar ", "Apr ", "May ", "Jun ", "Jul ", "Aug ", "Sep ", "Oct ", "Nov ", "Dec ", NULL };
+	const char *const *m = months;
+	if (at < 2 || p[at - 1] != ' ' || !isalnum((unsigned char)p[at - 2]) || !(isdigit((unsigned char)p[at - 2]) || strchr("KMGT", p[at - 2])))
+		return 0;
+	while (*m && !has(p, n, at, *m))
+		m++;
+	size_t i = at + 4, d;
+	if (!*m)
+		return 0;
+	i += i < n && p[i] == ' ';
+	d = digits(p, n, i);
+	if (!d || d > 2 || i + d >= n || p[i + d] != ' ')
+		return 0;
+	i += d + 1;
+	size_t time = clock_at(p, n, i);
+	if (time)
+		return i + time - at;
+	i += i < n && p[i] == ' ';
+	return digits(p, n, i) == 4 && !word(p, n, i + 4) ? i + 4 - at : 0;
+}
+
+static size_t hex_digits(const char *p, size_t n, size_t i)
+{
+	size_t k = 0, letters = 0;
+	for (; i + k < n && k <= 40 && strchr("0123456789abcdef", p[i + k]) && p[i + k]; k++)
+		letters += p[i + k] >= 'a';
+	return k >= 7 && k <= 40 && letters && letters < k && !word(p, n, i + k) ? k : 0;
+}
+
+/* An object's name where git prints one: behind "commit", "index", "HEAD is now at" …, in "[main 1a2b3c4]", in a range, or first in a line. */
+static size_t match_git(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const before[] = { "commit ", "index ", "HEAD is now at ", "tree ", "parent ", "Merge: ", "Updating ", "root-commit) ", "..", NULL };
+	size_t k = begins_word(p, at) ? hex_digits(p, n, at) : 0;
+	if (!k)
+		return 0;
+	if (!at || p[at - 1] == '\n')
+		return at + k < n && strchr(" \n", p[at + k]) ? k : 0;
+	if (has(p, n, at + k, "..") || (at > 1 && p[at - 1] == 'n' && p[at - 2] == '\\'))
+		return k;
+	for (const char *const *w = before; *w; w++)
+		if (at >= strlen(*w) && !memcmp(p + at - strlen(*w), *w, strlen(*w)))
+			return k;
+	/* [branch 1a2b3c4] */
+	size_t i = at - 1;
+	if (p[i] != ' ' || at + k >= n || p[at + k] != ']')
+		return 0;
+	while (i && at - i < 200 && !strchr("[]\n", p[i]))
+		i--;
+	return p[i] == '[' ? k : 0;
+}
+
+/* What servers and agents call calls and answers: toolu_01AbC…, call_…, chatcmpl-…, req_…: sixteen letters and digits or more. */
+static size_t match_id(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const prefixes[] = { "toolu_", "call_", "chatcmpl-", "chatcmpl_", "msg_", "resp_", "req_", "fc_", "rs_", "ctc_", "run_", "srvtoolu_", NULL };
+	if (!begins_word(p, at))
+		return 0;
+	for (const char *const *w = prefixes; *w; w++)
+		if (has(p, n, at, *w)) {
+			size_t k = strlen(*w), from = k, number = 0;
+			for (; at + k < n && isalnum((unsigned char)p[at + k]); k++)
+				number += isdigit((unsigned char)p[at + k]) != 0;
+			return k - from >= 16 && number && !word(p, n, at + k) ? k : 0;
+		}
+	return 0;
+}
+
 const struct vcr_normaliser vcr_normalisers[] = {
-	{ "uuid", 1, match_uuid }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
-	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude }, { NULL, 0, NULL },
+	{ "uuid", 1, match_uuid }, { "ls", 1, match_ls }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
+	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude },
+	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { NULL, 0, NULL },
 };
 
 int vcr_normal_names(struct vcr_buf *out)
@@ -272,7 +360,8 @@ int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n,
 			m++;
 		if (len) {
 			vcr_buf_add(out, p + done, at - done);
-			vcr_buf_printf(out, "{{vcr:%s}}", m->name);
+			if (m->match != match_ansi) /* with a terminal or without: the same words */
+				vcr_buf_printf(out, "{{vcr:%s}}", m->name);
 			done = at + len;
 		}
 		at += len ? len : 1;

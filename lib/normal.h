@@ -11,6 +11,10 @@
  *   port      the number behind 127.0.0.1:, localhost: or [::1]:
  *   duration  0.12s, 12 ms, 3.5 seconds …
  *   claude    cch=…, cc_prompt_id=… of its attribution line
+ *   ansi      colours and titles of terminals; nothing stands for them
+ *   ls        the time of a file in a line of ls -l
+ *   git       an abbreviated or whole object name where git prints one
+ *   id        toolu_…, call_…, chatcmpl-…, msg_…, resp_…, req_… and others of their kind
  *
  * Pure functions. */
 #ifndef VCR_NORMAL_H

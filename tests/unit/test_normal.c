@@ -22,6 +22,12 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 	expect("pid 4711, PID=12; process [77]; Process Group PGID: 24125", "pid {{vcr:pid}}, PID={{vcr:pid}}; process [{{vcr:pid}}]; Process Group PGID: {{vcr:pid}}");
 	expect("http://127.0.0.1:45123/x localhost:8080 [::1]:99", "http://127.0.0.1:{{vcr:port}}/x localhost:{{vcr:port}} [::1]:{{vcr:port}}");
 	expect("3 passed in 0.12s (12 ms, 3.5 seconds)", "3 passed in {{vcr:duration}} ({{vcr:duration}}, {{vcr:duration}})");
+	expect("/home/ann. /home/ann/project, /home/ann.", "{{vcr:home}}. {{vcr:cwd}}, {{vcr:home}}.");
+	expect("\x1b[1;32mok\x1b[0m \x1b]0;title\x07.", "ok .");
+	expect("-rw-r--r-- 1 a a 42 Nov 24 10:02 x\n-rw-r--r-- 1 a a 4K Jan  2  2027 y", "-rw-r--r-- 1 a a 42 {{vcr:ls}} x\n-rw-r--r-- 1 a a 4K {{vcr:ls}} y");
+	expect("[main 1a2b3c4] x\n[main (root-commit) 1a2b3c4] y\nHEAD is now at 1a2b3c4 z\nindex 1a2b3c4..5d6e7f8 100644\n1a2b3c4 (HEAD -> main) w",
+		"[main {{vcr:git}}] x\n[main (root-commit) {{vcr:git}}] y\nHEAD is now at {{vcr:git}} z\nindex {{vcr:git}}..{{vcr:git}} 100644\n{{vcr:git}} (HEAD -> main) w");
+	expect("toolu_01A2b3C4d5E6f7G8h9J0 call_abcdefghijklmnop1", "{{vcr:id}} {{vcr:id}}");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
 }
 END_TEST
@@ -29,7 +35,8 @@ END_TEST
 START_TEST(what_means_something_is_left_alone)
 {
 	static const char *const texts[] = { "version 1.2.3", "2026-11", "line 12: x = 3", "/home/annabel/project", "/mnt/home/ann", "rapid 12", "10.0.0.1:80", "take 3 s",
-		"3 small 5 sm", "v2026-11-24x", "May 3 people", "123e4567-e89b-12d3-a456-42661417400", "/tmpfile", "a/tmp", "port 8080", "" };
+		"3 small 5 sm", "v2026-11-24x", "May 3 people", "123e4567-e89b-12d3-a456-42661417400", "/tmpfile", "a/tmp", "port 8080", "/home/ann.bak /home/ann-2", "color 1a2b3c4 of 1a2b3c4!", "commit 1234567", "commit deadbee", "in Nov 24 10:02", "call_me call_1 toolu_short1",
+		"call_abcdefghijklmnopq", "" };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		expect(texts[i], texts[i]);
 }
@@ -67,7 +74,7 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(&out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1");
+	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1 ansi/1 git/1 id/1");
 }
 END_TEST
 
