@@ -54,6 +54,7 @@ struct record {
 	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
 	struct vcr_buf vcr_dir, workspace, preload, notes;
+	struct vcr_error nowhere;  /* there is no directory to record in */
 	char *spool;
 	struct vcr_spool_header *h;
 	pid_t collector;           /* 0: none runs */
@@ -84,9 +85,8 @@ static int check_call(struct record *r)
 		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
 	if (r->connect_to.n > MOST_WAYS)
 		return vcr_wrong_call(r->t, "--connect-to can be given %d times", MOST_WAYS);
-	if (vcr_tool_dir(r->t, &r->vcr_dir, &e) || vcr_paths_workspace(".", &r->workspace, &e))
-		return vcr_failed(r->t, &e);
-	vcr_config_load(&r->config, r->vcr_dir.data, NULL); /* the collector says what is wrong with it */
+	if (!vcr_tool_dir(r->t, &r->vcr_dir, &r->nowhere) && !vcr_paths_workspace(".", &r->workspace, &r->nowhere))
+		vcr_config_load(&r->config, r->vcr_dir.data, NULL); /* the collector says what is wrong with it */
 	if (!r->lane)
 		r->lane = r->config.lane;
 	if ((r->cacert || r->connect_to.n) && r->lane && !strcmp(r->lane, "tap"))
@@ -294,13 +294,27 @@ static int wait_for_base(struct record *r, struct vcr_error *e)
 	return vcr_error_set(e, VCR_EIO, "%s", *words ? words : "the collector ended at once");
 }
 
+/* What a collector that failed leaves in the runtime directory. */
+static void forget_files(const struct record *r, bool spool)
+{
+	VCR_AUTO_BUF lock = VCR_BUF_INIT;
+	if (spool && r->spool && !vcr_buf_printf(&lock, "%s.lock", r->spool)) {
+		unlink(r->spool);
+		unlink(lock.data);
+	}
+	if (r->notes.len)
+		unlink(r->notes.data);
+}
+
 /* Everything that recording needs; says why when there is something missing, and the command runs without us then. */
 static bool prepare(struct record *r)
 {
 	struct vcr_error e = { 0 }, no_gate = { 0 };
 	const char *why = vcr_preload_list(&r->preload);
 	bool gated = r->lane && strcmp(r->lane, "tap");
-	if (why)
+	if (r->nowhere.code)
+		e = r->nowhere;
+	else if (why)
 		vcr_error_set(&e, VCR_ENOTFOUND, "%s", why);
 	else if (!make_spool(r, &e) && !spawn_collector(r, &e)) {
 		if (gated)
@@ -312,10 +326,7 @@ static bool prepare(struct record *r)
 			return true;
 	}
 	vcr_say(r->t, "NOT RECORDED: %s", e.what);
-	if (r->spool)
-		unlink(r->spool);
-	if (r->notes.len)
-		unlink(r->notes.data);
+	forget_files(r, true);
 	return false;
 }
 
@@ -422,7 +433,7 @@ static void summary(const struct record *r, const struct vcr_buf *result, bool g
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	if (vcr_json_parse(&j, result->data, result->len, 0, NULL)) {
-		vcr_say(r->t, "the collector left no summary; vcr-log %s shows what there is", r->id);
+		vcr_say(r->t, "LOST: the collector left no summary; vcr-log %s shows what there is", r->id);
 		return;
 	}
 	if (r->t->json)
@@ -484,8 +495,10 @@ static void finish(struct record *r)
 		vcr_say(r->t, "the session file is still being written in the background");
 	else
 		summary(r, &result, how == 1);
-	if (how == 0)
+	if (how == 0) {
 		end_gate(r);
+		forget_files(r, false);
+	}
 }
 
 /* A limit of the user's is the command's, which has been forked; ours may be as high as it gets, and beyond it we want an error, not a signal. */
@@ -548,7 +561,7 @@ static int record(struct record *r, char **argv)
 	if (recorded && !vcr_target_hands_on(target))
 		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
-	if (!vcr_target_takes(target))
+	if (recorded && !vcr_target_takes(target))
 		announce_start(r, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
@@ -556,7 +569,7 @@ static int record(struct record *r, char **argv)
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_RECORDER;
 	}
-	if (!vcr_target_takes(target))
+	if (recorded && !vcr_target_takes(target))
 		announce_end(r, status);
 	if (recorded)
 		finish(r);

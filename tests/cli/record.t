@@ -208,7 +208,15 @@ else:
     paths = [f["what"].split()[0] for f in place.json("vcr-log", "harmed", "--json", "--node=file:*")]
     ok(status == 4 and out == "alive\n" and "cannot take the library" in err and paths == ["by-asan"],
        "a command that cannot take the library runs without it, which is said, and its files are recorded", status, out, err, paths)
+place = make_place()
+gone = os.path.join(place.dir, "gone")
+os.mkdir(gone)
+status, out, err = place.run("/bin/sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone, RECORD, "--", "/bin/echo", "here")
+ok(status == 0 and out == "here\n" and "NOT RECORDED: " in err, "in a directory that is gone the command runs all the same, and it is said that nothing is recorded", status, out, err)
 if os.environ.get("ASAN_OPTIONS") is None:
+    status, out, err = place.run("/bin/sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", RECORD, "--", "/bin/echo", "here")
+    left = os.listdir(os.path.join(place.run_dir, "vcr"))
+    ok(status == 0 and out == "here\n" and "NOT RECORDED: " in err and not left, "a recording that cannot begin leaves nothing in the runtime directory", status, out, err, left)
     status, out, err = place.run("vcr-record", "-q", "--session", "outer", "--", RECORD, "-q", "--session", "inner", "--", "sh", "-c", "echo z > h")
     paths = [[f["what"].split()[0] for f in place.json("vcr-log", name, "--json", "--node=file:*")] for name in ("inner", "outer")]
     ok(status == 0 and paths[0] == ["h"], "vcr-record within vcr-record makes a session of its own", status, err, paths)
