@@ -30,6 +30,18 @@ static int set_word(char **word, const char *s)
 	return (*word = strdup(s)) ? 0 : VCR_ENOMEM;
 }
 
+int vcr_config_burst(const char *value, int *out)
+{
+	char *end;
+	long n = strtol(value, &end, 10);
+	if (!strcmp(value, "off"))
+		n = 0;
+	else if (*value < '0' || *value > '9' || *end || n < 1 || n > 1000000000)
+		return VCR_ESYNTAX;
+	*out = (int)n;
+	return 0;
+}
+
 static int take_setting(struct vcr_config *c, const char *key, const char *value)
 {
 	if (!strcmp(key, "model-host"))
@@ -44,6 +56,8 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 		return set_word(&c->cacert, value);
 	if (!strcmp(key, "lane") && (!strcmp(value, "tap") || !strcmp(value, "gate") || !strcmp(value, "auto")))
 		return set_word(&c->lane, value);
+	if (!strcmp(key, "burst"))
+		return vcr_config_burst(value, &c->burst);
 	if (!strcmp(key, "capture") && (!strcmp(value, "all") || !strcmp(value, "models"))) {
 		c->capture_all = !strcmp(value, "all");
 		return 0;
@@ -77,7 +91,7 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 			value[k - 1] = 0;
 		err = words == 2 ? take_setting(c, key, value) : VCR_ESYNTAX;
 		if (err == VCR_ESYNTAX)
-			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, lane, connect-to, cacert (each with a value)", path, n, key);
+			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert (each with a value)", path, n, key);
 	}
 	fclose(f);
 	return err;
@@ -86,7 +100,8 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e)
 {
 	char path[4200];
-	*c = (struct vcr_config){ .model_hosts = calloc(1, sizeof(char *)), .ignore = calloc(1, sizeof(char *)), .connect_to = calloc(1, sizeof(char *)) };
+	*c = (struct vcr_config){ .model_hosts = calloc(1, sizeof(char *)), .ignore = calloc(1, sizeof(char *)), .connect_to = calloc(1, sizeof(char *)),
+		.burst = VCR_CONFIG_BURST };
 	if (!c->model_hosts || !c->ignore || !c->connect_to)
 		return vcr_error_set(e, VCR_ENOMEM, "configuration: out of memory");
 	snprintf(path, sizeof path, "%s/config", vcr_dir);

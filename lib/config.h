@@ -5,6 +5,7 @@
  *   ignore      build/                   further paths whose files make no frames (gitignore patterns); may stand several times
  *   prices      /path/to/prices.json     overrides the shipped price table
  *   capture     all                      keep every HTTP exchange, not only the models'
+ *   burst       100 | off                so many changes of one place have frames of their own, what a program does there beyond that is one
  *   lane        tap | gate | auto        how vcr-record records model calls, unless --lane says it
  *   connect-to  HOST1:PORT1:HOST2:PORT2  the gate connects to HOST2:PORT2 where HOST1:PORT1 is asked for; may stand several times
  *   cacert      /path/to/roots.pem       whom the gate trusts, instead of the system's roots
@@ -15,16 +16,20 @@
 #include <stdbool.h>
 #include "error.h"
 
+enum { VCR_CONFIG_BURST = 100 };
 struct vcr_config {
 	char **model_hosts; /* NULL-terminated, never NULL after load */
 	char **ignore;      /* likewise */
 	char *prices;       /* NULL unless set */
 	bool capture_all;
+	int burst;          /* VCR_CONFIG_BURST unless set; 0 off */
 	char *lane, *cacert; /* likewise */
 	char **connect_to;   /* NULL-terminated, never NULL after load */
 };
 /* A missing file is an empty one. On a syntax error what stands before it is kept. */
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e);
+/* A number from 1, or off (0). VCR_ESYNTAX */
+int vcr_config_burst(const char *value, int *out);
 void vcr_config_release(struct vcr_config *c);
 
 #endif

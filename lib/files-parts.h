@@ -1,8 +1,9 @@
 /* files-parts.h — the inside of files.h: files.c (marks, sweep), files-look.c (reading and keeping content), files-scan.c (walks, git),
- * files-watch.c (inotify), files-table.c (what is known of each path). */
+ * files-watch.c (inotify), files-table.c (what is known of each path), files-group.c (storms). */
 #ifndef VCR_FILES_PARTS_H
 #define VCR_FILES_PARTS_H
 #include "files.h"
+#include "limits.h"
 #include <git2.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,7 @@ enum {
 	VCR_FILES_MAX_DEPTH = 200,         /* directories below each other */
 	VCR_FILES_MAX_HASHED = 64 << 20,   /* bytes of a file that is hashed though its content is not kept */
 	VCR_FILES_MAX_WATCHES = 1 << 16,
+	VCR_FILES_GROUPS = 1 << 10,
 	VCR_FILES_SLACK_NS = 5000000,      /* from a change to the hook's mark of it, at the most likely */
 	VCR_FILES_RACY_NS = 20000000,      /* a file changed this shortly before it was looked at may change again without showing it */
 };
@@ -27,6 +29,7 @@ struct vcr_known {
 	void *kept;                      /* VCR_KEEP_GIT: 20 bytes of object id; VCR_KEEP_MEMORY: `packed` bytes of LZ4 for size bytes */
 	uint32_t hash, mode, packed;
 	uint32_t round;                  /* the walk that saw it last */
+	uint32_t period;                 /* in which it came to be; 0 the base */
 	int32_t writer;                  /* a hooked process has it open for writing; 0 none */
 	uint8_t keep;
 	bool racy, has_sha, ignored;     /* ignored by the user's .gitignore */
@@ -45,6 +48,9 @@ uint32_t vcr_path_hash(const char *path);
 /* path lies below directory dir ("" is the workspace). */
 bool vcr_path_below(const char *path, const char *dir);
 
+/* Changes of one program at one place in this period. */
+struct vcr_group { struct vcr_group *chain; unsigned who, n; char path[]; };
+
 /* What a path is to be looked at for. */
 struct vcr_file_mark {
 	struct vcr_file_mark *chain;     /* hash chain */
@@ -60,6 +66,8 @@ struct vcr_file_mark {
 	bool removed;                    /* a hook saw it deleted */
 	bool moved_away, link, left;     /* renamed to another name; origin is a link's; moved out of the workspace, as far as is known */
 	bool open, closed;               /* a hooked process has it open for writing; had */
+	bool grouped;                    /* group is decided; NULL: an edit */
+	struct vcr_group *group;
 	char path[];
 };
 
@@ -75,7 +83,11 @@ struct vcr_files {
 	size_t nmark, mark_room;
 	uint64_t order;
 	bool must_scan, based, limited;  /* limited: more paths than can be known */
-	uint32_t round;
+	uint32_t round, period;
+	struct vcr_group *group[VCR_FILES_GROUPS];
+	struct vcr_place { char *parent; size_t top; } place[2]; /* of the last path that was there, and of the last that was gone */
+	unsigned (*who)(void *ctx, int pid);
+	void *ctx;
 	dev_t device;
 	git_repository *repo;
 	git_odb *odb;
@@ -84,6 +96,7 @@ struct vcr_files {
 	int watch;
 	char **watched;                  /* path by watch descriptor */
 	size_t nwatched;
+	char *kept_dir;                  /* of the last path that was not left out */
 	/* last parent directory that a mark named, and what it is in the workspace */
 	char *seen_parent, *true_parent;
 };
@@ -114,17 +127,24 @@ bool vcr_known_content(struct vcr_files *f, const struct vcr_known *k, struct vc
 int64_t vcr_files_now(void);
 
 /* files-scan.c */
-bool vcr_files_left_out(const struct vcr_files *f, const char *path, bool directory);
+bool vcr_files_left_out(struct vcr_files *f, const char *path, bool directory);
 /* Look at everything below a directory ("" the workspace), mark what differs from what is known. seen: as inotify's, else as the scan's. */
 int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e);
 void vcr_files_open_git(struct vcr_files *f);
+bool vcr_files_git_ignores(const struct vcr_files *f, const char *name, bool directory);
 
 /* files-watch.c */
 void vcr_watch_directory(struct vcr_files *f, int dir, const char *path);
 void vcr_watch_moved(struct vcr_files *f, const char *from, const char *to);
 void vcr_watch_release(struct vcr_files *f);
 
+/* files-group.c */
+void vcr_group_mark(struct vcr_files *f, struct vcr_file_mark *m); /* which group it belongs to, once; counts it */
+void vcr_group_forget_places(struct vcr_files *f);                  /* the workspace has changed meanwhile */
+void vcr_group_release(struct vcr_files *f);
+
 /* files.c */
+bool vcr_files_exists(const struct vcr_files *f, const char *path, struct stat *st); /* now */
 struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns); /* NULL: too many */
 /* open(2) below a directory, no symlink followed, nothing above it reached; O_CLOEXEC. */
 int vcr_openat_beneath(int dir, const char *path, int flags);

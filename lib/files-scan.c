@@ -58,10 +58,25 @@ static bool configured_out(const struct vcr_files *f, const char *path, bool dir
 	return out;
 }
 
-bool vcr_files_left_out(const struct vcr_files *f, const char *path, bool directory)
+/* Up to the last slash it is the directory of the path before, which was not left out. */
+static size_t looked_at(struct vcr_files *f, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	return n && f->kept_dir && !strncmp(f->kept_dir, path, n) && !f->kept_dir[n] ? n + 1 : 0;
+}
+
+static void keep_dir(struct vcr_files *f, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	free(f->kept_dir);
+	f->kept_dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+}
+
+bool vcr_files_left_out(struct vcr_files *f, const char *path, bool directory)
 {
 	char prefix[VCR_MAX_PATH];
-	size_t at = 0;
+	size_t begin = looked_at(f, path), at = begin;
 	for (;;) {
 		size_t n = strcspn(path + at, "/");
 		if (n == 4 && (!memcmp(path + at, ".git", 4) || !memcmp(path + at, ".vcr", 4)))
@@ -75,9 +90,12 @@ bool vcr_files_left_out(const struct vcr_files *f, const char *path, bool direct
 				return true;
 		}
 		if (last)
-			return false;
+			break;
 		at++;
 	}
+	if (!begin)
+		keep_dir(f, path);
+	return false;
 }
 
 /* ---- The user's repository, to be read only ---- */
@@ -120,14 +138,14 @@ static const git_index_entry *clean_entry(const struct walk *w, const struct sta
 	return e;
 }
 
-static bool git_ignores(const struct walk *w, bool directory)
+bool vcr_files_git_ignores(const struct vcr_files *f, const char *name, bool directory)
 {
 	char path[VCR_MAX_PATH + 1];
 	int yes = 0;
-	if (!w->f->repo)
+	if (!f->repo)
 		return false;
-	snprintf(path, sizeof path, "%s%s", w->path, directory ? "/" : "");
-	return !git_ignore_path_is_ignored(&yes, w->f->repo, path) && yes;
+	snprintf(path, sizeof path, "%s%s", name, directory ? "/" : "");
+	return !git_ignore_path_is_ignored(&yes, f->repo, path) && yes;
 }
 
 /* ---- Visiting ---- */
@@ -148,7 +166,7 @@ static void know_content(struct walk *w, struct vcr_known *k, int dir, const cha
 	if (S_ISLNK(l->st.st_mode))
 		vcr_files_look(f, w->path, l, true);
 	else if (S_ISREG(l->st.st_mode) && l->st.st_size <= VCR_MAX_FILE_CONTENT && !vcr_files_withheld(f, w->path)) {
-		k->ignored = k->ignored || git_ignores(w, false);
+		k->ignored = k->ignored || vcr_files_git_ignores(f, w->path, false);
 		if ((size_t)f->stats.bytes_kept < (k->ignored ? f->keep_bytes / 4 : f->keep_bytes))
 			vcr_files_read_at(f, dir, name, &l->st, l);
 	}
@@ -168,7 +186,7 @@ static bool know(struct walk *w, int dir, const char *name, const struct stat *s
 	l.looked_ns = vcr_files_now();
 	l.racy = true;
 	k->round = w->f->round;
-	k->ignored = ignored || (S_ISDIR(st->st_mode) && git_ignores(w, true));
+	k->ignored = ignored || (S_ISDIR(st->st_mode) && vcr_files_git_ignores(w->f, w->path, true));
 	know_content(w, k, dir, name, &l);
 	vcr_look_release(&l);
 	return k->ignored;
@@ -276,8 +294,9 @@ int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr
 	if (w.base)
 		open_index(&w);
 	f->round++;
+	bool known = !*below || vcr_table_get(&f->table, below); /* of a directory that is new nothing can be missing */
 	visit_directory(&w, fd, 0, false);
-	if (!w.base)
+	if (!w.base && known)
 		mark_unvisited(f, below, seen);
 	git_index_free(w.index);
 	f->limited = f->limited || w.limited;

@@ -108,7 +108,7 @@ void vcr_table_move(struct vcr_table *t, const char *from, const char *to, void 
 			release(ctx, k);
 			continue;
 		}
-		memcpy(renamed, k, sizeof *k);
+		memcpy(renamed, k, offsetof(struct vcr_known, path));
 		memcpy(renamed->path, to, nto);
 		memcpy(renamed->path + nto, k->path + nfrom, rest);
 		free(k);

@@ -44,6 +44,9 @@ int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, str
 	f->ignore = o->ignore;
 	f->is_secret = o->is_secret;
 	f->keep_bytes = o->keep_bytes ? o->keep_bytes : KEEP_BYTES;
+	f->who = o->who;
+	f->ctx = o->ctx;
+	f->period = 1;
 	if (!f->workspace || !f->chain) {
 		vcr_files_free(f);
 		return vcr_error_set(e, VCR_ENOMEM, "files: out of memory");
@@ -97,6 +100,7 @@ void vcr_files_free(struct vcr_files *f)
 {
 	if (!f)
 		return;
+	vcr_group_release(f);
 	clear_marks(f);
 	vcr_table_release(&f->table, release_known, f);
 	vcr_watch_release(f);
@@ -108,6 +112,7 @@ void vcr_files_free(struct vcr_files *f)
 	free(f->mark);
 	free(f->chain);
 	free(f->workspace);
+	free(f->kept_dir);
 	free(f);
 }
 
@@ -127,6 +132,9 @@ void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s)
 {
 	*s = f->stats;
 	s->files = (int64_t)f->table.n;
+	s->files_limit = VCR_FILES_MAX_PATHS;
+	s->bytes_limit = (int64_t)f->keep_bytes;
+	s->watches_limit = VCR_FILES_MAX_WATCHES;
 }
 
 /* ---- Which path is meant ---- */
@@ -228,7 +236,7 @@ struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path,
 	return f->mark[f->nmark++] = m;
 }
 
-static bool exists_now(const struct vcr_files *f, const char *path, struct stat *st)
+bool vcr_files_exists(const struct vcr_files *f, const char *path, struct stat *st)
 {
 	int fd = vcr_openat_beneath(f->dir, path, O_PATH | O_NOFOLLOW);
 	bool there = fd >= 0 && !fstat(fd, st);
@@ -255,7 +263,7 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 	if (k && (moved = vcr_table_add(&f->table, to))) {
 		there = moved->next;
 		uint32_t hash = moved->hash;
-		memcpy(moved, k, sizeof *moved); /* a directory: nothing is kept of it */
+		memcpy(moved, k, offsetof(struct vcr_known, path)); /* a directory: nothing is kept of it */
 		moved->next = there;
 		moved->hash = hash;
 		vcr_table_remove(&f->table, k);
@@ -321,7 +329,7 @@ static void mark_rename(struct vcr_files *f, const char *from, const char *to, i
 {
 	struct vcr_known *old = from ? vcr_table_get(&f->table, from) : NULL, *there = to ? vcr_table_get(&f->table, to) : NULL;
 	struct stat st;
-	bool directory = to && exists_now(f, to, &st) ? S_ISDIR(st.st_mode) : old && S_ISDIR(old->mode);
+	bool directory = to && vcr_files_exists(f, to, &st) ? S_ISDIR(st.st_mode) : old && S_ISDIR(old->mode);
 	if (was_looked_at(there, ns) && !old)
 		return;
 	struct vcr_file_mark *b = to ? hooked_mark(f, to, pid, ns) : NULL, *a = from ? hooked_mark(f, from, pid, ns) : NULL;
@@ -476,7 +484,7 @@ static void report(struct sweep *s, const struct vcr_file_mark *m, enum vcr_chan
 	VCR_AUTO_BUF content = VCR_BUF_INIT;
 	struct vcr_change c = { .kind = kind, .path = m->path, .old_path = m->origin, .writes = m->writes, .transient = transient, .pid = m->pid,
 		.before_unknown = !before && !s->f->based, .first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
-		.source = m->hooked ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
+		.place = m->group ? m->group->path : NULL, .storm = m->group ? m->group->n : 0, .source = m->hooked ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
 	if (!m->hooked && before && before->writer) { /* through a descriptor that a hooked process still has */
 		c.source = VCR_SOURCE_SHIM;
 		c.pid = before->writer;
@@ -558,11 +566,22 @@ static int kind_of(struct vcr_files *f, const struct vcr_file_mark *m, const str
 	return m->writes && m->written_ns > k->looked_ns ? VCR_CHANGE_WRITE : -1;
 }
 
+static struct vcr_known *add_known(struct vcr_files *f, const char *path, const struct stat *st)
+{
+	struct vcr_known *k = vcr_table_add(&f->table, path);
+	if (k && f->based) {
+		k->period = f->period;
+		k->ignored = S_ISDIR(st->st_mode) && vcr_files_git_ignores(f, path, true);
+	}
+	return k;
+}
+
 static void settle(struct sweep *s, struct vcr_file_mark *m)
 {
 	struct vcr_files *f = s->f;
 	struct vcr_known *k = vcr_table_get(&f->table, m->path), *before = k;
 	struct vcr_look l = VCR_LOOK_INIT;
+	vcr_group_mark(f, m); /* what was marked on the way here */
 	vcr_files_look(f, m->path, &l, false);
 	if (!l.exists) {
 		settle_gone(s, m, k, &l);
@@ -588,7 +607,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		mark_below(f, m);
 	if (kind >= 0)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
-	if (!k && !(k = vcr_table_add(&f->table, m->path)))
+	if (!k && !(k = add_known(f, m->path, &l.st)))
 		goto out;
 	vcr_known_set(f, k, &l);
 known:
@@ -632,7 +651,7 @@ static size_t find_gone(struct vcr_files *f, struct gone *list)
 		struct vcr_file_mark *m = f->mark[i];
 		struct stat st;
 		const struct vcr_known *k = m->hooked ? NULL : vcr_table_get(&f->table, m->path);
-		if (k && !exists_now(f, m->path, &st))
+		if (k && !vcr_files_exists(f, m->path, &st))
 			list[n++] = (struct gone){ k->ino, k->dev, k->mtime_ns, m };
 	}
 	qsort(list, n, sizeof *list, by_inode);
@@ -646,7 +665,7 @@ static void pair_renames(struct vcr_files *f)
 	for (size_t i = 0, marks = f->nmark; n && i < marks; i++) {
 		struct vcr_file_mark *m = f->mark[i];
 		struct stat st;
-		if (m->hooked || m->origin || vcr_table_get(&f->table, m->path) || !exists_now(f, m->path, &st))
+		if (m->hooked || m->origin || vcr_table_get(&f->table, m->path) || !vcr_files_exists(f, m->path, &st))
 			continue;
 		struct gone key = { st.st_ino, st.st_dev, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec, NULL };
 		if (!(g = bsearch(&key, list, n, sizeof *list, by_inode)) || g->m->moved_away || !(m->origin = strdup(g->m->path)))
@@ -727,6 +746,9 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 	break_circles(f);
 	if (f->nmark)
 		qsort(f->mark, f->nmark, sizeof *f->mark, by_order);
+	vcr_group_forget_places(f);
+	for (size_t i = 0; i < f->nmark; i++)
+		vcr_group_mark(f, f->mark[i]);
 	report_buried(&s);
 	for (size_t i = 0; i < f->nmark; i++) /* settling may add marks */
 		settle(&s, f->mark[i]);

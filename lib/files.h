@@ -6,7 +6,8 @@
  * announced. Left out: .git, .vcr, what the configured patterns name, pseudo file systems. Symlinks are not followed, in no component.
  *
  * Marks may come late (they wait in the spool): one whose time is before the last look at its path has been reported already. What hooks and
- * inotify both saw is reported once, as the hook's. Not thread-safe. */
+ * inotify both saw is reported once, as the hook's. Of a storm, as a build or an installation makes it, each change says how many there are of
+ * it (files-group.c); all are reported. Not thread-safe. */
 #ifndef VCR_FILES_H
 #define VCR_FILES_H
 #include <stdbool.h>
@@ -37,6 +38,8 @@ struct vcr_change {
 	enum vcr_change_source source;
 	int pid;                     /* who, 0 if unknown */
 	int64_t first_ns, last_ns;   /* monotonic times of the marks */
+	const char *place;           /* of a storm: the directory that it is told by ("" the workspace); NULL: an edit, which stands for itself */
+	unsigned storm;              /* changes of this place by this program in this period: so far, and those that this sweep is about to report */
 };
 typedef int vcr_change_fn(void *ctx, const struct vcr_change *c);
 
@@ -45,6 +48,8 @@ struct vcr_files_options {
 	const char *const *ignore;   /* further gitignore-style patterns, NULL-terminated or NULL */
 	bool (*is_secret)(const char *path);
 	size_t keep_bytes;           /* memory for old contents; 0: 64 MiB */
+	unsigned (*who)(void *ctx, int pid); /* a number for the program of a process (0 unknown), the same for all that run it; NULL: the pid */
+	void *ctx;
 };
 struct vcr_files;
 /* Opens, starts inotify (a fd to poll, -1 if the kernel refuses), does not scan. */
@@ -63,12 +68,14 @@ void vcr_files_read_watch(struct vcr_files *f);
 int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
 /* Compare the whole workspace with what is known; report the rest with source SCAN. */
 int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
+/* A new period begins: storms are counted anew, and what is there now is not new any more. */
+void vcr_files_period(struct vcr_files *f);
 struct vcr_files_stats {
-	int64_t files;      /* paths known */
-	int64_t bytes_kept; /* memory for contents */
+	int64_t files, files_limit;       /* paths known */
+	int64_t bytes_kept, bytes_limit;  /* memory for contents */
 	int64_t unread;     /* files whose content was wanted and could not be read or was too large */
 	int64_t overflows;  /* times that inotify lost events; each is followed by a scan */
-	int64_t watches;    /* directories watched */
+	int64_t watches, watches_limit;   /* directories watched */
 	int64_t unwatched;  /* directories that could not be */
 };
 void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s);

@@ -334,6 +334,7 @@ const char *vcr_recorder_note(struct vcr_recorder *r, const char *text, size_t n
 		vcr_redact_learn_json(r->redact, text, n);
 		vcr_recorder_watch(r);
 		vcr_recorder_sweep(r, (int64_t)time_ns); /* what was done before it belongs to the node before it */
+		vcr_recorder_burst_end(r);
 		if (!s.member)
 			tag(r, &s);
 		else if (*s.member == 'b')

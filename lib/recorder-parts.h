@@ -1,5 +1,6 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
- * recorder-work.c (files, programs), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c (what was seen of each program), recorder-context.c (where it is at home),
+ * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c
+ * (what was seen of each program), recorder-context.c (where it is at home),
  * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
@@ -107,6 +108,10 @@ struct vcr_recorder {
 	char notes_path[VCR_MAX_PATH];
 	int64_t notes_at;                 /* it is read up to here */
 	bool notes_skip;                  /* in the rest of a line that is too long */
+	struct vcr_recorder_burst *burst; /* under way */
+	int burst_limit;                  /* changes of one place and program that have frames of their own; 0 all */
+	int64_t bursts, coalesced;
+	struct vcr_files_stats files_stats; /* as they were at the end */
 	int64_t calls, file_changes, programs, redactions, conns_tls, conns_plain;
 };
 
@@ -139,11 +144,18 @@ bool vcr_recorder_is_model_call(const struct vcr_call *c); /* a frame, whether o
 int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);
 /* recorder-work.c */
 int vcr_recorder_change(void *recorder, const struct vcr_change *c);
+void vcr_recorder_write_state(struct vcr_jw *w, const struct vcr_file_state *s); /* an object; null: nothing is there */
 void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns); /* as vcr_files_sweep; forgets the dead */
 void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_run_release(struct run *run);
+/* recorder-burst.c */
+unsigned vcr_recorder_who(void *recorder, int pid);                   /* for files.h */
+bool vcr_recorder_burst_take(struct vcr_recorder *r, const struct vcr_change *c); /* it is of a storm and needs no frame of its own */
+void vcr_recorder_burst_end(struct vcr_recorder *r);                  /* the frames of the storms so far */
+void vcr_recorder_burst_free(struct vcr_recorder *r);
+void vcr_recorder_write_files(const struct vcr_recorder *r, struct vcr_jw *w);
 /* recorder-mcp.c: JSON-RPC over the stdio of process pid. end reports what was not answered, and frees. */
 struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, uint32_t conn);
 int vcr_recorder_rpc_feed(struct vcr_recorder_rpc *rpc, bool from_server, const char *p, size_t n, uint64_t time_ns);

@@ -8,10 +8,9 @@
 
 /* ---- Files ---- */
 
-static void write_state(struct vcr_jw *w, const char *key, const struct vcr_file_state *s)
+void vcr_recorder_write_state(struct vcr_jw *w, const struct vcr_file_state *s)
 {
 	char mode[16];
-	vcr_jw_key(w, key);
 	if (!s->exists) {
 		vcr_jw_null(w);
 		return;
@@ -119,15 +118,19 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 		return 0;
 	if (!r->session && c->source != VCR_SOURCE_SHIM)
 		return 0; /* somebody else's change is no reason to begin a session */
+	if (vcr_recorder_burst_take(r, c))
+		return 0;
 	vcr_jw_init(&w, &in);
 	vcr_jw_object(&w);
 	write_path(r, &w, "path", c->path);
 	write_path(r, &w, c->kind == VCR_CHANGE_LINK ? "target" : "old_path", c->old_path);
-	write_state(&w, "before", &c->before);
+	vcr_jw_key(&w, "before");
+	vcr_recorder_write_state(&w, &c->before);
 	vcr_jw_object_end(&w);
 	vcr_jw_init(&w, &out);
 	vcr_jw_object(&w);
-	write_state(&w, "after", &c->after);
+	vcr_jw_key(&w, "after");
+	vcr_recorder_write_state(&w, &c->after);
 	write_content(r, &w, c);
 	vcr_jw_object_end(&w);
 	vcr_jw_init(&w, &meta);

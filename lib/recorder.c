@@ -246,6 +246,9 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 		c->savepoint[at].seq = r->event_seq;
 		strcpy(c->savepoint[at].commit, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
 	}
+	vcr_recorder_burst_end(r);
+	if (r->files)
+		vcr_files_period(r->files);
 	return 0;
 }
 
@@ -350,6 +353,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->real_ns = o->spool->real_ns;
 	r->mono_ns = o->spool->mono_ns;
 	r->salvage = o->salvage;
+	r->burst_limit = o->config->burst;
 	r->notes_fd = r->notes_watch = -1;
 	r->session_options = (struct vcr_session_options){ .session_id = r->session_id, .forked_from_frame = -1, .metadata_json = r->metadata_json, .tags = o->tags };
 	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
@@ -359,7 +363,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
-	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file };
+	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .ctx = r };
 	if (vcr_files_new(&r->files, &fo, &r->last_error))
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
@@ -399,6 +403,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	vcr_flow_free(r->flow);
 	vcr_redact_free(r->redact);
 	vcr_recorder_save_close(r);
+	vcr_recorder_burst_free(r);
 	vcr_files_free(r->files);
 	vcr_conv_free(r->conv);
 	vcr_prices_free(r->prices);
@@ -687,6 +692,7 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 	if (message && vcr_redact(r->redact, message, strlen(message), &clean, NULL))
 		vcr_buf_reset(&clean);
 	free(message);
+	vcr_recorder_burst_end(r);
 	vcr_frame_new_id(f.frame_id);
 	vcr_recorder_save(r, "manual", f.frame_id, clean.data, 0, &p);
 	vcr_jw_object_end(&w);
@@ -717,6 +723,7 @@ static void look_now(struct vcr_recorder *r)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, (int64_t)t.tv_sec * 1000000000 + t.tv_nsec);
+	vcr_recorder_burst_end(r);
 }
 
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer)
@@ -747,6 +754,7 @@ void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n,
 		vcr_jw_key(&w, "processes");
 		vcr_jw_int(&w, processes);
 		write_losses(&w, r, l);
+		vcr_recorder_write_files(r, &w);
 	}
 	vcr_jw_object_end(&w);
 }
@@ -760,6 +768,7 @@ static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const stru
 	vcr_recorder_coverage_write(w, r);
 	write_losses(w, r, l);
 	vcr_recorder_write_savepoints(r, w);
+	vcr_recorder_write_files(r, w);
 	vcr_recorder_notes_write(r, w);
 	vcr_jw_key(w, "no_calls_because");
 	vcr_jw_str(w, why.len ? why.data : NULL);
@@ -786,6 +795,9 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
 	vcr_recorder_save_end(r);
 	vcr_recorder_save_close(r); /* their descriptors may be wanted for what is still to be written */
+	vcr_recorder_burst_end(r);
+	if (r->files)
+		vcr_files_stats(r->files, &r->files_stats);
 	vcr_files_free(r->files);
 	r->files = NULL;
 	for (int i = 0; i < BUCKETS; i++)

@@ -471,6 +471,18 @@ static int next_savepoint(struct vcr_store *s, const unsigned char tree[VCR_OID]
 	return 0;
 }
 
+/* What was written since the pack was begun is there for all from now on, or, after an error, never. */
+static int close_pack(struct vcr_store *s, int err, struct vcr_error *e)
+{
+	struct vcr_pack *pack = s->pack;
+	s->pack = NULL;
+	if (err)
+		vcr_pack_free(pack);
+	else if (pack && !(err = vcr_pack_finish(pack, e)))
+		git_odb_refresh(s->odb);
+	return err;
+}
+
 int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
 {
 	struct vcr_buf path;
@@ -485,12 +497,7 @@ int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struc
 	int err = vcr_pack_new(&s->pack, s->git_dir, e);
 	if (!err)
 		err = vcr_store_scan(s, s->root, &path, 0, tree, e);
-	struct vcr_pack *pack = s->pack;
-	s->pack = NULL;
-	if (err)
-		vcr_pack_free(pack);
-	else if (!(err = vcr_pack_finish(pack, e)))
-		git_odb_refresh(s->odb);
+	err = close_pack(s, err, e);
 	vcr_borrow_free(s->borrow);
 	s->borrow = NULL;
 	s->budget = INT64_MAX;
@@ -506,8 +513,10 @@ int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, siz
 	vcr_store_unhex(s->last.tree, old);
 	s->flags = s->last.flags & VCR_SAVEPOINT_LIMITED;
 	s->as_of_ns = note->as_of_ns;
-	int err = vcr_store_apply_dirty(s, old, dirty, n, tree, e);
-	if (err)
+	int err = n >= FEW ? vcr_pack_new(&s->pack, s->git_dir, e) : 0; /* a build's output */
+	if (!err)
+		err = vcr_store_apply_dirty(s, old, dirty, n, tree, e);
+	if ((err = close_pack(s, err, e)))
 		return err;
 	if (!memcmp(old, tree, VCR_OID) && !strcmp(note->kind, "call")) {
 		*out = s->last;

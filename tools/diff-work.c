@@ -49,7 +49,7 @@ static int by_name(const void *x, const void *y)
 	return c ? c : (a->frame > b->frame) - (a->frame < b->frame);
 }
 
-typedef int take_fn(struct deeds *l, const struct vcr_reader_frame *f);
+typedef int take_fn(struct deeds *l, struct vcr_reader *r, const struct vcr_reader_frame *f);
 
 static int collect(struct vcr_reader *r, const char *prefix, take_fn *take, struct deeds *l, struct vcr_error *e)
 {
@@ -60,7 +60,7 @@ static int collect(struct vcr_reader *r, const char *prefix, take_fn *take, stru
 		if (strcmp(vcr_reader_brief(r, i).type, "tool")) /* a call's line is long, and none of these */
 			continue;
 		if (!vcr_reader_frame(r, i, &f, NULL) && !strncmp(f.node_name, prefix, strlen(prefix))) /* one that cannot be read was said before */
-			err = take(l, &f);
+			err = take(l, r, &f);
 	}
 	if (l->n)
 		qsort(l->v, l->n, sizeof *l->v, by_name);
@@ -129,8 +129,31 @@ static void state_of(const struct vcr_json *j, int after, struct vcr_buf *out)
 	vcr_jw_object_end(&w);
 }
 
-static int take_file(struct deeds *l, const struct vcr_reader_frame *f)
+/* A storm's list: each line is as a frame of its own, ["made","path",{…}]. */
+static int take_burst(struct deeds *l, struct vcr_reader *r, const struct vcr_reader_frame *f)
 {
+	VCR_AUTO_BUF ref = VCR_BUF_INIT, list = VCR_BUF_INIT;
+	int err = 0;
+	if (vcr_json_str(f->j, vcr_json_get(f->j, f->output, "list"), &ref) || vcr_reader_body(r, ref.data, &list, NULL))
+		return 0;
+	for (const char *p = list.data; *p && !err; p += strcspn(p, "\n"), p += *p == '\n') {
+		VCR_AUTO_JSON j = VCR_JSON_INIT;
+		VCR_AUTO_BUF state = VCR_BUF_INIT;
+		if (vcr_json_parse(&j, p, strcspn(p, "\n"), VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, 0) != VCR_JSON_ARRAY)
+			continue;
+		int what = vcr_json_first(&j, 0), name = vcr_json_next(&j, what), after = name < 0 ? -1 : vcr_json_next(&j, name);
+		char *path = name < 0 ? NULL : vcr_json_strdup(&j, name);
+		if (after >= 0)
+			state_of(&j, after, &state);
+		err = path ? note(l, path, &state, NULL, f->index, vcr_json_is(&j, what, "made") || vcr_json_is(&j, what, "transient") || vcr_json_is(&j, what, "directory")) : 0;
+	}
+	return err;
+}
+
+static int take_file(struct deeds *l, struct vcr_reader *r, const struct vcr_reader_frame *f)
+{
+	if (!strcmp(f->node_name, "file:burst"))
+		return take_burst(l, r, f);
 	VCR_AUTO_BUF state = VCR_BUF_INIT, none = VCR_BUF_INIT;
 	char *path = vcr_json_strdup(f->j, vcr_json_get(f->j, f->input, "path"));
 	char *old = !strcmp(f->node_name, "file:rename") ? vcr_json_strdup(f->j, vcr_json_get(f->j, f->input, "old_path")) : NULL;
@@ -211,7 +234,7 @@ int vcr_diff_files(struct vcr_diffing *x, struct vcr_reader *ra, struct vcr_read
 
 /* ---- Programs ---- */
 
-static int take_program(struct deeds *l, const struct vcr_reader_frame *f)
+static int take_program(struct deeds *l, struct vcr_reader *r, const struct vcr_reader_frame *f)
 {
 	VCR_AUTO_BUF line = VCR_BUF_INIT, end = VCR_BUF_INIT;
 	int argv = vcr_json_get(f->j, f->input, "argv");

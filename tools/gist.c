@@ -116,6 +116,24 @@ static void count_diff(const struct vcr_buf *diff, int *added, int *removed)
 	}
 }
 
+/* "1200 made, 3 directories, 4.5 MB" */
+static void burst_gist(struct vcr_buf *raw, const struct vcr_reader_frame *f)
+{
+	static const char *const words[] = { "made", "changed", "removed", "transient", "directories" };
+	int64_t n;
+	vcr_json_str(f->j, vcr_json_get(f->j, f->input, "path"), raw);
+	const char *before = ": ";
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, words[i]), &n) && n) {
+			vcr_buf_printf(raw, "%s%lld %s", before, (long long)n, strcmp(words[i], "transient") ? words[i] : "made and gone again");
+			before = ", ";
+		}
+	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "bytes"), &n)) {
+		vcr_buf_puts(raw, before);
+		vcr_words_bytes(raw, n);
+	}
+}
+
 static void file_gist(struct vcr_buf *raw, const struct vcr_reader_frame *f)
 {
 	VCR_AUTO_BUF diff = VCR_BUF_INIT;
@@ -196,7 +214,7 @@ void vcr_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t colu
 	if (!strcmp(f->type, "llm") || starts(f->node_name, "llm:"))
 		call_gist(out, f, columns);
 	else if (starts(f->node_name, "file:")) {
-		file_gist(&raw, f);
+		(strcmp(f->node_name, "file:burst") ? file_gist : burst_gist)(&raw, f);
 		vcr_safe_line(out, raw.data, raw.len, columns);
 	} else if (starts(f->node_name, "exec:")) {
 		exec_gist(&raw, f);

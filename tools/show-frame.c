@@ -382,6 +382,41 @@ static void file(struct show *s)
 	diff_lines(s, diff.data, diff.len);
 }
 
+/* One line of a storm's list: ["made","path",{…}]. */
+static void burst_line(struct show *s, const char *text, size_t n)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	VCR_AUTO_BUF what = VCR_BUF_INIT, path = VCR_BUF_INIT;
+	int64_t size;
+	if (vcr_json_parse(&j, text, n, VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, 0) != VCR_JSON_ARRAY)
+		return;
+	int v = vcr_json_first(&j, 0);
+	if (vcr_json_str(&j, v, &what) || vcr_json_str(&j, v = vcr_json_next(&j, v), &path))
+		return;
+	vcr_safe_line(s->out, what.data, what.len, 12);
+	vcr_buf_printf(s->out, "%*s ", what.len < 10 ? (int)(10 - what.len) : 0, "");
+	vcr_safe_line(s->out, path.data, path.len, 0);
+	if (vcr_json_int(&j, vcr_json_get(&j, vcr_json_next(&j, v), "size"), &size) && strcmp(what.data, "directory"))
+		vcr_buf_printf(s->out, " (%lld bytes)", (long long)size);
+	vcr_buf_putc(s->out, '\n');
+}
+
+static void burst(struct show *s)
+{
+	const struct vcr_reader_frame *f = s->f;
+	VCR_AUTO_BUF ref = VCR_BUF_INIT, list = VCR_BUF_INIT, more = VCR_BUF_INIT;
+	int64_t n;
+	who(s);
+	vcr_gist(&more, f, 0);
+	vcr_buf_add(s->out, more.data, more.len);
+	vcr_buf_puts(s->out, "\nmany files at once: one frame tells of them all; their contents are in the savepoints\n\n");
+	if (!vcr_json_str(f->j, vcr_json_get(f->j, f->output, "list"), &ref) && !vcr_reader_body(s->r, ref.data, &list, NULL))
+		for (const char *p = list.data; *p; p += strcspn(p, "\n"), p += *p == '\n')
+			burst_line(s, p, strcspn(p, "\n"));
+	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "unlisted"), &n))
+		vcr_buf_printf(s->out, "and %lld more\n", (long long)n);
+}
+
 /* ---- Programs ---- */
 
 static void program(struct show *s)
@@ -447,6 +482,8 @@ int vcr_show_frame(struct vcr_tool *t, struct vcr_reader *r, int64_t index, stru
 	head(&s);
 	if (!strcmp(f.type, "llm") || starts(f.node_name, "llm:"))
 		call(&s, &input);
+	else if (!strcmp(f.node_name, "file:burst"))
+		burst(&s);
 	else if (starts(f.node_name, "file:"))
 		file(&s);
 	else if (starts(f.node_name, "exec:"))

@@ -447,7 +447,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 
 static void usage(FILE *to)
 {
-	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--salvage]\n"
+	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--burst N] [--salvage]\n"
 	      "\n"
 	      "Reads the spool of one session and writes its session file. Started by vcr-record and by libvcrshim.so;\n"
 	      "there is no need to start it by hand.\n"
@@ -455,12 +455,13 @@ static void usage(FILE *to)
 	      "  --spool PATH      the spool, in the runtime directory\n"
 	      "  --tag TAG         a tag of the session\n"
 	      "  --meta KEY=VALUE  an entry of the session's metadata\n"
+	      "  --burst N         so many file changes of one place have frames of their own; off: all\n"
 	      "  --salvage         decode what a dead collector left; end, or go on for the processes that still live\n"
 	      "  --help, --version\n", to);
 }
 
 struct arguments {
-	const char *spool;
+	const char *spool, *burst;
 	const char *tag[65];
 	int ntag;
 	struct vcr_buf meta;
@@ -473,7 +474,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 {
 	static const struct option options[] = {
 		{ "spool", required_argument, NULL, 's' }, { "tag", required_argument, NULL, 't' }, { "meta", required_argument, NULL, 'm' },
-		{ "salvage", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
+		{ "burst", required_argument, NULL, 'b' }, { "salvage", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -492,6 +493,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 				*eq = '=';
 			}
 			break;
+		case 'b': a->burst = optarg; break;
 		case 'r': a->salvage = true; break;
 		case 'h': usage(stdout); return 1;
 		case 'v': puts("vcr-collector " PACKAGE_VERSION); return 1;
@@ -530,6 +532,8 @@ int main(int argc, char **argv)
 	find_writers(&c, a.salvage);
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
+	if (a.burst && vcr_config_burst(a.burst, &c.config.burst))
+		fprintf(stderr, "vcr-collector: --burst wants a number or off, not '%s'\n", a.burst);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
 		.prices_path = prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
 	status = collect(&c, &o);

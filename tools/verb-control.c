@@ -4,6 +4,7 @@
 #include "options.h"
 #include "paths.h"
 #include "verbs.h"
+#include "words.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,9 @@ static int print_status(void *ctx, const char *id, const struct vcr_json *j)
 		if (vcr_json_int(j, vcr_json_value(j, k), &n) && n && !vcr_json_str(j, k, &key))
 			printf("  %slost: %s %lld%s\n", vcr_on(s->t, VCR_RED), key.data, (long long)n, vcr_on(s->t, VCR_PLAIN));
 	}
+	VCR_AUTO_BUF files = VCR_BUF_INIT;
+	vcr_words_files(&files, j, vcr_json_get(j, 0, "files"), "  ");
+	fputs(files.data, stdout);
 	return 0;
 }
 

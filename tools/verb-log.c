@@ -181,6 +181,11 @@ void vcr_log_totals(struct vcr_log *l, const struct vcr_reader *r, const char *p
 	}
 	printf("%s%s%s: %s%s%s\n", vcr_on(l->t, VCR_BOLD), id.data, vcr_on(l->t, VCR_PLAIN), text.data,
 		!strcmp(state, "cut") ? "; the recording was cut" : !strcmp(state, "live") ? "; still being recorded" : "", "");
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	VCR_AUTO_BUF files = VCR_BUF_INIT;
+	if (s->end_json && !vcr_json_parse(&j, s->end_json, strlen(s->end_json), VCR_JSON_RELAXED, NULL))
+		vcr_words_files(&files, &j, vcr_json_get(&j, 0, "files"), "");
+	fputs(files.data, stdout);
 }
 
 /* ---- The frames of a session ---- */

@@ -50,6 +50,7 @@ struct record {
 	struct vcr_tool *t;
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
+	const char *burst;
 	const char *lane, *cacert; /* NULL: not given, which is auto with a gate on need */
 	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
@@ -78,11 +79,14 @@ static int64_t now_ms(void)
 static int check_call(struct record *r)
 {
 	struct vcr_error e = { 0 };
+	int burst;
 	for (int i = 0; i < r->meta.n; i++)
 		if (!strchr(r->meta.item[i], '=') || *r->meta.item[i] == '=')
 			return vcr_wrong_call(r->t, "--meta wants KEY=VALUE, not '%s'", r->meta.item[i]);
 	if (r->lane && strcmp(r->lane, "tap") && strcmp(r->lane, "gate") && strcmp(r->lane, "auto"))
 		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
+	if (r->burst && vcr_config_burst(r->burst, &burst))
+		return vcr_wrong_call(r->t, "--burst wants a number from 1, or off, not '%s'", r->burst);
 	if (r->connect_to.n > MOST_WAYS)
 		return vcr_wrong_call(r->t, "--connect-to can be given %d times", MOST_WAYS);
 	if (!vcr_tool_dir(r->t, &r->vcr_dir, &r->nowhere) && !vcr_paths_workspace(".", &r->workspace, &r->nowhere))
@@ -144,7 +148,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 
 static char **collector_argv(const struct record *r, char *program)
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n) * 2 + 4, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n) * 2 + 6, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
@@ -158,6 +162,10 @@ static char **collector_argv(const struct record *r, char *program)
 	for (int i = 0; i < r->meta.n; i++) {
 		argv[n++] = "--meta";
 		argv[n++] = (char *)r->meta.item[i];
+	}
+	if (r->burst) {
+		argv[n++] = "--burst";
+		argv[n++] = (char *)r->burst;
 	}
 	return argv;
 }
@@ -601,6 +609,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 'l', "lane", "LANE", VCR_OPT_STRING, &r.lane, "tap: watch; gate: model calls pass through us; auto (default): those that cannot be tapped" },
 		{ 0, "connect-to", "H1:P1:H2:P2", VCR_OPT_LIST, &r.connect_to, "the gate connects to H2:P2 where H1:P1 is asked for, as curl does" },
 		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
+		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };

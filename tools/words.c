@@ -147,3 +147,27 @@ void vcr_words_json(struct vcr_buf *out, const struct vcr_json *j, int v, unsign
 	new_line(out, indent);
 	vcr_buf_putc(out, object ? '}' : ']');
 }
+
+static int64_t number(const struct vcr_json *j, int object, const char *key)
+{
+	int64_t n = 0;
+	vcr_json_int(j, vcr_json_get(j, object, key), &n);
+	return n;
+}
+
+void vcr_words_files(struct vcr_buf *out, const struct vcr_json *j, int files, const char *indent)
+{
+	if (vcr_json_type(j, files) != VCR_JSON_OBJECT)
+		return;
+	int64_t bursts = number(j, files, "bursts"), known = number(j, files, "known"), most = number(j, files, "known_at_most");
+	if (bursts)
+		vcr_buf_printf(out, "%sstorms: %lld file change%s told by %lld frame%s (more than %lld of one place; burst in .vcr/config)\n", indent, (long long)number(j, files, "coalesced"),
+			number(j, files, "coalesced") == 1 ? " is" : "s are", (long long)bursts, bursts == 1 ? "" : "s", (long long)number(j, files, "burst_limit"));
+	if (most && known >= most)
+		vcr_buf_printf(out, "%slimit: %lld files are known, changes of others are not told\n", indent, (long long)known);
+	if (number(j, files, "unwatched"))
+		vcr_buf_printf(out, "%slimit: %lld directories could not be watched (fs.inotify.max_user_watches); they are looked at in the end\n", indent,
+			(long long)number(j, files, "unwatched"));
+	if (number(j, files, "overflows"))
+		vcr_buf_printf(out, "%slimit: the kernel dropped notices of changes %lld times; everything was looked at again\n", indent, (long long)number(j, files, "overflows"));
+}

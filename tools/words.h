@@ -19,6 +19,8 @@ void vcr_words_tokens(struct vcr_buf *out, const struct vcr_reader_frame *f);
 void vcr_words_cost(struct vcr_buf *out, double usd);
 /* "18 calls replayed: 41000 tokens, $0.1230 and 42.1s saved (100%)". */
 void vcr_words_ledger(struct vcr_buf *out, const struct vcr_ledger *l);
+/* Lines about storms, and about limits that were met: of the member "files" of a status or of vcr.end; indent goes before each. */
+void vcr_words_files(struct vcr_buf *out, const struct vcr_json *j, int files, const char *indent);
 /* An argument as sh(1) takes it. */
 void vcr_words_quoted(struct vcr_buf *out, const char *s, size_t n);
 /* A value over several lines, two columns per level after `indent` columns; the first line is not indented, the last has no newline. */

@@ -244,6 +244,28 @@ START_TEST(many_savepoints_become_one_pack_at_the_end)
 }
 END_TEST
 
+START_TEST(a_savepoint_of_many_dirty_files_is_one_pack_and_no_loose_files)
+{
+	enum { N = 300 };
+	static struct vcr_store_dirty dirty[N];
+	static char name[N][16];
+	struct vcr_store *s = store("s");
+	struct vcr_savepoint p = base(s), q;
+	sh("mkdir old d; echo 1 > old/f; chmod 700 old; for i in $(seq 0 %d); do echo $i > d/$i; done", N - 2);
+	for (int i = 0; i < N; i++) {
+		snprintf(name[i], sizeof name[i], i ? "d/%d" : "old/f", i - 1);
+		dirty[i].path = name[i];
+	}
+	ck_assert_msg(!vcr_store_take(s, dirty, N, &call, &q, &e), "%s", e.what);
+	sh("test $(find %s/shadow.git/objects -type f -path '*/[0-9a-f][0-9a-f]/*' | wc -l) -lt 4", state);
+	sh("test $(git --git-dir=%s/shadow.git ls-tree -r %s | wc -l) = %d; git --git-dir=%s/shadow.git fsck --full 2>/dev/null", state, q.tree, N, state);
+	sh("chmod 755 old; rm -r d; mkdir d; echo new > d/0");
+	ck_assert_msg(!vcr_store_take(s, dirty, N, &call, &p, &e), "%s", e.what); /* what that pack holds is read again */
+	ck_listing(s, p.tree, "40755 d \n100644 d/0 new\n\n40755 old \n100644 old/f 1\n\n");
+	vcr_store_free(s);
+}
+END_TEST
+
 START_TEST(sessions_with_awkward_names_have_refs_that_git_accepts)
 {
 	static const char *const names[] = { "a b", "a..b", "x.lock.y", "2024.05" };
@@ -476,6 +498,7 @@ static TCase *tc(void)
 	tcase_add_loop_test(t, a_savepoint_of_the_dirty_paths_equals_a_look_at_everything, 0, 8);
 	tcase_add_test(t, a_call_that_changed_nothing_is_the_last_savepoint_again);
 	tcase_add_test(t, many_savepoints_become_one_pack_at_the_end);
+	tcase_add_test(t, a_savepoint_of_many_dirty_files_is_one_pack_and_no_loose_files);
 	tcase_add_test(t, sessions_with_awkward_names_have_refs_that_git_accepts);
 	tcase_add_test(t, files_with_secrets_are_sealed_and_come_back);
 	tcase_add_test(t, names_and_links_with_secrets_are_sealed_and_stay_so);
