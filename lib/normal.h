@@ -24,6 +24,7 @@
 #include "buf.h"
 #include "json.h"
 #include "provider.h"
+#include "rebind.h"
 
 struct vcr_normal_context { const char *cwd, *workspace, *home, *tmp; }; /* absolute, no final slash; NULL or "/" : not looked for */
 
@@ -45,5 +46,14 @@ int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n,
 bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer);
 /* Append the canonical form (canon.h) of a request's body, volatile fields left out and every string normalised. */
 int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out);
+
+/* What of a recorded request is named otherwise in the live one that it answers: UUIDs, git's object names and ids, each once, as they stand in the canonical order of
+ * both. Empty where the two do not hold as many of the same kinds. The strings live until release. */
+enum { VCR_MAX_BINDINGS = 32 };
+struct vcr_bindings { struct vcr_binding b[VCR_MAX_BINDINGS]; size_t n; struct vcr_buf recorded, live; };
+#define VCR_BINDINGS_INIT { .n = 0, .recorded = VCR_BUF_INIT, .live = VCR_BUF_INIT }
+void vcr_normal_bind(const struct vcr_normal_context *recorded_in, const char *recorded, size_t nrecorded, const struct vcr_normal_context *live_in, const char *live, size_t nlive,
+	enum vcr_api api, struct vcr_bindings *out);
+void vcr_bindings_release(struct vcr_bindings *b);
 
 #endif

@@ -17,7 +17,7 @@ enum { LEAVE_US = 1000000, RECENT = 256 };
 
 /* A decoded body, kept with its call while there is room; told anew for the directories of this run (rebind.h), and then with places of its own
  * where reads began. */
-struct body { struct vcr_buf text; uint64_t *piece; unsigned refs; uint64_t used; };
+struct body { struct vcr_buf text; uint64_t *piece; unsigned refs; uint64_t used; bool own; /* one answer's, not the call's */ };
 enum { DIRECTORIES = 4 };
 
 /* One answer under way. */
@@ -68,6 +68,13 @@ static void free_body(struct body *b)
 	free(b);
 }
 
+static void leave_body(struct body *b)
+{
+	b->refs--;
+	if (b->own)
+		free_body(b);
+}
+
 static void drop_body(struct vcr_replay *r, struct vcr_recorded *c)
 {
 	struct body *b = c->user;
@@ -93,26 +100,54 @@ static void make_room(struct vcr_replay *r)
 }
 
 /* A model answers with the paths that it was asked about: they are told as this run has them. */
-static int rebind_body(struct vcr_replay *r, const struct vcr_recorded *c, struct body *b)
+static int rebind_body(const struct vcr_binding *bound, size_t nbound, const struct vcr_recorded *c, struct body *b)
 {
 	VCR_AUTO_BUF told = VCR_BUF_INIT;
-	uint64_t *piece = r->nbound && b->text.len ? calloc(c->npiece + 1, sizeof *piece) : NULL;
-	if (!r->nbound || !b->text.len)
+	if (!nbound || !b->text.len)
 		return 0;
+	uint64_t *piece = calloc(c->npiece + 1, sizeof *piece);
 	if (!piece)
 		return VCR_ENOMEM;
-	for (size_t i = 0; i < c->npiece; i++)
-		piece[i] = c->piece[i].offset < b->text.len ? c->piece[i].offset : b->text.len;
-	int changed = vcr_rebind(r->bound, r->nbound, b->text.data, b->text.len, &told, piece, c->npiece);
+	for (size_t i = 0; i < c->npiece; i++) {
+		uint64_t at = b->piece ? b->piece[i] : c->piece[i].offset;
+		piece[i] = at < b->text.len ? at : b->text.len;
+	}
+	int changed = vcr_rebind(bound, nbound, b->text.data, b->text.len, &told, piece, c->npiece);
 	if (changed <= 0) {
 		free(piece);
 		return changed;
 	}
 	vcr_buf_release(&b->text);
+	free(b->piece);
 	b->text = told;
 	told = (struct vcr_buf)VCR_BUF_INIT;
 	b->piece = piece;
 	return 0;
+}
+
+/* A copy of the body, for one answer, that names things as the live request does; NULL: it would be no other. */
+static struct body *bind_names(struct vcr_replay *r, const struct vcr_recorded *c, const struct body *b, const struct vcr_match_query *q)
+{
+	VCR_AUTO_BUF request = VCR_BUF_INIT;
+	struct vcr_bindings names = VCR_BINDINGS_INIT;
+	struct body *own = NULL;
+	if (!*c->request_ref || vcr_reader_body(r->o.reader, c->request_ref, &request, NULL))
+		return NULL;
+	vcr_normal_bind(&r->o.match.recorded, request.data, request.len, &r->o.match.live, q->body, q->nbody, q->api, &names);
+	if (names.n && (own = calloc(1, sizeof *own))) {
+		vcr_buf_init(&own->text, 0);
+		vcr_buf_add(&own->text, b->text.data, b->text.len);
+		if (b->piece && (own->piece = calloc(c->npiece + 1, sizeof *own->piece)))
+			memcpy(own->piece, b->piece, c->npiece * sizeof *own->piece);
+		own->own = true;
+		own->refs = 1;
+		if (own->text.err || (b->piece && !own->piece) || rebind_body(names.b, names.n, c, own)) {
+			free_body(own);
+			own = NULL;
+		}
+	}
+	vcr_bindings_release(&names);
+	return own;
 }
 
 /* Which directories are others now. All, or none: one that has not changed may lie in one that has. */
@@ -137,7 +172,7 @@ static struct body *take_body(struct vcr_replay *r, struct vcr_recorded *c, stru
 		if (!(b = calloc(1, sizeof *b)))
 			return NULL;
 		vcr_buf_init(&b->text, 0);
-		if ((*c->response_ref && vcr_reader_body(r->o.reader, c->response_ref, &b->text, e)) || rebind_body(r, c, b)) {
+		if ((*c->response_ref && vcr_reader_body(r->o.reader, c->response_ref, &b->text, e)) || rebind_body(r->bound, r->nbound, c, b)) {
 			free_body(b);
 			return NULL;
 		}
@@ -168,7 +203,7 @@ static void end_serving(struct serving *s)
 		s->after->prev = s->prev;
 	if (s->timer)
 		event_free(s->timer);
-	s->body->refs--;
+	leave_body(s->body);
 	free(s);
 }
 
@@ -323,7 +358,7 @@ static void serve(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_
 {
 	struct serving *s = calloc(1, sizeof *s);
 	if (!s) {
-		b->refs--;
+		leave_body(b);
 		vcr_match_back(r->match, c, false);
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
@@ -451,10 +486,15 @@ static struct recent *recent_of(struct vcr_replay *r, const struct vcr_gate_requ
 	return &r->recent[(hash[0] ^ hash[0] >> 32) % RECENT];
 }
 
-static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung)
+/* q: the request, NULL if it is one that was answered before. */
+static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung, const struct vcr_match_query *q)
 {
 	struct vcr_error e = { 0 };
-	struct body *b = take_body(r, c, &e);
+	struct body *b = take_body(r, c, &e), *own = b && q && rung == VCR_RUNG_NORMALISED ? bind_names(r, c, b, q) : NULL;
+	if (own) {
+		leave_body(b);
+		b = own;
+	}
 	if (!b) {
 		VCR_AUTO_BUF body = VCR_BUF_INIT;
 		vcr_match_back(r->match, c, false);
@@ -474,7 +514,7 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 	struct vcr_recorded *c = vcr_match_give(r->match, query, &rung);
 	if (c) {
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung };
-		serve_call(r, x, c, rung);
+		serve_call(r, x, c, rung, query);
 	} else if (query->api == VCR_API_NONE) {
 		refuse(r, x, q->method, query->target, q->host);
 	} else {
@@ -487,12 +527,12 @@ static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, cons
 {
 	uint64_t hash[2];
 	const struct recent *recent = recent_of(r, q, hash);
-	if (!recent->call || recent->hash[0] != hash[0] || recent->hash[1] != hash[1] || recent->known != vcr_redact_known(r->redact))
+	if (!recent->call || recent->rung == VCR_RUNG_NORMALISED /* its answer is told anew */ || recent->hash[0] != hash[0] || recent->hash[1] != hash[1] || recent->known != vcr_redact_known(r->redact))
 		return false;
 	enum vcr_rung rung = recent->rung;
 	struct vcr_recorded *c = vcr_match_give_like(r->match, recent->call, &rung);
 	if (c)
-		serve_call(r, x, c, rung);
+		serve_call(r, x, c, rung, NULL);
 	return c != NULL;
 }
 
