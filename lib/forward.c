@@ -31,6 +31,8 @@ struct transfer {
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
 	bool chunked, until_eof, no_body;
+	int64_t left;                  /* of a body whose length is known; else negative */
+	size_t nbody;                  /* of the request */
 };
 
 struct vcr_forward {
@@ -38,7 +40,7 @@ struct vcr_forward {
 	CURLM *multi;
 	struct curl_slist *connect_to;
 	struct event *timer, *hold;
-	struct transfer *first;
+	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
 	uint32_t conn;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
 };
@@ -113,6 +115,16 @@ static void send_out(struct transfer *t)
 	}
 }
 
+/* The exchange goes its own way. */
+static struct vcr_gate_exchange *leave(struct transfer *t)
+{
+	struct vcr_gate_exchange *x = t->x;
+	if (x)
+		vcr_gate_set_user(x, NULL);
+	t->x = NULL;
+	return x;
+}
+
 /* ---- The answer's head ---- */
 
 static bool is_hop(const char *name)
@@ -131,7 +143,7 @@ static int take_head(void *transfer, const struct vcr_http1_head *h)
 	t->chunked = h->chunked;
 	t->no_body = h->status == 204 || h->status == 304 || t->no_body;
 	t->until_eof = !h->chunked && h->content_length < 0;
-	int64_t length = h->chunked ? -1 : h->content_length;
+	int64_t length = t->left = h->chunked ? -1 : h->content_length;
 	if (t->x && h->status != 100 && h->status != 101)
 		vcr_gate_head(t->x, h->status, h->reason, h->field, h->nfield, length);
 	return 1; /* the body is curl's */
@@ -160,6 +172,13 @@ static size_t on_header(char *p, size_t size, size_t n, void *transfer)
 
 /* ---- Its body ---- */
 
+/* Is curl done with the request's body, which is the exchange's? */
+static bool is_sent(const struct transfer *t)
+{
+	curl_off_t sent = 0;
+	return !curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent) && (size_t)sent == t->nbody;
+}
+
 static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 {
 	struct transfer *t = transfer;
@@ -182,25 +201,103 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 	if (vcr_gate_body(t->x, p, n))
 		return 0; /* the client has left, which its own end says too */
 	t->ready = true;
+	t->left -= (int64_t)n;
+	if (!t->left && is_sent(t) && !is_held(t)) { /* the client need not wait for what curl has to do yet */
+		vcr_gate_end(leave(t));
+		t->ready = false;
+	}
 	return n;
+}
+
+/* ---- Trust ---- */
+
+/* curl takes the end of the bytes and TLS's close_notify for the same; the client's end is to be as the server's was. */
+static void on_tls(const SSL *ssl, int where, int ret)
+{
+	struct vcr_forward *f = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), forward_index);
+	if (f && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
+		f->notified = true;
+}
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
+{
+	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "DENO_CERT" };
+	const struct vcr_forward *f = forward;
+	const char *loaded[sizeof names / sizeof *names + 1] = { getenv("SSL_CERT_FILE") };
+	size_t n = 1;
+	SSL_CTX_set_ex_data(ssl_ctx, forward_index, forward);
+	SSL_CTX_set_info_callback(ssl_ctx, on_tls);
+	for (size_t i = 0; i < sizeof names / sizeof *names && !f->o.cacert; i++) {
+		const char *file = getenv(names[i]);
+		bool again = !file || !*file;
+		for (size_t k = 0; !again && k < n; k++)
+			again = loaded[k] && !strcmp(loaded[k], file);
+		if (!again)
+			SSL_CTX_load_verify_locations(ssl_ctx, loaded[n++] = file, NULL); /* one that cannot be read is no reason to trust less */
+	}
+	return CURLE_OK;
 }
 
 /* ---- Ends ---- */
 
+static void release_transfer(struct transfer *t)
+{
+	if (t->easy)
+		curl_easy_cleanup(t->easy);
+	free(t);
+}
+
+/* What is the same for all requests. */
+static int prepare(struct transfer *t)
+{
+	const struct vcr_forward_options *o = &t->f->o;
+	const char *roots = o->cacert ? o->cacert : getenv("SSL_CERT_FILE");
+	CURL *c = t->easy ? t->easy : (t->easy = curl_easy_init());
+	if (!c)
+		return VCR_ENOMEM;
+	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+	curl_easy_setopt(c, CURLOPT_CONNECT_TO, t->f->connect_to);
+	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (roots && *roots)
+		curl_easy_setopt(c, CURLOPT_CAINFO, roots);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, t->f);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+	return 0;
+}
+
+/* It is over; the next one may have its handle. */
 static void free_transfer(struct transfer *t)
 {
 	struct vcr_forward *f = t->f;
+	CURL *easy = t->easy;
 	*(t->prev ? &t->prev->next : &f->first) = t->next;
 	if (t->next)
 		t->next->prev = t->prev;
-	if (t->easy) {
-		curl_multi_remove_handle(f->multi, t->easy);
-		curl_easy_cleanup(t->easy);
-	}
+	if (easy)
+		curl_multi_remove_handle(f->multi, easy);
 	curl_slist_free_all(t->fields);
 	vcr_buf_release(&t->head);
 	free(t->host);
-	free(t);
+	if (!easy || f->spare) {
+		release_transfer(t);
+		return;
+	}
+	curl_easy_reset(easy);
+	*t = (struct transfer){ .f = f, .easy = easy };
+	prepare(t);
+	f->spare = t;
 }
 
 /* How the far side ended, as VCR_REC_CLOSE says it. */
@@ -215,26 +312,24 @@ static int reason_of(const struct transfer *t, CURLcode code)
 	return err ? (int)err : ECONNRESET;
 }
 
-static void finish_tunnel(struct transfer *t, CURLcode code)
+static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
 {
 	curl_socket_t s = CURL_SOCKET_BAD;
 	int fd = -1;
 	if (!code && !curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &s) && s != CURL_SOCKET_BAD)
 		fd = fcntl(s, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0)
-		vcr_gate_tunnel(t->x, fd);
+		vcr_gate_tunnel(x, fd);
 	else
-		vcr_gate_simple(t->x, 502, NULL, t->error, strlen(t->error), NULL);
+		vcr_gate_simple(x, 502, NULL, t->error, strlen(t->error), NULL);
 }
 
 static void finish(struct transfer *t, CURLcode code)
 {
-	struct vcr_gate_exchange *x = t->x;
-	if (x)
-		vcr_gate_set_user(x, NULL);
+	struct vcr_gate_exchange *x = leave(t);
 	if (t->tunnel) {
 		if (x)
-			finish_tunnel(t, code);
+			finish_tunnel(t, x, code);
 		return;
 	}
 	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
@@ -262,7 +357,7 @@ static void deliver(struct vcr_forward *f)
 {
 	for (struct transfer *t = f->first, *next; t; t = next) {
 		next = t->next;
-		while (t->ready && !t->over && !is_held(t)) {
+		while (t->ready && t->x && !t->over && !is_held(t)) {
 			t->ready = false;
 			send_out(t); /* curl may bring more meanwhile */
 		}
@@ -299,24 +394,23 @@ static void on_hold(evutil_socket_t fd, short what, void *forward)
 
 /* ---- curl on libevent ---- */
 
-static void on_socket_ready(evutil_socket_t fd, short what, void *forward)
+static void act(struct vcr_forward *f, curl_socket_t s, int what)
 {
-	struct vcr_forward *f = forward;
 	int running;
 	f->notified = false;
-	curl_multi_socket_action(f->multi, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), &running);
+	curl_multi_socket_action(f->multi, s, what, &running);
 	reap(f);
 	deliver(f);
 }
 
+static void on_socket_ready(evutil_socket_t fd, short what, void *forward)
+{
+	act(forward, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
 static void on_timeout(evutil_socket_t fd, short what, void *forward)
 {
-	struct vcr_forward *f = forward;
-	int running;
-	f->notified = false;
-	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	reap(f);
-	deliver(f);
+	act(forward, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_timer(CURLM *multi, long ms, void *forward)
@@ -346,33 +440,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *forward, void
 }
 
 /* ---- Beginnings ---- */
-
-/* curl takes the end of the bytes and TLS's close_notify for the same; the client's end is to be as the server's was. */
-static void on_tls(const SSL *ssl, int where, int ret)
-{
-	struct vcr_forward *f = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), forward_index);
-	if (f && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
-		f->notified = true;
-}
-
-static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
-{
-	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "DENO_CERT" };
-	const struct vcr_forward *f = forward;
-	const char *loaded[sizeof names / sizeof *names + 1] = { getenv("SSL_CERT_FILE") };
-	size_t n = 1;
-	SSL_CTX_set_ex_data(ssl_ctx, forward_index, forward);
-	SSL_CTX_set_info_callback(ssl_ctx, on_tls);
-	for (size_t i = 0; i < sizeof names / sizeof *names && !f->o.cacert; i++) {
-		const char *file = getenv(names[i]);
-		bool again = !file || !*file;
-		for (size_t k = 0; !again && k < n; k++)
-			again = loaded[k] && !strcmp(loaded[k], file);
-		if (!again)
-			SSL_CTX_load_verify_locations(ssl_ctx, loaded[n++] = file, NULL); /* one that cannot be read is no reason to trust less */
-	}
-	return CURLE_OK;
-}
 
 static int add_field(struct curl_slist **list, const char *name, const char *value)
 {
@@ -414,40 +481,29 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 
 static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host)
 {
-	struct transfer *t = calloc(1, sizeof *t);
+	struct transfer *t = f->spare;
+	f->spare = NULL;
+	if (!t && (t = calloc(1, sizeof *t))) {
+		t->f = f;
+		if (prepare(t)) {
+			release_transfer(t);
+			return NULL;
+		}
+	}
 	if (!t)
 		return NULL;
-	t->f = f;
 	t->x = x;
+	t->left = -1;
 	vcr_buf_init(&t->head, 0);
 	if ((t->next = f->first))
 		f->first->prev = t;
 	f->first = t;
-	t->host = strdup(host);
-	t->easy = curl_easy_init();
-	if (!t->easy || !t->host) {
+	if (!(t->host = strdup(host))) {
 		free_transfer(t);
 		return NULL;
 	}
 	vcr_gate_set_user(x, t);
 	return t;
-}
-
-static void set_common(struct transfer *t)
-{
-	CURL *c = t->easy;
-	const struct vcr_forward_options *o = &t->f->o;
-	const char *roots = o->cacert ? o->cacert : getenv("SSL_CERT_FILE");
-	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
-	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-	curl_easy_setopt(c, CURLOPT_CONNECT_TO, t->f->connect_to);
-	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	if (roots && *roots)
-		curl_easy_setopt(c, CURLOPT_CAINFO, roots);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, t->f);
 }
 
 static int set_request(struct transfer *t, const struct vcr_gate_request *q)
@@ -462,19 +518,11 @@ static int set_request(struct transfer *t, const struct vcr_gate_request *q)
 		return VCR_ENOMEM;
 	t->tls = q->tls;
 	t->no_body = head;
+	t->nbody = q->nbody;
 	curl_easy_setopt(c, CURLOPT_URL, url.data);
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
 	if (!whole)
 		curl_easy_setopt(c, CURLOPT_REQUEST_TARGET, q->target);
-	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->fields);
-	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
 	if (q->nbody || vcr_http1_field(q->field, q->nfield, "content-length")) {
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->nbody);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body); /* the gate keeps it until the exchange's end */
@@ -497,11 +545,12 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 	}
 	struct transfer *t = new_transfer(f, x, q->host);
 	if (t) {
-		set_common(t);
 		if (!set_request(t, q)) {
 			show_request(t, q);
-			if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
+			if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK) {
+				act(f, CURL_SOCKET_TIMEOUT, 0); /* it goes out now */
 				return;
+			}
 			show_close(t, ECONNRESET);
 		}
 		vcr_gate_set_user(x, NULL);
@@ -555,7 +604,6 @@ static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, 
 	struct transfer *t = new_transfer(f, x, host);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
-		set_common(t);
 		t->tunnel = true;
 		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
 		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
@@ -611,6 +659,8 @@ void vcr_forward_free(struct vcr_forward *f)
 		return;
 	while (f->first)
 		free_transfer(f->first);
+	if (f->spare)
+		release_transfer(f->spare);
 	if (f->multi)
 		curl_multi_cleanup(f->multi);
 	if (f->timer)
