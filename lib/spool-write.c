@@ -8,13 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PART = 256 << 10, GROW_STEP = 1 << 20 };
+enum { PART = 256 << 10, GROW_STEP = 1 << 20, AHEAD = 64 << 10, PAGE = 4096 };
 
 struct vcr_spool_writer {
 	int fd;
 	char *map;
 	struct vcr_spool_header *h;
-	uint64_t end;
+	uint64_t end, there;  /* there: so far the pages are in our memory already */
 };
 
 int vcr_spool_writer_new(struct vcr_spool_writer **out, const char *path, struct vcr_error *e)
@@ -74,35 +74,37 @@ bool vcr_spool_writer_muted(const struct vcr_spool_writer *w, uint32_t conn)
 	return __atomic_load_n(&w->h->mute[conn % VCR_SPOOL_MUTES], __ATOMIC_RELAXED) == conn;
 }
 
-/* What the file really has, too: `limit` may be somebody's scribble, and beyond the end is SIGBUS. */
-static bool grow(struct vcr_spool_writer *w, uint64_t end)
+/* Up to where the file reaches when `end` is to be written; 0: not so far. `limit` may be somebody's scribble, and beyond the true end is SIGBUS. */
+static uint64_t grow(struct vcr_spool_writer *w, uint64_t end)
 {
 	uint64_t limit = __atomic_load_n(&w->h->limit, __ATOMIC_ACQUIRE);
 	struct stat st;
 	if (end > VCR_SPOOL_VIRTUAL || fstat(w->fd, &st))
-		return false;
+		return 0;
 	uint64_t size = (uint64_t)st.st_size;
 	if (end > size) {
 		uint64_t want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
 		if (want - size > VCR_SPOOL_BACKLOG || posix_fallocate(w->fd, st.st_size, (off_t)(want - size)))
-			return false;
+			return 0;
 		size = want;
 	}
 	while (limit < size && !__atomic_compare_exchange_n(&w->h->limit, &limit, size, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
-	return true;
+	return size;
 }
 
 static uint64_t reserve(struct vcr_spool_writer *w, uint64_t n)
 {
-	uint64_t tail = __atomic_load_n(&w->h->tail, __ATOMIC_ACQUIRE);
-	if (tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG || !grow(w, tail + n))
+	uint64_t tail = __atomic_load_n(&w->h->tail, __ATOMIC_ACQUIRE), size;
+	if (tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG || !(size = grow(w, tail + n)))
 		return 0;
 	uint64_t at = __atomic_fetch_add(&w->h->tail, n, __ATOMIC_ACQ_REL);
-	return at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > VCR_SPOOL_VIRTUAL - n || !grow(w, at + n) ? 0 : at;
+	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > VCR_SPOOL_VIRTUAL - n)
+		return 0;
+	return at + n <= size || grow(w, at + n) ? at : 0;
 }
 
-static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a, const char *data, size_t size, bool ring)
+static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a, const char *data, size_t size)
 {
 	size_t all = a->nhead + size;
 	uint64_t n = (sizeof(struct vcr_spool_record) + all + VCR_SPOOL_ALIGN - 1) & ~(uint64_t)(VCR_SPOOL_ALIGN - 1);
@@ -128,12 +130,23 @@ static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a,
 	r->crc = vcr_spool_crc(payload, all);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
 	w->end = at + n;
-	if (!ring)
-		return true;
+	return true;
+}
+
+void vcr_spool_writer_ring(struct vcr_spool_writer *w)
+{
 	__atomic_fetch_add(&w->h->doorbell, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&w->h->sleeping, __ATOMIC_SEQ_CST))
 		vcr_spool_wake(&w->h->doorbell);
-	return true;
+}
+
+void vcr_spool_writer_prepare(struct vcr_spool_writer *w)
+{
+#ifdef MADV_POPULATE_WRITE
+	uint64_t limit = __atomic_load_n(&w->h->limit, __ATOMIC_ACQUIRE), from = w->there > w->end ? w->there : w->end & ~(uint64_t)(PAGE - 1), upto = from + AHEAD;
+	if (w->end + AHEAD / 2 > w->there && upto <= limit && upto <= VCR_SPOOL_VIRTUAL && !madvise(w->map + from, AHEAD, MADV_POPULATE_WRITE))
+		w->there = upto;
+#endif
 }
 
 bool vcr_spool_writer_append(struct vcr_spool_writer *w, const struct vcr_spool_append *a)
@@ -144,7 +157,7 @@ bool vcr_spool_writer_append(struct vcr_spool_writer *w, const struct vcr_spool_
 	do {
 		size_t part = in_parts && left > PART ? PART : left;
 		left -= part;
-		ok &= append(w, a, p, part, a->ring && !left);
+		ok &= append(w, a, p, part);
 		p += part;
 	} while (left);
 	return ok;

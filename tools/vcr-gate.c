@@ -34,6 +34,7 @@ struct gate {
 	const char **hosts;
 	char token[2 * TOKEN_BYTES + 1];
 	struct event_base *base;
+	struct event *ring;
 	struct vcr_ca *ca;
 	struct vcr_forward *forward;
 	struct vcr_gate *gate;
@@ -50,6 +51,19 @@ static uint64_t now_ns(void)
 }
 
 /* ---- What passes ---- */
+
+/* Who waits for what has just been appended to go on its way need not wait for the collector's wake-up too. */
+static void ring_soon(struct gate *g)
+{
+	event_active(g->ring, EV_TIMEOUT, 0);
+}
+
+static void on_ring(evutil_socket_t fd, short what, void *gate)
+{
+	struct gate *g = gate;
+	vcr_spool_writer_ring(g->w);
+	vcr_spool_writer_prepare(g->w);
+}
 
 static int pid_of(const struct gate *g, uint32_t conn)
 {
@@ -74,7 +88,7 @@ static bool on_bytes(struct gate *g, uint32_t type, uint32_t conn, const char *p
 {
 	if (!n || vcr_spool_writer_muted(g->w, conn))
 		return false;
-	return vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n, .ring = type == VCR_REC_OUT });
+	return vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n });
 }
 
 /* A gate that was started on need may be the first to see that there is something worth recording. */
@@ -98,6 +112,7 @@ static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t n
 	struct gate *g = ctx;
 	if (!on_bytes(g, VCR_REC_OUT, conn, p, n, ns))
 		return;
+	ring_soon(g);
 	if (__atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
 		begin_session(g);
 	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
@@ -113,7 +128,8 @@ static void on_close(void *ctx, uint32_t conn, int reason, uint64_t ns)
 {
 	struct gate *g = ctx;
 	int32_t why = reason;
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CLOSE, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = &why, .n = sizeof why, .ring = true });
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CLOSE, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = &why, .n = sizeof why });
+	ring_soon(g);
 }
 
 /* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. */
@@ -221,8 +237,9 @@ static int prepare(struct gate *g, struct vcr_error *e)
 	vcr_lead_announce(g->h);
 	snprintf(dir, sizeof dir, "%.*s", (int)sizeof dir - 1, g->h->vcr_dir);
 	g->base = new_base();
+	g->ring = g->base ? event_new(g->base, -1, 0, on_ring, g) : NULL;
 	g->whose = calloc(WHOSE, sizeof *g->whose);
-	if (!g->base || !g->whose)
+	if (!g->ring || !g->whose)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	if ((err = vcr_config_load(&g->config, dir, e)) || (err = take_config(g, e)) || (err = gather_hosts(g, e)) || (err = make_ca(g, &bundle, &extra, e)) || (err = make_gate(g, e)))
 		return err;
@@ -284,6 +301,8 @@ static void release(struct gate *g)
 	if (g->ca)
 		vcr_ca_remove(g->ca);
 	vcr_ca_free(g->ca);
+	if (g->ring)
+		event_free(g->ring);
 	if (g->base)
 		event_base_free(g->base);
 	vcr_config_release(&g->config);

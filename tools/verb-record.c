@@ -529,8 +529,9 @@ static void announce(const struct record *r, uint32_t type, const void *head, si
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	vcr_spool_writer_append(w, &(struct vcr_spool_append){
-		.type = type, .head = head, .nhead = nhead, .data = text->data, .n = text->len, .ring = true,
+		.type = type, .head = head, .nhead = nhead, .data = text->data, .n = text->len,
 		.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec });
+	vcr_spool_writer_ring(w);
 	vcr_spool_writer_free(w);
 }
 

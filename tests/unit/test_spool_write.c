@@ -37,11 +37,14 @@ START_TEST(what_is_appended_is_read_with_its_process_and_time)
 	struct vcr_rec_conn c = { .kind = VCR_CONN_TLS, .fd = VCR_CONN_BY_GATE };
 	struct vcr_spool_event ev;
 	uint32_t conn = vcr_spool_writer_conn(w);
-	ck_assert(vcr_spool_writer_append(w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = 77, .time_ns = 5, .head = &c, .nhead = sizeof c, .data = "host\0", .n = 6, .ring = true }));
+	ck_assert(vcr_spool_writer_append(w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = 77, .time_ns = 5, .head = &c, .nhead = sizeof c, .data = "host\0", .n = 6 }));
 	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
 	ck_assert(ev.type == VCR_REC_CONN && ev.conn == conn && ev.pid == 77 && ev.time_ns == 5);
 	ck_assert_str_eq(vcr_spool_string(&ev, sizeof c, 0), "host");
+	ck_assert_uint_eq(vcr_spool_writer_header(w)->doorbell, 0);
+	vcr_spool_writer_ring(w);
 	ck_assert_uint_eq(vcr_spool_writer_header(w)->doorbell, 1);
+	vcr_spool_writer_prepare(w);
 	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
 	ck_assert_uint_eq(vcr_spool_position(spool), vcr_spool_writer_end(w));
 	ck_assert_uint_ne(vcr_spool_writer_conn(w), conn);
