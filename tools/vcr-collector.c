@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -42,8 +43,9 @@ struct collector {
 	struct { int pid; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
 	int nended;
 	bool saw_process;
-	int bell;               /* eventfd that the waiting thread raises */
+	int bell;               /* eventfd that the bell's thread raises */
 	pthread_t ringer;       /* that thread, when bell >= 0 */
+	pthread_mutex_t turn;   /* whose turn it is to look at the spool, and at anything else here */
 	uint32_t rung;          /* the doorbell as it last saw it */
 	bool no_bell;           /* it is to end */
 	bool salvage, late, stop;
@@ -61,48 +63,6 @@ static uint64_t mono_ns(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* ---- Waiting: a thread turns the spool's futex into something poll(2) understands ---- */
-
-static void *ring(void *arg)
-{
-	struct collector *c = arg;
-	uint32_t seen = c->rung;
-	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
-		__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
-		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, seen, NULL, NULL, 0);
-		__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
-		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-		uint64_t one = 1;
-		if (now != seen && write(c->bell, &one, sizeof one) < 0 && errno == EBADF)
-			return NULL;
-		seen = now;
-	}
-	return NULL;
-}
-
-static void start_bell(struct collector *c)
-{
-	c->rung = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-	c->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (c->bell >= 0 && pthread_create(&c->ringer, NULL, ring, c)) {
-		close(c->bell);
-		c->bell = -1;
-	}
-}
-
-/* It looks at the spool, so it has to be gone before that is. */
-static void stop_bell(struct collector *c)
-{
-	if (c->bell < 0)
-		return;
-	__atomic_store_n(&c->no_bell, true, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&c->h->doorbell, 1, __ATOMIC_ACQ_REL);
-	vcr_spool_wake(&c->h->doorbell);
-	pthread_join(c->ringer, NULL);
-	close(c->bell);
-	c->bell = -1;
 }
 
 /* ---- Processes ---- */
@@ -278,6 +238,63 @@ static void reap(struct collector *c)
 		declare_gone(c, gone[i]);
 }
 
+/* ---- The bell: a thread waits for the spool's futex and looks at once, for the gate holds an answer back until that is done ---- */
+
+/* Who else has to know: the other thread waits for processes. */
+static void answer_bell(struct collector *c)
+{
+	uint64_t one = 1;
+	pthread_mutex_lock(&c->turn);
+	int known = c->nprocess, early = c->nearly;
+	drain(c, false);
+	if ((c->nprocess != known || c->nearly != early) && write(c->bell, &one, sizeof one) < 0)
+		c->stop |= errno == EBADF;
+	pthread_mutex_unlock(&c->turn);
+}
+
+static void *ring(void *arg)
+{
+	struct collector *c = arg;
+	uint32_t seen = c->rung;
+	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
+		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, seen, NULL, NULL, 0);
+		__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
+		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
+		if (now != seen && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
+			answer_bell(c);
+		seen = now;
+	}
+	return NULL;
+}
+
+/* Signals are for the other thread, which they wake. */
+static void start_bell(struct collector *c)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	c->rung = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
+	c->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (c->bell >= 0 && pthread_create(&c->ringer, NULL, ring, c)) {
+		close(c->bell);
+		c->bell = -1;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_bell(struct collector *c)
+{
+	if (c->bell < 0)
+		return;
+	__atomic_store_n(&c->no_bell, true, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&c->h->doorbell, 1, __ATOMIC_ACQ_REL);
+	vcr_spool_wake(&c->h->doorbell);
+	pthread_join(c->ringer, NULL);
+	close(c->bell);
+	c->bell = -1;
+}
+
 /* ---- Control ---- */
 
 static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf *answer)
@@ -299,7 +316,7 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
 
 /* ---- The loop ---- */
 
-/* Sleep until something happens: doorbell, control, inotify, a process that ends. */
+/* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. */
 static void wait_for_something(struct collector *c, int timeout_ms)
 {
 	static struct pollfd fds[VCR_CONTROL_CLIENTS + 4 + MAX_PROCESSES];
@@ -312,10 +329,11 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	for (int i = 0; i < c->nprocess; i++)
 		fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
-	if (poll(fds, (nfds_t)n, timeout_ms) <= 0)
-		return;
+	pthread_mutex_unlock(&c->turn);
+	int some = poll(fds, (nfds_t)n, timeout_ms);
+	pthread_mutex_lock(&c->turn);
 	uint64_t count;
-	if (c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
+	if (some > 0 && c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
 		return;
 }
 
@@ -335,6 +353,7 @@ static bool all_gone(const struct collector *c)
 static void run(struct collector *c)
 {
 	uint64_t quiet_since = 0, began = mono_ns();
+	pthread_mutex_lock(&c->turn);
 	while (!c->stop && !told_to_end) {
 		drain(c, false);
 		vcr_recorder_notes_read(c->recorder);
@@ -348,9 +367,10 @@ static void run(struct collector *c)
 		else if (!quiet_since)
 			quiet_since = mono_ns();
 		else if (mono_ns() - quiet_since >= GRACE_MS * 1000000ull)
-			return;
+			break;
 		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process ? (awaits_words(c) ? WAITED_MS : IDLE_MS) : GRACE_MS);
 	}
+	pthread_mutex_unlock(&c->turn);
 }
 
 /* ---- Beginning and end ---- */
@@ -432,6 +452,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 		if (c->h->root_pid > 0)
 			watch_process(c, c->h->root_pid);
 		run(c);
+		stop_bell(c);
 	}
 	drain(c, true);
 	vcr_spool_losses(c->spool, &l);
@@ -440,7 +461,6 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 	vcr_spool_remove(c->spool);
 	vcr_control_close(&c->control);
 	set_state(c, VCR_COLLECTOR_ENDED);
-	stop_bell(c);
 	vcr_recorder_free(c->recorder);
 	return 0;
 }
@@ -508,7 +528,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 
 int main(int argc, char **argv)
 {
-	static struct collector c = { .bell = -1, .control = { .listener = -1 } };
+	static struct collector c = { .bell = -1, .turn = PTHREAD_MUTEX_INITIALIZER, .control = { .listener = -1 } };
 	struct arguments a = { .meta = VCR_BUF_INIT };
 	struct vcr_error e = { 0 };
 	vcr_jw_init(&a.w, &a.meta);
@@ -518,6 +538,7 @@ int main(int argc, char **argv)
 		return status - 1;
 	vcr_jw_object_end(&a.w);
 	be_nobody();
+	mallopt(M_ARENA_MAX, 1); /* the two threads take turns */
 	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
 		c.control.client[i].fd = -1;
 	int err = vcr_spool_attach(&c.spool, a.spool, &e);
