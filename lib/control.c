@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,7 +23,10 @@
 
 extern char **environ;
 
-enum { LEAST_MS = 50 }; /* that a session gets though others have used up the time for all */
+enum {
+	LEAST_MS = 50, /* that a session gets though others have used up the time for all */
+	IDLE_S = 600,  /* age of a spool that nobody needs, whatever directory it is of: its last process was killed, or went where it cannot be reached */
+};
 
 static int64_t now_ms(void)
 {
@@ -179,7 +183,35 @@ void vcr_control_leave_result(const char *session_id, const struct vcr_buf *json
 
 static bool root_alive(const struct vcr_spool_header *h)
 {
-	return h->root_pid > 0 && (!kill(h->root_pid, 0) || errno == EPERM);
+	return h->root_pid > 0 && (!kill(h->root_pid, 0) || errno == EPERM) && (!h->root_start || vcr_spool_start_time(h->root_pid) == h->root_start);
+}
+
+static bool maps(const char *pid, const struct stat *file)
+{
+	char path[64], line[PATH_MAX + 100];
+	unsigned long inode;
+	unsigned high, low;
+	bool found = false;
+	snprintf(path, sizeof path, "/proc/%.20s/maps", pid);
+	FILE *f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof line, f))
+		found = sscanf(line, "%*s %*s %*s %x:%x %lu", &high, &low, &inode) == 3 && inode == file->st_ino && makedev(high, low) == file->st_dev;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* By a process that may still record, such as a daemon that has been idle. */
+static bool is_mapped(const struct stat *file)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *ent;
+	bool found = false;
+	while (d && !found && (ent = readdir(d)))
+		found = *ent->d_name >= '1' && *ent->d_name <= '9' && maps(ent->d_name, file);
+	if (d)
+		closedir(d);
+	return found;
 }
 
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e)
@@ -260,22 +292,22 @@ static void settle_one(const char *path, const char *vcr_dir, int64_t until)
 	if (fd < 0)
 		return;
 	struct vcr_spool_header *h = MAP_FAILED;
-	if (!fstat(fd, &st) && st.st_size >= VCR_SPOOL_HEADER)
+	if (!fstat(fd, &st) && st.st_size >= VCR_SPOOL_HEADER && S_ISREG(st.st_mode))
 		h = mmap(NULL, sizeof *h, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	if (h == MAP_FAILED)
 		return;
-	bool mine = !memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic) && !strncmp(h->vcr_dir, vcr_dir, sizeof h->vcr_dir);
-	if (mine && h->collector == VCR_COLLECTOR_NONE) {
-		if (!root_alive(h) && time(NULL) - st.st_mtime > 600)
-			unlink(path); /* nothing worth recording happened; a child of that root may still begin, so not at once */
-	} else if (mine) {
+	bool spool = !memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic), mine = spool && !strncmp(h->vcr_dir, vcr_dir, sizeof h->vcr_dir);
+	bool idle = spool && h->collector == VCR_COLLECTOR_NONE && time(NULL) - st.st_mtime > IDLE_S && !root_alive(h);
+	if (mine && h->collector != VCR_COLLECTOR_NONE) {
 		char session[sizeof h->session];
 		snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, h->session); /* it may have no end */
 		int64_t left = until - now_ms();
 		settle_session(session, path, left > LEAST_MS ? (int)left : LEAST_MS);
 	}
 	munmap(h, sizeof *h);
+	if (idle && !is_mapped(&st))
+		unlink(path); /* nothing worth recording happened; a child of that root may still begin, so not at once */
 }
 
 void vcr_control_settle(const char *vcr_dir, int timeout_ms)

@@ -181,4 +181,21 @@ while place.collectors() and time.monotonic() < until:
     time.sleep(0.02)
 left = os.listdir(os.path.join(place.run_dir, "vcr"))
 ok(not [f for f in left if f.endswith(".learnt")], "and nothing of it is left when the session is over", left)
+
+# A program that was killed before it did anything leaves its spool; so it seems does one whose first process has ended and that is idle.
+spools, ids = lambda: sorted(glob.glob(os.path.join(place.run_dir, "vcr", "*.spool"))), []
+place = Live()
+for script in ("/bin/true; kill -9 $$", "exec 3<&0; { /bin/true; echo ready; read line <&3; echo late > late; } & exit 0"):
+    a = place.agent(script)
+    a.stdout.readline()
+    a.wait()
+    ids += set(spools()) - set(ids)
+for path in ids:
+    os.utime(path, (1, 1))
+place.run("vcr-log", cwd=place.home)
+place.run("vcr-status")
+left = spools()
+a.communicate(b"go on\n")
+ok(len(ids) == 2 and left == ids[1:], "a spool that nobody needs is removed by whatever tool comes later, not one that an idle program holds", ids, left)
+ok(place.paths() == ["late"], "which is recorded when it does something", place.paths())
 done()
