@@ -514,7 +514,7 @@ static unsigned choose_lane(struct vcr_conv *c, const struct request *q, struct 
 int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vcr_request_info *info, const struct vcr_json *answer,
 	const char *frame_id, struct vcr_conv_place *place, struct vcr_buf *input)
 {
-	struct vcr_conv_place found = { "", "", "" };
+	struct vcr_conv_place found = { .known = 0 };
 	struct request q;
 	struct vcr_jw w;
 	if (vcr_json_type(j, 0) != VCR_JSON_OBJECT)
@@ -527,6 +527,7 @@ int vcr_conv_place(struct vcr_conv *c, const struct vcr_json *j, const struct vc
 	struct call *from = q.n ? find_extended(c, &q) : NULL, *named = from ? NULL : find_by_answer(c, &q);
 	if (from || named)
 		strcpy(found.parent, !named && from->n == q.n ? from->parent : named ? named->frame_id : from->frame_id);
+	found.known = from && from->n < q.n ? from->n : 0;
 	size_t before = input->len;
 	vcr_jw_init(&w, input);
 	write_input(&w, &q, from ? from : named, &found);

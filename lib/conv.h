@@ -29,6 +29,7 @@ void vcr_conv_free(struct vcr_conv *c);
 struct vcr_conv_place {
 	char parent[37];  /* frame id of the call that this one extends; "" none */
 	char after[37];   /* frame that the reduced state refers to; "" none: the state is complete */
+	size_t known;     /* items of the list that the extended call had too: what stands behind them is new */
 	char lane[48];    /* for vcr_session_add_body: "c7", or "c7<c2" when lane c7 branches off c2; "" for calls without a conversation */
 };
 /* Find the place of a request, append its reduced input state (a JSON object) to input, and remember it under frame_id. j: the redacted request

@@ -22,6 +22,10 @@ enum {
 	VCR_MAX_CHAIN = 512,               /* request bodies from one key body to the next: a key costs the whole conversation again */
 	VCR_MAX_DICT_CHAIN = 32,           /* streamed answers from one without dictionary to the next: these cost little */
 	VCR_MAX_CONNS = 65536,             /* connections decoded at once */
+	VCR_MAX_TOOL_CALLS = 1024,         /* tool calls or results of one text */
+	VCR_MAX_TOOL_NAME = 512,           /* a tool's name, a call's id, bytes */
+	VCR_MAX_TOOL_ARGUMENTS = 256 << 10, /* arguments kept of one call until it is answered, bytes; longer ones are referred to only */
+	VCR_MAX_TOOL_MEMORY = 32 << 20,    /* of all calls that are remembered */
 	VCR_MAX_GATE_CONNS = 1024,         /* connections to the gate at once; beyond, the one idle longest gives way */
 	VCR_MAX_GATE_HEAD = 64 << 10,      /* start line + header fields of one request to the gate, bytes */
 	VCR_MAX_GATE_HELD = 512 << 20,     /* requests being received and answers being sent by the gate, bytes in all */

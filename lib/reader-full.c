@@ -18,7 +18,7 @@ void vcr_full_release(struct vcr_full *f)
 	vcr_buf_init(&f->text, VCR_MAX_JSON_BYTES);
 }
 
-static int broken(struct vcr_reader *r, int64_t index, struct vcr_error *e, const char *what)
+int vcr_reader_broken(struct vcr_reader *r, int64_t index, struct vcr_error *e, const char *what)
 {
 	return vcr_error_set(e, VCR_ECORRUPT, "%s:%lld: frame %lld: its complete state cannot be rebuilt: %s", r->path,
 		(long long)r->frames.v[index].line, (long long)index, what);
@@ -48,7 +48,7 @@ static int unwrap_line(struct vcr_loaded *l)
 }
 
 /* The frame's line in one of two slots, so that a frame and the one before it are at hand together. */
-static int load(struct vcr_reader *r, int64_t index, struct vcr_loaded **out, struct vcr_error *e)
+int vcr_reader_near(struct vcr_reader *r, int64_t index, struct vcr_loaded **out, struct vcr_error *e)
 {
 	const struct vcr_entry *at = &r->frames.v[index];
 	struct vcr_loaded *l = &r->near[0];
@@ -65,7 +65,7 @@ static int load(struct vcr_reader *r, int64_t index, struct vcr_loaded **out, st
 		err = vcr_reader_check_format(r, at, &l->j, l->data, e);
 	if (!err && memmem(l->text.data, l->text.len, "\"vcr.dict\"", 10) && vcr_json_path(&l->j, l->data, "metadata.custom.vcr") >= 0 &&
 		unwrap_line(l))
-		err = broken(r, index, e, "a wrapped state is damaged");
+		err = vcr_reader_broken(r, index, e, "a wrapped state is damaged");
 	if (err)
 		l->offset = UINT64_MAX;
 	return err;
@@ -112,9 +112,9 @@ static int frame_before(struct vcr_reader *r, int64_t index, const struct vcr_lo
 	*before = vcr_reader_by_id(r, after);
 	free(after);
 	if (*before < 0)
-		return broken(r, index, e, "the frame it continues is not in this file");
+		return vcr_reader_broken(r, index, e, "the frame it continues is not in this file");
 	if (r->frames.v[*before].line >= r->frames.v[index].line)
-		return broken(r, index, e, "it claims to continue a later frame");
+		return vcr_reader_broken(r, index, e, "it claims to continue a later frame");
 	return 0;
 }
 
@@ -126,7 +126,7 @@ static int find_steps(struct vcr_reader *r, int64_t index, struct steps *s, char
 	for (int64_t i = index; i >= 0;) {
 		int64_t before;
 		char own[32];
-		int err = load(r, i, &l, e);
+		int err = vcr_reader_near(r, i, &l, e);
 		int notes = err ? -1 : notes_of(l);
 		if (!err && notes >= 0 && !key[0]) {
 			list_key_of(l, notes, own);
@@ -260,7 +260,7 @@ static int take_omitted_list(struct vcr_reader *r, const struct vcr_loaded *l, i
 	if (err || !made || before < 0)
 		return err ? err : made ? VCR_ECORRUPT : 0;
 	struct vcr_loaded *b;
-	err = load(r, before, &b, e);
+	err = vcr_reader_near(r, before, &b, e);
 	int response = err ? -1 : vcr_json_path(&b->j, b->data, "output_state.response");
 	for (int m = vcr_json_first(&l->j, answer); m >= 0 && !err; m = vcr_json_next(&l->j, m))
 		err = add_answer_message(f, &l->j, m, &b->j, response);
@@ -336,7 +336,7 @@ static int take_step(struct vcr_reader *r, int64_t index, int64_t before, struct
 	struct vcr_full *f = &r->full;
 	struct vcr_loaded *l;
 	struct vcr_error why = { 0 };
-	int err = load(r, index, &l, e);
+	int err = vcr_reader_near(r, index, &l, e);
 	if (err)
 		return err;
 	int notes = notes_of(l);
@@ -347,14 +347,14 @@ static int take_step(struct vcr_reader *r, int64_t index, int64_t before, struct
 		f->nmessage = 0;
 	/* The answer before may have taken this frame's slot. */
 	if (!err)
-		err = load(r, index, &l, &why);
+		err = vcr_reader_near(r, index, &l, &why);
 	if (!err)
 		err = take_members(f, l, notes);
 	f->marks = keep_text(f, &l->j, vcr_json_get(&l->j, notes, "marks"), &f->nmarks);
 	if (!err)
 		err = f->text.err;
 	f->frame = err ? -1 : index;
-	return err == VCR_ECORRUPT ? broken(r, index, e, why.code ? why.what : "what it leaves out does not fit the frame before it")
+	return err == VCR_ECORRUPT ? vcr_reader_broken(r, index, e, why.code ? why.what : "what it leaves out does not fit the frame before it")
 		: err ? vcr_error_set(e, err, "%s:%lld: %s", r->path, (long long)r->frames.v[index].line, vcr_strerror(err)) : 0;
 }
 
@@ -502,13 +502,13 @@ static int go_through(struct vcr_reader *r, const struct steps *s, struct vcr_er
 	return err;
 }
 
-int vcr_reader_full_input(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
+int vcr_reader_full_request(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
 {
 	struct vcr_loaded *l;
 	struct vcr_reader_frame unused;
 	if (index < 0 || index >= vcr_reader_count(r))
 		return vcr_reader_frame(r, index, &unused, e);
-	int err = load(r, index, &l, e);
+	int err = vcr_reader_near(r, index, &l, e);
 	if (err)
 		return err;
 	int notes = notes_of(l);
@@ -539,9 +539,9 @@ int vcr_reader_full_input(struct vcr_reader *r, int64_t index, struct vcr_buf *o
 		err = go_through(r, &s, e);
 	free(s.frame);
 	if (!err)
-		err = load(r, index, &l, e);
+		err = vcr_reader_near(r, index, &l, e);
 	if (!err && (err = write_state(&r->full, l, notes_of(l), out)) != 0)
-		err = err == VCR_ECORRUPT ? broken(r, index, e, "its marks are damaged")
+		err = err == VCR_ECORRUPT ? vcr_reader_broken(r, index, e, "its marks are damaged")
 			: vcr_error_set(e, err, "%s:%lld: %s", r->path, (long long)r->frames.v[index].line, vcr_strerror(err));
 	return err;
 }

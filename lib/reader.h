@@ -56,6 +56,10 @@ struct vcr_reader_frame {
 int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_frame *f, struct vcr_error *e);
 /* The complete input state: what "_vcr":{"after":…,"omitted":…} leaves out is put back (JSON object text). */
 int vcr_reader_full_input(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e);
+/* The complete output state, likewise: a long result of a tool stands in the request that brought it. */
+int vcr_reader_full_output(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e);
+/* Does the frame's own line show the beginning of a state only ("_vcr":{"whole":…}, pair-cut.h)? */
+bool vcr_reader_is_cut(const struct vcr_reader_frame *f, int state);
 /* A body by reference, rebuilt byte for byte (bounded chain, cycles refused). */
 int vcr_reader_body(struct vcr_reader *r, const char *ref, struct vcr_buf *out, struct vcr_error *e);
 /* Index of the frame with that id, or -1. */

@@ -58,7 +58,9 @@ static struct vcr_recorder_burst *burst_of(struct vcr_recorder *r, const struct 
 	b->who = who;
 	b->pid = c->pid;
 	b->source = c->source;
-	copy_id(b->parent, vcr_recorder_parent(r, c->pid));
+	struct vcr_recorder_owner owner; /* of the first change: which tool call the others belong to is not said */
+	vcr_recorder_whose(r, c->pid, (uint64_t)c->first_ns, NULL, &owner);
+	copy_id(b->parent, owner.parent);
 	copy_id(b->node, vcr_recorder_node(r, c->pid, 0));
 	b->first_ns = c->first_ns;
 	b->next = r->burst;

@@ -246,6 +246,7 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	struct vcr_jw w;
 	if (k->is_json)
 		vcr_request_info(c->api, k->target.data, &k->j, &info);
+	struct vcr_recorder_owner cause = { "", NULL, NULL };
 	const char *model = info.model ? info.model : a ? a->model : NULL, *type = error_of(c, space, sizeof space);
 	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = cost_of(r, model, a), .tokens_in = a ? a->tokens_in : -1,
 		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
@@ -261,9 +262,14 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 		vcr_jw_object_end(&w);
 	}
 	store_bodies(r, k, place.lane);
+	if (k->is_json)
+		vcr_recorder_tools_before(r, c, f.frame_id, &place, &k->j, info.list_key);
+	if (!*place.parent)
+		vcr_recorder_cause(r, c, k->is_json ? &k->j : NULL, info.list, &cause);
 	vcr_jw_init(&w, &meta);
 	vcr_jw_object(&w);
 	write_exchange(r, &w, c, k);
+	vcr_recorder_put_owner(&w, &cause);
 	if (a) {
 		const struct { const char *key; int64_t n; } counts[] = { { "tokens_cached", a->tokens_cached }, { "tokens_cache_write", a->tokens_cache_write },
 			{ "tokens_reasoning", a->tokens_reasoning } };
@@ -291,7 +297,7 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	f.input_json = input.data;
 	f.output_json = output.data;
 	f.vcr_json = meta.data;
-	f.parent_frame_id = *place.parent ? place.parent : vcr_recorder_node(r, c->pid, c->tid);
+	f.parent_frame_id = *place.parent ? place.parent : *cause.parent ? cause.parent : NULL;
 	if (f.tokens_in >= 0 && f.tokens_out >= 0)
 		f.tokens_total = f.tokens_in + f.tokens_out;
 	if (c->end_ns > c->start_ns)
@@ -300,6 +306,8 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	if (!err) {
 		remember(r, c->pid, f.frame_id);
 		vcr_recorder_node_called(r, c->pid, c->tid, f.frame_id);
+		if (!type && k->has_message)
+			vcr_recorder_tools_after(r, c, f.frame_id, &k->mj);
 	} else {
 		vcr_conv_forget(r->conv, f.frame_id);
 	}

@@ -89,6 +89,21 @@ static void put_output(struct vcr_recorder *r, struct vcr_jw *w, const struct vc
 	vcr_jw_object_end(w);
 }
 
+/* The model's call that this is, if there is one: its frame will say so too. */
+static void find_owner(const struct vcr_recorder_rpc *rpc, const struct vcr_mcp_call *c, const char *name, const struct vcr_buf *arguments, const char *frame_id,
+	struct vcr_recorder_owner *out)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	struct vcr_pair_cause cause;
+	if (name && !vcr_json_parse(&j, arguments->data, arguments->len, VCR_JSON_RELAXED, NULL) &&
+		vcr_pair_is_mcp(rpc->r->pair, c->start_ns, name, &j, 0, frame_id, &cause)) {
+		*out = (struct vcr_recorder_owner){ .tool_call = *cause.tool_call ? cause.tool_call : NULL, .known_by = "argument" };
+		memcpy(out->parent, cause.asked_by, sizeof out->parent);
+		return;
+	}
+	vcr_recorder_whose(rpc->r, rpc->pid, c->start_ns, NULL, out);
+}
+
 static int tool_frame(struct vcr_recorder_rpc *rpc, const struct vcr_mcp_call *c)
 {
 	struct vcr_recorder *r = rpc->r;
@@ -109,15 +124,28 @@ static int tool_frame(struct vcr_recorder_rpc *rpc, const struct vcr_mcp_call *c
 	}
 	vcr_jw_init(&w, &out);
 	put_output(r, &w, c, type);
+	struct vcr_frame f = { .frame_id = "" };
+	struct vcr_recorder_owner owner;
+	vcr_frame_new_id(f.frame_id);
+	find_owner(rpc, c, name, &in, f.frame_id, &owner);
 	vcr_jw_init(&w, &meta);
 	vcr_jw_object(&w);
 	put_about(rpc, &w, c);
+	vcr_recorder_put_owner(&w, &owner);
 	vcr_jw_object_end(&w);
 	if (words)
 		vcr_redact(r->redact, words, strlen(words), &clean, NULL);
-	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node.data, .parent_frame_id = vcr_recorder_parent(r, rpc->pid), .input_json = in.data,
-		.output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1, .error_type = type,
-		.error_message = words ? clean.data : NULL, .latency_ms = c->end_ns > c->start_ns ? (double)(c->end_ns - c->start_ns) / 1e6 : 0 };
+	f.type = VCR_FRAME_TOOL;
+	f.node_name = node.data;
+	f.parent_frame_id = owner.parent;
+	f.input_json = in.data;
+	f.output_json = out.data;
+	f.vcr_json = meta.data;
+	f.tokens_in = f.tokens_out = f.tokens_total = -1;
+	f.cost_usd = -1;
+	f.error_type = type;
+	f.error_message = words ? clean.data : NULL;
+	f.latency_ms = c->end_ns > c->start_ns ? (double)(c->end_ns - c->start_ns) / 1e6 : 0;
 	int err = vcr_recorder_frame(r, &f);
 	free(name);
 	free(words);

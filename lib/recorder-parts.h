@@ -1,12 +1,14 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
  * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c
  * (what was seen of each program), recorder-context.c (where it is at home),
- * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may). */
+ * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may), recorder-tools.c (tool calls, whose work is what). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
 #include "conv.h"
 #include "flow.h"
 #include "limits.h"
+#include "pair.h"
+#include "reader.h"
 #include "recorder.h"
 #include "redact.h"
 #include "savepoint.h"
@@ -30,6 +32,8 @@ struct process {
 	bool looked;            /* how is known; otherwise it has not been asked for */
 	int how, how_joined;    /* enum vcr_program_kind of a program that has not reported (or STRIPPED), and of one that has */
 	char last_call[37];     /* frame id of the last model call of this process; "" none */
+	char asked_by[37];      /* it was begun while a tool call of that model call was pending; "" none */
+	char *tool_call;        /* that one's id; NULL: not known which */
 	struct process *next;   /* hash chain */
 	struct process *next_ended;
 };
@@ -73,6 +77,8 @@ struct vcr_recorder {
 	struct vcr_redact *redact;
 	struct vcr_files *files;
 	struct vcr_conv *conv;
+	struct vcr_pair *pair;
+	const char *answering;            /* frame id of the call whose request is looked at for results */
 	struct vcr_prices *prices;
 	bool salvage;
 	char **ignore;                    /* the configured patterns, and our own directories where they lie in the workspace */
@@ -126,7 +132,6 @@ int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
 struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make);
 void vcr_recorder_forget_ended(struct vcr_recorder *r);
 void vcr_recorder_forget_namesake(struct vcr_recorder *r, int pid); /* pid is not the dead one that had the number before */
-const char *vcr_recorder_parent(struct vcr_recorder *r, int pid); /* frame id of the call that pid's work follows, or NULL */
 /* recorder-learn.c: what is secret */
 /* Learn what a dead predecessor had learnt, and note what we learn for a successor, on tmpfs; end: the session is over, nobody
  * needs it. */
@@ -142,6 +147,24 @@ void vcr_recorder_learn_call(struct vcr_recorder *r, const struct vcr_call *c);
 /* recorder-call.c */
 bool vcr_recorder_is_model_call(const struct vcr_call *c); /* a frame, whether or not it was answered; else a vcr.http line */
 int vcr_recorder_call(struct vcr_recorder *r, const struct vcr_call *c);
+/* recorder-tools.c */
+struct vcr_recorder_owner {
+	char parent[37];         /* frame id of the model call that the work follows; "" none */
+	const char *tool_call;   /* id of the one call of it that asked for the work; NULL: not known. Lives until the next model call */
+	const char *known_by;    /* alone, argument, process, prompt; NULL */
+};
+/* Work of pid (0 and below: of nobody knows whom) at that time; path: of the file, NULL. */
+void vcr_recorder_whose(struct vcr_recorder *r, int pid, uint64_t at_ns, const char *path, struct vcr_recorder_owner *out);
+void vcr_recorder_put_owner(struct vcr_jw *w, const struct vcr_recorder_owner *o); /* members of custom.vcr */
+/* What caused a call that extends none: the tool call whose argument its prompt is, or under which its process was begun. list: of the request. */
+void vcr_recorder_cause(struct vcr_recorder *r, const struct vcr_call *c, const struct vcr_json *request, int list, struct vcr_recorder_owner *out);
+void vcr_recorder_began(struct vcr_recorder *r, struct process *p, uint64_t at_ns); /* p is new, or runs another program */
+void vcr_recorder_tool(void *recorder, const struct vcr_pair_call *c, const struct vcr_json *j, const struct vcr_tool_result *result, uint64_t until_ns);
+/* Before the frame of a call is written: the results that its request brings. After it: the calls of its answer. */
+void vcr_recorder_tools_before(struct vcr_recorder *r, const struct vcr_call *c, const char *frame_id, const struct vcr_conv_place *place,
+	const struct vcr_json *request, const char *list_key);
+void vcr_recorder_tools_after(struct vcr_recorder *r, const struct vcr_call *c, const char *frame_id, const struct vcr_json *message);
+void vcr_recorder_tools_again(struct vcr_recorder *r, const struct vcr_reader_frame *f);
 /* recorder-work.c */
 int vcr_recorder_change(void *recorder, const struct vcr_change *c);
 void vcr_recorder_write_state(struct vcr_jw *w, const struct vcr_file_state *s); /* an object; null: nothing is there */

@@ -40,6 +40,7 @@ void vcr_recorder_forget_ended(struct vcr_recorder *r)
 		take_out(r, p);
 		free(p->program);
 		free(p->before);
+		free(p->tool_call);
 		free(p);
 	}
 }
@@ -51,22 +52,6 @@ void vcr_recorder_forget_namesake(struct vcr_recorder *r, int pid)
 		return;
 	vcr_recorder_unwaited(r, pid);
 	vcr_recorder_sweep(r, (int64_t)p->ended_ns);
-}
-
-const char *vcr_recorder_parent(struct vcr_recorder *r, int pid)
-{
-	const char *node = vcr_recorder_node_parent(r, pid);
-	if (node)
-		return node;
-	for (int up = 0; up < 32 && pid > 0; up++) {
-		struct process *p = vcr_recorder_process(r, pid, false);
-		if (!p)
-			break;
-		if (*p->last_call)
-			return p->last_call;
-		pid = p->ppid;
-	}
-	return *r->last_call ? r->last_call : NULL;
 }
 
 /* An exec that failed would have said so. */

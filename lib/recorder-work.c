@@ -133,9 +133,12 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	vcr_recorder_write_state(&w, &c->after);
 	write_content(r, &w, c);
 	vcr_jw_object_end(&w);
+	struct vcr_recorder_owner owner;
+	vcr_recorder_whose(r, c->pid, (uint64_t)c->first_ns, c->path, &owner);
 	vcr_jw_init(&w, &meta);
 	vcr_jw_object(&w);
 	write_work_meta(r, &w, c->pid, (uint64_t)c->first_ns, source[c->source], (uint64_t)c->first_ns);
+	vcr_recorder_put_owner(&w, &owner);
 	vcr_jw_key(&w, "writes");
 	vcr_jw_int(&w, c->writes);
 	if (c->transient) {
@@ -151,7 +154,7 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 		vcr_jw_str(&w, "a file that holds secrets: content and hash are not stored");
 	}
 	vcr_jw_object_end(&w);
-	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node_of(c->kind), .parent_frame_id = vcr_recorder_parent(r, c->pid),
+	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node_of(c->kind), .parent_frame_id = owner.parent,
 		.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
 		.latency_ms = c->last_ns > c->first_ns ? (double)(c->last_ns - c->first_ns) / 1e6 : 0 };
 	r->file_changes++;
@@ -228,11 +231,14 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 			vcr_jw_bool(&w, true);
 		}
 		vcr_jw_object_end(&w);
+		struct vcr_recorder_owner owner;
+		vcr_recorder_whose(r, p->pid, p->run.start_ns, NULL, &owner);
 		vcr_jw_init(&w, &meta);
 		vcr_jw_object(&w);
 		write_work_meta(r, &w, p->pid, p->run.seq, "shim", p->run.start_ns);
+		vcr_recorder_put_owner(&w, &owner);
 		vcr_jw_object_end(&w);
-		struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node.data, .parent_frame_id = vcr_recorder_parent(r, p->pid),
+		struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node.data, .parent_frame_id = owner.parent,
 			.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
 			.latency_ms = mono_ns > p->run.start_ns ? (double)(mono_ns - p->run.start_ns) / 1e6 : 0 };
 		r->programs++;
@@ -335,6 +341,7 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	vcr_recorder_cover_exec(p, rec.kind == VCR_EXEC_REPLACE);
 	if (rec.child != ev->pid && !p->ppid)
 		p->ppid = ev->pid;
+	vcr_recorder_began(r, p, ev->time_ns);
 	vcr_redact_learn_argv(r->redact, p->run.argc, (const char *const *)p->run.argv);
 }
 
@@ -351,6 +358,8 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	p->before = NULL;
 	p->program = strdup(base_name(vcr_spool_string(ev, sizeof rec, 0)));
 	vcr_recorder_cover_process(r, p, vcr_spool_string(ev, sizeof rec, 0));
+	if (!*p->asked_by)
+		vcr_recorder_began(r, p, ev->time_ns);
 	if (p->run.path)
 		p->run.confirmed = true;
 	int argc;

@@ -103,6 +103,11 @@ static int collect_done(struct vcr_recorder *r, struct vcr_reader *in)
 		r->done[r->ndone++] = mark_hash(file ? 'f' : !strncmp(f.node_name, "exec:", 5) ? 'x' : 'c', (uint64_t)seq, file ? path : NULL);
 		free(path);
 	}
+	for (int64_t i = 0; i < n; i++) {
+		struct vcr_reader_frame f;
+		if (!vcr_reader_frame(in, i, &f, NULL))
+			vcr_recorder_tools_again(r, &f);
+	}
 	if (r->ndone)
 		qsort(r->done, r->ndone, sizeof *r->done, by_hash);
 	return 0;
@@ -359,7 +364,9 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
 	r->redact = vcr_redact_new();
 	r->conv = vcr_conv_new();
-	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv || make_ignore(r, o->config->ignore)) {
+	r->pair = vcr_pair_new(vcr_recorder_tool, r);
+	r->answering = "";
+	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv || !r->pair || make_ignore(r, o->config->ignore)) {
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
@@ -389,6 +396,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 			vcr_recorder_run_release(&p->run);
 			free(p->program);
 			free(p->before);
+			free(p->tool_call);
 			free(p);
 		}
 		for (struct conn *c = r->conn[i], *next; c; c = next) {
@@ -406,6 +414,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	vcr_recorder_burst_free(r);
 	vcr_files_free(r->files);
 	vcr_conv_free(r->conv);
+	vcr_pair_free(r->pair);
 	vcr_prices_free(r->prices);
 	vcr_session_free(r->session);
 	vcr_buf_release(&r->unseen);
@@ -574,8 +583,10 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 			struct process *parent = vcr_recorder_process(r, p->ppid, false);
 			p->program = parent && parent->program ? strdup(parent->program) : NULL;
 		}
-		if (p)
+		if (p) {
 			p->joined = true;
+			vcr_recorder_began(r, p, ev->time_ns);
+		}
 		break;
 	case VCR_REC_EXEC: vcr_recorder_exec(r, ev); break;
 	case VCR_REC_EXIT: {
@@ -602,6 +613,7 @@ void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
 	vcr_flow_process_gone(r->flow, pid, mono_ns);
 	end_rpc(r, pid, mono_ns);
 	vcr_recorder_notes_gone(r, pid, mono_ns);
+	vcr_pair_gone(r->pair, pid, mono_ns);
 	if (p && !p->ended_ns) {
 		p->ended_ns = mono_ns;
 		p->next_ended = r->ended;
@@ -807,6 +819,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 				vcr_recorder_exit(r, p->pid, NULL, now);
 			}
 	vcr_recorder_notes_gone(r, -1, now);
+	vcr_pair_end(r->pair, now);
 	vcr_jw_init(&w, &extra);
 	vcr_jw_object(&w);
 	write_end(&w, r, l);

@@ -36,11 +36,16 @@ static void describe(const struct vcr_reader_frame *f, struct vcr_buf *out)
 static int load(struct vcr_diff_side *s, struct vcr_reader *r, int64_t index, bool complete, struct vcr_error *e)
 {
 	struct vcr_reader_frame f;
-	struct vcr_jw w;
 	for (int i = 0; i < VCR_DIFF_PARTS; i++)
 		vcr_buf_init(&s->text[i], 0);
 	s->index = index;
-	int err = complete ? vcr_reader_full_input(r, index, &s->text[VCR_DIFF_INPUT], e) : 0;
+	int err = vcr_reader_frame(r, index, &f, e);
+	if (err)
+		return err;
+	complete = complete || vcr_reader_is_cut(&f, f.input);
+	err = complete ? vcr_reader_full_input(r, index, &s->text[VCR_DIFF_INPUT], e) : 0;
+	if (!err)
+		err = vcr_reader_full_output(r, index, &s->text[VCR_DIFF_OUTPUT], e);
 	if (!err)
 		err = vcr_reader_frame(r, index, &f, e);
 	if (err)
@@ -48,11 +53,6 @@ static int load(struct vcr_diff_side *s, struct vcr_reader *r, int64_t index, bo
 	if (!complete)
 		vcr_diff_own_input(&f, &s->text[VCR_DIFF_INPUT]);
 	describe(&f, &s->text[VCR_DIFF_FRAME]);
-	vcr_jw_init(&w, &s->text[VCR_DIFF_OUTPUT]);
-	if (f.output >= 0)
-		vcr_state_unwrap(&w, f.j, f.output, f.vcr >= 0);
-	else
-		vcr_jw_null(&w);
 	s->totals = (struct vcr_diff_totals){ -1, -1, f.tokens_in, f.tokens_out, f.tokens_in < 0 && f.tokens_out < 0 ? f.tokens : -1, f.cost_usd,
 		f.latency_ms > 0 ? f.latency_ms : -1, -1 };
 	for (int i = 0; i < VCR_DIFF_PARTS && !err; i++)

@@ -445,13 +445,13 @@ static void program(struct show *s)
 		vcr_buf_puts(s->out, vcr_json_true(f->j, vcr_json_get(f->j, f->output, "replaced")) ? "replaced by another program\n" : "exit code: unknown\n");
 }
 
-static void other(struct show *s, const struct vcr_json *input)
+static void other(struct show *s, const struct vcr_json *input, const struct vcr_json *output)
 {
 	const struct vcr_reader_frame *f = s->f;
 	int diff = vcr_json_path(f->j, 0, "data.state_diff");
 	error_lines(s);
 	state(s, "input", input, 0);
-	state(s, "output", f->j, f->output);
+	state(s, "output", output ? output : f->j, output ? 0 : f->output);
 	if (vcr_json_type(f->j, diff) == VCR_JSON_ARRAY)
 		state(s, "changes", f->j, diff);
 	usage(s);
@@ -465,11 +465,14 @@ static bool starts(const char *s, const char *with)
 int vcr_show_frame(struct vcr_tool *t, struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
 {
 	struct vcr_reader_frame f;
-	VCR_AUTO_BUF full = VCR_BUF_INIT;
-	VCR_AUTO_JSON input = VCR_JSON_INIT;
+	VCR_AUTO_BUF full = VCR_BUF_INIT, result = VCR_BUF_INIT;
+	VCR_AUTO_JSON input = VCR_JSON_INIT, output = VCR_JSON_INIT;
 	struct show s = { .t = t, .r = r, .f = &f, .out = out };
-	int rebuilt = vcr_reader_full_input(r, index, &full, e), err = vcr_reader_frame(r, index, &f, e);
+	int rebuilt = vcr_reader_full_input(r, index, &full, e), whole = vcr_reader_full_output(r, index, &result, e), err = vcr_reader_frame(r, index, &f, e);
 	if (err)
+		return err;
+	bool cut = !whole && vcr_reader_is_cut(&f, f.output);
+	if (cut && (err = vcr_json_parse(&output, result.data, result.len, VCR_JSON_RELAXED, e)))
 		return err;
 	if (rebuilt) {
 		size_t n;
@@ -489,6 +492,6 @@ int vcr_show_frame(struct vcr_tool *t, struct vcr_reader *r, int64_t index, stru
 	else if (starts(f.node_name, "exec:"))
 		program(&s);
 	else
-		other(&s, &input);
-	return rebuilt ? rebuilt : out->err ? vcr_error_set(e, out->err, "frame %lld: %s", (long long)index, vcr_strerror(out->err)) : 0;
+		other(&s, &input, cut ? &output : NULL);
+	return rebuilt ? rebuilt : whole ? whole : out->err ? vcr_error_set(e, out->err, "frame %lld: %s", (long long)index, vcr_strerror(out->err)) : 0;
 }

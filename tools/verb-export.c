@@ -69,8 +69,14 @@ static void write_input(struct vcr_buf *out, const struct vcr_buf *input, bool o
 	vcr_state_write(out, text.data);
 }
 
-/* A frame line again, with another input state. */
-static int rewrite(struct export *x, int64_t index, const struct vcr_buf *input, struct vcr_buf *out, struct vcr_error *e)
+static bool is_of_its_own(const struct vcr_buf *input)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	return memmem(input->data, input->len, "\"_vcr\"", 6) && !vcr_json_parse(&j, input->data, input->len, VCR_JSON_RELAXED, NULL) && vcr_json_get(&j, 0, "_vcr") >= 0;
+}
+
+/* A frame line again, with other states; output NULL: its own. */
+static int rewrite(struct export *x, int64_t index, const struct vcr_buf *input, const struct vcr_buf *output, struct vcr_buf *out, struct vcr_error *e)
 {
 	struct vcr_reader_frame f;
 	struct vcr_jw w;
@@ -91,7 +97,10 @@ static int rewrite(struct export *x, int64_t index, const struct vcr_buf *input,
 		vcr_buf_putc(out, ':');
 		w.after_key = true;
 		if (vcr_json_is(f.j, m, "input_state")) {
-			write_input(out, input, vcr_json_path(f.j, f.input, "_vcr.is") >= 0);
+			write_input(out, input, vcr_json_path(f.j, f.input, "_vcr.is") >= 0 || (vcr_reader_is_cut(&f, f.input) && is_of_its_own(input)));
+			w.after_key = false;
+		} else if (output && vcr_json_is(f.j, m, "output_state")) {
+			vcr_state_write(out, output->data);
 			w.after_key = false;
 		} else
 			vcr_jw_value(&w, f.j, vcr_json_value(f.j, m));
@@ -106,16 +115,17 @@ static int completed(struct export *x, int64_t index, struct vcr_buf *out)
 {
 	struct vcr_reader_frame f;
 	struct vcr_error e = { 0 };
-	VCR_AUTO_BUF input = VCR_BUF_INIT;
+	VCR_AUTO_BUF input = VCR_BUF_INIT, output = VCR_BUF_INIT;
 	int err = vcr_reader_frame(x->r, index, &f, &e), notes = err || f.vcr < 0 ? -1 : vcr_json_get(f.j, f.input, "_vcr");
-	if (!err && vcr_json_get(f.j, notes, "after") < 0)
+	bool cut = !err && vcr_reader_is_cut(&f, f.output);
+	if (!err && !cut && vcr_json_get(f.j, notes, "after") < 0 && !vcr_reader_is_cut(&f, f.input))
 		return 1;
-	if (err || vcr_reader_full_input(x->r, index, &input, &e)) {
+	if (err || vcr_reader_full_input(x->r, index, &input, &e) || (cut && vcr_reader_full_output(x->r, index, &output, &e))) {
 		vcr_say(x->t, "%s; exported as it stands", e.what);
 		x->incomplete++;
 		return 1;
 	}
-	if (!rewrite(x, index, &input, out, &e))
+	if (!rewrite(x, index, &input, cut ? &output : NULL, out, &e))
 		return 0;
 	vcr_say(x->t, "frame %lld: %s; exported as it stands", (long long)index, *e.what ? e.what : vcr_strerror(out->err));
 	vcr_buf_reset(out);

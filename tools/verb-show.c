@@ -9,15 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The frame as the file has it, but with its input complete and wrapped dicts as they were. */
+/* The frame as the file has it, but with its states complete and wrapped dicts as they were. */
 static int frame_json(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
 {
 	struct vcr_reader_frame f;
-	VCR_AUTO_BUF full = VCR_BUF_INIT;
+	VCR_AUTO_BUF full = VCR_BUF_INIT, output = VCR_BUF_INIT;
 	struct vcr_jw w;
 	int err = vcr_reader_full_input(r, index, &full, e);
-	if (err || (err = vcr_reader_frame(r, index, &f, e)))
+	if (err || (err = vcr_reader_full_output(r, index, &output, e)) || (err = vcr_reader_frame(r, index, &f, e)))
 		return err;
+	bool cut = vcr_reader_is_cut(&f, f.output);
 	int data = vcr_json_get(f.j, 0, "data");
 	vcr_jw_init(&w, out);
 	vcr_jw_object(&w);
@@ -31,6 +32,8 @@ static int frame_json(struct vcr_reader *r, int64_t index, struct vcr_buf *out, 
 		w.after_key = true;
 		if (vcr_json_is(f.j, m, "input_state"))
 			vcr_jw_raw(&w, full.data, full.len);
+		else if (cut && vcr_json_is(f.j, m, "output_state"))
+			vcr_jw_raw(&w, output.data, output.len);
 		else
 			vcr_state_unwrap(&w, f.j, vcr_json_value(f.j, m), f.vcr >= 0);
 	}

@@ -14,7 +14,7 @@ static bool place_call(struct vcr_session *s, struct vcr_conv *conv, struct plac
 	VCR_AUTO_JSON j = VCR_JSON_INIT, aj = VCR_JSON_INIT;
 	VCR_AUTO_BUF input = VCR_BUF_INIT;
 	struct vcr_request_info info;
-	struct vcr_conv_place place = { "", "", "" };
+	struct vcr_conv_place place = { .known = 0 };
 	struct vcr_frame f = { .type = VCR_FRAME_LLM, .node_name = "llm:m", .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
 	struct vcr_error e = { 0 };
 	if (vcr_json_parse(&j, p->request.data, p->request.len, 0, NULL) || vcr_json_type(&j, 0) != VCR_JSON_OBJECT)
