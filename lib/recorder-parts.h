@@ -155,6 +155,7 @@ struct vcr_recorder_owner {
 };
 /* Work of pid (0 and below: of nobody knows whom) at that time; path: of the file, NULL. */
 void vcr_recorder_whose(struct vcr_recorder *r, int pid, uint64_t at_ns, const char *path, struct vcr_recorder_owner *out);
+void vcr_recorder_whose_run(struct vcr_recorder *r, const struct process *p, struct vcr_recorder_owner *out); /* who began the program that p runs */
 void vcr_recorder_put_owner(struct vcr_jw *w, const struct vcr_recorder_owner *o); /* members of custom.vcr */
 /* What caused a call that extends none: the tool call whose argument its prompt is, or under which its process was begun. list: of the request. */
 void vcr_recorder_cause(struct vcr_recorder *r, const struct vcr_call *c, const struct vcr_json *request, int list, struct vcr_recorder_owner *out);

@@ -173,6 +173,15 @@ void vcr_recorder_whose(struct vcr_recorder *r, int pid, uint64_t at_ns, const c
 	in_node(r, pid, out);
 }
 
+void vcr_recorder_whose_run(struct vcr_recorder *r, const struct process *p, struct vcr_recorder_owner *out)
+{
+	*out = (struct vcr_recorder_owner){ "", NULL, NULL };
+	if (*p->asked_by)
+		owned_by(out, p->asked_by, p->tool_call, p->tool_call ? "process" : NULL);
+	else
+		owner_of(r, p->ppid > 0 ? p->ppid : p->pid, p->run.start_ns, NULL, out);
+}
+
 void vcr_recorder_put_owner(struct vcr_jw *w, const struct vcr_recorder_owner *o)
 {
 	if (o->tool_call)

@@ -232,7 +232,7 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 		}
 		vcr_jw_object_end(&w);
 		struct vcr_recorder_owner owner;
-		vcr_recorder_whose(r, p->pid, p->run.start_ns, NULL, &owner);
+		vcr_recorder_whose_run(r, p, &owner);
 		vcr_jw_init(&w, &meta);
 		vcr_jw_object(&w);
 		write_work_meta(r, &w, p->pid, p->run.seq, "shim", p->run.start_ns);

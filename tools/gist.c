@@ -190,6 +190,57 @@ static void state_words(struct vcr_buf *to, const struct vcr_reader_frame *f, in
 	add_squeezed(to, text.data, text.len);
 }
 
+/* ---- Tool calls: arguments and the result's text; long ones stand there with their beginning ---- */
+
+static void arguments_words(struct vcr_buf *to, const struct vcr_reader_frame *f)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	for (int m = vcr_json_type(f->j, f->input) == VCR_JSON_OBJECT ? vcr_json_first(f->j, f->input) : -1; m >= 0 && text.len < KEEP; m = vcr_json_next(f->j, m)) {
+		int v = vcr_json_value(f->j, m);
+		size_t n;
+		if (vcr_json_is(f->j, m, "_vcr"))
+			continue;
+		vcr_buf_puts(&text, text.len ? ", " : "");
+		vcr_json_str(f->j, m, &text);
+		vcr_buf_puts(&text, ": ");
+		if (vcr_json_str(f->j, v, &text)) {
+			const char *raw = vcr_json_raw(f->j, v, &n);
+			vcr_buf_add(&text, raw, n < KEEP ? n : KEEP);
+		}
+	}
+	add_squeezed(to, text.data, text.len);
+}
+
+static void result_words(struct vcr_buf *to, const struct vcr_reader_frame *f)
+{
+	int v = vcr_json_get(f->j, f->output, "result"), error = vcr_json_get(f->j, f->output, "error");
+	if (v < 0 && error >= 0) {
+		vcr_buf_puts(to, "failed: ");
+		v = error;
+	}
+	int first = vcr_json_type(f->j, v) == VCR_JSON_ARRAY ? vcr_json_first(f->j, v) : -1;
+	int text = first >= 0 && vcr_json_type(f->j, first) == VCR_JSON_OBJECT ? vcr_json_get(f->j, first, "text") : v;
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
+	size_t n;
+	if (vcr_json_type(f->j, v) == VCR_JSON_OBJECT && vcr_json_count(f->j, v) == 1)
+		text = vcr_json_value(f->j, vcr_json_first(f->j, v));
+	if (vcr_json_str(f->j, text, &words)) {
+		const char *raw = vcr_json_raw(f->j, v, &n);
+		vcr_buf_add(&words, raw, n < KEEP ? n : KEEP);
+	}
+	VCR_AUTO_BUF squeezed = VCR_BUF_INIT;
+	add_squeezed(&squeezed, words.data, words.len);
+	vcr_buf_add(to, squeezed.data, squeezed.len);
+}
+
+static void tool_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t columns)
+{
+	VCR_AUTO_BUF in = VCR_BUF_INIT, result = VCR_BUF_INIT;
+	arguments_words(&in, f);
+	result_words(&result, f);
+	two_sides(out, &in, &result, columns);
+}
+
 static void other_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t columns)
 {
 	VCR_AUTO_BUF in = VCR_BUF_INIT, result = VCR_BUF_INIT;
@@ -219,6 +270,8 @@ void vcr_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t colu
 	} else if (starts(f->node_name, "exec:")) {
 		exec_gist(&raw, f);
 		vcr_safe_line(out, raw.data, raw.len, columns);
-	} else
+	} else if (starts(f->node_name, "tool:") && f->vcr >= 0)
+		tool_gist(out, f, columns);
+	else
 		other_gist(out, f, columns);
 }

@@ -1,4 +1,4 @@
-/* log.h — what verb-log.c, log-sessions.c and log-follow.c share. */
+/* log.h — what verb-log.c, log-sessions.c, log-follow.c and log-graph.c share. */
 #ifndef VCR_LOG_H
 #define VCR_LOG_H
 #include "filter.h"
@@ -20,6 +20,12 @@ struct vcr_log {
 void vcr_log_head(struct vcr_log *l);
 int vcr_log_frame(struct vcr_log *l, struct vcr_reader *r, int64_t index);
 void vcr_log_totals(struct vcr_log *l, const struct vcr_reader *r, const char *path);
+
+/* Take a frame that was shown into the totals. */
+void vcr_log_count(struct vcr_log *l, struct vcr_reader *r, const struct vcr_reader_frame *f);
+enum vcr_style vcr_log_style(const char *type);
+/* The frames at index[0..n), rising, as a tree. 0, or VCR_EXIT_FAILED when one cannot be read (which has been said). */
+int vcr_log_graph(struct vcr_log *l, struct vcr_reader *r, const int64_t *index, int64_t n);
 
 /* vcr log without a session. Returns the exit status. */
 int vcr_log_sessions(struct vcr_log *l);

@@ -1,6 +1,7 @@
-/* vcr export — a session as a file of its own: its good lines, or with complete states, or as one JSON document.
+/* vcr export — a session as a file of its own: its good lines, or with complete states, or as one JSON document; or as a chart.
  *
  * The lines are read from the file itself, in their order; the reader says which frame a line is and completes its state. */
+#include "export.h"
 #include "limits.h"
 #include "open.h"
 #include "options.h"
@@ -20,7 +21,7 @@ struct export {
 	struct vcr_tool *t;
 	struct vcr_reader *r;
 	const char *path;       /* of the session file */
-	bool full, document, force;
+	bool full, document, mermaid, force;
 	int64_t *frame_at;      /* frame indexes in order of their lines */
 	int64_t nframe, at;
 	FILE *out;
@@ -343,6 +344,8 @@ static void put_session(struct export *x)
 
 static int write_all(struct export *x)
 {
+	if (x->mermaid)
+		return vcr_export_mermaid(x->t, x->r, x->out);
 	if (order_frames(x) || EVP_DigestInit_ex(x->chain, EVP_sha256(), NULL) != 1) {
 		vcr_say(x->t, "out of memory");
 		return VCR_EXIT_FAILED;
@@ -444,6 +447,7 @@ int vcr_verb_export(struct vcr_tool *t, int argc, char **argv)
 		{ 'o', "output", "FILE", VCR_OPT_STRING, &to, "write FILE, which must not exist; standard output unless given" },
 		{ 0, "force", NULL, VCR_OPT_FLAG, &x.force, "FILE may exist and is replaced" },
 		{ 0, "format", "FORMAT", VCR_OPT_STRING, &format, "jsonl, a session file, or json, one document {\"session\",\"frames\"}" },
+		{ 0, "mermaid", NULL, VCR_OPT_FLAG, &x.mermaid, "a flowchart of the frames, in the language of mermaid" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[SESSION]", "Write a session's lines without damaged ones; with --full every frame shows its complete state.", opts, false };
@@ -455,6 +459,8 @@ int vcr_verb_export(struct vcr_tool *t, int argc, char **argv)
 		return vcr_wrong_call(t, "one session at a time");
 	if (!x.document && strcmp(format, "jsonl"))
 		return vcr_wrong_call(t, "--format wants jsonl or json, not '%s'", format);
+	if (x.mermaid && (x.full || x.document || t->json))
+		return vcr_wrong_call(t, "--mermaid draws the frames; it goes with neither --full nor JSON");
 	if (to && !*to)
 		return vcr_wrong_call(t, "--output wants the name of a file");
 	return export(&x, n ? argv[0] : NULL, to);

@@ -12,7 +12,7 @@ enum { GIST_COLUMNS = 200 /* where there is no terminal */, LEFT_COLUMNS = 73, N
 
 /* ---- One line per frame ---- */
 
-static enum vcr_style style_of(const char *type)
+enum vcr_style vcr_log_style(const char *type)
 {
 	static const struct { const char *type; enum vcr_style style; } list[] = {
 		{ "llm", VCR_CYAN }, { "error", VCR_RED }, { "checkpoint", VCR_YELLOW }, { "node", VCR_MAGENTA },
@@ -53,7 +53,7 @@ static void print_line(struct vcr_log *l, const struct vcr_reader_frame *f)
 	vcr_words_tokens(&tokens, f);
 	vcr_words_cost(&cost, f->cost_usd);
 	vcr_gist(&gist, f, columns > LEFT_COLUMNS + 20 + 10 ? (size_t)(columns - LEFT_COLUMNS - 9) : columns ? 30 : GIST_COLUMNS);
-	printf("%s%5lld%s  %-8s %s", vcr_on(l->t, VCR_BOLD), (long long)f->index, vcr_on(l->t, VCR_PLAIN), when.data, vcr_on(l->t, style_of(f->type)));
+	printf("%s%5lld%s  %-8s %s", vcr_on(l->t, VCR_BOLD), (long long)f->index, vcr_on(l->t, VCR_PLAIN), when.data, vcr_on(l->t, vcr_log_style(f->type)));
 	print_padded(&type, 10);
 	printf("%s ", vcr_on(l->t, VCR_PLAIN));
 	print_padded(&node, NODE_COLUMNS);
@@ -108,6 +108,15 @@ static void print_json(const struct vcr_reader_frame *f)
 	printf("%s\n", out.data);
 }
 
+void vcr_log_count(struct vcr_log *l, struct vcr_reader *r, const struct vcr_reader_frame *f)
+{
+	l->frames++;
+	l->calls += vcr_reader_brief(r, f->index).call;
+	l->errors += f->error_type || f->error_message || !strcmp(f->type, "error");
+	l->tokens += f->tokens >= 0 ? f->tokens : (f->tokens_in > 0 ? f->tokens_in : 0) + (f->tokens_out > 0 ? f->tokens_out : 0);
+	l->cost += f->cost_usd > 0 ? f->cost_usd : 0;
+}
+
 int vcr_log_frame(struct vcr_log *l, struct vcr_reader *r, int64_t index)
 {
 	struct vcr_reader_frame f;
@@ -120,11 +129,7 @@ int vcr_log_frame(struct vcr_log *l, struct vcr_reader *r, int64_t index)
 		print_json(&f);
 	else
 		print_line(l, &f);
-	l->frames++;
-	l->calls += vcr_reader_brief(r, index).call;
-	l->errors += f.error_type || f.error_message || !strcmp(f.type, "error");
-	l->tokens += f.tokens >= 0 ? f.tokens : (f.tokens_in > 0 ? f.tokens_in : 0) + (f.tokens_out > 0 ? f.tokens_out : 0);
-	l->cost += f.cost_usd > 0 ? f.cost_usd : 0;
+	vcr_log_count(l, r, &f);
 	return 0;
 }
 
@@ -223,7 +228,7 @@ static int pick_all(struct vcr_log *l, struct vcr_reader *r, struct picked *p)
 	return status;
 }
 
-static int list_frames(struct vcr_log *l, const char *session)
+static int list_frames(struct vcr_log *l, const char *session, bool graph)
 {
 	VCR_AUTO_READER *r = NULL;
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -233,9 +238,11 @@ static int list_frames(struct vcr_log *l, const char *session)
 		return status;
 	status = pick_all(l, r, &p);
 	int64_t from = l->limit >= 0 && l->limit < p.n ? p.n - l->limit : 0;
-	if (p.n > from)
+	if (p.n > from && !graph)
 		vcr_log_head(l);
-	for (int64_t i = 0; i < p.n - from && !ferror(stdout); i++)
+	if (graph && vcr_log_graph(l, r, p.index + from, p.n - from))
+		status = VCR_EXIT_FAILED;
+	for (int64_t i = 0; !graph && i < p.n - from && !ferror(stdout); i++)
 		if (vcr_log_frame(l, r, p.index[l->reverse ? p.n - 1 - i : from + i]))
 			status = VCR_EXIT_FAILED;
 	free(p.index);
@@ -261,25 +268,29 @@ static int print_coverage(struct vcr_tool *t, const char *session)
 int vcr_verb_log(struct vcr_tool *t, int argc, char **argv)
 {
 	struct vcr_log l = { .t = t, .limit = -1 };
-	bool follow = false, coverage = false;
+	bool follow = false, coverage = false, graph = false;
 	const struct vcr_opt opts[] = {
 		VCR_FILTER_OPTIONS(&l.filter),
 		{ 'f', "follow", NULL, VCR_OPT_FLAG, &follow, "print frames as they are recorded, until the session ends" },
 		{ 0, "coverage", NULL, VCR_OPT_FLAG, &coverage, "print what was seen of each program that ran, and why not where nothing was" },
+		{ 0, "graph", NULL, VCR_OPT_FLAG, &graph, "the frames as a tree: conversations side by side, sub-agents as branches of the call that began them" },
 		{ 'n', "limit", "N", VCR_OPT_NUMBER, &l.limit, "the newest N sessions, or the last N frames" },
 		{ 'r', "reverse", NULL, VCR_OPT_FLAG, &l.reverse, "the other order: oldest session first, last frame first" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
-	const struct vcr_usage u = { "[SESSION [TEXT]]", "List the recorded sessions, or the frames of one. Exits with 1 if nothing matches.", opts, false };
+	const struct vcr_usage u = { "[SESSION [TEXT]]", "List the recorded sessions, or the frames of one, or draw it as a tree. Exits with 1 if nothing matches.", opts, false };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n > 2 || (n == 2 && l.filter.grep))
 		status = vcr_wrong_call(t, n > 2 ? "a session and a text at most; put a text of several words in quotes" : "the text stands there twice: as operand and as --grep");
+	else if (n >= 0 && graph && (l.reverse || follow || coverage || t->json))
+		status = vcr_wrong_call(t, t->json ? "--graph draws for people; with --json each frame names its parent_frame_id" : "--graph draws from the first frame to the last, and what is there");
 	else if (n >= 0) {
 		if (n == 2)
 			l.filter.grep = argv[1];
 		status = vcr_filter_check(t, &l.filter);
 		if (!status)
-			status = coverage ? print_coverage(t, n ? argv[0] : NULL) : follow ? vcr_log_follow(&l, n ? argv[0] : NULL) : n ? list_frames(&l, argv[0]) : vcr_log_sessions(&l);
+			status = coverage ? print_coverage(t, n ? argv[0] : NULL) : follow ? vcr_log_follow(&l, n ? argv[0] : NULL) :
+				n || graph ? list_frames(&l, n ? argv[0] : NULL, graph) : vcr_log_sessions(&l);
 	}
 	vcr_filter_release(&l.filter);
 	return status;

@@ -1,0 +1,11 @@
+/* export.h — what verb-export.c and export-mermaid.c share. */
+#ifndef VCR_EXPORT_H
+#define VCR_EXPORT_H
+#include <stdio.h>
+#include "reader.h"
+#include "tool.h"
+
+/* The session as a chart. 0, or an exit status; what was wrong, or was left out, has been said. */
+int vcr_export_mermaid(struct vcr_tool *t, struct vcr_reader *r, FILE *out);
+
+#endif
