@@ -98,6 +98,9 @@ for i, (how, command) in enumerate(WAYS.items()):
        "%s: %s" % (how, TITLES[0]), status, out, err, v)
     ran = [f for f in frames("s%d" % i) if f["node_name"] == "exec:asker"]
     ok(i == 0 or (len(ran) == 1 and ran[0]["input_state"]["pid"] == v["pid"]), "%s: the call and the program that ran are the same process" % how, ran, v)
+    seen = [c for l in gatekit.frames(place.path("s%d" % i)) if l["type"] == "vcr.end" for c in l["data"]["coverage"] if c["program"] == "asker"]
+    ok([(c["how"], c["lane"], c["model_calls"], c["processes"]) for c in seen] == [("static", "lent", 1, 1)] and "model calls by asker 1 (lent)" in err,
+       "%s: the session's end and vcr-record say that it was static, and lent" % how, seen, err)
     served = place.run("vcr-replay", "--vcr-dir", place.vcr_dir, "s%d" % i, "--", *command)
     ok(served[:2] == (status, out) and upstream.n == i + 1, "%s: %s" % (how, TITLES[1]), served, upstream.n)
 

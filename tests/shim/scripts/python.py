@@ -53,9 +53,13 @@ if __name__ == "__main__":
     a, b = socket.socketpair()
     a.sendmsg([b"fd"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, (fd).to_bytes(4, sys.byteorder))])
     say(len(b.recvmsg(10, 100)[1]), select.select([b], [a], [], 0)[0])
-    signal.signal(signal.SIGALRM, lambda *x: say("alarm"))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
     signal.setitimer(signal.ITIMER_REAL, 0.02)
-    signal.pause()
+    say(signal.sigwait([signal.SIGALRM]))
+    handled = []
+    signal.signal(signal.SIGUSR1, lambda *x: handled.append("handled"))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    say(handled)
 
     async def main():
         server = await asyncio.start_server(lambda r, w: (w.write(b"hello"), w.close()), "127.0.0.1", 0)
