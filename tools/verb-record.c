@@ -457,6 +457,17 @@ static bool runs_unrelated(const struct record *r)
 	return !r->gate && r->h->gate.pid > 0 && r->h->gate.start && vcr_spool_start_time(r->h->gate.pid) == r->h->gate.start;
 }
 
+/* While the collector runs it has no reason to end. Whoever was to be led there and found it dead has said so in `state`. */
+static void say_gate(struct record *r)
+{
+	struct stat ns;
+	bool near = r->gate > 0 || (r->h->gate.pid > 0 && !stat("/proc/self/ns/pid", &ns) && ns.st_ino == r->h->gate.pid_ns);
+	bool ended = near && gate_ended(r) && !runs_unrelated(r);
+	ended |= r->h->gate.pid > 0 && __atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_ENDED;
+	if (ended && __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE) != VCR_COLLECTOR_ENDED)
+		vcr_say(r->t, "the gate has ended before the session did: what was passing it was cut, and later calls went to the real hosts");
+}
+
 /* It would see by itself that the session has ended, only not at once. */
 static void end_gate(struct record *r)
 {
@@ -488,6 +499,8 @@ static void finish(struct record *r)
 {
 	VCR_AUTO_BUF result = VCR_BUF_INIT;
 	bool died = collector_ended(r) && r->collector_status;
+	if (!died)
+		say_gate(r);
 	int how = wait_for_collector(r, &result);
 	if (how == 0 && (died || r->collector_status)) {
 		vcr_say(r->t, "the collector died; what it left is being decoded");
