@@ -1,10 +1,16 @@
 """What the gate adds to a call while it records: one client asks a TLS server on loopback an 8 KB request for a 4 KB answer, in turns over a connection that is
 recorded and over one that is not; both are kept. The figure is the median of the differences between neighbours, the least of the turns: other programs share the
-cores. The server answers at once, or after a pause that is still short for a model."""
+cores. The server answers at once, or after a pause that is still short for a model.
+Beside it, in the same turns: nginx (one worker, TLS on both sides, connections kept, no buffering) in the gate's place, which keeps nothing. It is the floor: two more
+wake-ups, and the bytes decrypted and encrypted once more."""
+import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVER = """
@@ -55,7 +61,46 @@ for i in range(n + 20):
     time.sleep(0.005)
 print(json.dumps({"added_ms": sorted(added)[n // 2] * 1e3, "direct_ms": sorted(bare)[n // 2] * 1e3}))
 """
+NGINX = """
+worker_processes 1; daemon off; pid %(dir)s/nginx.pid; error_log %(dir)s/nginx.log;
+events { worker_connections 64; }
+http {
+	access_log off;
+	client_body_temp_path %(dir)s; proxy_temp_path %(dir)s; fastcgi_temp_path %(dir)s; uwsgi_temp_path %(dir)s; scgi_temp_path %(dir)s;
+	client_body_buffer_size 64k; keepalive_requests 1000000;
+	upstream there { server 127.0.0.1:%(there)s; keepalive 4; }
+	server {
+		listen 127.0.0.1:%(port)d ssl;
+		ssl_certificate %(leaf)s; ssl_certificate_key %(leaf)s;
+		location / { proxy_pass https://there; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; proxy_request_buffering off; }
+	}
+}
+"""
 ANSWER = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "x" * 3900}}]})
+
+
+@contextlib.contextmanager
+def nginx(directory, leaf, there):
+    """Its port; None without it."""
+    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if not program:
+        yield None
+        return
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    conf = os.path.join(directory, "nginx.conf")
+    with open(conf, "w") as f:
+        f.write(NGINX % {"dir": directory, "leaf": leaf, "port": port, "there": there})
+    process = subprocess.Popen([program, "-c", conf, "-p", directory], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        yield str(port)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def measure(build, directory, env, quick, row, skipped):
@@ -69,15 +114,20 @@ def measure(build, directory, env, quick, row, skipped):
         ports = server.stdout.readline().split()
         env = dict(env, SSL_CERT_FILE=ca, VCR_MODEL_HOSTS="localhost:" + ports[0])
         n, turns = (100, 3) if quick else (300, 5)
-        for what, pause in (("a server that answers after 10 ms", "0.01"), ("a server that answers at once", "0")):
-            got = {"gate": [], "tap": []}
-            for _ in range(turns):
-                for lane in got:
-                    argv = [os.path.join(build, "vcr-record"), "-q", "--lane", lane, "--", "/usr/bin/python3", "-c", CLIENT, *ports, str(n), pause]
-                    got[lane].append(json.loads(subprocess.check_output(argv, cwd=work, env=env, text=True)))
-            for lane, limit in (("gate", 0.3), ("tap", None)):
-                least = min(got[lane], key=lambda r: r["added_ms"])
-                row("the %s adds to a call of %s (direct: %.2f)" % (lane, what, least["direct_ms"]), "ms", least["added_ms"], limit=limit, guard=3)
+        with nginx(directory, leaf, ports[1]) as other:
+            for what, pause in (("a server that answers after 10 ms", "0.01"), ("a server that answers at once", "0")):
+                got = {"gate": [], "tap": [], "nginx": []}
+                for _ in range(turns):
+                    for lane in got:
+                        to = [other, ports[1]] if lane == "nginx" else ports
+                        argv = [] if lane == "nginx" else [os.path.join(build, "vcr-record"), "-q", "--lane", lane, "--"]
+                        if to[0]:
+                            argv += ["/usr/bin/python3", "-c", CLIENT, *to, str(n), pause]
+                            got[lane].append(json.loads(subprocess.check_output(argv, cwd=work, env=env, text=True)))
+                for lane, who, limit in (("gate", "the gate", 0.3), ("tap", "the tap", None), ("nginx", "nginx in the gate's place, keeping nothing,", None)):
+                    if got[lane]:
+                        least = min(got[lane], key=lambda r: r["added_ms"])
+                        row("%s adds to a call of %s (direct: %.2f)" % (who, what, least["direct_ms"]), "ms", least["added_ms"], limit=limit, guard=3)
     finally:
         server.terminate()
         server.wait()
