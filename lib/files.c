@@ -404,6 +404,13 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 	}
 }
 
+/* A file of O_TMPFILE, as /proc calls it: what gives it a name makes a file. */
+static bool is_unnamed(const char *path)
+{
+	size_t n = strlen(path);
+	return n > 10 && !strcmp(path + n - 10, " (deleted)");
+}
+
 void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t ns)
 {
 	char one[VCR_MAX_PATH], two[VCR_MAX_PATH];
@@ -421,6 +428,10 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 			mark_simple(f, VCR_MARK_WRITE, two, pid, ns);
 		return;
 	case VCR_MARK_LINK:
+		if (in2 && is_unnamed(path)) {
+			mark_simple(f, VCR_MARK_WRITE, two, pid, ns);
+			return;
+		}
 		if (!in2 || was_looked_at(vcr_table_get(&f->table, two), ns) || !(m = hooked_mark(f, two, pid, ns)))
 			return;
 		free(m->origin);
@@ -576,6 +587,15 @@ static struct vcr_known *add_known(struct vcr_files *f, const char *path, const 
 	return k;
 }
 
+static void report_gone(struct sweep *s, struct vcr_file_mark *m, const struct vcr_known *k)
+{
+	static const struct vcr_look nothing;
+	char *origin = m->origin;
+	m->origin = NULL;
+	report(s, m, S_ISDIR(k->mode) ? VCR_CHANGE_RMDIR : VCR_CHANGE_DELETE, k, &nothing, false);
+	m->origin = origin;
+}
+
 static void settle(struct sweep *s, struct vcr_file_mark *m)
 {
 	struct vcr_files *f = s->f;
@@ -595,12 +615,16 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		goto out;
 	}
 	if (m->origin && k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode)) { /* a renamed directory that was removed, then something else */
-		report(s, m, VCR_CHANGE_RMDIR, k, &(struct vcr_look){ 0 }, false);
+		report_gone(s, m, k);
 		free(m->origin);
 		m->origin = NULL;
 		before = NULL;
 	}
 	int kind = kind_of(f, m, k, &l);
+	if (kind >= 0 && before && S_ISDIR(k->mode) != S_ISDIR(l.st.st_mode)) {
+		report_gone(s, m, k); /* then something of another kind took its name */
+		before = NULL;
+	}
 	if (kind == VCR_CHANGE_RENAME && !before)
 		before = vcr_table_get(&f->table, m->origin);
 	if (k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode))
@@ -618,16 +642,9 @@ out:
 
 static void report_buried(struct sweep *s)
 {
-	struct vcr_look nothing = VCR_LOOK_INIT;
-	for (size_t i = 0; i < s->f->nmark; i++) {
-		struct vcr_file_mark *m = s->f->mark[i];
-		char *origin = m->origin;
-		if (!m->buried)
-			continue;
-		m->origin = NULL;
-		report(s, m, S_ISDIR(m->buried->mode) ? VCR_CHANGE_RMDIR : VCR_CHANGE_DELETE, m->buried, &nothing, false);
-		m->origin = origin;
-	}
+	for (size_t i = 0; i < s->f->nmark; i++)
+		if (s->f->mark[i]->buried)
+			report_gone(s, s->f->mark[i], s->f->mark[i]->buried);
 }
 
 /* ---- Renames that nobody but inotify or a scan saw: the same inode, not written since, under a new name ---- */

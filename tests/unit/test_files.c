@@ -249,6 +249,31 @@ START_TEST(deletes_directories_modes_and_links)
 }
 END_TEST
 
+START_TEST(what_takes_the_name_of_something_of_another_kind_does_not_hide_that_it_went)
+{
+	put("a", "one\n");
+	ck_assert_int_eq(mkdir(in("d"), 0755), 0);
+	make_files(NULL);
+	unlink(in("a"));
+	mark(VCR_MARK_UNLINK, "a", NULL);
+	mkdir(in("a"), 0755);
+	mark(VCR_MARK_MKDIR, "a", NULL);
+	rmdir(in("d"));
+	mark(VCR_MARK_RMDIR, "d", NULL);
+	hooked_write("d", "two\n");
+	sweep_says("delete a one\n > - (shim 7)\nmkdir a - > dir (shim 7)\nrmdir d dir > - (shim 7)\nwrite d - > two\n (shim 7)\n");
+}
+END_TEST
+
+START_TEST(a_file_that_gets_its_name_when_it_is_complete_is_written)
+{
+	make_files(NULL);
+	put("f", "one\n");
+	mark(VCR_MARK_LINK, "#1234 (deleted)", "f");
+	sweep_says("write f - > one\n (shim 7)\n");
+}
+END_TEST
+
 START_TEST(what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan)
 {
 	put("a", "a");
@@ -759,6 +784,8 @@ static TCase *changes(void)
 	tcase_add_test(tc, a_renamed_directory_takes_its_files_and_their_marks_along);
 	tcase_add_test(tc, what_is_deleted_where_a_renamed_directory_brings_another_is_not_forgotten);
 	tcase_add_test(tc, deletes_directories_modes_and_links);
+	tcase_add_test(tc, what_takes_the_name_of_something_of_another_kind_does_not_hide_that_it_went);
+	tcase_add_test(tc, a_file_that_gets_its_name_when_it_is_complete_is_written);
 	tcase_add_test(tc, what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan);
 	tcase_add_test(tc, a_rename_that_no_hook_saw_is_known_by_its_inode);
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
