@@ -250,6 +250,17 @@ static size_t match_claude(const struct vcr_normal_context *c, const char *p, si
 	return 0;
 }
 
+static size_t match_codex(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char words[] = "Chunk ID: ";
+	size_t i = at + sizeof words - 1;
+	if (!begins_word(p, at) || !has(p, n, at, words))
+		return 0;
+	while (i < n && isxdigit((unsigned char)p[i]))
+		i++;
+	return i > at + sizeof words - 1 && !word(p, n, i) ? i - at : 0;
+}
+
 /* ESC [ … letter, and ESC ] … BEL or ESC \: colours and titles, which depend on whether there was a terminal. */
 static size_t match_ansi(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
@@ -340,7 +351,7 @@ static size_t match_id(const struct vcr_normal_context *c, const char *p, size_t
 const struct vcr_normaliser vcr_normalisers[] = {
 	{ "uuid", 1, match_uuid }, { "ls", 1, match_ls }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
 	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude },
-	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { NULL, 0, NULL },
+	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { NULL, 0, NULL },
 };
 
 int vcr_normal_names(struct vcr_buf *out)
@@ -378,6 +389,7 @@ static const struct { enum vcr_api api; const char *pointer; } volatile_fields[]
 	{ VCR_API_OPENAI_RESPONSES, "/client_metadata" },
 	{ VCR_API_OPENAI_RESPONSES, "/input/*/id" },
 	{ VCR_API_OPENAI_RESPONSES, "/turn_id" },
+	{ VCR_API_OPENAI_RESPONSES, "/input/*/internal_chat_message_metadata_passthrough/create_time" },
 	{ VCR_API_OPENAI_CHAT, "/prompt_cache_key" },
 	{ VCR_API_GEMINI_GENERATE, "/user_prompt_id" },
 	{ VCR_API_GEMINI_GENERATE, "/request/session_id" },

@@ -15,6 +15,7 @@
  *   ls        the time of a file in a line of ls -l
  *   git       an abbreviated or whole object name where git prints one
  *   id        toolu_…, call_…, chatcmpl-…, msg_…, resp_…, req_… and others of their kind
+ *   codex     Chunk ID: … of its shell's results
  *
  * Pure functions. */
 #ifndef VCR_NORMAL_H

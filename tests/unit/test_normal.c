@@ -29,6 +29,7 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 		"[main {{vcr:git}}] x\n[main (root-commit) {{vcr:git}}] y\nHEAD is now at {{vcr:git}} z\nindex {{vcr:git}}..{{vcr:git}} 100644\n{{vcr:git}} (HEAD -> main) w");
 	expect("toolu_01A2b3C4d5E6f7G8h9J0 call_abcdefghijklmnop1", "{{vcr:id}} {{vcr:id}}");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
+	expect("Chunk ID: f34978\nWall time: 0.0000 seconds\nChunk ID: none", "{{vcr:codex}}\nWall time: {{vcr:duration}}\nChunk ID: none");
 }
 END_TEST
 
@@ -74,7 +75,7 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(&out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1 ansi/1 git/1 id/1");
+	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1 ansi/1 git/1 id/1 codex/1");
 }
 END_TEST
 
