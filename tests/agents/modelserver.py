@@ -35,7 +35,7 @@ import zlib
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import replies
 
-HOSTS = ("localhost", "api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com")
+HOSTS = ("localhost", "api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com", "chatgpt.com")
 MODELS = {"openai.embeddings": "text-embedding-3-small", "gemini.generate": "gemini-2.5-flash"}
 PATHS = (("/chat/completions", "openai.chat"), ("/responses", "openai.responses"), ("/embeddings", "openai.embeddings"),
          ("/messages", "anthropic.messages"), (":generateContent", "gemini.generate"), (":streamGenerateContent", "gemini.generate"))

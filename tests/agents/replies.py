@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Reply:
     text: str
     model: str
-    tools: list = field(default_factory=list)  # (id, name, arguments as a dict)
+    tools: list = field(default_factory=list)  # (id, name, arguments as a dict; OpenAI responses: or as a text, for a custom tool)
     tokens_in: int = 10
     tokens_out: int = 5
     number: str = "0"
@@ -78,7 +78,8 @@ def responses_item(r, text=None):
 
 def responses(r, status="completed", output=True):
     items = [responses_item(r)] if r.text else []
-    items += [{"id": "fc_" + i, "type": "function_call", "status": "completed", "call_id": i, "name": name, "arguments": json.dumps(a)} for i, name, a in r.tools]
+    items += [{"id": "ctc_" + i, "type": "custom_tool_call", "status": "completed", "call_id": i, "name": name, "input": a} if isinstance(a, str) else
+              {"id": "fc_" + i, "type": "function_call", "status": "completed", "call_id": i, "name": name, "arguments": json.dumps(a)} for i, name, a in r.tools]
     usage = {"input_tokens": r.tokens_in, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": r.tokens_out,
              "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": r.tokens_in + r.tokens_out}
     return {"id": "resp_" + r.number, "object": "response", "created_at": 1700000000, "status": status, "model": r.model, "error": None,
@@ -95,7 +96,7 @@ def responses_stream(r):
         n += 1
     say("response.created", response=responses(r, "in_progress", False))
     for at, item in enumerate(responses(r)["output"]):
-        begun = dict(item, status="in_progress", **({"content": []} if item["type"] == "message" else {"arguments": ""}))
+        begun = dict(item, status="in_progress", **{"message": {"content": []}, "custom_tool_call": {"input": ""}}.get(item["type"], {"arguments": ""}))
         say("response.output_item.added", output_index=at, item=begun)
         if item["type"] == "message":
             part = {"type": "output_text", "text": "", "annotations": []}
@@ -105,6 +106,11 @@ def responses_stream(r):
                 say("response.output_text.delta", delta=p, logprobs=[], **place)
             say("response.output_text.done", text=r.text, logprobs=[], **place)
             say("response.content_part.done", part=dict(part, text=r.text), **place)
+        elif item["type"] == "custom_tool_call":
+            place = {"item_id": item["id"], "output_index": at}
+            for p in pieces(item["input"]):
+                say("response.custom_tool_call_input.delta", delta=p, **place)
+            say("response.custom_tool_call_input.done", input=item["input"], **place)
         else:
             place = {"item_id": item["id"], "output_index": at}
             for p in pieces(item["arguments"]):

@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+"""codex, an agent in Rust: one static program with a TLS of its own, and its shell. Recorded by the real name of its model's host, replayed offline, and in trouble."""
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+import agentkit
+import nodekit
+import replies
+from agentkit import ok, skip
+
+CALLS = "the session holds each model call of the agent, byte for byte"
+FILES = "what its patch tool and its shell wrote is in the session, with what they wrote"
+SHELL = "its shell runs with the environment that it would have, and what it does bears the call that asked for it"
+BLIND = "hosts that are no model's are asked by it as ever, and nothing of it is kept"
+ALONE = "it says and leaves what it does without us"
+PROXY = "behind a proxy of the user's all goes by that proxy, and is recorded"
+REPLAYED = "replayed with the model server gone and no network, it says the same and leaves the same files"
+KILLED = "killed in the midst of an answer: it ends as it does without us, and what had come is in the session"
+TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED)
+MODEL, KEY = "gpt-5.5", "sk-test-0123456789abcdef0123456789abcdef"
+POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
+PATCH = "*** Begin Patch\n*** Add File: poem.txt\n%s*** End Patch\n" % "".join("+%s\n" % l for l in POEM.splitlines())
+SHELL_COMMAND = "printf 'from the shell\\n' > shell.txt && env > variables.txt"
+HOSTS = ("api.openai.com", "chatgpt.com")  # the latter knows of plugins and models
+
+why = nodekit.missing("node", True)
+CODEX = os.path.join(nodekit.AGENTS_NPM, "node_modules", "@openai", "codex", "bin", "codex.js")
+if not why and not os.path.exists(CODEX):
+    why = "no codex here"
+if why:
+    for title in TITLES:
+        skip(title, why)
+    agentkit.done()
+
+
+class Proxy:
+    """The user's: it knows the way to the model server by the hosts' real names, and to nothing else."""
+
+    def __init__(self, port):
+        self.port, self.asked = port, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://me:word-0123456789@127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            s, _ = self.listener.accept()
+            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+
+    def talk(self, s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            part = s.recv(65536)
+            if not part:
+                return
+            head += part
+        word, target = head.decode("latin-1").split(" ")[:2]
+        self.asked.append((target, base64.b64encode(b"me:word-0123456789") in head))
+        if word != "CONNECT" or target.rsplit(":", 1)[0] not in HOSTS:
+            s.sendall(b"HTTP/1.1 502 No way\r\nContent-Length: 0\r\n\r\n")
+            return s.close()
+        try:
+            far = socket.create_connection(("127.0.0.1", self.port))
+            s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        except OSError:
+            s.sendall(b"HTTP/1.1 503 Refused\r\nContent-Length: 0\r\n\r\n")
+            return s.close()
+        for a, b in ((s, far), (far, s)):
+            threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
+
+    def pump(self, a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def turn(api, request):
+    if api != "openai.responses":
+        return None
+    n = sum(str(i.get("type")).endswith("_call_output") for i in request.get("input", []))
+    tools = [[("call_a", "apply_patch", PATCH)], [("call_b", "exec_command", {"cmd": SHELL_COMMAND})], []][min(n, 2)]
+    return replies.Reply(("I write a poem.", "The shell writes too.", "Done.")[min(n, 2)], MODEL, tools, len(json.dumps(request)) // 4, 20, str(n))
+
+
+class Agent:
+    """The agent in a place, with a model server of its own."""
+
+    def __init__(self, server=True):
+        self.server = agentkit.server()
+        self.server.script = turn
+        self.place = agentkit.Place()
+        self.port = self.server.tls_port
+        if not server:
+            self.refusing = socket.socket()  # bound and not listening
+            self.refusing.bind(("127.0.0.1", 0))
+            self.port = self.refusing.getsockname()[1]
+        self.proxy = Proxy(self.port)
+        self.home = os.path.join(self.place.home, ".codex")
+        self.env = {"CODEX_API_KEY": KEY, "CODEX_HOME": self.home, "TERM": "dumb", "CODEX_CA_CERTIFICATE": self.server.ca, "NO_COLOR": "1"}
+        self.command = [nodekit.program("node"), CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", MODEL]
+
+    def words(self, how):
+        way = [w for host in HOSTS for w in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, self.port))]
+        record = [os.path.join(agentkit.BUILD, "vcr-record"), "-q"]
+        return {"record": record + way + ["--cacert", self.server.ca, "--"], "proxied": record + ["--lane=auto", "--"], "plain": []}[how]
+
+    def start(self, how, prompt="Write a poem."):
+        shutil.rmtree(self.home, True)
+        os.makedirs(self.home)
+        env = dict(self.place.record, **self.env, **({} if how == "record" else {"HTTPS_PROXY": self.proxy.url}))
+        return subprocess.Popen(self.words(how) + self.command + [prompt], cwd=self.place.work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run(self, how, *prompt):
+        p = self.start(how, *prompt)
+        self.out, self.err = (b.decode(errors="replace") for b in p.communicate(timeout=300))
+        self.status = p.returncode
+        return self.status, self.out
+
+    def calls(self):
+        self.server.settle()
+        return [c for c in self.server.calls() if c["method"] == "POST"]
+
+    def files(self):
+        return {f: open(os.path.join(self.place.work, f), "rb").read() for f in os.listdir(self.place.work) if os.path.isfile(os.path.join(self.place.work, f))}
+
+    def left(self):
+        return {f: data for f, data in self.files().items() if f != "variables.txt"}
+
+
+def kill_codex(agent):
+    """The static program itself, by its number."""
+    for d in os.listdir("/proc"):
+        try:
+            if d.isdigit() and os.path.basename(os.readlink("/proc/%s/exe" % d)) == "codex" and agent.home.encode() in open("/proc/%s/environ" % d, "rb").read():
+                os.kill(int(d), signal.SIGKILL)
+        except OSError:
+            pass
+
+
+# ---- Recorded ----
+
+agent = Agent()
+said = agent.run("record")
+session, calls, there = agent.place.session(), agent.calls(), agent.files()
+frames = session.calls()
+same = [session.body(f, "request") == c["request"] and session.body(f, "response") == c["answer"] and f["frame_type"] == "llm" and session.vcr(f)["program"] == "codex"
+        for f, c in zip(frames, calls)]
+ok(said[0] == 0 and len(frames) == len(calls) == 3 and all(same) and not session.complaints, CALLS, said, agent.err[-3000:], "%d frames, %d calls" % (len(frames), len(calls)), same, session.complaints)
+last = {f["input_state"]["path"]: f for f in session.frames if f["node_name"] == "file:write"}
+contents = {p: open(os.path.join(session.dir, f["output_state"]["content"]), "rb").read() for p, f in last.items() if "content" in f["output_state"]}
+want = {"poem.txt": POEM.encode(), "shell.txt": b"from the shell\n"}
+variables = there.pop("variables.txt", b"").decode().splitlines()
+ok({k: there.get(k) for k in want} == {k: contents.get(k) for k in want} == want, FILES, there, contents)
+number = {f["frame_id"]: i for i, f in enumerate(frames)}
+writer = last.get("shell.txt")
+lent = [v for v in variables if v.split("=")[0].upper().endswith("_PROXY") or v.split("=")[0] in ("VCR_LENT", "VCR_SPOOL", "LD_PRELOAD", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")]
+ok(variables and not lent and "CODEX_CA_CERTIFICATE=" + agent.server.ca in variables and writer and session.vcr(writer).get("program") in ("bash", "sh") and number.get(writer["parent_frame_id"]) == 1 and number.get(last["poem.txt"]["parent_frame_id"]) == 0, SHELL, lent, variables, writer, last.get("poem.txt"))
+alone = Agent()
+other = alone.run("plain")
+tunnelled = [c for c in session.lines if "github" in json.dumps(c) and c["type"] == "vcr.http"]
+ok(not tunnelled and {t for t, _ in alone.proxy.asked} - {h + ":443" for h in HOSTS}, BLIND, tunnelled, alone.proxy.asked)
+ok(other == said and alone.left() == there, ALONE, said, other, alone.err[-2000:])
+
+# ---- Behind the user's proxy ----
+
+behind = Agent()
+ok(behind.run("proxied") == said and len(behind.place.session().calls()) == 3 and {"api.openai.com:443"} <= {t for t, known in behind.proxy.asked if known}, PROXY, behind.status, behind.err[-2000:], behind.proxy.asked)
+
+# ---- Replayed ----
+
+agent.server.close()
+for name in agent.files():
+    os.unlink(os.path.join(agent.place.work, name))
+shutil.rmtree(agent.home)
+os.makedirs(agent.home)
+replay = [*agentkit.OFFLINE, os.path.join(agentkit.BUILD, "vcr-replay"), session.path, "--"]
+r = subprocess.run(replay + agent.command + ["Write a poem."], cwd=agent.place.work, env=dict(agent.place.record, **agent.env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                   stderr=subprocess.PIPE, timeout=300)
+ok((r.returncode, r.stdout.decode()) == said and agent.left() == there, REPLAYED, r.returncode, r.stdout, sorted(agent.files()), r.stderr.decode()[-3000:])
+
+# ---- In trouble ----
+
+ends = {}
+for how in ("plain", "record"):
+    cut = Agent()
+    p = cut.start(how, "Write a poem. [[wait=hold after=4]]")
+    until = time.monotonic() + 100
+    while not cut.server.waiting.get("hold") and time.monotonic() < until and p.poll() is None:
+        time.sleep(0.02)
+    kill_codex(cut)
+    out, err = p.communicate(timeout=100)
+    cut.server.release("hold")
+    ends[how] = (p.returncode, out)
+frames = cut.place.session().calls()
+part = cut.place.session().body(frames[0], "response") if frames else b""
+ok(ends["plain"] == ends["record"] and len(frames) == 1 and frames[0]["frame_type"] == "error" and part and replies.responses_stream(turn("openai.responses", {"input": []}))[0][:40] in part,
+   KILLED, ends, frames, part[:200], err[-1500:])
+agentkit.done()
