@@ -97,12 +97,13 @@ void vcr_mark_fd(uint32_t op, uint32_t flags, int fd)
 {
 	struct vcr_scratch *s = begin();
 	if (s)
-		mark_if(s, vcr_path_of_fd(fd, s->a), op, flags, fd, 1);
+		mark_if(s, vcr_names_find(fd, s->a) || vcr_path_of_fd(fd, s->a), op, flags, fd, 1);
 }
 
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2)
 {
 	struct vcr_scratch *s = begin();
+	vcr_names_changed(); /* through syscall() nobody has said so before */
 	if (!s)
 		return;
 	if (vcr_path_absolute(dir, path, s->a) && vcr_path_absolute(dir2, path2, s->b) && (vcr_path_matters(s->a) || vcr_path_matters(s->b)))
@@ -128,8 +129,11 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 		matters = vcr_path_of_fd(fd, s->a) && vcr_path_matters(s->a);
 	if (matters && (flags & O_TMPFILE) != O_TMPFILE) {
 		vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
-		if (!vcr_guest())
+		if (!vcr_guest()) {
 			vcr_fd_set(fd, VCR_FD_FILE);
+			if (existed == 0)
+				vcr_names_keep(fd, s->a);
+		}
 	}
 	vcr_scratch_give(s);
 	errno = saved;

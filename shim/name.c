@@ -15,28 +15,29 @@ static int renamed(int r, uint32_t op, uint32_t flags, int dir, const char *path
 	return r;
 }
 
-static void before_two(int dir, const char *path, int dir2, const char *path2)
+static void before_rename(int dir, const char *path, int dir2, const char *path2)
 {
+	vcr_names_changed();
 	vcr_before_change(dir, path);
 	vcr_before_change(dir2, path2);
 }
 
 int rename(const char *from, const char *to)
 {
-	before_two(AT_FDCWD, from, AT_FDCWD, to);
+	before_rename(AT_FDCWD, from, AT_FDCWD, to);
 	return renamed(VCR_REAL(rename)(from, to), VCR_FILE_RENAME, 0, AT_FDCWD, from, AT_FDCWD, to);
 }
 
 int renameat(int dir, const char *from, int dir2, const char *to)
 {
-	before_two(dir, from, dir2, to);
+	before_rename(dir, from, dir2, to);
 	return renamed(VCR_REAL(renameat)(dir, from, dir2, to), VCR_FILE_RENAME, 0, dir, from, dir2, to);
 }
 
 int renameat2(int dir, const char *from, int dir2, const char *to, unsigned flags)
 {
 	uint32_t op = flags & RENAME_EXCHANGE ? VCR_FILE_EXCHANGE : VCR_FILE_RENAME;
-	before_two(dir, from, dir2, to);
+	before_rename(dir, from, dir2, to);
 	return renamed(VCR_REAL(renameat2)(dir, from, dir2, to, flags), op, flags, dir, from, dir2, to);
 }
 

@@ -138,7 +138,7 @@ FILE *freopen64(const char *path, const char *mode, FILE *f) { return reopen_str
 static int close_watched(FILE *f, int fd, int kind)
 {
 	char path[PATH_MAX];
-	bool file = !vcr_fd_is_socket(kind) && vcr_path_of_fd(fd, path) && vcr_path_matters(path);
+	bool file = !vcr_fd_is_socket(kind) && (vcr_names_find(fd, path) || vcr_path_of_fd(fd, path)) && vcr_path_matters(path);
 	vcr_fd_closed(fd);
 	int r = VCR_REAL(fclose)(f), saved = errno;
 	if (file && !vcr_guest())

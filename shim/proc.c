@@ -94,6 +94,7 @@ static void child_begins(void)
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	int32_t parent = vcr_self.pid;
 	vcr_scratch_forget();
+	vcr_names_forget();
 	vcr_self.pid = raw_getpid();
 	vcr_self.joined = 0;
 	if (!h) {

@@ -123,6 +123,13 @@ bool vcr_path_absolute(int dir, const char *path, char out[PATH_MAX]);
 /* Inside the workspace, outside .git and .vcr. */
 bool vcr_path_matters(const char *absolute);
 bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
+
+/* ---- names.c ---- */
+void vcr_names_keep(int fd, const char *path);      /* absolute, of a file that opening it as fd has made */
+bool vcr_names_find(int fd, char out[PATH_MAX]);    /* false: ask the kernel */
+void vcr_names_changed(void);                       /* something is about to be renamed: names that are kept may not hold */
+void vcr_names_forget(void);                        /* in a forked child: who held a slot is not there */
+
 /* /proc/PID/stat field 22; 0 if it cannot be read. */
 uint64_t vcr_start_time(int pid);
 /* It is there, no zombie, neither killed nor about to end, and began then (0: whenever). A process that ends still accepts connections for a while. */

@@ -1,0 +1,44 @@
+#!/usr/bin/python3
+"""The name of a file that is open is remembered, and only as long as it is its name."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "shim"))
+import tapkit
+from tapkit import SHIM, ok, skip
+
+CASES = {
+    "a file that is renamed while it is open is closed by its new name": ("f=w('a'); f.write('1'); f.flush(); os.rename('a','b'); f.write('2'); f.close()", "WRITE a, CLOSE b"),
+    "so is one whose directory is renamed": ("os.mkdir('d'); f=w('d/a'); f.write('1'); f.flush(); os.rename('d','e'); f.close()", "WRITE d/a, CLOSE e/a"),
+    "a descriptor that names another file behind the library's back is asked": (
+        "x=open('x','w'); x.close(); f=w('a'); n=os.open('x', os.O_WRONLY); ctypes.CDLL(None).syscall(33, n, f.fileno()); f.write('1'); f.close()", "CLOSE x, WRITE x, CLOSE x"),
+    "what is written through a link is the link's target": ("open('x','w').close(); os.symlink('x','l'); f=open('l','w'); f.write('1'); f.close()", "CLOSE x, WRITE x, CLOSE x"),
+    "a child that is forked knows the name too": ("f=w('a'); p=os.fork(); f.write('1') if not p else os.waitpid(p,0); f.close(); os._exit(0) if not p else 0", "WRITE a, CLOSE a, CLOSE a"),
+}
+for title, (script, want) in CASES.items():
+    session = tapkit.Session()
+    if "syscall(33" in script and os.uname().machine != "x86_64":
+        skip(title, "33 is dup2 on x86-64 only")
+        continue
+    r = session.run("/usr/bin/python3", "-c", "import ctypes, os\nw = lambda n: open(n, 'w')\n" + script)
+    lines = session.lines()
+    said = ", ".join(m.group(1) + " " + m.group(2) for m in (re.match(r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
+    ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
+
+title = "a file that is made, written and closed costs no readlink"
+if not shutil.which("strace"):
+    skip(title, "strace is not installed")
+else:
+    session = tapkit.Session()
+    counts = []
+    for n in (10, 110):
+        out = os.path.join(session.dir, "trace")
+        session.env.pop("LD_PRELOAD", None)
+        session.run("strace", "-f", "-qq", "-o", out, "-e", "trace=readlink,readlinkat", "-E", "LD_PRELOAD=" + SHIM, "/usr/bin/python3", "-c",
+                    "import os\nfor i in range(%d):\n    fd = os.open('%d-%%d' %% i, os.O_WRONLY | os.O_CREAT, 0o600); os.write(fd, b'x'); os.close(fd)" % (n, n))
+        counts.append(len(open(out).read().splitlines()))
+    ok(counts[1] - counts[0] < 10, title, counts)
+tapkit.done()
