@@ -181,7 +181,7 @@ static void tell_suspect(const struct vcr_recorder *r, const struct coverage *c,
 	bool gate = __atomic_load_n(&r->spool->gate.state, __ATOMIC_ACQUIRE) != VCR_LEAD_NONE;
 	vcr_buf_printf(out, "%s is %s", c->program, why_unseen(c));
 	if (c->how == VCR_PROGRAM_STATIC || c->how == VCR_PROGRAM_GO || c->how == VCR_PROGRAM_MUSL)
-		vcr_buf_puts(out, gate ? "; the gate was there, but it called no model through HTTPS_PROXY" : "; with --lane=auto it is led through the gate");
+		vcr_buf_puts(out, gate ? "; the gate was there, but it called no model through HTTPS_PROXY" : "; there was no gate: --lane=auto, the default, lends it one");
 }
 
 static bool has_spoken(const struct vcr_recorder *r)
@@ -207,8 +207,8 @@ void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out
 		vcr_buf_printf(out, "%sconnections were seen, but none carried a request of a known model API; if it is a model, add its host: model-host HOST in .vcr/config",
 			out->len ? ". " : "");
 	else if (!c)
-		vcr_buf_puts(out, "no program of the session used TLS through an OpenSSL that it shares or exports, nor plain HTTP; for programs with TLS of their own "
-			"(Bun, Go, Rust) --lane=auto helps");
+		vcr_buf_puts(out, "no program of the session used TLS through an OpenSSL that it shares or exports, nor plain HTTP; --lane=gate leads whatever "
+			"asks for a model's host through the gate");
 }
 
 void vcr_recorder_coverage_free(struct vcr_recorder *r)

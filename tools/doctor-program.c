@@ -1,4 +1,5 @@
 #include "doctor.h"
+#include "../lib/config.h" /* not configure's */
 #include "patch.h"
 #include "shim.h"
 #include <ctype.h>
@@ -105,12 +106,24 @@ static void lane(struct vcr_doctor *d, const char *name, const char *todo, const
 	vcr_finding(d, !strcmp(name, "none") ? VCR_FINDING_BAD : todo ? VCR_FINDING_LESS : VCR_FINDING_FINE, "lane", todo, "%s: %s", name, why);
 }
 
-#define BY_AUTO "vcr-record --lane=auto -- COMMAND leads it through the gate; otherwise its model calls are not seen"
-#define BY_GATE "vcr-record --lane=gate -- COMMAND leads it through the gate; otherwise its model calls are not seen"
+#define BY_AUTO "lane tap stands in .vcr/config, and keeps it from the gate: take it out, or give --lane=auto"
+#define BY_GATE "give vcr-record --lane=gate, or lane gate in .vcr/config"
+
+/* Which lane does the configuration choose? The default is auto. */
+static bool is_configured(const struct vcr_doctor *d, const char *lane)
+{
+	VCR_AUTO_BUF dir = VCR_BUF_INIT;
+	struct vcr_config c;
+	bool yes = !vcr_tool_dir(d->t, &dir, NULL) && !vcr_config_load(&c, dir.data, NULL) && c.lane && !strcmp(c.lane, lane);
+	if (dir.len)
+		vcr_config_release(&c);
+	return yes;
+}
 
 /* A program that the library goes into. */
 static void lane_by_tls(struct vcr_doctor *d, const struct vcr_program *p)
 {
+	const char *by_auto = is_configured(d, "tap") ? BY_AUTO : NULL, *by_gate = is_configured(d, "gate") ? NULL : BY_GATE;
 	char why[200], text[400];
 	switch (p->tls) {
 	case VCR_TLS_SHARED:
@@ -120,17 +133,17 @@ static void lane_by_tls(struct vcr_doctor *d, const struct vcr_program *p)
 	case VCR_TLS_EXPORTED:
 		if (refuses(p, why)) {
 			snprintf(text, sizeof text, "OpenSSL is inside it and cannot be tapped: %s", why);
-			lane(d, "gate", BY_AUTO, text);
+			lane(d, "gate", p->napi ? by_auto : by_gate, text);
 		} else {
 			lane(d, "tap", NULL, "OpenSSL is inside it, exported, and each of its functions can be tapped");
 		}
 		break;
 	case VCR_TLS_OTHER:
 		snprintf(text, sizeof text, "it uses %s, which is not seen", p->library);
-		lane(d, "gate", BY_GATE, text);
+		lane(d, "gate", by_gate, text);
 		break;
 	case VCR_TLS_OWN:
-		lane(d, "gate", p->napi ? BY_AUTO : BY_GATE, p->napi ? "it runs JavaScript with TLS of its own, hidden inside, as Bun does" : "it has TLS of its own inside, where nothing can be hooked");
+		lane(d, "gate", p->napi ? by_auto : by_gate, p->napi ? "it runs JavaScript with TLS of its own, hidden inside, as Bun does" : "it has TLS of its own inside, where nothing can be hooked");
 		break;
 	default:
 		lane(d, "tap", NULL, "it has no TLS of its own; of OpenSSL that it loads (Python, Ruby, PHP, ...) and of plain HTTP all is seen");
@@ -144,7 +157,7 @@ static void lane_of(struct vcr_doctor *d, const struct vcr_program *p)
 	switch (p->kind) {
 	case VCR_PROGRAM_TAKES: lane_by_tls(d, p); break;
 	case VCR_PROGRAM_GO: case VCR_PROGRAM_STATIC: case VCR_PROGRAM_MUSL:
-		lane(d, "lent", "vcr-record --lane=auto -- COMMAND lends it HTTPS_PROXY and certificates; if it heeds them its model calls are seen", text);
+		lane(d, "lent", is_configured(d, "tap") ? BY_AUTO : "vcr-record lends it HTTPS_PROXY and certificates; if it does not heed them its model calls are not seen", text);
 		break;
 	case VCR_PROGRAM_ASAN: lane(d, "none", "build it without AddressSanitizer; what it does to files is seen anyway", text); break;
 	case VCR_PROGRAM_SETID: lane(d, "none", "run it as the user that it belongs to; what it does to files of the workspace is seen anyway", text); break;

@@ -67,7 +67,13 @@ setid = built("setid", "cc")
 if setid and os.getuid() == 0:
     os.chown(setid, 1, 1)
     os.chmod(setid, 0o4755)
+with open(os.path.join(place.dir, "like-bun.c"), "w") as f:
+    f.write("void napi_module_register(void *m) { }\nint main(void) { return 0; }\n")
+BUN = os.path.join(place.dir, "like-bun")
+if subprocess.run(["cc", "-rdynamic", f.name, "-o", BUN], stderr=subprocess.DEVNULL).returncode:
+    BUN = None
 COMMANDS = (
+    ("a program like Bun", BUN, "gate", "TLS of its own"),
     ("a dynamic program", "/bin/sh", "tap", "no TLS of its own"),
     ("a Python script behind env", script("by-env", "#!/usr/bin/env -S python3 -u"), "tap", "no TLS of its own"),
     ("curl", shutil.which("curl"), "tap", None),
@@ -88,7 +94,13 @@ for what, command, lane, words in COMMANDS:
         continue
     status, found = findings("--", command)
     text = found.get("lane", {}).get("text", "")
-    ok(status == (1 if lane == "none" else 0) and text.startswith(lane + ": ") and (words is None or words in text) and (lane == "tap") == (found["lane"]["todo"] is None), title, status, found)
+    ok(status == (1 if lane == "none" else 0) and text.startswith(lane + ": ") and (words is None or words in text) and (lane == "tap" or what == "a program like Bun") == (found["lane"]["todo"] is None), title, status, found)
+os.makedirs(os.path.join(place.work, ".vcr"))
+with open(os.path.join(place.work, ".vcr", "config"), "w") as f:
+    f.write("lane tap\n")
+status, found = findings("--", BUN or "true")
+os.unlink(f.name)
+ok(not BUN or status == 0 and found["lane"]["text"].startswith("gate: ") and "--lane=auto" in found["lane"]["todo"], "a configured lane that keeps a program from the gate is named", found["lane"])
 status, found = findings("--", "nonexistent-command")
 ok(status == 1 and found["program"]["level"] == "bad", "a command that is not there is bad", found)
 status, found = findings("env", "-i", "A=b", "sh", "-c", "x")
@@ -99,7 +111,7 @@ ok(not os.path.exists(marker), "the command is not run")
 
 # Afterwards the recording says the same.
 same = []
-for how, command in (("static", COMMANDS[6][1]), ("musl", COMMANDS[7][1]), ("asan", COMMANDS[8][1]), ("foreign", COMMANDS[9][1])):
+for how, command in (("static", COMMANDS[7][1]), ("musl", COMMANDS[8][1]), ("asan", COMMANDS[9][1]), ("foreign", COMMANDS[10][1])):
     if not command:
         continue
     run = agentkit.Place()
