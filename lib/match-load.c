@@ -141,6 +141,12 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	vcr_json_int(j, vcr_json_get(j, v, "seq"), &c->seq);
 	vcr_json_int(j, vcr_json_get(j, v, "status"), &status);
 	c->status = status >= 100 && status <= 999 ? (int)status : 0;
+	if (m->o.skip_faults && (c->failure || c->status >= 400)) {
+		vcr_recorded_release(c);
+		m->n--;
+		m->stats.skipped++;
+		return 0;
+	}
 	short_string(j, v, "k0", c->k0, sizeof c->k0);
 	short_string(j, v, "k1", c->k1, sizeof c->k1);
 	short_string(j, v, "request", c->request_ref, sizeof c->request_ref);

@@ -125,6 +125,11 @@ static struct vcr_recorded *once_more(struct vcr_recorded **v, size_t n)
 	return best;
 }
 
+static struct vcr_recorded *the_last(struct vcr_recorded **v, size_t n)
+{
+	return n ? v[n - 1] : NULL;
+}
+
 /* Rung by rung; a key is made when its rung is reached, or taken from a call with an equal one of a rung before. */
 static struct vcr_recorded *climb(struct vcr_match *m, const struct vcr_match_query *q, const struct vcr_recorded *equal, enum vcr_rung from,
 	struct vcr_recorded *(*choose)(struct vcr_recorded **, size_t), enum vcr_rung *rung)
@@ -158,8 +163,8 @@ static struct vcr_recorded *give(struct vcr_match *m, struct vcr_recorded *c, en
 struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung)
 {
 	struct vcr_recorded *c = climb(m, q, NULL, VCR_RUNG_EXACT, first_free, rung);
-	if (!c && m->o.again)
-		c = climb(m, q, NULL, VCR_RUNG_EXACT, once_more, rung);
+	if (!c && m->o.repeat)
+		c = climb(m, q, NULL, VCR_RUNG_EXACT, m->o.repeat == VCR_REPEAT_LAST ? the_last : once_more, rung);
 	return give(m, c, *rung);
 }
 
@@ -167,8 +172,8 @@ struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_r
 {
 	enum vcr_rung from = *rung;
 	struct vcr_recorded *c = climb(m, NULL, like, from, first_free, rung);
-	if (!c && m->o.again)
-		c = climb(m, NULL, like, from, once_more, rung);
+	if (!c && m->o.repeat)
+		c = climb(m, NULL, like, from, m->o.repeat == VCR_REPEAT_LAST ? the_last : once_more, rung);
 	return give(m, c, *rung);
 }
 

@@ -46,7 +46,9 @@ struct vcr_recorded {
 struct vcr_match;
 struct vcr_match_options {
 	enum vcr_rung rung;           /* the last to be tried */
-	bool again;                   /* when all equal calls are spent, begin anew (a server that outlives its clients) instead of a miss */
+	enum vcr_repeat { VCR_REPEAT_NONE, VCR_REPEAT_ANEW, VCR_REPEAT_LAST } repeat; /* when all equal calls are spent: a miss; all of them anew (a server
+	                                  that outlives its clients); the last of them */
+	bool skip_faults;             /* calls that failed, or were answered with an error status, are not given out */
 	struct vcr_normal_context recorded, live; /* for NORMALISED */
 };
 /* r is borrowed. */
@@ -85,7 +87,7 @@ void vcr_divergence_release(struct vcr_divergence *d);
 
 size_t vcr_match_count(const struct vcr_match *m);
 struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i); /* in the order in which they were asked */
-struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, spent; int64_t by_rung[3]; };
+struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, skipped /* faults */, spent; int64_t by_rung[3]; };
 void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s);
 
 #endif

@@ -35,7 +35,8 @@ enum { EXIT_REPLAY = 125, TOKEN_BYTES = 16, MOST_STEPS = 8 /* from a replay's ow
 
 struct replay {
 	struct vcr_tool *t;
-	const char *speed, *match;
+	const char *speed, *match, *repeat, *faults;
+	bool repeat_last, skip_faults;
 	int64_t port;
 	char *const *command;       /* NULL: none */
 	struct vcr_reader *reader;
@@ -257,6 +258,13 @@ static int choose_match(struct replay *r, enum vcr_rung *rung)
 	return vcr_wrong_call(r->t, "--match wants exact, canonical or normalised, not '%s'", r->match);
 }
 
+/* Of two words the second; neither is a wrong call. */
+static int choose_word(struct replay *r, const char *option, const char *said, const char *first, const char *second, bool *is_second)
+{
+	*is_second = said && !strcmp(said, second);
+	return !said || *is_second || !strcmp(said, first) ? 0 : vcr_wrong_call(r->t, "--%s wants %s or %s, not '%s'", option, first, second, said);
+}
+
 static int choose_speed(struct replay *r, double *speed)
 {
 	char *end;
@@ -273,7 +281,7 @@ static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struc
 		return err;
 	vcr_context_here(&r->here);
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
-		.report = on_event, .ctx = r, .match = { .rung = rung, .again = !r->command, .recorded = vcr_context_normal(&r->recorded), .live = vcr_context_normal(&r->here) } };
+		.report = on_event, .ctx = r, .match = { .rung = rung, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = vcr_context_normal(&r->recorded), .live = vcr_context_normal(&r->here) } };
 	return vcr_replay_new(&r->replay, &o, e);
 }
 
@@ -373,6 +381,32 @@ static void make_ledger(const struct replay *r, struct vcr_ledger *l)
 	}
 }
 
+/* Recorded model calls that nobody asked for, as far as they can be listed. */
+static void say_unused(const struct replay *r)
+{
+	enum { MOST = 10 };
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	size_t n = 0;
+	for (size_t i = 0; i < vcr_match_count(m); i++) {
+		const struct vcr_recorded *c = vcr_match_call(m, i);
+		if (c->frame >= 0 && !c->given && ++n <= MOST)
+			vcr_buf_printf(&b, "%s%lld", n > 1 ? ", " : "", (long long)c->frame);
+	}
+	if (n)
+		vcr_say(r->t, "never asked for: frame%s %s%s   (vcr-show says what is in one)", n == 1 ? "" : "s", b.data, n > MOST ? " and others" : "");
+}
+
+static void write_unused(const struct replay *r, struct vcr_jw *w)
+{
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	vcr_jw_array(w);
+	for (size_t i = 0; i < vcr_match_count(m); i++)
+		if (vcr_match_call(m, i)->frame >= 0 && !vcr_match_call(m, i)->given)
+			vcr_jw_int(w, vcr_match_call(m, i)->frame);
+	vcr_jw_array_end(w);
+}
+
 /* How the answers were found. */
 static void write_rungs(const struct replay *r, struct vcr_jw *w)
 {
@@ -414,6 +448,8 @@ static void say_ledger(const struct replay *r)
 		vcr_ledger_write(&l, &w);
 		vcr_jw_key(&w, "rungs");
 		write_rungs(r, &w);
+		vcr_jw_key(&w, "unused");
+		write_unused(r, &w);
 		vcr_jw_object_end(&w);
 		fprintf(r->command ? stderr : stdout, "%s\n", b.data);
 	} else if (l.replayed && !r->t->quiet) {
@@ -432,6 +468,8 @@ static void summary(struct replay *r)
 		vcr_say(r->t, "%lld of %lld recorded model calls were asked for, %lld missed%s", (long long)asked, (long long)calls, (long long)r->missed_calls,
 			r->missed_calls ? "" : "; nothing went to the network");
 		say_rungs(r);
+		if (asked)
+			say_unused(r);
 		if (r->missed_sides)
 			vcr_say(r->t, "%lld other requests to model hosts were not in the recording (-v names them)", (long long)r->missed_sides);
 		if (gs.refused)
@@ -637,7 +675,8 @@ static int replay(struct replay *r, const char *session)
 	enum vcr_rung rung;
 	double speed;
 	int status;
-	if ((status = choose_match(r, &rung)) || (status = choose_speed(r, &speed)))
+	if ((status = choose_match(r, &rung)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
+	    (status = choose_word(r, "faults", r->faults, "replay", "skip", &r->skip_faults)))
 		return status;
 	if (r->port > 65535)
 		return vcr_wrong_call(r->t, "--port wants a number below 65536");
@@ -655,6 +694,8 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical, normalised (default): how far a request may differ" },
+		{ 0, "repeat", "HOW", VCR_OPT_STRING, &r.repeat, "recorded (default): each answer as often as it was given; last: the last one ever again" },
+		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};

@@ -193,6 +193,22 @@ for more in (dict(tool_choice="none"), dict(temperature=0.5), dict(seed=7), dict
     with recorded((ask("same"), b'{"n":1}')) as gate:
         ok(gate.post(ask("same", **more))[0] == 400, "%s more is another request" % next(iter(more)))
 
+# ---- As often, and what failed ----
+with recorded((ask("same"), b'{"n":1}'), (ask("same"), b'{"n":2}'), options=("--repeat=last",)) as gate:
+    ok([gate.post(ask("same"))[2] for _ in range(4)] == [b'{"n":1}', b'{"n":2}', b'{"n":2}', b'{"n":2}'], "--repeat=last gives the last answer ever again")
+limited = (ask("same"), b'{"error":1}', dict(status=429))
+with recorded(limited, (ask("same"), b'{"n":1}'), (ask("only"), b"", dict(status=0, failure="reset"))) as gate:
+    ok([gate.post(ask("same"))[0] for _ in range(2)] == [429, 200], "a call that was refused is refused again, then answered")
+with recorded(limited, (ask("same"), b'{"n":1}'), (ask("only"), b"", dict(status=0, failure="reset")), options=("--faults=skip",)) as gate:
+    ok([gate.post(ask(t))[0] for t in ("same", "only")] == [200, 400], "--faults=skip answers at once; what only failed was not recorded then")
+with recorded((ask("a"), b'{"n":1}'), (ask("b"), b'{"n":2}'), (ask("c"), b'{"n":3}')) as gate:
+    gate.post(ask("b"))
+last = json.loads(gate.out.splitlines()[-1])
+ok(last["event"] == "ledger" and last["unused"] == [0, 2] and last["rungs"]["exact"] == 1 and "never asked for: frames 0, 2" in gate.err, "recorded calls that nobody asked for are listed at the end", last, gate.err)
+for words in (("--repeat=twice",), ("--faults=some",)):
+    r = run(clikit.Place(), os.path.join(BUILD, "vcr-replay"), *words)
+    ok(r.returncode == 2 and words[0][2:8].encode() in r.stderr, "%s is a wrong call" % words, r.stderr)
+
 # ---- In another directory ----
 there = dict(cwd="/mnt/ann/work", workspace="/mnt/ann", home="/home/ann", tmp="/tmp")
 told = [b'data: {"choices":[{"index":0,"delta":{"content":"see /mnt/an"}}]}\n\n', b'data: {"choices":[{"index":0,"delta":{"content":"n/work/a.c and /home/ann"}}]}\n\n',

@@ -116,7 +116,7 @@ START_TEST(with_again_spent_calls_are_given_anew_in_turn)
 {
 	record("openai.chat", chat, "{\"a\":1}", NULL);
 	record("openai.chat", chat, "{\"a\":1}", NULL);
-	open_match((struct vcr_match_options){ .rung = VCR_RUNG_CANONICAL, .again = true });
+	open_match((struct vcr_match_options){ .rung = VCR_RUNG_CANONICAL, .repeat = VCR_REPEAT_ANEW });
 	int64_t want[] = { 0, 1, 0, 1, 0 };
 	for (size_t i = 0; i < 5; i++) {
 		struct vcr_recorded *c = give("{\"a\":1}");
