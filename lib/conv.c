@@ -13,6 +13,8 @@ enum {
 	SAID_WORTH = 64,     /* bytes of a message that are not worth a reference */
 };
 
+#define WRAPPER "request"
+
 /* A message of an answer: its members by name and a digest of what they say. */
 struct said { struct { char key[24]; unsigned char sum[16]; } member[SAID_MEMBERS]; int n; };
 
@@ -27,6 +29,7 @@ struct call {
 	uint64_t *exact;         /* bytes of each item */
 	size_t n;
 	uint64_t system, tools, model, list_key;
+	bool wrapped;            /* its conversation stands in an object of the request */
 	struct clues clues;
 	struct said *said;
 	size_t nsaid;
@@ -47,6 +50,7 @@ struct request {
 	int *item;                /* value indexes */
 	size_t n;
 	uint64_t system, tools, model, list_key;
+	bool wrapped;
 };
 
 /* ---- Hashes ---- */
@@ -114,6 +118,14 @@ static uint64_t hash_meaning(uint64_t h, const struct vcr_json *j, int v)
 	return hash_bytes(h, p, n);
 }
 
+/* The object that holds the conversation: the request, or one in it (Google's Code Assist). */
+static int holder(const struct request *q)
+{
+	const struct vcr_request_info *info = q->info;
+	int wrapped = vcr_json_get(q->j, 0, WRAPPER);
+	return info->list_key && vcr_json_get(q->j, 0, info->list_key) != info->list && vcr_json_get(q->j, wrapped, info->list_key) == info->list ? wrapped : 0;
+}
+
 static int read_request(struct request *q, const struct vcr_json *j, const struct vcr_request_info *info)
 {
 	size_t n = info->list >= 0 ? (size_t)vcr_json_count(j, info->list) : 0;
@@ -123,6 +135,7 @@ static int read_request(struct request *q, const struct vcr_json *j, const struc
 	q->item = calloc(n + 1, sizeof *q->item);
 	if (!q->exact || !q->prefix || !q->item)
 		return VCR_ENOMEM;
+	q->wrapped = holder(q) > 0;
 	uint64_t h = q->list_key = info->list_key ? hash_bytes(2, info->list_key, strlen(info->list_key)) : 0;
 	size_t i = 0;
 	for (int m = n ? vcr_json_first(j, info->list) : -1; m >= 0 && i < n; m = vcr_json_next(j, m), i++) {
@@ -329,7 +342,7 @@ static struct call *find_extended(const struct vcr_conv *c, const struct request
 	int best_like = 0;
 	for (size_t i = 0; i < c->count; i++) {
 		struct call *k = nth_latest(c, i);
-		if (!k->n || k->n > q->n || k->list_key != q->list_key || k->whole != q->prefix[k->n - 1] || (best && k->n < best->n))
+		if (!k->n || k->n > q->n || k->list_key != q->list_key || k->wrapped != q->wrapped || k->whole != q->prefix[k->n - 1] || (best && k->n < best->n))
 			continue;
 		int like = likeness(k, q);
 		if (k->n == q->n && like < 7)
@@ -349,7 +362,7 @@ static struct call *find_by_answer(const struct vcr_conv *c, const struct reques
 		return NULL;
 	for (size_t i = 0; i < c->count; i++) {
 		struct call *k = nth_latest(c, i);
-		if (*k->answer_id && !strncmp(k->answer_id, id.data, CLUE_LEN - 1))
+		if (*k->answer_id && k->wrapped == q->wrapped && !strncmp(k->answer_id, id.data, CLUE_LEN - 1))
 			return k;
 	}
 	return NULL;
@@ -386,55 +399,102 @@ static void write_list(struct vcr_jw *w, const struct request *q, size_t from)
 	vcr_jw_array_end(w);
 }
 
-static void write_input(struct vcr_jw *w, const struct request *q, const struct call *after, struct vcr_conv_place *place)
+/* What the frame `after` shows already, and so is left out. */
+struct left_out { size_t items, answer; bool tools, system; };
+
+static struct left_out left_out(const struct request *q, const struct call *after)
 {
 	const struct vcr_request_info *info = q->info;
-	size_t same = same_items(after, q), answer = after && after->n && same == after->n ? repeated_items(after, q) : 0, omit = same + answer;
-	bool no_tools = after && info->tools >= 0 && after->tools == q->tools, no_system = after && info->system >= 0 && after->system == q->system;
-	int own = vcr_json_get(q->j, 0, "_vcr");
-	vcr_jw_object(w);
-	for (int k = vcr_json_first(q->j, 0); k >= 0; k = vcr_json_next(q->j, k)) {
+	struct left_out o = { .items = same_items(after, q) };
+	o.answer = after && after->n && o.items == after->n ? repeated_items(after, q) : 0;
+	o.items += o.answer;
+	o.tools = after && info->tools >= 0 && after->tools == q->tools;
+	o.system = after && info->system >= 0 && after->system == q->system;
+	return o;
+}
+
+/* The members of the request, or of the object in it that holds the conversation. */
+static void write_members(struct vcr_jw *w, const struct request *q, int object, const struct left_out *o)
+{
+	const struct vcr_request_info *info = q->info;
+	for (int k = vcr_json_first(q->j, object); k >= 0; k = vcr_json_next(q->j, k)) {
 		int v = vcr_json_value(q->j, k);
-		if (vcr_json_is(q->j, k, "_vcr") || (no_tools && v == info->tools) || (no_system && v == info->system))
+		if (vcr_json_is(q->j, k, "_vcr") || (o->tools && v == info->tools) || (o->system && v == info->system))
 			continue;
 		if (!q->n || v != info->list) {
 			write_member(w, q->j, k);
 			continue;
 		}
 		vcr_jw_key(w, info->list_key);
-		write_list(w, q, omit);
+		write_list(w, q, o->items);
 	}
-	if (own >= 0 || omit || no_tools || no_system) {
+}
+
+static void write_omitted(struct vcr_jw *w, const struct request *q, int object, const struct left_out *o, const struct call *after)
+{
+	const struct vcr_request_info *info = q->info;
+	vcr_jw_key(w, "after");
+	vcr_jw_str(w, after->frame_id);
+	if (object) {
+		vcr_jw_key(w, "in");
+		vcr_jw_str(w, WRAPPER);
+	}
+	vcr_jw_key(w, "omitted");
+	vcr_jw_object(w);
+	if (o->items) {
+		vcr_jw_key(w, info->list_key);
+		vcr_jw_int(w, (int64_t)o->items);
+	}
+	if (o->tools) {
+		vcr_jw_key(w, vcr_json_get(q->j, object, "tools") == info->tools ? "tools" : "functions");
+		vcr_jw_bool(w, true);
+	}
+	if (o->system) {
+		vcr_jw_key(w, info->system_key);
+		vcr_jw_bool(w, true);
+	}
+	vcr_jw_object_end(w);
+	if (o->answer)
+		write_answer_items(w, q, after, o->answer);
+}
+
+static void write_input(struct vcr_jw *w, const struct request *q, const struct call *after, struct vcr_conv_place *place)
+{
+	struct left_out o = left_out(q, after);
+	int own = vcr_json_get(q->j, 0, "_vcr"), object = q->wrapped ? holder(q) : 0;
+	if (object && vcr_json_get(q->j, object, "_vcr") >= 0) /* there is no place for it in our notation */
+		o = (struct left_out){ 0 };
+	bool less = o.items || o.tools || o.system;
+	vcr_jw_object(w);
+	if (!object || !less) {
+		write_members(w, q, 0, &o);
+	} else {
+		for (int k = vcr_json_first(q->j, 0); k >= 0; k = vcr_json_next(q->j, k)) {
+			if (vcr_json_is(q->j, k, "_vcr"))
+				continue;
+			if (vcr_json_value(q->j, k) != object) {
+				write_member(w, q->j, k);
+				continue;
+			}
+			vcr_jw_key(w, WRAPPER);
+			vcr_jw_object(w);
+			write_members(w, q, object, &o);
+			vcr_jw_object_end(w);
+		}
+	}
+	if (own >= 0 || less) {
 		vcr_jw_key(w, "_vcr");
 		vcr_jw_object(w);
 	}
-	if (omit || no_tools || no_system) {
+	if (less) {
 		strcpy(place->after, after->frame_id);
-		vcr_jw_key(w, "after");
-		vcr_jw_str(w, after->frame_id);
-		vcr_jw_key(w, "omitted");
-		vcr_jw_object(w);
-		if (omit) {
-			vcr_jw_key(w, info->list_key);
-			vcr_jw_int(w, (int64_t)omit);
-		}
-		if (no_tools) {
-			vcr_jw_key(w, vcr_json_get(q->j, 0, "tools") == info->tools ? "tools" : "functions");
-			vcr_jw_bool(w, true);
-		}
-		if (no_system) {
-			vcr_jw_key(w, info->system_key);
-			vcr_jw_bool(w, true);
-		}
-		vcr_jw_object_end(w);
-		if (answer)
-			write_answer_items(w, q, after, answer);
+		write_omitted(w, q, object, &o, after);
 	}
 	if (own >= 0) {
 		vcr_jw_key(w, "is");
 		vcr_jw_value(w, q->j, own);
 	}
-	if (own >= 0 || omit || no_tools || no_system)
+	if (own >= 0 || less)
 		vcr_jw_object_end(w);
 	vcr_jw_object_end(w);
 }
@@ -480,7 +540,7 @@ static void remember(struct vcr_conv *c, struct request *q, const char *frame_id
 		forget_items(c, nth_latest(c, i));
 	c->items += q->n;
 	*k = (struct call){ .lane = lane, .n = q->n, .whole = q->n ? q->prefix[q->n - 1] : 0, .exact = q->exact, .system = q->system, .tools = q->tools,
-		.model = q->model, .list_key = q->list_key };
+		.model = q->model, .list_key = q->list_key, .wrapped = q->wrapped };
 	q->exact = NULL;
 	snprintf(k->frame_id, sizeof k->frame_id, "%s", frame_id);
 	snprintf(k->parent, sizeof k->parent, "%s", parent);

@@ -9,6 +9,8 @@
  *   "_vcr":{"after":"<frame_id>","omitted":{"messages":12,"tools":true,"system":true}}
  * A number n at the list's key: the first n items of that list of the complete state of `after`, byte for byte, go before those
  * present. true at a key: the member of that name there. A member "_vcr" of the request itself is kept as "_vcr":{"is":VALUE}.
+ *   "in":"request"
+ * The list and the members are those of the member of that name (Google's Code Assist wraps its requests), here and in the frames before.
  *   "answer":[[0,{"role":"assistant"},"content"]]
  * What the answer in frame `after` shows is not repeated either: behind the items from the state of `after` stand, counted in n too, items
  * made of message 0 (vcr_conv_answer_message): the members that are named, and those that are given, in this order; and so on.

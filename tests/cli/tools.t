@@ -191,4 +191,24 @@ ok("ghp_16C7e42F" not in open(run.session.path).read() and set(remote["input_sta
 stamps = [f["timestamp"] for f in run.frames]
 ok(stamps == sorted(stamps) and {f["frame_type"] for f in run.frames} <= {"node", "tool", "llm", "error", "checkpoint"} and
    all(isinstance(f[k], dict) for f in run.frames for k in ("input_state", "output_state")), "frames stay in order of time, of the five types, their states objects")
+
+# ---- A request in a wrapper ----
+CLIENT = r'''
+import http.client, json, os, urllib.parse
+u = urllib.parse.urlparse(os.environ["MODEL_HTTP"])
+c = http.client.HTTPConnection(u.hostname, u.port)
+items = [{"role": "user", "parts": [{"text": "one"}]}]
+for k in range(3):
+    c.request("POST", "/v1internal:generateContent", json.dumps({"model": "gemini-2.5-flash", "project": "p", "request": {"contents": items, "systemInstruction": {"parts": [{"text": "be"}]}}}),
+              {"Content-Type": "application/json"})
+    items += [json.loads(c.getresponse().read())["candidates"][0]["content"], {"role": "user", "parts": [{"text": "more %d" % k}]}]
+'''
+server = agentkit.server()
+place = agentkit.Place(server)
+r = place.run(sys.executable, "-c", CLIENT)
+server.settle()
+session = place.session()
+calls = session.calls()
+ok(len(calls) == 3 and not session.complaints and all(json.loads(session.body(f, "request")) == session.input(f) for f in calls) and
+   [f["parent_frame_id"] for f in calls] == [None] + [f["frame_id"] for f in calls[:-1]], "a conversation in a wrapper, as Code Assist has it, goes on and is rebuilt whole", session.complaints, r.stderr)
 agentkit.done()

@@ -203,11 +203,28 @@ START_TEST(odd_requests_are_kept_as_they_are)
 }
 END_TEST
 
+START_TEST(a_wrapped_request_shows_what_is_new_inside_its_wrapper)
+{
+	const char *one = "{\"model\":\"m\",\"request\":{\"contents\":[{\"parts\":[1]}],\"systemInstruction\":{\"parts\":[]},\"more\":1}}";
+	const char *two = "{\"model\":\"m\",\"request\":{\"contents\":[{\"parts\":[1]},{\"parts\":[2]}],\"systemInstruction\":{\"parts\":[]},\"more\":2}}";
+	const char *bare = "{\"model\":\"m\",\"contents\":[{\"parts\":[1]},{\"parts\":[2]},{\"parts\":[3]}]}";
+	call_of(VCR_API_GEMINI_GENERATE, "f1", one, NULL);
+	call_of(VCR_API_GEMINI_GENERATE, "f2", two, NULL);
+	ck_assert_str_eq(place.parent, "f1");
+	ck_assert_uint_eq(place.known, 1);
+	ck_assert_str_eq(input.data, "{\"model\":\"m\",\"request\":{\"contents\":[{\"parts\":[2]}],\"more\":2},"
+		"\"_vcr\":{\"after\":\"f1\",\"in\":\"request\",\"omitted\":{\"contents\":1,\"systemInstruction\":true}}}");
+	call_of(VCR_API_GEMINI_GENERATE, "f3", bare, NULL);
+	ck_assert_str_eq(input.data, bare);
+}
+END_TEST
+
 static TCase *tc_conv(void)
 {
 	TCase *tc = tcase_create("conv");
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, a_call_that_goes_on_names_what_it_continues_and_shows_what_is_new);
+	tcase_add_test(tc, a_wrapped_request_shows_what_is_new_inside_its_wrapper);
 	tcase_add_test(tc, functions_go_by_their_own_name);
 	tcase_add_test(tc, an_answer_that_the_next_request_repeats_is_referred_to);
 	tcase_add_test(tc, a_member_of_our_name_in_the_request_is_kept_apart_from_ours);
