@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """A complete coding agent under bare LD_PRELOAD: its session against what strace saw of the very same run, and against a run without us."""
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,8 @@ from agentkit import ok, skip
 TITLES = ("the session holds each model call of the agent, byte for byte", "files written, renamed, removed and made are those that strace saw, each",
           "programs run are those that strace saw, each with its arguments and its exit", "the last content of each file in the session is what lies there",
           "each file and each program follows the model call that asked for it, and names its process",
+          "each tool call of the agent is a frame, with its arguments and its result, under the model call that asked for it",
+          "each file and each program names the tool call that it was done for",
           "the agent does, says and leaves what it does without us")
 agentkit.need_agents(*TITLES)
 
@@ -102,7 +105,15 @@ for f in files + programs:
         strangers.append("%s %s: %s" % (f["node_name"], path, v))
 ok(not strangers, TITLES[4], *strangers)
 
+tools = [f for f in session.frames if f["node_name"].startswith("tool:")]
+got = [(f["node_name"], numbers.get(f["parent_frame_id"]), f["input_state"], session.vcr(f)["tool_call"], "result" in f["output_state"]) for f in tools]
+want = [("tool:bash", i, {"command": command}, "call_%d" % i, i + 1 < len(scenario.TURNS)) for i, (_, command) in enumerate(scenario.TURNS)]
+ok(got == want and tools[-1]["output_state"] == {"error": "no result seen"} and "words.py" in json.dumps(tools[0]["output_state"]), TITLES[5], got, [f["output_state"] for f in tools])
+named = [(f["node_name"], session.vcr(f).get("tool_call"), session.vcr(f).get("known_by"), "call_%s" % numbers.get(f["parent_frame_id"])) for f in files + programs
+         if numbers.get(f["parent_frame_id"]) is not None]
+ok(len(named) > 20 and all(call == of for _, call, _, of in named), TITLES[6], [n for n in named if n[1] != n[3]], len(named), len(files + programs))
+
 alone = Run("plain")
-ok((run.r.returncode, run.said(), run.files()) == (alone.r.returncode, alone.said(), alone.files()) and alone.r.stderr == run.r.stderr, TITLES[5],
+ok((run.r.returncode, run.said(), run.files()) == (alone.r.returncode, alone.said(), alone.files()) and alone.r.stderr == run.r.stderr, TITLES[7],
    run.r.returncode, alone.r.returncode, "with us:", run.said()[-1500:], "without:", alone.said()[-1500:], run.r.stderr[-500:], alone.r.stderr[-500:])
 agentkit.done()

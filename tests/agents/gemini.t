@@ -14,7 +14,8 @@ import replies
 from agentkit import ok, skip
 
 TITLES = ("the session holds each model call of the agent, byte for byte", "the files that its tools wrote are in the session, each with its last content",
-          "each file and each program follows the model call that asked for it")
+          "each file and each program follows the model call that asked for it",
+          "each tool call of the agent is a frame with its arguments and its result")
 ALONE = "the agent says and leaves what it does without us"
 REPLAYED = "replayed with the model server gone, the agent says the same and leaves the same files"
 NODES = {"node": ("preload", ALONE), "node24": ("record", REPLAYED)} # the agent takes its time: each promise once
@@ -114,6 +115,11 @@ for node, (how, last_title) in NODES.items():
     shells = [f for f in session.frames if f["node_name"].startswith("exec:") and any("shell.txt" in a for a in f["input_state"].get("argv", []))]
     ok(not strangers and writers and shells and all(number.get(f["parent_frame_id"]) is not None for f in shells), "%s: %s" % (node, TITLES[2]), strangers,
        [f["input_state"] for f in session.frames if f["node_name"].startswith("exec:")])
+
+    tools = [f for f in session.frames if f["node_name"].startswith("tool:")]
+    asked = [(t[1], t[2]) for t in run.turns if t[1]]
+    ok([(f["node_name"], f["input_state"]) for f in tools] == [("tool:" + n, a) for n, a in asked] and all("result" in f["output_state"] for f in tools) and
+       all(f["parent_frame_id"] in number for f in tools), "%s: %s" % (node, TITLES[3]), tools)
 
     said = run.said()
     if last_title == ALONE:

@@ -22,6 +22,8 @@ for turn in json.load(open(sys.argv[2])):
     messages.append({'role': 'user', 'content': turn})
     c.request('POST', '/v1/chat/completions', json.dumps({'model': 'gpt-4o', 'messages': messages}), {'Content-Type': 'application/json'})
     messages.append(json.loads(c.getresponse().read())['choices'][0]['message'])
+    for call in messages[-1].get('tool_calls', []):
+        messages.append({'role': 'tool', 'tool_call_id': call['id'], 'content': turn[::-1]})
 """
 words = random.Random(7)
 
@@ -34,8 +36,11 @@ class Model(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         message = {"role": "assistant", "content": text()}
+        if "tool" in self.path:
+            call = {"id": "call_%012d" % len(request["messages"]), "type": "function", "function": {"name": "store", "arguments": json.dumps({"name": "x", "text": message["content"]})}}
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
         body = json.dumps({"id": "c", "object": "chat.completion", "model": "gpt-4o", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -49,16 +54,23 @@ class Model(http.server.BaseHTTPRequestHandler):
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-session = tapkit.Session(os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector")))
-turns = os.path.join(session.dir, "turns.json")
-with open(turns, "w") as f:
-    json.dump([text() for _ in range(TURNS)], f)
-r = session.run("/usr/bin/python3", "-c", CLIENT, str(server.server_address[1]), turns)
-server.shutdown()
-until, lines = time.monotonic() + 30, []
-while not (lines and '"vcr.end"' in lines[-1]) and time.monotonic() < until:
-    time.sleep(0.05)
-    lines = [line for path in glob.glob(os.path.join(session.work, ".vcr", "*.vcr")) for line in open(path)]
+
+
+def record(client, turns):
+    """The session's lines when the client has gone through its turns."""
+    session = tapkit.Session(os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector")))
+    path = os.path.join(session.dir, "turns.json")
+    with open(path, "w") as f:
+        json.dump(turns, f)
+    r = session.run("/usr/bin/python3", "-c", client, str(server.server_address[1]), path)
+    until, lines = time.monotonic() + 30, []
+    while not (lines and '"vcr.end"' in lines[-1]) and time.monotonic() < until:
+        time.sleep(0.05)
+        lines = [line for path in glob.glob(os.path.join(session.work, ".vcr", "*.vcr")) for line in open(path)]
+    return r, lines
+
+
+r, lines = record(CLIENT, [text() for _ in range(TURNS)])
 data = [json.loads(line) for line in lines]
 frames = [d["data"] for d in data if d["type"] == "frame" and d["data"]["frame_type"] == "llm"]
 ok(r.returncode == 0 and len(frames) == TURNS and '"vcr.end"' in lines[-1], "each turn is a frame", r, len(frames))
@@ -70,4 +82,13 @@ new = 2 * TURNS * SIZE
 stored = sum(len(line) for line in lines if line.startswith('{"type":"vcr.body"'))
 # Random hex digits are packed to half, base64 makes two thirds of that; a request holds both texts of a turn, an answer one; 400 bytes of names and hashes.
 ok(stored < new * 1.5 + 2 * TURNS * 400, "the bodies take what the new text takes, not what was sent", "%d bytes for %d of new text" % (stored, new))
+
+turns = [text() for _ in range(TURNS)]
+r, lines = record(CLIENT.replace("/v1/chat", "/tool/v1/chat"), turns)
+server.shutdown()
+frames = [line for line in lines if line.startswith('{"type":"frame"')]
+tools = [line for line in frames if '"node_name":"tool:store"' in line]
+ok(r.returncode == 0 and len(tools) == TURNS, "each tool call is a frame", r, len(tools))
+size = max(map(len, tools))
+ok(size < 2000 and all(sum(t[::-1] in line for line in frames) <= 1 for t in turns), "a long argument and a long result stand in the model calls' frames only, once", size)
 tapkit.done()
