@@ -44,6 +44,27 @@ void vcr_fd_closed_range(unsigned first, unsigned last)
 			vcr_fd_closed((int)fd);
 }
 
+/* Two descriptors of a connection whose first bytes are still to come: whichever they go through, both are recorded then. */
+static void pair(int from, int to)
+{
+	static uint32_t pairs;
+	if (!vcr_fd_conn[from])
+		vcr_fd_conn[from] = __atomic_add_fetch(&pairs, 1, __ATOMIC_RELAXED) | VCR_FD_PAIR;
+	vcr_fd_conn[to] = vcr_fd_conn[from];
+}
+
+void vcr_fd_plain(int fd, uint32_t conn)
+{
+	uint32_t mark = vcr_fd_conn[fd] & VCR_FD_PAIR ? vcr_fd_conn[fd] : 0;
+	vcr_fd_conn[fd] = conn;
+	vcr_fd_set(fd, VCR_FD_PLAIN);
+	for (uint32_t i = 0; mark && i <= vcr_load(&highest); i++)
+		if (vcr_fd_get((int)i) == VCR_FD_SOCKET && vcr_fd_conn[i] == mark) {
+			vcr_fd_conn[i] = conn;
+			vcr_fd_set((int)i, VCR_FD_PLAIN);
+		}
+}
+
 void vcr_fd_copied(int from, int to)
 {
 	int kind = vcr_fd_get(from);
@@ -51,7 +72,9 @@ void vcr_fd_copied(int from, int to)
 		return;
 	if (vcr_fd_get(to))
 		vcr_fd_closed(to);
-	if (kind)
+	if (kind == VCR_FD_SOCKET)
+		pair(from, to);
+	else if (kind)
 		vcr_fd_conn[to] = vcr_fd_conn[from];
 	vcr_fd_set(to, (enum vcr_fd_kind)kind);
 }

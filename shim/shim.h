@@ -139,6 +139,7 @@ char *vcr_format_number(char *at, uint64_t value, int least_digits);
 
 /* ---- fd.c: what is known of a descriptor ---- */
 enum { VCR_FDS = 1 << 16 };
+#define VCR_FD_PAIR 0x80000000u /* in vcr_fd_conn of a VCR_FD_SOCKET: it has copies */
 enum vcr_fd_kind {
 	VCR_FD_NONE = 0,
 	VCR_FD_FILE = 1,      /* open for writing in the workspace, not written yet */
@@ -154,6 +155,7 @@ extern uint8_t vcr_fd_kind[VCR_FDS];
 extern uint32_t vcr_fd_conn[VCR_FDS];
 static inline int vcr_fd_get(int fd) { return vcr_likely((unsigned)fd < VCR_FDS) ? __atomic_load_n(&vcr_fd_kind[fd], __ATOMIC_RELAXED) : VCR_FD_NONE; }
 void vcr_fd_set(int fd, enum vcr_fd_kind kind);
+void vcr_fd_plain(int fd, uint32_t conn); /* it is recorded from here on, and so are its copies */
 void vcr_fd_closed(int fd);         /* it was closed, whoever did it */
 void vcr_fd_closed_range(unsigned first, unsigned last);
 void vcr_fd_copied(int from, int to);

@@ -99,10 +99,16 @@ static bool judge(int fd, const char *p, size_t n)
 	if (!worth(p, n))
 		return false;
 	vcr_want_collector();
-	vcr_fd_conn[fd] = vcr_conn_open(VCR_CONN_PLAIN, fd, "");
-	if (vcr_fd_conn[fd])
-		vcr_fd_set(fd, VCR_FD_PLAIN);
-	return vcr_fd_conn[fd] != 0;
+	uint32_t conn = vcr_conn_open(VCR_CONN_PLAIN, fd, "");
+	if (conn)
+		vcr_fd_plain(fd, conn);
+	return conn != 0;
+}
+
+/* A descriptor that came by a message or through exec is unknown; what begins like a model call shows what it is. */
+static bool is_unknown_call(int fd, const void *p, ssize_t n)
+{
+	return n >= 5 && (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_NONE && !memcmp(p, "POST ", 5);
 }
 
 void vcr_sock_out(int fd, const void *buf, size_t n, uint64_t time_ns)
@@ -201,8 +207,10 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 	int kind = vcr_fd_get(fd);
 	if (kind == VCR_FD_PLAIN)
 		vcr_fd_closed(fd);
-	if (kind || stream)
+	if (kind || stream) {
+		vcr_fd_conn[fd] = 0;
 		vcr_fd_set(fd, stream ? VCR_FD_SOCKET : VCR_FD_NONE);
+	}
 }
 
 int connect(int fd, const struct sockaddr *a, socklen_t n)
@@ -249,8 +257,10 @@ static ssize_t sent(int fd, const void *buf, ssize_t r, uint64_t time_ns)
 
 ssize_t send(int fd, const void *buf, size_t n, int flags)
 {
-	if (vcr_likely(!vcr_fd_is_socket(vcr_fd_get(fd))))
-		return VCR_REAL(send)(fd, buf, n, flags);
+	if (vcr_likely(!vcr_fd_is_socket(vcr_fd_get(fd)))) {
+		ssize_t r = VCR_REAL(send)(fd, buf, n, flags);
+		return vcr_unlikely(is_unknown_call(fd, buf, r)) ? sent(fd, buf, r, vcr_now()) : r;
+	}
 	uint64_t time_ns = vcr_now();
 	return sent(fd, buf, VCR_REAL(send)(fd, buf, n, flags), time_ns);
 }

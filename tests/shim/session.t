@@ -67,6 +67,28 @@ os.symlink(session.work, session.dir + "/link")
 r = session.run("/usr/bin/touch", session.dir + "/link/through-a-link")
 ok(any(" OPEN " in l and l.endswith(" through-a-link") for l in session.lines()), "a file opened through a link into the workspace is known by its true path", *session.lines())
 
+# A connection whose descriptor was copied before anything was said, and one that came from another process.
+PASSED = """import os, socket, threading
+def serve(l):
+    for i in range(2):
+        s = l.accept()[0]
+        while not s.recv(99).endswith(b"the end"): pass
+        s.sendall(b"answer"); s.close()
+l = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=serve, args=(l,), daemon=True).start()
+a = socket.create_connection(l.getsockname())
+b = socket.socket(fileno=os.dup(a.fileno()))
+b.sendall(b"POST /copied HTTP/1.1\\r\\n\\r\\n"); a.sendall(b"the end"); a.recv(99); a.close(); b.close()
+x, y = socket.socketpair()
+socket.send_fds(x, [b"x"], [socket.create_connection(l.getsockname()).detach()])
+c = socket.socket(fileno=socket.recv_fds(y, 9, 1)[1][0])
+c.sendall(b"POST /passed HTTP/1.1\\r\\n\\r\\n"); c.sendall(b"the end"); c.recv(99)"""
+session = tapkit.Session()
+r = session.run("/usr/bin/python3", "-c", PASSED)
+said = [l.split(" ", 4)[4] for l in session.lines("--bytes") if l.split()[0] in ("OUT", "IN")]
+ok(r.returncode == 0 and [l[:12] for l in said] == [w for k in ("copied", "passed") for w in ("POST /" + k, "the end", "answer")],
+   "what goes through a copy of a connection's descriptor, or one that another process sent, is recorded", said, r.stderr)
+
 session = tapkit.Session()
 r = session.run(HOST, "storm")
 lines = session.lines()
