@@ -1,4 +1,4 @@
-/* export.h — what verb-export.c and export-mermaid.c share. */
+/* export.h — what verb-export.c, export-mermaid.c and export-html.c share. */
 #ifndef VCR_EXPORT_H
 #define VCR_EXPORT_H
 #include <stdio.h>
@@ -7,5 +7,7 @@
 
 /* The session as a chart. 0, or an exit status; what was wrong, or was left out, has been said. */
 int vcr_export_mermaid(struct vcr_tool *t, struct vcr_reader *r, FILE *out);
+/* The session as a page of its own. Likewise. */
+int vcr_export_html(struct vcr_tool *t, struct vcr_reader *r, FILE *out);
 
 #endif

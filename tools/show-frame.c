@@ -12,7 +12,7 @@ struct show {
 	int earlier;        /* turns of the list that an earlier frame showed */
 	int turn;           /* of the item before; -2: none yet */
 	char role[40];
-	bool answer;
+	bool answer, news; /* news: what an earlier frame showed is left out */
 };
 
 static const char *on(const struct show *s, enum vcr_style style)
@@ -202,10 +202,15 @@ static void parameters(struct show *s, const struct vcr_json *j, int inner)
 	}
 }
 
+static bool is_old(const struct show *s, const struct vcr_talk *t)
+{
+	return !s->answer && t->turn >= 0 && t->turn < s->earlier;
+}
+
 static void role_line(struct show *s, const struct vcr_talk *t)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT;
-	bool old = !s->answer && t->turn >= 0 && t->turn < s->earlier;
+	bool old = is_old(s, t);
 	if (t->turn == s->turn && !strncmp(s->role, t->role, sizeof s->role - 1))
 		return;
 	snprintf(s->role, sizeof s->role, "%s", t->role);
@@ -238,6 +243,8 @@ static void label(struct show *s, enum vcr_style style, const char *what, const 
 static void item(void *ctx, const struct vcr_talk *t)
 {
 	struct show *s = ctx;
+	if (s->news && is_old(s, t))
+		return;
 	role_line(s, t);
 	switch (t->kind) {
 	case VCR_TALK_TEXT:
@@ -309,6 +316,8 @@ static void call(struct show *s, const struct vcr_json *input)
 		if (vcr_json_int(f->j, vcr_json_value(f->j, m), &n) && n > 0 && n < INT32_MAX)
 			s->earlier = (int)n;
 	parameters(s, input, inner >= 0 ? inner : -1);
+	if (s->news && s->earlier)
+		vcr_buf_printf(s->out, "\n%s%d earlier message%s%s\n", on(s, VCR_DIM), s->earlier, s->earlier == 1 ? "" : "s", on(s, VCR_PLAIN));
 	s->turn = -2;
 	if (!vcr_talk_request(input, 0, item, s))
 		state(s, "request", input, 0);
@@ -462,12 +471,12 @@ static bool starts(const char *s, const char *with)
 	return !strncmp(s, with, strlen(with));
 }
 
-int vcr_show_frame(struct vcr_tool *t, struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
+static int show(struct vcr_tool *t, struct vcr_reader *r, int64_t index, bool news, struct vcr_buf *out, struct vcr_error *e)
 {
 	struct vcr_reader_frame f;
 	VCR_AUTO_BUF full = VCR_BUF_INIT, result = VCR_BUF_INIT;
 	VCR_AUTO_JSON input = VCR_JSON_INIT, output = VCR_JSON_INIT;
-	struct show s = { .t = t, .r = r, .f = &f, .out = out };
+	struct show s = { .t = t, .r = r, .f = &f, .out = out, .news = news };
 	int rebuilt = vcr_reader_full_input(r, index, &full, e), whole = vcr_reader_full_output(r, index, &result, e), err = vcr_reader_frame(r, index, &f, e);
 	if (err)
 		return err;
@@ -494,4 +503,14 @@ int vcr_show_frame(struct vcr_tool *t, struct vcr_reader *r, int64_t index, stru
 	else
 		other(&s, &input, cut ? &output : NULL);
 	return rebuilt ? rebuilt : whole ? whole : out->err ? vcr_error_set(e, out->err, "frame %lld: %s", (long long)index, vcr_strerror(out->err)) : 0;
+}
+
+int vcr_show_frame(struct vcr_tool *t, struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
+{
+	return show(t, r, index, false, out, e);
+}
+
+int vcr_show_news(struct vcr_tool *t, struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
+{
+	return show(t, r, index, true, out, e);
 }

@@ -21,7 +21,7 @@ struct export {
 	struct vcr_tool *t;
 	struct vcr_reader *r;
 	const char *path;       /* of the session file */
-	bool full, document, mermaid, force;
+	bool full, document, mermaid, html, force;
 	int64_t *frame_at;      /* frame indexes in order of their lines */
 	int64_t nframe, at;
 	FILE *out;
@@ -346,6 +346,8 @@ static int write_all(struct export *x)
 {
 	if (x->mermaid)
 		return vcr_export_mermaid(x->t, x->r, x->out);
+	if (x->html)
+		return vcr_export_html(x->t, x->r, x->out);
 	if (order_frames(x) || EVP_DigestInit_ex(x->chain, EVP_sha256(), NULL) != 1) {
 		vcr_say(x->t, "out of memory");
 		return VCR_EXIT_FAILED;
@@ -447,6 +449,7 @@ int vcr_verb_export(struct vcr_tool *t, int argc, char **argv)
 		{ 'o', "output", "FILE", VCR_OPT_STRING, &to, "write FILE, which must not exist; standard output unless given" },
 		{ 0, "force", NULL, VCR_OPT_FLAG, &x.force, "FILE may exist and is replaced" },
 		{ 0, "format", "FORMAT", VCR_OPT_STRING, &format, "jsonl, a session file, or json, one document {\"session\",\"frames\"}" },
+		{ 0, "html", NULL, VCR_OPT_FLAG, &x.html, "a page that shows the session in a browser, and needs nothing else" },
 		{ 0, "mermaid", NULL, VCR_OPT_FLAG, &x.mermaid, "a flowchart of the frames, in the language of mermaid" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
@@ -459,8 +462,8 @@ int vcr_verb_export(struct vcr_tool *t, int argc, char **argv)
 		return vcr_wrong_call(t, "one session at a time");
 	if (!x.document && strcmp(format, "jsonl"))
 		return vcr_wrong_call(t, "--format wants jsonl or json, not '%s'", format);
-	if (x.mermaid && (x.full || x.document || t->json))
-		return vcr_wrong_call(t, "--mermaid draws the frames; it goes with neither --full nor JSON");
+	if ((x.mermaid || x.html) && (x.full || x.document || t->json || (x.mermaid && x.html)))
+		return vcr_wrong_call(t, "--%s shows the frames; it goes with neither --full nor another format", x.html ? "html" : "mermaid");
 	if (to && !*to)
 		return vcr_wrong_call(t, "--output wants the name of a file");
 	return export(&x, n ? argv[0] : NULL, to);

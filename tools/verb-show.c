@@ -52,11 +52,11 @@ static int show_json(struct vcr_tool *t, struct vcr_reader *r, int64_t index)
 	return 0;
 }
 
-static int show_words(struct vcr_tool *t, struct vcr_reader *r, int64_t index)
+static int show_words(struct vcr_tool *t, struct vcr_reader *r, int64_t index, bool news)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
-	int err = vcr_show_frame(t, r, index, &out, &e);
+	int err = news ? vcr_show_news(t, r, index, &out, &e) : vcr_show_frame(t, r, index, &out, &e);
 	fwrite(out.data, 1, out.len, stdout);
 	return err ? vcr_failed(t, &e) : 0;
 }
@@ -104,7 +104,7 @@ static int resolve(struct vcr_tool *t, struct vcr_reader *r, const char *frame, 
 	return vcr_failed(t, &e);
 }
 
-static int show(struct vcr_tool *t, const char *session, const char *frame, const char *raw)
+static int show(struct vcr_tool *t, const char *session, const char *frame, const char *raw, bool news)
 {
 	VCR_AUTO_READER *r = NULL;
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -114,13 +114,15 @@ static int show(struct vcr_tool *t, const char *session, const char *frame, cons
 		status = resolve(t, r, frame, !session, &index);
 	if (status)
 		return status;
-	return raw ? show_raw(t, r, index, raw) : t->json ? show_json(t, r, index) : show_words(t, r, index);
+	return raw ? show_raw(t, r, index, raw) : t->json ? show_json(t, r, index) : show_words(t, r, index, news);
 }
 
 int vcr_verb_show(struct vcr_tool *t, int argc, char **argv)
 {
 	const char *raw = NULL;
+	bool news = false;
 	const struct vcr_opt opts[] = {
+		{ 'n', "new", NULL, VCR_OPT_FLAG, &news, "without the messages that an earlier frame of the conversation shows" },
 		{ 0, "raw", "WHAT", VCR_OPT_STRING, &raw, "only the bytes of the request, the response, or a file's content, as recorded" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
@@ -133,5 +135,7 @@ int vcr_verb_show(struct vcr_tool *t, int argc, char **argv)
 		return vcr_wrong_call(t, n ? "one frame at a time" : "which frame? vcr-show [SESSION] FRAME");
 	if (raw && strcmp(raw, "request") && strcmp(raw, "response") && strcmp(raw, "content"))
 		return vcr_wrong_call(t, "--raw wants request, response or content, not '%s'", raw);
-	return show(t, n == 2 ? argv[0] : NULL, argv[n - 1], raw);
+	if (news && (raw || t->json))
+		return vcr_wrong_call(t, "--new is for people; it goes with neither --raw nor --json");
+	return show(t, n == 2 ? argv[0] : NULL, argv[n - 1], raw, news);
 }

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """vcr export: a session as a file of its own, complete if asked, and never over another file."""
 import hashlib
+import html.parser
 import os
 import stat
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import BUILD, END, Place, chat, done, frame, header, json, ok, said, vcr
+from clikit import BEGAN, BUILD, END, Place, chat, done, frame, header, json, ok, said, vcr
 
 place = Place()
 talk = [{"role": "user", "content": "one"}, said("1")["choices"][0]["message"], {"role": "user", "content": "two"}, said("2")["choices"][0]["message"], {"role": "user", "content": "three"}]
@@ -69,4 +70,34 @@ ok(status == 0 and [json.loads(l)["type"] for l in out.splitlines()] == ["sessio
    "damaged lines are left out, and each is named", err)
 status, out, err = place.run("vcr-export", "--full", "bad")
 ok(status == 3 and len(out.splitlines()) == 3 and "bad.vcr:6:" in err and "exported as it stands" in err, "a state that cannot be completed is said, and the rest exported", status, err)
+
+# ---- A page ----
+evil = "<script>alert(1)</script><img src=x onerror=y> &amp; \x1b[31mred\x1b]0;t\x07 \u202e 'q' \"z\""
+place.write("evil", header("evil<b>", BEGAN), chat(0, [{"role": "user", "content": evil}], said(evil)), frame(1, "tool", "file:write<i>", {"path": evil}, custom=vcr()),
+            frame(2, "node", evil, {evil: evil}, {"a": evil}), frame(3, "x\"onclick=\"", "n", {}, {}), chat(4, [{"role": "user", "content": "and now"}], said("so"), after=0, omitted=1), END)
+status, out, err = place.run("vcr-export", "--html", place.path("evil"))
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attrs, self.text = set(), set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attrs.update(name for name, _ in attrs)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+page = Page(out)
+ok(status == 0 and page.tags <= {"html", "head", "meta", "style", "title", "body", "header", "h1", "p", "main", "details", "summary", "span", "b", "pre"} and
+   page.attrs <= {"lang", "charset", "name", "content", "http-equiv", "class", "id", "open"}, "--html writes a page in which nothing of a recording is markup", status, err, page.tags, page.attrs)
+ok("<script>alert(1)</script>" in page.text and "default-src 'none'" in out and "url(" not in out and "@import" not in out and "\x1b" not in out and "\u202e" not in out,
+   "it shows the words as they are, asks for nothing elsewhere, and holds no control sequence", out[:3000])
+ok(out.count("<details") == 5 and out.count("<span") == out.count("</span>") and "2 earlier message" not in out and "1 earlier message" in page.text and "and now" in page.text,
+   "each frame is a section, and what an earlier one shows is not shown again", out)
+ok([place.run("vcr-export", "--html", w)[0] for w in ("--full", "--mermaid", "--json", "--format=json")] == [2] * 4, "--html with another format is a wrong call")
 done()

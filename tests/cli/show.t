@@ -105,4 +105,9 @@ ok(status == 3 and "lost.vcr:2:" in err and "tail" in out, "a state that cannot 
 place.write("new", header("new", BEGAN.replace(day=26)), frame(0, "node", "n", custom=vcr(format=2)))
 status, out, err = place.run("vcr-show", "new", "0")
 ok(status == 3 and "format 2" in err and "newer vcr" in err, "a frame of a later format is refused by its number", err)
+place.write("news", header("news", BEGAN.replace(day=27)), chat(0, [{"role": "user", "content": "first words"}], said("one")), chat(1, [{"role": "user", "content": "second words"}], said("two"), after=0, omitted=1))
+status, out, err = place.run("vcr-show", "--new", "news", "1")
+ok(status == 0 and "second words" in out and "two" in out and "first words" not in out and "1 earlier message" in out and "first words" in place.run("vcr-show", "news", "1")[1],
+   "--new leaves out what an earlier frame shows, and says how much that is", out, err)
+ok(place.run("vcr-show", "--new", "--json", "news", "1")[0] == 2, "--new with --json is a wrong call")
 done()
