@@ -236,6 +236,15 @@ static void input(struct vcr_gate_exchange *c, const char *p, size_t n)
 	}
 }
 
+void vcr_gate_conn_early(struct vcr_gate_exchange *c)
+{
+	struct vcr_buf early = c->early;
+	vcr_buf_init(&c->early, 0);
+	input(c, early.data, early.len);
+	vcr_buf_release(&early);
+	vcr_gate_hold(c);
+}
+
 /* The client will send no more. One that waits for an answer has left: nobody half-closes in HTTP. */
 static void input_eof(struct vcr_gate_exchange *c)
 {

@@ -87,6 +87,7 @@ bool vcr_gate_token_ok(const struct vcr_gate *g, const char *p, size_t n);
 void vcr_gate_conn_readable(evutil_socket_t fd, short what, void *conn);
 void vcr_gate_conn_writable(evutil_socket_t fd, short what, void *conn);
 void vcr_gate_conn_later(evutil_socket_t fd, short what, void *conn);
+void vcr_gate_conn_early(struct vcr_gate_exchange *c);      /* what came while it was answered, or behind a CONNECT, is looked at now */
 void vcr_gate_conn_push(struct vcr_gate_exchange *c);       /* pending becomes a record */
 void vcr_gate_conn_send(struct vcr_gate_exchange *c);
 void vcr_gate_conn_read(struct vcr_gate_exchange *c, bool on);

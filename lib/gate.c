@@ -130,13 +130,8 @@ void vcr_gate_conn_later(evutil_socket_t fd, short what, void *conn)
 			tell(c, VCR_GATE_DELIVERED);
 		vcr_gate_conn_finish(c);
 	}
-	if (c->state == HTTP && c->early.len && !c->dead) {
-		struct vcr_buf early = c->early;
-		vcr_buf_init(&c->early, 0);
-		vcr_gate_http_input(c, early.data, early.len);
-		vcr_buf_release(&early);
-		vcr_gate_hold(c);
-	}
+	if ((c->state == HTTP || c->state == SNIFF) && c->early.len && !c->dead)
+		vcr_gate_conn_early(c);
 	if (c->eof && c->state == HTTP && !c->dead)
 		vcr_gate_kill(c);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """vcr-replay as a program sees it: every way to it, what comes back byte for byte, how failures end, what a miss says."""
 import base64
+import contextlib
 import gzip
 import os
 import socket
@@ -32,6 +33,16 @@ with recorded((ask("hello"), ANSWER, dict(fields=fields))) as gate:
     status, headers, body = gate.post(ask("hello"))
     ok((status, body) == (200, ANSWER), "through CONNECT, verified by the strictest rules, comes what was recorded", status, body)
     ok(headers["x-request-id"] == "req_1" and headers["retry-after"] == "7" and headers["content-length"] == str(len(ANSWER)), "request ids and retry-after come back, the length is right", headers)
+    hello, to = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls, s = gate.context.wrap_bio(hello, to, server_hostname="api.openai.com"), gate.socket()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    s.sendall(("CONNECT api.openai.com:443 HTTP/1.1\r\nProxy-Authorization: %s\r\n\r\n" % gate.proxy_word()).encode() + to.read())
+    said = b""
+    while len(said) < 100:
+        said += s.recv(1000)
+    ok(said.split(b"\r\n\r\n", 1)[1][:1] == b"\x16", "a client that does not wait for CONNECT's answer before it begins with TLS is answered", said[:100])
+    s.close()
     with gate.tls() as s:
         s.sendall(post_bytes(ask("hello")))
         ok(read_answer(s)[2] == ANSWER, "a connection that was led here is known by its server name, without a token")
