@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """What programs say about themselves: through the library's function, and as lines of the file in $VCR_ANNOTATE."""
+import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -23,6 +25,18 @@ def call(text):
 def write(name):
     with open(name, "w") as f: f.write(name)
 '''
+
+
+def collectors(place):
+    found = []
+    for f in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            words = open(f, "rb").read().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if os.path.basename(words[0]) == "vcr-collector" and any(w.startswith(place.run_dir) for w in words):
+            found.append(int(f.split("/")[2]))
+    return found
 
 
 def nodes(session):
@@ -140,6 +154,26 @@ inside = {f["input_state"].get("path", f["node_name"]): ids.get(f["metadata"]["c
 ok(r.stdout == b"600\n" and {"by-shell", "not-ended-by-a-newline"} == set(states(s)) and inside["llm:gpt-4o"] == "by-shell" and inside["in-it"] == "by-shell",
    "lines that a shell appends to $VCR_ANNOTATE are recorded, one by one and around what other programs do, also when it empties the file", r, inside)
 ok(not [n for n in os.listdir(os.path.join(place.run_dir, "vcr")) if n.endswith(".notes")], "nothing of the file is left when the session is over")
+
+# The collector is killed: what is said while there is none is read by the one that takes its place.
+place = agentkit.Place()
+p = subprocess.Popen([os.path.join(agentkit.BUILD, "vcr-record"), "-q", "--session", "killed", "--", "/bin/sh", "-c",
+                      'say() { echo "{\\"node\\":\\"$1\\"}" >> "$VCR_ANNOTATE"; }; say one; /bin/true; echo ready; read line; say two; /bin/true; echo ready; read line; say three'],
+                     cwd=place.work, env=place.record, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+tool = lambda: subprocess.run([os.path.join(agentkit.BUILD, "vcr-log"), "--json", "killed"], cwd=place.work, env=place.record, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True).stdout
+p.stdout.readline()
+before = tool()
+mine = collectors(place)
+for pid in mine:
+    os.kill(pid, signal.SIGKILL)
+p.stdin.write(b"go on\n")
+p.stdin.flush()
+p.stdout.readline()
+between = tool()
+p.communicate(b"go on\n")
+names = [f["node_name"] for f in nodes(place.session())]
+ok(len(mine) == 1 and '"one"' in before and '"two"' in between and names == ["one", "two", "three"],
+   "lines that are appended while the collector is dead are in the session, each once", mine, names, before, between)
 
 # Hostile, secret, refused.
 place = agentkit.Place()
