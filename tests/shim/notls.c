@@ -100,3 +100,9 @@ int SSL_get_fd(const SSL *s) { return s->fd; }
 int SSL_is_server(const SSL *s) { return s->server; }
 int SSL_is_init_finished(const SSL *s) { return 1; }
 int SSL_get_error(const SSL *s, int r) { return s->error; }
+
+__attribute__((constructor)) static void begin(int argc, char **argv)
+{
+	if (notls_begins)
+		notls_begins(argc, argv);
+}

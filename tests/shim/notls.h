@@ -11,6 +11,7 @@ SSL *notls_new(int server, int fd);
 void notls_answer(SSL *s, const char *text);     /* what the next reads return */
 void notls_want(SSL *s, int times);              /* that many writes and reads fail with WANT first */
 void notls_callback(SSL *s, void (*f)(void *), void *arg); /* called inside the next read */
+void notls_begins(int argc, char **argv) __attribute__((weak)); /* of the program; called by a constructor of the library */
 int SSL_read(SSL *s, void *buf, int n);
 int SSL_read_ex(SSL *s, void *buf, size_t n, size_t *got);
 int SSL_read_early_data(SSL *s, void *buf, size_t n, size_t *got);

@@ -2,10 +2,13 @@
  *
  *   programs HOW PROGRAM [ARG…]     HOW: a hook's name; with " -" appended by programs.t nothing is inherited: the new environment is empty
  *   programs show                   prints what of ours a program can see: VCR_* and LD_PRELOAD of its environment
+ * With PROGRAMS_WHEN=thread, signal, vfork (where the hook replaces the process), closefrom or exit it is done there and not in main.
  * Exit status: that of the program. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <pty.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +107,7 @@ static int by_daemon(void)
 	return read(p[0], &c, 1) == 1 ? 7 : 1;
 }
 
-int main(int argc, char **argv)
+static int act(int argc, char **argv)
 {
 	const char *how = argv[1];
 	pid_t child = 0;
@@ -135,4 +138,55 @@ int main(int argc, char **argv)
 		become("execv", argv + 2);
 	}
 	return wait_for(how, child);
+}
+
+/* ---- where it is done ---- */
+
+static int count, result;
+static char **words;
+
+static void *in_thread(void *unused)
+{
+	result = act(count, words);
+	return NULL;
+}
+
+static void in_handler(int sig)
+{
+	in_thread(NULL);
+}
+
+static void in_exit(void)
+{
+	in_thread(NULL);
+	_exit(result);
+}
+
+static int in_vfork(void)
+{
+	pid_t child = vfork();
+	if (child == 0)
+		become(words[1], words + 2);
+	return wait_for("waitpid", child);
+}
+
+int main(int argc, char **argv)
+{
+	const char *when = getenv("PROGRAMS_WHEN");
+	pthread_t t;
+	count = argc;
+	words = argv;
+	if (when && !strcmp(when, "closefrom"))
+		closefrom(3);
+	if (!when || argc < 3 || !strcmp(when, "closefrom"))
+		return act(argc, argv);
+	if (!strcmp(when, "exit"))
+		return atexit(in_exit);
+	if (!strcmp(when, "vfork"))
+		return in_vfork();
+	if (!strcmp(when, "thread") && !pthread_create(&t, NULL, in_thread, NULL))
+		pthread_join(t, NULL);
+	else if (!strcmp(when, "signal") && signal(SIGUSR1, in_handler) != SIG_ERR)
+		raise(SIGUSR1);
+	return result;
 }

@@ -30,6 +30,18 @@ for how in sorted(BARE | OTHERS | FORKS):
        "a program started by %s%s joins the session and sees no variable that was not the user's" % (how, " with an empty environment" if how in BARE else ""),
        "status %d, %d joined" % (r.returncode, len(joined)), r.stdout, r.stderr, *lines)
 
+WHERE = {"thread": "a thread", "signal": "a signal handler", "closefrom": "a program after closefrom(3)", "exit": "a handler of exit()", "vfork": "a vfork child"}
+REPLACES = {"execv", "execvp", "execl", "execlp"} | BARE - {"posix_spawn", "posix_spawnp"}
+for when, where in WHERE.items():
+    wrong, hooks = [], sorted(REPLACES if when == "vfork" else BARE | OTHERS | FORKS | {"_exit", "_Exit"})
+    for how in hooks:
+        session, r, lines = run(how, env={"PROGRAMS_WHEN": when})
+        joined = [l for l in lines if l.startswith("PROC") and l.endswith("[show]") and "[%s]" % how not in l] or how in ("_exit", "_Exit")
+        ended = [l for l in lines if l.startswith("EXIT") and "status=0x700" in l]
+        if r.returncode != 7 or not joined or not ended or len(session.spools()) != 1 or [l for l in lines if "HOLE" in l or "BAD" in l]:
+            wrong.append((how, r.returncode, r.stderr, lines))
+    ok(len(hooks) > 9 and not wrong, "each hook that starts, becomes or awaits a program does so from %s too" % where, *wrong)
+
 for how in ("_exit", "_Exit"):
     session, r, lines = run(how)
     ok(r.returncode == 7 and [l for l in lines if "SELF" in l and "status=0x700" in l] and [l for l in lines if "WAIT" in l and "status=0x700" in l],

@@ -52,6 +52,18 @@ check_all("in a library", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmod
 check_all("inside a program", (tapkit.program("tlsinside"),), (("program", "inside.example"),))
 check_all("inside a program that lies anywhere", (tapkit.program("tlsinside-pie"),), (("program", "inside.example"),))
 
+WHERE = {"thread": "a thread", "signal": "a signal handler", "closefrom": "a program after closefrom(3)", "exit": "a handler of exit()",
+         "constructor": "a constructor that runs before the shim's"}
+for when, words in WHERE.items():
+    for program, where in (("tlsuser", "in a library"), ("tlsinside", "inside a program"), ("tlsinside-pie", "inside a program that lies anywhere")):
+        if when == "constructor" and program != "tlsuser":
+            continue  # it is patched by the shim's
+        session = tapkit.Session()
+        r = session.run(tapkit.program(program), "when", when)
+        mine = [(d, t) for d, c, t in data(session.lines("--bytes"))]
+        ok(r.returncode == 0 and mine == [("OUT", when + ":" + n) for n in WRITES] + [("IN", when + ":" + n) for n in READS],
+           "%s: each SSL function that is called from %s is recorded once" % (where, words), "status %d" % r.returncode, mine, r.stderr)
+
 # A function that cannot be tapped: the program runs, and the session says what was not seen.
 session = tapkit.Session()
 r = session.run(tapkit.program("tlsrefused"))

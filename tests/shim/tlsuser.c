@@ -124,8 +124,52 @@ static void pairs(int rounds)
 	}
 }
 
+/* ---- tlsuser when WHERE: it speaks there ---- */
+
+static const char *where;
+
+static void *in_thread(void *unused)
+{
+	speak(where);
+	return NULL;
+}
+
+static void in_handler(int sig)
+{
+	speak(where);
+}
+
+static void in_exit(void)
+{
+	speak(where);
+}
+
+/* Called by the constructor of the TLS library, which runs before the shim's. */
+void notls_begins(int argc, char **argv)
+{
+	if (argc > 2 && !strcmp(argv[1], "when") && !strcmp(argv[2], "constructor"))
+		speak("constructor");
+}
+
+static int when(const char *what)
+{
+	pthread_t t;
+	where = what;
+	if (!strcmp(what, "thread") && !pthread_create(&t, NULL, in_thread, NULL))
+		pthread_join(t, NULL);
+	else if (!strcmp(what, "signal") && signal(SIGUSR1, in_handler) != SIG_ERR)
+		raise(SIGUSR1);
+	else if (!strcmp(what, "closefrom"))
+		closefrom(3), speak(what);
+	else if (!strcmp(what, "exit"))
+		return atexit(in_exit);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 2 && !strcmp(argv[1], "when"))
+		return when(argv[2]);
 	if (argc > 2 && !strcmp(argv[1], "pairs")) {
 		pairs(atoi(argv[2]));
 		return 0;
