@@ -1,0 +1,84 @@
+"""storm.py — many small files written by an installation and by tar, with and without vcr-record, in turns."""
+import base64
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+
+
+def text(i):
+    return (b"# module %d\n" % i) + b"def f%d(x):\n    return x + %d\n" % (i, i) * 6
+
+
+def make_wheel(path, n):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        record = []
+
+        def add(name, data):
+            z.writestr(name, data)
+            record.append("%s,sha256=%s,%d" % (name, base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode(), len(data)))
+        for i in range(n):
+            add("storm/p%03d/m%06d.py" % (i // 100, i), text(i))
+        add("storm-1.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: storm\nVersion: 1.0\n")
+        add("storm-1.0.dist-info/WHEEL", b"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        z.writestr("storm-1.0.dist-info/RECORD", "\n".join(record + ["storm-1.0.dist-info/RECORD,,"]) + "\n")
+
+
+def make_tar(path, n):
+    with tarfile.open(path, "w") as t:
+        for i in range(n):
+            info = tarfile.TarInfo("storm/p%03d/m%06d.py" % (i // 100, i))
+            info.size = len(text(i))
+            t.addfile(info, io.BytesIO(text(i)))
+
+
+class Turns:
+    """Each run in a directory of its own; nothing is deleted before the end, since ext4 spares the inodes of what is gone."""
+
+    def __init__(self, build, directory, env):
+        self.build, self.directory, self.env, self.n = build, directory, env, 0
+
+    def run(self, argv, recorded):
+        """(seconds of the command, seconds until all is over, CPU seconds of the collector)"""
+        self.n += 1
+        work, note = os.path.join(self.directory, "run%d" % self.n), os.path.join(self.directory, "time%d" % self.n)
+        os.makedirs(work)
+        env = dict(self.env, VCR_DIR=os.path.join(work, ".vcr"), TMPDIR=work + ".tmp")
+        os.makedirs(env["TMPDIR"])
+        timed = ["sh", "-c", 'date +%s%N > "$0"; "$@"; s=$?; date +%s%N >> "$0"; exit $s', note, *argv]
+        before = os.times()
+        begin = time.perf_counter()
+        subprocess.run(([os.path.join(self.build, "vcr"), "record", "-q", "--"] if recorded else []) + timed, cwd=work, env=env, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        whole = time.perf_counter() - begin
+        while recorded:  # the collector, when vcr-record did not wait for it: we are its reaper
+            try:
+                os.wait()
+            except ChildProcessError:
+                break
+        after = os.times()
+        a, b = (int(line) for line in open(note))
+        return (b - a) / 1e9, whole, after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def measure(build, directory, env, quick, row, skipped):
+    n, rounds = (20000, 2) if quick else (100000, 3)
+    wheel, tar = os.path.join(directory, "storm-1.0-py3-none-any.whl"), os.path.join(directory, "storm.tar")
+    make_wheel(wheel, n)
+    make_tar(tar, n)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-index", "--no-deps", "--no-compile", "--target", "site", wheel]
+    turns = Turns(build, directory, dict(env, PIP_ROOT_USER_ACTION="ignore"))
+    for name, argv, limit in (("pip install", pip, 10), ("tar x", ["tar", "xf", tar], None)):
+        if argv is pip and subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            skipped.append("pip install of %d files: there is no pip" % n)
+            continue
+        runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
+        bare, recorded = (min(r[side][0] for r in runs) for side in (0, 1))
+        row("%s of %d small files, added to its wall time (bare %.2f s), least of %d each" % (name, n, bare, rounds), "%", max(0.01, (recorded - bare) / bare * 100), limit=limit,
+            guard=limit and 40)
+        row("%s of %d small files, until vcr-record is done" % (name, n), "s", min(r[1][1] - r[1][0] for r in runs))
+        row("%s of %d small files, CPU time of recording in all" % (name, n), "us a file", min(r[1][2] - r[0][2] for r in runs) * 1e6 / n)
