@@ -118,7 +118,10 @@ static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (!h || vcr_load(&h->gate.state) == VCR_LEAD_NONE)
 		return false;
-	return (vcr_lead_open(&h->gate) || vcr_load(&h->gate.flags) & VCR_LEAD_REPLAY) && vcr_lend_terms(&h->gate, pid, terms);
+	if (!(vcr_lead_open(&h->gate) || vcr_load(&h->gate.flags) & VCR_LEAD_REPLAY) || !vcr_lend_terms(&h->gate, pid, terms))
+		return false;
+	__atomic_fetch_add(&h->gate.lent, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 static int become(const struct program *p)

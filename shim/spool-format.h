@@ -101,6 +101,7 @@ struct vcr_lead_block {
 	uint64_t start;               /* its start time, as root_start */
 	uint64_t pid_ns;
 	uint64_t went_direct;         /* connections of model hosts that found no gate any more */
+	uint64_t lent;                /* programs that were lent it (shim/lend.c): one that dies is started again, on the same port with the same token */
 	uint64_t refused;             /* replay: connects, datagrams and look-ups that were refused */
 	char token[VCR_LEAD_TOKEN];   /* for programs that are pointed at the gate by variables */
 	char ca[VCR_LEAD_PATH];       /* paths, PEM: our certificate; system roots, the user's and ours; the user's NODE_EXTRA_CA_CERTS and ours */

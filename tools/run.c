@@ -109,7 +109,7 @@ int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e)
 	return err;
 }
 
-void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, const struct vcr_lead_block *gate)
+void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, struct vcr_lead_block *gate)
 {
 	static struct orders o;
 	o.recorded = preload && spool && vcr_target_hands_on(target) && strlen(preload) < sizeof o.preload && strlen(spool) + 4 < sizeof o.spool;
@@ -118,6 +118,8 @@ void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, en
 		snprintf(o.spool, sizeof o.spool, "%s:%s", target == VCR_TARGET_GO ? "ps" : "p", spool);
 	}
 	o.lends = gate && vcr_target_is_lent(target) && vcr_lend_terms(gate, r->pid, &o.terms);
+	if (o.lends)
+		__atomic_fetch_add(&gate->lent, 1, __ATOMIC_RELAXED);
 	if (r->notes && strlen(r->notes) < sizeof o.notes)
 		strcpy(o.notes, r->notes);
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN); /* it may have been killed while it waited */

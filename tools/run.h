@@ -22,7 +22,7 @@ struct vcr_run {
 int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e);
 /* Let it exec. With the preload and spool (NULL: untouched environment) as far as its kind takes them; one that cannot be entered is lent what leads it
  * to the gate of that block (NULL: there is none). A command that cannot be started exits with 126 or 127 after a line. */
-void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, const struct vcr_lead_block *gate);
+void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, struct vcr_lead_block *gate);
 /* Wait for its end. *status as waitpid(2) reports it. */
 int vcr_run_wait(struct vcr_run *r, int *status);
 /* The exit status for our caller: 128+n for signal n. Dies by the same signal itself (without a core) where that is how the command ended. */

@@ -6,6 +6,7 @@
 #include "paths.h"
 #include "recorder.h"
 #include "spool.h"
+#include "regate.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -49,6 +50,7 @@ struct collector {
 	uint32_t rung;          /* the doorbell as it last saw it */
 	bool no_bell;           /* it is to end */
 	bool salvage, late, stop;
+	struct vcr_regate regate;
 };
 
 static volatile sig_atomic_t told_to_end;
@@ -319,7 +321,7 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
 /* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. */
 static void wait_for_something(struct collector *c, int timeout_ms)
 {
-	static struct pollfd fds[VCR_CONTROL_CLIENTS + 4 + MAX_PROCESSES];
+	static struct pollfd fds[VCR_CONTROL_CLIENTS + 5 + MAX_PROCESSES];
 	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder), notes = vcr_recorder_notes_fd(c->recorder);
 	if (c->bell >= 0)
 		fds[n++] = (struct pollfd){ c->bell, POLLIN, 0 };
@@ -327,6 +329,8 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		fds[n++] = (struct pollfd){ watch, POLLIN, 0 };
 	if (notes >= 0)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
+	if (vcr_regate_fd(&c->regate) >= 0)
+		fds[n++] = (struct pollfd){ vcr_regate_fd(&c->regate), POLLIN, 0 };
 	for (int i = 0; i < c->nprocess; i++)
 		fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
 	pthread_mutex_unlock(&c->turn);
@@ -360,6 +364,8 @@ static void run(struct collector *c)
 		vcr_recorder_watch(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
 		reap(c);
+		if (!c->salvage)
+			vcr_regate_look(&c->regate);
 		/* A session whose first process never appeared: the one who started us died before it could. */
 		bool over = all_gone(c) || (!c->saw_process && mono_ns() - began > HELLO_MS * 1000000ull);
 		if (!over)
@@ -467,7 +473,8 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 
 static void usage(FILE *to)
 {
-	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--burst N] [--salvage]\n"
+	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--burst N]\n"
+	      "                     [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE] [--salvage]\n"
 	      "\n"
 	      "Reads the spool of one session and writes its session file. Started by vcr-record and by libvcrshim.so;\n"
 	      "there is no need to start it by hand.\n"
@@ -476,12 +483,15 @@ static void usage(FILE *to)
 	      "  --tag TAG         a tag of the session\n"
 	      "  --meta KEY=VALUE  an entry of the session's metadata\n"
 	      "  --burst N         so many file changes of one place have frames of their own; off: all\n"
+	      "  --connect-to ...  for a gate that has to be started again\n"
+	      "  --cacert FILE     likewise\n"
 	      "  --salvage         decode what a dead collector left; end, or go on for the processes that still live\n"
 	      "  --help, --version\n", to);
 }
 
 struct arguments {
 	const char *spool, *burst;
+	struct vcr_regate regate;
 	const char *tag[65];
 	int ntag;
 	struct vcr_buf meta;
@@ -494,7 +504,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 {
 	static const struct option options[] = {
 		{ "spool", required_argument, NULL, 's' }, { "tag", required_argument, NULL, 't' }, { "meta", required_argument, NULL, 'm' },
-		{ "burst", required_argument, NULL, 'b' }, { "salvage", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
+		{ "burst", required_argument, NULL, 'b' }, { "connect-to", required_argument, NULL, 'c' }, { "cacert", required_argument, NULL, 'a' },
+		{ "salvage", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -514,6 +525,10 @@ static int parse(int argc, char **argv, struct arguments *a)
 			}
 			break;
 		case 'b': a->burst = optarg; break;
+		case 'c': case 'a':
+			vcr_regate_word(&a->regate, opt == 'c' ? "--connect-to" : "--cacert");
+			vcr_regate_word(&a->regate, optarg);
+			break;
 		case 'r': a->salvage = true; break;
 		case 'h': usage(stdout); return 1;
 		case 'v': puts("vcr-collector " PACKAGE_VERSION); return 1;
@@ -550,6 +565,8 @@ int main(int argc, char **argv)
 	}
 	c.h = vcr_spool_header(c.spool);
 	c.path = a.spool;
+	c.regate = a.regate;
+	vcr_regate_init(&c.regate, a.spool, c.h);
 	find_writers(&c, a.salvage);
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
@@ -558,6 +575,7 @@ int main(int argc, char **argv)
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
 		.prices_path = prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
 	status = collect(&c, &o);
+	vcr_regate_release(&c.regate);
 	vcr_config_release(&c.config);
 	vcr_spool_free(c.spool);
 	vcr_buf_release(&a.meta);

@@ -199,17 +199,38 @@ static int make_ca(struct gate *g, struct vcr_buf *bundle, struct vcr_buf *extra
 	return err ? err : vcr_ca_bundles(g->ca, bundle, extra, e);
 }
 
-static int make_gate(struct gate *g, struct vcr_error *e)
+/* One before us has died: programs that were lent it know its port and token. 0: there was none. */
+static int take_over(struct gate *g)
 {
-	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble };
+	static const char words[] = "the gate has died and another has taken its place: calls in flight were cut";
+	const struct vcr_lead_block *b = &g->h->gate;
+	if (!b->port || b->port > 65535 || strnlen(b->token, sizeof b->token) != 2 * TOKEN_BYTES)
+		return 0;
+	memcpy(g->token, b->token, 2 * TOKEN_BYTES);
+	if (strspn(g->token, "0123456789abcdef") != 2 * TOKEN_BYTES)
+		return 0;
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = words, .n = sizeof words });
+	return (int)b->port;
+}
+
+static int make_token(struct gate *g, struct vcr_error *e)
+{
 	unsigned char random[TOKEN_BYTES];
-	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert, .sink = &sink, .ctx = g, .next_conn = next_conn, .held = is_held };
 	if (RAND_bytes(random, sizeof random) != 1)
 		return vcr_error_set(e, VCR_EIO, "no random numbers are to be had");
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(g->token + 2 * i, 3, "%02x", random[i]);
-	int err = vcr_forward_new(&g->forward, &fo, e);
-	struct vcr_gate_options go = { .base = g->base, .ca = g->ca, .token = g->token, .handler = &vcr_forward_handler, .ctx = g->forward,
+	return 0;
+}
+
+static int make_gate(struct gate *g, struct vcr_error *e)
+{
+	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble };
+	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert, .sink = &sink, .ctx = g, .next_conn = next_conn, .held = is_held };
+	int port = take_over(g), err = port ? 0 : make_token(g, e);
+	if (!err)
+		err = vcr_forward_new(&g->forward, &fo, e);
+	struct vcr_gate_options go = { .base = g->base, .ca = g->ca, .token = g->token, .port = port, .handler = &vcr_forward_handler, .ctx = g->forward,
 		.meant = vcr_lead_meant, .meant_ctx = g->h };
 	return err ? err : vcr_gate_new(&g->gate, &go, e);
 }

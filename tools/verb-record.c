@@ -52,6 +52,7 @@ struct record {
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst;
 	const char *lane, *cacert; /* NULL: not given, which is auto with a gate on need */
+	char cacert_path[PATH_MAX]; /* the collector, which may have to start a gate, is elsewhere */
 	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
 	struct vcr_buf vcr_dir, workspace, preload, notes;
@@ -93,6 +94,8 @@ static int check_call(struct record *r)
 		vcr_config_load(&r->config, r->vcr_dir.data, NULL); /* the collector says what is wrong with it */
 	if (!r->lane)
 		r->lane = r->config.lane;
+	if (r->cacert && realpath(r->cacert, r->cacert_path))
+		r->cacert = r->cacert_path;
 	if ((r->cacert || r->connect_to.n) && r->lane && !strcmp(r->lane, "tap"))
 		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's, and the lane is tap: use --lane=gate or --lane=auto");
 	if ((r->cacert || r->connect_to.n) && !r->lane)
@@ -148,7 +151,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 
 static char **collector_argv(const struct record *r, char *program)
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n) * 2 + 6, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 8, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
@@ -166,6 +169,14 @@ static char **collector_argv(const struct record *r, char *program)
 	if (r->burst) {
 		argv[n++] = "--burst";
 		argv[n++] = (char *)r->burst;
+	}
+	for (int i = 0; i < r->connect_to.n; i++) { /* for a gate that has to be started again */
+		argv[n++] = "--connect-to";
+		argv[n++] = (char *)r->connect_to.item[i];
+	}
+	if (r->cacert) {
+		argv[n++] = "--cacert";
+		argv[n++] = (char *)r->cacert;
 	}
 	return argv;
 }

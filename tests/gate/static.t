@@ -2,6 +2,7 @@
 """Programs that the library cannot enter, recorded and replayed: they are lent the gate as their proxy."""
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -106,6 +107,33 @@ for i, (how, command) in enumerate(WAYS.items()):
 
 status, out, err = record("script", "/bin/sh", "-c", '"$0" "$1" | sed s/x/x/; true', SCRIPT, URL)  # #! passes one argument: POST, then the script's own name
 ok(status == 0 and not [h for h in upstream.heads if "vcr-" in h or "Proxy-Auth" in h], "the run's token goes no further than the gate", upstream.heads)
+
+# ---- The gate dies ----
+
+
+def gate_of():
+    """The process of the gate that works on a spool of ours."""
+    for d in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = open("/proc/%s/cmdline" % d, "rb").read().split(b"\0")
+        except OSError:
+            continue
+        if os.path.basename(words[0]) == b"vcr-gate" and any(place.run_dir.encode() in w for w in words):
+            return int(d)
+    return None
+
+
+for name, how, before in (("twice1", "the command itself", ()), ("twice2", "a child of a shell", ("/bin/sh", "-c", '"$@"; exit $?', "sh"))):
+    p = subprocess.Popen([os.path.join(BUILD, "vcr-record"), "--session", name, "--vcr-dir", place.vcr_dir, "--lane=auto", *WAY, "--", *before, ASKER, "TWICE", URL, body(name)], cwd=place.dir,
+                         env=place.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = p.stdout.readline(), p.stdout.readline()
+    os.kill(gate_of(), signal.SIGKILL)
+    out, err = p.communicate("go\n", timeout=60)
+    end = gatekit.frames(place.path(name))[-1]["data"]
+    ok(p.returncode == 0 and "200" in first[0] and "200" in out and len(calls(name)) == 2 and "another has taken its place" in json.dumps(end),
+       "%s: a gate that is killed is there again, for a program that knows no other way" % how, p.returncode, first, out, err, end.get("unseen"))
+remains = [f for f in os.listdir(os.path.join(place.run_dir, "vcr")) if f.endswith((".spool", ".pem", ".key"))]
+ok(not remains and not gate_of(), "nothing of it is left", remains)
 
 # ---- Other hosts ----
 

@@ -1,0 +1,28 @@
+/* regate.h — the gate of programs that were lent it is a dead end for them when it dies: another takes its place then.
+ *
+ * Programs that the library is in notice that the gate is dead and go their own way. One that was lent it (shim/lend.c) knows nothing but its port and
+ * token; a new gate takes both from the block, and the authority's key from beside the spool. Calls in flight are cut, as by a network. It is the
+ * collector that looks: it lives as long as the session, whoever started the gate. */
+#ifndef VCR_REGATE_H
+#define VCR_REGATE_H
+#include "spool-format.h"
+
+enum { VCR_REGATES = 8 /* a gate that dies again and again is let die */, VCR_REGATE_WORDS = 140 };
+
+struct vcr_regate {
+	const char *spool;
+	struct vcr_spool_header *h;
+	const char *word[VCR_REGATE_WORDS]; /* --connect-to … and --cacert …, as vcr-record was given them; borrowed */
+	int nword;
+	int pid, fd;                        /* of the gate that is watched; fd -1: none, or no descriptor was to be had */
+	int child, started;                 /* child: of ours, not yet waited for; 0 none */
+};
+void vcr_regate_init(struct vcr_regate *r, const char *spool, struct vcr_spool_header *h);
+/* One more word; beyond VCR_REGATE_WORDS none is taken. */
+void vcr_regate_word(struct vcr_regate *r, const char *word);
+/* A descriptor to poll for reading, -1: none. It may change with each look. */
+int vcr_regate_fd(const struct vcr_regate *r);
+/* Is the gate dead that somebody was lent? Then start another. Cheap; call it whenever something has happened. */
+void vcr_regate_look(struct vcr_regate *r);
+void vcr_regate_release(struct vcr_regate *r);
+#endif
