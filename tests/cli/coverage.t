@@ -69,6 +69,15 @@ for how, binary in binaries.items():
     ok(r.returncode == 5 and seen.get(how, {}).get("how") == how and len(frames) == 1 and frames[0]["output_state"] == {"exit_code": 5} and frames[0]["input_state"]["argv"] == [binary],
        "the same as the command itself: it is a frame with arguments and exit code", r.stderr, seen, frames)
 
+with open(os.path.join(tools.dir, "lib.c"), "w") as f:
+    f.write("int main(void) { return 0; }\n")
+title = "a program that never came to report is told from those that did"
+broken = os.path.join(tools.dir, "broken")
+if subprocess.run("cc -shared -x c /dev/null -o libgone.so && cc lib.c -Wl,--no-as-needed -L. -lgone -o broken && rm libgone.so", shell=True, cwd=tools.dir, stderr=subprocess.DEVNULL).returncode:
+    skip(title, "there is no compiler")
+else:
+    r, seen = record(agentkit.Place(), "/bin/sh", "-c", broken + "; exit 0")
+    ok(seen.get("broken", {}).get("how") == "stripped" and seen["broken"]["processes"] == 1 and "did not report" in seen["broken"]["why"] and "not entered: broken (stripped)" in r.stderr, title, seen, r.stderr)
 place = agentkit.Place()
 r, seen = record(place, "/bin/sh", "-c", "/bin/true")
 ok("NO MODEL CALLS were seen: no program of the session used TLS" in r.stderr, "where nothing was seen at all that is said", r.stderr)
