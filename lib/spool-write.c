@@ -13,9 +13,19 @@ enum { PART = 256 << 10, GROW_STEP = 1 << 20, AHEAD = 64 << 10, PAGE = 4096 };
 struct vcr_spool_writer {
 	int fd;
 	char *map;
+	uint64_t mapped;      /* bytes of it; less than all where address space is limited */
 	struct vcr_spool_header *h;
 	uint64_t end, there;  /* there: so far the pages are in our memory already */
 };
+
+static char *map_file(struct vcr_spool_writer *w)
+{
+	char *map = MAP_FAILED;
+	for (w->mapped = VCR_SPOOL_VIRTUAL; w->mapped >= VCR_SPOOL_LEAST; w->mapped >>= 3)
+		if ((map = mmap(NULL, w->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, w->fd, 0)) != MAP_FAILED)
+			break;
+	return map;
+}
 
 int vcr_spool_writer_new(struct vcr_spool_writer **out, const char *path, struct vcr_error *e)
 {
@@ -30,7 +40,7 @@ int vcr_spool_writer_new(struct vcr_spool_writer **out, const char *path, struct
 		err = vcr_error_sys(e, errno, "%s", path);
 	else if (fstat(w->fd, &st) || st.st_size < VCR_SPOOL_HEADER)
 		err = vcr_error_set(e, VCR_ETRUNC, "%s: shorter than a spool's header", path);
-	else if ((w->map = mmap(NULL, VCR_SPOOL_VIRTUAL, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, w->fd, 0)) == MAP_FAILED)
+	else if ((w->map = map_file(w)) == MAP_FAILED)
 		err = vcr_error_sys(e, errno, "cannot map %s", path);
 	w->h = (struct vcr_spool_header *)(void *)w->map;
 	if (!err && (memcmp(w->h->magic, VCR_SPOOL_MAGIC, sizeof w->h->magic) || w->h->version != VCR_SPOOL_VERSION))
@@ -47,7 +57,7 @@ void vcr_spool_writer_free(struct vcr_spool_writer *w)
 	if (!w)
 		return;
 	if (w->map != MAP_FAILED)
-		munmap(w->map, VCR_SPOOL_VIRTUAL);
+		munmap(w->map, w->mapped);
 	if (w->fd >= 0)
 		close(w->fd);
 	free(w);
@@ -79,7 +89,7 @@ static uint64_t grow(struct vcr_spool_writer *w, uint64_t end)
 {
 	uint64_t limit = __atomic_load_n(&w->h->limit, __ATOMIC_ACQUIRE);
 	struct stat st;
-	if (end > VCR_SPOOL_VIRTUAL || fstat(w->fd, &st))
+	if (end > w->mapped || fstat(w->fd, &st))
 		return 0;
 	uint64_t size = (uint64_t)st.st_size;
 	if (end > size) {
@@ -99,7 +109,7 @@ static uint64_t reserve(struct vcr_spool_writer *w, uint64_t n)
 	if (tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG || !(size = grow(w, tail + n)))
 		return 0;
 	uint64_t at = __atomic_fetch_add(&w->h->tail, n, __ATOMIC_ACQ_REL);
-	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > VCR_SPOOL_VIRTUAL - n)
+	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > w->mapped - n)
 		return 0;
 	return at + n <= size || grow(w, at + n) ? at : 0;
 }
@@ -144,7 +154,7 @@ void vcr_spool_writer_prepare(struct vcr_spool_writer *w)
 {
 #ifdef MADV_POPULATE_WRITE
 	uint64_t limit = __atomic_load_n(&w->h->limit, __ATOMIC_ACQUIRE), from = w->there > w->end ? w->there : w->end & ~(uint64_t)(PAGE - 1), upto = from + AHEAD;
-	if (w->end + AHEAD / 2 > w->there && upto <= limit && upto <= VCR_SPOOL_VIRTUAL && !madvise(w->map + from, AHEAD, MADV_POPULATE_WRITE))
+	if (w->end + AHEAD / 2 > w->there && upto <= limit && upto <= w->mapped && !madvise(w->map + from, AHEAD, MADV_POPULATE_WRITE))
 		w->there = upto;
 #endif
 }

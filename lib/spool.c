@@ -21,13 +21,17 @@ enum {
 	PUNCH_STEP = 1 << 20,
 	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads */
 	GROW_STEP = 1 << 20,
+	PIECE = 16 << 20, PIECE_ALIGN = 1 << 20, /* what is mapped at once where not all of it can be */
 	GROW_MOST = 64 << 20,         /* at once: a damaged tail must not make us fill the machine's memory */
 };
 
 struct vcr_spool {
 	char *path;
 	int fd, lock;
-	char *map;
+	char *map;                    /* `mapped` bytes: all of it, or the header where there is not so much address space */
+	uint64_t mapped;
+	char *piece;                  /* PIECE bytes from piece_at; NULL none */
+	uint64_t piece_at;
 	struct vcr_spool_header *h;
 	uint64_t at;                  /* next record to look at */
 	uint64_t punched;
@@ -119,6 +123,33 @@ static bool header_ok(const struct vcr_spool_header *h, off_t size)
 		memchr(h->start_dir, 0, sizeof h->start_dir) && memchr(h->workspace, 0, sizeof h->workspace) && memchr(h->vcr_dir, 0, sizeof h->vcr_dir);
 }
 
+/* 64 GB of addresses, or just the header: then the records are mapped piece by piece. */
+static char *map_file(struct vcr_spool *s)
+{
+	s->mapped = VCR_SPOOL_VIRTUAL;
+	char *map = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd, 0);
+	if (map != MAP_FAILED)
+		return map;
+	s->mapped = VCR_SPOOL_HEADER;
+	return mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+}
+
+/* n bytes at that offset, up to the next call; NULL: they cannot be mapped. */
+static const char *bytes_at(struct vcr_spool *s, uint64_t at, uint64_t n)
+{
+	if (at + n <= s->mapped)
+		return s->map + at;
+	if (s->piece && at >= s->piece_at && at + n <= s->piece_at + PIECE)
+		return s->piece + (at - s->piece_at);
+	if (s->piece)
+		munmap(s->piece, PIECE);
+	s->piece_at = at & ~(uint64_t)(PIECE_ALIGN - 1);
+	s->piece = mmap(NULL, PIECE, PROT_READ, MAP_SHARED | MAP_NORESERVE, s->fd, (off_t)s->piece_at);
+	if (s->piece == MAP_FAILED)
+		s->piece = NULL;
+	return s->piece && n <= PIECE - PIECE_ALIGN ? s->piece + (at - s->piece_at) : NULL;
+}
+
 int vcr_spool_attach(struct vcr_spool **out, const char *path, struct vcr_error *e)
 {
 	VCR_AUTO_BUF lock = VCR_BUF_INIT;
@@ -138,7 +169,7 @@ int vcr_spool_attach(struct vcr_spool **out, const char *path, struct vcr_error 
 		err = errno == EWOULDBLOCK ? vcr_error_set(e, VCR_EBUSY, "%s: another collector reads it", path) : vcr_error_sys(e, errno, "%s", lock.data);
 	else if (fstat(s->fd, &st) || st.st_size < VCR_SPOOL_HEADER)
 		err = vcr_error_set(e, VCR_ETRUNC, "%s: shorter than a spool's header", path);
-	else if ((s->map = mmap(NULL, VCR_SPOOL_VIRTUAL, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd, 0)) == MAP_FAILED)
+	else if ((s->map = map_file(s)) == MAP_FAILED)
 		err = vcr_error_sys(e, errno, "cannot map %s", path);
 	else if (!header_ok((struct vcr_spool_header *)s->map, st.st_size))
 		err = vcr_error_set(e, VCR_ECORRUPT, "%s: not a spool of this version", path);
@@ -157,7 +188,9 @@ void vcr_spool_free(struct vcr_spool *s)
 	if (!s)
 		return;
 	if (s->map && s->map != MAP_FAILED)
-		munmap(s->map, VCR_SPOOL_VIRTUAL);
+		munmap(s->map, s->mapped);
+	if (s->piece)
+		munmap(s->piece, PIECE);
 	if (s->fd >= 0)
 		close(s->fd);
 	if (s->lock >= 0)
@@ -214,10 +247,12 @@ uint32_t vcr_spool_crc(const void *p, size_t n)
 }
 
 /* A record's header, copied out of the shared memory before it is looked at. */
-static struct vcr_spool_record record_at(const struct vcr_spool *s, uint64_t at)
+static struct vcr_spool_record record_at(struct vcr_spool *s, uint64_t at)
 {
-	struct vcr_spool_record r;
-	const char *p = s->map + at;
+	struct vcr_spool_record r = { 0 };
+	const char *p = bytes_at(s, at, sizeof r);
+	if (!p)
+		return r; /* as one that is not finished */
 	uint64_t first = __atomic_load_n((const uint64_t *)(const void *)p, __ATOMIC_ACQUIRE);
 	memcpy(&r, p, sizeof r);
 	memcpy(&r, &first, sizeof first);
@@ -256,7 +291,10 @@ static int copy_payload(struct vcr_spool *s, const struct vcr_spool_record *r, u
 		s->copy = p;
 		s->copy_cap = r->size + 1;
 	}
-	memcpy(s->copy, s->map + at + sizeof *r, r->size);
+	const char *payload = bytes_at(s, at + sizeof *r, r->size);
+	if (!payload)
+		return VCR_ENOMEM;
+	memcpy(s->copy, payload, r->size);
 	s->copy[r->size] = 0;
 	return 0;
 }
@@ -395,12 +433,12 @@ const char *vcr_spool_string(const struct vcr_spool_event *ev, size_t fixed, uns
 
 /* ---- Who writes ---- */
 
-/* A line "from-to rw-s offset dev inode path" that maps the spool as a writer does: whole. */
+/* A line "from-to rw-s offset dev inode path" that maps the spool as a writer does: whole, or as much as there are addresses for. */
 static bool maps_spool(const char *line, ino_t inode)
 {
 	unsigned long long from, to, ino;
 	char how[8];
-	return sscanf(line, "%llx-%llx %7s %*s %*s %llu", &from, &to, how, &ino) == 4 && ino == inode && to - from == VCR_SPOOL_VIRTUAL && how[1] == 'w';
+	return sscanf(line, "%llx-%llx %7s %*s %*s %llu", &from, &to, how, &ino) == 4 && ino == inode && to - from >= VCR_SPOOL_LEAST && how[1] == 'w';
 }
 
 static bool is_writer(const char *pid, ino_t inode)

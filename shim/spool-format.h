@@ -36,6 +36,7 @@ enum {
 	VCR_REC_READY = 0x56435252,          /* "VCRR" */
 };
 #define VCR_SPOOL_VIRTUAL (64ull << 30)
+#define VCR_SPOOL_LEAST (8ull << 20) /* of that, mapped by a writer whose address space is limited: at most an eighth of it */
 #define VCR_LOST_NOTE "an annotation was refused: " /* a LOST that begins so is about those, not about what could not be seen */
 
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };

@@ -52,10 +52,15 @@ static bool grow(struct vcr_spool_header *h, uint64_t end)
 	return ok;
 }
 
-/* The virtual size is generous; a low RLIMIT_AS gets less of it. */
+/* The virtual size is generous. Of a limited address space it takes an eighth at most: the program needs the rest. */
 static struct vcr_spool_header *map(int fd, uint64_t *size)
 {
-	for (*size = VCR_SPOOL_VIRTUAL; *size >= 8 << 20; *size >>= 3) {
+	struct rlimit limit;
+	*size = VCR_SPOOL_VIRTUAL;
+	if (!vcr_call4(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit))
+		while (*size > VCR_SPOOL_LEAST && *size > limit.rlim_cur / 8)
+			*size >>= 1;
+	for (; *size >= VCR_SPOOL_LEAST; *size >>= 3) {
 		void *p = raw_mmap(*size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
 		if (raw_failed(p))
 			continue;

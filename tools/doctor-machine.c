@@ -92,8 +92,8 @@ static void limits(struct vcr_doctor *d)
 	getrlimit(RLIMIT_NOFILE, &files);
 	void *p = mmap(NULL, VCR_SPOOL_VIRTUAL, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
-		vcr_finding(d, VCR_FINDING_BAD, "addresses", space.rlim_cur != RLIM_INFINITY ? "ulimit -v unlimited" : "a container's limit, or vm.overcommit_memory=2",
-			"the spool needs 64 GB of address space (not of memory), which cannot be had");
+		vcr_finding(d, VCR_FINDING_LESS, "addresses", space.rlim_cur != RLIM_INFINITY ? "ulimit -v unlimited" : "a container's limit, or vm.overcommit_memory=2",
+			"64 GB of address space (not of memory) cannot be had: a process records up to an eighth of what it may have, then its losses are counted");
 	else
 		vcr_finding(d, VCR_FINDING_FINE, "addresses", NULL, "64 GB of address space can be had");
 	if (p != MAP_FAILED)

@@ -214,7 +214,11 @@ os.mkdir(gone)
 status, out, err = place.run("/bin/sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone, RECORD, "--", "/bin/echo", "here")
 ok(status == 0 and out == "here\n" and "NOT RECORDED: " in err, "in a directory that is gone the command runs all the same, and it is said that nothing is recorded", status, out, err)
 if os.environ.get("ASAN_OPTIONS") is None:
-    status, out, err = place.run("/bin/sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", RECORD, "--", "/bin/echo", "here")
+    for limit in (8000000, 1000000):
+        status, out, err = place.run("/bin/sh", "-c", 'ulimit -v $0; exec "$@"', str(limit), RECORD, "--session", "v%d" % limit, "--", "/bin/sh", "-c", "echo 1 > limited; echo here")
+        frames = [f["what"].split()[0] for f in place.json("vcr-log", "v%d" % limit, "--json", "--node=file:*")]
+        ok(status == 0 and out == "here\n" and frames == ["limited"], "with %d MB of address space (ulimit -v) a recording is as any other" % (limit // 1000), status, out, err, frames)
+    status, out, err = place.run(RECORD, "--", "/bin/echo", "here", env={"VCR_COLLECTOR": "/bin/false"})
     left = os.listdir(os.path.join(place.run_dir, "vcr"))
     ok(status == 0 and out == "here\n" and "NOT RECORDED: " in err and not left, "a recording that cannot begin leaves nothing in the runtime directory", status, out, err, left)
     status, out, err = place.run("vcr-record", "-q", "--session", "outer", "--", RECORD, "-q", "--session", "inner", "--", "sh", "-c", "echo z > h")

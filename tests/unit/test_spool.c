@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,6 +167,39 @@ START_TEST(four_threads_lose_nothing_and_the_memory_comes_back)
 }
 END_TEST
 
+START_TEST(where_not_all_can_be_mapped_records_are_read_piece_by_piece)
+{
+	enum { N = 60, SIZE = 1 << 20 };
+	static char payload[SIZE];
+	struct vcr_spool_event ev;
+	pid_t pid;
+	int status;
+	vcr_spool_free(spool); /* the one that is tried has little address space, and is a process of its own */
+	int fd = open(path, O_RDWR);
+	ck_assert_int_eq(posix_fallocate(fd, 0, (N + 2) * (SIZE + 4096)), 0);
+	map = mmap(NULL, (N + 2) * (SIZE + 4096), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert(map != MAP_FAILED);
+	h = (struct vcr_spool_header *)map;
+	h->limit = (N + 2) * (SIZE + 4096);
+	for (int i = 0; i < N; i++) {
+		memset(payload, 'a' + i % 26, SIZE);
+		append(VCR_REC_OUT, payload, SIZE - (size_t)i * 7, 3);
+	}
+	if (!(pid = fork())) {
+		const struct rlimit limit = { 1ull << 30, 1ull << 30 };
+		bool good = !setrlimit(RLIMIT_AS, &limit) && !vcr_spool_attach(&spool, path, NULL);
+		for (int i = 0; good && i < N; i++)
+			good = !vcr_spool_next(spool, false, &ev) && ev.size == SIZE - (size_t)i * 7 && ev.payload[0] == 'a' + i % 26 && ev.payload[ev.size - 1] == ev.payload[0];
+		_exit(good ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	munmap(map, (N + 2) * (SIZE + 4096));
+	close(fd);
+	ck_assert_int_eq(vcr_spool_attach(&spool, path, NULL), 0);
+}
+END_TEST
+
 START_TEST(there_is_one_reader)
 {
 	struct vcr_spool *other;
@@ -198,6 +232,7 @@ static TCase *spools(void)
 	tcase_add_test(tc, an_unfinished_record_of_a_living_writer_is_waited_for);
 	tcase_add_test(tc, flipped_bits_lose_records_never_the_reader);
 	tcase_add_test(tc, four_threads_lose_nothing_and_the_memory_comes_back);
+	tcase_add_test(tc, where_not_all_can_be_mapped_records_are_read_piece_by_piece);
 	tcase_add_test(tc, there_is_one_reader);
 	tcase_add_test(tc, a_file_that_is_no_spool_is_refused);
 	return tc;
