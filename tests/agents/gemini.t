@@ -57,7 +57,7 @@ class Run:
         for name in self.files():
             os.unlink(os.path.join(self.place.work, name))
         shutil.rmtree(os.path.join(self.place.home, ".gemini", "tmp"), True)
-        replay = [os.path.join(agentkit.BUILD, "vcr-replay"), "-q", "--match=normalised", session.path, "--"]
+        replay = [os.path.join(agentkit.BUILD, "vcr-replay"), "-q", session.path, "--"]
         self.r = subprocess.run(replay + self.command, cwd=self.place.work, env={**self.place.record, **self.env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, timeout=300)
 

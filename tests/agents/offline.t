@@ -42,7 +42,7 @@ class Agent:
         return subprocess.run(argv, cwd=self.project, env={**self.env, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
 
     def replay(self, session, command=None, **env):
-        return self.run(*agentkit.OFFLINE, os.path.join(BUILD, "vcr-replay"), "--json", "--match=normalised", *session, "--", *(command or self.scenario.command), **env)
+        return self.run(*agentkit.OFFLINE, os.path.join(BUILD, "vcr-replay"), "--json", *session, "--", *(command or self.scenario.command), **env)
 
     def files(self):
         """Path to type, mode and content, of all but .git and .vcr; and what git has of it."""
