@@ -271,11 +271,13 @@ static void say_direct(struct vcr_lead_block *g, const char *name, unsigned port
 {
 	static uint32_t seen[SEEN];
 	char text[VCR_LEAD_NAME + 80];
-	uint32_t hash = vcr_crc(port, name, strlen(name)) | 1;
+	uint32_t hash = vcr_crc(~0u, name, strlen(name)) | 1;
 	__atomic_fetch_add(&g->went_direct, 1, __ATOMIC_RELAXED);
 	if (!vcr_guest() && __atomic_exchange_n(&seen[hash % SEEN], hash, __ATOMIC_RELAXED) == hash)
 		return;
-	vcr_format_number(vcr_format(vcr_format(vcr_format(text, "the gate has ended: "), name), " is spoken to directly, port "), port, 1);
+	char *end = vcr_format(vcr_format(vcr_format(text, "the gate has ended: "), name), " is spoken to directly");
+	if (port)
+		vcr_format_number(vcr_format(end, ", port "), port, 1);
 	struct vcr_piece piece = vcr_text(text);
 	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, VCR_RING);
 }
@@ -372,8 +374,10 @@ bool vcr_lead_name(const char *asked, unsigned port, struct vcr_lead_numeric *ou
 	const struct proxy *proxy = proxy_at(name, port);
 	if (!(proxy && proxy->http) && !listed(g, name, port))
 		return false;
-	if (!vcr_lead_open(g) && !is_replay(g))
+	if (!vcr_lead_open(g) && !is_replay(g)) {
+		say_direct(g, name, port); /* whoever asks for its address means to connect */
 		return false;
+	}
 	int i = index_of(g, name);
 	if (i < 0)
 		return false;

@@ -170,9 +170,9 @@ def differences(session, server):
     return out + ["question %s: lost" % q for q in calls if q not in seen] + ([session.complaints] if session.complaints else [])
 
 
-def server(place_dir=None):
+def server(place_dir=None, tls_port=0):
     d = place_dir or tempfile.mkdtemp(prefix="vcr-model.")
     atexit.register(shutil.rmtree, d, True)
-    s = modelserver.ModelServer(d)
+    s = modelserver.ModelServer(d, tls_port)
     atexit.register(s.close)
     return s

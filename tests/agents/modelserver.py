@@ -16,7 +16,7 @@ It speaks OpenAI chat completions, responses and embeddings, Anthropic messages,
     abort=HOW      end the connection at that place: reset (RST), cut (FIN without close_notify), close (with close_notify)
     utf8           move the place into the middle of the next character that has several bytes (JSON: the first one)
 
-or by server.script(api, request), which may return a replies.Reply (an agent's scenario). There is no clock in it: "slow" waits to be told.
+or by server.script(api, request), which may return a replies.Reply (an agent's scenario), with directives of its own. There is no clock in it: "slow" waits to be told.
 
 The log: DIR/log.jsonl, one line for a request that was read and one for its answer as far as it went, and DIR/N.request and DIR/N.answer
 with the bytes of the bodies (the answer's before content coding and chunking). Needs python3 and the openssl command, nothing else."""
@@ -134,7 +134,7 @@ class Wire:
 
 
 class ModelServer:
-    def __init__(self, directory):
+    def __init__(self, directory, tls_port=0):
         self.dir = directory
         self.log_dir = os.path.join(directory, "log")
         os.makedirs(self.log_dir, exist_ok=True)
@@ -148,12 +148,12 @@ class ModelServer:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
         self.context.set_alpn_protocols(["http/1.1"])
-        self.listeners = [self.listen(None), self.listen(self.context)]
+        self.listeners = [self.listen(None, 0), self.listen(self.context, tls_port)]
         self.port, self.tls_port = (l.getsockname()[1] for l in self.listeners)
         self.http, self.https = "http://127.0.0.1:%d" % self.port, "https://localhost:%d" % self.tls_port
 
-    def listen(self, context):
-        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    def listen(self, context, port):
+        listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         threading.Thread(target=self.accept, args=(listener, context), daemon=True).start()
         return listener
 
@@ -167,6 +167,10 @@ class ModelServer:
 
     def close(self):
         for listener in self.listeners:
+            try:
+                listener.shutdown(socket.SHUT_RDWR)  # else it takes one connection more, for the thread that waits for one
+            except OSError:
+                pass
             listener.close()
         for event in list(self.events.values()):
             event.set()
@@ -280,6 +284,7 @@ class ModelServer:
             entry.update(status=404)
             return self.send(wire, entry, 404, "application/json", [b'{"error":{"message":"no such thing"}}'], {})
         reply = self.reply_for(api, number, body, request, do)
+        do.update(reply.do)
         if "gemini" in api and "model" not in request:
             reply.model = path.rsplit("/", 1)[1].split(":")[0]
         with self.lock:

@@ -14,6 +14,7 @@ class Reply:
     tokens_in: int = 10
     tokens_out: int = 5
     number: str = "0"
+    do: dict = field(default_factory=dict)  # modelserver.py's directives
 
     def stop(self, api):
         """The provider's own word for why it stopped."""

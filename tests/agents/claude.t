@@ -1,0 +1,40 @@
+#!/usr/bin/python3
+"""claude-code by its model's real name, both as a node script and as Bun's single file: recorded, and the same again offline."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+import agentkit
+import nodekit
+from agentkit import ok, skip
+from claudekit import WANT, Claude, recorded, written
+
+TITLES = ("the session holds each model call of the agent with its whole request and answer", "its tools' calls stand in them, and what the tools wrote and ran is in the session",
+          "in a namespace without routes, its model gone, the agent says the same and leaves the same files", "and each of its questions is answered from the recording")
+# How the agent is made, how it is recorded, what .vcr/config says besides where its model is, and the lane that it gets.
+RUNS = {"native, vcr-record told nothing": ("bun", "record", ()), "native, a bare preload": ("bun", "preload", ()), "for node 20, through the gate": ("node", "gate", ()),
+        "for node 20, a bare preload with lane gate": ("node", "preload", ("lane gate",))}
+
+for name, (kind, how, config) in RUNS.items():
+    why = nodekit.no_claude(kind) or (None if agentkit.OFFLINE else "no user namespaces")
+    if why:
+        for title in TITLES:
+            skip("%s: %s" % (name, title), why)
+        continue
+    claude = Claude(kind)
+    claude.configure(*config)
+    r = claude.run(how)
+    there, asked, session = claude.files(), claude.asked(), claude.place.session()
+    said = r.returncode, r.stdout
+    lanes = {v["lane"] for v in session.end["coverage"] if v["model_calls"]}
+    ok(r.returncode == 0 and len(asked) >= 3 and recorded(session) == asked and lanes == {"gate"} and not session.complaints and not session.end["unseen"], "%s: %s" % (name, TITLES[0]),
+       r.returncode, r.stderr.decode()[-2000:], len(asked), len(recorded(session)), session.end["coverage"], session.end["unseen"], session.complaints)
+    tools = {b["name"] for f in session.calls() if f["frame_type"] == "llm" for b in f["output_state"]["response"].get("content", []) if b["type"] == "tool_use"}
+    shells = [f for f in session.frames if f["node_name"] == "exec:bash" and any("shell.txt" in a for a in f["input_state"]["argv"])]
+    files = written(session)
+    ok(there == WANT and {p: files.get(p) for p in WANT} == WANT and tools == {"Write", "Bash"} and shells, "%s: %s" % (name, TITLES[1]), there, files, tools, len(shells))
+    claude.server.close()
+    r = claude.replay(session)
+    ok((r.returncode, r.stdout) == said and claude.files() == WANT, "%s: %s" % (name, TITLES[2]), r.returncode, r.stdout, r.stderr.decode()[-3000:], sorted(claude.files()))
+    ok(" 0 missed; nothing went to the network" in r.stderr.decode(), "%s: %s" % (name, TITLES[3]), r.stderr.decode()[-3000:])
+agentkit.done()
