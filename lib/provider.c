@@ -29,7 +29,7 @@ static const char *const mixed_hosts[] = { "chatgpt.com", NULL };
 /* Parts of paths of a model host that carry JSON by POST and are no model calls. */
 static const char *const side_parts[] = {
 	"/count_tokens", ":countTokens", "/input_tokens", "/tokenize", "/detokenize", "/batches", "/files", "/uploads",
-	"/vector_stores", "/event_logging", "/telemetry", "/analytics", "/metrics", "/oauth", "/v1/traces", "/v1/logs",
+	"/vector_stores", "/event_logging", "/api/eval/", "/telemetry", "/analytics", "/metrics", "/oauth", "/v1/traces", "/v1/logs",
 	"/cancel", "/conversations", "/client_secrets", "/api/show", "/api/pull", "/api/push", "/api/create", "/api/copy",
 	":listExperiments", ":recordCodeAssistMetrics", ":loadCodeAssist", ":onboardUser", ":retrieveUserQuota", NULL
 };

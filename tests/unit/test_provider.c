@@ -25,6 +25,7 @@ static const struct { const char *method, *host, *target, *type; enum vcr_api ap
 	{ "POST", "gw.corp", "/v1/messages/count_tokens", "application/json", VCR_API_SIDE },
 	{ "POST", "api.anthropic.com", "/v1/messages/batches", "application/json", VCR_API_SIDE },
 	{ "POST", "api.anthropic.com", "/api/event_logging/batch", "application/json", VCR_API_SIDE },
+	{ "POST", "api.anthropic.com", "/api/eval/sdk-zAZezfDKGoZuXXKe", "application/json", VCR_API_SIDE },
 	{ "HEAD", "api.anthropic.com", "/", NULL, VCR_API_SIDE },
 	{ "GET", "API.OpenAI.com:443", "/v1/models", NULL, VCR_API_SIDE },
 	{ "POST", "generativelanguage.googleapis.com", "/v1beta/models/gemini-2.5-flash:generateContent", "application/json", VCR_API_GEMINI_GENERATE },
