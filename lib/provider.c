@@ -1,26 +1,16 @@
 #include "provider.h"
+#include "model-hosts.h"
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* Hosts that serve models and nothing else of note, as fnmatch patterns over the lower-case name. */
 static const char *const model_hosts[] = {
-	"api.openai.com", "*.api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com",
-	"aiplatform.googleapis.com", "*-aiplatform.googleapis.com", "cloudcode-pa.googleapis.com",
-	"*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com", "*.models.ai.azure.com",
-	"models.inference.ai.azure.com", "models.github.ai", "api.githubcopilot.com", "*.githubcopilot.com",
-	"bedrock-runtime.*.amazonaws.com", "bedrock-runtime-fips.*.amazonaws.com", "openrouter.ai", "api.mistral.ai", "codestral.mistral.ai",
-	"api.deepseek.com", "api.groq.com", "api.together.xyz", "api.together.ai", "api.fireworks.ai",
-	"api.cohere.com", "api.cohere.ai", "api.perplexity.ai", "api.x.ai", "*.api.x.ai", "api.cerebras.ai",
-	"api.sambanova.ai", "api.moonshot.ai", "api.moonshot.cn", "api.kimi.com", "dashscope.aliyuncs.com",
-	"dashscope-*.aliyuncs.com", "open.bigmodel.cn", "api.z.ai", "api.minimax.io", "api.minimax.chat",
-	"api.minimaxi.com", "ark.*.volces.com", "api.siliconflow.com", "api.siliconflow.cn", "integrate.api.nvidia.com",
-	"router.huggingface.co", "api-inference.huggingface.co", "*.endpoints.huggingface.cloud", "api.deepinfra.com",
-	"api.novita.ai", "api.hyperbolic.xyz", "api.ai21.com", "api.voyageai.com", "api.jina.ai", "api.upstage.ai",
-	"inference.baseten.co", "ai-gateway.vercel.sh", "gateway.ai.cloudflare.com", "llm.chutes.ai",
-	"api.studio.nebius.ai", "api.studio.nebius.com", "api.tokenfactory.nebius.com", "api.inceptionlabs.ai", "ollama.com", "chatgpt.com", NULL
+#define X(host) host,
+	VCR_MODEL_HOSTS(X)
+#undef X
+	NULL
 };
 
 /* Of these, the ones that serve much else: what the rules do not name is no call there. codex with a ChatGPT account asks chatgpt.com. */

@@ -28,72 +28,104 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
 }
 
-static bool word_is(const char *p, size_t n, const char *word)
+/* The value of a line that sets `key`; its length, 0 for every other line. */
+static size_t value_of(const char *p, size_t n, const char *key, const char **value)
 {
-	while (n && is_blank(p[n - 1]))
-		n--;
-	return n == strlen(word) && !memcmp(p, word, n);
-}
-
-/* "lane WORD"; NOT_KNOWN for every other line. */
-static enum vcr_lane lane_of_line(const char *p, size_t n)
-{
-	static const char key[] = "lane";
+	size_t k = strlen(key);
 	for (; n && is_blank(*p); n--)
 		p++;
-	if (n <= sizeof key || memcmp(p, key, sizeof key - 1) || !is_blank(p[sizeof key - 1]))
-		return VCR_LANE_NOT_KNOWN;
-	for (p += sizeof key - 1, n -= sizeof key - 1; n && is_blank(*p); n--)
+	if (n <= k || memcmp(p, key, k) || !is_blank(p[k]))
+		return 0;
+	for (p += k, n -= k; n && is_blank(*p); n--)
 		p++;
-	return word_is(p, n, "tap") ? VCR_LANE_TAP : word_is(p, n, "auto") ? VCR_LANE_AUTO : word_is(p, n, "gate") ? VCR_LANE_GATE : VCR_LANE_NOT_KNOWN;
+	while (n && is_blank(p[n - 1]))
+		n--;
+	*value = p;
+	return n;
 }
 
+typedef void line_call(void *ctx, const char *line, size_t n);
+
 /* Whole lines only; a line longer than `room` is passed over. */
-static enum vcr_lane lane_in_file(int fd, char *some, size_t room)
+static void read_lines(int fd, char *some, size_t room, line_call *call, void *ctx)
 {
-	enum vcr_lane lane = VCR_LANE_AUTO;
 	uint64_t at = 0;
 	for (long n; (n = raw_pread(fd, some, room - 1, at)) > 0;) {
 		size_t used = 0;
 		if (n < (long)room - 1)
 			some[n++] = '\n';
-		for (const char *end; (end = memchr(some + used, '\n', (size_t)n - used)); used = (size_t)(end + 1 - some)) {
-			enum vcr_lane says = lane_of_line(some + used, (size_t)(end - (some + used)));
-			lane = says ? says : lane;
-		}
+		for (const char *end; (end = memchr(some + used, '\n', (size_t)n - used)); used = (size_t)(end + 1 - some))
+			call(ctx, some + used, (size_t)(end - (some + used)));
 		at += used ? used : (size_t)n;
 	}
-	return lane;
 }
 
-static enum vcr_lane read_lane(const char *vcr_dir, size_t n)
+/* dir need not have an end. */
+static void read_config(const char *dir, line_call *call, void *ctx)
 {
 	static const char name[] = "/config";
-	struct vcr_scratch *s = n && n + sizeof name <= PATH_MAX ? vcr_scratch_take() : NULL;
-	enum vcr_lane lane = VCR_LANE_AUTO;
+	size_t n = dir ? strnlen(dir, PATH_MAX) : 0;
+	struct vcr_scratch *s = n && n + sizeof name <= PATH_MAX && !vcr_self.sandboxed ? vcr_scratch_take() : NULL;
 	struct stat st;
 	if (!s)
-		return lane;
-	memcpy(s->a, vcr_dir, n);
+		return;
+	memcpy(s->a, dir, n);
 	vcr_format(s->a + n, name);
 	int fd = raw_open(s->a, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
 	if (fd >= 0 && !raw_fstat(fd, &st) && S_ISREG(st.st_mode))
-		lane = lane_in_file(fd, s->b, sizeof s->b);
+		read_lines(fd, s->b, sizeof s->b, call, ctx);
 	if (fd >= 0)
 		raw_close(fd);
 	vcr_scratch_give(s);
-	return lane;
+}
+
+static const char *config_dir(void)
+{
+	const struct vcr_spool_header *h = vcr_spool_mapped();
+	_Static_assert(sizeof h->vcr_dir >= PATH_MAX, "a path of it is cut in read_config");
+	return h ? h->vcr_dir : vcr_self.vcr_dir;
+}
+
+static void take_lane(void *ctx, const char *line, size_t n)
+{
+	static const char *const words[] = { [VCR_LANE_TAP] = "tap", [VCR_LANE_AUTO] = "auto", [VCR_LANE_GATE] = "gate" };
+	const char *value;
+	uint32_t *lane = ctx;
+	size_t k = value_of(line, n, "lane", &value);
+	for (uint32_t i = VCR_LANE_TAP; k && i <= VCR_LANE_GATE; i++)
+		if (strlen(words[i]) == k && !memcmp(words[i], value, k))
+			*lane = i;
+}
+
+struct host_question { const char *name; bool found; };
+
+static void look_for_host(void *ctx, const char *line, size_t n)
+{
+	struct host_question *q = ctx;
+	const char *value, *colon;
+	size_t k = value_of(line, n, "model-host", &value);
+	if (k && (colon = memchr(value, ':', k)))
+		k = (size_t)(colon - value); /* whatever the port */
+	q->found = q->found || (k && vcr_lead_matches(value, k, q->name));
+}
+
+bool vcr_gate_has_host(const char *name)
+{
+	struct host_question q = { .name = name };
+	read_config(config_dir(), look_for_host, &q);
+	return q.found;
 }
 
 static enum vcr_lane lane(void)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	uint32_t *known = h ? &h->lane : &own_lane, none = VCR_LANE_NOT_KNOWN;
-	const char *dir = h ? h->vcr_dir : vcr_self.vcr_dir;
+	uint32_t *known = h ? &h->lane : &own_lane, none = VCR_LANE_NOT_KNOWN, says = VCR_LANE_AUTO;
 	if (h && h->flags & VCR_SPOOL_LEAD_ONLY)
 		return VCR_LANE_TAP;
-	if (!vcr_load(known) && dir && !vcr_self.sandboxed)
-		__atomic_compare_exchange_n(known, &none, read_lane(dir, strnlen(dir, sizeof h->vcr_dir)), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	if (!vcr_load(known)) {
+		read_config(config_dir(), take_lane, &says);
+		__atomic_compare_exchange_n(known, &none, says, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
 	return vcr_load(known);
 }
 

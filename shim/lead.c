@@ -21,7 +21,7 @@ static char lower(char c)
 }
 
 /* Does the name match the pattern of n characters, with * and ?. Both bounded, one way back only: no more than n * strlen(name) steps. */
-static bool matches(const char *pattern, size_t n, const char *name)
+bool vcr_lead_matches(const char *pattern, size_t n, const char *name)
 {
 	const char *end = pattern + n, *star = NULL, *again = NULL;
 	while (*name) {
@@ -69,7 +69,7 @@ static bool is_local_text(const char *name, size_t n)
 	if (!strncmp(text, "127.", 4) && strspn(text, "0123456789.") == n)
 		return true;
 	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
-		if (matches(local[i], strlen(local[i]), text))
+		if (vcr_lead_matches(local[i], strlen(local[i]), text))
 			return true;
 	return false;
 }
@@ -149,7 +149,7 @@ static bool entry_lists(const char *entry, size_t n, const char *name, unsigned 
 		return false; /* not everything that this machine serves */
 	if (only && port && only != port)
 		return false;
-	return matches(host, nhost, name) || (local && is_local_text(host, nhost));
+	return vcr_lead_matches(host, nhost, name) || (local && is_local_text(host, nhost));
 }
 
 /* Is that name or address one of the hosts, at that port (0: any)? */

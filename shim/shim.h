@@ -150,6 +150,7 @@ enum vcr_fd_kind {
 	VCR_FD_HTTP = 6,      /* speaks HTTP, nothing worth recording yet */
 	VCR_FD_PLAIN = 7,     /* recorded; vcr_fd_conn has its number */
 	VCR_FD_STDIO = 8,     /* standard input or output, both a pipe or socket: is this process asked in JSON-RPC? */
+	VCR_FD_TLS = 9,       /* speaks TLS with a model, and no hook has heard it yet (unheard.c) */
 };
 extern uint8_t vcr_fd_kind[VCR_FDS];
 extern uint32_t vcr_fd_conn[VCR_FDS];
@@ -192,6 +193,14 @@ void vcr_conn_closed(uint32_t conn, int32_t reason);
 /* A new connection's record; its number, 0 if it was lost. */
 uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server);
 
+/* ---- unheard.c: TLS that no hook hears ---- */
+/* The first bytes of TLS go out: is it to be looked at? Then it is a VCR_FD_TLS. */
+bool vcr_unheard_hello(int fd, const void *p, size_t n);
+void vcr_unheard_out(int fd, const void *p, size_t n);
+void vcr_unheard_in(int fd);
+/* A hook has worked for that server's name. */
+void vcr_unheard_claim(const char *name);
+
 /* ---- rpc.c: a process that is asked in JSON-RPC over its standard input (MCP servers) ---- */
 void vcr_rpc_watch(void);           /* at load: is it possible? */
 void vcr_rpc_in(const void *buf, size_t n); /* the first bytes read from a VCR_FD_STDIO input */
@@ -200,6 +209,8 @@ void vcr_rpc_not(void);             /* it speaks or ends first: no server */
 /* ---- gate.c: a gate on need ---- */
 /* Before main: a program that is recorded by a gate or not at all gets one, and trusts it. tapped: its own OpenSSL is. */
 void vcr_gate_program(bool tapped);
+/* .vcr/config names it as a model's host. */
+bool vcr_gate_has_host(const char *name);
 /* Before a program is started that can be recorded by a gate alone; in a vfork child too. */
 void vcr_gate_for_child(void);
 extern uint32_t vcr_gate_asked;
@@ -226,6 +237,8 @@ void vcr_lead_refused(uint32_t kind, int error, const char *where);
 bool vcr_lead_mutes(int fd, const char *server);
 void vcr_lead_learn_proxies(void);
 bool vcr_lead_is_local_name(const char *name);
+/* A lower-case name, and a pattern of n characters, with * and ?. */
+bool vcr_lead_matches(const char *pattern, size_t n, const char *name);
 bool vcr_lead_is_loopback(const struct sockaddr *a, socklen_t n);
 struct vcr_lead_numeric { char v4[16], v6[24]; };
 /* The addresses that stand for a name that is led; port 0: not known yet. */

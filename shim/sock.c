@@ -87,10 +87,18 @@ static bool judge(int fd, const char *p, size_t n)
 		vcr_rpc_not();
 		return false;
 	}
+	if (kind == VCR_FD_TLS) {
+		vcr_unheard_out(fd, p, n);
+		return false;
+	}
 	if (!vcr_ready() || vcr_guest())
 		return false;
 	if (is_tls(p, n))
 		vcr_tap_unseen();
+	if (is_tls(p, n) && vcr_unheard_hello(fd, p, n)) {
+		vcr_fd_set(fd, VCR_FD_TLS);
+		return false;
+	}
 	if (is_tls(p, n) || (kind == VCR_FD_SOCKET && !is_http(p, n))) {
 		vcr_fd_set(fd, VCR_FD_NONE);
 		return false;
@@ -149,6 +157,8 @@ void vcr_sock_in(int fd, const void *buf, size_t n)
 {
 	if (vcr_fd_get(fd) == VCR_FD_STDIO)
 		vcr_rpc_in(buf, n);
+	if (vcr_fd_get(fd) == VCR_FD_TLS)
+		vcr_unheard_in(fd);
 	uint32_t conn = (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_conn[fd] : 0;
 	if (!conn || vcr_guest())
 		return;
@@ -319,7 +329,8 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned count, int flags)
 
 static bool receives(int fd, int flags)
 {
-	return vcr_unlikely(vcr_fd_get(fd) == VCR_FD_PLAIN) && !(flags & MSG_PEEK);
+	int kind = vcr_fd_get(fd);
+	return vcr_unlikely(kind == VCR_FD_PLAIN || kind == VCR_FD_TLS) && !(flags & MSG_PEEK);
 }
 
 ssize_t recv(int fd, void *buf, size_t n, int flags)

@@ -204,6 +204,8 @@ static void fill_in(SSL *ssl, const struct vcr_tls_library *lib, struct connecti
 	c->fd = lib->get_fd ? lib->get_fd(ssl) : -1;
 	c->ended = false;
 	c->conn = 0;
+	if (name)
+		vcr_unheard_claim(name);
 	if (lib->is_server && lib->is_server(ssl))
 		return; /* a server's side: the program is being asked, not asking */
 	if (vcr_lead_mutes(c->fd, name ? name : ""))

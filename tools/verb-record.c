@@ -446,6 +446,12 @@ static void say_totals(const struct record *r, const struct vcr_json *j, bool go
 	vcr_coverage_say(r->t, j);
 	if (!vcr_json_str(j, vcr_json_get(j, 0, "no_calls_because"), &why) && why.len)
 		vcr_say(r->t, "NO MODEL CALLS were seen: %s", why.data);
+	int unseen = vcr_json_get(j, 0, "unseen");
+	for (int m = vcr_json_first(j, unseen); m >= 0; m = vcr_json_next(j, m)) {
+		VCR_AUTO_BUF words = VCR_BUF_INIT;
+		if (!vcr_json_str(j, m, &words) && strcmp(words.data, why.data))
+			vcr_say(r->t, "not seen: %s", words.data);
+	}
 }
 
 static void summary(const struct record *r, const struct vcr_buf *result, bool goes_on)

@@ -1,7 +1,8 @@
 /* deaf.c — a program whose TLS no hook can hear: it finds OpenSSL's functions by itself, as one that has them linked in statically.
  *
- *   deaf [--addr IP] HOST PORT PATH CA [PATH]...   says what NODE_EXTRA_CA_CERTS and SSL_CERT_FILE are, and whether they can be read before its first
- *                                                  call; then posts a question to each path, on a connection each, and says what is answered
+ *   deaf [--h2] [--addr IP] HOST PORT PATH CA [PATH]...   says what NODE_EXTRA_CA_CERTS and SSL_CERT_FILE are, and whether they can be read before its first
+ *                                                  call; then posts a question to each path, on a connection each, and says what is answered.
+ *                                                  --addr: connects there without asking for the name; --h2: and offers to speak HTTP/2 alone
  *   deaf                                           only the former
  *
  * bunlike is the same program exporting what Bun's single files and node export; it trusts what NODE_EXTRA_CA_CERTS names, besides CA. */
@@ -21,7 +22,7 @@ void napi_module_register(void *module)
 struct tls {
 	void *(*method)(void), *(*new_context)(void *), *(*new)(void *);
 	int (*trust)(void *, const char *, const char *), (*set_fd)(void *, int), (*connect)(void *), (*write)(void *, const void *, int), (*read)(void *, void *, int);
-	int (*set_host)(void *, const char *), (*shutdown)(void *);
+	int (*set_host)(void *, const char *), (*shutdown)(void *), (*offer)(void *, const unsigned char *, unsigned);
 	long (*control)(void *, int, long, void *);
 	void (*verify)(void *, int, void *), (*free)(void *);
 };
@@ -51,6 +52,7 @@ static void load(struct tls *t)
 	*(void **)&t->read = find(h, "SSL_read");
 	*(void **)&t->set_host = find(h, "SSL_set1_host");
 	*(void **)&t->shutdown = find(h, "SSL_shutdown");
+	*(void **)&t->offer = find(h, "SSL_CTX_set_alpn_protos");
 	*(void **)&t->control = find(h, "SSL_ctrl");
 	*(void **)&t->verify = find(h, "SSL_CTX_set_verify");
 	*(void **)&t->free = find(h, "SSL_free");
@@ -113,6 +115,9 @@ int main(int argc, char **argv)
 	say("NODE_EXTRA_CA_CERTS");
 	say("SSL_CERT_FILE");
 	fflush(stdout);
+	int h2 = argc > 1 && !strcmp(argv[1], "--h2");
+	argv += h2;
+	argc -= h2;
 	if (argc > 2 && !strcmp(argv[1], "--addr")) {
 		addr = argv[2];
 		argv += 2;
@@ -123,6 +128,8 @@ int main(int argc, char **argv)
 	load(&t);
 	void *context = t.new_context(t.method());
 	t.verify(context, 1, NULL);
+	if (h2)
+		t.offer(context, (const unsigned char *)"\2h2", 3);
 	t.trust(context, argv[4], NULL);
 	if (extra)
 		t.trust(context, extra, NULL);

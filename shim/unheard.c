@@ -1,0 +1,216 @@
+/* unheard.c — TLS with a model that no hook hears: an OpenSSL, BoringSSL or rustls that is linked in and not exported (grpcio, tools in Rust), whoever
+ * resolved the name. The client's first bytes name the host; that connection is looked at until a TLS hook has worked for it or, without one, a request
+ * has gone out and an answer comes in. Then that is said: silence would look like a program that asks no model.
+ *
+ * OpenSSL over memory (asyncio, node) is known by its server's name alone: a name that was heard once in this process is not looked at again. */
+#include "model-hosts.h"
+#include "shim.h"
+
+enum { WATCHES = 16, HEARD = 64, TLS_DATA = 0x17, TLS_HELLO = 1, FINISHED_AT_MOST = 100 /* bytes of the record that ends a handshake */ };
+
+static struct watch {
+	uint32_t taken;
+	int32_t fd;
+	bool sent, only_h2;
+	char name[VCR_LEAD_NAME];
+} watches[WATCHES];
+static uint32_t heard[HEARD], said[HEARD]; /* hashes of names */
+
+static uint32_t hash_of(const char *name)
+{
+	return vcr_crc(~0u, name, strlen(name)) | 1;
+}
+
+static bool is_in(const uint32_t table[HEARD], const char *name)
+{
+	uint32_t h = hash_of(name);
+	return vcr_load(&table[h % HEARD]) == h;
+}
+
+/* ---- The client's hello (RFC 8446 §4.1.2) ---- */
+
+struct bytes { const uint8_t *p; size_t n; };
+
+static bool skip(struct bytes *b, size_t n)
+{
+	bool fits = n <= b->n;
+	n = fits ? n : b->n;
+	b->p += n;
+	b->n -= n;
+	return fits;
+}
+
+static size_t number(struct bytes *b, size_t size)
+{
+	size_t v = 0;
+	for (size_t i = 0; i < size && i < b->n; i++)
+		v = v << 8 | b->p[i];
+	return skip(b, size) ? v : 0;
+}
+
+/* A field with its length before it. What is not there is empty. */
+static struct bytes field(struct bytes *b, size_t size)
+{
+	struct bytes f = { .n = number(b, size) };
+	f.n = f.n < b->n ? f.n : b->n;
+	f.p = b->p;
+	skip(b, f.n);
+	return f;
+}
+
+static void take_name(struct bytes list, char name[VCR_LEAD_NAME])
+{
+	struct bytes all = field(&list, 2);
+	bool host = number(&all, 1) == 0;
+	struct bytes text = field(&all, 2);
+	if (!host || text.n >= VCR_LEAD_NAME)
+		return;
+	for (size_t i = 0; i < text.n; i++)
+		name[i] = (char)(text.p[i] >= 'A' && text.p[i] <= 'Z' ? text.p[i] + 32 : text.p[i]);
+	name[text.n] = 0;
+}
+
+static bool wants_only_h2(struct bytes list)
+{
+	struct bytes all = field(&list, 2);
+	bool some = false;
+	while (all.n) {
+		struct bytes word = field(&all, 1);
+		if (word.n != 2 || memcmp(word.p, "h2", 2))
+			return false;
+		some = true;
+	}
+	return some;
+}
+
+static bool read_hello(const void *p, size_t n, char name[VCR_LEAD_NAME], bool *only_h2)
+{
+	enum { RECORD = 5, HANDSHAKE = 4, VERSION = 2, RANDOM = 32, SERVER_NAME = 0, ALPN = 16 };
+	struct bytes b = { p, n };
+	*name = 0;
+	*only_h2 = false;
+	if (n < RECORD + HANDSHAKE || b.p[RECORD] != TLS_HELLO || !skip(&b, RECORD + HANDSHAKE + VERSION + RANDOM))
+		return false;
+	field(&b, 1); /* session, cipher suites, compression */
+	field(&b, 2);
+	field(&b, 1);
+	struct bytes extensions = field(&b, 2);
+	while (extensions.n) {
+		size_t type = number(&extensions, 2);
+		struct bytes e = field(&extensions, 2);
+		if (type == SERVER_NAME)
+			take_name(e, name);
+		else if (type == ALPN)
+			*only_h2 = wants_only_h2(e);
+	}
+	return *name != 0;
+}
+
+/* ---- Watching ---- */
+
+static bool is_model(const char *name)
+{
+	static const char list[] =
+#define X(host) host "\0"
+		VCR_MODEL_HOSTS(X)
+#undef X
+		;
+	for (const char *p = list; *p; p += strlen(p) + 1)
+		if (vcr_lead_matches(p, strlen(p), name))
+			return true;
+	return vcr_gate_has_host(name);
+}
+
+static struct watch *watch_of(int fd)
+{
+	for (int i = 0; i < WATCHES; i++)
+		if (vcr_load(&watches[i].taken) == 2 && watches[i].fd == fd)
+			return &watches[i];
+	return NULL;
+}
+
+static void drop(int fd)
+{
+	struct watch *w = watch_of(fd);
+	if (w)
+		vcr_store(&w->taken, 0);
+	vcr_fd_set(fd, VCR_FD_NONE);
+}
+
+bool vcr_unheard_hello(int fd, const void *p, size_t n)
+{
+	char name[VCR_LEAD_NAME];
+	bool only_h2;
+	struct watch *old = watch_of(fd);
+	if (old)
+		vcr_store(&old->taken, 0);
+	if (vcr_self.sandboxed || !read_hello(p, n, name, &only_h2) || is_in(heard, name) || is_in(said, name) || !is_model(name))
+		return false;
+	for (int i = 0; i < WATCHES; i++) {
+		uint32_t none = 0;
+		if (!__atomic_compare_exchange_n(&watches[i].taken, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		watches[i].fd = fd;
+		watches[i].sent = false;
+		watches[i].only_h2 = only_h2;
+		memcpy(watches[i].name, name, sizeof name);
+		vcr_store(&watches[i].taken, 2);
+		return true;
+	}
+	return false;
+}
+
+void vcr_unheard_out(int fd, const void *p, size_t n)
+{
+	const uint8_t *b = p;
+	struct watch *w = n >= 5 && b[0] == TLS_DATA && b[1] == 3 && (b[3] << 8 | b[4]) > FINISHED_AT_MOST ? watch_of(fd) : NULL;
+	if (w)
+		w->sent = true;
+}
+
+void vcr_unheard_claim(const char *name)
+{
+	char plain[VCR_LEAD_NAME];
+	size_t n = strnlen(name, sizeof plain);
+	if (!n || n == sizeof plain)
+		return;
+	for (size_t i = 0; i <= n; i++)
+		plain[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+	uint32_t h = hash_of(plain);
+	vcr_store(&heard[h % HEARD], h);
+}
+
+static void say(const struct watch *w)
+{
+	char text[VCR_LEAD_NAME + 300];
+	uint32_t h = hash_of(w->name);
+	if (__atomic_exchange_n(&said[h % HEARD], h, __ATOMIC_RELAXED) == h)
+		return;
+	struct vcr_scratch *s = vcr_scratch_take();
+	long n = s ? raw_readlink("/proc/self/exe", s->a, sizeof s->a - 1) : 0;
+	const char *program = "a program";
+	if (n > 0) {
+		s->a[n] = 0;
+		program = strrchr(s->a, '/') ? strrchr(s->a, '/') + 1 : s->a;
+	}
+	char *at = vcr_format(text, "TLS bytes seen, no TLS hook fired: ");
+	memcpy(at, program, n = (long)strnlen(program, 64));
+	at[n] = 0;
+	at = vcr_format(vcr_format(at + n, " brings a TLS of its own, its calls to "), w->name);
+	vcr_format(at, w->only_h2 ? " are not recorded (and it speaks HTTP/2 alone, which the gate does not)" : " are not recorded");
+	if (s)
+		vcr_scratch_give(s);
+	vcr_want_collector();
+	struct vcr_piece piece = vcr_text(text);
+	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, VCR_RING);
+}
+
+void vcr_unheard_in(int fd)
+{
+	struct watch *w = watch_of(fd);
+	if (w && !w->sent)
+		return;
+	if (w && !vcr_guest() && !is_in(heard, w->name))
+		say(w);
+	drop(fd);
+}
