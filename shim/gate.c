@@ -12,8 +12,7 @@
 #include "shim.h"
 
 enum {
-	FIRST_SIGN_MS = 50,   /* until the gate's program runs */
-	READY_MS = 500,       /* from then on, on a machine that is busy */
+	READY_MS = 1000,      /* 10 to 40 on a machine that has nothing else to do; at once over where the gate's process has ended */
 	LATER_MS = 2000,      /* where the wait is in the midst of the program */
 	SLICE_MS = 5,
 };
@@ -131,10 +130,16 @@ static enum vcr_lane lane(void)
 
 /* ---- Starting ---- */
 
-static bool wait_for(struct vcr_lead_block *g, uint64_t until)
+/* Whoever has waited for nothing says so to those who come later; a gate that is ready after all is taken then. mine: we have started it, so its
+ * number is one of our pid namespace. */
+static bool wait_for(struct vcr_lead_block *g, int ms, bool mine)
 {
-	while (vcr_load(&g->state) == VCR_LEAD_STARTING && vcr_now() < until)
+	uint32_t starting = VCR_LEAD_STARTING;
+	uint64_t until = vcr_now() + (uint64_t)ms * 1000000;
+	int32_t pid;
+	while (vcr_load(&g->state) == VCR_LEAD_STARTING && vcr_now() < until && (!mine || !(pid = vcr_load(&g->pid)) || vcr_process_runs(pid, 0)))
 		raw_wait(&g->state, VCR_LEAD_STARTING, SLICE_MS * 1000000ull);
+	__atomic_compare_exchange_n(&g->state, &starting, VCR_LEAD_ENDED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	return vcr_load(&g->state) == VCR_LEAD_READY;
 }
 
@@ -142,15 +147,12 @@ static bool wait_for(struct vcr_lead_block *g, uint64_t until)
 static bool have_gate(enum vcr_lane l)
 {
 	struct vcr_spool_header *h = vcr_spool(VCR_MAKE);
-	uint64_t began = vcr_now();
+	uint32_t none = VCR_LANE_NOT_KNOWN;
 	if (!h)
 		return false;
-	uint32_t none = VCR_LANE_NOT_KNOWN;
 	__atomic_compare_exchange_n(&h->lane, &none, l, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-	vcr_start_gate(h, l == VCR_LANE_AUTO);
-	while (vcr_load(&h->gate.state) == VCR_LEAD_STARTING && !vcr_load(&h->gate.pid) && vcr_now() < began + FIRST_SIGN_MS * 1000000ull)
-		raw_wait(&h->gate.state, VCR_LEAD_STARTING, 1000000);
-	return vcr_load(&h->gate.pid) ? wait_for(&h->gate, began + READY_MS * 1000000ull) : vcr_load(&h->gate.state) == VCR_LEAD_READY;
+	bool mine = vcr_start_gate(h, l == VCR_LANE_AUTO);
+	return wait_for(&h->gate, READY_MS, mine);
 }
 
 /* A program whose OpenSSL could not be tapped has words of its own about it (tap.c). */
@@ -208,8 +210,8 @@ void vcr_gate_ask(void)
 	if (vcr_self.unled)
 		say_without();
 	else if (!there && lane() == VCR_LANE_GATE && (h = vcr_spool(VCR_MAKE))) {
-		vcr_start_gate(h, false);
-		if (wait_for(&h->gate, vcr_now() + LATER_MS * 1000000ull))
+		bool mine = vcr_start_gate(h, false);
+		if (wait_for(&h->gate, LATER_MS, mine))
 			vcr_lead_learn_proxies();
 	}
 	vcr_store(&vcr_gate_asked, 1);

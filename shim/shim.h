@@ -103,7 +103,8 @@ uint32_t vcr_crc(uint32_t crc, const void *p, size_t n); /* crc.c; start and end
 /* Something worth recording happens: there must be a collector. */
 void vcr_want_collector(void);
 void vcr_start_collector(struct vcr_spool_header *h);
-void vcr_start_gate(struct vcr_spool_header *h, bool untapped_only); /* see gate.c */
+/* True: this call has started it. See gate.c. */
+bool vcr_start_gate(struct vcr_spool_header *h, bool untapped_only);
 /* Before the first change in the workspace: wait, bounded once per session, until its start scan is complete. */
 void vcr_wait_base(void);
 static inline bool vcr_collector_alive(const struct vcr_spool_header *h)

@@ -14,6 +14,7 @@ struct start {
 	char *stack;                /* of the second child */
 	uint32_t *state, ended;     /* what is said where it cannot be started */
 	uint32_t *waiting;          /* a futex word that somebody may wait on for it */
+	int32_t *pid;               /* where its number goes; NULL: nowhere */
 };
 
 static void default_signals(void)
@@ -61,6 +62,8 @@ static int run_helper(void *arg)
 	own_descriptors();
 	vcr_call3(SYS_umask, 077, 0, 0);
 	vcr_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8);
+	if (s->pid)
+		vcr_store(s->pid, raw_getpid());
 	vcr_call3(SYS_execve, (long)s->program, (long)s->argv, (long)s->env);
 	give_up(s);
 	return 127;
@@ -139,14 +142,16 @@ void vcr_start_collector(struct vcr_spool_header *h)
 }
 
 /* In a vfork child too: it touches no state of the process. */
-void vcr_start_gate(struct vcr_spool_header *h, bool untapped_only)
+bool vcr_start_gate(struct vcr_spool_header *h, bool untapped_only)
 {
 	uint32_t none = VCR_LEAD_NONE;
-	struct start s = { .state = &h->gate.state, .ended = VCR_LEAD_ENDED, .waiting = &h->gate.state, .argv = { [3] = untapped_only ? "--untapped" : NULL } };
+	struct start s = { .state = &h->gate.state, .ended = VCR_LEAD_ENDED, .waiting = &h->gate.state, .pid = &h->gate.pid, .argv = { [3] = untapped_only ? "--untapped" : NULL } };
 	if (h->flags & VCR_SPOOL_LEAD_ONLY || vcr_self.sandboxed)
-		return;
-	if (__atomic_compare_exchange_n(&h->gate.state, &none, VCR_LEAD_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		start(&s, true);
+		return false;
+	if (!__atomic_compare_exchange_n(&h->gate.state, &none, VCR_LEAD_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	start(&s, true);
+	return true;
 }
 
 void vcr_want_collector(void)
