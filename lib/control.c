@@ -25,6 +25,7 @@ extern char **environ;
 
 enum {
 	LEAST_MS = 50, /* that a session gets though others have used up the time for all */
+	ENDS_MS = 500, /* that a collector whose processes have all gone is waited for */
 	IDLE_S = 600,  /* age of a spool that nobody needs, whatever directory it is of: its last process was killed, or went where it cannot be reached */
 };
 
@@ -270,6 +271,18 @@ static bool salvage(const char *session, const char *path, int64_t until)
 	return false;
 }
 
+/* Its last process has gone, and the collector waits only for what may still begin: then a session that has ended is read, not one that ends. */
+static void wait_for_end(const struct vcr_buf *drained, const char *path, int64_t until)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	int64_t left = 0;
+	if (vcr_json_parse(&j, drained->data, drained->len, 0, NULL) || !vcr_json_int(&j, vcr_json_get(&j, 0, "processes"), &left) || left)
+		return;
+	until = until < now_ms() + ENDS_MS ? until : now_ms() + ENDS_MS;
+	while (!access(path, F_OK) && now_ms() < until)
+		poll(NULL, 0, 5);
+}
+
 /* Until the collector has answered or is gone together with its spool. One that is being killed refuses, or hangs up, while it still holds
  * the spool's lock, and the one that is to salvage ends at once then: so both are asked again. */
 static void settle_session(const char *session, const char *path, int timeout_ms)
@@ -278,6 +291,8 @@ static void settle_session(const char *session, const char *path, int timeout_ms
 	for (int pause_ms = 5; !access(path, F_OK) && now_ms() < until; pause_ms = pause_ms < 200 ? 2 * pause_ms : pause_ms) {
 		VCR_AUTO_BUF answer = VCR_BUF_INIT;
 		int err = vcr_control_ask(session, "{\"op\":\"drain\"}", &answer, timeout_ms, NULL);
+		if (!err)
+			wait_for_end(&answer, path, until);
 		if (!err || err == VCR_EBUSY || err == VCR_EINVAL || (err == VCR_ENOTFOUND && !access(path, F_OK) && !salvage(session, path, until)))
 			return;
 		if (!access(path, F_OK))

@@ -41,13 +41,15 @@ class Live(Place):
 
 
 place = Live()
-lost = 0
+lost, states = 0, []
 for n in range(10):
     a = place.agent("for i in 1 2 3 4 5; do echo $i > r%d-$i; done; /bin/true" % n)
     a.communicate()
+    states.append(place.json("vcr-log", "--json", "-n1")[0]["state"])
     lost += len({"r%d-%d" % (n, i) for i in range(1, 6)} - set(place.paths()))
     lost += "exec:true" not in [f["node"] for f in place.json("vcr-log", "last", "--json")]
 ok(not lost, "a tool that is started right after the agent sees all that it did (ten runs)", lost)
+ok(states.count("ended") > 4, "and most often a session that has ended", states)
 
 place = Live()
 follow = subprocess.Popen([os.path.join(BUILD, "vcr-log"), "--follow", "--json"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
