@@ -25,7 +25,8 @@ ALONE = "it says and leaves what it does without us"
 PROXY = "behind a proxy of the user's all goes by that proxy, and is recorded"
 REPLAYED = "replayed with the model server gone and no network, it says the same and leaves the same files"
 KILLED = "killed in the midst of an answer: it ends as it does without us, and what had come is in the session"
-TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED)
+GATE = "the gate is killed in the midst of an answer: the agent asks again, says and leaves what it does without us, and is recorded to the end"
+TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED, GATE)
 MODEL, KEY = "gpt-5.5", "sk-test-0123456789abcdef0123456789abcdef"
 POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
 PATCH = "*** Begin Patch\n*** Add File: poem.txt\n%s*** End Patch\n" % "".join("+%s\n" % l for l in POEM.splitlines())
@@ -207,4 +208,31 @@ frames = cut.place.session().calls()
 part = cut.place.session().body(frames[0], "response") if frames else b""
 ok(ends["plain"] == ends["record"] and len(frames) == 1 and frames[0]["frame_type"] == "error" and part and replies.responses_stream(turn("openai.responses", {"input": []}))[0][:40] in part,
    KILLED, ends, frames, part[:200], err[-1500:])
+
+
+def kill_gate(place):
+    for d in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = open("/proc/%s/cmdline" % d, "rb").read().split(b"\0")
+            if os.path.basename(words[0]) == b"vcr-gate" and any(place.run_dir.encode() in w for w in words):
+                os.kill(int(d), signal.SIGKILL)
+        except OSError:
+            pass
+
+
+orphan, killed = Agent(), []
+
+
+def turn_and_kill(api, request):
+    reply = turn(api, request)
+    if reply and reply.number == "1" and not killed:
+        killed.append(kill_gate(orphan.place))
+    return reply
+
+
+orphan.server.script = turn_and_kill
+got = orphan.run("record")
+session = orphan.place.session()
+ok(got == said and killed and orphan.left() == there and [f["frame_type"] for f in session.calls()].count("llm") == 3 and len(orphan.calls()) == 4, GATE, got, len(orphan.calls()),
+   [(f["frame_type"], f["metadata"]["error_type"]) for f in session.calls()], orphan.err[-2000:])
 agentkit.done()

@@ -1,0 +1,31 @@
+// client.go — what a program of Go's asks a model, with net/http as it comes: proxies and certificates from the environment, verification on.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+)
+
+func ask(url, body string) error {
+	r, err := http.Post(url, "application/json", bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	answer, err := io.ReadAll(r.Body)
+	fmt.Printf("%d %s\n", r.StatusCode, answer)
+	return err
+}
+
+// client URL BODY...
+func main() {
+	for _, body := range os.Args[2:] {
+		if err := ask(os.Args[1], body); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+}
