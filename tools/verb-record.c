@@ -90,8 +90,8 @@ static int check_call(struct record *r)
 		return vcr_wrong_call(r->t, "--burst wants a number from 1, or off, not '%s'", r->burst);
 	if (r->connect_to.n > MOST_WAYS)
 		return vcr_wrong_call(r->t, "--connect-to can be given %d times", MOST_WAYS);
-	if (!vcr_tool_dir(r->t, &r->vcr_dir, &r->nowhere) && !vcr_paths_workspace(".", &r->workspace, &r->nowhere))
-		vcr_config_load(&r->config, r->vcr_dir.data, NULL); /* the collector says what is wrong with it */
+	if (!vcr_tool_dir(r->t, &r->vcr_dir, &r->nowhere) && !vcr_paths_workspace(".", &r->workspace, &r->nowhere) && vcr_config_load(&r->config, r->vcr_dir.data, &e))
+		vcr_say(r->t, "%s", e.what); /* the collector takes what stands above it */
 	if (!r->lane)
 		r->lane = r->config.lane;
 	if (r->cacert && realpath(r->cacert, r->cacert_path))

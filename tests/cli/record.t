@@ -209,6 +209,13 @@ else:
     ok(status == 4 and out == "alive\n" and "cannot take the library" in err and paths == ["by-asan"],
        "a command that cannot take the library runs without it, which is said, and its files are recorded", status, out, err, paths)
 place = make_place()
+os.makedirs(place.vcr_dir)
+with open(os.path.join(place.vcr_dir, "config"), "w") as f:
+    f.write("# hosts\nmodel-hots api.example.com\n")
+status, out, err = place.run("vcr-record", "-q", "--", "/bin/echo", "here")
+ok(status == 0 and out == "here\n" and err.count("\n") == 1 and ".vcr/config:2: 'model-hots' is no setting" in err, "a setting that there is not is named with file and line, and the command runs",
+   status, out, err)
+place = make_place()
 gone = os.path.join(place.dir, "gone")
 os.mkdir(gone)
 status, out, err = place.run("/bin/sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone, RECORD, "--", "/bin/echo", "here")
