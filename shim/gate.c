@@ -1,6 +1,7 @@
 /* gate.c — a gate on need. vcr-record --lane=gate has one before its command begins; elsewhere the first process that cannot do without starts it:
  *
- *   lane auto   a program that is recorded by a gate or not at all: Bun's single files, a node that cannot be tapped. Before main, since it reads
+ *   lane auto   a program that is recorded by a gate or not at all: Bun's single files, a node that cannot be tapped, a Python whose OpenSSL is linked
+ *               in (uv's, conda's). Before main, since it reads
  *               its variables there, and its certificates soon after. Before a program is started that is lent its variables (lend.c)
  *   lane gate   a bare preload in a workspace whose .vcr/config says so: node and its kin before main, others when they set up TLS, look up a name
  *               or connect
@@ -169,19 +170,21 @@ static void say_without(void)
 void vcr_gate_program(bool tapped)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	bool kin = vcr_program_exports("napi_module_register");
+	bool node = vcr_program_exports("napi_module_register"), python = !node && vcr_program_exports("PyInit__ssl") && !vcr_program_exports("SSL_read"), kin = node || python;
 	uint32_t state = h ? vcr_load(&h->gate.state) : VCR_LEAD_NONE;
 	if (vcr_likely(!kin && !state))
 		return;
 	enum vcr_lane l = lane();
+	tapped = tapped || dlsym(RTLD_NEXT, "SSL_CTX_new"); /* a shared OpenSSL is tapped as everybody's */
 	if (kin && state < VCR_LEAD_READY && l != VCR_LANE_TAP && (!tapped || l == VCR_LANE_GATE) && !have_gate(l)) {
 		vcr_self.unled = true;
 		return;
 	}
 	if (!(h = vcr_spool_mapped()) || !vcr_load(&h->gate.state))
 		return;
-	vcr_self.extra_ca = kin || dlsym(RTLD_DEFAULT, "napi_module_register");
-	vcr_self.untapped = vcr_self.extra_ca && !tapped && !dlsym(RTLD_NEXT, "SSL_CTX_new"); /* a shared OpenSSL is tapped as everybody's */
+	vcr_self.bundle_ca = python && !tapped;
+	vcr_self.extra_ca = node || dlsym(RTLD_DEFAULT, "napi_module_register");
+	vcr_self.untapped = !tapped && (python || vcr_self.extra_ca);
 	if (vcr_lead()) {
 		vcr_lead_learn_proxies();
 		if (!vcr_trust_environment())

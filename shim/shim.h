@@ -33,6 +33,7 @@ struct vcr_process {
 	bool root;                    /* loaded without a session: the spool may have to be made by us or a fork child */
 	int32_t root_pid;
 	bool extra_ca;                /* it takes a further CA from NODE_EXTRA_CA_CERTS (node, Bun); known only where there is a gate */
+	bool bundle_ca;               /* … from SSL_CERT_FILE instead of the system's: a Python whose OpenSSL is linked in and not exported */
 	bool unled;                   /* it could not be made to trust the gate: its connections go their own way */
 	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */

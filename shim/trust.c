@@ -92,28 +92,51 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store)
 		add_to(store, (void *)real);
 }
 
-/* ---- node and its kin ---- */
+/* ---- Programs that bring a TLS of their own ---- */
+
+/* NODE_EXTRA_CA_CERTS adds to what node and Bun bring. A Python whose OpenSSL is linked in takes one file instead of the system's: the bundle, which has the
+ * system's, the user's and ours (SSL_CERT_FILE: OpenSSL itself, httpx and aiohttp; the others: requests, botocore, curl). */
+static const char node_variable[][24] = { "NODE_EXTRA_CA_CERTS" },
+	python_variable[][24] = { "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE" };
+enum { MOST_VARIABLES = 4 };
+_Static_assert(sizeof node_variable <= sizeof python_variable && sizeof python_variable == MOST_VARIABLES * sizeof *python_variable, "room for all");
+
+static bool sets(const char *entry, const char *name)
+{
+	size_t n = strlen(name);
+	return !strncmp(entry, name, n) && entry[n] == '=';
+}
 
 /* An array of our own for environ, since libc's cannot grow in place; used once, before main. */
-bool vcr_trust_environment(void)
+static bool put(const char (*name)[24], size_t names, const char *path)
 {
-	static char text[sizeof "NODE_EXTRA_CA_CERTS=" + VCR_LEAD_PATH];
-	char path[VCR_LEAD_PATH];
-	struct vcr_lead_block *g = vcr_lead();
-	if (!g || !vcr_self.extra_ca)
-		return true;
-	if (!path_of(g, g->extra, path))
-		return false;
+	static char text[MOST_VARIABLES][sizeof *node_variable + 1 + VCR_LEAD_PATH];
 	size_t n = vcr_env_count(environ);
-	char **list = raw_mmap((n + 2) * sizeof *list, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1), **to = list;
+	char **list = raw_mmap((n + names + 1) * sizeof *list, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1), **to = list;
 	if (raw_failed(list))
 		return false;
-	vcr_format(vcr_format(text, "NODE_EXTRA_CA_CERTS="), path);
-	for (size_t i = 0; i < n; i++)
-		if (strncmp(environ[i], text, sizeof "NODE_EXTRA_CA_CERTS"))
+	for (size_t i = 0, k; i < n; i++) {
+		for (k = 0; k < names && !sets(environ[i], name[k]); k++)
+			;
+		if (k == names)
 			*to++ = environ[i];
-	*to++ = text;
+	}
+	for (size_t k = 0; k < names; k++) {
+		vcr_format(vcr_format(vcr_format(text[k], name[k]), "="), path);
+		*to++ = text[k];
+	}
 	*to = NULL;
 	vcr_store(&environ, list);
 	return true;
+}
+
+bool vcr_trust_environment(void)
+{
+	char path[VCR_LEAD_PATH];
+	struct vcr_lead_block *g = vcr_lead();
+	if (!g || (!vcr_self.extra_ca && !vcr_self.bundle_ca))
+		return true;
+	if (!path_of(g, vcr_self.extra_ca ? g->extra : g->bundle, path))
+		return false;
+	return vcr_self.extra_ca ? put(node_variable, sizeof node_variable / sizeof *node_variable, path) : put(python_variable, MOST_VARIABLES, path);
 }

@@ -76,6 +76,13 @@ calls, unseen = w.seen()
 ok(r.returncode == 0 and answers(r) == 2 and calls == CALLS and not unseen, "a bare preload does, with connect-to and cacert of .vcr/config", r, calls, unseen)
 ok([v["lane"] for v in w.session().end["coverage"]] == ["gate"] and not w.left(), "and leaves a session, its lane and nothing else", w.session().end["coverage"], w.left())
 
+for how in ("record", "preload"):
+    w = Work(*CONFIG)
+    r = w.run(tapkit.program("pylike"), *ASK, how=how, env={"SSL_CERT_FILE": server.ca})
+    calls, unseen = w.seen()
+    ok(r.returncode == 0 and answers(r) == 2 and [c[:3] for c in calls] == [c[:3] for c in CALLS] and variables(r)["SSL_CERT_FILE"].startswith(w.run_dir) and not unseen,
+       "a Python that has its OpenSSL linked in is recorded from its first connection on (%s)" % how, r, calls, unseen)
+
 w = Work()
 r = w.run(BUN, how="preload")
 ok(r.returncode == 0 and w.run_dir in variables(r)["NODE_EXTRA_CA_CERTS"] and not w.left() and not os.path.exists(os.path.join(w.work, ".vcr")),

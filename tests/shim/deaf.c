@@ -5,6 +5,7 @@
  *                                                  --addr: connects there without asking for the name; --h2: and offers to speak HTTP/2 alone
  *   deaf                                           only the former
  *
+ * pylike exports what a Python does whose _ssl module and OpenSSL are linked in; it trusts what SSL_CERT_FILE names, besides CA.
  * bunlike is the same program exporting what Bun's single files and node export; it trusts what NODE_EXTRA_CA_CERTS names, besides CA. */
 #include <dlfcn.h>
 #include <netdb.h>
@@ -14,10 +15,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifdef LIKE_PYTHON
+void *PyInit__ssl(void);
+void *PyInit__ssl(void)
+{
+	return NULL;
+}
+#else
 void napi_module_register(void *module);
 void napi_module_register(void *module)
 {
 }
+#endif
 
 struct tls {
 	void *(*method)(void), *(*new_context)(void *), *(*new)(void *);
