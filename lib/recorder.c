@@ -245,7 +245,7 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 		vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);
 	if (!r->ndirty) /* then the savepoint is what the last one was: nobody needs to wait for it */
-		__atomic_store_n(&r->spool->acted, r->event_end, __ATOMIC_RELEASE);
+		vcr_spool_acted(r->spool, r->event_end);
 	if (c) {
 		unsigned at = c->nsavepoint++ % SHARED;
 		c->savepoint[at].seq = r->event_seq;

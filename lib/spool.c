@@ -413,6 +413,29 @@ void vcr_spool_wake(uint32_t *word)
 	futex(word, FUTEX_WAKE, INT32_MAX, NULL);
 }
 
+void vcr_spool_acted(struct vcr_spool_header *h, uint64_t upto)
+{
+	__atomic_store_n(&h->acted, upto, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&h->held, __ATOMIC_SEQ_CST))
+		return;
+	__atomic_fetch_add(&h->acted_bell, 1, __ATOMIC_SEQ_CST);
+	vcr_spool_wake(&h->acted_bell);
+}
+
+void vcr_spool_await(struct vcr_spool_header *h, uint64_t upto, int timeout_us)
+{
+	uint64_t until = now_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_us * 1000, now;
+	__atomic_store_n(&h->held, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		uint32_t bell = __atomic_load_n(&h->acted_bell, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&h->acted, __ATOMIC_SEQ_CST) >= upto || (now = now_ns(CLOCK_MONOTONIC)) >= until)
+			break;
+		struct timespec left = { (time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u) };
+		futex(&h->acted_bell, FUTEX_WAIT, bell, &left);
+	}
+	__atomic_store_n(&h->held, 0, __ATOMIC_SEQ_CST);
+}
+
 void vcr_spool_losses(const struct vcr_spool *s, struct vcr_spool_losses *l)
 {
 	*l = s->losses;

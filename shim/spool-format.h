@@ -144,6 +144,8 @@ struct vcr_spool_header {
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
 	_Alignas(64) struct vcr_lead_block gate;
+	_Alignas(64) uint32_t acted_bell; /* futex word: raised with `acted` while somebody holds an answer back for it */
+	uint32_t held;                /* somebody does */
 };
 
 enum vcr_record_type {

@@ -165,7 +165,7 @@ static void drain(struct collector *c, bool dead)
 	unsigned n = 0;
 	while (!vcr_spool_next(c->spool, dead, &ev)) {
 		vcr_recorder_event(c->recorder, &ev);
-		__atomic_store_n(&c->h->acted, vcr_spool_position(c->spool), __ATOMIC_RELEASE);
+		vcr_spool_acted(c->h, vcr_spool_position(c->spool));
 		if (++n % 64 == 0) {
 			vcr_spool_grow(c->spool);
 			take_mutes(c);

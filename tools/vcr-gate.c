@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200 };
+enum { TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200, AWAIT_US = 150 };
 
 struct gate {
 	const char *spool, *cacert, *connect_to[MOST_WAYS + 1];
@@ -38,7 +38,7 @@ struct gate {
 	struct vcr_ca *ca;
 	struct vcr_forward *forward;
 	struct vcr_gate *gate;
-	struct { uint32_t conn; int pid; uint64_t end, ns; } *whose; /* by conn % WHOSE; end, ns: of the request in the spool */
+	struct { uint32_t conn; int pid; uint64_t end, ns; bool awaited; } *whose; /* by conn % WHOSE; end, ns: of the request in the spool */
 	uint64_t gave_up;       /* `acted` when an answer had been held long enough: nobody looks */
 };
 enum { WHOSE = 4096 };
@@ -117,6 +117,7 @@ static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t n
 		begin_session(g);
 	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
 	g->whose[conn % WHOSE].ns = ns;
+	g->whose[conn % WHOSE].awaited = false;
 }
 
 static void on_in(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
@@ -132,13 +133,20 @@ static void on_close(void *ctx, uint32_t conn, int reason, uint64_t ns)
 	ring_soon(g);
 }
 
-/* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. */
+/* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. Mostly that takes less than to be
+ * asked again, so it is awaited a moment here, once for each call. */
 static bool is_held(void *ctx, uint32_t conn)
 {
 	struct gate *g = ctx;
-	uint64_t acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE);
-	if (g->whose[conn % WHOSE].conn != conn || !g->whose[conn % WHOSE].end || acted >= g->whose[conn % WHOSE].end || (g->gave_up && acted == g->gave_up))
+	uint64_t acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE), end = g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].end : 0;
+	if (!end || acted >= end || (g->gave_up && acted == g->gave_up))
 		return false;
+	if (!g->whose[conn % WHOSE].awaited) {
+		g->whose[conn % WHOSE].awaited = true;
+		vcr_spool_await(g->h, end, AWAIT_US);
+		if ((acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE)) >= end)
+			return false;
+	}
 	if (now_ns() < g->whose[conn % WHOSE].ns + VCR_HOLD_MS * 1000000ull)
 		return true;
 	g->gave_up = acted;

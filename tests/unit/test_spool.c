@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char *path;
@@ -200,6 +201,41 @@ START_TEST(where_not_all_can_be_mapped_records_are_read_piece_by_piece)
 }
 END_TEST
 
+static void *act(void *unused)
+{
+	while (!__atomic_load_n(&h->held, __ATOMIC_SEQ_CST))
+		usleep(100);
+	vcr_spool_acted(h, 99);
+	vcr_spool_acted(h, 100);
+	return NULL;
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+START_TEST(who_holds_an_answer_back_goes_on_when_its_request_has_been_looked_at)
+{
+	pthread_t thread;
+	double begin = seconds();
+	vcr_spool_acted(h, 50);
+	ck_assert_uint_eq(h->acted_bell, 0); /* nobody waits: no system call */
+	vcr_spool_await(h, 50, 10000000);
+	vcr_spool_await(h, 100, 1000);
+	ck_assert_uint_eq(h->acted, 50);
+	ck_assert_int_eq(pthread_create(&thread, NULL, act, NULL), 0);
+	while (h->acted < 100)
+		vcr_spool_await(h, 100, 10000000);
+	ck_assert_uint_eq(h->acted, 100);
+	ck_assert_uint_eq(h->held, 0);
+	pthread_join(thread, NULL);
+	ck_assert_double_lt(seconds() - begin, 8);
+}
+END_TEST
+
 START_TEST(there_is_one_reader)
 {
 	struct vcr_spool *other;
@@ -233,6 +269,7 @@ static TCase *spools(void)
 	tcase_add_test(tc, flipped_bits_lose_records_never_the_reader);
 	tcase_add_test(tc, four_threads_lose_nothing_and_the_memory_comes_back);
 	tcase_add_test(tc, where_not_all_can_be_mapped_records_are_read_piece_by_piece);
+	tcase_add_test(tc, who_holds_an_answer_back_goes_on_when_its_request_has_been_looked_at);
 	tcase_add_test(tc, there_is_one_reader);
 	tcase_add_test(tc, a_file_that_is_no_spool_is_refused);
 	return tc;
