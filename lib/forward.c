@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_S = 120, READ_BYTES = 256 << 10, HOLD_US = 100 };
+enum { CONNECT_S = 120, READ_BYTES = 32 << 10, HOLD_US = 100, HEAD_USUAL = 2048 };
 
 /* One request on its way, or one tunnel being made. */
 struct transfer {
@@ -61,18 +61,27 @@ static void show_in(struct transfer *t, const char *p, size_t n)
 	t->f->o.sink->in(t->f->o.ctx, t->conn, p, n, now_ns());
 }
 
+static void add_line(struct vcr_buf *b, const char *name, const char *value)
+{
+	vcr_buf_puts(b, name);
+	vcr_buf_puts(b, ": ");
+	vcr_buf_puts(b, value);
+	vcr_buf_puts(b, "\r\n");
+}
+
 /* The request as HTTP/1.1 with a length, however the client framed it. */
 static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	uint64_t now = now_ns();
 	const struct vcr_forward_sink *sink = t->f->o.sink;
+	vcr_buf_reserve(&b, q->nbody + HEAD_USUAL);
 	vcr_buf_printf(&b, "%s %s HTTP/1.%d\r\n", q->method, q->target, q->minor);
 	for (size_t i = 0; i < q->nfield; i++)
 		if (strcasecmp(q->field[i].name, "transfer-encoding") && strcasecmp(q->field[i].name, "content-length") && strcasecmp(q->field[i].name, "host") &&
 		    strcasecmp(q->field[i].name, "proxy-authorization") && strcasecmp(q->field[i].name, "expect"))
-			vcr_buf_printf(&b, "%s: %s\r\n", q->field[i].name, q->field[i].value);
-	vcr_buf_printf(&b, "Host: %s\r\n", q->host);
+			add_line(&b, q->field[i].name, q->field[i].value);
+	add_line(&b, "Host", q->host);
 	if (q->nbody || vcr_http1_field(q->field, q->nfield, "content-length") || vcr_http1_field(q->field, q->nfield, "transfer-encoding"))
 		vcr_buf_printf(&b, "Content-Length: %zu\r\n", q->nbody);
 	vcr_buf_puts(&b, "\r\n");
@@ -441,14 +450,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *forward, void
 
 /* ---- Beginnings ---- */
 
-static int add_field(struct curl_slist **list, const char *name, const char *value)
+static int add_field(struct curl_slist **list, struct vcr_buf *b, const char *name, const char *value)
 {
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	if (*value)
-		vcr_buf_printf(&b, "%s: %s", name, value);
-	else
-		vcr_buf_printf(&b, "%s;", name); /* curl's way of writing an empty value */
-	struct curl_slist *more = b.err ? NULL : curl_slist_append(*list, b.data);
+	vcr_buf_reset(b);
+	vcr_buf_puts(b, name);
+	vcr_buf_puts(b, *value ? ": " : ";"); /* curl's way of writing an empty value */
+	vcr_buf_puts(b, value);
+	struct curl_slist *more = b->err ? NULL : curl_slist_append(*list, b->data);
 	if (more)
 		*list = more;
 	return more ? 0 : VCR_ENOMEM;
@@ -458,13 +466,14 @@ static int add_field(struct curl_slist **list, const char *name, const char *val
 static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 {
 	static const char *const unasked[] = { "User-Agent", "Accept", "Content-Type", "Expect" };
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	bool framed = vcr_http1_field(q->field, q->nfield, "transfer-encoding") != NULL;
 	int err = 0;
 	for (size_t i = 0; i < q->nfield && !err; i++)
 		if (!is_hop(q->field[i].name) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
-			err = add_field(&t->fields, q->field[i].name, q->field[i].value);
+			err = add_field(&t->fields, &b, q->field[i].name, q->field[i].value);
 	if (!err)
-		err = add_field(&t->fields, "Host", q->host);
+		err = add_field(&t->fields, &b, "Host", q->host);
 	for (size_t i = 0; i < sizeof unasked / sizeof *unasked && !err; i++) {
 		char removal[32];
 		if (i < 3 && vcr_http1_field(q->field, q->nfield, unasked[i]))

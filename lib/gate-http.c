@@ -239,6 +239,14 @@ static bool is_clean(const char *s, bool name)
 	return true;
 }
 
+static void add_line(struct vcr_buf *b, const char *name, const char *value)
+{
+	vcr_buf_puts(b, name);
+	vcr_buf_puts(b, ": ");
+	vcr_buf_puts(b, value);
+	vcr_buf_puts(b, "\r\n");
+}
+
 static void write_framing(struct vcr_gate_exchange *c, int status, int64_t length)
 {
 	struct vcr_buf *b = &c->pending;
@@ -268,7 +276,7 @@ int vcr_gate_head(struct vcr_gate_exchange *c, int status, const char *reason, c
 	vcr_buf_printf(&c->pending, "HTTP/1.1 %d %s\r\n", status, reason && is_clean(reason, false) ? reason : "");
 	for (size_t i = 0; i < n; i++)
 		if (!is_framing(field[i].name) && is_clean(field[i].name, true) && is_clean(field[i].value, false))
-			vcr_buf_printf(&c->pending, "%s: %s\r\n", field[i].name, field[i].value);
+			add_line(&c->pending, field[i].name, field[i].value);
 	if (status >= 200) {
 		c->head_sent = true;
 		write_framing(c, status, length);
