@@ -23,25 +23,31 @@ enum vcr_keep { VCR_KEEP_NONE, VCR_KEEP_GIT, VCR_KEEP_MEMORY };
 /* What is known of one path since the last look at it. */
 struct vcr_known {
 	struct vcr_known *next;
+	struct vcr_known *next_inside;   /* chain of what is in the same directory, by its hash */
+	struct vcr_known *next_found;    /* of the last vcr_table_below */
 	uint64_t ino, dev;
 	int64_t size, mtime_ns, ctime_ns;
 	int64_t looked_ns;               /* CLOCK_MONOTONIC */
 	void *kept;                      /* VCR_KEEP_GIT: 20 bytes of object id; VCR_KEEP_MEMORY: `packed` bytes of LZ4 for size bytes */
-	uint32_t hash, mode, packed;
+	uint32_t hash, parent_hash, mode, packed;
 	uint32_t round;                  /* the walk that saw it last */
 	uint32_t period;                 /* in which it came to be; 0 the base */
 	int32_t writer;                  /* a hooked process has it open for writing; 0 none */
 	uint8_t keep;
+	bool orphan;                     /* its directory is not in the table */
 	bool racy, has_sha, ignored;     /* ignored by the user's .gitignore */
 	unsigned char sha[32];
 	char path[];
 };
 
-struct vcr_table { struct vcr_known **slot; size_t slots, n; };
+struct vcr_table { struct vcr_known **slot, **inside; size_t slots, n, orphans; };
 struct vcr_known *vcr_table_get(const struct vcr_table *t, const char *path);
 struct vcr_known *vcr_table_add(struct vcr_table *t, const char *path); /* found or made; NULL: no memory or too many */
 void vcr_table_remove(struct vcr_table *t, struct vcr_known *k);         /* out of the table; k is the caller's */
 void vcr_table_release(struct vcr_table *t, void (*release)(void *ctx, struct vcr_known *k), void *ctx);
+void vcr_table_take(struct vcr_known *to, const struct vcr_known *from); /* all that is known of from, but its name */
+/* Everything below a directory, however large the rest is; a list by next_found, good until the next call. */
+struct vcr_known *vcr_table_below(const struct vcr_table *t, const char *dir);
 /* Move everything below directory `from` to below `to`; what stood there is handed to `release`. */
 void vcr_table_move(struct vcr_table *t, const char *from, const char *to, void (*release)(void *ctx, struct vcr_known *k), void *ctx);
 uint32_t vcr_path_hash(const char *path);

@@ -272,10 +272,9 @@ static void visit_directory(struct walk *w, int fd, int depth, bool ignored)
 
 static void mark_unvisited(struct vcr_files *f, const char *below, bool seen)
 {
-	for (size_t i = 0; i < f->table.slots; i++)
-		for (struct vcr_known *k = f->table.slot[i]; k; k = k->next)
-			if (k->round != f->round && vcr_path_below(k->path, below))
-				mark_found(f, k->path, seen);
+	for (struct vcr_known *k = vcr_table_below(&f->table, below); k; k = k->next_found)
+		if (k->round != f->round)
+			mark_found(f, k->path, seen);
 }
 
 int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e)

@@ -261,11 +261,7 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 	vcr_table_move(&f->table, from, to, bury, f);
 	vcr_watch_moved(f, from, to);
 	if (k && (moved = vcr_table_add(&f->table, to))) {
-		there = moved->next;
-		uint32_t hash = moved->hash;
-		memcpy(moved, k, offsetof(struct vcr_known, path)); /* a directory: nothing is kept of it */
-		moved->next = there;
-		moved->hash = hash;
+		vcr_table_take(moved, k); /* a directory: nothing is kept of it */
 		vcr_table_remove(&f->table, k);
 		free(k);
 	}
@@ -531,15 +527,14 @@ static bool content_differs(struct vcr_files *f, const struct vcr_known *k, cons
 /* A directory is gone as one: its files went with it. */
 static void mark_below(struct vcr_files *f, const struct vcr_file_mark *m)
 {
-	for (size_t i = 0; i < f->table.slots; i++)
-		for (struct vcr_known *k = f->table.slot[i]; k; k = k->next) {
-			struct vcr_file_mark *below = vcr_path_below(k->path, m->path) ? vcr_files_mark_path(f, k->path, m->last_ns) : NULL;
-			if (!below)
-				continue;
-			below->seen = below->seen || m->seen;
-			below->hooked = below->hooked || m->hooked;
-			below->pid = below->pid ? below->pid : m->pid;
-		}
+	for (struct vcr_known *k = vcr_table_below(&f->table, m->path); k; k = k->next_found) {
+		struct vcr_file_mark *below = vcr_files_mark_path(f, k->path, m->last_ns);
+		if (!below)
+			continue;
+		below->seen = below->seen || m->seen;
+		below->hooked = below->hooked || m->hooked;
+		below->pid = below->pid ? below->pid : m->pid;
+	}
 }
 
 static void settle_gone(struct sweep *s, struct vcr_file_mark *m, struct vcr_known *k, const struct vcr_look *l)

@@ -199,7 +199,7 @@ START_TEST(a_renamed_directory_takes_its_files_and_their_marks_along)
 	sweep_says("rename e from d dir > dir (shim 7)\nwrite e/a a > a2 (shim 7)\nwrite e/sub/b b > b2 (shim 7)\n");
 	end_says("");
 	hooked_rename("e", outside);
-	sweep_says("rmdir e dir > - (shim 7)\ndelete e/a a2 > - (shim 7)\nrmdir e/sub dir > - (shim 7)\ndelete e/sub/b b2 > - (shim 7)\n");
+	sweep_says("rmdir e dir > - (shim 7)\ndelete e/sub/b b2 > - (shim 7)\nrmdir e/sub dir > - (shim 7)\ndelete e/a a2 > - (shim 7)\n");
 	hooked_rename(outside, "back");
 	vcr_buf_reset(&said);
 	vcr_files_sweep(files, INT64_MAX, say, NULL, NULL);
@@ -651,6 +651,88 @@ START_TEST(reports_of_unhooked_work_add_up_to_the_files_that_are_there)
 }
 END_TEST
 
+/* ---- The table ---- */
+
+static size_t count_below(const struct vcr_table *t, const char *name)
+{
+	size_t n = 0;
+	for (struct vcr_known *k = vcr_table_below(t, name); k; k = k->next_found) {
+		ck_assert(vcr_path_below(k->path, name));
+		n++;
+	}
+	return n;
+}
+
+static size_t count_slowly(const struct vcr_table *t, const char *name)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < t->slots; i++)
+		for (const struct vcr_known *k = t->slot[i]; k; k = k->next)
+			n += vcr_path_below(k->path, name);
+	return n;
+}
+
+static bool is_orphan(const struct vcr_table *t, const struct vcr_known *k, char parent[40])
+{
+	const char *slash = strrchr(k->path, '/');
+	snprintf(parent, 40, "%.*s", slash ? (int)(slash - k->path) : 0, k->path);
+	return slash && !vcr_table_get(t, parent);
+}
+
+static size_t count_orphans(const struct vcr_table *t)
+{
+	char parent[40];
+	size_t n = 0;
+	for (size_t i = 0; i < t->slots; i++)
+		for (const struct vcr_known *k = t->slot[i]; k; k = k->next)
+			n += is_orphan(t, k, parent);
+	return n;
+}
+
+static void drop(void *ctx, struct vcr_known *k)
+{
+	free(k);
+}
+
+/* Directories may come after what is in them, and go before. */
+START_TEST(what_is_below_a_directory_is_found_whatever_came_or_went_first)
+{
+	static const char *const dirs[] = { "a", "a/b", "a/b/c", "d", "d/e", "ab" };
+	struct vcr_table t = { 0 };
+	char path[40];
+	srandom((unsigned)_i + 1);
+	for (int step = 0; step < 3000; step++) {
+		const char *in_dir = dirs[random() % 6], *to = dirs[random() % 6];
+		snprintf(path, sizeof path, random() % 4 ? "%s/f%ld" : "%s", in_dir, random() % 40);
+		struct vcr_known *k = vcr_table_get(&t, path);
+		if (k && random() % 2) {
+			vcr_table_remove(&t, k);
+			free(k);
+		} else if (step % 50 || vcr_path_below(to, in_dir) || vcr_path_below(in_dir, to) || in_dir == to) {
+			vcr_table_add(&t, path);
+		} else {
+			vcr_table_move(&t, in_dir, to, drop, NULL);
+		}
+		if (step % 10 == 0)
+			for (int d = 0; d < 6; d++)
+				ck_assert_uint_eq(count_below(&t, dirs[d]), count_slowly(&t, dirs[d]));
+	}
+	ck_assert_uint_eq(t.orphans, count_orphans(&t));
+	for (bool more = true; more;) { /* once every directory is there */
+		more = false;
+		for (size_t i = 0; i < t.slots && !more; i++)
+			for (const struct vcr_known *k = t.slot[i]; k && !more; k = k->next)
+				if ((more = is_orphan(&t, k, path)))
+					vcr_table_add(&t, path);
+	}
+	ck_assert_uint_eq(t.orphans, 0);
+	for (int d = 0; d < 6; d++)
+		ck_assert_uint_eq(count_below(&t, dirs[d]), count_slowly(&t, dirs[d]));
+	ck_assert_uint_gt(count_below(&t, "a"), 0);
+	vcr_table_release(&t, drop, NULL);
+}
+END_TEST
+
 /* ---- Storms ---- */
 
 static int say_storm(void *ctx, const struct vcr_change *c)
@@ -770,6 +852,7 @@ static TCase *storms(void)
 	tcase_add_test(tc, what_goes_away_is_counted_at_the_topmost_directory_that_is_gone);
 	tcase_add_test(tc, programs_are_counted_apart);
 	tcase_add_test(tc, what_git_ignores_is_counted_at_the_ignored_directory_though_it_is_old);
+	tcase_add_loop_test(tc, what_is_below_a_directory_is_found_whatever_came_or_went_first, 0, 5);
 	return tc;
 }
 
