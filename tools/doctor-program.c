@@ -143,7 +143,7 @@ static void lane_by_tls(struct vcr_doctor *d, const struct vcr_program *p)
 		lane(d, "gate", by_gate, text);
 		break;
 	case VCR_TLS_OWN:
-		lane(d, "gate", p->napi ? by_auto : by_gate, p->napi ? "it runs JavaScript with TLS of its own, hidden inside, as Bun does" : "it has TLS of its own inside, where nothing can be hooked");
+		lane(d, "gate", by_auto, p->napi ? "it runs JavaScript with TLS of its own, hidden inside, as Bun does" : "it is a Python with OpenSSL linked in, where nothing can be hooked");
 		break;
 	default:
 		lane(d, "tap", NULL, "it has no TLS of its own; of OpenSSL that it loads (Python, Ruby, PHP, ...) and of plain HTTP all is seen");

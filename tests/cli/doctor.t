@@ -78,6 +78,11 @@ with open(os.path.join(place.dir, "like-bun.c"), "w") as f:
 BUN = os.path.join(place.dir, "like-bun")
 if subprocess.run(["cc", "-rdynamic", f.name, "-o", BUN], stderr=subprocess.DEVNULL).returncode:
     BUN = None
+PY = os.path.join(place.dir, "like-uv")
+with open(os.path.join(place.dir, "like-uv.c"), "w") as f:
+    f.write("void *PyInit__ssl(void) { return 0; }\nint main(void) { return 0; }\n")
+if subprocess.run(["cc", "-rdynamic", f.name, "-o", PY], stderr=subprocess.DEVNULL).returncode:
+    PY = None
 COMMANDS = (
     ("a program like Bun", BUN, "gate", "TLS of its own"),
     ("a dynamic program", "/bin/sh", "tap", "no TLS of its own"),
@@ -91,6 +96,7 @@ COMMANDS = (
     ("a program with ASan's runtime", built("asan", "cc", "-fsanitize=address"), "none", "AddressSanitizer"),
     ("a 32-bit program", built("foreign", "cc", "-m32"), "none", "word size"),
     ("a set-user-ID program", setid if os.getuid() == 0 else None, "none", "set-user-ID"),
+    ("a Python with OpenSSL linked in", PY, "gate", "linked in"),
     ("a script of a static program", os.path.join(place.dir, "static") and script("of-static", "#!%s/static" % place.dir), "lent", "static"),
 )
 for what, command, lane, words in COMMANDS:
