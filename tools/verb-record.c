@@ -584,14 +584,23 @@ static void announce_end(const struct record *r, int status)
 	announce(r, VCR_REC_EXIT, &e, sizeof e, &(struct vcr_buf)VCR_BUF_INIT);
 }
 
+/* Where no descriptor or process is to be had, there is none for a parent either: the command takes our place. */
+static int become(const struct record *r, char **argv, const char *why)
+{
+	vcr_say(r->t, "NOT RECORDED: %s; the command runs without", why);
+	fflush(NULL);
+	execvp(argv[0], argv);
+	int status = errno == ENOENT ? 127 : 126;
+	vcr_say(r->t, "%s: %s", argv[0], strerror(errno));
+	return status;
+}
+
 static int record(struct record *r, char **argv)
 {
 	struct vcr_error e = { 0 };
 	int status = 0;
-	if (vcr_run_fork(&r->run, argv, &e)) {
-		vcr_say(r->t, "%s", e.what);
-		return EXIT_RECORDER;
-	}
+	if (vcr_run_fork(&r->run, argv, &e))
+		return become(r, argv, e.what);
 	own_limits();
 	enum vcr_target target = vcr_preload_target(argv[0]);
 	if (!r->lane && vcr_target_is_lent(target))

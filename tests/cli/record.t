@@ -220,6 +220,8 @@ gone = os.path.join(place.dir, "gone")
 os.mkdir(gone)
 status, out, err = place.run("/bin/sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone, RECORD, "--", "/bin/echo", "here")
 ok(status == 0 and out == "here\n" and "NOT RECORDED: " in err, "in a directory that is gone the command runs all the same, and it is said that nothing is recorded", status, out, err)
+status, out, err = place.run("/bin/sh", "-c", 'ulimit -n 4; exec "$@"', "sh", RECORD, "--", "/bin/sh", "-c", "echo here; exit 7")
+ok(status == 7 and out == "here\n" and "NOT RECORDED: " in err, "with no descriptor to be had the command takes vcr-record's place", status, out, err)
 if os.environ.get("ASAN_OPTIONS") is None:
     for limit in (8000000, 1000000):
         status, out, err = place.run("/bin/sh", "-c", 'ulimit -v $0; exec "$@"', str(limit), RECORD, "--session", "v%d" % limit, "--", "/bin/sh", "-c", "echo 1 > limited; echo here")
