@@ -93,6 +93,13 @@ ok(plain and plain["tokens"] == tokens > 0 and plain["errors"] == 1 and plain["s
    "tokens, errors and the session's name are the same on both sides", plain and (plain["tokens"], tokens, plain["errors"]))
 ok(plain and any("after" in i.get("_vcr", {}) for i in plain["inputs"]), "the plain file leaves out what an earlier frame shows")
 
+windy = agentkit.Place()
+r = windy.run("sh", "-c", "for i in $(seq 200); do echo > storm$i; done", how="record")
+storm = windy.session()
+stormy = rival("play", storm.path, os.path.join(place.dir, "resumed-storm"))
+ok(r.returncode == 0 and stormy and "file:burst" in stormy["nodes"] and not stormy["unused"], "a storm of file changes that is told by one frame is loaded and shown too", r.stderr,
+   stormy and stormy["nodes"])
+
 full = os.path.join(place.dir, "full.vcr")
 r = vcr("vcr-export", "--full", "-o", full)
 ok(r.returncode == 0 and not r.stderr, "vcr-export --full writes the session", r.stderr)
