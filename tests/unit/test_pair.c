@@ -332,6 +332,10 @@ START_TEST(what_a_server_was_asked_is_known_again_by_name_and_arguments)
 	ck_assert_str_eq(c.tool_call, "x");
 	ck_assert(!vcr_pair_is_mcp(pair, 110, "add", &j, 0, "m2", &c)); /* linked already */
 	ck_assert(!vcr_pair_is_mcp(pair, 110, "ad", &j, 0, "m3", &c));
+	asked("f2", 1, 200, USE("w", "add", "{\"a\":1,\"b\":2}"));
+	answered("f2", 0, 1, 220, RESULT("w", ""));
+	ck_assert(vcr_pair_is_mcp(pair, 210, "add", &j, 0, "m4", &c)); /* the server's word came late */
+	ck_assert_str_eq(c.tool_call, "w");
 }
 END_TEST
 
