@@ -257,6 +257,7 @@ bool vcr_trust_environment(void);
 /* ---- tap.c: OpenSSL inside the program itself ---- */
 bool vcr_tap_program(void);         /* before main, once; true: it is tapped */
 bool vcr_program_exports(const char *function); /* the program itself, no library */
+bool vcr_tap_refused(void);         /* there is an OpenSSL inside the program, and it could not be tapped */
 void vcr_tap_unseen(void);          /* TLS is spoken: say it if that could not be tapped, or is of a library without hooks */
 void vcr_tap_openssl(void);         /* a hook saw an OpenSSL of this process make a context */
 

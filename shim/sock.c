@@ -93,12 +93,12 @@ static bool judge(int fd, const char *p, size_t n)
 	}
 	if (!vcr_ready() || vcr_guest())
 		return false;
-	if (is_tls(p, n))
-		vcr_tap_unseen();
-	if (is_tls(p, n) && vcr_unheard_hello(fd, p, n)) {
+	if (is_tls(p, n) && !vcr_tap_refused() && vcr_unheard_hello(fd, p, n)) {
 		vcr_fd_set(fd, VCR_FD_TLS);
 		return false;
 	}
+	if (is_tls(p, n))
+		vcr_tap_unseen();
 	if (is_tls(p, n) || (kind == VCR_FD_SOCKET && !is_http(p, n))) {
 		vcr_fd_set(fd, VCR_FD_NONE);
 		return false;

@@ -305,6 +305,11 @@ static bool by_a_stranger(char words[200])
 	return true;
 }
 
+bool vcr_tap_refused(void)
+{
+	return *unseen;
+}
+
 void vcr_tap_unseen(void)
 {
 	uint32_t no = 0;
