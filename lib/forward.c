@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_S = 120, READ_BYTES = 32 << 10, HOLD_US = 100, HEAD_USUAL = 2048 };
+enum { CONNECT_S = 120, READ_BYTES = 32 << 10, HOLD_US = 100, HEAD_USUAL = 2048, UNREACHED = 8 };
 
 /* One request on its way, or one tunnel being made. */
 struct transfer {
@@ -24,6 +24,7 @@ struct transfer {
 	char error[CURL_ERROR_SIZE];
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
+	bool probe;                    /* a tunnel that is made only to see whether it can be */
 	bool ready;                    /* there is something to deliver */
 	bool released;                 /* nothing is held any more */
 	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
@@ -42,6 +43,8 @@ struct vcr_forward {
 	struct event *timer, *hold;
 	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
 	uint32_t conn;
+	struct { char host[VCR_GATE_HOST]; } unreached[UNREACHED]; /* hosts that could not be connected to when last asked for; "" free */
+	unsigned next_unreached;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
 };
 
@@ -321,6 +324,36 @@ static int reason_of(const struct transfer *t, CURLcode code)
 	return err ? (int)err : ECONNRESET;
 }
 
+/* ---- Hosts that are out of reach: a client hears it from the proxy that it believes to speak to, not by a connection that is cut ---- */
+
+static int unreached(const struct vcr_forward *f, const char *host)
+{
+	for (int i = 0; i < UNREACHED; i++)
+		if (!strcasecmp(f->unreached[i].host, host))
+			return i;
+	return -1;
+}
+
+static void remember_reach(struct vcr_forward *f, const char *host, CURLcode code)
+{
+	bool out = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_PROXY;
+	int i = unreached(f, host);
+	if (i >= 0 && !out)
+		*f->unreached[i].host = 0;
+	else if (i < 0 && out && strlen(host) < VCR_GATE_HOST)
+		strcpy(f->unreached[f->next_unreached++ % UNREACHED].host, host);
+}
+
+static void finish_probe(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
+{
+	static const char words[] = "vcr: the host cannot be reached\n";
+	remember_reach(t->f, t->host, code);
+	if (!code)
+		vcr_gate_connected(x);
+	else
+		vcr_gate_simple(x, 502, NULL, words, sizeof words - 1, NULL);
+}
+
 static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
 {
 	curl_socket_t s = CURL_SOCKET_BAD;
@@ -338,9 +371,10 @@ static void finish(struct transfer *t, CURLcode code)
 	struct vcr_gate_exchange *x = leave(t);
 	if (t->tunnel) {
 		if (x)
-			finish_tunnel(t, x, code);
+			(t->probe ? finish_probe : finish_tunnel)(t, x, code);
 		return;
 	}
+	remember_reach(t->f, t->host, code);
 	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
@@ -606,26 +640,39 @@ static void set_proxy(CURL *c)
 	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
 }
 
-static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, bool probe)
 {
-	struct vcr_forward *f = ctx;
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	struct transfer *t = new_transfer(f, x, host);
+	struct transfer *t = new_transfer(f, x, known_as);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
 		t->tunnel = true;
+		t->probe = probe;
 		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
 		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
 		set_proxy(t->easy);
 		if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
-			return;
+			return true;
 		vcr_gate_set_user(x, NULL);
 		free_transfer(t);
 	}
-	vcr_gate_cut(x, VCR_CUT_RESET);
+	return false;
 }
 
-const struct vcr_gate_handler vcr_forward_handler = { on_request, on_drained, on_done, on_tunnel };
+static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+{
+	if (!open_tunnel(ctx, x, host, port, host, false))
+		vcr_gate_cut(x, VCR_CUT_RESET);
+}
+
+static bool on_connect(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+{
+	VCR_AUTO_BUF name = VCR_BUF_INIT;
+	vcr_buf_printf(&name, port == 443 ? "%s" : strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
+	return unreached(ctx, name.data) >= 0 && open_tunnel(ctx, x, host, port, name.data, true);
+}
+
+const struct vcr_gate_handler vcr_forward_handler = { on_request, on_drained, on_done, on_tunnel, on_connect };
 
 /* ---- The module ---- */
 

@@ -224,6 +224,24 @@ static void refuse_tunnel(struct vcr_gate_exchange *c, int status, const char *w
 	vcr_gate_simple(c, status, NULL, words, strlen(words), NULL);
 }
 
+void vcr_gate_connected(struct vcr_gate_exchange *c)
+{
+	if (c->dead)
+		return;
+	c->told = false;
+	if (!(c->lead_host = strdup(c->request.target))) {
+		vcr_gate_kill(c);
+		return;
+	}
+	c->authorised = true;
+	c->way = VCR_GATE_PROXY;
+	vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n\r\n");
+	vcr_gate_conn_push(c);
+	vcr_gate_conn_send(c);
+	c->state = SNIFF;
+	c->deadline_ms = vcr_gate_now_ms() + c->gate->o.head_ms;
+}
+
 void vcr_gate_connect_begin(struct vcr_gate_exchange *c)
 {
 	struct vcr_gate *g = c->gate;
@@ -234,17 +252,9 @@ void vcr_gate_connect_begin(struct vcr_gate_exchange *c)
 		return;
 	}
 	if (vcr_ca_lists(g->o.ca, name, port)) {
-		if (!(c->lead_host = strdup(c->request.target))) {
-			vcr_gate_kill(c);
-			return;
-		}
-		c->authorised = true;
-		c->way = VCR_GATE_PROXY;
-		vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n\r\n");
-		vcr_gate_conn_push(c);
-		vcr_gate_conn_send(c);
-		c->state = SNIFF;
-		c->deadline_ms = vcr_gate_now_ms() + g->o.head_ms;
+		c->told = true;
+		if (!g->o.handler->connect || !g->o.handler->connect(g->o.ctx, c, name, port))
+			vcr_gate_connected(c);
 		return;
 	}
 	if (!g->o.handler->tunnel) {

@@ -52,6 +52,9 @@ struct vcr_gate_handler {
 	void (*done)(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate);
 	/* CONNECT to a host that is not listed: answer with vcr_gate_tunnel or with a refusal (vcr_gate_simple). NULL: refused. */
 	void (*tunnel)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
+	/* CONNECT to one that is listed. False: it is answered at once. True: the handler answers, with vcr_gate_connected or with a refusal, so that
+	 * a client that cannot reach its server hears it where it would hear it from any proxy. NULL: always at once. */
+	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
 };
 enum { VCR_GATE_HOST = 280 };                  /* bytes of HOST:PORT with its NUL */
 enum vcr_gate_meant { VCR_MEANT_UNKNOWN, VCR_MEANT_HOST, VCR_MEANT_PROXY };
@@ -101,6 +104,9 @@ size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
 int vcr_gate_simple(struct vcr_gate_exchange *x, int status, const char *type, const char *body, size_t n, const struct vcr_http1_field *extra);
 /* After tunnel: 200, then bytes go both ways between the client and fd (a connected socket; the gate owns it now). */
 int vcr_gate_tunnel(struct vcr_gate_exchange *x, int fd);
+
+/* After connect: 200, and the connection goes on as if it had been led. */
+void vcr_gate_connected(struct vcr_gate_exchange *x);
 
 /* A word of the handler's own per exchange; NULL at first. */
 void vcr_gate_set_user(struct vcr_gate_exchange *x, void *user);

@@ -26,7 +26,8 @@ PROXY = "behind a proxy of the user's all goes by that proxy, and is recorded"
 REPLAYED = "replayed with the model server gone and no network, it says the same and leaves the same files"
 KILLED = "killed in the midst of an answer: it ends as it does without us, and what had come is in the session"
 GATE = "the gate is killed in the midst of an answer: the agent asks again, says and leaves what it does without us, and is recorded to the end"
-TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED, GATE)
+REFUSED = "its model's host refuses: it waits for it, and goes on when it is there, as it does without us"
+TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED, GATE, REFUSED)
 MODEL, KEY = "gpt-5.5", "sk-test-0123456789abcdef0123456789abcdef"
 POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
 PATCH = "*** Begin Patch\n*** Add File: poem.txt\n%s*** End Patch\n" % "".join("+%s\n" % l for l in POEM.splitlines())
@@ -111,6 +112,18 @@ class Agent:
         self.home = os.path.join(self.place.home, ".codex")
         self.env = {"CODEX_API_KEY": KEY, "CODEX_HOME": self.home, "TERM": "dumb", "CODEX_CA_CERTIFICATE": self.server.ca, "NO_COLOR": "1"}
         self.command = [nodekit.program("node"), CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", MODEL]
+
+    def let_in(self):
+        """What was refused is accepted from here on."""
+        self.refusing.listen(64)
+        threading.Thread(target=self.lead, daemon=True).start()
+
+    def lead(self):
+        while True:
+            s, _ = self.refusing.accept()
+            far = socket.create_connection(("127.0.0.1", self.server.tls_port))
+            for a, b in ((s, far), (far, s)):
+                threading.Thread(target=self.proxy.pump, args=(a, b), daemon=True).start()
 
     def words(self, how):
         way = [w for host in HOSTS for w in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, self.port))]
@@ -235,4 +248,17 @@ got = orphan.run("record")
 session = orphan.place.session()
 ok(got == said and killed and orphan.left() == there and [f["frame_type"] for f in session.calls()].count("llm") == 3 and len(orphan.calls()) == 4, GATE, got, len(orphan.calls()),
    [(f["frame_type"], f["metadata"]["error_type"]) for f in session.calls()], orphan.err[-2000:])
+
+ends = {}
+for how in ("plain", "record"):
+    late = Agent(server=False)
+    p = late.start(how)
+    err = b""
+    while b"waiting for network" not in err and (more := os.read(p.stderr.fileno(), 65536)):
+        err += more
+    late.let_in()
+    out, more = p.communicate(timeout=200)
+    ends[how] = p.returncode, out.decode(), b"waiting for network" in err, late.left()
+ok(ends["plain"] == ends["record"] and ends["record"][:2] == said and ends["record"][3] == there and len([f for f in late.place.session().calls() if f["frame_type"] == "llm"]) == 3, REFUSED, ends,
+   (err + more).decode(errors="replace")[-2000:])
 agentkit.done()

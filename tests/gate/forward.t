@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The recording gate: what a client sends reaches the server as it was, what the server sends comes through at once, and the sink sees all of it first."""
 import base64
+import http.client
 import json
 import os
 import socket
@@ -312,5 +313,43 @@ s = gate.context.wrap_socket(gate.socket(), server_hostname="api.anthropic.com")
 s.sendall(post_bytes(ask("proxied"), host="api.anthropic.com"))
 heard = read_answer(s)[2]
 ok(heard == b"by proxy" and proxy.asked[0].startswith(b"CONNECT api.anthropic.com:443 ") and b"Proxy-" not in up.requests[-1][0], "the user's own proxy goes on working", heard, proxy.asked)
+gate.close()
+
+# ---- A host that cannot be reached, asked for by CONNECT ----
+
+closed = socket.socket()
+closed.bind(("127.0.0.1", 0))
+upstream = Upstream()
+away = type("Away", (), {"port": closed.getsockname()[1], "ca": upstream.ca})
+gate = Forwarder(away)
+word = base64.b64encode(b"vcr:" + gate.token.encode()).decode()
+
+
+def connect():
+    """(what CONNECT is answered, what a request in it is)"""
+    s = gate.socket()
+    s.sendall(("CONNECT api.openai.com:443 HTTP/1.1\r\nProxy-Authorization: Basic %s\r\n\r\n" % word).encode())
+    said = s.recv(1000).split()[1]
+    if said != b"200":
+        return said, None
+    try:
+        s = gate.context.wrap_socket(s, server_hostname="api.openai.com")
+        s.sendall(post_bytes(ask("anybody?")))
+        return said, read_answer(s)[0]
+    except (OSError, ssl.SSLError, http.client.HTTPException) as e:
+        return said, type(e).__name__
+
+
+def listen():
+    closed.listen(8)
+    upstream.listener, upstream.script = closed, [lambda s: s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")]
+    threading.Thread(target=upstream.accept, daemon=True).start()
+
+
+first, second = connect(), connect()
+listen()
+third = connect()
+ok(first[0] == b"200" and first[1] != 200 and second == (b"502", None) and third == (b"200", 200),
+   "a host that could not be reached is refused by the proxy from then on, until it can", first, second, third)
 gate.close()
 done()
