@@ -90,7 +90,7 @@ place.write("bodies", header("bodies"), {"type": "vcr.body", "data": {"ref": "a"
             {"type": "vcr.body", "data": {"ref": "b", "size": 1 << 60, "sha256": "0" * 64, "enc": "lz4", "lz4": "AAAA", "base": "a"}}, frame(0, "llm", "llm:m", {}, {}, custom=vcr(request="a", response="b")))
 ok(place.run("vcr-show", "--raw=request", "bodies", "0")[0] == 3 and place.run("vcr-show", "--raw=response", "bodies", "0")[0] == 3, "bodies that need each other, or claim to be huge, end in words")
 
-for name in ("../x", "-x", "x.lock", "..", "a\nb", "x" * 300, ""):
+for name in ("../no-such-session", "-x", "x.lock", "..", "a\nb", "x" * 300, ""):
     for argv in (["vcr-log", "--", name], ["vcr-show", "--", name, "0"], ["vcr-export", "--", name], ["vcr-record", "--session=" + name, "--", "true"]):
         status, out, err = place.run(*argv)
         ok(status == 2 and not out and err.count("\n") == 1, "%s refuses a session called %s in one clear line" % (argv[0], repr(name[:12])), status, err)
