@@ -19,7 +19,7 @@ from claudekit import HOST, WANT, Claude
 NAMES = {"native, by a bare preload": ("bun", ()), "for node 20, tapped": ("node", ()), "for node 20, through the gate": ("node", ("lane gate",))}
 KILLED = ("killed in the midst of an answer, it ends as it does without us and leaves the same", "and what had come of the answer is recorded as a call that was cut")
 REFUSED = "with its network refused, it gives up as it does without us"
-GATE = ("with the gate killed in the midst of an answer, it asks the model itself, and leaves what it leaves without us", "and the session says so, with the call that was cut")
+GATE = ("with the gate killed in the midst of an answer, it asks again, and leaves what it leaves without us", "and the session says so, with the call that was cut")
 INSIDE = "VCR_TEST_INSIDE"
 WAIT = {"wait": "mid", "after": "6"}
 
@@ -109,7 +109,8 @@ def check(name, kind, config):
         return
     (bare, _), (mine, session) = gate_killed(kind, config, "plain"), gate_killed(kind, config, "preload")
     ok(mine == bare and bare[0] == 0 and bare[2] == WANT, "%s: %s" % (name, GATE[0]), mine, bare)
-    said = [u for u in session.end["unseen"] if "the gate has ended: %s is spoken to directly" % HOST in u]
+    # where a static program was lent the gate, as its rg is, another takes its place
+    said = [u for u in session.end["unseen"] if "the gate has ended: %s is spoken to directly" % HOST in u or "the gate has died and another has taken its place" in u]
     ok(main_calls(session)[:1] == [("error", False, "gate")] and len(said) == 1, "%s: %s" % (name, GATE[1]), main_calls(session), session.end["unseen"])
 
 
