@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char **called_with;
-
 #ifdef VCR_FAR
 static int run_other_half(struct vcr_tool *t, int argc, char **argv)
 {
@@ -22,6 +20,8 @@ static int run_other_half(struct vcr_tool *t, int argc, char **argv)
 #define RUN_NEAR(name) run_other_half
 #define RUN_FAR(name) vcr_verb_##name
 #else
+static char **called_with;
+
 static int run_other_half(struct vcr_tool *t, int argc, char **argv)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -100,11 +100,13 @@ int main(int argc, char **argv)
 	if (!argc)
 		return VCR_EXIT_USAGE;
 	setlocale(LC_TIME, "");
+#ifndef VCR_FAR
 	/* parsing moves the words about */
 	called_with = calloc((size_t)argc + 1, sizeof *called_with);
 	if (!called_with)
 		return VCR_EXIT_FAILED;
 	memcpy(called_with, argv, (size_t)argc * sizeof *argv);
+#endif
 	name = name ? name + 1 : argv[0];
 	if (strncmp(name, "vcr-", 4))
 		return run_vcr(&t, argc, argv);
