@@ -27,12 +27,24 @@ static const char *get(char **env, const char *name)
 	return NULL;
 }
 
+/* The program's own memory: VCR_LENT is cut where it stands. */
+static char *own(const char *s)
+{
+	static char memory[1 << 16];
+	static size_t used;
+	size_t n = strlen(s) + 1;
+	ck_assert_uint_le(n, sizeof memory - used);
+	memcpy(memory + used, s, n);
+	used += n;
+	return memory + used - n;
+}
+
 /* Lends to a copy of before; checks that the promised sizes are kept. */
 static void lend(const struct vcr_lend *l, char *const before[], char **env, char **text)
 {
 	size_t n = 0, size = vcr_lend_text_size(l, before);
 	for (; before[n]; n++)
-		env[n] = strdup(before[n]); /* the program's own memory: VCR_LENT is cut where it stands */
+		env[n] = own(before[n]);
 	env[n] = NULL;
 	for (size_t i = n + VCR_LEND_ROOM + 1; i < MOST; i++)
 		env[i] = (char *)"canary";
@@ -132,7 +144,7 @@ START_TEST(a_list_that_nobody_lent_is_not_believed)
 	static const char *const lists[] = { "", "1", "5:A=one\n0:\n", "4:PATH=\n0:\n", "13:HTTPS_PROXY=1\n6:PATH=x\n", "13:HTTPS_PROXY=1\n99:PATH=x\n", "13:HTTPS_PROXY=1", "-1:\n",
 		"18446744073709551617:HTTPS_PROXY=1\n0:\n", "13:HTTPS_PROXY=1\n0\n" };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-		char text[100], *env[] = { strdup("PATH=/bin"), text, strdup("HTTPS_PROXY=1"), strdup("A=one"), NULL };
+		char text[100], *env[] = { own("PATH=/bin"), text, own("HTTPS_PROXY=1"), own("A=one"), NULL };
 		snprintf(text, sizeof text, "VCR_LENT=%s", lists[i]);
 		vcr_lend_back(env);
 		ck_assert_str_eq(env[0], "PATH=/bin");
