@@ -79,6 +79,6 @@ def measure(build, directory, env, quick, row, skipped):
         runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
         bare, recorded = (min(r[side][0] for r in runs) for side in (0, 1))
         row("%s of %d small files, added to its wall time (bare %.2f s), least of %d each" % (name, n, bare, rounds), "%", max(0.01, (recorded - bare) / bare * 100), limit=limit,
-            guard=limit and 40)
+            guard=limit and 100)
         row("%s of %d small files, until vcr-record is done" % (name, n), "s", min(r[1][1] - r[1][0] for r in runs))
         row("%s of %d small files, CPU time of recording in all" % (name, n), "us a file", min(r[1][2] - r[0][2] for r in runs) * 1e6 / n)
