@@ -360,8 +360,12 @@ after = p.look()
 states, target, wrong, begun_at, finished, untouched = {"start": before, "end": after}, "start", [], {}, 0, 0
 
 
+# LeakSanitizer cannot work in a program that is traced.
+TRACED = dict(p.env, ASAN_OPTIONS=":".join(filter(None, [p.env.get("ASAN_OPTIONS"), "detect_leaks=0"])))
+
+
 def rollback_to(where, upto=None, each=None):
-    return run_to([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", where], upto, each, cwd=p.work, env=p.env)
+    return run_to([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", where], upto, each, cwd=p.work, env=TRACED)
 
 
 def moments(where):
@@ -406,7 +410,7 @@ else:
     trace = os.path.join(p.dir, "trace")
     p.run("vcr", "rollback", "-q", "--to", "start", cwd=p.work)
     subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=open,openat,fsync,fdatasync,sync,syncfs", os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "end"],
-                   cwd=p.work, env=p.env, check=True)
+                   cwd=p.work, env=TRACED, check=True)
     calls = open(trace).read().splitlines()
     syncs = [c for c in calls if re.search(r"\b(fsync|fdatasync|sync|syncfs)\(", c)]
     kind = subprocess.run(["stat", "-f", "-c", "%T", p.state()], stdout=subprocess.PIPE, text=True).stdout.strip()
