@@ -111,8 +111,8 @@ way = "api.openai.com:443:127.0.0.1:%d" % up.port
 STREAM = ASK + """
 r = ask("stream", stream=True)
 print(r.readline().decode().strip(), flush=True)
-try: print(r.read().decode().strip())
-except Exception as e: print(type(e).__name__)
+try: print(r.read().decode().strip(), flush=True)
+except Exception as e: print(type(e).__name__, flush=True)
 """
 p = record("stream", "gate", PYTHON, "-c", STREAM, "https://api.openai.com/v1/chat/completions", CA, options=["--connect-to", way, "--cacert", CA])
 first = p.stdout.readline().strip()
