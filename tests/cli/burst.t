@@ -106,7 +106,7 @@ p = Project()
 p.sh("mkdir out src; for i in $(seq 200); do printf $i > src/f$i.c; done; printf 'out/\n' > .gitignore\n"
      "printf 'all: $(patsubst src/%%.c,out/%%.o,$(wildcard src/*.c))\nout/%%.o: src/%%.c\n\tcp $< $@\n' > Makefile; git add .; git commit -qm x")
 if not shutil.which("make"):
-    skip("make -j: make is not installed")
+    skip("make -j", "make is not installed")
 else:
     found = p.record("make -s -j4; printf '1.5\n' >> src/f1.c")
     want = {"out/f%d.o" % i for i in range(1, 201)}
@@ -162,13 +162,13 @@ def wheel(path, n):
 p = Project()
 wheel(p.dir + "/storm-1.0-py3-none-any.whl", 300)
 if subprocess.run(["python3", "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=p.env, cwd=p.work).returncode:
-    skip("pip install: pip is not installed")
+    skip("pip install", "pip is not installed")
 else:
     found = p.record("python3 -m pip -q --disable-pip-version-check install --no-index --no-deps --no-compile --target site ../storm-1.0-py3-none-any.whl; printf x > own")
     made = sum(out["made"] for _, out in bursts(found))
     ok(made >= 290 and len(found) <= 40 and ("file:write", "own") in others(found), "pip install of 300 files is told by a few frames", made, len(found), others(found)[:20])
 if not shutil.which("npm"):
-    skip("npm install: npm is not installed")
+    skip("npm install", "npm is not installed")
 else:
     p = Project()
     with tarfile.open(p.dir + "/storm-1.0.0.tgz", "w:gz") as t:

@@ -379,7 +379,7 @@ def moments(where):
 
 ways = {where: moments(where) for where in ("start", "end")}
 if not all(ways.values()):
-    skip("killed at 100 moments of a rollback: tracing a child is not allowed here")
+    skip("killed at 100 moments of a rollback", "tracing a child is not allowed here")
 else:
     for turn in range(100):
         source = "end" if target == "start" else "start"
@@ -405,7 +405,7 @@ ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n], "nothing is left l
 
 # ---- what a rollback asks of the machine ----
 if not shutil.which("strace"):
-    skip("the system calls of a rollback: strace is not installed")
+    skip("the system calls of a rollback", "strace is not installed")
 else:
     trace = os.path.join(p.dir, "trace")
     p.run("vcr", "rollback", "-q", "--to", "start", cwd=p.work)
