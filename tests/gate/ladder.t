@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 from gatekit import ANTHROPIC, GEMINI, OPENAI, clikit, Gate, Recording, done, json, ok
 
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
-THERE = dict(cwd="/mnt/ann/work", workspace="/mnt/ann/work", home="/home/ann", tmp="/tmp")
+THERE = dict(cwd="/mnt/ann/proj", workspace="/mnt/ann/proj", home="/home/ann", tmp="/tmp")
 THEN = dict(THERE, day="2026-11-24", named="Tuesday, November 24, 2026", stamp="2026-11-24T10:00:00.123Z", uuid="123e4567-e89b-42d3-a456-426614174000", pid=4711, port=45123, took="0.12s",
             ls="Nov 24 10:02", commit="1a2b3c4", whole="1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d", cch="4f1ab", call="toolu_01A2b3C4d5E6f7G8h9J0", user="user_aa_session_bb", color="", item="msg_0a1b2c3d4e5f60718293")
 NOW = dict(day="2027-01-02", named="Saturday, January 2, 2027", stamp="2027-01-02T23:59:59Z", uuid="00000000-1111-4222-8333-444444444444", pid=88, port=8081, took="31.5s",

@@ -221,10 +221,10 @@ for words in (("--repeat=twice",), ("--faults=some",)):
     ok(r.returncode == 2 and words[0][2:8].encode() in r.stderr, "%s is a wrong call" % words, r.stderr)
 
 # ---- In another directory ----
-there = dict(cwd="/mnt/ann/work", workspace="/mnt/ann", home="/home/ann", tmp="/tmp")
-told = [b'data: {"choices":[{"index":0,"delta":{"content":"see /mnt/an"}}]}\n\n', b'data: {"choices":[{"index":0,"delta":{"content":"n/work/a.c and /home/ann"}}]}\n\n',
+there = dict(cwd="/mnt/ann/proj", workspace="/mnt/ann", home="/home/ann", tmp="/tmp")
+told = [b'data: {"choices":[{"index":0,"delta":{"content":"see /mnt/an"}}]}\n\n', b'data: {"choices":[{"index":0,"delta":{"content":"n/proj/a.c and /home/ann"}}]}\n\n',
         b'data: {"choices":[{"index":0,"delta":{"content":"/.b /mnt/ann/c /mnt/annex"}}]}\n\n', b"data: [DONE]\n\n"]
-with recorded((ask("fix /mnt/ann/work/a.c for /home/ann"), told, dict(fields=SSE)), context=there) as gate:
+with recorded((ask("fix /mnt/ann/proj/a.c for /home/ann"), told, dict(fields=SSE)), context=there) as gate:
     here, home = gate.place.dir, gate.place.home
     with gate.tls() as s:
         s.sendall(post_bytes(ask("fix %s/a.c for %s" % (here, home)), more="Connection: close\r\n"))
@@ -236,17 +236,17 @@ with recorded((ask("fix /mnt/ann/work/a.c for /home/ann"), told, dict(fields=SSE
     ok(len(sizes) == 4 and all(b"%x\r\n" % n in whole for n in sizes), "… and each piece is a chunk, as it was", whole)
     ok(gate.post(ask("fix /elsewhere/a.c for %s" % home))[0] == 400, "another path is another request")
 then, now = ("11111111-2222-4333-8444-555555555555", "toolu_01A2b3C4d5E6f7G8h9J0"), ("99999999-8888-4777-8666-555555555555", "toolu_01ZzZzZzZzZzZzZz00")
-words = dump({"text": "of %s in /mnt/ann/work" % then[0], "args": json.dumps({"session": then[0], "call": then[1], "other": then[0][:-1] + "0"})})
+words = dump({"text": "of %s in /mnt/ann/proj" % then[0], "args": json.dumps({"session": then[0], "call": then[1], "other": then[0][:-1] + "0"})})
 with recorded(*[(ask("session %s, call %s, again %s, turn %d" % (*then, then[0], n)), words) for n in range(3)], context=there) as gate:
     answers = [gate.post(ask("session %s, call %s, again %s, turn %d" % names)) for names in ((*now, now[0], 0), (*then, then[0], 1), (*now, then[0], 2))]
     here = gate.place.dir
-    expected = [json.loads(words.decode().replace("/mnt/ann/work", here)) for _ in range(3)]
+    expected = [json.loads(words.decode().replace("/mnt/ann/proj", here)) for _ in range(3)]
     for k in (0, 2):
         expected[k] = json.loads(json.dumps(expected[k]).replace(then[1], now[1]))
     expected[0] = json.loads(json.dumps(expected[0]).replace(then[0], now[0]))
     ok([(a[0], json.loads(a[2])) for a in answers] == [(200, e) for e in expected], "UUIDs and ids that the request has otherwise are told back; not one that stands for two now", answers, expected)
-with recorded((ask("fix /mnt/ann/work/a.c"), told, dict(fields=SSE)), context=there, options=("--match=canonical",)) as gate:
-    ok(gate.post(ask("fix /mnt/ann/work/a.c"))[0] == 200 and gate.post(ask("fix %s/a.c" % gate.place.dir))[0] == 400, "--match=canonical wants the same directories")
+with recorded((ask("fix /mnt/ann/proj/a.c"), told, dict(fields=SSE)), context=there, options=("--match=canonical",)) as gate:
+    ok(gate.post(ask("fix /mnt/ann/proj/a.c"))[0] == 200 and gate.post(ask("fix %s/a.c" % gate.place.dir))[0] == 400, "--match=canonical wants the same directories")
 stream = [b"data: " + b"x" * 500000 + b"\n\n" for _ in range(40)]
 with recorded((ask("same"), stream, dict(fields=SSE)), (ask("same"), b'{"n":2}')) as gate:
     s = gate.tls()

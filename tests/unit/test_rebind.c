@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct vcr_binding moved[] = { { "/home/ann", "/root" }, { "/home/ann/work", "/srv/w" }, { "/tmp", "/tmp" } };
+static const struct vcr_binding moved[] = { { "/home/ann", "/srv2" }, { "/home/ann/proj", "/srv/w" }, { "/tmp", "/tmp" } };
 
 static void ck_rebound(const char *before, const char *after)
 {
@@ -16,9 +16,9 @@ static void ck_rebound(const char *before, const char *after)
 
 START_TEST(a_recorded_directory_becomes_the_live_one_in_every_string)
 {
-	ck_rebound("{\"a\": \"/home/ann/work/x\", \"b\":[1, \"cd /home/ann && ls\"]}", "{\"a\": \"/srv/w/x\", \"b\":[1, \"cd /root && ls\"]}");
-	ck_rebound("{\"arguments\":\"{\\\"path\\\":\\\"/home/ann/work\\\",\\\"cmd\\\":\\\"a\\\\n/home/ann/b\\\"}\"}",
-		"{\"arguments\":\"{\\\"path\\\":\\\"/srv/w\\\",\\\"cmd\\\":\\\"a\\\\n/root/b\\\"}\"}");
+	ck_rebound("{\"a\": \"/home/ann/proj/x\", \"b\":[1, \"cd /home/ann && ls\"]}", "{\"a\": \"/srv/w/x\", \"b\":[1, \"cd /srv2 && ls\"]}");
+	ck_rebound("{\"arguments\":\"{\\\"path\\\":\\\"/home/ann/proj\\\",\\\"cmd\\\":\\\"a\\\\n/home/ann/b\\\"}\"}",
+		"{\"arguments\":\"{\\\"path\\\":\\\"/srv/w\\\",\\\"cmd\\\":\\\"a\\\\n/srv2/b\\\"}\"}");
 }
 END_TEST
 
@@ -37,26 +37,26 @@ START_TEST(a_path_that_a_stream_tells_in_pieces_is_put_into_the_first)
 {
 	ck_rebound("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"see /ho\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"me/\"}}]}\n\n"
 		"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ann/x\"}}]}\n\ndata: [DONE]\n\n",
-		"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"see /root\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"}}]}\n\n"
+		"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"see /srv2\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"}}]}\n\n"
 		"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"/x\"}}]}\n\ndata: [DONE]\n\n");
-	ck_rebound("{\"message\":{\"content\":\"/home/a\"}}\n{\"message\":{\"content\":\"nn\"}}\n", "{\"message\":{\"content\":\"/root\"}}\n{\"message\":{\"content\":\"\"}}\n");
+	ck_rebound("{\"message\":{\"content\":\"/home/a\"}}\n{\"message\":{\"content\":\"nn\"}}\n", "{\"message\":{\"content\":\"/srv2\"}}\n{\"message\":{\"content\":\"\"}}\n");
 }
 END_TEST
 
 START_TEST(pieces_of_different_blocks_are_different_texts)
 {
 	ck_rebound("data: {\"index\":0,\"delta\":{\"text\":\"/home/\"}}\n\ndata: {\"index\":1,\"delta\":{\"text\":\"ann\"}}\n\ndata: {\"index\":0,\"delta\":{\"text\":\"ann\"}}\n\n",
-		"data: {\"index\":0,\"delta\":{\"text\":\"/root\"}}\n\ndata: {\"index\":1,\"delta\":{\"text\":\"ann\"}}\n\ndata: {\"index\":0,\"delta\":{\"text\":\"\"}}\n\n");
+		"data: {\"index\":0,\"delta\":{\"text\":\"/srv2\"}}\n\ndata: {\"index\":1,\"delta\":{\"text\":\"ann\"}}\n\ndata: {\"index\":0,\"delta\":{\"text\":\"\"}}\n\n");
 }
 END_TEST
 
 START_TEST(offsets_follow_the_text)
 {
-	static const char before[] = "{\"a\":\"/home/ann\",\"b\":\"/home/ann/work\",\"c\":1}";
+	static const char before[] = "{\"a\":\"/home/ann\",\"b\":\"/home/ann/proj\",\"c\":1}";
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	uint64_t at[] = { 0, 5, 6, 16, 17, 26, 37, 38, sizeof before - 1 };
 	ck_assert_int_eq(vcr_rebind(moved, 3, before, sizeof before - 1, &out, at, 9), 1);
-	ck_assert_str_eq(out.data, "{\"a\":\"/root\",\"b\":\"/srv/w\",\"c\":1}");
+	ck_assert_str_eq(out.data, "{\"a\":\"/srv2\",\"b\":\"/srv/w\",\"c\":1}");
 	static const uint64_t wanted[] = { 0, 5, 6, 12, 13, 22, 25, 26, 32 };
 	for (size_t i = 0; i < 9; i++)
 		ck_assert_msg(at[i] == wanted[i], "%zu: %d, not %d", i, (int)at[i], (int)wanted[i]);
@@ -66,8 +66,8 @@ END_TEST
 /* Cut the text anywhere: what the pieces say together is what the whole says. */
 START_TEST(wherever_a_stream_is_cut_it_says_the_same)
 {
-	static const char text[] = "/home/ann/work /home/ann/work/a b/home/ann /home/ann\n/home/annx /home/ann/work";
-	static const char wanted[] = "/srv/w /srv/w/a b/home/ann /root\n/home/annx /srv/w";
+	static const char text[] = "/home/ann/proj /home/ann/proj/a b/home/ann /home/ann\n/home/annx /home/ann/proj";
+	static const char wanted[] = "/srv/w /srv/w/a b/home/ann /srv2\n/home/annx /srv/w";
 	unsigned seed = (unsigned)_i * 2654435761u + 1;
 	VCR_AUTO_BUF stream = VCR_BUF_INIT, out = VCR_BUF_INIT, said = VCR_BUF_INIT;
 	struct vcr_jw w;
