@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 import agentkit
 import nodekit
 import replies
+import serverkit
 from agentkit import ok, skip
 
 CALLS = "the session holds each model call of the agent, byte for byte"
@@ -32,6 +33,7 @@ MODEL, KEY = "gpt-5.5", "sk-test-0123456789abcdef0123456789abcdef"
 POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
 PATCH = "*** Begin Patch\n*** Add File: poem.txt\n%s*** End Patch\n" % "".join("+%s\n" % l for l in POEM.splitlines())
 SHELL_COMMAND = "printf 'from the shell\\n' > shell.txt && env > variables.txt"
+KNOWN = base64.b64encode(b"me:word-0123456789").decode()
 HOSTS = ("api.openai.com", "chatgpt.com")  # the latter knows of plugins and models
 
 why = nodekit.missing("node", True)
@@ -42,50 +44,6 @@ if why:
     for title in TITLES:
         skip(title, why)
     agentkit.done()
-
-
-class Proxy:
-    """The user's: it knows the way to the model server by the hosts' real names, and to nothing else."""
-
-    def __init__(self, port):
-        self.port, self.asked = port, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://me:word-0123456789@127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            s, _ = self.listener.accept()
-            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
-
-    def talk(self, s):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            part = s.recv(65536)
-            if not part:
-                return
-            head += part
-        word, target = head.decode("latin-1").split(" ")[:2]
-        self.asked.append((target, base64.b64encode(b"me:word-0123456789") in head))
-        if word != "CONNECT" or target.rsplit(":", 1)[0] not in HOSTS:
-            s.sendall(b"HTTP/1.1 502 No way\r\nContent-Length: 0\r\n\r\n")
-            return s.close()
-        try:
-            far = socket.create_connection(("127.0.0.1", self.port))
-            s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        except OSError:
-            s.sendall(b"HTTP/1.1 503 Refused\r\nContent-Length: 0\r\n\r\n")
-            return s.close()
-        for a, b in ((s, far), (far, s)):
-            threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
-
-    def pump(self, a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
 
 def turn(api, request):
@@ -108,7 +66,7 @@ class Agent:
             self.refusing = socket.socket()  # bound and not listening
             self.refusing.bind(("127.0.0.1", 0))
             self.port = self.refusing.getsockname()[1]
-        self.proxy = Proxy(self.port)
+        self.proxy = serverkit.Proxy(lambda target: self.port if target.rsplit(":", 1)[0] in HOSTS else None)  # the hosts' real names, and nothing else
         self.home = os.path.join(self.place.home, ".codex")
         self.env = {"CODEX_API_KEY": KEY, "CODEX_HOME": self.home, "TERM": "dumb", "CODEX_CA_CERTIFICATE": self.server.ca, "NO_COLOR": "1"}
         self.command = [nodekit.program("node"), CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", MODEL]
@@ -123,7 +81,7 @@ class Agent:
             s, _ = self.refusing.accept()
             far = socket.create_connection(("127.0.0.1", self.server.tls_port))
             for a, b in ((s, far), (far, s)):
-                threading.Thread(target=self.proxy.pump, args=(a, b), daemon=True).start()
+                threading.Thread(target=serverkit.pump, args=(a, b), daemon=True).start()
 
     def words(self, how):
         way = [w for host in HOSTS for w in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, self.port))]
@@ -184,13 +142,13 @@ ok(variables and not lent and "CODEX_CA_CERTIFICATE=" + agent.server.ca in varia
 alone = Agent()
 other = alone.run("plain")
 tunnelled = [c for c in session.lines if "github" in json.dumps(c) and c["type"] == "vcr.http"]
-ok(not tunnelled and {t for t, _ in alone.proxy.asked} - {h + ":443" for h in HOSTS}, BLIND, tunnelled, alone.proxy.asked)
+ok(not tunnelled and {h.split(" ")[1] for h in alone.proxy.heads} - {h + ":443" for h in HOSTS}, BLIND, tunnelled, alone.proxy.heads)
 ok(other == said and alone.left() == there, ALONE, said, other, alone.err[-2000:])
 
 # ---- Behind the user's proxy ----
 
 behind = Agent()
-ok(behind.run("proxied") == said and len(behind.place.session().calls()) == 3 and {"api.openai.com:443"} <= {t for t, known in behind.proxy.asked if known}, PROXY, behind.status, behind.err[-2000:], behind.proxy.asked)
+ok(behind.run("proxied") == said and len(behind.place.session().calls()) == 3 and any(h.startswith("CONNECT api.openai.com:443 ") and KNOWN in h for h in behind.proxy.heads), PROXY, behind.status, behind.err[-2000:], behind.proxy.heads)
 
 # ---- Replayed ----
 

@@ -2,16 +2,15 @@
 """vcr bisect: the step after which a check fails is found over savepoints, in directories of their own, with what changed and the call behind it."""
 import glob
 import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, Place, done, ok
+import serverkit
 from tapkit import SHIM
 
 TURNS, BROKEN = 9, 6
@@ -42,24 +41,10 @@ os.symlink("src/sum.sh", os.path.join(work, "link"))
 state = os.path.join(place.home, ".local", "state", "vcr", hashlib.sha256(work.encode()).hexdigest()[:16])
 
 
-class Model(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    asked = 0
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        Model.asked += 1
-        while not glob.glob(os.path.join(state, "shadow.git", "refs", "vcr", "*", str(Model.asked - 1))):
-            time.sleep(0.002)  # a model thinks for longer than a savepoint takes; the first call's is the base
-        body = json.dumps({"id": "c", "object": "chat.completion", "model": "gpt-4o", "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words):
-        pass
+def answer(request, path):
+    while not glob.glob(os.path.join(state, "shadow.git", "refs", "vcr", "*", str(len(server.asked) - 1))):
+        time.sleep(0.002)  # a model thinks for longer than a savepoint takes; the first call's is the base
+    return serverkit.completion("x")
 
 
 def look():
@@ -70,9 +55,8 @@ def bisect(*words, **options):
     return place.run("vcr-bisect", *words, cwd=work, **options)
 
 
-server = http.server.HTTPServer(("127.0.0.1", 0), Model)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-status, out, err = place.run("vcr-record", "-q", "--session", "s", "--", sys.executable, "-c", AGENT, str(server.server_address[1]), cwd=work)
+server = serverkit.Model(answer)
+status, out, err = place.run("vcr-record", "-q", "--session", "s", "--", sys.executable, "-c", AGENT, str(server.port), cwd=work)
 before = look()
 frames = [json.loads(line) for line in place.run("vcr-log", "--json", "s", cwd=work)[1].splitlines()]
 calls = [f["index"] for f in frames if f["type"] == "llm"]
@@ -101,5 +85,5 @@ ok(code == 0 and found["first_bad"] - found["last_good"] > 1 and '"skipped"' in 
 code, out, err = bisect("--", "/nonexistent/check")
 ok(code == 3 and "cannot be run" in err and not os.listdir(place.env["TMPDIR"]), "a check that cannot be run ends it", code, out, err)
 ok([bisect(*w)[0] for w in ((), ("--",), ("a", "b", "--", "true"), ("nothere", "--", "true"))] == [2] * 4, "a wrong call is told so")
-server.shutdown()
+server.close()
 done()

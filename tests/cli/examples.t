@@ -1,48 +1,32 @@
 #!/usr/bin/python3
 """examples/ci does what it says: recorded once with a model, then the steps of its workflow pass with the model gone, and fail when the agent asks for something else."""
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, SOURCE, Place, done, ok
+import serverkit
 from tapkit import SHIM
 
 CI = os.path.join(SOURCE, "examples", "ci")
 ANSWERS = ({"path": "hello.py", "text": "print('hello')\n"}, {"done": True})
 
 
-class Model(http.server.BaseHTTPRequestHandler):
-    asked = 0
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        Model.asked += 1
-        answer = ANSWERS[(len(request["messages"]) - 2) // 2]
-        body = json.dumps({"id": "c", "object": "chat.completion", "model": "gpt-4o-mini", "usage": {"prompt_tokens": 40, "completion_tokens": 10, "total_tokens": 50},
-                           "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(answer)}}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words):
-        pass
+def answer(request, path):
+    said = ANSWERS[(len(request["messages"]) - 2) // 2]
+    return serverkit.completion(json.dumps(said), "gpt-4o-mini", {"prompt_tokens": 40, "completion_tokens": 10, "total_tokens": 50})
 
 
 place = Place()
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+server = serverkit.Model(answer)
 work = os.path.join(place.dir, "work")
 shutil.copytree(CI, work)
 place.env.update(VCR_COLLECTOR=os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector")), VCR_SHIM=SHIM, PATH=BUILD + ":" + place.env["PATH"],
-                 OPENAI_BASE_URL="http://127.0.0.1:%d/v1" % server.server_address[1], PYTHONDONTWRITEBYTECODE="1")
+                 OPENAI_BASE_URL="http://127.0.0.1:%d/v1" % server.port, PYTHONDONTWRITEBYTECODE="1")
 subprocess.run(["git", "init", "-q", work], env=place.env, check=True)
 flow = open(os.path.join(CI, "github-actions.yml")).read()
 
@@ -52,9 +36,8 @@ def sh(command):
 
 
 recorded = [sh(line) for line in re.findall(r"^#   (.*)", flow, re.M)]
-asked = Model.asked
-server.shutdown()
-server.server_close()
+asked = len(server.asked)
+server.close()
 ok([r.returncode for r in recorded] == [0, 0, 0] and asked == 2 and os.path.exists(os.path.join(work, "hello.py")), "a run is recorded, kept and added to git as the workflow's head says", *[r.stdout for r in recorded])
 os.unlink(os.path.join(work, "hello.py"))
 for name in os.listdir(os.path.join(work, ".vcr")):
@@ -65,7 +48,7 @@ for name, command in steps:
     r = sh(command)
     ok(r.returncode == 0, "with the model gone and only the golden run there: " + name, r.returncode, r.stdout)
     if "replay" in command:
-        ok("2 calls replayed: 100 tokens" in r.stdout and "saved (100%)" in r.stdout and Model.asked == asked, "… the ledger says what that saved", r.stdout)
+        ok("2 calls replayed: 100 tokens" in r.stdout and "saved (100%)" in r.stdout and len(server.asked) == asked, "… the ledger says what that saved", r.stdout)
 r = sh("sed -i 's/for the next file/for the following file/' agent.py && " + steps[1][1])
 ok(r.returncode != 0 and "/messages/0/content" in r.stdout, "a changed prompt fails it, and the place is named", r.returncode, r.stdout)
 done()

@@ -1,15 +1,14 @@
 #!/usr/bin/python3
 """A chat that is sent again with every turn: the recording grows with its new text only."""
 import glob
-import http.server
 import json
 import os
 import random
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "shim"))
+import serverkit
 import tapkit
 from tapkit import BUILD, ok
 
@@ -32,28 +31,15 @@ def text():
     return "%0*x" % (SIZE, words.getrandbits(4 * SIZE))
 
 
-class Model(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        message = {"role": "assistant", "content": text()}
-        if "tool" in self.path:
-            call = {"id": "call_%012d" % len(request["messages"]), "type": "function", "function": {"name": "store", "arguments": json.dumps({"name": "x", "text": message["content"]})}}
-            message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        body = json.dumps({"id": "c", "object": "chat.completion", "model": "gpt-4o", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
+def answer(request, path):
+    message = {"role": "assistant", "content": text()}
+    if "tool" in path:
+        call = {"id": "call_%012d" % len(request["messages"]), "type": "function", "function": {"name": "store", "arguments": json.dumps({"name": "x", "text": message["content"]})}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return serverkit.completion(message)
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+server = serverkit.Model(answer)
 
 
 def record(client, turns):
@@ -62,7 +48,7 @@ def record(client, turns):
     path = os.path.join(session.dir, "turns.json")
     with open(path, "w") as f:
         json.dump(turns, f)
-    r = session.run("/usr/bin/python3", "-c", client, str(server.server_address[1]), path)
+    r = session.run("/usr/bin/python3", "-c", client, str(server.port), path)
     until, lines = time.monotonic() + 30, []
     while not (lines and '"vcr.end"' in lines[-1]) and time.monotonic() < until:
         time.sleep(0.05)
@@ -85,7 +71,7 @@ ok(stored < new * 1.5 + 2 * TURNS * 400, "the bodies take what the new text take
 
 turns = [text() for _ in range(TURNS)]
 r, lines = record(CLIENT.replace("/v1/chat", "/tool/v1/chat"), turns)
-server.shutdown()
+server.close()
 frames = [line for line in lines if line.startswith('{"type":"frame"')]
 tools = [line for line in frames if '"node_name":"tool:store"' in line]
 ok(r.returncode == 0 and len(tools) == TURNS, "each tool call is a frame", r, len(tools))

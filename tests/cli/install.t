@@ -2,18 +2,17 @@
 """make install, then the library by its bare name: in a mount namespace where the installed tree is the system's, so that nothing of this
 machine changes."""
 import glob
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 top = os.path.abspath(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")))
 sys.path.insert(0, os.path.join(top, "tests", "shim"))
+import serverkit
 import tapkit
 from tapkit import BUILD, ok, skip
 
@@ -31,20 +30,6 @@ for d in /var/cache/ldconfig; do ! [ -d $d ] || mount -t tmpfs none $d; done
 ldconfig -C "$tree/cache"
 mount --bind "$tree/cache" /etc/ld.so.cache
 """
-
-
-class Model(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = b'{"id":"c","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
 
 
 def make(*words):
@@ -89,8 +74,7 @@ if r:
 else:
     skip(title, "there is no pkg-config")
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+server = serverkit.Model(lambda request, path: serverkit.completion("yes"))
 unshare = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-r", "-m"]
 env = {"PATH": prefix + "/bin:/usr/sbin:/usr/bin:/sbin:/bin", "tree": tree, "prefix": prefix, "HOME": tree, "XDG_RUNTIME_DIR": run_dir}
 why = None
@@ -108,11 +92,11 @@ for name, command in (("preload", 'LD_PRELOAD=libvcrshim.so exec /usr/bin/python
         continue
     work = os.path.join(tree, name)
     os.mkdir(work)
-    r = subprocess.run([*unshare, "sh", "-c", INSTALLED + command], cwd=work, env=dict(env, client=CLIENT % server.server_address[1]), stdin=subprocess.DEVNULL,
+    r = subprocess.run([*unshare, "sh", "-c", INSTALLED + command], cwd=work, env=dict(env, client=CLIENT % server.port), stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
     text = finished_session(os.path.join(work, ".vcr"))
     ok(r.returncode == 0 and r.stdout == "200\n" and '"node_name":"llm:gpt-4o"' in text and "installed?" in text, title, r, text[:2000])
-server.shutdown()
+server.close()
 for directory in (tree, run_dir):
     shutil.rmtree(directory, True)
 tapkit.done()

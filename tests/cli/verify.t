@@ -1,14 +1,13 @@
 #!/usr/bin/python3
 """vcr verify: what was changed, lost or torn in a session file is named with its line. vcr golden: what is kept, shown and refused."""
-import http.server
 import json
 import os
 import re
 import sys
-import threading
 
 SOURCE = os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path[:0] = [os.path.join(SOURCE, "tests", "cli"), os.path.join(SOURCE, "tests", "shim")]
+import serverkit
 import tapkit
 from clikit import BUILD, END, Place, chat, done, frame, header, ok, said
 
@@ -22,28 +21,15 @@ for turn in range(4):
 """
 
 
-class Model(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        n = len(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"])
-        body = json.dumps({"id": "x", "object": "chat.completion", "model": "gpt-4o", "usage": {"prompt_tokens": n, "completion_tokens": 2, "total_tokens": n + 2},
-                           "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "answer %d " % n * 60}}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words):
-        pass
+def answer(request, path):
+    n = len(request["messages"])
+    return serverkit.completion("answer %d " % n * 60, usage={"prompt_tokens": n, "completion_tokens": 2, "total_tokens": n + 2})
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+server = serverkit.Model(answer)
 recorded = tapkit.Session(os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector")))
 del recorded.env["LD_PRELOAD"]
-r = recorded.run(os.path.join(BUILD, "vcr-record"), "-q", "--session", "right", "--", sys.executable, "-c", CLIENT, str(server.server_address[1]))
+r = recorded.run(os.path.join(BUILD, "vcr-record"), "-q", "--session", "right", "--", sys.executable, "-c", CLIENT, str(server.port))
 lines = open(os.path.join(recorded.work, ".vcr", "right.vcr"), "rb").read().splitlines(True)
 place = Place()
 
@@ -133,5 +119,5 @@ with open(os.path.join(place.vcr_dir, "golden", "index.json"), "w") as f:
 status, out, err = golden("list")
 ok(status == 0 and "a\\x1b[2Jb" in out and out.count("\n") == 1, "no terminal obeys an index, and what is no entry is not listed", out, err)
 ok(golden("verify")[0] == 1 and golden("replay", "Build a REST API with JWT auth")[0] == 1, "the file that an index names elsewhere is not read")
-server.shutdown()
+server.close()
 done()

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
 import gatekit
 import modelserver
+import serverkit
 from gatekit import BUILD, ask, clikit, done, ok, post_bytes, read_answer
 
 ROUNDS, AT_ONCE = 600, 8
@@ -32,43 +33,28 @@ def reset(s):
     socket.socket.close(s)
 
 
-class Upstream:
+class Upstream(serverkit.Listening):
     """What it does with a request is written in the request: words that are played one after the other."""
 
     def __init__(self):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            s, _ = self.listener.accept()
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        super().__init__(256)
 
     def serve(self, s):
         try:
             s.settimeout(20)
             s = self.context.wrap_socket(s, server_side=True)
             while True:
-                data = b""
-                while b"\r\n\r\n" not in data:
-                    got = s.recv(65536)
-                    if not got:
-                        return
-                    data += got
-                head, body = data.split(b"\r\n\r\n", 1)
-                n = next((int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:")), 0)
-                words = next((l.split(b": ")[1].decode() for l in head.split(b"\r\n") if l.lower().startswith(b"x-play:")), "").split(",")
+                head, body = serverkit.read_head(s)
+                if head is None:
+                    return
+                words = serverkit.field(head, "x-play").split(",")
                 if "early" in words:
                     s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
                     time.sleep(0.01)
-                while len(body) < n:
-                    got = s.recv(65536)
-                    if not got:
-                        return
-                    body += got
+                if serverkit.read_body(s, head, body) is None:
+                    return
                 for w in words:
                     if not self.play(s, w):
                         return

@@ -6,16 +6,15 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 
 for part in ("gate", "agents"):
     sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", part))
 import gatekit
 import modelserver
+import serverkit
 from gatekit import BUILD, clikit, done, ok, skip
 
 URL, BODY = "https://api.openai.com/v1/chat/completions", '{"model":"m","messages":[{"role":"user","content":"verified [[q=7]]"}]}'
@@ -85,49 +84,10 @@ ok(r.returncode != 0 and [c["status"] for c in calls if c.get("status")] == [] a
 
 # ---- The user's proxy ----
 
-class Proxy:
-    """CONNECT only, to the model server whatever is asked for."""
-
-    def __init__(self):
-        self.heads = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            s, _ = self.listener.accept()
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
-
-    def serve(self, s):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            part = s.recv(65536)
-            if not part:
-                return
-            head += part
-        self.heads.append(head.decode())
-        s.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-        there = socket.create_connection(("127.0.0.1", server.tls_port))
-        threading.Thread(target=self.pump, args=(there, s), daemon=True).start()
-        self.pump(s, there)
-
-    def pump(self, a, b):
-        try:
-            while True:
-                data = a.recv(65536)
-                if not data:
-                    break
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
-proxy = Proxy()
+proxy = serverkit.Proxy(lambda target: server.tls_port)
 for name, argv in (("Python", ("/usr/bin/python3", "-c", PYTHON, URL, BODY)), ("curl", ("curl", "-sS", "-d", BODY, "-H", "Content-Type: application/json", URL))):
     proxy.heads.clear()
-    r, calls = record(*argv, options=WAY[2:], HTTPS_PROXY="http://me:word-0123456789@127.0.0.1:%d" % proxy.port)
+    r, calls = record(*argv, options=WAY[2:], HTTPS_PROXY=proxy.url)
     lines = proxy.heads[0].split("\r\n") if proxy.heads else []
     ok(r.returncode == 0 and "Answer to question 7" in r.stdout and [c["source"] for c in calls] == ["gate"] and len(proxy.heads) == 1 and lines[0] == "CONNECT api.openai.com:443 HTTP/1.1" and
        "Proxy-Authorization: Basic " + base64.b64encode(b"me:word-0123456789").decode() in lines, "with a proxy of the user's, %s is recorded and the call goes out by it" % name, r.returncode, r.stderr[-500:], calls, proxy.heads)

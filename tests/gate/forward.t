@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
 import gatekit
 import modelserver
+import serverkit
 from gatekit import BUILD, OPENAI, ask, clikit, done, dump, ok, post_bytes, read_all, read_answer, skip
 
 FORWARDER = os.path.join(BUILD, "tests", "gate", "forwarder")
@@ -23,37 +24,24 @@ place = clikit.Place()
 MEGA = 1 << 20
 
 
-class Upstream:
+class Upstream(serverkit.Listening):
     """A server that plays a script: each connection's requests are kept as bytes, each is answered by the next function."""
 
     def __init__(self):
         ca, leaf = modelserver.make_ca(tempfile.mkdtemp(dir=place.dir))
         self.ca, self.context = ca, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.requests, self.script, self.gone = [], [], threading.Event()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            s, _ = self.listener.accept()
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        super().__init__()
 
     def serve(self, s):
         try:
             s = self.context.wrap_socket(s, server_side=True)
             while True:
-                data = b""
-                while b"\r\n\r\n" not in data:
-                    got = s.recv(65536)
-                    if not got:
-                        return
-                    data += got
-                head, body = data.split(b"\r\n\r\n", 1)
-                n = next((int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:")), 0)
-                while len(body) < n:
-                    body += s.recv(65536)
+                head, body = serverkit.read_head(s)
+                body = None if head is None else serverkit.read_body(s, head, body)
+                if body is None:
+                    return
                 self.requests.append((head, body))
                 self.script.pop(0)(s)
         except (OSError, IndexError):
@@ -279,40 +267,16 @@ ok(status.startswith(b"HTTP/1.1 200 ") and len(got) == 3 * MEGA and back == b"y"
 gate.close()
 
 
-class Proxy(threading.Thread):
-    """The user's own proxy: CONNECT only, and always to the upstream."""
+# ---- The user's own proxy ----
 
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.listener, self.asked = socket.create_server(("127.0.0.1", 0)), []
-        self.url = "http://user:word@127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.start()
-
-    def run(self):
-        while True:
-            s, _ = self.listener.accept()
-            self.asked.append(modelserver.Wire(s).until(b"\r\n\r\n"))
-            s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            far = socket.create_connection(("127.0.0.1", up.port))
-            for a, b in ((s, far), (far, s)):
-                threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
-
-    def copy(self, a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-
-
-proxy = Proxy()
+proxy = serverkit.Proxy(lambda target: up.port)
 argv_env = {"HTTPS_PROXY": proxy.url}
 gate = Forwarder(up, env=argv_env, hosts=("api.openai.com", "api.anthropic.com"))
 up.script = [answer(b"by proxy")]
 s = gate.context.wrap_socket(gate.socket(), server_hostname="api.anthropic.com")
 s.sendall(post_bytes(ask("proxied"), host="api.anthropic.com"))
 heard = read_answer(s)[2]
-ok(heard == b"by proxy" and proxy.asked[0].startswith(b"CONNECT api.anthropic.com:443 ") and b"Proxy-" not in up.requests[-1][0], "the user's own proxy goes on working", heard, proxy.asked)
+ok(heard == b"by proxy" and proxy.heads[0].startswith("CONNECT api.anthropic.com:443 ") and b"Proxy-" not in up.requests[-1][0], "the user's own proxy goes on working", heard, proxy.heads)
 gate.close()
 
 # ---- A host that cannot be reached, asked for by CONNECT ----
