@@ -50,6 +50,9 @@ static int unwrap_line(struct vcr_loaded *l)
 /* The frame's line in one of two slots, so that a frame and the one before it are at hand together. */
 int vcr_reader_near(struct vcr_reader *r, int64_t index, struct vcr_loaded **out, struct vcr_error *e)
 {
+	struct vcr_reader_frame unused;
+	if (index < 0 || index >= vcr_reader_count(r))
+		return vcr_reader_frame(r, index, &unused, e);
 	const struct vcr_entry *at = &r->frames.v[index];
 	struct vcr_loaded *l = &r->near[0];
 	if (r->near[1].offset == at->offset)
@@ -505,9 +508,6 @@ static int go_through(struct vcr_reader *r, const struct steps *s, struct vcr_er
 int vcr_reader_full_request(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e)
 {
 	struct vcr_loaded *l;
-	struct vcr_reader_frame unused;
-	if (index < 0 || index >= vcr_reader_count(r))
-		return vcr_reader_frame(r, index, &unused, e);
 	int err = vcr_reader_near(r, index, &l, e);
 	if (err)
 		return err;

@@ -84,7 +84,7 @@ uint64_t vcr_reader_hash(const char *p, size_t n);
 /* A frame's metadata.custom.vcr, or -1; VCR_EVERSION if it is of a higher format. *ours: it has one. */
 int vcr_reader_check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int data, struct vcr_error *e);
 void vcr_full_release(struct vcr_full *f);
-/* reader-full.c: a frame's line, unwrapped, in one of two slots: valid until two others were asked for. */
+/* reader-full.c: a frame's line, unwrapped, in one of two slots: valid until two others were asked for. An index that is none is said as vcr_reader_frame says it. */
 int vcr_reader_near(struct vcr_reader *r, int64_t index, struct vcr_loaded **out, struct vcr_error *e);
 /* VCR_ECORRUPT: the complete state of that frame cannot be rebuilt. */
 int vcr_reader_broken(struct vcr_reader *r, int64_t index, struct vcr_error *e, const char *what);

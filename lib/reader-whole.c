@@ -80,9 +80,6 @@ static int full(struct vcr_reader *r, int64_t index, bool is_input, struct vcr_b
 {
 	const char *name = is_input ? "input_state" : "output_state";
 	struct vcr_loaded *l;
-	struct vcr_reader_frame unused;
-	if (index < 0 || index >= vcr_reader_count(r))
-		return vcr_reader_frame(r, index, &unused, e);
 	int err = vcr_reader_near(r, index, &l, e);
 	if (err)
 		return err;

@@ -55,8 +55,10 @@ int vcr_write_all(int fd, const char *p, size_t n)
 		ssize_t k = write(fd, p, n);
 		if (k < 0 && errno == EINTR)
 			continue;
+		if (!k)
+			errno = ENOSPC;
 		if (k <= 0)
-			return k < 0 ? errno : ENOSPC;
+			return errno;
 		p += k;
 		n -= (size_t)k;
 	}

@@ -11,7 +11,7 @@ int vcr_replace_lock(const char *dir, const char *name, int *fd, struct vcr_erro
 int vcr_replace_read(int fd, const char *dir, const char *name, struct vcr_buf *out, struct vcr_error *e);
 /* Write text to a temporary file beside `name` (0600) and rename it there. */
 int vcr_replace_write(int fd, const char *dir, const char *name, const struct vcr_buf *text, struct vcr_error *e);
-/* All of n bytes; 0 or an errno. */
+/* All of n bytes; 0 or an errno, which is in errno too. */
 int vcr_write_all(int fd, const char *p, size_t n);
 
 #endif

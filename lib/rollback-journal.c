@@ -9,6 +9,7 @@
 #include "rollback-parts.h"
 #include "beneath.h"
 #include "flush.h"
+#include "replace.h"
 #include "savepoint-parts.h"
 #include <dirent.h>
 #include <errno.h>
@@ -78,20 +79,6 @@ static void write_item(struct vcr_buf *out, const struct vcr_journal_item *i)
 	vcr_buf_putc(out, '\n');
 }
 
-static int write_whole(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t k = write(fd, p, n);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return -1;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
-}
-
 static void journal_text(const struct vcr_journal *j, struct vcr_buf *out)
 {
 	vcr_buf_printf(out, "vcr-rollback 1\nundo %s\n", j->undo);
@@ -142,7 +129,7 @@ static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w
 		return vcr_error_sys(e, errno, "%s; nothing was done", w->state_dir);
 	bool ordered = write_back(j, w, state, stage); /* before the journal is made: its fsync is to cover all of it */
 	int fd = open(temp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool good = fd >= 0 && !write_whole(fd, text.data, text.len) && (ordered || same_device(state, stage) || !syncfs(stage)) &&
+	bool good = fd >= 0 && !vcr_write_all(fd, text.data, text.len) && (ordered || same_device(state, stage) || !syncfs(stage)) &&
 		!(ordered ? vcr_flush_end(fd) : syncfs(fd)) && !rename(temp.data, path.data);
 	int saved = errno;
 	if (good && !ordered)
@@ -317,7 +304,7 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 		return vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	if (type_there(k, i->path, &type, &st) && type == VCR_ENTRY_FILE && (st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid))
 		errno = 0; /* then it is ours */
-	if (write_whole(fd, content.data, content.len) || fchmod(fd, i->to.mode & 07777))
+	if (vcr_write_all(fd, content.data, content.len) || fchmod(fd, i->to.mode & 07777))
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	close(fd);
 	return err;

@@ -1,6 +1,7 @@
 /* savepoint-pack.c — a base writes thousands of objects: one pack file (gitformat-pack(5), version 2, no deltas) with its index (version 2)
  * instead of as many loose files. Both get their names when they are complete, the index last: readers see all or nothing. */
 #include "savepoint-parts.h"
+#include "replace.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -102,25 +103,11 @@ bool vcr_pack_has(const struct vcr_pack *p, const unsigned char oid[VCR_OID])
 	return p->slot[slot_of(p, oid)] != 0;
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t k = write(fd, p, n);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return -1;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
-}
-
 static int flush(struct vcr_pack *p, struct vcr_error *e)
 {
 	if (p->out.err)
 		return vcr_error_set(e, p->out.err, "savepoint: %s", vcr_strerror(p->out.err));
-	if (write_all(p->fd, p->out.data, p->out.len))
+	if (vcr_write_all(p->fd, p->out.data, p->out.len))
 		return vcr_error_sys(e, errno, "%s", p->temp);
 	p->flushed += p->out.len;
 	vcr_buf_reset(&p->out);
@@ -180,7 +167,7 @@ static int close_pack(struct vcr_pack *p, unsigned char sum[SHA1], struct vcr_er
 	ssize_t k = -1;
 	for (off_t at = 0; to && (k = pread(p->fd, to, FLUSH, at)) > 0; at += k)
 		EVP_DigestUpdate(md, to, (size_t)k);
-	good = !k && EVP_DigestFinal_ex(md, sum, NULL) == 1 && !write_all(p->fd, (char *)sum, SHA1);
+	good = !k && EVP_DigestFinal_ex(md, sum, NULL) == 1 && !vcr_write_all(p->fd, (char *)sum, SHA1);
 	EVP_MD_CTX_free(md);
 	return good ? 0 : err ? err : vcr_error_sys(e, errno, "%s", p->temp);
 }
@@ -229,7 +216,7 @@ static int publish(struct vcr_pack *p, const struct vcr_buf *idx, const char *he
 	int fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0)
 		return vcr_error_sys(e, errno, "%s", temp.data);
-	bool good = !write_all(fd, idx->data, idx->len) && !fchmod(p->fd, 0444) && !rename(p->temp, pack.data) && !rename(temp.data, name.data);
+	bool good = !vcr_write_all(fd, idx->data, idx->len) && !fchmod(p->fd, 0444) && !rename(p->temp, pack.data) && !rename(temp.data, name.data);
 	int saved = errno;
 	close(fd);
 	if (!good)
