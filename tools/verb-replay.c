@@ -2,23 +2,16 @@
  *
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
-#include "context.h"
 #include "control.h"
-#include "fence.h"
-#include "ledger.h"
 #include "limits.h"
 #include "open.h"
 #include "options.h"
 #include "paths.h"
 #include "point.h"
 #include "preload.h"
-#include "refused.h"
-#include "replay.h"
-#include "run.h"
-#include "session.h"
+#include "replaying.h"
 #include "verbs.h"
 #include "words.h"
-#include "../lib/config.h"
 #include <errno.h>
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -31,189 +24,7 @@
 
 extern char **environ;
 
-enum { EXIT_REPLAY = 125, TOKEN_BYTES = 16, MOST_STEPS = 8 /* from a replay's own session to what was replayed */ };
-
-struct replay {
-	struct vcr_tool *t;
-	const char *speed, *match, *repeat, *faults;
-	bool repeat_last, skip_faults;
-	int64_t port;
-	char *const *command;       /* NULL: none */
-	struct vcr_reader *reader;
-	struct vcr_config config;
-	struct vcr_context recorded, here;
-	struct vcr_buf vcr_dir, bundle, extra;
-	char **hosts;               /* NULL-terminated: known, configured, recorded */
-	size_t nhosts, known;
-	char token[2 * TOKEN_BYTES + 1];
-	struct event_base *base;
-	struct vcr_ca *ca;
-	struct vcr_gate *gate;
-	struct vcr_replay *replay;
-	int stop[2];                /* a byte ends the loop */
-	struct vcr_session *own;    /* the replay's own session: divergences only, made with the first */
-	char own_id[32];
-	bool own_failed;
-	int64_t served, cut_short, missed_calls, missed_sides;
-	struct vcr_refused refused;
-	struct vcr_fence fence;     /* around the command */
-	struct vcr_run run;
-};
-
-/* ---- What happens, as it happens ---- */
-
-static void say_json(const struct replay *r, const char *event, const char *method, const char *target, int64_t frame, const char *words)
-{
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct vcr_jw w;
-	const struct { const char *key, *s; } strings[] = { { "event", event }, { "method", method }, { "path", target }, { "words", words } };
-	vcr_jw_init(&w, &b);
-	vcr_jw_object(&w);
-	for (size_t i = 0; i < 4; i++)
-		if (strings[i].s) {
-			vcr_jw_key(&w, strings[i].key);
-			vcr_jw_str(&w, strings[i].s);
-		}
-	if (frame >= 0) {
-		vcr_jw_key(&w, "frame");
-		vcr_jw_int(&w, frame);
-	}
-	vcr_jw_object_end(&w);
-	FILE *to = r->command ? stderr : stdout; /* stdout is the command's */
-	fprintf(to, "%s\n", b.data);
-	fflush(to);
-}
-
-static bool own_session(struct replay *r)
-{
-	VCR_AUTO_BUF meta = VCR_BUF_INIT;
-	struct vcr_error e = { 0 };
-	struct vcr_jw w;
-	if (r->own || r->own_failed)
-		return r->own != NULL;
-	const char *of = vcr_reader_header(r->reader)->session_id;
-	vcr_jw_init(&w, &meta);
-	vcr_jw_object(&w);
-	vcr_jw_key(&w, "replay_of");
-	vcr_jw_str(&w, of);
-	vcr_jw_object_end(&w);
-	vcr_paths_new_session_id(r->own_id);
-	struct vcr_session_options o = { .session_id = r->own_id, .parent_session_id = of, .forked_from_frame = -1, .metadata_json = meta.data,
-		.tags = (const char *const[]){ "replay", NULL } };
-	if (vcr_session_create(&r->own, r->vcr_dir.data, &o, &e)) {
-		vcr_say(r->t, "the divergence is not written down: %s", e.what);
-		r->own = NULL;
-		r->own_failed = true;
-	}
-	return r->own != NULL;
-}
-
-static void write_request(struct vcr_jw *w, const struct vcr_replay_event *ev)
-{
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
-	vcr_jw_object(w);
-	vcr_jw_key(w, "method");
-	vcr_jw_str(w, ev->method);
-	vcr_jw_key(w, "host");
-	vcr_jw_str(w, ev->host);
-	vcr_jw_key(w, "path");
-	vcr_jw_str(w, ev->target);
-	vcr_jw_key(w, "request");
-	if (ev->nbody && !vcr_json_parse(&j, ev->body, ev->nbody, 0, NULL))
-		vcr_jw_value(w, &j, 0);
-	else
-		vcr_jw_strn(w, ev->body, ev->nbody);
-	vcr_jw_object_end(w);
-}
-
-static void write_divergence(struct vcr_jw *w, const struct vcr_replay_event *ev)
-{
-	static const char *const kinds[] = { "place", "query", "body", "spent" };
-	const struct vcr_divergence *d = ev->divergence;
-	vcr_jw_object(w);
-	vcr_jw_key(w, "divergence");
-	vcr_jw_object(w);
-	vcr_jw_key(w, "kind");
-	vcr_jw_str(w, kinds[d->kind]);
-	vcr_jw_key(w, "nearest_frame");
-	if (d->nearest && d->nearest->frame >= 0)
-		vcr_jw_int(w, d->nearest->frame);
-	else
-		vcr_jw_null(w);
-	if (d->kind == VCR_MISS_BODY || d->kind == VCR_MISS_QUERY) {
-		const struct { const char *key; const struct vcr_buf *b; } texts[] = { { "pointer", &d->pointer }, { "recorded", &d->recorded }, { "now", &d->live } };
-		for (size_t i = 0; i < 3; i++) {
-			vcr_jw_key(w, texts[i].key);
-			vcr_jw_strn(w, texts[i].b->data, texts[i].b->len);
-		}
-		vcr_jw_key(w, "common_items");
-		vcr_jw_int(w, (int64_t)d->common);
-	}
-	vcr_jw_object_end(w);
-	vcr_jw_object_end(w);
-}
-
-static void write_miss(struct replay *r, const struct vcr_replay_event *ev)
-{
-	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT;
-	struct vcr_error e = { 0 };
-	struct vcr_jw w;
-	if (!own_session(r))
-		return;
-	vcr_jw_init(&w, &in);
-	write_request(&w, ev);
-	vcr_jw_init(&w, &out);
-	write_divergence(&w, ev);
-	struct vcr_frame f = { .type = VCR_FRAME_ERROR, .node_name = "replay:divergence", .input_json = in.data, .output_json = out.data, .tokens_in = -1, .tokens_out = -1,
-		.tokens_total = -1, .cost_usd = -1, .error_type = "replay_miss", .error_message = ev->words };
-	if (vcr_session_add_frame(r->own, &f, NULL, &e))
-		vcr_say(r->t, "the divergence is not written down: %s", e.what);
-}
-
-static void on_miss(struct replay *r, const struct vcr_replay_event *ev)
-{
-	bool call = ev->api != VCR_API_SIDE;
-	++*(call ? &r->missed_calls : &r->missed_sides);
-	if (r->t->json)
-		say_json(r, call ? "missed" : "missed_side", ev->method, ev->target, -1, ev->words);
-	else if (call || r->t->verbose)
-		vcr_say(r->t, "%s", ev->words);
-	if (call)
-		write_miss(r, ev);
-}
-
-static void on_refused(struct replay *r, const struct vcr_replay_event *ev)
-{
-	vcr_refused_add(&r->refused, ev->host, 0);
-	r->refused.times++;
-	if (r->t->json)
-		say_json(r, "refused", ev->method, ev->host, -1, NULL);
-}
-
-/* What the library refused in the command's own processes, once for each of them and each place. */
-static void on_fenced(void *ctx, const char *where, uint32_t kind)
-{
-	struct replay *r = ctx;
-	vcr_refused_add(&r->refused, where, kind);
-	if (r->t->json)
-		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL);
-}
-
-static void on_event(void *ctx, const struct vcr_replay_event *ev)
-{
-	struct replay *r = ctx;
-	switch (ev->what) {
-	case VCR_REPLAY_MISSED: on_miss(r, ev); break;
-	case VCR_REPLAY_REFUSED: on_refused(r, ev); break;
-	case VCR_REPLAY_CUT_SHORT: r->cut_short++; break;
-	case VCR_REPLAY_SERVED:
-		r->served++;
-		if (r->t->json && !r->t->quiet)
-			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung));
-		else if (r->t->verbose)
-			vcr_say(r->t, "%s %s: frame %lld (%s)", ev->call->method, ev->call->path, (long long)ev->call->frame, vcr_rung_name(ev->rung));
-	}
-}
+enum { EXIT_REPLAY = 125, MOST_STEPS = 8 /* from a replay's own session to what was replayed */ };
 
 /* ---- Hosts: those that are known, those that the user named, those that the recording spoke to ---- */
 
@@ -281,7 +92,7 @@ static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struc
 		return err;
 	vcr_context_here(&r->here);
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
-		.report = on_event, .ctx = r, .match = { .rung = rung, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = vcr_context_normal(&r->recorded), .live = vcr_context_normal(&r->here) } };
+		.report = vcr_replay_event, .ctx = r, .match = { .rung = rung, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = vcr_context_normal(&r->recorded), .live = vcr_context_normal(&r->here) } };
 	return vcr_replay_new(&r->replay, &o, e);
 }
 
@@ -298,7 +109,7 @@ static int make_ca(struct replay *r, struct vcr_error *e)
 
 static int make_gate(struct replay *r, struct vcr_error *e)
 {
-	unsigned char random[TOKEN_BYTES];
+	unsigned char random[VCR_REPLAY_TOKEN];
 	if (RAND_bytes(random, sizeof random) != 1)
 		return vcr_error_set(e, VCR_EIO, "no random numbers are to be had");
 	for (size_t i = 0; i < sizeof random; i++)
@@ -346,153 +157,18 @@ static void point_of(const struct replay *r, struct vcr_point *p)
 	*p = (struct vcr_point){ vcr_gate_port(r->gate), r->token, r->bundle.data, r->extra.data, (const char *const *)r->hosts + r->known };
 }
 
-/* ---- The end ---- */
+/* ---- Serving alone ---- */
+
+static void on_signal(evutil_socket_t sig, short what, void *base)
+{
+	event_base_loopbreak(base);
+}
 
 static int write_member(void *writer, const char *name, const char *value)
 {
 	vcr_jw_key(writer, name);
 	vcr_jw_str(writer, value);
 	return 0;
-}
-
-static int64_t calls_of(const struct replay *r, int64_t *asked)
-{
-	struct vcr_match *m = vcr_replay_match(r->replay);
-	int64_t n = 0;
-	*asked = 0;
-	for (size_t i = 0; i < vcr_match_count(m); i++) {
-		const struct vcr_recorded *c = vcr_match_call(m, i);
-		n += c->frame >= 0;
-		*asked += c->frame >= 0 && c->given;
-	}
-	return n;
-}
-
-static void make_ledger(const struct replay *r, struct vcr_ledger *l)
-{
-	struct vcr_match *m = vcr_replay_match(r->replay);
-	struct vcr_reader_frame f;
-	for (size_t i = 0; i < vcr_match_count(m); i++) {
-		const struct vcr_recorded *c = vcr_match_call(m, i);
-		if (c->frame < 0 || !c->given || vcr_reader_frame(r->reader, c->frame, &f, NULL))
-			continue;
-		vcr_ledger_add(l, &f, c->given);
-		l->replay.ms += (double)c->took_us / 1000;
-	}
-}
-
-/* Recorded model calls that nobody asked for, as far as they can be listed. */
-static void say_unused(const struct replay *r)
-{
-	enum { MOST = 10 };
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct vcr_match *m = vcr_replay_match(r->replay);
-	size_t n = 0;
-	for (size_t i = 0; i < vcr_match_count(m); i++) {
-		const struct vcr_recorded *c = vcr_match_call(m, i);
-		if (c->frame >= 0 && !c->given && ++n <= MOST)
-			vcr_buf_printf(&b, "%s%lld", n > 1 ? ", " : "", (long long)c->frame);
-	}
-	if (n)
-		vcr_say(r->t, "never asked for: frame%s %s%s   (vcr-show says what is in one)", n == 1 ? "" : "s", b.data, n > MOST ? " and others" : "");
-}
-
-static void write_unused(const struct replay *r, struct vcr_jw *w)
-{
-	struct vcr_match *m = vcr_replay_match(r->replay);
-	vcr_jw_array(w);
-	for (size_t i = 0; i < vcr_match_count(m); i++)
-		if (vcr_match_call(m, i)->frame >= 0 && !vcr_match_call(m, i)->given)
-			vcr_jw_int(w, vcr_match_call(m, i)->frame);
-	vcr_jw_array_end(w);
-}
-
-/* How the answers were found. */
-static void write_rungs(const struct replay *r, struct vcr_jw *w)
-{
-	VCR_AUTO_BUF names = VCR_BUF_INIT;
-	struct vcr_match_stats s;
-	vcr_match_stats(vcr_replay_match(r->replay), &s);
-	vcr_jw_object(w);
-	for (int i = VCR_RUNG_EXACT; i <= VCR_RUNG_NORMALISED; i++) {
-		vcr_jw_key(w, vcr_rung_name((enum vcr_rung)i));
-		vcr_jw_int(w, s.by_rung[i]);
-	}
-	vcr_jw_key(w, "missed");
-	vcr_jw_int(w, r->missed_calls + r->missed_sides);
-	vcr_normal_names(&names);
-	write_member(w, "normalisers", names.data);
-	vcr_jw_object_end(w);
-}
-
-static void say_rungs(const struct replay *r)
-{
-	struct vcr_match_stats s;
-	vcr_match_stats(vcr_replay_match(r->replay), &s);
-	if (s.by_rung[VCR_RUNG_CANONICAL] || s.by_rung[VCR_RUNG_NORMALISED])
-		vcr_say(r->t, "%lld requests were the same to the byte, %lld in what they say, %lld but for dates, numbers and names that differ from run to run (-v tells which)",
-			(long long)s.by_rung[VCR_RUNG_EXACT], (long long)s.by_rung[VCR_RUNG_CANONICAL], (long long)s.by_rung[VCR_RUNG_NORMALISED]);
-}
-
-static void say_ledger(const struct replay *r)
-{
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct vcr_ledger l = { 0 };
-	struct vcr_jw w;
-	make_ledger(r, &l);
-	if (r->t->json) {
-		vcr_jw_init(&w, &b);
-		vcr_jw_object(&w);
-		write_member(&w, "event", "ledger");
-		vcr_jw_key(&w, "ledger");
-		vcr_ledger_write(&l, &w);
-		vcr_jw_key(&w, "rungs");
-		write_rungs(r, &w);
-		vcr_jw_key(&w, "unused");
-		write_unused(r, &w);
-		vcr_jw_object_end(&w);
-		fprintf(r->command ? stderr : stdout, "%s\n", b.data);
-	} else if (l.replayed && !r->t->quiet) {
-		vcr_words_ledger(&b, &l);
-		vcr_say(r->t, "%s", b.data);
-	}
-}
-
-static void summary(struct replay *r)
-{
-	VCR_AUTO_BUF refused = VCR_BUF_INIT;
-	int64_t asked, calls = calls_of(r, &asked);
-	struct vcr_gate_stats gs;
-	vcr_gate_stats(r->gate, &gs);
-	if (!r->t->quiet) {
-		vcr_say(r->t, "%lld of %lld recorded model calls were asked for, %lld missed%s", (long long)asked, (long long)calls, (long long)r->missed_calls,
-			r->missed_calls ? "" : "; nothing went to the network");
-		say_rungs(r);
-		if (asked)
-			say_unused(r);
-		if (r->missed_sides)
-			vcr_say(r->t, "%lld other requests to model hosts were not in the recording (-v names them)", (long long)r->missed_sides);
-		if (gs.refused)
-			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
-	}
-	say_ledger(r);
-	vcr_refused_say(&r->refused, &refused);
-	if (refused.len)
-		vcr_say(r->t, "%s", refused.data);
-	if (!r->own)
-		return;
-	char path[VCR_MAX_PATH];
-	snprintf(path, sizeof path, "%s", vcr_session_path(r->own));
-	vcr_session_end(r->own, NULL, NULL);
-	r->own = NULL;
-	vcr_say(r->t, "where it diverged is in session %s   (vcr-log %s)", r->own_id, r->own_id);
-}
-
-/* ---- Serving alone ---- */
-
-static void on_signal(evutil_socket_t sig, short what, void *base)
-{
-	event_base_loopbreak(base);
 }
 
 static void announce_json(const struct replay *r, const struct vcr_point *p)
@@ -523,7 +199,7 @@ static void announce(const struct replay *r)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT, name = VCR_BUF_INIT;
 	struct vcr_point p;
-	int64_t asked, calls = calls_of(r, &asked);
+	int64_t asked, calls = vcr_replay_calls(r, &asked);
 	const char *id = vcr_reader_header(r->reader)->session_id;
 	point_of(r, &p);
 	if (r->t->json) {
@@ -549,7 +225,7 @@ static int serve_alone(struct replay *r)
 	for (int i = 0; i < 3; i++)
 		if (ev[i])
 			event_free(ev[i]);
-	summary(r);
+	vcr_replay_summary(r);
 	return r->missed_calls ? VCR_EXIT_NO : VCR_EXIT_YES;
 }
 
@@ -611,8 +287,8 @@ static int run_command(struct replay *r)
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_REPLAY;
 	}
-	r->refused.times += vcr_fence_refusals(&r->fence, on_fenced, r);
-	summary(r);
+	r->refused.times += vcr_fence_refusals(&r->fence, vcr_replay_fenced, r);
+	vcr_replay_summary(r);
 	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
 		return VCR_EXIT_NO;
 	return status ? -1 - status : 0; /* the caller ends as the command did, when all is put away */
