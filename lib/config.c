@@ -1,4 +1,5 @@
 #include "config.h"
+#include "normal-user.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,8 +43,17 @@ int vcr_config_burst(const char *value, int *out)
 	return 0;
 }
 
-static int take_setting(struct vcr_config *c, const char *key, const char *value)
+static int add_normaliser(struct vcr_config *c, const char *value, struct vcr_error *why)
 {
+	int err = vcr_normal_user_check(value, why);
+	return err ? err : add_word(&c->normalisers, value, strlen(value));
+}
+
+/* VCR_ESYNTAX: that is no setting; other errors have their words in why. */
+static int take_setting(struct vcr_config *c, const char *key, const char *value, struct vcr_error *why)
+{
+	if (!strcmp(key, "normaliser"))
+		return add_normaliser(c, value, why);
 	if (!strcmp(key, "model-host"))
 		return add_word(&c->model_hosts, value, strlen(value));
 	if (!strcmp(key, "ignore"))
@@ -89,9 +99,12 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 		int words = sscanf(p, "%31s %3999[^\n]", key, value);
 		for (size_t k = words == 2 ? strlen(value) : 0; k && strchr(" \t", value[k - 1]); k--)
 			value[k - 1] = 0;
-		err = words == 2 ? take_setting(c, key, value) : VCR_ESYNTAX;
+		struct vcr_error why = { 0 };
+		err = words == 2 ? take_setting(c, key, value, &why) : VCR_ESYNTAX;
 		if (err == VCR_ESYNTAX)
-			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert (each with a value)", path, n, key);
+			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert, normaliser (each with a value)", path, n, key);
+		else if (err && *why.what)
+			vcr_error_set(e, err, "%s:%d: %s", path, n, why.what);
 	}
 	fclose(f);
 	return err;
@@ -100,9 +113,9 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e)
 {
 	char path[4200];
-	*c = (struct vcr_config){ .model_hosts = calloc(1, sizeof(char *)), .ignore = calloc(1, sizeof(char *)), .connect_to = calloc(1, sizeof(char *)),
+	*c = (struct vcr_config){ .model_hosts = calloc(1, sizeof(char *)), .ignore = calloc(1, sizeof(char *)), .connect_to = calloc(1, sizeof(char *)), .normalisers = calloc(1, sizeof(char *)),
 		.burst = VCR_CONFIG_BURST };
-	if (!c->model_hosts || !c->ignore || !c->connect_to)
+	if (!c->model_hosts || !c->ignore || !c->connect_to || !c->normalisers)
 		return vcr_error_set(e, VCR_ENOMEM, "configuration: out of memory");
 	snprintf(path, sizeof path, "%s/config", vcr_dir);
 	int err = read_file(c, path, e);
@@ -114,7 +127,7 @@ int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error 
 		hosts += n + (hosts[n] == ',');
 	}
 	if (prices && *prices)
-		take_setting(c, "prices", prices);
+		take_setting(c, "prices", prices, NULL);
 	return err;
 }
 
@@ -130,6 +143,7 @@ void vcr_config_release(struct vcr_config *c)
 	free_list(c->model_hosts);
 	free_list(c->ignore);
 	free_list(c->connect_to);
+	free_list(c->normalisers);
 	free(c->prices);
 	free(c->lane);
 	free(c->cacert);

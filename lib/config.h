@@ -9,6 +9,7 @@
  *   lane        tap | gate | auto        how vcr-record records model calls, unless --lane says it
  *   connect-to  HOST1:PORT1:HOST2:PORT2  the gate connects to HOST2:PORT2 where HOST1:PORT1 is asked for; may stand several times
  *   cacert      /path/to/roots.pem       whom the gate trusts, instead of the system's roots
+ *   normaliser  NAME REGEX               what a replay looks past, beside what it does already (normal-user.h); may stand several times
  *
  * $VCR_MODEL_HOSTS (comma-separated) adds hosts, $VCR_PRICES names a price file. Unknown words are an error that names file and line. */
 #ifndef VCR_CONFIG_H
@@ -24,7 +25,7 @@ struct vcr_config {
 	bool capture_all;
 	int burst;          /* VCR_CONFIG_BURST unless set; 0 off */
 	char *lane, *cacert; /* likewise */
-	char **connect_to;   /* NULL-terminated, never NULL after load */
+	char **connect_to, **normalisers; /* NULL-terminated, never NULL after load */
 };
 /* A missing file is an empty one. On a syntax error what stands before it is kept. */
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e);

@@ -290,7 +290,7 @@ static void in_words(const struct vcr_match_query *q, const struct vcr_divergenc
 /* It was recorded, and every one of them is spent. */
 static bool is_spent(struct vcr_match *m, const struct vcr_match_query *q, struct vcr_divergence *d)
 {
-	for (enum vcr_rung r = VCR_RUNG_EXACT; r <= m->o.rung; r++) {
+	for (enum vcr_rung r = VCR_RUNG_EXACT; r <= m->o.rung && r < VCR_RUNG_STRUCTURAL; r++) { /* of one structure is not the same */
 		char key[VCR_KEY_LEN];
 		size_t n;
 		vcr_match_key(m, q, r, key);

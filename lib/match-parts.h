@@ -11,8 +11,8 @@ struct vcr_match {
 	struct vcr_match_options o;
 	struct vcr_recorded *call;    /* in the order in which they were asked */
 	size_t n, cap;
-	struct vcr_recorded **by[3];  /* by key of each rung, then by order */
-	bool normalised;              /* k2 and by[2] are there */
+	struct vcr_recorded **by[VCR_RUNGS];  /* by key of each rung, then by order */
+	bool normalised;              /* k2 and by[2] are there; k3 and by[3] too if they may be needed */
 	struct prefixes *prefixes;    /* NULL until the first miss; parallel to call */
 	size_t hashes;                /* held in prefixes, all in all */
 	struct vcr_match_stats stats;

@@ -1,7 +1,8 @@
 /* match.h — which recorded call answers a request.
  *
  * An index over a session's model calls and vcr.http lines. A request is looked for rung by rung: exact (K0, the bytes), canonical (K1), and,
- * when asked for, normalised (K2: canon.h's form after normal.h). Keys cover method, path, query and redacted body, no header fields.
+ * when asked for, normalised (K2: canon.h's form after normal.h) and structural (K3: what of that form is left by structural.h; of the calls that nobody has
+ * the one whose texts are most alike, at least VCR_STRUCTURAL_LEAST). Keys cover method, path, query and redacted body, no header fields.
  * Calls that the recording says were made with equal keys are given out in the order in which they were asked, each to one request at a time: vcr_match_give
  * takes the first that nobody has, vcr_match_back says whether its answer was delivered completely (it is spent) or not (it comes again).
  * Conversations keep apart by themselves, since an agent's request carries its whole conversation.
@@ -18,7 +19,8 @@
 #include "normal.h"
 #include "reader.h"
 
-enum vcr_rung { VCR_RUNG_EXACT, VCR_RUNG_CANONICAL, VCR_RUNG_NORMALISED };
+enum vcr_rung { VCR_RUNG_EXACT, VCR_RUNG_CANONICAL, VCR_RUNG_NORMALISED, VCR_RUNG_STRUCTURAL };
+enum { VCR_RUNGS = 4 };
 const char *vcr_rung_name(enum vcr_rung r);
 
 struct vcr_piece_time { uint64_t offset, time_us; }; /* where in the body a read began, microseconds after the first byte */
@@ -33,7 +35,8 @@ struct vcr_recorded {
 	char *reason, *failure, *coding; /* NULL */
 	bool tls, complete;
 	int64_t ttfb_us, total_us;    /* -1 unknown */
-	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], k2[VCR_KEY_LEN];
+	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], k2[VCR_KEY_LEN], k3[VCR_KEY_LEN]; /* k2, k3: "" until they are needed */
+	double likeness;              /* 1; STRUCTURAL: when it was given last */
 	char request_ref[48], response_ref[48]; /* "" none */
 	struct vcr_http1_field *field; size_t nfield; /* of the answer, those that were kept */
 	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
@@ -49,7 +52,7 @@ struct vcr_match_options {
 	enum vcr_repeat { VCR_REPEAT_NONE, VCR_REPEAT_ANEW, VCR_REPEAT_LAST } repeat; /* when all equal calls are spent: a miss; all of them anew (a server
 	                                  that outlives its clients); the last of them */
 	bool skip_faults;             /* calls that failed, or were answered with an error status, are not given out */
-	struct vcr_normal_context recorded, live; /* for NORMALISED */
+	struct vcr_normal_context recorded, live; /* for NORMALISED and STRUCTURAL */
 };
 /* r is borrowed. */
 int vcr_match_new(struct vcr_match **m, struct vcr_reader *r, const struct vcr_match_options *o, struct vcr_error *e);
@@ -87,7 +90,7 @@ void vcr_divergence_release(struct vcr_divergence *d);
 
 size_t vcr_match_count(const struct vcr_match *m);
 struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i); /* in the order in which they were asked */
-struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, skipped /* faults */, spent; int64_t by_rung[3]; };
+struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, skipped /* faults */, spent; int64_t by_rung[VCR_RUNGS]; };
 void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s);
 
 #endif

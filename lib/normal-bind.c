@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHORTEST = 6 /* of what a user's normaliser finds: long enough to be no other word */ };
+
 /* What names a thing, and is long enough to be no other word. */
 static bool is_name(const char *normaliser)
 {
@@ -20,25 +22,22 @@ struct values {
 	const struct vcr_json *j;
 	struct vcr_buf path;
 	struct vcr_buf text;         /* NUL-terminated, one behind the other */
-	const struct vcr_normaliser *of[VCR_MAX_BINDINGS];
+	const char *of[VCR_MAX_BINDINGS]; /* names of normalisers, each the same string each time */
 	size_t at[VCR_MAX_BINDINGS], n;
 };
 
 static void take_text(struct values *x, const char *p, size_t n)
 {
-	for (size_t at = 0; at < n && x->n < VCR_MAX_BINDINGS;) {
-		const struct vcr_normaliser *m = vcr_normalisers;
-		size_t len = 0;
-		while (m->name && !(len = m->match(x->c, p, n, at)))
-			m++;
-		if (len && is_name(m->name)) {
-			x->of[x->n] = m;
+	struct vcr_normal_scan s;
+	vcr_normal_scan_init(&s, x->c, p, n);
+	while (x->n < VCR_MAX_BINDINGS && vcr_normal_scan_next(&s))
+		if (s.by ? is_name(s.name) : s.len >= SHORTEST) {
+			x->of[x->n] = s.name;
 			x->at[x->n++] = x->text.len;
-			vcr_buf_add(&x->text, p + at, len);
+			vcr_buf_add(&x->text, p + s.found, s.len);
 			vcr_buf_putc(&x->text, 0);
 		}
-		at += len ? len : 1;
-	}
+	vcr_normal_scan_release(&s);
 }
 
 static void take_value(struct values *x, int v)

@@ -1,6 +1,7 @@
 #include "normal.h"
 #include "canon.h"
 #include <ctype.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -354,30 +355,89 @@ const struct vcr_normaliser vcr_normalisers[] = {
 	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { NULL, 0, NULL },
 };
 
-int vcr_normal_names(struct vcr_buf *out)
+/* Which of them may begin with a byte: bits in the order of the table. */
+enum { UUID = 1 << 0, LS = 1 << 1, DATE = 1 << 2, DIRECTORIES = 15 << 3, PID = 1 << 7, PORT = 1 << 8, DURATION = 1 << 9, CLAUDE = 1 << 10, ANSI = 1 << 11, GIT = 1 << 12, ID = 1 << 13,
+	CODEX = 1 << 14 };
+static const uint16_t begins[256] = {
+	['0' ... '9'] = UUID | DATE | PID | PORT | DURATION | GIT,
+	['a'] = UUID | GIT, ['b'] = UUID | GIT, ['c'] = UUID | GIT | CLAUDE | ID, ['d'] = UUID | GIT, ['e'] = UUID | GIT, ['f'] = UUID | GIT | ID,
+	['A'] = UUID | LS | DATE, ['B'] = UUID, ['C'] = UUID | CODEX, ['D'] = UUID | LS | DATE, ['E'] = UUID, ['F'] = UUID | LS | DATE,
+	['J'] = LS | DATE, ['M'] = LS | DATE, ['N'] = LS | DATE, ['O'] = LS | DATE, ['S'] = LS | DATE, ['T'] = DATE, ['W'] = DATE,
+	['m'] = ID, ['r'] = ID, ['s'] = ID, ['t'] = ID, ['/'] = DIRECTORIES, [0x1b] = ANSI,
+};
+
+int vcr_normal_names(const struct vcr_normal_user *user, struct vcr_buf *out)
 {
 	for (const struct vcr_normaliser *m = vcr_normalisers; m->name; m++)
 		vcr_buf_printf(out, "%s%s/%d", m == vcr_normalisers ? "" : " ", m->name, m->version);
-	return out->err;
+	return vcr_normal_user_names(user, out);
+}
+
+void vcr_normal_scan_init(struct vcr_normal_scan *s, const struct vcr_normal_context *c, const char *p, size_t n)
+{
+	*s = (struct vcr_normal_scan){ .c = c, .p = p, .n = n, .spans = VCR_BUF_INIT };
+	if (c->user)
+		vcr_normal_user_find(c->user, p, n, &s->spans);
+}
+
+void vcr_normal_scan_release(struct vcr_normal_scan *s)
+{
+	vcr_buf_release(&s->spans);
+}
+
+/* One of the built-in ones at p[at]? None of them begins inside a word. */
+static bool match_at(struct vcr_normal_scan *s, size_t at)
+{
+	unsigned may = begins[(unsigned char)s->p[at]];
+	if (may && isalnum((unsigned char)s->p[at]) && !begins_word(s->p, at))
+		may = 0;
+	for (; may; may &= may - 1) {
+		s->by = &vcr_normalisers[__builtin_ctz(may)];
+		if ((s->len = s->by->match(s->c, s->p, s->n, at))) {
+			s->found = at;
+			s->name = s->by->name;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool vcr_normal_scan_next(struct vcr_normal_scan *s)
+{
+	const struct vcr_normal_span *span = (const struct vcr_normal_span *)s->spans.data;
+	size_t spans = s->spans.len / sizeof *span;
+	for (; s->at < s->n; s->at++) {
+		while (s->span < spans && span[s->span].at < s->at)
+			s->span++; /* begins in something that was found already */
+		bool user = s->span < spans && span[s->span].at == s->at;
+		if (user) {
+			s->by = NULL;
+			s->name = span[s->span].name;
+			s->found = s->at;
+			s->len = span[s->span].len;
+		}
+		if (user || match_at(s, s->at)) {
+			s->at += s->len;
+			return true;
+		}
+	}
+	return false;
 }
 
 int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n, struct vcr_buf *out)
 {
+	struct vcr_normal_scan s;
 	size_t done = 0;
-	for (size_t at = 0; at < n;) {
-		const struct vcr_normaliser *m = vcr_normalisers;
-		size_t len = 0;
-		while (m->name && !(len = m->match(c, p, n, at)))
-			m++;
-		if (len) {
-			vcr_buf_add(out, p + done, at - done);
-			if (m->match != match_ansi) /* with a terminal or without: the same words */
-				vcr_buf_printf(out, "{{vcr:%s}}", m->name);
-			done = at + len;
-		}
-		at += len ? len : 1;
+	vcr_normal_scan_init(&s, c, p, n);
+	while (vcr_normal_scan_next(&s)) {
+		vcr_buf_add(out, p + done, s.found - done);
+		if (!s.by || s.by->match != match_ansi) /* with a terminal or without: the same words */
+			vcr_buf_printf(out, "{{vcr:%s}}", s.name);
+		done = s.found + s.len;
 	}
-	return vcr_buf_add(out, p + done, n - done);
+	int err = s.spans.err;
+	vcr_normal_scan_release(&s);
+	return err ? err : vcr_buf_add(out, p + done, n - done);
 }
 
 /* ---- Volatile fields ---- */

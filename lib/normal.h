@@ -17,6 +17,8 @@
  *   id        toolu_…, call_…, chatcmpl-…, msg_…, resp_…, req_… and others of their kind
  *   codex     Chunk ID: … of its shell's results
  *
+ * Behind these come the user's own (normal-user.h).
+ *
  * Pure functions. */
 #ifndef VCR_NORMAL_H
 #define VCR_NORMAL_H
@@ -24,10 +26,14 @@
 #include <stddef.h>
 #include "buf.h"
 #include "json.h"
+#include "normal-user.h"
 #include "provider.h"
 #include "rebind.h"
 
-struct vcr_normal_context { const char *cwd, *workspace, *home, *tmp; }; /* absolute, no final slash; NULL or "/" : not looked for */
+struct vcr_normal_context {
+	const char *cwd, *workspace, *home, *tmp; /* absolute, no final slash; NULL or "/" : not looked for */
+	struct vcr_normal_user *user;             /* further ones (normal-user.h); NULL: none */
+};
 
 struct vcr_normaliser {
 	const char *name;
@@ -39,8 +45,23 @@ struct vcr_normaliser {
 extern const struct vcr_normaliser vcr_normalisers[];
 /* Length of dir at p[at], where it stands as whole path components; 0 if it does not, or is NULL or "/". */
 size_t vcr_normal_directory(const char *dir, const char *p, size_t n, size_t at);
-/* Append "uuid/1 date/1 …". */
-int vcr_normal_names(struct vcr_buf *out);
+/* Append "uuid/1 date/1 …"; user may be NULL. */
+int vcr_normal_names(const struct vcr_normal_user *user, struct vcr_buf *out);
+/* What is recognised in a text, one after the other. */
+struct vcr_normal_scan {
+	const struct vcr_normal_context *c;
+	const char *p;
+	size_t n, at;
+	struct vcr_buf spans;         /* of the user's normalisers */
+	size_t span;
+	size_t found, len;            /* the last thing that was found */
+	const struct vcr_normaliser *by; /* NULL: one of the user's, whose name is … */
+	const char *name;
+};
+void vcr_normal_scan_init(struct vcr_normal_scan *s, const struct vcr_normal_context *c, const char *p, size_t n);
+/* False: there is nothing more. */
+bool vcr_normal_scan_next(struct vcr_normal_scan *s);
+void vcr_normal_scan_release(struct vcr_normal_scan *s);
 /* Append text with everything that is recognised replaced. */
 int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n, struct vcr_buf *out);
 /* Is the value at that JSON pointer of a request of that API volatile? */
@@ -48,7 +69,7 @@ bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer);
 /* Append the canonical form (canon.h) of a request's body, volatile fields left out and every string normalised. */
 int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out);
 
-/* What of a recorded request is named otherwise in the live one that it answers: UUIDs, git's object names and ids, each once, as they stand in the canonical order of
+/* What of a recorded request is named otherwise in the live one that it answers: UUIDs, git's object names, ids and what the user's normalisers find, each once, as they stand in the canonical order of
  * both. Empty where the two do not hold as many of the same kinds. The strings live until release. */
 enum { VCR_MAX_BINDINGS = 32 };
 struct vcr_bindings { struct vcr_binding b[VCR_MAX_BINDINGS]; size_t n; struct vcr_buf recorded, live; };

@@ -490,7 +490,7 @@ static struct recent *recent_of(struct vcr_replay *r, const struct vcr_gate_requ
 static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung, const struct vcr_match_query *q)
 {
 	struct vcr_error e = { 0 };
-	struct body *b = take_body(r, c, &e), *own = b && q && rung == VCR_RUNG_NORMALISED ? bind_names(r, c, b, q) : NULL;
+	struct body *b = take_body(r, c, &e), *own = b && q && rung >= VCR_RUNG_NORMALISED ? bind_names(r, c, b, q) : NULL;
 	if (own) {
 		leave_body(b);
 		b = own;
@@ -527,7 +527,7 @@ static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, cons
 {
 	uint64_t hash[2];
 	const struct recent *recent = recent_of(r, q, hash);
-	if (!recent->call || recent->rung == VCR_RUNG_NORMALISED /* its answer is told anew */ || recent->hash[0] != hash[0] || recent->hash[1] != hash[1] || recent->known != vcr_redact_known(r->redact))
+	if (!recent->call || recent->rung >= VCR_RUNG_NORMALISED /* its answer is told anew */ || recent->hash[0] != hash[0] || recent->hash[1] != hash[1] || recent->known != vcr_redact_known(r->redact))
 		return false;
 	enum vcr_rung rung = recent->rung;
 	struct vcr_recorded *c = vcr_match_give_like(r->match, recent->call, &rung);

@@ -6,7 +6,7 @@
 
 /* ---- What happens, as it happens ---- */
 
-static void say_json(const struct replay *r, const char *event, const char *method, const char *target, int64_t frame, const char *words)
+static void say_json(const struct replay *r, const char *event, const char *method, const char *target, int64_t frame, const char *words, double likeness)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	struct vcr_jw w;
@@ -22,6 +22,10 @@ static void say_json(const struct replay *r, const char *event, const char *meth
 		vcr_jw_key(&w, "frame");
 		vcr_jw_int(&w, frame);
 	}
+	if (likeness < 1) {
+		vcr_jw_key(&w, "likeness");
+		vcr_jw_double(&w, likeness);
+	}
 	vcr_jw_object_end(&w);
 	FILE *to = r->command ? stderr : stdout; /* stdout is the command's */
 	fprintf(to, "%s\n", b.data);
@@ -33,7 +37,7 @@ static void on_miss(struct replay *r, const struct vcr_replay_event *ev)
 	bool call = ev->api != VCR_API_SIDE;
 	++*(call ? &r->missed_calls : &r->missed_sides);
 	if (r->t->json)
-		say_json(r, call ? "missed" : "missed_side", ev->method, ev->target, -1, ev->words);
+		say_json(r, call ? "missed" : "missed_side", ev->method, ev->target, -1, ev->words, 1);
 	else if (call || r->t->verbose)
 		vcr_say(r->t, "%s", ev->words);
 	if (call)
@@ -45,7 +49,7 @@ static void on_refused(struct replay *r, const struct vcr_replay_event *ev)
 	vcr_refused_add(&r->refused, ev->host, 0);
 	r->refused.times++;
 	if (r->t->json)
-		say_json(r, "refused", ev->method, ev->host, -1, NULL);
+		say_json(r, "refused", ev->method, ev->host, -1, NULL, 1);
 }
 
 void vcr_replay_fenced(void *ctx, const char *where, uint32_t kind)
@@ -53,7 +57,7 @@ void vcr_replay_fenced(void *ctx, const char *where, uint32_t kind)
 	struct replay *r = ctx;
 	vcr_refused_add(&r->refused, where, kind);
 	if (r->t->json)
-		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL);
+		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL, 1);
 }
 
 void vcr_replay_event(void *ctx, const struct vcr_replay_event *ev)
@@ -66,7 +70,7 @@ void vcr_replay_event(void *ctx, const struct vcr_replay_event *ev)
 	case VCR_REPLAY_SERVED:
 		r->served++;
 		if (r->t->json && !r->t->quiet)
-			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung));
+			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung), ev->call->likeness);
 		else if (r->t->verbose)
 			vcr_say(r->t, "%s %s: frame %lld (%s)", ev->call->method, ev->call->path, (long long)ev->call->frame, vcr_rung_name(ev->rung));
 	}
@@ -139,24 +143,36 @@ static void write_rungs(const struct replay *r, struct vcr_jw *w)
 	struct vcr_match_stats s;
 	vcr_match_stats(vcr_replay_match(r->replay), &s);
 	vcr_jw_object(w);
-	for (int i = VCR_RUNG_EXACT; i <= VCR_RUNG_NORMALISED; i++) {
+	for (int i = VCR_RUNG_EXACT; i <= VCR_RUNG_STRUCTURAL; i++) {
 		vcr_jw_key(w, vcr_rung_name((enum vcr_rung)i));
 		vcr_jw_int(w, s.by_rung[i]);
 	}
 	vcr_jw_key(w, "missed");
 	vcr_jw_int(w, r->missed_calls + r->missed_sides);
-	vcr_normal_names(&names);
+	vcr_normal_names(r->normalisers, &names);
 	write_member(w, "normalisers", names.data);
 	vcr_jw_object_end(w);
 }
 
 static void say_rungs(const struct replay *r)
 {
+	static const char *const words[] = { "the same to the byte", "the same in what they say", "the same but for dates, numbers and names that differ from run to run", "of the same structure only" };
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	struct vcr_match_stats s;
 	vcr_match_stats(vcr_replay_match(r->replay), &s);
-	if (s.by_rung[VCR_RUNG_CANONICAL] || s.by_rung[VCR_RUNG_NORMALISED])
-		vcr_say(r->t, "%lld requests were the same to the byte, %lld in what they say, %lld but for dates, numbers and names that differ from run to run (-v tells which)",
-			(long long)s.by_rung[VCR_RUNG_EXACT], (long long)s.by_rung[VCR_RUNG_CANONICAL], (long long)s.by_rung[VCR_RUNG_NORMALISED]);
+	int64_t others = s.by_rung[VCR_RUNG_CANONICAL] + s.by_rung[VCR_RUNG_NORMALISED] + s.by_rung[VCR_RUNG_STRUCTURAL];
+	for (int i = VCR_RUNG_EXACT; others && i <= VCR_RUNG_STRUCTURAL; i++)
+		if (s.by_rung[i] || i == VCR_RUNG_EXACT)
+			vcr_buf_printf(&b, "%s%lld %s (%s)", b.len ? ", " : "", (long long)s.by_rung[i], words[i], vcr_rung_name((enum vcr_rung)i));
+	if (b.len)
+		vcr_say(r->t, "of the requests that were answered %s   (-v tells which)", b.data);
+}
+
+static void say_given_up(const struct replay *r)
+{
+	const char *name;
+	while ((name = vcr_normal_user_take_given_up(r->normalisers)))
+		vcr_say(r->t, "the normaliser %s of .vcr/config took too long and was given up; a simpler expression would not", name);
 }
 
 static void say_ledger(const struct replay *r)
@@ -200,6 +216,7 @@ void vcr_replay_summary(struct replay *r)
 		if (gs.refused)
 			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
 	}
+	say_given_up(r);
 	say_ledger(r);
 	vcr_refused_say(&r->refused, &refused);
 	if (refused.len)

@@ -15,12 +15,13 @@ enum { VCR_REPLAY_TOKEN = 16 /* bytes */ };
 
 struct replay {
 	struct vcr_tool *t;
-	const char *speed, *match, *repeat, *faults;
+	const char *speed, *strict, *repeat, *faults;
 	bool repeat_last, skip_faults;
 	int64_t port;
 	char *const *command;       /* NULL: none */
 	struct vcr_reader *reader;
 	struct vcr_config config;
+	struct vcr_normal_user *normalisers; /* of the configuration; NULL none */
 	struct vcr_context recorded, here;
 	struct vcr_buf vcr_dir, bundle, extra;
 	char **hosts;               /* NULL-terminated: known, configured, recorded */

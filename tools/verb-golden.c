@@ -16,7 +16,7 @@
 struct golden {
 	struct vcr_tool *t;
 	struct vcr_opt_list tags, identity;
-	const char *match, *speed;
+	const char *strict, *speed;
 	bool force;
 	char *const *command;       /* NULL: none */
 	struct vcr_buf vcr_dir, identity_json;
@@ -354,7 +354,7 @@ static int print_outputs(struct golden *g, const char *path)
 /* vcr replay FILE -- COMMAND, with the options that are for it. */
 static int replay_command(struct golden *g, const char *path)
 {
-	VCR_AUTO_BUF match = VCR_BUF_INIT, speed = VCR_BUF_INIT;
+	VCR_AUTO_BUF strict = VCR_BUF_INIT, speed = VCR_BUF_INIT;
 	char *argv[16], name[] = "replay", json[] = "--json", quiet[] = "--quiet", verbose[] = "--verbose", dashes[] = "--";
 	int n = 0, words = 0;
 	while (g->command[words])
@@ -363,8 +363,8 @@ static int replay_command(struct golden *g, const char *path)
 	if (!all)
 		return VCR_EXIT_FAILED;
 	argv[n++] = name;
-	if (g->match && !vcr_buf_printf(&match, "--match=%s", g->match))
-		argv[n++] = match.data;
+	if (g->strict && !vcr_buf_printf(&strict, "--strict=%s", g->strict))
+		argv[n++] = strict.data;
 	if (g->speed && !vcr_buf_printf(&speed, "--speed=%s", g->speed))
 		argv[n++] = speed.data;
 	if (g->t->json)
@@ -422,7 +422,8 @@ int vcr_verb_golden(struct vcr_tool *t, int argc, char **argv)
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &g.tags, "save: give it this tag; list, verify: only those that have it" },
 		{ 'i', "identity", "KEY=VALUE", VCR_OPT_LIST, &g.identity, "what else the run depends on, a model or a commit: another value is another run" },
 		{ 0, "force", NULL, VCR_OPT_FLAG, &g.force, "save: also a session with failed calls" },
-		{ 'm', "match", "RUNG", VCR_OPT_STRING, &g.match, "replay: as vcr-replay takes it" },
+		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &g.strict, "replay: as vcr-replay takes it" },
+		{ 'm', "match", "RUNG", VCR_OPT_STRING, &g.strict, "the old name of --strict" },
 		{ 's', "speed", "N", VCR_OPT_STRING, &g.speed, "replay: as vcr-replay takes it" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};

@@ -58,15 +58,15 @@ static int gather_hosts(struct replay *r)
 
 /* ---- Making ---- */
 
-static int choose_match(struct replay *r, enum vcr_rung *rung)
+static int choose_rung(struct replay *r, enum vcr_rung *rung)
 {
 	*rung = VCR_RUNG_NORMALISED;
-	if (!r->match)
+	if (!r->strict)
 		return 0;
-	for (*rung = VCR_RUNG_EXACT; *rung <= VCR_RUNG_NORMALISED; ++*rung)
-		if (!strcmp(r->match, vcr_rung_name(*rung)))
+	for (*rung = VCR_RUNG_EXACT; *rung <= VCR_RUNG_STRUCTURAL; ++*rung)
+		if (!strcmp(r->strict, vcr_rung_name(*rung)))
 			return 0;
-	return vcr_wrong_call(r->t, "--match wants exact, canonical or normalised, not '%s'", r->match);
+	return vcr_wrong_call(r->t, "--strict wants exact, canonical, normalised or structural, not '%s'", r->strict);
 }
 
 /* Of two words the second; neither is a wrong call. */
@@ -91,8 +91,10 @@ static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struc
 	if (err)
 		return err;
 	vcr_context_here(&r->here);
+	struct vcr_normal_context recorded = vcr_context_normal(&r->recorded), live = vcr_context_normal(&r->here);
+	recorded.user = live.user = r->normalisers;
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
-		.report = vcr_replay_event, .ctx = r, .match = { .rung = rung, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = vcr_context_normal(&r->recorded), .live = vcr_context_normal(&r->here) } };
+		.report = vcr_replay_event, .ctx = r, .match = { .rung = rung, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
 	return vcr_replay_new(&r->replay, &o, e);
 }
 
@@ -133,6 +135,8 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed)
 {
 	struct vcr_error e = { 0 };
 	int err = vcr_config_load(&r->config, r->vcr_dir.data, &e);
+	if (!err)
+		err = vcr_normal_user_new(&r->normalisers, r->config.normalisers, &e);
 	if (!err && !(r->base = event_base_new()))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (!err)
@@ -306,6 +310,7 @@ static void release(struct replay *r)
 		event_base_free(r->base);
 	vcr_reader_free(r->reader);
 	vcr_config_release(&r->config);
+	vcr_normal_user_free(r->normalisers);
 	vcr_context_release(&r->recorded);
 	vcr_context_release(&r->here);
 	for (size_t i = 0; i < r->nhosts; i++)
@@ -351,7 +356,7 @@ static int replay(struct replay *r, const char *session)
 	enum vcr_rung rung;
 	double speed;
 	int status;
-	if ((status = choose_match(r, &rung)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
+	if ((status = choose_rung(r, &rung)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
 	    (status = choose_word(r, "faults", r->faults, "replay", "skip", &r->skip_faults)))
 		return status;
 	if (r->port > 65535)
@@ -369,7 +374,8 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .stop = { -1, -1 } };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
-		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.match, "exact, canonical, normalised (default): how far a request may differ" },
+		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &r.strict, "exact, canonical, normalised (default), structural: how far a request may differ" },
+		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.strict, "the old name of --strict" },
 		{ 0, "repeat", "HOW", VCR_OPT_STRING, &r.repeat, "recorded (default): each answer as often as it was given; last: the last one ever again" },
 		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },

@@ -117,6 +117,37 @@ def system_changed(body):
     raise AssertionError(body)
 
 
+def chosen_otherwise(body, key, value, gemini):
+    """One parameter with another value, under the name that it has in that API."""
+    return dict(body, generationConfig=dict(body["generationConfig"], **gemini)) if "generationConfig" in body else dict(body, **{key: value})
+
+
+def other_tools(body):
+    for old, new in (("Run a command.", "Run two commands."), ("Executes a command.", "Executes two."), ('"command"', '"line"')):
+        if "tools" in body and old in json.dumps(body["tools"]):
+            return dict(body, tools=replaced(body["tools"], old, new))
+    return dict(body, tools=[{"type": "function", "function": TOOL}])
+
+
+def listed(body):
+    return "messages" if "messages" in body else "contents" if "contents" in body else "input"
+
+
+def one_item_more(body):
+    return dict(body, **{listed(body): body[listed(body)] + body[listed(body)][-1:]})
+
+
+def role_changed(body):
+    """What the last one said is somebody else's word; where there are no roles, another kind of input."""
+    last = body[listed(body)][-1]
+    other = [last] if isinstance(last, str) else dict(last, role="model" if "parts" in last else "assistant")
+    return dict(body, **{listed(body): body[listed(body)][:-1] + [other]})
+
+
+def format_changed(body):
+    return dict(body, text={"format": {"type": "json_object"}}) if "instructions" in body else chosen_otherwise(body, "response_format", {"type": "text"}, {"responseMimeType": "application/json"})
+
+
 # name, (recorded body, live body) from what they are then and now, the rung
 VARIANTS = (
     ("the same", lambda then, same, now: (then, same), "exact"),
@@ -125,9 +156,18 @@ VARIANTS = (
     ("all that and the order of members", lambda then, same, now: (then, json.dumps(turned(now)).encode()), "normalised"),
     ("another choice of tool or parameter", lambda then, same, now: (then, with_field(now)), None),
     ("another system text, or model", lambda then, same, now: (then, system_changed(now)), None),
-    ("another result", lambda then, same, now: (then, replaced(now, "3 failed", "2 failed")), None),
+    ("another model", lambda then, same, now: (then, dict(now, model="other")), None),
+    ("another result", lambda then, same, now: (then, replaced(now, "3 failed", "2 failed")), "structural"),
+    ("another temperature", lambda then, same, now: (then, chosen_otherwise(now, "temperature", 0.77, {"temperature": 0.77})), None),
+    ("another seed", lambda then, same, now: (then, chosen_otherwise(now, "seed", 99, {"seed": 99})), None),
+    ("another response format", lambda then, same, now: (then, format_changed(now)), None),
+    ("other tools", lambda then, same, now: (then, other_tools(now)), None),
+    ("one item more", lambda then, same, now: (then, one_item_more(now)), None),
+    ("another role", lambda then, same, now: (then, role_changed(now)), None),
     ("an unknown field more", lambda then, same, now: (then, dict(now, x_new=None)), None),
 )
+RUNGS = ("exact", "canonical", "normalised", "structural")
+APIS = {RESPONSES: "openai.responses", EMBEDDINGS: "openai.embeddings", OPENAI: "openai.chat", ANTHROPIC: "anthropic.messages", GEMINI: "gemini.generate"}
 place = clikit.Place()
 here = dict(NOW, cwd=place.dir, workspace=place.dir, home=place.home, tmp="/tmp")
 rec = Recording(place)
@@ -138,15 +178,31 @@ for shape in SHAPES:
         n = len(pairs)
         (path, then), (_, same), (_, now) = (marked(*shape(c), n) for c in (THEN, THEN, here))
         recorded, live = make(then, same, now)
-        rec.call(recorded, b'{"n":%d}' % n, path=path, api={RESPONSES: "openai.responses", EMBEDDINGS: "openai.embeddings"}.get(path) or {OPENAI: "openai.chat", ANTHROPIC: "anthropic.messages", GEMINI: "gemini.generate"}[path])
-        pairs.append((shape.__name__, what, rung, path, live))
+        rec.call(recorded, b'{"n":%d}' % n, path=path, api=APIS[path])
+        pairs.append((shape.__name__, what, None if rung == "structural" and shape is embeddings else rung, path, live))
 rec.write()
-with Gate(place, "rec", "--vcr-dir", place.vcr_dir) as gate:
-    for n, (shape, what, rung, path, live) in enumerate(pairs):
-        status, _, body = gate.post(live, path=path)
-        event = gate.event()
-        found = event.get("words") if event["event"] == "served" else None
-        good = (status, body) == (200, b'{"n":%d}' % n) and found == rung if rung else status == 400 and event["event"] == "missed"
-        ok(good, "%s: %s is %s" % (shape, what, rung or "a miss"), status, body, event)
+
+
+def asked(strict, *options):
+    """Every pair, where a request may differ as far as that rung says."""
+    with Gate(place, "rec", "--vcr-dir", place.vcr_dir, *options) as gate:
+        for n, (shape, what, rung, path, live) in enumerate(pairs):
+            want = rung if rung in RUNGS[:RUNGS.index(strict) + 1] else None
+            status, _, body = gate.post(live, path=path)
+            event = gate.event()
+            found = event.get("words") if event["event"] == "served" else None
+            good = (status, body) == (200, b'{"n":%d}' % n) and found == want if want else status == 400 and event["event"] == "missed"
+            ok(good, "%s%s: %s is %s" % (shape, " and --strict=" + strict if options else "", what, want or "a miss"), status, body, event)
+    return gate
+
+
+asked("normalised")
+for rung in RUNGS:
+    gate = asked(rung, "--strict=" + rung)
+last = json.loads(gate.out.splitlines()[-1])
+missed, found = sum(not p[2] for p in pairs), {r: sum(p[2] == r for p in pairs) for r in RUNGS}
+ok({r: last["rungs"][r] for r in RUNGS} == found and last["rungs"]["missed"] == missed, "at the end it is said how many were found on which rung", last, found)
+ok(all("%d " % found[r] in gate.err and "(%s)" % r in gate.err for r in RUNGS), "people are told too", gate.err)
+asked("canonical", "--match=canonical")
 ok(len(pairs) >= 60, "sixty pairs and more were asked", len(pairs))
 done()

@@ -198,7 +198,7 @@ with recorded((ask("at 2026-11-24T10:00:00Z, pid 77"), b'{"n":1}')) as gate:
     ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234"))[2] == b'{"n":1}', "dates and pids do not matter")
     ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234!"))[0] == 400, "… and nothing else")
     ok([gate.event().get("words") for _ in range(2)][0] == "normalised", "the rung that found the answer is told")
-with recorded((ask("at 2026-11-24T10:00:00Z, pid 77"), b'{"n":1}'), options=("--match=canonical",)) as gate:
+with recorded((ask("at 2026-11-24T10:00:00Z, pid 77"), b'{"n":1}'), options=("--strict=canonical",)) as gate:
     ok(gate.post(ask("at 2027-01-02T11:12:13Z, pid 1234"))[0] == 400, "… unless --match=canonical")
 for more in (dict(tool_choice="none"), dict(temperature=0.5), dict(seed=7), dict(response_format={"type": "json_object"}), dict(tools=[]), dict(unknown=None)):
     with recorded((ask("same"), b'{"n":1}')) as gate:
@@ -216,7 +216,7 @@ with recorded((ask("a"), b'{"n":1}'), (ask("b"), b'{"n":2}'), (ask("c"), b'{"n":
     gate.post(ask("b"))
 last = json.loads(gate.out.splitlines()[-1])
 ok(last["event"] == "ledger" and last["unused"] == [0, 2] and last["rungs"]["exact"] == 1 and "never asked for: frames 0, 2" in gate.err, "recorded calls that nobody asked for are listed at the end", last, gate.err)
-for words in (("--repeat=twice",), ("--faults=some",)):
+for words in (("--repeat=twice",), ("--faults=some",), ("--strict=loose",)):
     r = run(clikit.Place(), os.path.join(BUILD, "vcr-replay"), *words)
     ok(r.returncode == 2 and words[0][2:8].encode() in r.stderr, "%s is a wrong call" % words, r.stderr)
 
@@ -245,8 +245,55 @@ with recorded(*[(ask("session %s, call %s, again %s, turn %d" % (*then, then[0],
         expected[k] = json.loads(json.dumps(expected[k]).replace(then[1], now[1]))
     expected[0] = json.loads(json.dumps(expected[0]).replace(then[0], now[0]))
     ok([(a[0], json.loads(a[2])) for a in answers] == [(200, e) for e in expected], "UUIDs and ids that the request has otherwise are told back; not one that stands for two now", answers, expected)
-with recorded((ask("fix /mnt/ann/proj/a.c"), told, dict(fields=SSE)), context=there, options=("--match=canonical",)) as gate:
-    ok(gate.post(ask("fix /mnt/ann/proj/a.c"))[0] == 200 and gate.post(ask("fix %s/a.c" % gate.place.dir))[0] == 400, "--match=canonical wants the same directories")
+with recorded((ask("fix /mnt/ann/proj/a.c"), told, dict(fields=SSE)), context=there, options=("--strict=canonical",)) as gate:
+    ok(gate.post(ask("fix /mnt/ann/proj/a.c"))[0] == 200 and gate.post(ask("fix %s/a.c" % gate.place.dir))[0] == 400, "--strict=canonical wants the same directories")
+
+# ---- How alike ----
+drift = {"model": "m", "messages": [{"role": "user", "content": "run the tests"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "sh", "arguments": "{}"}}]},
+                                    {"role": "tool", "tool_call_id": "c1", "content": "3 failed, 1 passed in module one"}]}
+
+
+def drifted(text, **more):
+    return dict(drift, messages=drift["messages"][:2] + [dict(drift["messages"][2], content=text)], **more)
+
+
+with recorded((drift, b'{"n":1}'), (drifted("all 9 passed in module two"), b'{"n":2}'), options=("--strict=structural",)) as gate:
+    ok([gate.post(drifted(t))[2] for t in ("all 8 passed in module two", "2 failed, 2 passed in module one")] == [b'{"n":2}', b'{"n":1}'], "--strict=structural gives the answer to the request that is most alike")
+    events = [gate.event() for _ in range(2)]
+    ok([e["words"] for e in events] == ["structural"] * 2 and all(0.5 <= e["likeness"] < 1 for e in events), "the rung is told, and how alike they are", events)
+with recorded((drift, b'{"n":1}'), options=("--strict=structural",)) as gate:
+    ok(gate.post(drifted("compilation terminated abruptly because gcc was killed by something else entirely: cc1plus SIGKILL"))[0] == 400, "what has little in common is a miss there too")
+with recorded((drift, b'{"n":1}')) as gate:
+    ok(gate.post(drifted("2 failed, 2 passed in module one"))[0] == 400, "nobody gets the structural rung who did not ask for it")
+
+
+def configured(text, *calls, options=()):
+    """A gate with that .vcr/config."""
+    place = clikit.Place()
+    rec = Recording(place)
+    for request, answer in calls:
+        rec.call(request, answer)
+    rec.write()
+    with open(os.path.join(place.vcr_dir, "config"), "w") as f:
+        f.write(text)
+    return Gate(place, "rec", *options)
+
+
+with configured("normaliser ticket TICKET-[0-9]+\nnormaliser build ^build [a-z]+$\n", (ask("close TICKET-1001 of\nbuild abc"), b'{"n":"closed TICKET-1001, not TICKET-1002"}'), (ask("TICKET-1"), b'{"n":2}')) as gate:
+    ok(gate.post(ask("close TICKET-2002 of\nbuild xyz"))[2] == b'{"n":"closed TICKET-2002, not TICKET-1002"}', "a normaliser of the user's own looks past what it names, and the answer tells what is asked about now")
+    ok(gate.post(ask("ticket-1"))[0] == 400, "what it does not match stays part of the request")
+names = json.loads(gate.out.splitlines()[-1])["rungs"]["normalisers"].split()
+ok([n.split("/")[0] for n in names[-2:]] == ["ticket", "build"] and all(len(n.split("/")[1]) == 8 for n in names[-2:]), "the user's normalisers and their versions stand in the report", names)
+for text, words in (("normaliser x (a\n", ".vcr/config:1: the expression"), ("\nnormaliser x (a)\\1\n", ".vcr/config:2: the expression of the normaliser x is refused"), ("normaliser uuid a\n", ".vcr/config:1: 'uuid a'")):
+    try:
+        said = configured(text, (ask("a"), b"{}")) and ""
+    except AssertionError as e:
+        said = str(e)
+    ok(words in said, "a normaliser that cannot be is named with file and line", said)
+with configured("normaliser slow (a|aa|aaa)*(a*)*(a*)*b\n", (ask("a" * 3000000), b'{"n":1}')) as gate:
+    ok(gate.post(ask("a" * 2999999))[0] == 400 and gate.post(ask("a" * 3000000))[2] == b'{"n":1}', "an expression made to be slow does not keep anybody waiting")
+ok("the normaliser slow of .vcr/config took too long and was given up" in gate.err, "that it was given up is said", gate.err[-2000:])
+
 stream = [b"data: " + b"x" * 500000 + b"\n\n" for _ in range(40)]
 with recorded((ask("same"), stream, dict(fields=SSE)), (ask("same"), b'{"n":2}')) as gate:
     s = gate.tls()
@@ -367,7 +414,7 @@ r = run(place, replay, "nosuch", "--", "true")
 ok(r.returncode == 2 and b"nosuch" in r.stderr, "a session that is not there is a wrong call", r)
 r = run(place, replay, "--", sys.executable, "-c", program, "0", "hello")
 ok((r.returncode, r.stdout.strip()) == (0, ANSWER), "the newest session being what a replay wrote of its divergences, the recording is served that it replayed", r)
-for words, say in ((("--speed=x",), b"--speed wants"), (("--match=best",), b"--match wants"), (("rec", "true"), b"stands behind --"), (("rec", "--"), b"which command")):
+for words, say in ((("--speed=x",), b"--speed wants"), (("--strict=best",), b"--match wants"), (("rec", "true"), b"stands behind --"), (("rec", "--"), b"which command")):
     r = run(place, replay, *words)
     ok(r.returncode == 2 and say in r.stderr, "%s is answered by one line that says what is wanted" % " ".join(words), r)
 with open(place.path("future"), "w") as f:

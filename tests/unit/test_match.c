@@ -212,6 +212,34 @@ START_TEST(what_a_hostile_recording_says_is_taken_within_bounds)
 }
 END_TEST
 
+static struct vcr_recorded *give_structural(const char *body)
+{
+	struct vcr_match_query q = query(body);
+	enum vcr_rung rung;
+	struct vcr_recorded *c = vcr_match_give(m, &q, &rung);
+	ck_assert(!c || rung == VCR_RUNG_STRUCTURAL);
+	return c;
+}
+
+START_TEST(of_one_structure_the_most_alike_that_is_free_is_given_once)
+{
+	record("openai.chat", chat, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"one two three four\"}]}", NULL);
+	record("openai.chat", chat, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"five six seven eight\"}]}", NULL);
+	open_match((struct vcr_match_options){ .rung = VCR_RUNG_STRUCTURAL });
+	struct vcr_recorded *c = give_structural("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"five six seven nine\"}]}");
+	ck_assert(c && c->frame == 1 && c->likeness == 0.75);
+	vcr_match_back(m, c, true);
+	ck_assert_ptr_null(give_structural("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"five six seven ten\"}]}"));
+	ck_assert_ptr_null(give_structural("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"five six seven eight\"}]}")); /* asked more often than then */
+	ck_assert_ptr_null(give_structural("{\"model\":\"n\",\"messages\":[{\"role\":\"user\",\"content\":\"one two three four\"}]}"));
+	c = give_structural("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"one two three five\"}]}");
+	ck_assert(c && c->frame == 0);
+	vcr_match_back(m, c, false);
+	c = give_structural("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"one two three six\"}]}");
+	ck_assert_msg(c && c->frame == 0, "one that was not delivered is given again");
+}
+END_TEST
+
 static TCase *match(void)
 {
 	TCase *tc = tcase_create("match");
@@ -220,6 +248,7 @@ static TCase *match(void)
 	tcase_add_test(tc, with_again_spent_calls_are_given_anew_in_turn);
 	tcase_add_test(tc, the_exact_call_goes_before_one_that_only_means_the_same);
 	tcase_add_test(tc, no_rung_is_climbed_that_was_not_asked_for);
+	tcase_add_test(tc, of_one_structure_the_most_alike_that_is_free_is_given_once);
 	tcase_add_test(tc, a_miss_names_the_longest_common_beginning_and_the_first_difference);
 	tcase_add_test(tc, both_values_are_shown_around_the_place_where_they_part);
 	tcase_add_test(tc, what_a_hostile_recording_says_is_taken_within_bounds);

@@ -74,7 +74,7 @@ END_TEST
 START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
-	ck_assert_int_eq(vcr_normal_names(&out), 0);
+	ck_assert_int_eq(vcr_normal_names(NULL, &out), 0);
 	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1 ansi/1 git/1 id/1 codex/1");
 }
 END_TEST
