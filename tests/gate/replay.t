@@ -414,7 +414,7 @@ r = run(place, replay, "nosuch", "--", "true")
 ok(r.returncode == 2 and b"nosuch" in r.stderr, "a session that is not there is a wrong call", r)
 r = run(place, replay, "--", sys.executable, "-c", program, "0", "hello")
 ok((r.returncode, r.stdout.strip()) == (0, ANSWER), "the newest session being what a replay wrote of its divergences, the recording is served that it replayed", r)
-for words, say in ((("--speed=x",), b"--speed wants"), (("--strict=best",), b"--match wants"), (("rec", "true"), b"stands behind --"), (("rec", "--"), b"which command")):
+for words, say in ((("--speed=x",), b"--speed wants"), (("--strict=best",), b"--strict wants"), (("rec", "true"), b"stands behind --"), (("rec", "--"), b"which command")):
     r = run(place, replay, *words)
     ok(r.returncode == 2 and say in r.stderr, "%s is answered by one line that says what is wanted" % " ".join(words), r)
 with open(place.path("future"), "w") as f:
