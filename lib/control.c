@@ -215,6 +215,18 @@ static bool is_mapped(const struct stat *file)
 	return found;
 }
 
+const char *vcr_control_prices_path(void)
+{
+	static const char installed[] = VCR_PKGDATADIR "/prices.json";
+	static char built[4200];
+	ssize_t n = readlink("/proc/self/exe", built, 4096);
+	char *slash = n > 0 && access(installed, R_OK) ? (built[n] = 0, strrchr(built, '/')) : NULL;
+	if (!slash)
+		return installed;
+	strcpy(slash, "/data/prices.json");
+	return access(built, R_OK) ? installed : built;
+}
+
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e)
 {
 	posix_spawn_file_actions_t files;

@@ -23,6 +23,8 @@ void vcr_control_settle(const char *vcr_dir, int timeout_ms);
 int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
 /* The program of that name beside this executable (a build tree, or libexec itself), else in libexec. */
 int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e);
+/* The shipped price table: installed, or in the build tree that this program stands in. Not for two threads at once. */
+const char *vcr_control_prices_path(void);
 /* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);
 /* What a collector leaves at its end for the vcr-record that awaits it: RUNTIME/<session>.result. It is there from await to take, and locked by who

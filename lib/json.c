@@ -307,7 +307,7 @@ int vcr_json_parse(struct vcr_json *j, const char *text, size_t len, unsigned fl
 	size_t n = 0, at = 0;
 	int err = vcr_json_validate(text, len, flags, &n, &at);
 	if (err)
-		return vcr_error_set(e, err, "JSON: %s at byte %zu", vcr_strerror(err), at);
+		return vcr_error_set(e, err, "JSON: %s at byte %zu", err == VCR_ELIMIT && len <= VCR_MAX_JSON_BYTES ? "nested too deep" : vcr_strerror(err), at);
 	jsmntok_t *tok = malloc(n * sizeof *tok);
 	int *next = malloc(2 * n * sizeof *next);
 	jsmn_parser p;

@@ -29,6 +29,9 @@ enum {
 	VCR_MAX_GATE_CONNS = 1024,         /* connections to the gate at once; beyond, the one idle longest gives way */
 	VCR_MAX_GATE_HEAD = 64 << 10,      /* start line + header fields of one request to the gate, bytes */
 	VCR_MAX_GATE_HELD = 512 << 20,     /* requests being received and answers being sent by the gate, bytes in all */
+	VCR_MAX_YAML_ANCHORS = 4096,       /* of one document */
+	VCR_MAX_YAML_COPIED = 16 << 20,    /* what its aliases repeat, bytes of JSON */
+	VCR_MAX_CASSETTE = 256 << 20,      /* a cassette or HAR file that is imported, bytes */
 	VCR_MAX_GATE_BACKLOG = 256 << 10,  /* of one answer: who writes more than this waits for the client */
 };
 

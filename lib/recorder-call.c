@@ -103,13 +103,15 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 	vcr_recorder_time(r, c->start_ns, when);
 	const struct { const char *key; int64_t n; } ints[] = { { "seq", (int64_t)r->call_seq }, { "pid", c->pid }, { "tid", c->tid }, { "conn", c->conn } };
 	const struct { const char *key, *s; } strings[] = {
-		{ "program", p ? p->program : NULL }, { "source", vcr_recorder_by_gate(r, c->conn) ? "gate" : "tap" }, { "api", vcr_api_name(c->api) }, { "scheme", c->tls ? "https" : "http" },
+		{ "program", p ? p->program : NULL }, { "source", r->source ? r->source : vcr_recorder_by_gate(r, c->conn) ? "gate" : "tap" }, { "api", vcr_api_name(c->api) }, { "scheme", c->tls ? "https" : "http" },
 		{ "method", c->method }, { "path", k->target.data }, { "http", http }, { "started_at", when }, { "k0", k->k0 }, { "k1", k->k1 },
 		{ "request", *k->request_ref ? k->request_ref : NULL }, { "response", *k->response_ref ? k->response_ref : NULL },
 		{ "protocol", c->websocket ? "websocket" : NULL }, { "coding", c->res_coding }, { "failure", c->failure }, { "savepoint", r->call_savepoint },
 		{ "reason", c->status && c->reason && *c->reason ? c->reason : NULL }, { "node", vcr_recorder_node(r, c->pid, c->tid) },
 	};
 	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
+		if (r->source && (i == 1 || i == 2)) /* nobody's */
+			continue;
 		vcr_jw_key(w, ints[i].key);
 		vcr_jw_int(w, ints[i].n);
 	}

@@ -104,7 +104,7 @@ void vcr_recorder_learn_start(struct vcr_recorder *r, char **environ)
 {
 	static const char *const names[] = { ".env", ".env.local", ".env.development", ".env.production", ".env.test" };
 	learn_environment(r, environ);
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+	for (size_t i = 0; i < sizeof names / sizeof *names && !r->source; i++)
 		vcr_recorder_learn_file(r, names[i]);
 }
 

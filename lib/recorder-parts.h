@@ -81,6 +81,7 @@ struct vcr_recorder {
 	const char *answering;            /* frame id of the call whose request is looked at for results */
 	struct vcr_prices *prices;
 	bool salvage;
+	const char *source;               /* as in the options */
 	char **ignore;                    /* the configured patterns, and our own directories where they lie in the workspace */
 
 	struct process *process[BUCKETS];

@@ -73,7 +73,8 @@ bool vcr_recorder_ready(struct vcr_recorder *r)
 	}
 	if (*r->spare)
 		vcr_session_set_spare(r->session, r->spare);
-	vcr_recorder_write_context(r);
+	if (!r->source)
+		vcr_recorder_write_context(r);
 	return true;
 }
 
@@ -358,6 +359,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->real_ns = o->spool->real_ns;
 	r->mono_ns = o->spool->mono_ns;
 	r->salvage = o->salvage;
+	r->source = o->source;
 	r->burst_limit = o->config->burst;
 	r->notes_fd = r->notes_watch = -1;
 	r->session_options = (struct vcr_session_options){ .session_id = r->session_id, .forked_from_frame = -1, .metadata_json = r->metadata_json, .tags = o->tags };
@@ -371,15 +373,18 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
 	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .ctx = r };
-	if (vcr_files_new(&r->files, &fo, &r->last_error))
+	if (r->source || vcr_files_new(&r->files, &fo, &r->last_error))
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
 		r->prices = NULL;
-	vcr_recorder_learn_on(r);
+	if (!r->source)
+		vcr_recorder_learn_on(r);
 	vcr_recorder_learn_start(r, o->environ);
-	name_spare(r);
-	vcr_recorder_notes_open(r);
-	go_on(r);
+	if (!r->source) {
+		name_spare(r);
+		vcr_recorder_notes_open(r);
+		go_on(r);
+	}
 	if (o->eager)
 		vcr_recorder_ready(r);
 	*out = r;
@@ -776,7 +781,8 @@ void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n,
 static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const struct vcr_spool_losses *l)
 {
 	VCR_AUTO_BUF why = VCR_BUF_INIT;
-	vcr_recorder_why_no_calls(r, &why);
+	if (!r->source)
+		vcr_recorder_why_no_calls(r, &why);
 	vcr_recorder_coverage_write(w, r);
 	write_losses(w, r, l);
 	vcr_recorder_write_savepoints(r, w);
@@ -836,5 +842,6 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 		r->session = NULL;
 	}
 	vcr_jw_object_end(&w);
-	vcr_recorder_learn_end(r);
+	if (!r->source)
+		vcr_recorder_learn_end(r);
 }

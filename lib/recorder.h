@@ -18,6 +18,8 @@ struct vcr_recorder_options {
 	const char *prices_path;              /* the shipped table */
 	bool eager;                           /* make the session file at once (vcr-record), not with the first thing worth it */
 	bool salvage;                         /* no process lives: no base scan, no watching */
+	const char *source;                   /* NULL; else the events come from another tool's recording: this word stands for tap and gate, and there are no
+	                                         files, no savepoints, no directories, and nothing of an earlier recorder */
 	char **environ;                       /* secrets are learnt from it */
 };
 

@@ -421,19 +421,6 @@ static void leave_result(struct collector *c, const struct vcr_buf *result)
 		vcr_control_leave_result(session, result);
 }
 
-/* The shipped table: installed, or in the build tree that this program stands in. */
-static const char *prices_path(void)
-{
-	static const char installed[] = VCR_PKGDATADIR "/prices.json";
-	static char built[4200];
-	ssize_t n = readlink("/proc/self/exe", built, 4096);
-	char *slash = n > 0 && access(installed, R_OK) ? (built[n] = 0, strrchr(built, '/')) : NULL;
-	if (!slash)
-		return installed;
-	strcpy(slash, "/data/prices.json");
-	return access(built, R_OK) ? installed : built;
-}
-
 static int collect(struct collector *c, const struct vcr_recorder_options *o)
 {
 	VCR_AUTO_BUF result = VCR_BUF_INIT;
@@ -573,7 +560,7 @@ int main(int argc, char **argv)
 	if (a.burst && vcr_config_burst(a.burst, &c.config.burst))
 		fprintf(stderr, "vcr-collector: --burst wants a number or off, not '%s'\n", a.burst);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
-		.prices_path = prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
+		.prices_path = vcr_control_prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
 	status = collect(&c, &o);
 	vcr_regate_release(&c.regate);
 	vcr_config_release(&c.config);

@@ -1,4 +1,4 @@
-/* vcr export — a session as a file of its own: its good lines, or with complete states, or as one JSON document; or as a chart.
+/* vcr export — a session as a file of its own: its good lines, or with complete states, or as one JSON document; or as a chart, a page, a cassette.
  *
  * The lines are read from the file itself, in their order; the reader says which frame a line is and completes its state. */
 #include "export.h"
@@ -21,7 +21,7 @@ struct export {
 	struct vcr_tool *t;
 	struct vcr_reader *r;
 	const char *path;       /* of the session file */
-	bool full, document, mermaid, html, force;
+	bool full, document, mermaid, html, cassette, force;
 	int64_t *frame_at;      /* frame indexes in order of their lines */
 	int64_t nframe, at;
 	FILE *out;
@@ -348,6 +348,8 @@ static int write_all(struct export *x)
 		return vcr_export_mermaid(x->t, x->r, x->out);
 	if (x->html)
 		return vcr_export_html(x->t, x->r, x->out);
+	if (x->cassette)
+		return vcr_export_cassette(x->t, x->r, x->out);
 	if (order_frames(x) || EVP_DigestInit_ex(x->chain, EVP_sha256(), NULL) != 1) {
 		vcr_say(x->t, "out of memory");
 		return VCR_EXIT_FAILED;
@@ -451,6 +453,7 @@ int vcr_verb_export(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "format", "FORMAT", VCR_OPT_STRING, &format, "jsonl, a session file, or json, one document {\"session\",\"frames\"}" },
 		{ 0, "html", NULL, VCR_OPT_FLAG, &x.html, "a page that shows the session in a browser, and needs nothing else" },
 		{ 0, "mermaid", NULL, VCR_OPT_FLAG, &x.mermaid, "a flowchart of the frames, in the language of mermaid" },
+		{ 0, "cassette", NULL, VCR_OPT_FLAG, &x.cassette, "a cassette of vcrpy, in YAML: the requests and their answers" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[SESSION]", "Write a session's lines without damaged ones; with --full every frame shows its complete state.", opts, false };
@@ -462,8 +465,8 @@ int vcr_verb_export(struct vcr_tool *t, int argc, char **argv)
 		return vcr_wrong_call(t, "one session at a time");
 	if (!x.document && strcmp(format, "jsonl"))
 		return vcr_wrong_call(t, "--format wants jsonl or json, not '%s'", format);
-	if ((x.mermaid || x.html) && (x.full || x.document || t->json || (x.mermaid && x.html)))
-		return vcr_wrong_call(t, "--%s shows the frames; it goes with neither --full nor another format", x.html ? "html" : "mermaid");
+	if ((x.mermaid || x.html || x.cassette) && (x.full || x.document || t->json || x.mermaid + x.html + x.cassette > 1))
+		return vcr_wrong_call(t, "--%s is a format of its own; it goes with neither --full nor another format", x.html ? "html" : x.mermaid ? "mermaid" : "cassette");
 	if (to && !*to)
 		return vcr_wrong_call(t, "--output wants the name of a file");
 	return export(&x, n ? argv[0] : NULL, to);

@@ -13,6 +13,7 @@
 	X(show, NEAR, "show one frame with its complete state") \
 	X(diff, NEAR, "compare two frames, or two whole sessions") \
 	X(export, NEAR, "write a session as a file of its own, with complete states if asked") \
+	X(import, FAR, "make a session from a cassette of vcrpy, or from a HAR file") \
 	X(replay, FAR, "answer model calls from a recording, offline: a command's, or any program's") \
 	X(golden, FAR, "keep a run that was right under its task, replay it, list those that are kept") \
 	X(verify, NEAR, "check that sessions hold what was recorded") \
