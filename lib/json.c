@@ -1,22 +1,32 @@
 #include "json.h"
 #include "limits.h"
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Not JSMN_STRICT: the validator above all of it is stricter, and strict jsmn refuses NaN and a bare top-level number. */
-#define JSMN_STATIC
-#define JSMN_PARENT_LINKS
-#include <jsmn.h>
+/* ---- One pass: RFC 8259, an explicit stack of one bit per level; and, where somebody wants them, the tokens. ---- */
 
-/* ---- Validation: RFC 8259, one pass, an explicit stack of one bit per level. ---- */
+/* A container, a key, a string or a primitive. start and end: of its text, of a string without the quotes. size: members or items; of a key 1.
+ * next: the following sibling. While a container is open, its end is its latest child, and its next the container around it. */
+struct token { int start, end, size, next; enum vcr_json_type type; };
+
+enum seen {
+	NO_LINE = 1,  /* a line end or tab between values, or a byte >= 0x80 */
+	TYPE_KEY = 2, /* a key "__type__", or one with an escape */
+};
 
 struct check {
 	const unsigned char *p, *end, *begin;
-	unsigned flags;
-	size_t tokens;
+	unsigned flags, seen;
+	bool escape;          /* a string with a backslash was passed */
+	bool keep;            /* the tokens */
+	bool short_of_memory;
+	struct token *tok;
+	size_t tokens, cap;
+	int parent;           /* the open container; -1 */
 };
 
 static int bad(const struct check *c)
@@ -26,8 +36,69 @@ static int bad(const struct check *c)
 
 static void skip_space(struct check *c)
 {
-	while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
-		c->p++;
+	for (; c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'); c->p++)
+		if (*c->p != ' ')
+			c->seen |= NO_LINE;
+}
+
+static bool grow_tokens(struct check *c)
+{
+	size_t cap = c->cap ? c->cap + c->cap / 2 : 64;
+	struct token *grown = c->short_of_memory ? NULL : realloc(c->tok, cap * sizeof *grown);
+	if (!grown) {
+		c->short_of_memory = true;
+		return false;
+	}
+	c->tok = grown;
+	c->cap = cap;
+	return true;
+}
+
+/* The token that begins at p, the next child of the open container; linked: not the value of a member, which hangs on its key. */
+static void begin_token(struct check *c, enum vcr_json_type type, bool linked)
+{
+	size_t i = c->tokens++;
+	if (!c->keep || (i >= c->cap && !grow_tokens(c)))
+		return;
+	c->tok[i] = (struct token){ .start = (int)(c->p - c->begin), .end = -1, .next = -1, .type = type };
+	if (!linked || c->parent < 0)
+		return;
+	struct token *around = &c->tok[c->parent];
+	if (around->end >= 0)
+		c->tok[around->end].next = (int)i;
+	around->end = (int)i;
+	around->size++;
+}
+
+static void end_token(struct check *c, int size)
+{
+	if (!c->keep || c->short_of_memory)
+		return;
+	struct token *t = &c->tok[c->tokens - 1];
+	int quotes = t->type == VCR_JSON_STRING;
+	t->start += quotes;
+	t->end = (int)(c->p - c->begin) - quotes;
+	t->size = size;
+}
+
+static void open_container(struct check *c, enum vcr_json_type type, bool linked)
+{
+	begin_token(c, type, linked);
+	if (!c->keep || c->short_of_memory)
+		return;
+	c->tok[c->tokens - 1].next = c->parent;
+	c->parent = (int)c->tokens - 1;
+}
+
+/* p stands behind it. */
+static void close_container(struct check *c)
+{
+	if (!c->keep || c->short_of_memory)
+		return;
+	struct token *t = &c->tok[c->parent];
+	t->end = (int)(c->p - c->begin);
+	c->parent = t->next;
+	t->next = -1;
 }
 
 /* Bytes of a well-formed UTF-8 sequence at p (Unicode table 3-7), 0 if it is none; *more when it is only cut short. */
@@ -93,23 +164,36 @@ static int check_unicode_escape(struct check *c)
 	}
 }
 
-/* True if all eight bytes are plain ASCII inside a string: no quote, backslash, control or byte >= 0x80. */
-static bool eight_plain(const unsigned char *p)
+/* Of eight bytes, the top bit of each that cannot stand in a JSON string of ASCII as it is: quote, backslash, control, >= 0x80. Only the lowest
+ * bit that is set says where: those above it may be borrowed. */
+static uint64_t not_plain(const unsigned char *p)
 {
 	const uint64_t ones = 0x0101010101010101ull, tops = 0x8080808080808080ull;
 	uint64_t v;
 	memcpy(&v, p, 8);
+	v = le64toh(v);
 	uint64_t quote = v ^ (ones * '"'), slash = v ^ (ones * '\\');
-	uint64_t hit = (v - ones * 0x20) | (quote - ones) | (slash - ones) | v;
-	return !(hit & tops);
+	return ((v - ones * 0x20) | (quote - ones) | (slash - ones) | v) & tops;
+}
+
+/* The first byte that is not plain; end if all are. */
+static const unsigned char *skip_plain(const unsigned char *p, const unsigned char *end)
+{
+	for (; end - p >= 8; p += 8) {
+		uint64_t hit = not_plain(p);
+		if (hit)
+			return p + __builtin_ctzll(hit) / 8;
+	}
+	while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
+		p++;
+	return p;
 }
 
 /* At the opening quote. */
 static int check_string(struct check *c)
 {
 	for (c->p++;;) {
-		while (c->end - c->p >= 8 && eight_plain(c->p))
-			c->p += 8;
+		c->p = skip_plain(c->p, c->end);
 		if (c->p >= c->end)
 			return VCR_ETRUNC;
 		unsigned char ch = *c->p;
@@ -120,6 +204,7 @@ static int check_string(struct check *c)
 		if (ch < 0x20)
 			return VCR_ESYNTAX;
 		if (ch == '\\') {
+			c->escape = true;
 			if (++c->p >= c->end)
 				return VCR_ETRUNC;
 			if (!*c->p || !strchr("\"\\/bfnrtu", *c->p))
@@ -127,10 +212,9 @@ static int check_string(struct check *c)
 			int err = *c->p++ == 'u' ? check_unicode_escape(c) : 0;
 			if (err)
 				return err;
-		} else if (ch < 0x80) {
-			c->p++;
 		} else {
 			bool more;
+			c->seen |= NO_LINE;
 			int n = utf8_length(c->p, c->end, &more);
 			if (!n) {
 				if (more)
@@ -197,18 +281,30 @@ static int check_scalar(struct check *c)
 	}
 }
 
+static const char type_key[] = "\"__type__\"";
+
 /* A member's key and colon. */
 static int check_key(struct check *c)
 {
 	skip_space(c);
 	if (c->p >= c->end || *c->p != '"')
 		return bad(c);
+	const unsigned char *from = c->p;
+	begin_token(c, VCR_JSON_STRING, true);
+	c->escape = false;
 	int err = check_string(c);
 	if (err)
 		return err;
-	c->tokens++;
+	end_token(c, 1);
+	if (c->escape || (c->p - from == sizeof type_key - 1 && !memcmp(from, type_key, sizeof type_key - 1)))
+		c->seen |= TYPE_KEY;
 	skip_space(c);
 	return check_word(c, ":");
+}
+
+static enum vcr_json_type scalar_type(unsigned char c)
+{
+	return c == '"' ? VCR_JSON_STRING : c == 't' || c == 'f' ? VCR_JSON_BOOL : c == 'n' ? VCR_JSON_NULL : VCR_JSON_NUMBER;
 }
 
 static int check_text(struct check *c, unsigned max_depth)
@@ -219,10 +315,11 @@ static int check_text(struct check *c, unsigned max_depth)
 		skip_space(c);
 		if (c->p >= c->end)
 			return VCR_ETRUNC;
-		c->tokens++;
-		bool closed = true;
+		bool closed = true, item = depth && !(in_object[depth / 8] >> depth % 8 & 1);
 		if (*c->p == '{' || *c->p == '[') {
-			bool object = *c->p++ == '{';
+			bool object = *c->p == '{';
+			open_container(c, object ? VCR_JSON_OBJECT : VCR_JSON_ARRAY, item);
+			c->p++;
 			if (depth++ >= max_depth)
 				return VCR_ELIMIT;
 			if (object)
@@ -233,6 +330,7 @@ static int check_text(struct check *c, unsigned max_depth)
 			if (c->p < c->end && *c->p == (object ? '}' : ']')) {
 				c->p++;
 				depth--;
+				close_container(c);
 			} else {
 				closed = false;
 				int err = object ? check_key(c) : 0;
@@ -240,9 +338,11 @@ static int check_text(struct check *c, unsigned max_depth)
 					return err;
 			}
 		} else {
+			begin_token(c, scalar_type(*c->p), item);
 			int err = check_scalar(c);
 			if (err)
 				return err;
+			end_token(c, 0);
 		}
 		while (closed && depth) {
 			bool object = in_object[depth / 8] >> depth % 8 & 1;
@@ -256,6 +356,7 @@ static int check_text(struct check *c, unsigned max_depth)
 			} else if (c->p < c->end && *c->p == (object ? '}' : ']')) {
 				c->p++;
 				depth--;
+				close_container(c);
 			} else {
 				return bad(c);
 			}
@@ -267,11 +368,17 @@ static int check_text(struct check *c, unsigned max_depth)
 	return c->p < c->end ? VCR_ESYNTAX : 0;
 }
 
+static int check(struct check *c, const char *text, size_t len, unsigned flags, bool keep)
+{
+	*c = (struct check){ .p = (const unsigned char *)text, .end = (const unsigned char *)text + len, .begin = (const unsigned char *)text, .flags = flags,
+		.keep = keep, .parent = -1 };
+	return len > VCR_MAX_JSON_BYTES ? VCR_ELIMIT : check_text(c, flags & VCR_JSON_RELAXED ? VCR_MAX_JSON_DEPTH_RELAXED : VCR_MAX_JSON_DEPTH);
+}
+
 int vcr_json_validate(const char *text, size_t len, unsigned flags, size_t *tokens, size_t *at)
 {
-	struct check c = { (const unsigned char *)text, (const unsigned char *)text + len, (const unsigned char *)text, flags, 0 };
-	int err = len > VCR_MAX_JSON_BYTES ? VCR_ELIMIT
-		: check_text(&c, flags & VCR_JSON_RELAXED ? VCR_MAX_JSON_DEPTH_RELAXED : VCR_MAX_JSON_DEPTH);
+	struct check c;
+	int err = check(&c, text, len, flags, false);
 	if (tokens && !err)
 		*tokens = c.tokens;
 	if (at && err)
@@ -279,93 +386,72 @@ int vcr_json_validate(const char *text, size_t len, unsigned flags, size_t *toke
 	return err;
 }
 
-/* ---- The document: jsmn tokens, and for each the next one with the same parent. ---- */
-
-static const jsmntok_t *token(const struct vcr_json *j, int v)
+bool vcr_json_is_line(const char *text, size_t len)
 {
-	return v >= 0 && (size_t)v < j->ntok ? (const jsmntok_t *)j->tok + v : NULL;
+	struct check c;
+	return !check(&c, text, len, 0, false) && !c.seen;
 }
 
-/* next[i] = the following sibling of i, or -1; `last` is scratch: the latest child seen of each token. */
-static void link_siblings(struct vcr_json *j, int *last)
+/* ---- The document ---- */
+
+static const struct token *token(const struct vcr_json *j, int v)
 {
-	const jsmntok_t *t = j->tok;
-	for (size_t i = 0; i < j->ntok; i++)
-		j->next[i] = last[i] = -1;
-	for (size_t i = 1; i < j->ntok; i++) {
-		int parent = t[i].parent;
-		if (parent < 0)
-			continue;
-		if (last[parent] >= 0)
-			j->next[last[parent]] = (int)i;
-		last[parent] = (int)i;
-	}
+	return v >= 0 && (size_t)v < j->ntok ? (const struct token *)j->tok + v : NULL;
 }
 
 int vcr_json_parse(struct vcr_json *j, const char *text, size_t len, unsigned flags, struct vcr_error *e)
 {
-	size_t n = 0, at = 0;
-	int err = vcr_json_validate(text, len, flags, &n, &at);
-	if (err)
-		return vcr_error_set(e, err, "JSON: %s at byte %zu", err == VCR_ELIMIT && len <= VCR_MAX_JSON_BYTES ? "nested too deep" : vcr_strerror(err), at);
-	jsmntok_t *tok = malloc(n * sizeof *tok);
-	int *next = malloc(2 * n * sizeof *next);
-	jsmn_parser p;
-	jsmn_init(&p);
-	if (!tok || !next || jsmn_parse(&p, text, len, tok, (unsigned)n) != (int)n) {
-		err = tok && next ? VCR_ESYNTAX : VCR_ENOMEM;
-		free(tok);
-		free(next);
-		return vcr_error_set(e, err, "JSON: %s", vcr_strerror(err));
+	struct check c;
+	int err = check(&c, text, len, flags, true);
+	if (err || c.short_of_memory) {
+		free(c.tok);
+		return err ? vcr_error_set(e, err, "JSON: %s at byte %zu", err == VCR_ELIMIT && len <= VCR_MAX_JSON_BYTES ? "nested too deep" : vcr_strerror(err),
+				(size_t)(c.p - c.begin))
+			: vcr_error_set(e, VCR_ENOMEM, "JSON: %s", vcr_strerror(VCR_ENOMEM));
 	}
-	*j = (struct vcr_json){ text, len, tok, next, n };
-	link_siblings(j, next + n);
+	*j = (struct vcr_json){ text, len, c.tok, c.tokens };
 	return 0;
 }
 
 void vcr_json_release(struct vcr_json *j)
 {
 	free(j->tok);
-	free(j->next);
 	*j = (struct vcr_json)VCR_JSON_INIT;
 }
 
 enum vcr_json_type vcr_json_type(const struct vcr_json *j, int v)
 {
-	const jsmntok_t *t = token(j, v);
-	if (!t)
-		return VCR_JSON_NONE;
-	switch (t->type) {
-	case JSMN_OBJECT: return VCR_JSON_OBJECT;
-	case JSMN_ARRAY: return VCR_JSON_ARRAY;
-	case JSMN_STRING: return VCR_JSON_STRING;
-	default: break;
-	}
-	char c = j->text[t->start];
-	return c == 't' || c == 'f' ? VCR_JSON_BOOL : c == 'n' ? VCR_JSON_NULL : VCR_JSON_NUMBER;
+	const struct token *t = token(j, v);
+	return t ? t->type : VCR_JSON_NONE;
+}
+
+static bool is_container(const struct token *t)
+{
+	return t->type == VCR_JSON_OBJECT || t->type == VCR_JSON_ARRAY;
 }
 
 int vcr_json_first(const struct vcr_json *j, int v)
 {
-	const jsmntok_t *t = token(j, v);
-	return t && t->size && (t->type == JSMN_OBJECT || t->type == JSMN_ARRAY) ? v + 1 : -1;
+	const struct token *t = token(j, v);
+	return t && t->size && is_container(t) ? v + 1 : -1;
 }
 
 int vcr_json_next(const struct vcr_json *j, int m)
 {
-	return token(j, m) ? j->next[m] : -1;
+	const struct token *t = token(j, m);
+	return t ? t->next : -1;
 }
 
 int vcr_json_value(const struct vcr_json *j, int key)
 {
-	const jsmntok_t *t = token(j, key);
+	const struct token *t = token(j, key);
 	return t && t->size ? key + 1 : -1;
 }
 
 int vcr_json_count(const struct vcr_json *j, int v)
 {
-	const jsmntok_t *t = token(j, v);
-	return t && (t->type == JSMN_OBJECT || t->type == JSMN_ARRAY) ? t->size : 0;
+	const struct token *t = token(j, v);
+	return t && is_container(t) ? t->size : 0;
 }
 
 int vcr_json_item(const struct vcr_json *j, int array, int i)
@@ -380,11 +466,11 @@ int vcr_json_item(const struct vcr_json *j, int array, int i)
 
 const char *vcr_json_raw(const struct vcr_json *j, int v, size_t *len)
 {
-	const jsmntok_t *t = token(j, v);
+	const struct token *t = token(j, v);
 	*len = 0;
 	if (!t)
 		return "";
-	int quotes = t->type == JSMN_STRING;
+	int quotes = t->type == VCR_JSON_STRING;
 	*len = (size_t)(t->end - t->start + 2 * quotes);
 	return j->text + t->start - quotes;
 }
@@ -422,8 +508,8 @@ static size_t add_escape(struct vcr_buf *out, const char *p, const char *end)
 
 int vcr_json_str(const struct vcr_json *j, int v, struct vcr_buf *out)
 {
-	const jsmntok_t *t = token(j, v);
-	if (!t || t->type != JSMN_STRING)
+	const struct token *t = token(j, v);
+	if (!t || t->type != VCR_JSON_STRING)
 		return 1;
 	const char *p = j->text + t->start, *end = j->text + t->end;
 	while (p < end) {
@@ -448,8 +534,8 @@ char *vcr_json_strdup(const struct vcr_json *j, int v)
 
 bool vcr_json_is(const struct vcr_json *j, int v, const char *s)
 {
-	const jsmntok_t *t = token(j, v);
-	if (!t || t->type != JSMN_STRING)
+	const struct token *t = token(j, v);
+	if (!t || t->type != VCR_JSON_STRING)
 		return false;
 	size_t n = (size_t)(t->end - t->start);
 	if (!memchr(j->text + t->start, '\\', n))
@@ -640,10 +726,7 @@ static void add_string(struct vcr_buf *out, const char *s, size_t n)
 	vcr_buf_putc(out, '"');
 	while (p < end) {
 		const unsigned char *from = p;
-		while (end - p >= 8 && eight_plain(p))
-			p += 8;
-		while (p < end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\')
-			p++;
+		p = skip_plain(p, end);
 		vcr_buf_add(out, from, (size_t)(p - from));
 		if (p < end)
 			p += add_escaped(out, p, end);
@@ -705,25 +788,27 @@ void vcr_jw_double(struct vcr_jw *w, double v)
 	vcr_jw_raw(w, s, (size_t)n);
 }
 
-/* A string of a document, kept as it is escaped when that is ASCII; \u007f and the like stay what they were. */
+static const unsigned char *skip_ascii(const unsigned char *p, const unsigned char *end)
+{
+	for (uint64_t v; end - p >= 8; p += 8) {
+		memcpy(&v, p, 8);
+		if (v & 0x8080808080808080ull)
+			break;
+	}
+	while (p < end && *p < 0x80)
+		p++;
+	return p;
+}
+
+/* A string of a document: escapes stay, raw sequences become escapes. Nothing is decoded, so lone surrogates survive. */
 static void add_json_string(struct vcr_jw *w, const struct vcr_json *j, int v)
 {
 	size_t n;
-	const char *p = vcr_json_raw(j, v, &n);
-	bool ascii = true;
-	for (size_t i = 0; i < n && ascii; i++)
-		ascii = (unsigned char)p[i] < 0x80;
-	if (ascii) {
-		vcr_jw_raw(w, p, n);
-		return;
-	}
-	/* Escapes stay, raw sequences become escapes: nothing is decoded, so lone surrogates survive. */
-	const unsigned char *at = (const unsigned char *)p, *end = at + n;
+	const unsigned char *at = (const unsigned char *)vcr_json_raw(j, v, &n), *end = at + n;
 	before_value(w);
 	while (at < end) {
 		const unsigned char *from = at;
-		while (at < end && *at < 0x80)
-			at++;
+		at = skip_ascii(at, end);
 		vcr_buf_add(w->out, from, (size_t)(at - from));
 		if (at < end)
 			at += add_escaped(w->out, at, end);

@@ -1,8 +1,7 @@
-/* json.h — reading JSON (own validator, then one jsmn pass) and writing it.
+/* json.h — reading JSON and writing it.
  *
- * Reading: vcr_json_validate decides (RFC 8259; 95/95 and 188/188 of JSONTestSuite), counts tokens exactly and names the
- * error's offset; only a valid text reaches jsmn (STRICT + PARENT_LINKS), into an exact array. Numbers stay text. A value is
- * an int index into the document; 0 is the root, -1 is "none" and every accessor accepts -1 and answers "none"/false/0.
+ * Reading: one pass decides (RFC 8259; 95/95 and 188/188 of JSONTestSuite), names the error's offset and notes where each value stands; most of what
+ * we read is long strings, which it passes eight bytes at a time. Numbers stay text. A value is an int index into the document; 0 is the root, -1 is "none" and every accessor accepts -1 and answers "none"/false/0.
  * The text is borrowed: it must outlive the document. */
 #ifndef VCR_JSON_H
 #define VCR_JSON_H
@@ -21,11 +20,13 @@ enum vcr_json_type { VCR_JSON_NONE, VCR_JSON_OBJECT, VCR_JSON_ARRAY, VCR_JSON_ST
  * keys, strings and primitives. *at: offset of the error. Both may be NULL. */
 int vcr_json_validate(const char *text, size_t len, unsigned flags, size_t *tokens, size_t *at);
 
+/* Is it valid, and in one line of printable ASCII, and no key of it "__type__" (or written with an escape, and so perhaps that)? */
+bool vcr_json_is_line(const char *text, size_t len);
+
 struct vcr_json {
 	const char *text;
 	size_t len;
 	void *tok;      /* private */
-	int *next;      /* private */
 	size_t ntok;
 };
 #define VCR_JSON_INIT { 0 }

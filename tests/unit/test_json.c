@@ -94,6 +94,52 @@ START_TEST(values_are_found_and_read)
 }
 END_TEST
 
+/* Every value written with its place among its siblings; the walk itself is what is tested. */
+static void write_walk(const struct vcr_json *j, int v, struct vcr_buf *out)
+{
+	size_t n;
+	const char *raw = vcr_json_raw(j, v, &n);
+	bool object = vcr_json_type(j, v) == VCR_JSON_OBJECT;
+	if (!object && vcr_json_type(j, v) != VCR_JSON_ARRAY) {
+		vcr_buf_add(out, raw, n);
+		return;
+	}
+	vcr_buf_printf(out, "%c%d:", object ? '{' : '[', vcr_json_count(j, v));
+	for (int m = vcr_json_first(j, v); m >= 0; m = vcr_json_next(j, m)) {
+		write_walk(j, m, out);
+		if (object) {
+			vcr_buf_putc(out, '=');
+			write_walk(j, vcr_json_value(j, m), out);
+		}
+		vcr_buf_putc(out, ',');
+	}
+	vcr_buf_putc(out, object ? '}' : ']');
+}
+
+START_TEST(a_walk_meets_each_value_once_with_the_text_it_has)
+{
+	static const char text[] = " { \"a\" : [ ] , \"b\\\"\":{}, \"\": [[1, -2e3], {\"long enough for eight bytes\":\"\\\\\"}, \"\", null ]\n, \"z\":{\"y\":{\"x\":false}}} ";
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	VCR_AUTO_BUF s = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_json_parse(&j, text, strlen(text), 0, NULL), 0);
+	write_walk(&j, 0, &s);
+	ck_assert_str_eq(s.data, "{4:\"a\"=[0:],\"b\\\"\"={0:},\"\"=[4:[2:1,-2e3,],{1:\"long enough for eight bytes\"=\"\\\\\",},\"\",null,],"
+		"\"z\"={1:\"y\"={1:\"x\"=false,},},}");
+}
+END_TEST
+
+START_TEST(a_line_is_ascii_without_line_ends_and_without_a_key_that_could_be_type)
+{
+	static const struct { const char *text; bool line; } cases[] = {
+		{ "{\"a\":\"__type__ \\n\\u005f\", \"b\":[1]}", true }, { "{\"__type__\":1}", false }, { "{\"a\":[{\"__type__\":1}]}", false },
+		{ "{\"_\\u005ftype__\":1}", false }, { "{\"a\":\n1}", false }, { "{\"a\":\"a long text, and in it \xc3\xa9\"}", false }, { "{\"\xc3\xa9\":1}", false },
+		{ "{\"a\":NaN}", false }, { "{\"a\":1", false }, { "{\"a\":\"\\ud800\"}", false }, { "[\"__type__\"]", true },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		ck_assert_msg(vcr_json_is_line(cases[i].text, strlen(cases[i].text)) == cases[i].line, "%s", cases[i].text);
+}
+END_TEST
+
 START_TEST(equality_ignores_order_and_spelling)
 {
 	static const char a[] = "{\"x\":[1,\"\\u0041\"],\"y\":1.0}", b[] = "{ \"y\":1, \"x\":[1.0,\"A\"] }", c[] = "{\"y\":1,\"x\":[\"A\",1]}";
@@ -177,6 +223,8 @@ static TCase *json(void)
 	tcase_add_test(tc, relaxed_reads_what_python_writes);
 	tcase_add_test(tc, depth_is_bounded);
 	tcase_add_test(tc, values_are_found_and_read);
+	tcase_add_test(tc, a_walk_meets_each_value_once_with_the_text_it_has);
+	tcase_add_test(tc, a_line_is_ascii_without_line_ends_and_without_a_key_that_could_be_type);
 	tcase_add_test(tc, equality_ignores_order_and_spelling);
 	tcase_add_test(tc, equality_tells_large_integers_apart_and_takes_repeated_keys_in_their_order);
 	tcase_add_test(tc, equality_of_large_objects_in_reversed_order_is_found_in_time);
