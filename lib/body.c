@@ -1,8 +1,8 @@
 #include "body.h"
 #include "limits.h"
+#include "sha256.h"
 #include <endian.h>
 #include <lz4.h>
-#include <openssl/sha.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -379,14 +379,15 @@ static int pack(struct vcr_jw *w, const char *p, size_t n, const char *dict, siz
 
 static void add_identity(struct vcr_jw *w, const char *p, size_t n, const unsigned char *sha256)
 {
-	unsigned char own[SHA256_DIGEST_LENGTH];
+	static const unsigned char none[VCR_SHA256];
+	unsigned char own[VCR_SHA256];
 	if (!sha256)
-		sha256 = SHA256((const unsigned char *)p, n, own);
+		sha256 = vcr_sha256(p, n, own) ? own : none;
 	vcr_jw_key(w, "size");
 	vcr_jw_int(w, (int64_t)n);
 	vcr_jw_key(w, "sha256");
 	vcr_jw_raw(w, "\"", 1);
-	vcr_buf_hex(w->out, sha256, SHA256_DIGEST_LENGTH);
+	vcr_buf_hex(w->out, sha256, VCR_SHA256);
 	vcr_buf_putc(w->out, '"');
 }
 
@@ -594,9 +595,10 @@ static int apply_ops(const struct vcr_json *j, const struct head *h, const char 
 
 static int check_sha256(const struct vcr_json *j, int data, const char *p, size_t n, struct vcr_error *e)
 {
-	unsigned char sum[SHA256_DIGEST_LENGTH];
+	unsigned char sum[VCR_SHA256];
 	VCR_AUTO_BUF hex = VCR_BUF_INIT;
-	vcr_buf_hex(&hex, SHA256((const unsigned char *)p, n, sum), sizeof sum);
+	if (!vcr_sha256(p, n, sum) || vcr_buf_hex(&hex, sum, sizeof sum))
+		return vcr_error_set(e, VCR_ENOMEM, "stored body: %s", vcr_strerror(VCR_ENOMEM));
 	return vcr_json_is(j, vcr_json_get(j, data, "sha256"), hex.data) ? 0 : corrupt(e, "its SHA-256 does not match");
 }
 

@@ -1,5 +1,4 @@
 #include "buf.h"
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,8 @@ void vcr_buf_reset(struct vcr_buf *b)
 		b->data[0] = 0;
 }
 
-char *vcr_buf_reserve(struct vcr_buf *b, size_t n)
+/* Without room for n more: make it. */
+static char *grow(struct vcr_buf *b, size_t n)
 {
 	size_t max = b->max ? b->max : DEFAULT_MAX;
 	if (b->err)
@@ -38,10 +38,7 @@ char *vcr_buf_reserve(struct vcr_buf *b, size_t n)
 		b->err = VCR_ELIMIT;
 		return NULL;
 	}
-	size_t need = b->len + n + 1;
-	if (need <= b->cap)
-		return b->data + b->len;
-	size_t cap = b->cap + b->cap / 2;
+	size_t need = b->len + n + 1, cap = b->cap + b->cap / 2;
 	if (cap < need)
 		cap = need < 64 ? 64 : need;
 	char *p = realloc(b->cap ? b->data : NULL, cap);
@@ -56,6 +53,17 @@ char *vcr_buf_reserve(struct vcr_buf *b, size_t n)
 	return p + b->len;
 }
 
+/* Is there room for n more bytes and the NUL behind them, and within max? */
+static inline bool has_room(const struct vcr_buf *b, size_t n)
+{
+	return !b->err && b->cap > b->len && n < b->cap - b->len && (!b->max || n <= b->max - b->len);
+}
+
+char *vcr_buf_reserve(struct vcr_buf *b, size_t n)
+{
+	return has_room(b, n) ? b->data + b->len : grow(b, n);
+}
+
 void vcr_buf_added(struct vcr_buf *b, size_t n)
 {
 	b->len += n;
@@ -67,10 +75,11 @@ int vcr_buf_add(struct vcr_buf *b, const void *p, size_t n)
 {
 	if (!n)
 		return b->err;
-	char *to = vcr_buf_reserve(b, n);
+	char *to = has_room(b, n) ? b->data + b->len : grow(b, n);
 	if (to) {
 		memcpy(to, p, n);
-		vcr_buf_added(b, n);
+		to[n] = 0;
+		b->len += n;
 	}
 	return b->err;
 }
@@ -82,7 +91,13 @@ int vcr_buf_puts(struct vcr_buf *b, const char *s)
 
 int vcr_buf_putc(struct vcr_buf *b, char c)
 {
-	return vcr_buf_add(b, &c, 1);
+	char *to = has_room(b, 1) ? b->data + b->len : grow(b, 1);
+	if (to) {
+		to[0] = c;
+		to[1] = 0;
+		b->len++;
+	}
+	return b->err;
 }
 
 int vcr_buf_vprintf(struct vcr_buf *b, const char *fmt, va_list ap)
@@ -148,18 +163,42 @@ int vcr_buf_hex(struct vcr_buf *b, const void *p, size_t n)
 	return b->err;
 }
 
+/* Two characters for each twelve bits. */
+static const char (*base64_pairs(void))[2]
+{
+	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static char pair[4096][2];
+	static bool ready;
+	if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) {
+		for (unsigned i = 0; i < 4096; i++) { /* two threads that meet here write the same */
+			pair[i][0] = digit[i >> 6];
+			pair[i][1] = digit[i & 63];
+		}
+		__atomic_store_n(&ready, true, __ATOMIC_RELEASE);
+	}
+	return pair;
+}
+
 int vcr_buf_base64(struct vcr_buf *b, const void *p, size_t n)
 {
-	enum { STEP = 3 << 20 }; /* EVP counts in int */
+	const char (*pair)[2] = base64_pairs();
 	const unsigned char *from = p;
-	for (size_t done = 0; done < n && !b->err;) {
-		size_t k = n - done < STEP ? n - done : STEP;
-		char *to = vcr_buf_reserve(b, (k + 2) / 3 * 4);
-		if (!to)
-			break;
-		vcr_buf_added(b, (size_t)EVP_EncodeBlock((unsigned char *)to, from + done, (int)k));
-		done += k;
+	char *to = n > SIZE_MAX / 2 ? NULL : vcr_buf_reserve(b, (n + 2) / 3 * 4);
+	if (!to)
+		return b->err;
+	size_t i = 0;
+	for (; i + 3 <= n; i += 3, to += 4) {
+		unsigned v = (unsigned)from[i] << 16 | (unsigned)from[i + 1] << 8 | from[i + 2];
+		memcpy(to, pair[v >> 12], 2);
+		memcpy(to + 2, pair[v & 4095], 2);
 	}
+	if (i < n) {
+		unsigned v = (unsigned)from[i] << 16 | (i + 1 < n ? (unsigned)from[i + 1] << 8 : 0);
+		memcpy(to, pair[v >> 12], 2);
+		to[2] = i + 1 < n ? pair[v & 4095][0] : '=';
+		to[3] = '=';
+	}
+	vcr_buf_added(b, (n + 2) / 3 * 4);
 	return b->err;
 }
 

@@ -1,7 +1,7 @@
 #include "canon.h"
 #include "redact.h"
+#include "sha256.h"
 #include <ctype.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,9 +93,8 @@ int vcr_canon_json(const struct vcr_json *j, int v, struct vcr_buf *out)
 
 void vcr_sha256_hex(const void *p, size_t n, char out[VCR_KEY_LEN])
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-	EVP_Digest(p, n, hash, &len, EVP_sha256(), NULL);
+	unsigned char hash[VCR_SHA256] = { 0 };
+	vcr_sha256(p, n, hash);
 	for (unsigned i = 0; i < 32; i++) {
 		out[2 * i] = "0123456789abcdef"[hash[i] >> 4];
 		out[2 * i + 1] = "0123456789abcdef"[hash[i] & 15];

@@ -1,5 +1,5 @@
 #include "conv.h"
-#include <openssl/sha.h>
+#include "sha256.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,9 +180,10 @@ static bool follows(const char *start, const char *at, const char *key)
 static void read_answer(struct call *k, const char *answer, size_t n)
 {
 	struct clues ids = { .n = 0 }, texts = { .n = 0 }, own = { .n = CLUES - 1 };
-	for (const char *p = answer, *end = answer + n; (p = memmem(p, (size_t)(end - p), ":\"", 2)) && ids.n < CLUES;) {
-		const char *colon = p;
-		p += 2;
+	for (const char *p = answer, *end = answer + n; (p = memchr(p, ':', (size_t)(end - p))) && ids.n < CLUES;) {
+		const char *colon = p++;
+		if (p == end || *p++ != '"')
+			continue;
 		bool id = follows(answer, colon, "\"id\"");
 		if (id)
 			add_clue(&own, p, end);
@@ -213,17 +214,19 @@ static bool answered_by(const struct call *k, const struct request *q)
 
 /* ---- What an answer said, known again in the request that repeats it ---- */
 
-/* Digest of a value as it stands in a session file; its length is added to *size. */
-static void digest_value(const struct vcr_json *j, int v, unsigned char sum[16], size_t *size)
+/* Digest of a value as it stands in a session file; its length is added to *size. False: there is none. */
+static bool digest_value(const struct vcr_json *j, int v, unsigned char sum[16], size_t *size)
 {
-	unsigned char full[SHA256_DIGEST_LENGTH];
+	unsigned char full[VCR_SHA256];
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	struct vcr_jw w;
 	vcr_jw_init(&w, &text);
 	vcr_jw_value(&w, j, v);
-	SHA256((const unsigned char *)text.data, text.len, full);
+	if (text.err || !vcr_sha256(text.data, text.len, full))
+		return false;
 	memcpy(sum, full, 16);
 	*size += text.len;
+	return true;
 }
 
 static bool key_of(const struct vcr_json *j, int k, char key[24])
@@ -247,8 +250,8 @@ static void read_said(struct call *k, const struct vcr_json *j)
 		s = &grown[k->nsaid++];
 		*s = (struct said){ .n = 0 };
 		for (int m = vcr_json_first(j, message); m >= 0 && s->n < SAID_MEMBERS; m = vcr_json_next(j, m))
-			if (key_of(j, m, s->member[s->n].key))
-				digest_value(j, vcr_json_value(j, m), s->member[s->n++].sum, &unused);
+			if (key_of(j, m, s->member[s->n].key) && digest_value(j, vcr_json_value(j, m), s->member[s->n].sum, &unused))
+				s->n++;
 	}
 }
 
@@ -261,8 +264,7 @@ static bool says(const struct said *s, const struct vcr_json *j, int k, size_t *
 		return false;
 	for (int i = 0; i < s->n; i++)
 		if (!strcmp(s->member[i].key, key)) {
-			digest_value(j, vcr_json_value(j, k), sum, size);
-			return !memcmp(s->member[i].sum, sum, sizeof sum);
+			return digest_value(j, vcr_json_value(j, k), sum, size) && !memcmp(s->member[i].sum, sum, sizeof sum);
 		}
 	return false;
 }

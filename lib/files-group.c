@@ -64,6 +64,7 @@ static struct vcr_group *group_of(struct vcr_files *f, const char *path, size_t 
 	memcpy(g->path, path, n);
 	g->who = who;
 	g->chain = *slot;
+	f->ngroup++;
 	return *slot = g;
 }
 
@@ -100,6 +101,8 @@ void vcr_group_forget_places(struct vcr_files *f)
 void vcr_group_release(struct vcr_files *f)
 {
 	vcr_group_forget_places(f);
+	if (!f->ngroup)
+		return;
 	for (size_t i = 0; i < f->nmark; i++)
 		f->mark[i]->group = NULL;
 	for (size_t i = 0; i < VCR_FILES_GROUPS; i++)
@@ -108,6 +111,7 @@ void vcr_group_release(struct vcr_files *f)
 			free(g);
 		}
 	memset(f->group, 0, sizeof f->group);
+	f->ngroup = 0;
 }
 
 void vcr_files_period(struct vcr_files *f)

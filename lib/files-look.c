@@ -1,6 +1,7 @@
 /* files-look.c — what a path is now, what it was, and where its content is kept meanwhile. */
 #include "files-parts.h"
 #include "limits.h"
+#include "sha256.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <lz4.h>
@@ -47,7 +48,7 @@ static bool read_through(int fd, struct vcr_look *l)
 {
 	static char chunk[128 << 10];
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	bool good = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+	bool good = md && EVP_DigestInit_ex(md, vcr_sha256_md(), NULL);
 	int64_t total = 0;
 	vcr_buf_reset(&l->data);
 	l->read = true;
@@ -118,7 +119,7 @@ void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, b
 		char target[4096];
 		ssize_t n = readlinkat(fd, "", target, sizeof target);
 		l->read = n >= 0 && !vcr_buf_add(&l->data, target, (size_t)n);
-		l->has_sha = l->read && EVP_Digest(target, (size_t)n, l->sha, NULL, EVP_sha256(), NULL);
+		l->has_sha = l->read && vcr_sha256(target, (size_t)n, l->sha);
 	} else if (S_ISREG(l->st.st_mode)) {
 		int in = vcr_openat_beneath(f->dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		struct stat st;

@@ -91,6 +91,7 @@ struct vcr_files {
 	bool must_scan, based, limited;  /* limited: more paths than can be known */
 	uint32_t round, period;
 	struct vcr_group *group[VCR_FILES_GROUPS];
+	size_t ngroup;
 	struct vcr_place { char *parent; size_t top; } place[2]; /* of the last path that was there, and of the last that was gone */
 	unsigned (*who)(void *ctx, int pid);
 	void *ctx;

@@ -1,11 +1,11 @@
 /* files.c — marks, and the sweep that turns them into changes. */
 #include "files-parts.h"
 #include "limits.h"
+#include "sha256.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <linux/openat2.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -470,7 +470,7 @@ static void state_before(struct vcr_files *f, const struct vcr_known *k, struct 
 	}
 	if (k->has_sha)
 		hex_sha(s->sha256, k->sha);
-	else if (s->content && EVP_Digest(content->data, content->len, sha, NULL, EVP_sha256(), NULL))
+	else if (s->content && vcr_sha256(content->data, content->len, sha))
 		hex_sha(s->sha256, sha);
 }
 

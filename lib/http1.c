@@ -1,6 +1,8 @@
 #include "http1.h"
 #include "buf.h"
 #include "limits.h"
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,20 +17,21 @@ struct vcr_http1 {
 	enum state state;
 	struct vcr_buf lines;    /* the head or the trailer, as received, up to its empty line */
 	size_t line_from;        /* where the line being received begins in `lines` */
-	struct vcr_http1_field field[VCR_MAX_HTTP_FIELDS];
 	uint64_t left;           /* bytes of the body or chunk that are to come */
 	uint64_t fed;
 	int err;
 	const char *why;
+	unsigned first, count;   /* of expected */
+	struct vcr_http1_field field[VCR_MAX_HTTP_FIELDS];
 	char expected[MAX_EXPECTED][METHOD]; /* ring of methods whose responses are outstanding */
-	unsigned first, count;
 };
 
 struct vcr_http1 *vcr_http1_new(enum vcr_http1_role role, const struct vcr_http1_events *ev, void *ctx)
 {
-	struct vcr_http1 *h = calloc(1, sizeof *h);
+	struct vcr_http1 *h = malloc(sizeof *h);
 	if (!h)
 		return NULL;
+	memset(h, 0, offsetof(struct vcr_http1, field)); /* the two large tables are written before they are read */
 	h->role = role;
 	h->ev = *ev;
 	h->ctx = ctx;
@@ -49,7 +52,7 @@ int vcr_http1_expect(struct vcr_http1 *h, const char *method)
 	if (h->count == MAX_EXPECTED)
 		return VCR_ELIMIT;
 	char *slot = h->expected[(h->first + h->count++) % MAX_EXPECTED];
-	strncpy(slot, method, METHOD - 1);
+	snprintf(slot, METHOD, "%s", method);
 	return 0;
 }
 

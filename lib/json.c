@@ -766,8 +766,34 @@ void vcr_jw_str(struct vcr_jw *w, const char *s)
 
 void vcr_jw_int(struct vcr_jw *w, int64_t v)
 {
-	char s[24];
-	vcr_jw_raw(w, s, (size_t)snprintf(s, sizeof s, "%lld", (long long)v));
+	char s[24], *p = s + sizeof s;
+	uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	do
+		*--p = (char)('0' + left % 10);
+	while (left /= 10);
+	if (v < 0)
+		*--p = '-';
+	vcr_jw_raw(w, p, (size_t)(s + sizeof s - p));
+}
+
+/* Thousandths, as milliseconds and dollars mostly are: their digits are known without trying. */
+static bool write_thousandths(struct vcr_jw *w, double v)
+{
+	int64_t k = v >= 0.001 && v < 1e5 ? (int64_t)(v * 1000 + 0.5) : 0;
+	if (!k || (double)k / 1000 != v)
+		return false;
+	char s[16] = { 0 }, *p = s + sizeof s;
+	*--p = (char)('0' + k % 10);
+	*--p = (char)('0' + k / 10 % 10);
+	*--p = (char)('0' + k / 100 % 10);
+	*--p = '.';
+	for (k /= 1000; k || s + sizeof s - p == 4; k /= 10)
+		*--p = (char)('0' + k % 10);
+	size_t n = (size_t)(s + sizeof s - p);
+	while (p[n - 1] == '0' && p[n - 2] != '.')
+		n--;
+	vcr_jw_raw(w, p, n);
+	return true;
 }
 
 void vcr_jw_double(struct vcr_jw *w, double v)
@@ -777,6 +803,8 @@ void vcr_jw_double(struct vcr_jw *w, double v)
 		vcr_jw_null(w);
 		return;
 	}
+	if (write_thousandths(w, v))
+		return;
 	int n = 0;
 	for (int digits_wanted = 6; digits_wanted <= 17; digits_wanted++) {
 		n = snprintf(s, sizeof s, "%.*g", digits_wanted, v);

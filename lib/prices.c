@@ -180,11 +180,17 @@ int vcr_prices_load(struct vcr_prices **p, const char *shipped_path, const char 
 	return 0;
 }
 
+/* Most patterns begin as the names that they match do. */
+static bool may_match(const char *pattern, const char *name)
+{
+	return *pattern == *name || strchr("*?[\\", *pattern);
+}
+
 static const struct price *longest_match(const struct table *t, const char *model)
 {
 	const struct price *best = NULL;
 	for (size_t i = 0; i < t->n; i++)
-		if ((!best || strlen(t->price[i].match) > strlen(best->match)) && !fnmatch(t->price[i].match, model, 0))
+		if (may_match(t->price[i].match, model) && (!best || strlen(t->price[i].match) > strlen(best->match)) && !fnmatch(t->price[i].match, model, 0))
 			best = &t->price[i];
 	return best;
 }

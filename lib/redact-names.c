@@ -124,7 +124,8 @@ bool vcr_redact_keep_field(const char *name)
 		"transfer-encoding", "upgrade", "user-agent", "vary", "via", "x-app", "x-cloud-trace-context", "x-goog-api-client", "x-openai-*-id", "x-ratelimit-*", "x-request-id",
 		"x-should-retry", "x-stainless-*", "x-typesafe-*", "x-initiator", "originator", "openai-intent", "x-amzn-requestid", "apim-request-id", "azureml-model-session" };
 	for (size_t i = 0; i < COUNT(kept); i++)
-		if (!fnmatch(kept[i], name, FNM_CASEFOLD))
+		if (*kept[i] == tolower((unsigned char)*name) && /* none begins with a wildcard, few have one */
+		    !(strchr(kept[i], '*') ? fnmatch(kept[i], name, FNM_CASEFOLD) : strcasecmp(kept[i], name)))
 			return true;
 	return false;
 }

@@ -402,6 +402,10 @@ static int by_path(const void *x, const void *y)
 int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID], const struct vcr_store_dirty *dirty, size_t n, unsigned char out[VCR_OID],
 	struct vcr_error *e)
 {
+	if (!n) {
+		memcpy(out, tree, VCR_OID);
+		return 0;
+	}
 	struct patching *p = calloc(1, sizeof *p);
 	struct vcr_store_dirty *sorted = malloc((n + 1) * sizeof *sorted);
 	int err = p && sorted ? 0 : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
@@ -410,8 +414,7 @@ int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID]
 		p->e = e;
 		vcr_buf_init(&p->path, VCR_MAX_PATH);
 		vcr_buf_init(&p->barrier, VCR_MAX_PATH);
-		if (n)
-			memcpy(sorted, dirty, n * sizeof *sorted);
+		memcpy(sorted, dirty, n * sizeof *sorted);
 		qsort(sorted, n, sizeof *sorted, by_path);
 		p->level[0].fd = s->root;
 		err = vcr_folder_load(s, tree, &p->level[0].tree, e);

@@ -5,11 +5,11 @@
 #include "paths.h"
 #include "reader.h"
 #include "session-name.h"
+#include "sha256.h"
 #include "state.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ struct lane {
 	int chain;           /* bodies between this one and its key body */
 	uint64_t used;
 };
-struct stored { unsigned char sha256[SHA256_DIGEST_LENGTH]; unsigned suffix; bool taken; };
+struct stored { unsigned char sha256[VCR_SHA256]; unsigned suffix; bool taken; };
 
 struct vcr_session {
 	int fd;
@@ -276,7 +276,7 @@ static struct vcr_session *new_session(const char *dir, const char *path, const 
 	s->path = strdup(path);
 	s->id = strdup(id);
 	s->chain = EVP_MD_CTX_new();
-	if (s->dir && s->path && s->id && s->chain && EVP_DigestInit_ex(s->chain, EVP_sha256(), NULL))
+	if (s->dir && s->path && s->id && s->chain && EVP_DigestInit_ex(s->chain, vcr_sha256_md(), NULL))
 		return s;
 	vcr_session_free(s);
 	return NULL;
@@ -317,7 +317,7 @@ static int make_file(struct vcr_session *s, struct vcr_error *e)
 		return not_made(s, e);
 	close(s->fd);
 	s->totals.bytes = 0;
-	return EVP_DigestInit_ex(s->chain, EVP_sha256(), NULL) ? make_named_file(s, e) : vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
+	return EVP_DigestInit_ex(s->chain, vcr_sha256_md(), NULL) ? make_named_file(s, e) : vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
 }
 
 int vcr_session_create(struct vcr_session **out, const char *vcr_dir, const struct vcr_session_options *o, struct vcr_error *e)
@@ -351,7 +351,7 @@ static int remember_body(struct vcr_session *s, const unsigned char *sha256, uns
 static int recall_body(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
 	struct vcr_session *s = ctx;
-	unsigned char sha256[SHA256_DIGEST_LENGTH];
+	unsigned char sha256[VCR_SHA256];
 	char *hex = vcr_json_strdup(j, vcr_json_get(j, data, "sha256")), *ref = vcr_json_strdup(j, vcr_json_get(j, data, "ref"));
 	bool good = hex && ref && strlen(hex) == 2 * sizeof sha256;
 	for (size_t i = 0; good && i < sizeof sha256; i++)
@@ -700,12 +700,13 @@ static int write_body(struct vcr_session *s, const struct lane *base, const stru
 
 int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *near, const char *p, size_t n, char ref[40], struct vcr_error *e)
 {
-	unsigned char sha256[SHA256_DIGEST_LENGTH];
+	unsigned char sha256[VCR_SHA256];
 	unsigned suffix;
 	struct lane now = { 0 };
 	if (!s->cap_stored && grow_stored(s))
 		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
-	SHA256((const unsigned char *)p, n, sha256);
+	if (!vcr_sha256(p, n, sha256))
+		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
 	const struct stored *at = stored_slot(s, sha256, &suffix);
 	format_ref(sha256, at->taken ? at->suffix : suffix, now.ref);
 	if (at->taken) {

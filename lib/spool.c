@@ -1,5 +1,6 @@
 #include "spool.h"
 #include "buf.h"
+#include "crc-machine.h"
 #include "paths.h"
 #include <dirent.h>
 #include <errno.h>
@@ -214,8 +215,8 @@ struct vcr_spool_header *vcr_spool_header(struct vcr_spool *s)
 	return s->h;
 }
 
-/* CRC-32C, eight tables (Intel's slicing-by-8). */
-uint32_t vcr_spool_crc(const void *p, size_t n)
+/* CRC-32C by eight tables (Intel's slicing-by-8), for machines without the instruction. */
+static uint32_t crc_by_table(const void *p, size_t n)
 {
 	static uint32_t table[8][256];
 	static bool ready;
@@ -244,6 +245,15 @@ uint32_t vcr_spool_crc(const void *p, size_t n)
 	while (n--)
 		c = c >> 8 ^ table[0][(c ^ *b++) & 255];
 	return ~c;
+}
+
+uint32_t vcr_spool_crc(const void *p, size_t n)
+{
+	static int can; /* 0 not asked, 1 no, 2 yes */
+	int now = __atomic_load_n(&can, __ATOMIC_RELAXED);
+	if (!now)
+		__atomic_store_n(&can, now = 1 + vcr_crc_machine_can(), __ATOMIC_RELAXED);
+	return now == 2 ? ~vcr_crc_machine(~0u, p, n) : crc_by_table(p, n);
 }
 
 /* A record's header, copied out of the shared memory before it is looked at. */

@@ -1,5 +1,6 @@
 #include "verify.h"
 #include "reader-parts.h"
+#include "sha256.h"
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
@@ -141,7 +142,7 @@ static int check_ends(struct verify *x, struct vcr_error *e)
 	int err = 0;
 	x->sum = EVP_MD_CTX_new();
 	x->copy = EVP_MD_CTX_new();
-	if (!x->sum || !x->copy || EVP_DigestInit_ex(x->sum, EVP_sha256(), NULL) != 1)
+	if (!x->sum || !x->copy || EVP_DigestInit_ex(x->sum, vcr_sha256_md(), NULL) != 1)
 		err = vcr_error_set(e, VCR_ENOMEM, "no memory");
 	for (size_t i = 0; i < l->n && !err; i++)
 		if (!strcmp(l->v[i].type, "vcr.end")) {

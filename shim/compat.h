@@ -96,24 +96,7 @@ static inline long vcr_call6(long n, long a, long b, long c, long d, long e, lon
 	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
 	return r;
 }
-__attribute__((target("sse4.2"))) static inline uint32_t vcr_crc_machine(uint32_t crc, const unsigned char *p, size_t n)
-{
-	uint64_t c = crc;
-	for (; n >= 8; n -= 8, p += 8)
-		c = __builtin_ia32_crc32di(c, *(const uint64_t __attribute__((may_alias, aligned(1))) *)p);
-	for (; n; n--)
-		c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
-	return (uint32_t)c;
-}
-static inline int vcr_crc_machine_can(void)
-{
-	uint32_t a = 1, b, c, d;
-	__asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
-	return c >> 20 & 1;
-}
 #elif defined __aarch64__
-#include <arm_acle.h>
-#include <sys/auxv.h>
 enum { VCR_MACHINE = EM_AARCH64 };
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
@@ -121,18 +104,6 @@ static inline long vcr_call6(long n, long a, long b, long c, long d, long e, lon
 	register long x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
 	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
 	return x0;
-}
-__attribute__((target("+crc"))) static inline uint32_t vcr_crc_machine(uint32_t c, const unsigned char *p, size_t n)
-{
-	for (; n >= 8; n -= 8, p += 8)
-		c = __crc32cd(c, *(const uint64_t __attribute__((may_alias, aligned(1))) *)p);
-	for (; n; n--)
-		c = __crc32cb(c, *p++);
-	return c;
-}
-static inline int vcr_crc_machine_can(void)
-{
-	return getauxval(AT_HWCAP) >> 7 & 1; /* HWCAP_CRC32 */
 }
 #else
 #error "libvcrshim.so knows the system calls of x86-64 and AArch64 only"

@@ -1,5 +1,6 @@
 /* crc.c — CRC-32C (Castagnoli, reflected, polynomial 0x82f63b78): the processor's instruction where it has one. */
 #include "shim.h"
+#include "crc-machine.h"
 
 /* Four bits at a time: 64 bytes of table that need no set-up, for machines without the instruction. */
 static uint32_t crc_table(uint32_t crc, const unsigned char *p, size_t n)
