@@ -21,6 +21,7 @@
 enum {
 	FORMAT = 1,
 	MAX_BACKLOG = 16 << 20,   /* bytes that wait for a disk to have room again */
+	MAX_HELD = 256 << 10,     /* bytes of lines that wait for the line that refers to them */
 	MAX_LANES = 64,
 	MAX_LANE_BYTES = 64 << 20, /* previous bodies kept for deltas, all lanes together */
 };
@@ -44,6 +45,7 @@ struct vcr_session {
 	int64_t last_us;
 	EVP_MD_CTX *chain;
 	struct vcr_buf line, backlog, scratch;
+	size_t held;                   /* bytes of whole lines at the beginning of `line` that are written with the next one */
 	int64_t dropped, bodies;
 	int sys;                       /* why the file did not take something, 0 if it took all */
 	struct vcr_session_totals totals;
@@ -114,6 +116,23 @@ static void count_written(struct vcr_session *s, const char *p, size_t n)
 	s->totals.bytes += (int64_t)n;
 }
 
+static void drop_lane(struct vcr_session *s, struct lane *l)
+{
+	s->lane_bytes -= l->n;
+	free(l->key);
+	free(l->body);
+	*l = s->lane[--s->nlanes];
+}
+
+static void forget_bodies(struct vcr_session *s)
+{
+	while (s->nlanes)
+		drop_lane(s, &s->lane[0]);
+	free(s->stored);
+	s->stored = NULL;
+	s->nstored = s->cap_stored = 0;
+}
+
 /* As much of p[0..n) as the disk takes; returns the bytes it took. */
 static size_t write_some(struct vcr_session *s, const char *p, size_t n, int *sys)
 {
@@ -147,14 +166,23 @@ static void flush_backlog(struct vcr_session *s, int *sys)
 	count_lost(s);
 }
 
-/* Write s->line, or keep it for later. VCR_EIO: dropped. */
-static int put_line(struct vcr_session *s, struct vcr_error *e)
+/* Bodies among them may be gone: later ones are written whole. */
+static void drop_lines(struct vcr_session *s, bool bodies)
+{
+	for (const char *p = s->line.data, *end = p + s->line.len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+		s->dropped++;
+	if (bodies)
+		forget_bodies(s);
+	count_lost(s);
+}
+
+/* Write the lines in s->line, or keep them for later. VCR_EIO: dropped. */
+static int write_lines(struct vcr_session *s, struct vcr_error *e)
 {
 	int sys = 0;
 	size_t done = 0;
-	if (s->line.err)
-		return vcr_error_set(e, s->line.err, "%s: a line could not be composed: %s", s->path, vcr_strerror(s->line.err));
-	vcr_buf_putc(&s->line, '\n');
+	bool bodies = s->held;
+	s->held = 0;
 	vcr_session_name_keep(s->path, s->dir, s->spare, &s->fd, NULL); /* if it cannot be, the lines are still written */
 	flush_backlog(s, &sys);
 	if (!s->backlog.len)
@@ -164,17 +192,48 @@ static int put_line(struct vcr_session *s, struct vcr_error *e)
 	/* A line that was begun must be finished, however long it is. */
 	bool keep = done || s->backlog.len + s->line.len <= MAX_BACKLOG;
 	if (!keep || vcr_buf_add(&s->backlog, s->line.data + done, s->line.len - done)) {
-		s->dropped++;
-		count_lost(s);
+		drop_lines(s, bodies);
 		return vcr_error_sys(e, sys, "%s: a line could not be written and was dropped", s->path);
 	}
 	count_lost(s);
 	return 0;
 }
 
+static int end_line(struct vcr_session *s, struct vcr_error *e)
+{
+	if (s->line.err || vcr_buf_putc(&s->line, '\n')) {
+		int err = s->line.err;
+		s->line.err = 0;
+		vcr_buf_cut(&s->line, s->held);
+		return vcr_error_set(e, err, "%s: a line could not be composed: %s", s->path, vcr_strerror(err));
+	}
+	return 0;
+}
+
+static int put_line(struct vcr_session *s, struct vcr_error *e)
+{
+	int err = end_line(s, e);
+	return err ? err : write_lines(s, e);
+}
+
+/* A line that nothing refers to yet: the one that does comes at once, and is written with it. */
+static int hold_line(struct vcr_session *s, struct vcr_error *e)
+{
+	int err = end_line(s, e);
+	s->held = s->line.len;
+	return err || s->held < MAX_HELD ? err : write_lines(s, e);
+}
+
+static int write_held(struct vcr_session *s)
+{
+	vcr_buf_cut(&s->line, s->held);
+	return s->held ? write_lines(s, NULL) : 0;
+}
+
 static void begin_line(struct vcr_session *s, struct vcr_jw *w, const char *type)
 {
-	vcr_buf_reset(&s->line);
+	s->line.err = 0;
+	vcr_buf_cut(&s->line, s->held);
 	vcr_jw_init(w, &s->line);
 	vcr_jw_object(w);
 	vcr_jw_key(w, "type");
@@ -627,14 +686,6 @@ static struct lane *find_lane(struct vcr_session *s, const char *key, size_t n)
 	return NULL;
 }
 
-static void drop_lane(struct vcr_session *s, struct lane *l)
-{
-	s->lane_bytes -= l->n;
-	free(l->key);
-	free(l->body);
-	*l = s->lane[--s->nlanes];
-}
-
 static void make_room(struct vcr_session *s, size_t n)
 {
 	while (s->nlanes && (s->nlanes == MAX_LANES || s->lane_bytes + n > MAX_LANE_BYTES)) {
@@ -695,7 +746,7 @@ static int write_body(struct vcr_session *s, const struct lane *base, const stru
 	/* A dictionary costs little to do without, so such chains are kept short by ending them early. */
 	if (how == 2 && now->chain >= VCR_MAX_DICT_CHAIN)
 		now->chain = VCR_MAX_CHAIN;
-	return put_line(s, e);
+	return hold_line(s, e);
 }
 
 int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *near, const char *p, size_t n, char ref[40], struct vcr_error *e)
@@ -781,6 +832,7 @@ static int list_in_manifest(struct vcr_session *s, struct vcr_error *e)
 int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_error *e)
 {
 	int sys = 0;
+	write_held(s);
 	flush_backlog(s, &sys);
 	compose_end(s, extra_json);
 	int err = put_line(s, e);
@@ -798,16 +850,16 @@ void vcr_session_free(struct vcr_session *s)
 {
 	if (!s)
 		return;
-	if (s->fd >= 0)
+	if (s->fd >= 0) {
+		write_held(s);
 		close(s->fd);
-	while (s->nlanes)
-		drop_lane(s, &s->lane[0]);
+	}
+	forget_bodies(s);
 	EVP_MD_CTX_free(s->chain);
 	vcr_buf_release(&s->head);
 	vcr_buf_release(&s->line);
 	vcr_buf_release(&s->backlog);
 	vcr_buf_release(&s->scratch);
-	free(s->stored);
 	free(s->dir);
 	free(s->path);
 	free(s->spare);

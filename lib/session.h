@@ -1,4 +1,5 @@
-/* session.h — writing a session file (FORMAT.md): one writer, header first, one write(2) per line on O_APPEND.
+/* session.h — writing a session file (FORMAT.md): one writer, header first, one write(2) per line on O_APPEND;
+ * a body's line goes with the line that comes next, which refers to it.
  *
  * The file is created with O_EXCL and never truncated. Timestamps never decrease. What a full disk refuses is kept, up to 16 MiB, and
  * written before the next line, so a line that was begun is finished; lines beyond that are dropped (VCR_EIO) and counted. lost_lines

@@ -19,6 +19,7 @@
 
 enum {
 	WAIT_MS = 500,                /* how long an unfinished record of a live writer is waited for */
+	ASK_AGAIN = 64,               /* records after which the file's size is asked for again */
 	PUNCH_STEP = 1 << 20,
 	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads */
 	GROW_STEP = 1 << 20,
@@ -35,6 +36,8 @@ struct vcr_spool {
 	uint64_t piece_at;
 	struct vcr_spool_header *h;
 	uint64_t at;                  /* next record to look at */
+	uint64_t size;                /* of the file, as asked for the record before; 0: ask */
+	unsigned asked;               /* records since then */
 	uint64_t punched;
 	uint32_t bell;                /* doorbell as it was before the last look at tail */
 	uint64_t stuck_since_ns;      /* when the record at `at` was first found unfinished; 0 not */
@@ -281,15 +284,18 @@ static bool ready(const struct vcr_spool_record *r, uint64_t at, uint64_t end)
 		r->length - sizeof *r - r->size < VCR_SPOOL_ALIGN;
 }
 
-/* Bytes of the file that can be read: never beyond its true size, whatever the header says. */
+/* Bytes of the file that can be read: never beyond its true size, whatever the header says. It is asked for again each time that we have waited, and
+ * now and then: it grows, and nobody but an enemy of his own recording makes it smaller. */
 static uint64_t readable_end(struct vcr_spool *s)
 {
 	struct stat st;
 	uint64_t tail = __atomic_load_n(&s->h->tail, __ATOMIC_ACQUIRE);
-	if (fstat(s->fd, &st))
-		return s->at;
-	uint64_t size = (uint64_t)st.st_size;
-	return tail < size ? tail : size;
+	if (tail > s->size || ++s->asked % ASK_AGAIN == 0) {
+		if (fstat(s->fd, &st))
+			return s->at;
+		s->size = (uint64_t)st.st_size;
+	}
+	return tail < s->size ? tail : s->size;
 }
 
 static int copy_payload(struct vcr_spool *s, const struct vcr_spool_record *r, uint64_t at)
@@ -347,8 +353,10 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 {
 	for (;;) {
 		s->bell = __atomic_load_n(&s->h->doorbell, __ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&s->h->tail, __ATOMIC_ACQUIRE) == s->at)
+		if (__atomic_load_n(&s->h->tail, __ATOMIC_ACQUIRE) == s->at) {
+			s->size = 0;
 			return 1;
+		}
 		uint64_t end = readable_end(s);
 		if (s->at + sizeof(struct vcr_spool_record) > end) {
 			if (dead && end > s->at) {

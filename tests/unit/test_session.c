@@ -130,6 +130,33 @@ START_TEST(the_file_is_private_and_never_overwritten)
 }
 END_TEST
 
+START_TEST(a_body_is_written_with_the_line_that_refers_to_it_and_at_the_latest_at_the_end)
+{
+	struct vcr_session *s = create("three");
+	struct vcr_frame f = llm_frame("{}", "{}");
+	struct stat before, after;
+	struct vcr_buf body = VCR_BUF_INIT;
+	char ref[40], last[40];
+	ck_assert_int_eq(stat(vcr_session_path(s), &before), 0);
+	ck_assert_int_eq(vcr_session_add_body(s, "c1", NULL, "what was asked", 14, ref, NULL), 0);
+	ck_assert_int_eq(stat(vcr_session_path(s), &after), 0);
+	ck_assert_int_eq(after.st_size, before.st_size); /* half a record is of no use to who reads along */
+	ck_assert_int_eq(vcr_session_add_frame(s, &f, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_session_add_body(s, "c1", NULL, "what was asked last", 19, last, NULL), 0);
+	ck_assert_int_eq(vcr_session_end(s, NULL, NULL), 0);
+	struct vcr_reader *r = open_session("three");
+	ck_assert(vcr_reader_session(r)->ended);
+	ck_assert_int_eq(vcr_reader_session(r)->warnings, 0);
+	ck_assert_int_eq(vcr_reader_body(r, ref, &body, NULL), 0);
+	ck_assert_str_eq(body.data, "what was asked");
+	vcr_buf_reset(&body);
+	ck_assert_int_eq(vcr_reader_body(r, last, &body, NULL), 0);
+	ck_assert_str_eq(body.data, "what was asked last");
+	vcr_buf_release(&body);
+	vcr_reader_free(r);
+}
+END_TEST
+
 static TCase *session(void)
 {
 	TCase *tc = tcase_create("session");
@@ -137,6 +164,7 @@ static TCase *session(void)
 	tcase_add_test(tc, a_session_file_has_its_header_before_it_has_its_name);
 	tcase_add_test(tc, a_session_reads_back_as_it_was_written);
 	tcase_add_test(tc, the_file_is_private_and_never_overwritten);
+	tcase_add_test(tc, a_body_is_written_with_the_line_that_refers_to_it_and_at_the_latest_at_the_end);
 	return tc;
 }
 
