@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NOTHING = 0177777 }; /* the mode of an entry that a tree does not tell about */
+enum { MAX_UNDO = 4096, NOTHING = 0177777 }; /* the mode of an entry that a tree does not tell about */
 
 static unsigned type_of(const struct vcr_entry *entry)
 {
@@ -222,6 +222,36 @@ int vcr_rollback_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w
 	return 0;
 }
 
+/* Is path the directory `top` or in it? */
+static bool is_in(const char *path, const char *top)
+{
+	size_t n = strlen(top);
+	return !n || (!strncmp(path, top, n) && (!path[n] || path[n] == '/'));
+}
+
+void vcr_rollback_only(struct vcr_rollback *p, const char *const *path, size_t npath, bool *hit)
+{
+	size_t n = 0;
+	memset(hit, 0, npath * sizeof *hit);
+	memset(p->count, 0, sizeof p->count);
+	for (size_t i = 0; i < p->n; i++) {
+		struct vcr_rollback_item *it = &p->item[i];
+		bool chosen = false;
+		for (size_t k = 0; k < npath; k++) {
+			bool on_the_way = *path[k] && is_in(path[k], it->path) && type_of(&it->to) == VCR_ENTRY_DIR && type_of(&it->now) != VCR_ENTRY_DIR;
+			hit[k] |= is_in(it->path, path[k]);
+			chosen |= is_in(it->path, path[k]) || on_the_way;
+		}
+		if (!chosen) {
+			free(it->path);
+			continue;
+		}
+		p->count[it->state]++;
+		p->item[n++] = *it;
+	}
+	p->n = n;
+}
+
 void vcr_rollback_release(struct vcr_rollback *p)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -280,7 +310,7 @@ static const struct vcr_rollback_item *first_foreign(const struct vcr_rollback *
 int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *w, bool force, const char *message, struct vcr_error *e)
 {
 	const struct vcr_store_note after_note = { .kind = "after", .message = message, .session = w->session },
-		before_note = { .kind = "before", .message = message, .session = w->session };
+		before_note = { .kind = w->kind ? w->kind : "before", .message = message, .session = w->session };
 	const struct vcr_rollback_item *foreign = force ? NULL : first_foreign(p);
 	struct vcr_savepoint last;
 	char before[41], after[41], commit[41];
@@ -307,4 +337,26 @@ int vcr_rollback_last(struct vcr_store *s, struct vcr_savepoint *before, struct 
 	char parent[41];
 	int err = vcr_store_ref(s, "undo", before, parent, e);
 	return err ? err : vcr_store_get_commit(s, parent, after, e);
+}
+
+int vcr_rollback_undoable(struct vcr_store *s, bool redo, struct vcr_savepoint *before, struct vcr_savepoint *after, struct vcr_error *e)
+{
+	struct vcr_savepoint at;
+	char parent[41];
+	int taken_back = 0, err = vcr_store_ref(s, "undo", &at, parent, e);
+	for (int i = 0; !err && i < MAX_UNDO; i++) {
+		bool undone = !strcmp(at.kind, "undo"), redone = !strcmp(at.kind, "redo");
+		if (redo && !undone && !redone)
+			break;
+		if (undone != redo)
+			taken_back++;
+		else if (!taken_back--)
+			return (*before = at, vcr_store_get_commit(s, parent, after, e));
+		struct vcr_savepoint result;
+		if (!(err = vcr_store_get_parent(s, parent, &result, parent, e)) && !*parent)
+			break;
+		if (!err)
+			err = vcr_store_get_parent(s, parent, &at, parent, e);
+	}
+	return err ? err : vcr_error_set(e, VCR_ENOTFOUND, "there is nothing that could be %s", redo ? "redone" : "undone");
 }

@@ -40,19 +40,26 @@ struct vcr_rollback_where {
 	const char *workspace, *state_dir;
 	const char *session;    /* noted with what is kept for an undo */
 	const char *vcr_dir;    /* where files are written before they are renamed, if it is on the same file system; NULL: in the workspace itself */
+	const char *kind;       /* what applying is: NULL or "before" a rollback, "undo" takes one back, "redo" takes an undo back */
 };
 
 /* One at a time in a workspace: a descriptor to close afterwards, or VCR_EBUSY. */
 int vcr_rollback_lock(const char *state_dir, int *fd, struct vcr_error *e);
 /* also_tree: NULL, or a state that counts as expected too. The plan is released by vcr_rollback_release, also after a failure. */
 int vcr_rollback_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w, const char *expected_tree, const char *also_tree, const char *target_tree, struct vcr_error *e);
+/* Only these paths (relative to the workspace; "" is all of it), what is in them, and the directories that have to be made for them. hit[i]: a savepoint
+ * tells of something there. Before vcr_rollback_apply. */
+void vcr_rollback_only(struct vcr_rollback *p, const char *const *path, size_t n, bool *hit);
 void vcr_rollback_release(struct vcr_rollback *p);
 /* Does what the plan says; with force over foreign edits too. VCR_EBUSY and nothing done if there are such edits (the first is named) or a file
  * changed since the plan was made. message: for the commit that keeps the state before. */
 int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *w, bool force, const char *message, struct vcr_error *e);
 /* Finish what a killed rollback began. *finished: there was one. Paths that somebody changed since are left and named in skipped (one a line). */
 int vcr_rollback_recover(const struct vcr_rollback_where *w, bool *finished, struct vcr_buf *skipped, struct vcr_error *e);
-/* The last rollback: trees before and after it, its message. VCR_ENOTFOUND. */
+/* The last rollback, undo or redo: trees before and after it, its message. VCR_ENOTFOUND. */
 int vcr_rollback_last(struct vcr_store *s, struct vcr_savepoint *before, struct vcr_savepoint *after, struct vcr_error *e);
+/* What an undo would take back: the last rollback or redo that no undo has taken back yet; a redo: the last undo behind which no new rollback came.
+ * VCR_ENOTFOUND. The last 4096 are known. */
+int vcr_rollback_undoable(struct vcr_store *s, bool redo, struct vcr_savepoint *before, struct vcr_savepoint *after, struct vcr_error *e);
 
 #endif

@@ -356,6 +356,15 @@ int vcr_store_get_commit(struct vcr_store *s, const char *commit, struct vcr_sav
 	return read_commit(s, commit, out, NULL, e);
 }
 
+int vcr_store_get_parent(struct vcr_store *s, const char *commit, struct vcr_savepoint *out, char parent[41], struct vcr_error *e)
+{
+	char up[41];
+	int err = read_commit(s, commit, out, up, e);
+	if (!err)
+		strcpy(parent, up);
+	return err;
+}
+
 /* ---- Refs: plain files, as git reads them ---- */
 
 static int write_ref(struct vcr_store *s, const char *ref, const char *commit, struct vcr_error *e)

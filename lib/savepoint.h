@@ -74,6 +74,8 @@ int vcr_store_pack(struct vcr_store *s, struct vcr_error *e);
 int vcr_store_get(struct vcr_store *s, const char *session, int64_t n, struct vcr_savepoint *out, struct vcr_error *e);
 /* By commit id (40 hex digits). */
 int vcr_store_get_commit(struct vcr_store *s, const char *commit, struct vcr_savepoint *out, struct vcr_error *e);
+/* The same, and the id of its parent ("" none); commit and parent may be one. */
+int vcr_store_get_parent(struct vcr_store *s, const char *commit, struct vcr_savepoint *out, char parent[41], struct vcr_error *e);
 /* The last savepoint of a session at or before a time; VCR_ENOTFOUND if all are later. */
 int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns, struct vcr_savepoint *out, struct vcr_error *e);
 

@@ -2,8 +2,10 @@
 #include "control.h"
 #include "open.h"
 #include "options.h"
+#include "limits.h"
 #include "paths.h"
-#include "rollback.h"
+#include "beneath.h"
+#include "rolling.h"
 #include "verbs.h"
 #include "words.h"
 #include <stdio.h>
@@ -16,7 +18,11 @@ enum { END_MS = 5000 };
 struct rollback {
 	struct vcr_tool *t;
 	const char *to;
-	bool list, dry_run, force, undo;
+	bool list, dry_run, force, undo, redo;
+	struct vcr_opt_list paths;
+	char **inside;                /* the same, relative to the workspace */
+	int64_t last_ns;
+	struct vcr_reader *in;
 	struct vcr_buf workspace, state, vcr_dir;
 	struct vcr_store *store;
 	struct vcr_rollback_where where;
@@ -25,107 +31,6 @@ struct rollback {
 	struct vcr_error e;
 	int lock;
 };
-
-/* ---- Words ---- */
-
-static const char *action_of(const struct vcr_rollback_item *i)
-{
-	unsigned now = i->now.mode & VCR_ENTRY_TYPE, to = i->to.mode & VCR_ENTRY_TYPE;
-	if (!to)
-		return "remove";
-	if (now != to)
-		return now ? "replace" : "create";
-	return to == VCR_ENTRY_DIR || !memcmp(i->now.oid, i->to.oid, VCR_OID) ? "mode" : "restore";
-}
-
-static const char *state_name(enum vcr_rollback_state s)
-{
-	static const char *const names[] = { "do", "done", "foreign", "lost", "left" };
-	return names[s];
-}
-
-static const char *why(const struct vcr_rollback_item *i)
-{
-	unsigned now = i->now.mode & VCR_ENTRY_TYPE;
-	switch (i->state) {
-	case VCR_ROLLBACK_FOREIGN:
-		return i->now.mode ? "changed by somebody else since" : "removed by somebody else since";
-	case VCR_ROLLBACK_LOST:
-		return "its content was not kept: too large, or in a directory that is not looked into";
-	case VCR_ROLLBACK_LEFT:
-		return now == VCR_ENTRY_DIR ? "stays: there is something in it that no savepoint knows" : "stays: its content is not kept, so it could not come back";
-	default: return "";
-	}
-}
-
-static void print_item_json(const struct vcr_rollback_item *i, const char *state)
-{
-	VCR_AUTO_BUF out = VCR_BUF_INIT;
-	struct vcr_jw w;
-	char mode[16];
-	vcr_jw_init(&w, &out);
-	vcr_jw_object(&w);
-	vcr_jw_key(&w, "path");
-	vcr_jw_str(&w, i->path);
-	vcr_jw_key(&w, "action");
-	vcr_jw_str(&w, action_of(i));
-	vcr_jw_key(&w, "state");
-	vcr_jw_str(&w, state);
-	vcr_jw_key(&w, "mode");
-	snprintf(mode, sizeof mode, "%06o", i->to.mode);
-	vcr_jw_str(&w, i->to.mode ? mode : NULL);
-	vcr_jw_object_end(&w);
-	printf("%s\n", out.data);
-}
-
-static void print_item(const struct rollback *r, const struct vcr_rollback_item *i)
-{
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	bool good = i->state == VCR_ROLLBACK_DO || (r->force && i->state == VCR_ROLLBACK_FOREIGN && !i->blocked);
-	if (i->state == VCR_ROLLBACK_DONE)
-		return;
-	if (r->t->json) {
-		print_item_json(i, good ? "do" : state_name(i->state));
-		return;
-	}
-	vcr_safe(&path, i->path, strlen(i->path), 0);
-	if (good)
-		printf("%s%-8s%s %s%s\n", vcr_on(r->t, strcmp(action_of(i), "remove") ? VCR_GREEN : VCR_YELLOW), action_of(i), vcr_on(r->t, VCR_PLAIN), path.data,
-			i->state == VCR_ROLLBACK_FOREIGN ? "  (over a foreign edit)" : "");
-	else
-		printf("%s%-8s%s %s  (%s)\n", vcr_on(r->t, VCR_RED), state_name(i->state), vcr_on(r->t, VCR_PLAIN), path.data, why(i));
-}
-
-/* A summary object, or a line. */
-static void print_end(const struct rollback *r, size_t changed, const char *target)
-{
-	VCR_AUTO_BUF out = VCR_BUF_INIT;
-	const struct vcr_rollback *p = &r->plan;
-	struct vcr_jw w;
-	if (r->t->json) {
-		const struct { const char *key; size_t n; } counts[] = { { "changed", changed }, { "foreign", p->count[VCR_ROLLBACK_FOREIGN] }, { "lost", p->count[VCR_ROLLBACK_LOST] },
-			{ "left", p->count[VCR_ROLLBACK_LEFT] } };
-		vcr_jw_init(&w, &out);
-		vcr_jw_object(&w);
-		vcr_jw_key(&w, "session");
-		vcr_jw_str(&w, r->session);
-		vcr_jw_key(&w, "target");
-		vcr_jw_str(&w, target);
-		vcr_jw_key(&w, "dry_run");
-		vcr_jw_bool(&w, r->dry_run);
-		for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-			vcr_jw_key(&w, counts[i].key);
-			vcr_jw_int(&w, (int64_t)counts[i].n);
-		}
-		vcr_jw_object_end(&w);
-		printf("%s\n", out.data);
-	} else if (!r->t->quiet && !changed) {
-		printf("%s already: nothing %s\n", target, r->dry_run ? "would change" : "changed");
-	} else if (!r->t->quiet) {
-		printf("%zu path%s %s %s%s\n", changed, changed == 1 ? "" : "s", r->dry_run ? "would be put back to" : "put back to", target,
-			r->dry_run ? "" : "; vcr-rollback --undo takes it back");
-	}
-}
 
 /* ---- Where to ---- */
 
@@ -174,7 +79,7 @@ static int open_workspace(struct rollback *r)
 	o.session = *r->session ? r->session : NULL;
 	if (vcr_rollback_lock(r->state.data, &r->lock, &r->e) || vcr_store_open(&r->store, &o, &r->e))
 		return vcr_failed(r->t, &r->e);
-	r->where = (struct vcr_rollback_where){ r->store, r->workspace.data, r->state.data, r->session, r->vcr_dir.data };
+	r->where = (struct vcr_rollback_where){ r->store, r->workspace.data, r->state.data, r->session, r->vcr_dir.data, NULL };
 	return 0;
 }
 
@@ -221,52 +126,109 @@ static int await_end(struct rollback *r)
 	return 0;
 }
 
+/* ---- Some paths only ---- */
+
+/* A path as it is given, relative to here and perhaps to what is not there any more, as one relative to the workspace. 0 or an exit status. */
+static int inside(struct rollback *r, const char *given, char **out)
+{
+	VCR_AUTO_BUF full = VCR_BUF_INIT, clean = VCR_BUF_INIT;
+	char here[VCR_MAX_PATH];
+	size_t n = r->workspace.len;
+	if (*given != '/')
+		vcr_buf_printf(&full, "%s/", getcwd(here, sizeof here) ? here : "");
+	vcr_buf_puts(&full, given);
+	for (char *save, *part = strtok_r(full.data, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+		if (!strcmp(part, ".."))
+			vcr_buf_cut(&clean, strrchr(clean.data, '/') ? (size_t)(strrchr(clean.data, '/') - clean.data) : 0);
+		else if (strcmp(part, "."))
+			vcr_buf_printf(&clean, "/%s", part);
+	}
+	bool in = !strncmp(clean.data, r->workspace.data, n) && (!clean.data[n] || clean.data[n] == '/');
+	if (!in || (clean.data[n] && !vcr_beneath_valid(clean.data + n + 1)))
+		return vcr_wrong_call(r->t, "--path %s is not in the workspace %s", given, r->workspace.data);
+	*out = strdup(clean.data[n] ? clean.data + n + 1 : "");
+	return *out ? 0 : VCR_EXIT_FAILED;
+}
+
+static int find_inside(struct rollback *r)
+{
+	int status = 0;
+	r->inside = calloc((size_t)r->paths.n + 1, sizeof *r->inside);
+	for (int i = 0; r->inside && !status && i < r->paths.n; i++)
+		status = inside(r, r->paths.item[i], &r->inside[i]);
+	return r->inside ? status : VCR_EXIT_FAILED;
+}
+
+static void choose_paths(struct rollback *r)
+{
+	bool *hit = calloc((size_t)r->paths.n + 1, sizeof *hit);
+	if (hit && r->paths.n)
+		vcr_rollback_only(&r->plan, (const char *const *)r->inside, (size_t)r->paths.n, hit);
+	for (int i = 0; hit && i < r->paths.n; i++)
+		if (!hit[i] && !r->t->quiet)
+			vcr_say(r->t, "%s: nothing there differs between then and the last savepoint", r->paths.item[i]);
+	free(hit);
+}
+
 /* ---- Doing it ---- */
 
-static size_t count_wanted(const struct rollback *r)
+static size_t count_wanted(const struct vcr_rollback_call *c)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < r->plan.n; i++) {
-		const struct vcr_rollback_item *it = &r->plan.item[i];
-		n += it->state == VCR_ROLLBACK_DO || (r->force && it->state == VCR_ROLLBACK_FOREIGN && !it->blocked);
-	}
+	for (size_t i = 0; i < c->plan->n; i++)
+		n += vcr_rollback_does(c, &c->plan->item[i]);
 	return n;
 }
 
-static int carry_out(struct rollback *r, const char *target)
+static int tell(struct rollback *r, struct vcr_rollback_call *c, size_t foreign, size_t wanted, const char *target)
 {
 	const struct vcr_rollback *p = &r->plan;
-	size_t foreign = r->force ? 0 : p->count[VCR_ROLLBACK_FOREIGN], wanted = count_wanted(r);
-	if (!foreign && !r->dry_run && wanted && vcr_rollback_apply(&r->plan, &r->where, r->force, target, &r->e))
-		return vcr_failed(r->t, &r->e);
 	for (size_t i = 0; i < p->n; i++)
 		if (r->t->json || r->dry_run || r->t->verbose || (foreign ? p->item[i].state == VCR_ROLLBACK_FOREIGN : p->item[i].state != VCR_ROLLBACK_DO))
-			print_item(r, &p->item[i]);
+			vcr_rollback_tell_item(c, &p->item[i]);
 	if (foreign && !r->dry_run) {
 		vcr_say(r->t, "%zu path%s changed by somebody else since the session; nothing was done. --force overwrites them (and --undo brings them back)", foreign,
 			foreign == 1 ? " was" : "s were");
 		return VCR_EXIT_NO;
 	}
-	print_end(r, wanted, target);
+	if (!r->t->quiet)
+		vcr_rollback_tell_holders(c);
+	vcr_rollback_tell_end(c, wanted, target);
 	return foreign || p->count[VCR_ROLLBACK_LOST] || p->count[VCR_ROLLBACK_LEFT] ? VCR_EXIT_NO : VCR_EXIT_YES;
 }
 
+static int carry_out(struct rollback *r, const char *target)
+{
+	struct vcr_rollback_call c = { .t = r->t, .dry_run = r->dry_run, .force = r->force, .workspace = r->workspace.data, .vcr_dir = r->vcr_dir.data,
+		.last_ns = r->last_ns, .store = r->store, .in = r->in, .plan = &r->plan, .all_holders = true };
+	size_t foreign = r->force ? 0 : r->plan.count[VCR_ROLLBACK_FOREIGN], wanted = count_wanted(&c);
+	strcpy(c.session, r->session);
+	if (wanted && (!foreign || r->dry_run) && !r->t->quiet)
+		vcr_rollback_find_holders(&c);
+	int err = !foreign && !r->dry_run && wanted ? vcr_rollback_apply(&r->plan, &r->where, r->force, target, &r->e) : 0;
+	int status = err ? vcr_failed(r->t, &r->e) : tell(r, &c, foreign, wanted, target);
+	vcr_rollback_forget(&c);
+	return status;
+}
+
+/* Take back what was done last: a rollback, or with --redo an undo. */
 static int undo(struct rollback *r)
 {
 	struct vcr_savepoint before, after;
-	VCR_AUTO_BUF target = VCR_BUF_INIT;
 	int status = open_workspace(r);
 	if (status || (status = recover(r)))
 		return status;
-	if (vcr_rollback_last(r->store, &before, &after, &r->e)) {
-		vcr_say(r->t, r->e.code == VCR_ENOTFOUND ? "there is no rollback in this workspace that could be undone" : "%s", r->e.what);
+	if (vcr_rollback_undoable(r->store, r->redo, &before, &after, &r->e)) {
+		vcr_say(r->t, r->e.code != VCR_ENOTFOUND ? "%s" : r->redo ? "there is no undo in this workspace that could be taken back" : "there is no rollback in this workspace that could be undone",
+			r->e.what);
 		return r->e.code == VCR_ENOTFOUND ? VCR_EXIT_NO : VCR_EXIT_FAILED;
 	}
 	strcpy(r->session, before.session);
-	vcr_buf_puts(&target, "the state before the last rollback");
+	r->last_ns = after.time_ns;
+	r->where.kind = r->redo ? "redo" : "undo";
 	if (vcr_rollback_plan(&r->plan, &r->where, after.tree, NULL, before.tree, &r->e))
 		return vcr_failed(r->t, &r->e);
-	return carry_out(r, target.data);
+	return carry_out(r, r->redo ? "the state before the last undo" : "the state before the last rollback");
 }
 
 static void list_json(const struct vcr_savepoint *p)
@@ -330,8 +292,9 @@ static int roll_back(struct rollback *r, const char *name)
 	int status = vcr_tool_open_session(r->t, name, &in, &path);
 	if (status)
 		return status;
+	r->in = in;
 	snprintf(r->session, sizeof r->session, "%s", vcr_reader_session(in)->session_id);
-	if ((status = open_workspace(r)))
+	if ((status = open_workspace(r)) || (status = find_inside(r)))
 		return status;
 	if (r->list)
 		return list(r);
@@ -346,8 +309,22 @@ static int roll_back(struct rollback *r, const char *name)
 	bool also = !vcr_rollback_last(r->store, &before, &after, NULL) && !strcmp(after.session, r->session) && after.time_ns > last.time_ns;
 	if (vcr_rollback_plan(&r->plan, &r->where, last.tree, also ? after.tree : NULL, to.tree, &r->e))
 		return vcr_failed(r->t, &r->e);
+	r->last_ns = also ? after.time_ns : last.time_ns;
+	choose_paths(r);
 	vcr_buf_printf(&target, "%s of session %s", strcmp(r->to, "start") && strcmp(r->to, "end") ? r->to : !strcmp(r->to, "start") ? "the start" : "the end", r->session);
 	return carry_out(r, target.data);
+}
+
+/* What is wrong with the call, or NULL. */
+static const char *check_call(const struct rollback *r, int n)
+{
+	if (n > 1)
+		return "one session at a time";
+	if (r->undo && r->redo)
+		return "--undo or --redo";
+	if ((r->undo || r->redo) && (n || r->to || r->list || r->paths.n))
+		return r->undo ? "--undo takes the last rollback back, whatever its session: no SESSION, --to, --path or --list" : "--redo takes the last undo back: no SESSION, --to, --path or --list";
+	return r->list && (r->to || r->dry_run || r->force || r->paths.n) ? "--list only lists" : NULL;
 }
 
 int vcr_verb_rollback(struct vcr_tool *t, int argc, char **argv)
@@ -355,25 +332,26 @@ int vcr_verb_rollback(struct vcr_tool *t, int argc, char **argv)
 	struct rollback r = { .t = t, .to = NULL, .workspace = VCR_BUF_INIT, .state = VCR_BUF_INIT, .vcr_dir = VCR_BUF_INIT, .lock = -1 };
 	const struct vcr_opt opts[] = {
 		{ 't', "to", "STEP", VCR_OPT_STRING, &r.to, "a frame N, call:K, start, end, @TIME; start unless given" },
+		{ 'p', "path", "PATH", VCR_OPT_LIST, &r.paths, "only this file, or what is in this directory; may be given several times" },
 		{ 'l', "list", NULL, VCR_OPT_FLAG, &r.list, "list the session's savepoints" },
 		{ 'n', "dry-run", NULL, VCR_OPT_FLAG, &r.dry_run, "say what would be done" },
 		{ 'f', "force", NULL, VCR_OPT_FLAG, &r.force, "overwrite what somebody else changed since; do not wait for the session's end" },
-		{ 'u', "undo", NULL, VCR_OPT_FLAG, &r.undo, "take the last rollback back" },
+		{ 'u', "undo", NULL, VCR_OPT_FLAG, &r.undo, "take the last rollback back; again: the one before it" },
+		{ 'r', "redo", NULL, VCR_OPT_FLAG, &r.redo, "take the last --undo back" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[SESSION]", "Put the files back as they were at the start of a session, or at one of its steps. What is there now is kept for --undo.", opts, false };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n < 0)
 		return status;
-	if (n > 1)
-		return vcr_wrong_call(t, "one session at a time");
-	if (r.undo && (n || r.to || r.list))
-		return vcr_wrong_call(t, "--undo takes the last rollback back, whatever its session: no SESSION, --to or --list");
-	if (r.list && (r.to || r.dry_run || r.force))
-		return vcr_wrong_call(t, "--list only lists");
+	const char *wrong = check_call(&r, n);
 	if (!r.to)
 		r.to = "start";
-	status = r.undo ? undo(&r) : roll_back(&r, n ? argv[0] : NULL);
+	status = wrong ? vcr_wrong_call(t, "%s", wrong) : r.undo || r.redo ? undo(&r) : roll_back(&r, n ? argv[0] : NULL);
+	for (int i = 0; r.inside && i < r.paths.n; i++)
+		free(r.inside[i]);
+	free(r.inside);
+	vcr_opt_list_release(&r.paths);
 	vcr_rollback_release(&r.plan);
 	vcr_store_free(r.store);
 	if (r.lock >= 0)

@@ -132,8 +132,12 @@ status, out, err = p.back()
 ok(status == 0 and "already" in out, "a second call has nothing to do", out, err)
 status, out, err = p.back("--undo")
 same(after, p.look(), "--undo brings back what was there before the rollback")
-p.back("--undo")
-same(before, p.look(), "--undo given again takes the undo back")
+status, out, err = p.back("--undo")
+ok(status == 1 and "no rollback" in err and p.look() == after, "--undo given again has nothing more to take back", status, out, err)
+status, out, err = p.back("--redo")
+same(before, p.look(), "--redo takes the undo back")
+status, out, err = p.back("--redo")
+ok(status == 1 and "no undo" in err and p.look() == before, "--redo given again has nothing to take back", status, out, err)
 p.back("--to", "end")
 same(after, p.look(), "--to end goes on to the end of the session")
 p.back()
@@ -164,6 +168,57 @@ same(mine, p.look(), "--undo brings the foreign edit back")
 p.sh("rm -rf d; ln -s %s d; mkdir %s/out; printf precious > %s/out/b; rm d; ln -s %s/out d" % (p.dir, p.dir, p.dir, p.dir))
 status, out, err = p.back("--force")
 ok(open(p.dir + "/out/b").read() == "precious" and os.listdir(p.dir + "/out") == ["b"], "a directory that somebody made a link out of the workspace is not followed", out, err)
+
+# ---- who did it, who has it open, and some paths only ----
+p = Project()
+p.sh("mkdir d; printf a > d/a; printf b > d/b; printf c > c; printf e > e")
+before = p.look()
+p.record("printf AA > d/a; rm d/b; printf C > c; chmod 755 c; mkdir -p made/x; printf m > made/x/m; printf E > e")
+after = p.look()
+status, out, err = p.back("--dry-run")
+rows = {line.split()[1]: line for line in out.splitlines() if line.split()[0] in ("restore", "create", "remove", "replace", "mode")}
+ok(status == 0 and re.search(r"restore +d/a +\(2 -> 1 bytes; by bash \(pid \d+\), frame \d+\)", rows["d/a"]) and "mode 755 -> 644" in rows["c"] and "by rm" in rows["d/b"],
+   "--dry-run says of each path its size and mode now and then, and which program changed it in which frame", out, err)
+ok(re.search(r"7 paths would be put back to the start of session \S+: 1 to create, 3 to restore, 3 to remove\n$", out), "and sums it up", out)
+status, out, err = p.back("--path", "d", "--path", p.work + "/made/x/m", "--path", "nothing/there")
+want = dict(after, **{"d/a": before["d/a"], "d/b": before["d/b"]})
+del want["made/x/m"]
+same(want, p.look(), "--path puts back some files only, and what is in a directory")
+ok(status == 0 and "nothing/there: nothing there differs" in err, "a path where nothing differs is named", status, out, err)
+status, out, err = p.back("--path", "../elsewhere")
+ok(status == 2 and "not in the workspace" in err, "a path outside the workspace is a wrong call", status, err)
+p.back("--undo")
+same(after, p.look(), "--undo takes just that back")
+status, out, err = p.back("--path", "made/x", cwd=p.work + "/d")
+ok(status == 0 and "nothing there" in err and p.look() == after, "paths are relative to where the call is made", status, out, err)
+p.record("printf theirs > d/a; printf mine > unrelated", "-s", "the-other")
+p.sh("printf byhand > e")
+ours = [s["session_id"] for s in p.json("vcr", "log", "--json", cwd=p.work) if s["session_id"] != "the-other"][0]
+mixed = p.look()
+status, out, err = p.back(ours)
+ok(status == 1 and re.search(r"foreign +d/a +\(changed since by bash \(pid \d+\) in session the-other, frame \d+, ", out) and
+   re.search(r"foreign +e +\(changed by somebody else since; no session recorded it: 2\d\d\d-.*, owner \S+\)", out) and p.look() == mixed,
+   "a refusal says who changed each path: the other session's program and frame, or when and whose the file is", status, out, err)
+status, out, err = p.back("--json", ours)
+rows = {j.get("path"): j for j in map(json.loads, out.splitlines())}
+ok(status == 1 and rows["d/a"]["changed_by"]["session"] == "the-other" and rows["d/a"]["written_by"]["program"] == "bash" and "changed_by" not in rows["e"], "--json too", out)
+status, out, err = p.back("--path", "c", ours)
+ok(status == 0 and p.look() == dict(mixed, c=before["c"]), "foreign edits elsewhere are no reason to refuse the paths that were named", status, out, err)
+p = Project()
+p.sh("printf 1 > f; mkdir -p d; printf 2 > g")
+p.record("printf 11 > f; mkdir gone; printf 22 > g")
+holder = subprocess.Popen([sys.executable, "-c", "import os; f = open('f', 'a'); os.chdir('gone'); print('ready', flush=True); input()"], cwd=p.work, env=p.env,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+holder.stdout.readline()
+status, out, err = p.back("--dry-run")
+ok(status == 0 and "(pid %d) writes f: it would go on with the old file" % holder.pid in err and "(pid %d) stands in gone" % holder.pid in err and " g:" not in err,
+   "a program that has a file open, or stands in a directory that goes, is named before, with what it does", status, out, err)
+status, out, err = p.back("--dry-run", "--json")
+rows = {j.get("path"): j for j in map(json.loads, out.splitlines())}
+ok(not err and [h["pid"] for h in rows["f"]["held_by"]] == [holder.pid] and rows["g"]["held_by"] == [], "--json says it with the path", out, err)
+status, out, err = p.back()
+ok(status == 0 and "(pid %d) writes f: it goes on with the old file until it opens it again" % holder.pid in err and open(p.work + "/f").read() == "1", "and when it is done", status, out, err)
+holder.communicate("x\n")
 
 # ---- steps ----
 p = Project()
@@ -215,7 +270,7 @@ for step, text, made in (("call:1", "2", 2), ("call:0", "1", 1), ("end", "end", 
                          (str(calls[1]["index"] - 1), "1", 1), ("@" + calls[2]["time"], "3", 3), ("0", "0", 0)):
     status, out, err = p.back("--to", step)
     ok(status == 0 and contents() == (text, ["g%d" % (i + 1) for i in range(made)]), "--to %s: the files as they were then" % re.sub("@.*", "@TIME", step), contents(), out, err)
-for args, words in ((["--to", "call:9"], "call:9"), (["--to", "99999"], "99999"), (["nosuch"], "nosuch"), (["--undo", "last"], "--undo"), (["--list", "--force"], "--list"), (["a", "b"], "one session")):
+for args, words in ((["--to", "call:9"], "call:9"), (["--to", "99999"], "99999"), (["nosuch"], "nosuch"), (["--undo", "last"], "--undo"), (["--redo", "--to", "0"], "--redo"), (["--redo", "--undo"], "--redo"), (["--undo", "--path", "f"], "--path"), (["--list", "--force"], "--list"), (["a", "b"], "one session")):
     status, out, err = p.back(*args)
     ok(status == 2 and words in err and not out, "a wrong call is refused in words: %s" % " ".join(args), status, err)
 

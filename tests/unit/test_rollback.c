@@ -105,6 +105,76 @@ START_TEST(applied_it_can_be_undone)
 }
 END_TEST
 
+/* What is done last, or with redo what was undone last, taken back. */
+static int take_back(bool redo)
+{
+	struct vcr_savepoint before, after;
+	where.kind = redo ? "redo" : "undo";
+	int err = vcr_rollback_undoable(store, redo, &before, &after, &e);
+	if (!err)
+		err = roll(after.tree, before.tree, false);
+	where.kind = NULL;
+	return err;
+}
+
+START_TEST(undo_and_redo_walk_back_and_forth_over_several_rollbacks)
+{
+	struct vcr_savepoint middle;
+	static const struct vcr_store_note note = { .kind = "base" };
+	sh("printf second > c");
+	ck_assert_msg(!vcr_store_base(store, &note, &middle, &e), "%s", e.what);
+	ck_assert_int_eq(take_back(false), VCR_ENOTFOUND);
+	ck_assert_msg(!roll(middle.tree, last.tree, false), "%s", e.what); /* 1: c */
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what);  /* 2: the rest */
+	ck_assert_int_eq(take_back(true), VCR_ENOTFOUND);
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("a", "changed");
+	is("c", "C");
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("c", "second");
+	ck_assert_int_eq(take_back(false), VCR_ENOTFOUND);
+	ck_assert_msg(!take_back(true), "%s", e.what);
+	is("c", "C");
+	is("a", "changed");
+	ck_assert_msg(!take_back(true), "%s", e.what);
+	is("a", "A");
+	ck_assert_int_eq(take_back(true), VCR_ENOTFOUND);
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("a", "changed");
+	sh("printf third > c");
+	ck_assert_msg(!vcr_store_base(store, &note, &middle, &e), "%s", e.what);
+	ck_assert_msg(!roll(middle.tree, last.tree, false), "%s", e.what);
+	ck_assert_int_eq(take_back(true), VCR_ENOTFOUND); /* a new rollback came since */
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("c", "third");
+	ck_assert_int_eq(take_back(false), VCR_EBUSY); /* "third" came after it */
+	sh("printf C > c");
+	ck_assert_msg(!take_back(false), "%s", e.what); /* the first one, which two undos and redos left done */
+	is("c", "second");
+}
+END_TEST
+
+START_TEST(only_the_paths_that_are_named_are_put_back)
+{
+	struct vcr_rollback p;
+	const char *const paths[] = { "d/b", "nothing" };
+	bool hit[2];
+	ck_assert_msg(!vcr_rollback_plan(&p, &where, last.tree, NULL, first.tree, &e), "%s", e.what);
+	vcr_rollback_only(&p, paths, 2, hit);
+	ck_assert_uint_eq(p.n, 2); /* and the directory that it needs */
+	ck_assert_uint_eq(p.count[VCR_ROLLBACK_DO], 2);
+	ck_assert(hit[0] && !hit[1]);
+	ck_assert_msg(!vcr_rollback_apply(&p, &where, false, "test", &e), "%s", e.what);
+	vcr_rollback_release(&p);
+	is("d/b", "B");
+	is("a", "changed");
+	is("new", "n");
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("d/b", NULL);
+	ck_assert_int_eq(access("d", F_OK), -1);
+}
+END_TEST
+
 START_TEST(a_foreign_edit_stops_all_of_it_and_is_kept_when_forced)
 {
 	struct vcr_savepoint before, after;
@@ -220,6 +290,8 @@ static TCase *tc(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_plan_names_each_path_with_what_becomes_of_it);
 	tcase_add_test(t, applied_it_can_be_undone);
+	tcase_add_test(t, undo_and_redo_walk_back_and_forth_over_several_rollbacks);
+	tcase_add_test(t, only_the_paths_that_are_named_are_put_back);
 	tcase_add_test(t, a_foreign_edit_stops_all_of_it_and_is_kept_when_forced);
 	tcase_add_test(t, two_rollbacks_at_once_are_refused);
 	tcase_add_test(t, what_a_killed_rollback_began_is_finished);
