@@ -103,7 +103,7 @@ static struct vcr_recorded *new_call(struct vcr_match *m)
 		m->cap = cap;
 	}
 	struct vcr_recorded *c = &m->call[m->n++];
-	*c = (struct vcr_recorded){ .frame = -1, .call = -1 };
+	*c = (struct vcr_recorded){ .frame = -1, .call = -1, .items = -1, .size = -1 };
 	return c;
 }
 
@@ -147,6 +147,8 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 		m->stats.skipped++;
 		return 0;
 	}
+	vcr_json_int(j, vcr_json_get(j, v, "items"), &c->items);
+	vcr_json_int(j, vcr_json_get(j, v, "request_bytes"), &c->size);
 	short_string(j, v, "k0", c->k0, sizeof c->k0);
 	short_string(j, v, "k1", c->k1, sizeof c->k1);
 	short_string(j, v, "request", c->request_ref, sizeof c->request_ref);

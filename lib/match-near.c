@@ -290,11 +290,10 @@ static void in_words(const struct vcr_match_query *q, const struct vcr_divergenc
 /* It was recorded, and every one of them is spent. */
 static bool is_spent(struct vcr_match *m, const struct vcr_match_query *q, struct vcr_divergence *d)
 {
+	VCR_AUTO_ASKED a = VCR_ASKED(q);
 	for (enum vcr_rung r = VCR_RUNG_EXACT; r <= m->o.rung && r < VCR_RUNG_STRUCTURAL; r++) { /* of one structure is not the same */
-		char key[VCR_KEY_LEN];
 		size_t n;
-		vcr_match_key(m, q, r, key);
-		struct vcr_recorded **v = vcr_match_range(m, r, key, &n);
+		struct vcr_recorded **v = vcr_match_equals(m, &a, r, &n);
 		if (n) {
 			d->kind = VCR_MISS_SPENT;
 			d->nearest = v[n - 1];

@@ -7,6 +7,9 @@
  * takes the first that nobody has, vcr_match_back says whether its answer was delivered completely (it is spent) or not (it comes again).
  * Conversations keep apart by themselves, since an agent's request carries its whole conversation.
  *
+ * The keys of the first two rungs stand in the recording. Normal forms are made when they are needed, and of those calls only that may match: normalisation
+ * never changes how many items a conversation has, and the body's size hardly, so calls of that many items are taken by how near their size is.
+ *
  * A miss names the nearest recording: same place, longest common beginning of the conversation, then what is left of it; and the first place
  * where both bodies differ, as a JSON pointer (RFC 6901). For that the recorded requests are indexed by hashes of their prefixes, at the
  * first miss. A recording is hostile input: what does not fit is left out and counted. */
@@ -38,6 +41,8 @@ struct vcr_recorded {
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], k2[VCR_KEY_LEN], k3[VCR_KEY_LEN]; /* k2, k3: "" until they are needed */
 	double likeness;              /* 1; STRUCTURAL: when it was given last */
 	char request_ref[48], response_ref[48]; /* "" none */
+	bool unreadable;              /* its request cannot be rebuilt */
+	int64_t items, size;          /* of the conversation, and bytes of the body; -1 until they are needed */
 	struct vcr_http1_field *field; size_t nfield; /* of the answer, those that were kept */
 	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
 	enum { VCR_FREE, VCR_GIVEN, VCR_SPENT } state;

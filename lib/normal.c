@@ -1,5 +1,4 @@
 #include "normal.h"
-#include "canon.h"
 #include <ctype.h>
 #include <stdint.h>
 #include <string.h>
@@ -7,14 +6,17 @@
 
 /* ---- Small things ---- */
 
+/* As isalnum and '_', in every locale. */
+static const bool word_byte[256] = { ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true };
+
 static bool digit(const char *p, size_t n, size_t i)
 {
-	return i < n && isdigit((unsigned char)p[i]);
+	return i < n && p[i] >= '0' && p[i] <= '9';
 }
 
 static bool word(const char *p, size_t n, size_t i)
 {
-	return i < n && (isalnum((unsigned char)p[i]) || p[i] == '_');
+	return i < n && word_byte[(unsigned char)p[i]];
 }
 
 static size_t digits(const char *p, size_t n, size_t i)
@@ -27,14 +29,16 @@ static size_t digits(const char *p, size_t n, size_t i)
 
 static bool has(const char *p, size_t n, size_t at, const char *s)
 {
-	size_t k = strlen(s);
-	return n - at >= k && !memcmp(p + at, s, k);
+	for (; *s; s++, at++) /* mostly the first byte decides */
+		if (at >= n || p[at] != *s)
+			return false;
+	return true;
 }
 
 /* Not in the middle of a word or number. */
 static bool begins_word(const char *p, size_t at)
 {
-	return !at || !(isalnum((unsigned char)p[at - 1]) || p[at - 1] == '_');
+	return !at || !word_byte[(unsigned char)p[at - 1]];
 }
 
 /* ---- The normalisers ---- */
@@ -198,7 +202,7 @@ static size_t number_behind(const char *p, size_t n, size_t at, const char *cons
 		end--;
 	for (; *words; words++) {
 		size_t k = strlen(*words);
-		if (end >= k && !strncasecmp(p + end - k, *words, k) && begins_word(p, end - k)) {
+		if (end >= k && (p[end - 1] | 32) == ((*words)[k - 1] | 32) && !strncasecmp(p + end - k, *words, k) && begins_word(p, end - k)) {
 			size_t d = digits(p, n, at);
 			return word(p, n, at + d) ? 0 : d;
 		}
@@ -336,9 +340,11 @@ static size_t match_git(const struct vcr_normal_context *c, const char *p, size_
 /* What servers and agents call calls and answers: toolu_01AbC…, call_…, chatcmpl-…, req_…: sixteen letters and digits or more. */
 static size_t match_id(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
-	static const char *const prefixes[] = { "toolu_", "call_", "chatcmpl-", "chatcmpl_", "msg_", "resp_", "req_", "fc_", "rs_", "ctc_", "run_", "srvtoolu_", NULL };
+	static const char *const c_[] = { "call_", "chatcmpl-", "chatcmpl_", "ctc_", NULL }, *const f_[] = { "fc_", NULL }, *const m_[] = { "msg_", NULL };
+	static const char *const r_[] = { "resp_", "req_", "rs_", "run_", NULL }, *const s_[] = { "srvtoolu_", NULL }, *const t_[] = { "toolu_", NULL };
 	if (!begins_word(p, at))
 		return 0;
+	const char *const *prefixes = p[at] == 'c' ? c_ : p[at] == 'f' ? f_ : p[at] == 'm' ? m_ : p[at] == 'r' ? r_ : p[at] == 's' ? s_ : t_;
 	for (const char *const *w = prefixes; *w; w++)
 		if (has(p, n, at, *w)) {
 			size_t k = strlen(*w), from = k, number = 0;
@@ -385,16 +391,12 @@ void vcr_normal_scan_release(struct vcr_normal_scan *s)
 	vcr_buf_release(&s->spans);
 }
 
-/* One of the built-in ones at p[at]? None of them begins inside a word. */
+/* One of the built-in ones at p[at]? */
 static bool match_at(struct vcr_normal_scan *s, size_t at)
 {
-	unsigned may = begins[(unsigned char)s->p[at]];
-	if (may && isalnum((unsigned char)s->p[at]) && !begins_word(s->p, at))
-		may = 0;
-	for (; may; may &= may - 1) {
+	for (unsigned may = begins[(unsigned char)s->p[at]]; may; may &= may - 1) {
 		s->by = &vcr_normalisers[__builtin_ctz(may)];
 		if ((s->len = s->by->match(s->c, s->p, s->n, at))) {
-			s->found = at;
 			s->name = s->by->name;
 			return true;
 		}
@@ -402,22 +404,34 @@ static bool match_at(struct vcr_normal_scan *s, size_t at)
 	return false;
 }
 
+/* The next place at or behind `at` where one of them may begin: none does inside a word. */
+static size_t next_place(const char *p, size_t n, size_t at)
+{
+	for (; at < n; at++) {
+		unsigned char c = (unsigned char)p[at];
+		if (begins[c] && (!word_byte[c] || begins_word(p, at)))
+			break;
+	}
+	return at;
+}
+
 bool vcr_normal_scan_next(struct vcr_normal_scan *s)
 {
-	const struct vcr_normal_span *span = (const struct vcr_normal_span *)s->spans.data;
-	size_t spans = s->spans.len / sizeof *span;
-	for (; s->at < s->n; s->at++) {
-		while (s->span < spans && span[s->span].at < s->at)
-			s->span++; /* begins in something that was found already */
-		bool user = s->span < spans && span[s->span].at == s->at;
+	const struct vcr_normal_span *span = (const struct vcr_normal_span *)s->spans.data, *end = span + s->spans.len / sizeof *span;
+	for (span += s->span; s->at < s->n; s->at++) {
+		while (span < end && span->at < s->at)
+			span++; /* begins in something that was found already */
+		s->at = next_place(s->p, span < end ? span->at : s->n, s->at);
+		bool user = span < end && span->at == s->at;
 		if (user) {
 			s->by = NULL;
-			s->name = span[s->span].name;
-			s->found = s->at;
-			s->len = span[s->span].len;
+			s->name = span->name;
+			s->len = span->len;
 		}
-		if (user || match_at(s, s->at)) {
+		if (user || (s->at < s->n && match_at(s, s->at))) {
+			s->found = s->at;
 			s->at += s->len;
+			s->span = (size_t)(span - (const struct vcr_normal_span *)s->spans.data);
 			return true;
 		}
 	}
@@ -485,69 +499,84 @@ bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer)
 
 /* ---- Bodies ---- */
 
+/* Written in canonical order at once. */
 struct writing {
 	const struct vcr_normal_context *c;
 	enum vcr_api api;
 	const struct vcr_json *j;
 	struct vcr_jw w;
-	struct vcr_buf path;
+	struct vcr_buf path, text;   /* text: of the string that is being written */
 };
 
-static void write_value(struct writing *x, int v);
+static int write_value(struct writing *x, int v);
 
-static void write_members(struct writing *x, int v)
+static int write_members(struct writing *x, int v)
 {
+	VCR_AUTO_MEMBERS l = VCR_JSON_MEMBERS_INIT;
 	size_t before = x->path.len;
+	int err = vcr_json_members(x->j, v, &l);
 	vcr_jw_object(&x->w);
-	for (int k = vcr_json_first(x->j, v); k >= 0; k = vcr_json_next(x->j, k)) {
-		VCR_AUTO_BUF key = VCR_BUF_INIT;
-		vcr_json_str(x->j, k, &key);
-		vcr_buf_printf(&x->path, "/%s", key.data);
+	for (size_t i = 0; i < l.n && !err; i++) {
+		vcr_buf_putc(&x->path, '/');
+		vcr_buf_add(&x->path, l.m[i].key, l.m[i].n);
 		if (!vcr_normal_is_volatile(x->api, x->path.data)) {
-			vcr_jw_key(&x->w, key.data);
-			write_value(x, vcr_json_value(x->j, k));
+			vcr_jw_strn(&x->w, l.m[i].key, l.m[i].n);
+			vcr_buf_putc(x->w.out, ':');
+			x->w.after_key = true;
+			err = write_value(x, vcr_json_value(x->j, l.m[i].at));
 		}
 		vcr_buf_cut(&x->path, before);
 	}
 	vcr_jw_object_end(&x->w);
+	return err;
 }
 
-static void write_items(struct writing *x, int v)
+static int write_items(struct writing *x, int v)
 {
 	size_t before = x->path.len;
-	int i = 0;
+	int err = 0;
 	vcr_jw_array(&x->w);
-	for (int m = vcr_json_first(x->j, v); m >= 0; m = vcr_json_next(x->j, m), i++) {
-		vcr_buf_printf(&x->path, "/%d", i);
-		write_value(x, m);
-		vcr_buf_cut(&x->path, before);
-	}
+	vcr_buf_puts(&x->path, "/0"); /* which of them is all the same */
+	for (int m = vcr_json_first(x->j, v); m >= 0 && !err; m = vcr_json_next(x->j, m))
+		err = write_value(x, m);
+	vcr_buf_cut(&x->path, before);
 	vcr_jw_array_end(&x->w);
+	return err;
 }
 
-static void write_value(struct writing *x, int v)
+static int write_string(struct writing *x, int v)
 {
-	VCR_AUTO_BUF s = VCR_BUF_INIT, clean = VCR_BUF_INIT;
+	VCR_AUTO_BUF unescaped = VCR_BUF_INIT;
+	size_t n;
+	const char *raw = vcr_json_raw(x->j, v, &n);
+	vcr_buf_reset(&x->text);
+	if (memchr(raw, '\\', n)) {
+		vcr_json_str(x->j, v, &unescaped);
+		vcr_normal_text(x->c, unescaped.data, unescaped.len, &x->text);
+	} else {
+		vcr_normal_text(x->c, raw + 1, n - 2, &x->text);
+	}
+	vcr_jw_strn(&x->w, x->text.data, x->text.len);
+	return unescaped.err ? unescaped.err : x->text.err;
+}
+
+static int write_value(struct writing *x, int v)
+{
 	switch (vcr_json_type(x->j, v)) {
-	case VCR_JSON_OBJECT: write_members(x, v); break;
-	case VCR_JSON_ARRAY: write_items(x, v); break;
-	case VCR_JSON_STRING:
-		vcr_json_str(x->j, v, &s);
-		vcr_normal_text(x->c, s.data, s.len, &clean);
-		vcr_jw_strn(&x->w, clean.data, clean.len);
-		break;
-	default: vcr_jw_value(&x->w, x->j, v);
+	case VCR_JSON_OBJECT: return write_members(x, v);
+	case VCR_JSON_ARRAY: return write_items(x, v);
+	case VCR_JSON_STRING: return write_string(x, v);
+	default: vcr_jw_value(&x->w, x->j, v); return 0;
 	}
 }
 
 int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out)
 {
-	VCR_AUTO_BUF text = VCR_BUF_INIT;
-	VCR_AUTO_JSON again = VCR_JSON_INIT;
-	struct writing x = { .c = c, .api = api, .j = j, .path = VCR_BUF_INIT };
-	vcr_jw_init(&x.w, &text);
-	write_value(&x, 0);
+	struct writing x = { .c = c, .api = api, .j = j, .path = VCR_BUF_INIT, .text = VCR_BUF_INIT };
+	vcr_jw_init(&x.w, out);
+	int err = write_value(&x, 0);
+	err = err ? err : x.path.err ? x.path.err : out->err;
 	vcr_buf_release(&x.path);
-	int err = text.err ? text.err : vcr_json_parse(&again, text.data, text.len, 0, NULL);
-	return err ? err : vcr_canon_json(&again, 0, out);
+	vcr_buf_release(&x.text);
+	return err;
 }

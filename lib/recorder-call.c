@@ -271,6 +271,12 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	vcr_jw_init(&w, &meta);
 	vcr_jw_object(&w);
 	write_exchange(r, &w, c, k);
+	if (*c->method) { /* what a replay wants to know before it normalises anything */
+		vcr_jw_key(&w, "items");
+		vcr_jw_int(&w, info.list >= 0 ? vcr_json_count(&k->j, info.list) : 0);
+		vcr_jw_key(&w, "request_bytes");
+		vcr_jw_int(&w, (int64_t)k->request.len);
+	}
 	vcr_recorder_put_owner(&w, &cause);
 	if (a) {
 		const struct { const char *key; int64_t n; } counts[] = { { "tokens_cached", a->tokens_cached }, { "tokens_cache_write", a->tokens_cache_write },

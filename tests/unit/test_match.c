@@ -212,6 +212,30 @@ START_TEST(what_a_hostile_recording_says_is_taken_within_bounds)
 }
 END_TEST
 
+START_TEST(only_what_may_match_is_normalised_and_equal_ones_keep_their_order)
+{
+	static const char one[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"pid %s\"}]}", two[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"pid %s\"}]}";
+	static const char *const pids[] = { "9", "10", "111111" };
+	char body[200];
+	for (int i = 0; i < 3; i++) {
+		snprintf(body, sizeof body, one, pids[i]);
+		record("openai.chat", chat, body, i ? "\"items\":1" : NULL); /* an older recording does not say */
+		snprintf(body, sizeof body, two, pids[i]);
+		record("openai.chat", chat, body, "\"items\":2,\"request_bytes\":80");
+	}
+	open_match((struct vcr_match_options){ .rung = VCR_RUNG_NORMALISED });
+	for (int i = 0; i < 3; i++) { /* whichever of them it is as long as */
+		snprintf(body, sizeof body, one, "77");
+		struct vcr_recorded *c = give(body);
+		ck_assert(c && c->frame == 2 * i);
+	}
+	for (size_t i = 0; i < vcr_match_count(m); i++)
+		ck_assert_int_eq(*vcr_match_call(m, i)->k2 != 0, i % 2 == 0);
+	snprintf(body, sizeof body, two, "77");
+	ck_assert_ptr_nonnull(give(body));
+}
+END_TEST
+
 static struct vcr_recorded *give_structural(const char *body)
 {
 	struct vcr_match_query q = query(body);
@@ -248,6 +272,7 @@ static TCase *match(void)
 	tcase_add_test(tc, with_again_spent_calls_are_given_anew_in_turn);
 	tcase_add_test(tc, the_exact_call_goes_before_one_that_only_means_the_same);
 	tcase_add_test(tc, no_rung_is_climbed_that_was_not_asked_for);
+	tcase_add_test(tc, only_what_may_match_is_normalised_and_equal_ones_keep_their_order);
 	tcase_add_test(tc, of_one_structure_the_most_alike_that_is_free_is_given_once);
 	tcase_add_test(tc, a_miss_names_the_longest_common_beginning_and_the_first_difference);
 	tcase_add_test(tc, both_values_are_shown_around_the_place_where_they_part);
