@@ -672,7 +672,14 @@ static bool on_connect(void *ctx, struct vcr_gate_exchange *x, const char *host,
 	return unreached(ctx, name.data) >= 0 && open_tunnel(ctx, x, host, port, name.data, true);
 }
 
-const struct vcr_gate_handler vcr_forward_handler = { on_request, on_drained, on_done, on_tunnel, on_connect };
+static void on_distrusted(void *ctx, const char *host, int pid)
+{
+	struct vcr_forward *f = ctx;
+	if (f->o.sink->distrusted)
+		f->o.sink->distrusted(f->o.ctx, host, pid);
+}
+
+const struct vcr_gate_handler vcr_forward_handler = { on_request, on_drained, on_done, on_tunnel, on_connect, on_distrusted };
 
 /* ---- The module ---- */
 

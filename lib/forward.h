@@ -20,6 +20,7 @@ struct vcr_forward_sink {
 	void (*in)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*close)(void *ctx, uint32_t conn, int reason, uint64_t time_ns); /* as VCR_REC_CLOSE of spool-format.h */
 	void (*trouble)(void *ctx, const char *host, const char *words);       /* upstream could not be reached or not be trusted; may be NULL */
+	void (*distrusted)(void *ctx, const char *host, int pid);              /* struct vcr_gate_handler; may be NULL */
 };
 struct vcr_forward_options {
 	struct event_base *base;

@@ -120,6 +120,7 @@ static bool shake_hands(struct vcr_gate_exchange *c)
 	}
 	if (why != SSL_ERROR_WANT_READ) {
 		c->gate->stats.handshakes_failed++;
+		vcr_gate_address_distrusts(c);
 		c->after = CLOSE; /* the alert goes out */
 		vcr_gate_conn_finish(c);
 	}
@@ -171,7 +172,7 @@ void vcr_gate_conn_read(struct vcr_gate_exchange *c, bool on)
 		event_del(c->read);
 }
 
-static void ask_meant(struct vcr_gate_exchange *c)
+void vcr_gate_conn_meant(struct vcr_gate_exchange *c)
 {
 	const struct vcr_gate_options *o = &c->gate->o;
 	struct sockaddr_storage peer;
@@ -183,8 +184,8 @@ static void ask_meant(struct vcr_gate_exchange *c)
 	if (getpeername(c->fd, (struct sockaddr *)&peer, &n))
 		return;
 	enum vcr_gate_meant m = o->meant(o->meant_ctx, (struct sockaddr *)&peer, host, &c->pid);
-	c->authorised |= m != VCR_MEANT_UNKNOWN;
-	if (m == VCR_MEANT_HOST && !(c->lead_host = strdup(host)))
+	c->authorised |= m == VCR_MEANT_HOST || m == VCR_MEANT_PROXY;
+	if ((m == VCR_MEANT_HOST && !(c->lead_host = strdup(host))) || (m == VCR_MEANT_ADDRESS && !(c->address = strdup(host))))
 		vcr_gate_kill(c);
 }
 
@@ -193,9 +194,9 @@ static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 {
 	struct vcr_buf early;
 	bool bad = false;
-	ask_meant(c);
+	vcr_gate_conn_meant(c);
 	vcr_buf_add(&c->early, p, n);
-	if (c->dead)
+	if (c->dead || (c->address && !c->lead_host && !vcr_gate_address_said(c)))
 		return;
 	if (*c->early.data == 'V' && !c->ssl && !c->lead_host) {
 		size_t line = vcr_gate_connect_lead(c, c->early.data, c->early.len, &bad);
@@ -249,6 +250,8 @@ void vcr_gate_conn_early(struct vcr_gate_exchange *c)
 static void input_eof(struct vcr_gate_exchange *c)
 {
 	c->eof = true;
+	if (c->state == HANDSHAKE)
+		vcr_gate_address_distrusts(c);
 	if (c->state == TUNNEL)
 		vcr_gate_tunnel_eof(c);
 	else if (!(c->state == ANSWER && c->ended))

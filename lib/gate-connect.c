@@ -395,7 +395,8 @@ int vcr_gate_tunnel(struct vcr_gate_exchange *c, int fd)
 		return VCR_ENOMEM;
 	}
 	c->gate->stats.tunnels++;
-	vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n\r\n");
+	if (!c->address)
+		vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n\r\n");
 	vcr_gate_conn_push(c);
 	c->state = TUNNEL;
 	vcr_gate_conn_send(c);

@@ -1,4 +1,5 @@
-/* gate-parts.h — inside the gate: gate.c (listening, limits), gate-conn.c (bytes, TLS), gate-http.c (requests, answers), gate-connect.c (proxying). */
+/* gate-parts.h — inside the gate: gate.c (listening, limits), gate-conn.c (bytes, TLS), gate-http.c (requests, answers), gate-connect.c (proxying),
+ * gate-address.c (connections that only have an address). */
 #ifndef VCR_GATE_PARTS_H
 #define VCR_GATE_PARTS_H
 #include "gate.h"
@@ -11,6 +12,7 @@ enum conn_state {
 	TUNNEL,
 	LINGER,     /* all is sent; what still comes is thrown away until the client has closed */
 };
+enum { DISTRUSTS = 64 };
 enum after { KEEP, CLOSE, SHORT /* no close_notify */, RESET };
 
 struct tunnel {
@@ -39,6 +41,7 @@ struct vcr_gate_exchange {
 
 	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
+	char *address;               /* where the supervisor found it to go: what is said on it decides, or is tunnelled there; NULL */
 	enum vcr_gate_way way;
 	int pid;                     /* as `meant` said it */
 
@@ -72,6 +75,7 @@ struct vcr_gate {
 	struct event *listen[2];
 	int port;
 	struct vcr_gate_exchange *first, *last;
+	int distrusts[DISTRUSTS], next_distrust; /* processes that refused our certificate on a connection with an `address` */
 	struct vcr_gate_stats stats;
 	char scratch[64 << 10], plain[64 << 10];
 };
@@ -88,6 +92,7 @@ void vcr_gate_conn_readable(evutil_socket_t fd, short what, void *conn);
 void vcr_gate_conn_writable(evutil_socket_t fd, short what, void *conn);
 void vcr_gate_conn_later(evutil_socket_t fd, short what, void *conn);
 void vcr_gate_conn_early(struct vcr_gate_exchange *c);      /* what came while it was answered, or behind a CONNECT, is looked at now */
+void vcr_gate_conn_meant(struct vcr_gate_exchange *c);      /* ask `meant`, once */
 void vcr_gate_conn_push(struct vcr_gate_exchange *c);       /* pending becomes a record */
 void vcr_gate_conn_send(struct vcr_gate_exchange *c);
 void vcr_gate_conn_read(struct vcr_gate_exchange *c, bool on);
@@ -96,6 +101,10 @@ SSL_CTX *vcr_gate_tls_new(struct vcr_gate *g);
 /* gate-http.c */
 void vcr_gate_http_input(struct vcr_gate_exchange *c, const char *p, size_t n);
 void vcr_gate_http_release(struct vcr_gate_exchange *c);
+/* gate-address.c: connections with an `address` */
+bool vcr_gate_address_said(struct vcr_gate_exchange *c);    /* by what is in `early`: true, it is led; false, it is tunnelled, or does not say yet */
+void vcr_gate_address_silent(struct vcr_gate_exchange *c);  /* nothing has come */
+void vcr_gate_address_distrusts(struct vcr_gate_exchange *c); /* its handshake has failed */
 /* gate-connect.c */
 int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_http1_head *h); /* 0, or the status of the refusal */
 int vcr_gate_connect_place(struct vcr_gate_exchange *c, const struct vcr_http1_head *h);      /* fills host, target, tls, way; 0 or a status */

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 250, HEAD_MS = 20000, BODY_MS = 60000, ACCEPT_AGAIN_MS = 50, BACKLOG = 512, ACCEPTS_AT_ONCE = 64 };
+enum { SWEEP_MS = 250, SILENT_MS = 300 /* a client that waits so long for the server's first word */, HEAD_MS = 20000, BODY_MS = 60000, ACCEPT_AGAIN_MS = 50, BACKLOG = 512, ACCEPTS_AT_ONCE = 64 };
 
 int64_t vcr_gate_now_ms(void)
 {
@@ -97,6 +97,7 @@ static void free_conn(struct vcr_gate_exchange *c)
 	vcr_buf_release(&c->out);
 	vcr_buf_release(&c->pending);
 	free(c->lead_host);
+	free(c->address);
 	free(c);
 }
 
@@ -231,11 +232,17 @@ static void on_sweep(evutil_socket_t fd, short what, void *gate)
 {
 	struct vcr_gate *g = gate;
 	int64_t now = vcr_gate_now_ms();
-	for (struct vcr_gate_exchange *c = g->first; c; c = c->next)
+	for (struct vcr_gate_exchange *c = g->first, *next; c; c = next) {
+		next = c->next;
+		if (!c->dead && c->state == SNIFF && !c->asked && g->o.meant && now > c->deadline_ms - g->o.head_ms + SILENT_MS) {
+			vcr_gate_conn_meant(c);
+			vcr_gate_address_silent(c);
+		}
 		if (!c->dead && c->deadline_ms && now > c->deadline_ms) {
 			g->stats.timed_out += c->state != LINGER;
 			vcr_gate_kill(c);
 		}
+	}
 }
 
 static int bind_one(const struct sockaddr *a, socklen_t n)

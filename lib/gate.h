@@ -55,9 +55,11 @@ struct vcr_gate_handler {
 	/* CONNECT to one that is listed. False: it is answered at once. True: the handler answers, with vcr_gate_connected or with a refusal, so that
 	 * a client that cannot reach its server hears it where it would hear it from any proxy. NULL: always at once. */
 	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
+	/* A process whose connections come by their address (`meant`) did not accept the certificate for that host: from now on they are tunnelled. */
+	void (*distrusted)(void *ctx, const char *host, int pid);
 };
 enum { VCR_GATE_HOST = 280 };                  /* bytes of HOST:PORT with its NUL */
-enum vcr_gate_meant { VCR_MEANT_UNKNOWN, VCR_MEANT_HOST, VCR_MEANT_PROXY };
+enum vcr_gate_meant { VCR_MEANT_UNKNOWN, VCR_MEANT_HOST, VCR_MEANT_PROXY, VCR_MEANT_ADDRESS };
 struct vcr_gate_options {
 	struct event_base *base;
 	struct vcr_ca *ca;        /* borrowed */
@@ -69,7 +71,9 @@ struct vcr_gate_options {
 	const struct vcr_gate_handler *handler;
 	void *ctx;
 	/* Where a connection from that address was meant to go, asked once, with its first bytes; NULL: never. HOST: host is filled in, as a lead line
-	 * would. PROXY: its program believes to speak to a proxy. Either needs no token any more, and *pid may be set to the process that connected. */
+	 * would. PROXY: its program believes to speak to a proxy. Either needs no token any more, and *pid may be set to the process that connected.
+	 * ADDRESS: host is an address; if the first bytes name a listed host (server name, Host field) it is as HOST, else a tunnel to the address, without
+	 * an answer in the client's way; a client that says nothing is tunnelled after a moment. */
 	enum vcr_gate_meant (*meant)(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid);
 	void *meant_ctx;
 };

@@ -1,4 +1,5 @@
 #include "lead.h"
+#include "lead-address.h"
 #include "spool.h"
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -98,6 +99,15 @@ static uint64_t take(struct vcr_lead_block *g, uint64_t key)
 	return 0;
 }
 
+/* Words of the supervisor: of an address of this machine it is that host's, of another the first bytes may say whose. */
+static enum vcr_gate_meant take_address(struct vcr_spool_header *h, uint64_t key, char host[VCR_GATE_HOST], int *pid)
+{
+	bool here;
+	if (!vcr_lead_take_address(h, (uint32_t)key, host, pid, &here))
+		return VCR_MEANT_UNKNOWN;
+	return here ? VCR_MEANT_HOST : VCR_MEANT_ADDRESS;
+}
+
 enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
 {
 	struct vcr_spool_header *h = header;
@@ -109,6 +119,8 @@ enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, ch
 	if (six && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
 		key |= VCR_LED_V6;
 	uint64_t word = take(&h->gate, key);
+	if (!word)
+		return take_address(h, key, host, pid);
 	unsigned port = word >> VCR_LED_PORT_SHIFT & VCR_LED_PORT_MASK;
 	if (!word || !port || !name_of(&h->gate, word >> VCR_LED_NAME_SHIFT & VCR_LED_NAME_MASK, name))
 		return VCR_MEANT_UNKNOWN;

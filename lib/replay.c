@@ -621,7 +621,7 @@ static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, 
 		refuse(ctx, x, "CONNECT", NULL, where);
 }
 
-const struct vcr_gate_handler vcr_replay_handler = { on_request, on_drained, on_done, on_tunnel, NULL };
+const struct vcr_gate_handler vcr_replay_handler = { on_request, on_drained, on_done, on_tunnel, NULL, NULL };
 
 /* ---- The module ---- */
 

@@ -68,6 +68,7 @@ enum {
 	VCR_LEAD_PROBE = 8,                  /* led[(port + 0 ... VCR_LEAD_PROBE - 1) % VCR_LEAD_PORTS]; full: the first is given up */
 	VCR_LEAD_PATH = 512,
 	VCR_LEAD_TOKEN = 64,
+	VCR_LEAD_ADDRESSES = 128,            /* address[(port + 0 ... VCR_LEAD_PROBE - 1) % VCR_LEAD_ADDRESSES] */
 	VCR_HOLD_MS = 2000,                  /* the gate keeps an answer back until the request has been acted upon (`acted`), so long at most */
 };
 enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY = 2, VCR_LEAD_ENDED = 3 };
@@ -94,6 +95,15 @@ struct vcr_lead_name {
 #define VCR_LED_PORT_MASK 0xffff
 #define VCR_LED_PID_SHIFT 41
 #define VCR_LED_PID_MASK 0x3fffff
+/* A connection that the supervisor led (lib/supervise.h): it knows no name, only the address that was meant. */
+struct vcr_lead_address {
+	uint32_t key;                 /* local port, VCR_LED_V6 and VCR_LED_KNOWN, the latter set last; 0: free */
+	int32_t pid;
+	uint8_t ip[16];               /* an IPv4 address in its mapped form */
+	uint32_t port;
+	uint32_t reserved;
+};
+#define VCR_LED_KNOWN (1u << 31)
 struct vcr_lead_block {
 	uint32_t state;               /* enum vcr_lead_state; futex word */
 	uint32_t flags;               /* enum vcr_lead_flag */
@@ -110,6 +120,7 @@ struct vcr_lead_block {
 	char hosts[VCR_LEAD_HOSTS];   /* NUL-terminated texts, an empty one last: name, *.suffix, pattern of * and ?, address; with :port for that port alone */
 	struct vcr_lead_name name[VCR_LEAD_NAMES];
 	_Alignas(64) uint64_t led[VCR_LEAD_PORTS];
+	struct vcr_lead_address address[VCR_LEAD_ADDRESSES];
 };
 
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
@@ -162,6 +173,7 @@ enum vcr_record_type {
 	VCR_REC_NOTE = 10,    /* annotation: JSON text, VCR_NOTE_MAX bytes at most; empty: read on in the file of $VCR_ANNOTATE */
 	VCR_REC_LOST = 11,    /* the shim could not see something: text reason */
 	VCR_REC_ROOT_END = 12,/* the root process is about to exit */
+	VCR_REC_SEEN = 14,    /* the supervisor meets a process that the library is not in: struct vcr_rec_proc + strings, without variables */
 	VCR_REC_REFUSED = 13, /* replay let it not out: struct vcr_rec_refused + destination. Once per process and destination */
 };
 

@@ -166,6 +166,15 @@ static void on_trouble(void *ctx, const char *host, const char *words)
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
 
+static void on_distrusted(void *ctx, const char *host, int pid)
+{
+	struct gate *g = ctx;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	vcr_buf_printf(&b, "process %d does not accept the run's certificate for %s: its connections are tunnelled from now on, and not recorded; it may read SSL_CERT_FILE or a "
+		"setting of its own", pid, host);
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+}
+
 /* ---- Beginning ---- */
 
 /* What the command line does not say. */
@@ -233,7 +242,7 @@ static int make_token(struct gate *g, struct vcr_error *e)
 
 static int make_gate(struct gate *g, struct vcr_error *e)
 {
-	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble };
+	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted };
 	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert, .sink = &sink, .ctx = g, .next_conn = next_conn, .held = is_held };
 	int port = take_over(g), err = port ? 0 : make_token(g, e);
 	if (!err)

@@ -44,7 +44,7 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 
 static void start(struct vcr_gate_options o)
 {
-	static const struct vcr_gate_handler handler = { on_request, on_drained, on_done, NULL, NULL };
+	static const struct vcr_gate_handler handler = { on_request, on_drained, on_done, NULL, NULL, NULL };
 	static const char *const hosts[] = { "api.openai.com", NULL };
 	struct vcr_error e = { 0 };
 	char path[100];

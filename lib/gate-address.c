@@ -1,0 +1,193 @@
+/* gate-address.c — connections of which only the address is known that they were meant for: what is said first decides whose they are.
+ *
+ * TLS says it in the server name of its ClientHello (RFC 8446 §4.1.2, RFC 6066 §3), HTTP in the Host field. A listed host's is treated as led there. All
+ * else, a client that waits for the server's first word, and a process that has refused the run's certificate before, is tunnelled to the address as
+ * if nobody were in between. */
+#include "gate-parts.h"
+#include "limits.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum said { NOT_YET, NOTHING, A_NAME };
+enum { RECORD_HEAD = 5, HELLO = 1, HELLO_FIXED = 2 + 32, HEAD_MAX = 64 << 10, NAME_MAX_BYTES = 255 };
+
+/* ---- A ClientHello ---- */
+
+struct piece { const unsigned char *p, *end; };
+
+static unsigned number(struct piece *b, int bytes)
+{
+	unsigned n = 0;
+	for (; bytes > 0; bytes--)
+		n = n << 8 | (b->p < b->end ? *b->p++ : 0);
+	return n;
+}
+
+/* The next n bytes, or what there is of them. */
+static struct piece part(struct piece *b, size_t n)
+{
+	size_t left = (size_t)(b->end - b->p);
+	struct piece out = { b->p, b->p + (n < left ? n : left) };
+	b->p = out.end;
+	return out;
+}
+
+static bool take_name(struct piece list, char name[NAME_MAX_BYTES + 1])
+{
+	number(&list, 2);
+	unsigned type = number(&list, 1);
+	struct piece text = part(&list, number(&list, 2));
+	size_t n = (size_t)(text.end - text.p);
+	if (type || !n || n > NAME_MAX_BYTES || memchr(text.p, 0, n))
+		return false;
+	memcpy(name, text.p, n);
+	name[n] = 0;
+	return true;
+}
+
+static enum said hello_name(const char *p, size_t n, char name[NAME_MAX_BYTES + 1])
+{
+	struct piece b = { (const unsigned char *)p, (const unsigned char *)p + n };
+	b.p += 3 < n ? 3 : n;
+	unsigned length = number(&b, 2);
+	if (n < RECORD_HEAD || n < RECORD_HEAD + length)
+		return NOT_YET;
+	struct piece record = part(&b, length);
+	if (number(&record, 1) != HELLO)
+		return NOTHING;
+	struct piece hello = part(&record, number(&record, 3));
+	part(&hello, HELLO_FIXED);
+	part(&hello, number(&hello, 1));
+	part(&hello, number(&hello, 2));
+	part(&hello, number(&hello, 1));
+	struct piece list = part(&hello, number(&hello, 2));
+	while (list.p < list.end) {
+		unsigned type = number(&list, 2);
+		struct piece extension = part(&list, number(&list, 2));
+		if (type == 0)
+			return take_name(extension, name) ? A_NAME : NOTHING;
+	}
+	return NOTHING;
+}
+
+/* ---- A request's head ---- */
+
+static bool is_method(const char *p, size_t n)
+{
+	static const char *const list[] = { "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "PATCH ", "OPTIONS " };
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		size_t k = strlen(list[i]);
+		if (!memcmp(p, list[i], n < k ? n : k))
+			return true;
+	}
+	return false;
+}
+
+static enum said head_name(const char *p, size_t n, char name[NAME_MAX_BYTES + 1])
+{
+	if (!is_method(p, n))
+		return NOTHING;
+	for (const char *line = p, *lf; (lf = memchr(line, '\n', n - (size_t)(line - p))); line = lf + 1) {
+		size_t k = (size_t)(lf - line);
+		if (k <= 1)
+			return NOTHING; /* the head ends */
+		if (k < 5 || strncasecmp(line, "host:", 5))
+			continue;
+		const char *at = line + 5, *end = lf;
+		while (at < end && (*at == ' ' || *at == '\t'))
+			at++;
+		while (end > at && isspace((unsigned char)end[-1]))
+			end--;
+		snprintf(name, NAME_MAX_BYTES + 1, "%.*s", (int)(end - at), at);
+		return *name ? A_NAME : NOTHING;
+	}
+	return n < HEAD_MAX ? NOT_YET : NOTHING;
+}
+
+/* ---- What becomes of it ---- */
+
+static int port_of(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	return colon ? atoi(colon + 1) : 0;
+}
+
+/* HOST or HOST:PORT; a name with neither brackets nor other colons is what a listed host looks like. */
+static bool is_listed(const struct vcr_gate_exchange *c, const char *said, char host[VCR_GATE_HOST])
+{
+	int port = port_of(c->address);
+	char bare[NAME_MAX_BYTES + 1];
+	snprintf(bare, sizeof bare, "%s", said);
+	char *colon = strrchr(bare, ':');
+	if (colon)
+		*colon = 0;
+	for (const char *p = bare; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
+			return false;
+	snprintf(host, VCR_GATE_HOST, "%s:%d", bare, port);
+	return vcr_ca_lists(c->gate->o.ca, bare, port);
+}
+
+static bool is_distrusted(const struct vcr_gate_exchange *c)
+{
+	for (int i = 0; i < DISTRUSTS; i++)
+		if (c->pid && c->gate->distrusts[i] == c->pid)
+			return true;
+	return false;
+}
+
+static void tunnel(struct vcr_gate_exchange *c)
+{
+	char ip[VCR_GATE_HOST];
+	bool bracket = *c->address == '[';
+	const char *end = strrchr(c->address, ':');
+	snprintf(ip, sizeof ip, "%.*s", (int)(end - c->address) - 2 * bracket, c->address + bracket);
+	if (!c->gate->o.handler->tunnel) {
+		vcr_gate_kill(c);
+		return;
+	}
+	c->state = ANSWER;
+	c->deadline_ms = 0;
+	c->left = -1;
+	c->told = true;
+	c->gate->o.handler->tunnel(c->gate->o.ctx, c, ip, port_of(c->address));
+}
+
+bool vcr_gate_address_said(struct vcr_gate_exchange *c)
+{
+	char name[NAME_MAX_BYTES + 1] = "", host[VCR_GATE_HOST];
+	const char *p = c->early.data;
+	size_t n = c->early.len;
+	enum said s = is_distrusted(c) ? NOTHING : *p == 0x16 ? hello_name(p, n, name) : head_name(p, n, name);
+	if (s == NOT_YET)
+		return false;
+	if (s == NOTHING || !is_listed(c, name, host)) {
+		tunnel(c);
+		return false;
+	}
+	c->authorised = true;
+	c->lead_host = strdup(host);
+	if (!c->lead_host)
+		vcr_gate_kill(c);
+	return c->lead_host;
+}
+
+void vcr_gate_address_silent(struct vcr_gate_exchange *c)
+{
+	if (c->address && !c->lead_host)
+		tunnel(c);
+}
+
+/* The client ended the handshake: with the certificate or without a word. The next time it is left alone. */
+void vcr_gate_address_distrusts(struct vcr_gate_exchange *c)
+{
+	struct vcr_gate *g = c->gate;
+	if (!c->address || !c->pid || is_distrusted(c))
+		return;
+	g->distrusts[g->next_distrust++ % DISTRUSTS] = c->pid;
+	if (g->o.handler->distrusted)
+		g->o.handler->distrusted(g->o.ctx, c->lead_host, c->pid);
+}
