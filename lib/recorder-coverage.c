@@ -72,6 +72,16 @@ static void look(struct process *p)
 	p->program = strdup(name);
 }
 
+void vcr_recorder_cover_seen(struct process *p, const char *exe)
+{
+	char name[64] = "";
+	if (p->joined || p->looked || p->run.path)
+		return;
+	int kind = kind_of(exe, NULL, name);
+	p->looked = true;
+	p->how = kind == VCR_PROGRAM_TAKES || kind == VCR_PROGRAM_UNKNOWN ? STRIPPED : kind;
+}
+
 struct coverage *vcr_recorder_coverage(struct vcr_recorder *r, int pid)
 {
 	struct process *p = vcr_recorder_process(r, pid, false);

@@ -174,6 +174,7 @@ void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns); /* as vcr_file
 void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns);
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);
+void vcr_recorder_seen(struct vcr_recorder *r, const struct vcr_spool_event *ev); /* the supervisor says that it is there */
 void vcr_recorder_run_release(struct run *run);
 /* recorder-burst.c */
 unsigned vcr_recorder_who(void *recorder, int pid);                   /* for files.h */
@@ -189,6 +190,7 @@ void vcr_recorder_rpc_end(struct vcr_recorder_rpc *rpc, uint64_t time_ns);
 /* recorder-coverage.c */
 struct coverage *vcr_recorder_coverage(struct vcr_recorder *r, int pid);      /* the program's entry; NULL: too many */
 void vcr_recorder_cover_process(struct vcr_recorder *r, struct process *p, const char *exe); /* it reports itself */
+void vcr_recorder_cover_seen(struct process *p, const char *exe);             /* the supervisor has met it, and it has not reported */
 void vcr_recorder_cover_exec(struct process *p, bool replaces);               /* its run has just been announced */
 void vcr_recorder_cover_run(struct vcr_recorder *r, struct process *p);       /* its run ends */
 void vcr_recorder_coverage_write(struct vcr_jw *w, const struct vcr_recorder *r);

@@ -370,3 +370,24 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	struct run scratch = { .argv = argv, .argc = argc };
 	vcr_recorder_run_release(&scratch);
 }
+
+/* It says nothing of itself; what it forked from has said what it is, if anybody has. */
+void vcr_recorder_seen(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct vcr_rec_proc rec;
+	struct process *p = vcr_recorder_process(r, ev->pid, true);
+	const char *exe = vcr_spool_string(ev, sizeof rec, 0);
+	if (!p || ev->size < sizeof rec)
+		return;
+	memcpy(&rec, ev->payload, sizeof rec);
+	p->ppid = p->ppid ? p->ppid : rec.ppid;
+	if (!p->program)
+		p->program = strdup(base_name(exe));
+	vcr_recorder_cover_seen(p, exe);
+	if (!*p->asked_by)
+		vcr_recorder_began(r, p, ev->time_ns);
+	struct run scratch = { 0 };
+	scratch.argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &scratch.argc);
+	vcr_redact_learn_argv(r->redact, scratch.argc, (const char *const *)scratch.argv);
+	vcr_recorder_run_release(&scratch);
+}

@@ -581,6 +581,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 	r->event_end = ev->seq + (sizeof(struct vcr_spool_record) + ev->size + VCR_SPOOL_ALIGN - 1) / VCR_SPOOL_ALIGN * VCR_SPOOL_ALIGN;
 	switch (ev->type) {
 	case VCR_REC_PROC: vcr_recorder_proc(r, ev); break;
+	case VCR_REC_SEEN: vcr_recorder_seen(r, ev); break;
 	case VCR_REC_FORK:
 		if (p && ev->size >= 4)
 			memcpy(&p->ppid, ev->payload, 4);

@@ -1,6 +1,7 @@
 #include "config.h"
 #include "control.h"
 #include "doctor.h"
+#include "notify.h"
 #include "paths.h"
 #include "preload.h"
 #include "spool-format.h"
@@ -157,17 +158,16 @@ static int namespace_error(void)
 
 static void isolation(struct vcr_doctor *d)
 {
-	enum { GET_ACTION_AVAIL = 2 };
-	uint32_t notify = 0x7fc00000; /* SECCOMP_RET_USER_NOTIF */
+	struct vcr_error e = { 0 };
 	int error = namespace_error();
 	if (error)
 		vcr_finding(d, VCR_FINDING_LESS, "namespaces", "sysctl kernel.unprivileged_userns_clone=1 or user.max_user_namespaces; only --sealed needs them", "no user namespace: %s", strerror(error));
 	else
 		vcr_finding(d, VCR_FINDING_FINE, "namespaces", NULL, "user, network and mount namespaces can be made");
-	if (syscall(SYS_seccomp, GET_ACTION_AVAIL, 0, &notify))
-		vcr_finding(d, VCR_FINDING_LESS, "seccomp", "Linux 5.5 or later; only --supervise needs it", "no seccomp user notification: %s", strerror(errno));
+	if (vcr_notify_possible(&e))
+		vcr_finding(d, VCR_FINDING_LESS, "seccomp", "only --supervise needs it", "no supervisor: %s", e.what);
 	else
-		vcr_finding(d, VCR_FINDING_FINE, "seccomp", NULL, "user notification can be had");
+		vcr_finding(d, VCR_FINDING_FINE, "seccomp", NULL, "calls can be supervised");
 }
 
 /* ---- Disk and trust ---- */

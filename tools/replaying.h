@@ -8,6 +8,7 @@
 #include "replay.h"
 #include "run.h"
 #include "session.h"
+#include "supervised.h"
 #include "tool.h"
 #include "../lib/config.h"
 
@@ -38,6 +39,8 @@ struct replay {
 	int64_t served, cut_short, missed_calls, missed_sides;
 	struct vcr_refused refused;
 	struct vcr_fence fence;     /* around the command */
+	bool supervise;
+	struct vcr_supervised supervised;
 	struct vcr_run run;
 };
 

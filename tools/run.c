@@ -1,5 +1,6 @@
 #include "run.h"
 #include "buf.h"
+#include "notify.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +28,7 @@ static void watched_signals(sigset_t *set)
 
 /* ---- The child ---- */
 
-struct orders { bool recorded, lends; struct vcr_lend terms; char preload[8192], spool[4096], notes[4096]; };
+struct orders { bool recorded, lends, supervised; struct vcr_lend terms; char preload[8192], spool[4096], notes[4096]; };
 
 static void report_exec_failure(const char *program, int err)
 {
@@ -63,6 +65,35 @@ static bool borrow(const struct vcr_lend *terms)
 	return true;
 }
 
+/* What the parent hears of the filter: a descriptor, or an error. */
+static void hand_over(int talk, int fd, const struct vcr_error *e)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	struct iovec part = { (void *)(uintptr_t)e, sizeof *e };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+	if (fd >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof control;
+		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+	}
+	if (sendmsg(talk, &m, MSG_NOSIGNAL) != (ssize_t)sizeof *e)
+		_exit(125);
+}
+
+/* Under the filter; somebody answers for what it tells, or the command does not run. */
+static void be_supervised(int talk)
+{
+	struct vcr_error e = { 0 };
+	char go;
+	int fd = -1, err = vcr_notify_install(&fd, &e);
+	hand_over(talk, err ? -1 : fd, &e);
+	if (err || !read_exactly(talk, &go, 1))
+		_exit(125);
+	close(fd);
+	close(talk);
+}
+
 _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const argv[])
 {
 	static struct orders o;
@@ -77,6 +108,8 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 		_exit(125);
 	if (o.lends && !borrow(&o.terms))
 		_exit(125);
+	if (o.supervised)
+		be_supervised(r->talk);
 	execvp(argv[0], argv);
 	report_exec_failure(argv[0], errno);
 	_exit(125);
@@ -86,10 +119,16 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 
 int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e)
 {
-	int fds[2];
+	int fds[2], talk[2] = { -1, -1 };
 	sigset_t set;
 	if (pipe2(fds, O_CLOEXEC))
 		return vcr_error_sys(e, errno, "cannot make a pipe");
+	if (r->supervised && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, talk)) {
+		int err = vcr_error_sys(e, errno, "cannot make a socket");
+		close(fds[0]);
+		close(fds[1]);
+		return err;
+	}
 	watched_signals(&set);
 	/* an inherited "ignore" of SIGCHLD would reap the command behind our back */
 	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &r->old_chld);
@@ -97,14 +136,22 @@ int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e)
 	r->pid = fork();
 	if (r->pid == 0) {
 		close(fds[1]);
+		if (r->supervised)
+			close(talk[0]);
+		r->talk = talk[1];
 		child(r, fds[0], argv);
 	}
 	close(fds[0]);
+	r->talk = talk[0];
+	if (r->supervised)
+		close(talk[1]);
 	r->go = fds[1];
 	if (r->pid > 0)
 		return 0;
 	int err = vcr_error_sys(e, errno, "cannot fork");
 	close(fds[1]);
+	if (r->supervised)
+		close(r->talk);
 	vcr_run_restore(r);
 	return err;
 }
@@ -112,6 +159,7 @@ int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e)
 void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, struct vcr_lead_block *gate)
 {
 	static struct orders o;
+	o.supervised = r->supervised;
 	o.recorded = preload && spool && vcr_target_hands_on(target) && strlen(preload) < sizeof o.preload && strlen(spool) + 4 < sizeof o.spool;
 	if (o.recorded) {
 		strcpy(o.preload, preload);
@@ -132,6 +180,36 @@ void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, en
 	signal(SIGPIPE, old);
 	close(r->go);
 	r->go = -1;
+}
+
+int vcr_run_listener(struct vcr_run *r, int *fd, struct vcr_error *e)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	struct vcr_error told = { 0 };
+	struct iovec part = { &told, sizeof told };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	ssize_t n;
+	while ((n = recvmsg(r->talk, &m, MSG_CMSG_CLOEXEC | MSG_WAITALL)) < 0 && errno == EINTR)
+		;
+	if (n != (ssize_t)sizeof told)
+		return vcr_error_set(e, VCR_EIO, "the command ended before it could be supervised");
+	if (told.code) {
+		if (e)
+			*e = told;
+		return told.code;
+	}
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+		return vcr_error_set(e, VCR_EIO, "no listener came with it");
+	memcpy(fd, CMSG_DATA(c), sizeof *fd);
+	return 0;
+}
+
+void vcr_run_go(struct vcr_run *r)
+{
+	send(r->talk, "", 1, MSG_NOSIGNAL);
+	close(r->talk);
+	r->talk = -1;
 }
 
 void vcr_run_restore(struct vcr_run *r)

@@ -16,10 +16,16 @@ struct vcr_run {
 	int go;              /* the child reads its orders here and execs, or ends when it closes */
 	sigset_t old_mask;   /* what the command inherits */
 	struct sigaction old_chld;
+	bool supervised;     /* set before vcr_run_fork: the command is put under a filter before its exec (notify.h), unless it is unset by vcr_run_start */
+	int talk;            /* then: a socket to the child, where the filter's listener comes from */
 	const char *notes;   /* set before vcr_run_start: the file that $VCR_ANNOTATE names; NULL: the variable is left alone */
 };
 /* Fork the child; it waits. From here on the signals that we pass on are blocked in us. */
 int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e);
+/* Supervised: after vcr_run_start the child waits once more. The filter's listener, or why there is none. */
+int vcr_run_listener(struct vcr_run *r, int *fd, struct vcr_error *e);
+/* Then: let it exec. */
+void vcr_run_go(struct vcr_run *r);
 /* Let it exec. With the preload and spool (NULL: untouched environment) as far as its kind takes them; one that cannot be entered is lent what leads it
  * to the gate of that block (NULL: there is none). A command that cannot be started exits with 126 or 127 after a line. */
 void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, enum vcr_target target, struct vcr_lead_block *gate);

@@ -12,6 +12,7 @@
 #include "preload.h"
 #include "program.h"
 #include "run.h"
+#include "supervised.h"
 #include "spool.h"
 #include "spool-write.h"
 #include "verbs.h"
@@ -51,6 +52,8 @@ struct record {
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst;
+	bool supervise;
+	struct vcr_supervised supervised;
 	const char *lane, *cacert; /* NULL: not given, which is auto with a gate on need */
 	char cacert_path[PATH_MAX]; /* the collector, which may have to start a gate, is elsewhere */
 	struct vcr_config config;
@@ -100,6 +103,10 @@ static int check_call(struct record *r)
 		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's, and the lane is tap: use --lane=gate or --lane=auto");
 	if ((r->cacert || r->connect_to.n) && !r->lane)
 		r->lane = "auto"; /* a gate that is started on need knows .vcr/config only */
+	if (r->supervise && vcr_notify_possible(&e)) {
+		vcr_say(r->t, "--supervise cannot be had: %s; the command is not run", e.what);
+		return EXIT_RECORDER;
+	}
 	if (!r->session) {
 		vcr_paths_new_session_id(r->id);
 		return 0;
@@ -255,6 +262,27 @@ static void wait_for_gate(struct record *r, struct vcr_error *e)
 		return;
 	said(r->gate_words, words, sizeof words);
 	vcr_say(r->t, "no gate, model calls are tapped: %s", *e->what ? e->what : *words ? words : "it takes too long");
+}
+
+/* In the supervisor's thread: a program that the library is not in connects to somewhere. */
+static void need_gate(void *record)
+{
+	struct record *r = record;
+	struct vcr_error e = { 0 };
+	if (r->lane && !strcmp(r->lane, "tap"))
+		return;
+	if (!r->lane)
+		r->lane = "auto";
+	if (__atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_NONE)
+		spawn_gate(r, &e);
+	wait_for_gate(r, &e);
+}
+
+/* The command has its orders; without a supervisor it will not run. */
+static int supervise(struct record *r, struct vcr_error *e)
+{
+	const struct vcr_supervise_options o = { .spool = r->spool, .need_gate = need_gate, .ctx = r };
+	return vcr_supervised_start(&r->supervised, &r->run, &o, e);
 }
 
 /* True once the collector has ended. */
@@ -599,6 +627,7 @@ static int record(struct record *r, char **argv)
 {
 	struct vcr_error e = { 0 };
 	int status = 0;
+	r->run.supervised = r->supervise;
 	if (vcr_run_fork(&r->run, argv, &e))
 		return become(r, argv, e.what);
 	own_limits();
@@ -612,7 +641,10 @@ static int record(struct record *r, char **argv)
 	if (recorded && !vcr_target_takes(target))
 		announce_start(r, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
+	r->run.supervised &= recorded;
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
+	if (r->run.supervised && supervise(r, &e))
+		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);
 	if (vcr_run_wait(&r->run, &status)) {
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_RECORDER;
@@ -623,6 +655,9 @@ static int record(struct record *r, char **argv)
 		finish(r);
 	else
 		forget_result(r);
+	vcr_supervised_end(&r->supervised);
+	if (e.code)
+		return EXIT_RECORDER;
 	return vcr_run_exit(&r->run, status);
 }
 
@@ -650,6 +685,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "connect-to", "H1:P1:H2:P2", VCR_OPT_LIST, &r.connect_to, "the gate connects to H2:P2 where H1:P1 is asked for, as curl does" },
 		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
+		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };

@@ -263,6 +263,16 @@ static int raise_fence(struct replay *r)
 	return err == VCR_ELIMIT ? 0 : err;
 }
 
+static int supervise(struct replay *r)
+{
+	struct vcr_error e = { 0 };
+	const struct vcr_supervise_options o = { .spool = r->fence.spool, .replay = true };
+	int err = vcr_supervised_start(&r->supervised, &r->run, &o, &e);
+	if (err)
+		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);
+	return err;
+}
+
 /* Fork the command, then start the loop's thread, then let the command go. */
 static int run_command(struct replay *r)
 {
@@ -271,6 +281,7 @@ static int run_command(struct replay *r)
 	pthread_t thread;
 	int status = 0;
 	point_of(r, &p);
+	r->run.supervised = r->supervise;
 	if (pipe(r->stop) || vcr_point_each(&p, put, NULL) || vcr_run_fork(&r->run, r->command, &e)) {
 		vcr_say(r->t, "%s", *e.what ? e.what : strerror(errno));
 		return EXIT_REPLAY;
@@ -282,11 +293,16 @@ static int run_command(struct replay *r)
 		return EXIT_REPLAY;
 	}
 	r->run.notes = "/dev/null";
+	r->run.supervised &= r->fence.h != NULL;
 	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, vcr_preload_target(r->command[0]), r->fence.h ? &r->fence.h->gate : NULL);
+	bool failed = r->run.supervised && supervise(r);
 	int lost = vcr_run_wait(&r->run, &status);
 	if (write(r->stop[1], "", 1) == 1)
 		pthread_join(thread, NULL);
 	event_free(stop);
+	vcr_supervised_end(&r->supervised);
+	if (failed)
+		return EXIT_REPLAY;
 	if (lost) {
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_REPLAY;
@@ -378,11 +394,13 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.strict, "the old name of --strict" },
 		{ 0, "repeat", "HOW", VCR_OPT_STRING, &r.repeat, "recorded (default): each answer as often as it was given; last: the last one ever again" },
 		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
+		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "answer and fence static programs that honour no proxy variable; setuid programs will not work" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[SESSION] [-- COMMAND [ARGUMENT]...]",
 		"Answer model calls from a recording, offline: those of COMMAND, or of any program that is pointed here.", opts, false };
+	struct vcr_error e = { 0 };
 	char **command = NULL;
 	int front = vcr_split_command(argc, argv, &command), status, n = vcr_options_parse(t, &u, front, argv, &status);
 	if (n < 0)
@@ -392,6 +410,12 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	if (n > 1)
 		return vcr_wrong_call(t, "one session at a time; a command stands behind --: vcr-replay %s -- %s ...", argv[0], argv[1]);
 	r.command = command;
+	if (r.supervise && !command)
+		return vcr_wrong_call(t, "--supervise is about a command: vcr-replay --supervise [SESSION] -- COMMAND");
+	if (r.supervise && vcr_notify_possible(&e)) {
+		vcr_say(t, "--supervise cannot be had: %s; the command is not run", e.what);
+		return EXIT_REPLAY;
+	}
 	status = replay(&r, n ? argv[0] : NULL);
 	release(&r);
 	return status < 0 ? vcr_run_exit(&r.run, -1 - status) : status;

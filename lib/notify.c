@@ -1,0 +1,314 @@
+#include "notify.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCH AUDIT_ARCH_AARCH64
+#else
+#define ARCH 0
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+enum { SLOT = 4096, CHILD_S = 5 };
+
+/* Shared with the guardian. The kernel may know larger structures than we were built with: each has half of a page. */
+struct slot {
+	union { struct seccomp_notif call; char room[SLOT / 2]; };
+	union { struct seccomp_notif_resp answer; char room2[SLOT / 2 - 8]; };
+	uint32_t answered;        /* `answer` is what the call is to be answered with */
+};
+_Static_assert(sizeof(struct slot) <= SLOT, "one page");
+
+struct vcr_notify {
+	int fd, alive;            /* alive: the guardian sees it close */
+	struct slot *slot;
+	size_t call_size, answer_size;
+};
+
+/* ---- The filter ---- */
+
+/* Calls that are told whatever their arguments are, and those that are when a flag of writing is among theirs: argument 1 and 2. */
+static const int always[] = {
+#ifdef SYS_open /* the old calls, which newer machines do not have */
+	SYS_creat, SYS_rename, SYS_unlink, SYS_rmdir, SYS_link, SYS_symlink, SYS_mkdir, SYS_chmod,
+#endif
+#ifdef SYS_renameat
+	SYS_renameat,
+#endif
+	SYS_renameat2, SYS_unlinkat, SYS_linkat, SYS_symlinkat, SYS_mkdirat, SYS_fchmodat, SYS_truncate, SYS_openat2, SYS_connect, SYS_execve, SYS_execveat,
+};
+enum { ALWAYS = sizeof always / sizeof *always, MOST = ALWAYS + 24 };
+
+static int writing_flags(void)
+{
+	return O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
+}
+
+static struct sock_filter load(size_t offset)
+{
+	return (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+}
+
+static struct sock_filter give(uint32_t value)
+{
+	return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value);
+}
+
+static struct sock_filter jump(uint16_t test, uint32_t value, int yes, int no)
+{
+	return (struct sock_filter)BPF_JUMP((uint16_t)(BPF_JMP | test | BPF_K), value, (uint8_t)yes, (uint8_t)no);
+}
+
+/* An open is told when this argument has a flag of writing. */
+static int add_open(struct sock_filter *f, int n, int number, int argument)
+{
+	f[n++] = jump(BPF_JEQ, (uint32_t)number, 0, 4);
+	f[n++] = load(offsetof(struct seccomp_data, args) + 8 * (size_t)argument);
+	f[n++] = jump(BPF_JSET, (uint32_t)writing_flags(), 0, 1);
+	f[n++] = give(SECCOMP_RET_USER_NOTIF);
+	f[n++] = give(SECCOMP_RET_ALLOW);
+	return n;
+}
+
+static int make_filter(struct sock_filter *f)
+{
+	int n = 0;
+	f[n++] = load(offsetof(struct seccomp_data, arch));
+	f[n++] = jump(BPF_JEQ, ARCH, 1, 0);
+	f[n++] = give(SECCOMP_RET_ALLOW); /* a 32-bit program: other numbers */
+	f[n++] = load(offsetof(struct seccomp_data, nr));
+	n = add_open(f, n, SYS_openat, 2);
+#ifdef SYS_open
+	n = add_open(f, n, SYS_open, 1);
+#endif
+	f[n++] = jump(BPF_JEQ, SYS_io_uring_setup, 0, 1);
+	f[n++] = give(SECCOMP_RET_ERRNO | ENOSYS);
+	for (int i = 0; i < ALWAYS; i++)
+		f[n++] = jump(BPF_JEQ, (uint32_t)always[i], ALWAYS - i, 0);
+	f[n++] = give(SECCOMP_RET_ALLOW);
+	f[n++] = give(SECCOMP_RET_USER_NOTIF);
+	return n;
+}
+
+static int install_error(int error, struct vcr_error *e)
+{
+	if (error == EBUSY)
+		return vcr_error_set(e, VCR_EBUSY, "this process is supervised already (a seccomp filter with a listener), and there can be only one: a vcr-record --supervise around "
+			"it, or a container whose runtime does so");
+	if (error == EINVAL || error == ENOSYS)
+		return vcr_error_set(e, VCR_ENOSYS, "the kernel has no seccomp user notification: Linux 5.9 or later is needed");
+	return vcr_error_set(e, VCR_ENOSYS, "the kernel refuses a seccomp filter: %s; in a container its own profile forbids it (docker: --security-opt seccomp=unconfined)", strerror(error));
+}
+
+int vcr_notify_install(int *fd, struct vcr_error *e)
+{
+	struct sock_filter filter[MOST];
+	struct sock_fprog program = { (unsigned short)make_filter(filter), filter };
+	if (!ARCH)
+		return vcr_error_set(e, VCR_ENOSYS, "system calls of this kind of machine are not known");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return vcr_error_sys(e, errno, "NO_NEW_PRIVS");
+	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+	*fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
+	if (*fd < 0 && errno == EINVAL) /* before Linux 5.19 a signal makes the call be told twice */
+		*fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	return *fd < 0 ? install_error(errno, e) : 0;
+}
+
+int vcr_notify_possible(struct vcr_error *e)
+{
+	int status = 0, fd;
+	pid_t child = fork();
+	if (child == 0) {
+		struct vcr_error why = { 0 };
+		alarm(CHILD_S);
+		_exit(vcr_notify_install(&fd, &why) ? -why.code : 0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return vcr_error_sys(e, errno, "cannot try it");
+	if (!WIFEXITED(status))
+		return vcr_error_set(e, VCR_ENOSYS, "the kernel refuses it");
+	return WEXITSTATUS(status) ? install_error(WEXITSTATUS(status) == -VCR_EBUSY ? EBUSY : EPERM, e) : 0;
+}
+
+/* ---- Answers ---- */
+
+static int receive(struct vcr_notify *n)
+{
+	__atomic_store_n(&n->slot->answered, 0, __ATOMIC_RELEASE);
+	memset(&n->slot->call, 0, n->call_size);
+	return ioctl(n->fd, SECCOMP_IOCTL_NOTIF_RECV, &n->slot->call) ? -errno : 0;
+}
+
+/* One that has been answered or killed meanwhile is ENOENT. */
+static void send_answer(struct vcr_notify *n)
+{
+	while (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &n->slot->answer) && errno == EINTR)
+		;
+}
+
+static void put_answer(struct vcr_notify *n, int64_t value, bool go_on)
+{
+	memset(&n->slot->answer, 0, n->answer_size);
+	n->slot->answer = (struct seccomp_notif_resp){ .id = n->slot->call.id, .val = value < 0 ? 0 : value, .error = value < 0 ? (int)value : 0,
+		.flags = go_on ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0 };
+	__atomic_store_n(&n->slot->answered, 1, __ATOMIC_RELEASE);
+	send_answer(n);
+}
+
+void vcr_notify_go_on(struct vcr_notify *n)
+{
+	put_answer(n, 0, true);
+}
+
+void vcr_notify_answer(struct vcr_notify *n, int64_t value)
+{
+	put_answer(n, value, false);
+}
+
+bool vcr_notify_waits(const struct vcr_notify *n)
+{
+	return !ioctl(n->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->slot->call.id);
+}
+
+int vcr_notify_wait(struct vcr_notify *n, int timeout_ms, const struct seccomp_notif **call)
+{
+	for (;;) {
+		struct pollfd p = { n->fd, POLLIN, 0 };
+		int some = poll(&p, 1, timeout_ms);
+		if (some == 0)
+			return 1;
+		if (some < 0 && errno != EINTR)
+			return VCR_EIO;
+		if (some > 0 && !(p.revents & POLLIN))
+			return VCR_ENOTFOUND;
+		int err = some > 0 ? receive(n) : -EINTR;
+		if (!err) {
+			*call = &n->slot->call;
+			return 0;
+		}
+		if (err != -EINTR && err != -ENOENT) /* ENOENT: it was killed before it could be told */
+			return VCR_ENOTFOUND;
+	}
+}
+
+/* ---- The guardian ---- */
+
+/* Nothing of ours is kept open: a pipe that somebody waits for the end of would have none. */
+static void close_others(int a, int b)
+{
+	unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
+	for (int fd = 0; fd < 3; fd++)
+		dup2(low == 0 ? (int)high : open("/dev/null", O_RDWR), fd);
+	if (low > 3)
+		syscall(SYS_close_range, 3, low - 1, 0);
+	if (high > low + 1)
+		syscall(SYS_close_range, low + 1, high - 1, 0);
+	syscall(SYS_close_range, high + 1, ~0u, 0);
+}
+
+/* True: the other has died. False: nobody is left to answer. */
+static bool wait_for_death(const struct vcr_notify *n, int alive)
+{
+	for (;;) {
+		struct pollfd p[2] = { { n->fd, 0, 0 }, { alive, 0, 0 } };
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return true;
+		if (p[0].revents)
+			return false;
+		if (p[1].revents)
+			return true;
+	}
+}
+
+_Noreturn static void guard(struct vcr_notify *n, int alive, void (*on_alone)(void *ctx), void *ctx)
+{
+	const struct seccomp_notif *call;
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	setsid();
+	prctl(PR_SET_NAME, VCR_NOTIFY_GUARD);
+	if (chdir("/"))
+		_exit(1);
+	close_others(n->fd, alive);
+	if (!wait_for_death(n, alive))
+		_exit(0);
+	if (__atomic_load_n(&n->slot->answered, __ATOMIC_ACQUIRE))
+		send_answer(n);
+	else if (n->slot->call.id)
+		vcr_notify_go_on(n);
+	if (on_alone)
+		on_alone(ctx);
+	while (!vcr_notify_wait(n, -1, &call))
+		vcr_notify_go_on(n);
+	_exit(0);
+}
+
+int vcr_notify_guard(struct vcr_notify **out, int listener, void (*on_alone)(void *ctx), void *ctx, struct vcr_error *e)
+{
+	struct seccomp_notif_sizes sizes;
+	struct vcr_notify *n = calloc(1, sizeof *n);
+	__u64 sync = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
+	int pipe_fd[2];
+	if (!n)
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	n->fd = listener;
+	n->slot = mmap(NULL, SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > SLOT / 2 - 8 ||
+	    pipe2(pipe_fd, O_CLOEXEC)) {
+		int err = vcr_error_sys(e, errno, "the supervisor cannot be set up");
+		free(n);
+		return err;
+	}
+	n->call_size = sizes.seccomp_notif > sizeof(struct seccomp_notif) ? sizes.seccomp_notif : sizeof(struct seccomp_notif);
+	n->answer_size = sizes.seccomp_notif_resp > sizeof(struct seccomp_notif_resp) ? sizes.seccomp_notif_resp : sizeof(struct seccomp_notif_resp);
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, sync); /* where there is no such thing it is only slower */
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(pipe_fd[1]);
+		guard(n, pipe_fd[0], on_alone, ctx);
+	}
+	close(pipe_fd[0]);
+	n->alive = pipe_fd[1];
+	if (pid > 0) {
+		*out = n;
+		return 0;
+	}
+	int err = vcr_error_sys(e, errno, "cannot fork the supervisor's guardian");
+	close(n->alive);
+	munmap(n->slot, SLOT);
+	free(n);
+	return err;
+}
+
+void vcr_notify_free(struct vcr_notify *n)
+{
+	if (!n)
+		return;
+	close(n->fd);
+	close(n->alive);
+	munmap(n->slot, SLOT);
+	free(n);
+}

@@ -1,0 +1,118 @@
+/* supervise-connect.c — connects of programs that the library does not lead.
+ *
+ * The socket is the program's own, lent to us for the call: what a connect does to it, the program finds done. An address alone does not say
+ * whose it is, so what goes to HTTP's and TLS's ports goes to the gate, which looks at what is said there (gate-connect.c). */
+#include "supervise-parts.h"
+#include "lead-address.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+union address { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; struct sockaddr_storage room; };
+
+static int option(int fd, int level, int what)
+{
+	int value = -1;
+	socklen_t n = sizeof value;
+	return getsockopt(fd, level, what, &value, &n) ? -1 : value;
+}
+
+/* The program's socket itself. */
+static int borrow(const struct vcr_seen *p, int fd)
+{
+	int pid = (int)syscall(SYS_pidfd_open, p->pid, 0), own = pid < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pid, fd, 0);
+	if (pid >= 0)
+		close(pid);
+	return own;
+}
+
+static void text_of(const union address *a, char *out, size_t n)
+{
+	char ip[INET6_ADDRSTRLEN] = "";
+	bool v6 = a->any.sa_family == AF_INET6;
+	inet_ntop(a->any.sa_family, v6 ? (const void *)&a->v6.sin6_addr : &a->v4.sin_addr, ip, sizeof ip);
+	snprintf(out, n, v6 ? "[%s]:%u" : "%s:%u", ip, ntohs(v6 ? a->v6.sin6_port : a->v4.sin_port));
+}
+
+static int refuse(struct vcr_supervise *s, const struct vcr_seen *p, const union address *a, bool stream, int error)
+{
+	struct vcr_rec_refused rec = { .kind = stream ? VCR_REFUSED_TCP : VCR_REFUSED_DATAGRAM, .error = error };
+	char text[INET6_ADDRSTRLEN + 10];
+	text_of(a, text, sizeof text);
+	s->stats.refused++;
+	__atomic_fetch_add(&s->h->gate.refused, 1, __ATOMIC_RELAXED);
+	vcr_supervise_append(s, VCR_REC_REFUSED, p->pid, &rec, sizeof rec, text, strlen(text) + 1);
+	return -error;
+}
+
+/* 0 or -errno, as connect(2) to the gate says it; the gate has been told by then. */
+static int connect_gate(struct vcr_supervise *s, const struct vcr_seen *p, int fd, const union address *meant)
+{
+	in_port_t port = htons((uint16_t)s->h->gate.port);
+	union address to = { .v4 = { .sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } }, own = { 0 };
+	socklen_t n = sizeof to.v4, nown = sizeof own;
+	if (meant->any.sa_family == AF_INET6) {
+		bool only6 = option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 1;
+		struct in6_addr mapped = { .s6_addr = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 } };
+		to.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = only6 ? (struct in6_addr)IN6ADDR_LOOPBACK_INIT : mapped };
+		n = sizeof to.v6;
+	}
+	int r = connect(fd, &to.any, n) ? -errno : 0;
+	if ((r == 0 || r == -EINPROGRESS || r == -EINTR) && !getsockname(fd, &own.any, &nown))
+		vcr_lead_say_address(s->h, &own.any, &meant->any, p->pid);
+	return r;
+}
+
+static bool gate_is_ready(struct vcr_supervise *s)
+{
+	const uint32_t *state = &s->h->gate.state;
+	if (__atomic_load_n(state, __ATOMIC_ACQUIRE) != VCR_LEAD_READY && s->o.need_gate && !s->asked_for_gate) {
+		s->asked_for_gate = true;
+		s->o.need_gate(s->o.ctx);
+	}
+	return __atomic_load_n(state, __ATOMIC_ACQUIRE) == VCR_LEAD_READY;
+}
+
+/* True: *r is what connect returns. */
+static bool lead(struct vcr_supervise *s, struct vcr_seen *p, int fd, const union address *a, socklen_t n, int64_t *r)
+{
+	bool stream = option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
+	enum vcr_lead_goal goal = vcr_lead_goal(s->h, &a->any, n, stream);
+	if (goal == VCR_GOAL_GATE && gate_is_ready(s) && vcr_notify_waits(s->o.notify)) {
+		vcr_seen_tell(s, p); /* before the gate speaks of it */
+		*r = connect_gate(s, p, fd, a);
+		s->stats.led++;
+		if (*r != -ECONNREFUSED && *r != -EINVAL) /* it has ended; the program's end of the socket is bound to another interface */
+			return true;
+		s->stats.led--;
+		__atomic_fetch_add(&s->h->gate.went_direct, !s->o.replay, __ATOMIC_RELAXED);
+	}
+	if (goal == VCR_GOAL_NONE || !s->o.replay)
+		return false;
+	*r = refuse(s, p, a, stream, stream ? ECONNREFUSED : ENETUNREACH);
+	return true;
+}
+
+void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call)
+{
+	union address a = { 0 };
+	uint64_t n = call->data.args[2];
+	int64_t r;
+	if (n < sizeof a.any.sa_family || n > sizeof a || !vcr_seen_read(p, call->data.args[1], &a, n) || (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6)) {
+		vcr_notify_go_on(s->o.notify);
+		return;
+	}
+	int fd = borrow(p, (int)call->data.args[0]);
+	s->stats.unseen += fd < 0;
+	if (fd >= 0 && lead(s, p, fd, &a, (socklen_t)n, &r))
+		vcr_notify_answer(s->o.notify, r);
+	else
+		vcr_notify_go_on(s->o.notify);
+	if (fd >= 0)
+		close(fd);
+}

@@ -1,0 +1,78 @@
+/* supervise-parts.h — the inside of supervise.h: supervise.c (the loop, files), supervise-process.c (whose call it is, its memory and paths),
+ * supervise-later.c (marks that wait for their call), supervise-connect.c. */
+#ifndef VCR_SUPERVISE_PARTS_H
+#define VCR_SUPERVISE_PARTS_H
+#include <linux/limits.h>
+#include <sys/stat.h>
+#include "spool-write.h"
+#include "supervise.h"
+
+enum {
+	VCR_SEEN = 512,          /* threads known at a time; by number, the last one that was met */
+	VCR_SEEN_CODE = 6,       /* pieces of the C library in a process */
+	VCR_LATER = 64,          /* marks that wait at a time; the oldest is decided then */
+};
+
+/* A thread that has made a call. */
+struct vcr_seen {
+	int tid, pid, ppid;      /* tid 0: free */
+	int proc;                /* /proc/TID */
+	bool hooked;             /* it has the library */
+	bool told;               /* the session knows of it */
+	int ncode;
+	struct { uint64_t from, to; } code[VCR_SEEN_CODE]; /* of the C library and ours */
+	char cwd[PATH_MAX];      /* as of this call */
+};
+
+/* A mark whose call has been let go. */
+struct vcr_later {
+	bool used;
+	int tid, pid;
+	uint32_t op, flags, existed;
+	char *path, *path2;
+	struct stat before, other; /* of path and path2; st_nlink 0: was not there */
+	uint64_t since_ns;
+};
+
+struct vcr_supervise {
+	struct vcr_supervise_options o;
+	struct vcr_spool_writer *w;
+	struct vcr_spool_header *h;
+	char workspace[PATH_MAX];
+	size_t workspace_length;
+	struct vcr_seen seen[VCR_SEEN];
+	struct vcr_later later[VCR_LATER];
+	int nlater;
+	char parent[PATH_MAX], true_parent[PATH_MAX]; /* the last directory that had to be resolved */
+	bool asked_for_gate, stopped;
+	dev_t own_dev; /* of this program: a child that has not become the command yet is not supervised */
+	ino_t own_ino;
+	struct vcr_supervise_stats stats;
+};
+
+/* supervise-process.c */
+struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid); /* NULL: it is not to be seen */
+void vcr_seen_forget(struct vcr_supervise *s, int tid);         /* it becomes another program */
+void vcr_seen_release(struct vcr_supervise *s);
+bool vcr_seen_by_library(const struct vcr_seen *p, uint64_t instruction);
+bool vcr_seen_read(const struct vcr_seen *p, uint64_t at, void *to, size_t n);
+bool vcr_seen_text(const struct vcr_seen *p, uint64_t at, char *to, size_t room);
+bool vcr_seen_path(const struct vcr_seen *p, int dir, uint64_t at, char out[PATH_MAX]); /* absolute */
+void vcr_seen_tell(struct vcr_supervise *s, struct vcr_seen *p);  /* the session is to know of it */
+/* In the workspace and worth recording; path becomes the one that its directory really has. */
+bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX]);
+
+/* supervise-later.c */
+void vcr_later_add(struct vcr_supervise *s, const struct vcr_later *mark, const char *path, const char *path2);
+void vcr_later_settle(struct vcr_supervise *s, int tid); /* marks whose calls are seen to be done; those of thread tid, which calls again, are decided */
+int vcr_later_timeout(const struct vcr_supervise *s);    /* until they are looked at again; -1: there are none */
+void vcr_later_release(struct vcr_supervise *s);
+
+/* supervise-connect.c: answers the call */
+void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call);
+
+/* supervise.c */
+void vcr_supervise_append(struct vcr_supervise *s, uint32_t type, int pid, const void *head, size_t nhead, const void *data, size_t n);
+uint64_t vcr_supervise_now(void);
+
+#endif

@@ -1,0 +1,243 @@
+/* supervise-process.c — whose call it is, what stands in its memory, and which path it means. */
+#include "supervise-parts.h"
+#include "buf.h"
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, ARGUMENTS = 32 << 10, MAPS = 1 << 20 };
+
+/* ---- Memory ---- */
+
+bool vcr_seen_read(const struct vcr_seen *p, uint64_t at, void *to, size_t n)
+{
+	struct iovec here = { to, n }, there = { (void *)(uintptr_t)at, n };
+	return process_vm_readv(p->tid, &here, 1, &there, 1, 0) == (ssize_t)n;
+}
+
+/* Up to its end, page by page: what is behind it may not be there. */
+bool vcr_seen_text(const struct vcr_seen *p, uint64_t at, char *to, size_t room)
+{
+	for (size_t n = 0; n < room;) {
+		size_t part = PAGE - (size_t)((at + n) % PAGE);
+		part = part < room - n ? part : room - n;
+		struct iovec here = { to + n, part }, there = { (void *)(uintptr_t)(at + n), part };
+		ssize_t got = at ? process_vm_readv(p->tid, &here, 1, &there, 1, 0) : -1;
+		if (got <= 0)
+			return false;
+		if (memchr(to + n, 0, (size_t)got))
+			return true;
+		n += (size_t)got;
+	}
+	return false;
+}
+
+/* ---- Processes ---- */
+
+static bool read_link(const struct vcr_seen *p, const char *name, char out[PATH_MAX])
+{
+	ssize_t n = readlinkat(p->proc, name, out, PATH_MAX - 1);
+	out[n > 0 ? n : 0] = 0;
+	return *out == '/';
+}
+
+static ssize_t read_file(const struct vcr_seen *p, const char *name, char *to, size_t room)
+{
+	int fd = openat(p->proc, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0, got;
+	while (fd >= 0 && (size_t)n < room - 1 && (got = read(fd, to + n, room - 1 - (size_t)n)) > 0)
+		n += got;
+	if (fd >= 0)
+		close(fd);
+	to[n] = 0;
+	return n;
+}
+
+static int number_behind(const char *text, const char *word)
+{
+	const char *at = strstr(text, word);
+	return at ? atoi(at + strlen(word)) : 0;
+}
+
+/* What of the C library's code the library's hooks stand before. */
+static bool is_hooked_file(const char *path, bool *ours)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	*ours = !strncmp(name, "libvcrshim.so", 13);
+	return *ours || !strncmp(name, "libc.so", 7) || !strncmp(name, "libc-2", 6) || !strncmp(name, "libpthread", 10) || !strncmp(name, "ld-linux", 8);
+}
+
+static void learn_code(struct vcr_seen *p)
+{
+	char *text = malloc(MAPS);
+	if (!text)
+		return;
+	read_file(p, "maps", text, MAPS);
+	for (char *line = text, *end; *line && (end = strchr(line, '\n')); line = end + 1) {
+		*end = 0;
+		char *path = strchr(line, '/'), *mode = strchr(line, ' ');
+		bool ours;
+		if (!path || !mode || mode > path || mode[3] != 'x' || !is_hooked_file(path, &ours))
+			continue;
+		p->hooked |= ours;
+		if (p->ncode < VCR_SEEN_CODE && sscanf(line, "%lx-%lx", &p->code[p->ncode].from, &p->code[p->ncode].to) == 2)
+			p->ncode++;
+	}
+	free(text);
+}
+
+bool vcr_seen_by_library(const struct vcr_seen *p, uint64_t at)
+{
+	for (int i = 0; p->hooked && i < p->ncode; i++)
+		if (at >= p->code[i].from && at <= p->code[i].to)
+			return true;
+	return false;
+}
+
+static bool is_own_program(const struct vcr_supervise *s, const struct vcr_seen *p)
+{
+	struct stat st;
+	return !fstatat(p->proc, "exe", &st, 0) && st.st_dev == s->own_dev && st.st_ino == s->own_ino;
+}
+
+static void forget(struct vcr_seen *p)
+{
+	if (p->tid)
+		close(p->proc);
+	p->tid = 0;
+}
+
+static bool meet(struct vcr_supervise *s, struct vcr_seen *p, int tid)
+{
+	char name[40], status[4096];
+	forget(p);
+	snprintf(name, sizeof name, "/proc/%d", tid);
+	int proc = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return false;
+	*p = (struct vcr_seen){ .tid = tid, .proc = proc };
+	read_file(p, "status", status, sizeof status);
+	p->pid = number_behind(status, "\nTgid:");
+	p->ppid = number_behind(status, "\nPPid:");
+	if (p->pid && read_link(p, "root", p->cwd) && !strcmp(p->cwd, "/") && !is_own_program(s, p)) {
+		learn_code(p);
+		if (read_link(p, "cwd", p->cwd))
+			return true;
+	}
+	forget(p); /* also of a process with another root: its paths are not ours */
+	return false;
+}
+
+struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid)
+{
+	struct vcr_seen *p = &s->seen[(unsigned)tid % VCR_SEEN];
+	if (tid <= 0)
+		return NULL; /* of a pid namespace that is not below ours */
+	if (p->tid == tid && read_link(p, "cwd", p->cwd)) /* fails for one that is gone, whose number is another's now */
+		return p;
+	return meet(s, p, tid) ? p : NULL;
+}
+
+void vcr_seen_forget(struct vcr_supervise *s, int tid)
+{
+	struct vcr_seen *p = &s->seen[(unsigned)tid % VCR_SEEN];
+	if (p->tid == tid)
+		forget(p);
+}
+
+void vcr_seen_release(struct vcr_supervise *s)
+{
+	for (int i = 0; i < VCR_SEEN; i++)
+		forget(&s->seen[i]);
+}
+
+void vcr_seen_tell(struct vcr_supervise *s, struct vcr_seen *p)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	char exe[PATH_MAX], *arguments = malloc(ARGUMENTS);
+	struct vcr_rec_proc rec = { .ppid = p->ppid };
+	if (p->told || p->hooked || !arguments || !read_link(p, "exe", exe)) {
+		free(arguments);
+		return;
+	}
+	p->told = true;
+	ssize_t n = read_file(p, "cmdline", arguments, ARGUMENTS);
+	vcr_buf_add(&text, exe, strlen(exe) + 1);
+	vcr_buf_add(&text, p->cwd, strlen(p->cwd) + 1);
+	for (const char *a = arguments; a < arguments + n; a += strlen(a) + 1, rec.argc++)
+		vcr_buf_add(&text, a, strlen(a) + 1);
+	vcr_supervise_append(s, VCR_REC_SEEN, p->pid, &rec, sizeof rec, text.data, text.len);
+	free(arguments);
+}
+
+/* ---- Paths ---- */
+
+bool vcr_seen_path(const struct vcr_seen *p, int dir, uint64_t at, char out[PATH_MAX])
+{
+	char path[PATH_MAX], base[PATH_MAX], name[40];
+	if (!vcr_seen_text(p, at, path, sizeof path) || !*path)
+		return false;
+	snprintf(name, sizeof name, "fd/%d", dir);
+	if (*path == '/')
+		*base = 0;
+	else if (dir == AT_FDCWD)
+		strcpy(base, p->cwd);
+	else if (!read_link(p, name, base))
+		return false;
+	return snprintf(out, PATH_MAX, "%s%s%s", base, *base ? "/" : "", path) < PATH_MAX;
+}
+
+static bool is_plain(const char *path)
+{
+	for (const char *p = path; (p = strchr(p, '/')); p++)
+		if (p[1] == '/' || (p[1] == '.' && (p[2] == '/' || (p[2] == '.' && p[3] == '/'))))
+			return false;
+	return true;
+}
+
+/* Outside of .git and .vcr; as the library decides it (shim/path.c). */
+static bool is_inside(const struct vcr_supervise *s, const char *path)
+{
+	size_t n = s->workspace_length;
+	if (strncmp(path, s->workspace, n) || path[n] != '/')
+		return false;
+	for (path += n; *path == '/'; path += strcspn(path, "/")) {
+		path++;
+		if (path[0] == '.' && (!strncmp(path, ".git", 4) || !strncmp(path, ".vcr", 4)) && (!path[4] || path[4] == '/'))
+			return false;
+	}
+	return true;
+}
+
+bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX])
+{
+	static const char *const elsewhere[] = { "/dev/", "/proc/", "/sys/" };
+	char real[PATH_MAX];
+	bool plain = is_plain(path);
+	if (plain && !strncmp(path, s->workspace, s->workspace_length) && path[s->workspace_length] == '/')
+		return is_inside(s, path);
+	for (size_t i = 0; plain && i < sizeof elsewhere / sizeof *elsewhere; i++)
+		if (!strncmp(path, elsewhere[i], strlen(elsewhere[i])))
+			return false;
+	char *slash = strrchr(path, '/');
+	if (!slash || !slash[1] || !strcmp(slash + 1, ".") || !strcmp(slash + 1, ".."))
+		return false;
+	size_t n = (size_t)(slash - path);
+	if (strncmp(s->parent, path, n) || s->parent[n]) {
+		memcpy(s->parent, path, n);
+		s->parent[n] = 0;
+		if (!realpath(n ? s->parent : "/", s->true_parent)) {
+			*s->parent = *s->true_parent = 0;
+			return false;
+		}
+	}
+	if (snprintf(real, sizeof real, "%s/%s", strcmp(s->true_parent, "/") ? s->true_parent : "", slash + 1) >= PATH_MAX || !is_inside(s, real))
+		return false;
+	strcpy(path, real);
+	return true;
+}

@@ -1,0 +1,243 @@
+#include "supervise-parts.h"
+#include "buf.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST_ARGUMENTS = 1024, ARGUMENT_BYTES = 64 << 10 };
+
+uint64_t vcr_supervise_now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void vcr_supervise_append(struct vcr_supervise *s, uint32_t type, int pid, const void *head, size_t nhead, const void *data, size_t n)
+{
+	s->stats.told++;
+	vcr_spool_writer_append(s->w, &(struct vcr_spool_append){ .type = type, .pid = pid, .time_ns = vcr_supervise_now(), .head = head, .nhead = nhead, .data = data, .n = n });
+}
+
+/* ---- What a call is about ---- */
+
+/* A file system call, its arguments in one form. */
+struct deed {
+	uint32_t op;             /* enum vcr_file_op; 0: none that matters */
+	int dir, dir2;
+	uint64_t path, path2;    /* in its memory; 0: none */
+	uint32_t flags;
+};
+
+static bool open_changes(uint64_t flags)
+{
+	return !(flags & O_PATH) && (flags & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)) && (flags & O_TMPFILE) != O_TMPFILE;
+}
+
+static struct deed open_deed(int dir, uint64_t path, uint64_t flags)
+{
+	return (struct deed){ .op = open_changes(flags) ? VCR_FILE_OPEN : 0, .dir = dir, .path = path, .flags = (uint32_t)flags };
+}
+
+static struct deed openat2_deed(const struct vcr_seen *p, const uint64_t *a)
+{
+	uint64_t flags = 0; /* the first member of struct open_how */
+	return vcr_seen_read(p, a[2], &flags, sizeof flags) ? open_deed((int)a[0], a[1], flags) : (struct deed){ 0 };
+}
+
+static struct deed one(uint32_t op, int dir, uint64_t path, uint64_t flags)
+{
+	return (struct deed){ .op = op, .dir = dir, .path = path, .flags = (uint32_t)flags };
+}
+
+static struct deed two(uint32_t op, int dir, uint64_t path, int dir2, uint64_t path2, uint32_t flags)
+{
+	return (struct deed){ .op = op, .dir = dir, .path = path, .dir2 = dir2, .path2 = path2, .flags = flags };
+}
+
+static struct deed rename_deed(const uint64_t *a, uint64_t flags)
+{
+	return two(flags & RENAME_EXCHANGE ? VCR_FILE_EXCHANGE : VCR_FILE_RENAME, (int)a[0], a[1], (int)a[2], a[3], 0);
+}
+
+static struct deed deed_of(const struct vcr_seen *p, const struct seccomp_data *d)
+{
+	const uint64_t *a = (const uint64_t *)d->args;
+	const int here = AT_FDCWD;
+	switch (d->nr) {
+#ifdef SYS_open
+	case SYS_open: return open_deed(here, a[0], a[1]);
+	case SYS_creat: return open_deed(here, a[0], O_WRONLY | O_CREAT | O_TRUNC);
+	case SYS_rename: return two(VCR_FILE_RENAME, here, a[0], here, a[1], 0);
+	case SYS_unlink: return one(VCR_FILE_UNLINK, here, a[0], 0);
+	case SYS_rmdir: return one(VCR_FILE_RMDIR, here, a[0], 0);
+	case SYS_link: return two(VCR_FILE_LINK, here, a[0], here, a[1], 0);
+	case SYS_symlink: return two(VCR_FILE_LINK, here, a[0], here, a[1], 1);
+	case SYS_mkdir: return one(VCR_FILE_MKDIR, here, a[0], 0);
+	case SYS_chmod: return one(VCR_FILE_MODE, here, a[0], a[1]);
+#endif
+#ifdef SYS_renameat
+	case SYS_renameat: return rename_deed(a, 0);
+#endif
+	case SYS_openat: return open_deed((int)a[0], a[1], a[2]);
+	case SYS_openat2: return openat2_deed(p, a);
+	case SYS_renameat2: return rename_deed(a, a[4]);
+	case SYS_unlinkat: return one(a[2] & AT_REMOVEDIR ? VCR_FILE_RMDIR : VCR_FILE_UNLINK, (int)a[0], a[1], 0);
+	case SYS_linkat: return two(VCR_FILE_LINK, (int)a[0], a[1], (int)a[2], a[3], 0);
+	case SYS_symlinkat: return two(VCR_FILE_LINK, here, a[0], (int)a[1], a[2], 1);
+	case SYS_mkdirat: return one(VCR_FILE_MKDIR, (int)a[0], a[1], 0);
+	case SYS_fchmodat: return one(VCR_FILE_MODE, (int)a[0], a[1], a[2]);
+	case SYS_truncate: return one(VCR_FILE_TRUNCATE, here, a[0], 0);
+	default: return (struct deed){ 0 };
+	}
+}
+
+/* A symlink's target is a text of its own, absolute or not. */
+static bool first_path(const struct vcr_seen *p, const struct deed *d, char out[PATH_MAX])
+{
+	if (d->op == VCR_FILE_LINK && d->flags)
+		return vcr_seen_text(p, d->path, out, PATH_MAX);
+	return vcr_seen_path(p, d->dir, d->path, out);
+}
+
+static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call)
+{
+	struct deed d = deed_of(p, &call->data);
+	char path[PATH_MAX], path2[PATH_MAX] = "";
+	if (!d.op)
+		return;
+	if (!first_path(p, &d, path) || (d.path2 && !vcr_seen_path(p, d.dir2, d.path2, path2)) || !vcr_notify_waits(s->o.notify)) {
+		s->stats.unseen++;
+		return;
+	}
+	bool link = d.op == VCR_FILE_LINK, matters = !link && vcr_supervise_matters(s, path);
+	if (!(*path2 && vcr_supervise_matters(s, path2)) && !matters)
+		return;
+	vcr_seen_tell(s, p);
+	vcr_later_add(s, &(struct vcr_later){ .tid = p->tid, .pid = p->pid, .op = d.op, .flags = d.flags }, path, *path2 ? path2 : NULL);
+}
+
+/* ---- Programs ---- */
+
+static uint32_t add_arguments(const struct vcr_seen *p, uint64_t list, struct vcr_buf *text)
+{
+	char argument[PATH_MAX];
+	uint32_t n = 0;
+	for (uint64_t at; n < MOST_ARGUMENTS && text->len < ARGUMENT_BYTES && vcr_seen_read(p, list + 8 * n, &at, sizeof at) && at; n++) {
+		if (!vcr_seen_text(p, at, argument, sizeof argument))
+			argument[sizeof argument - 1] = 0; /* cut, or not readable to its end */
+		vcr_buf_add(text, argument, strlen(argument) + 1);
+	}
+	return n;
+}
+
+/* Along PATH one is tried after the other: what is not there will not run. */
+static bool can_run(const char *path)
+{
+	struct stat st;
+	return !stat(path, &st) && S_ISREG(st.st_mode) && st.st_mode & 0111;
+}
+
+static void on_exec(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	const uint64_t *a = (const uint64_t *)call->data.args;
+	bool at = call->data.nr == SYS_execveat, by_fd = at && a[4] & AT_EMPTY_PATH;
+	struct vcr_rec_exec rec = { .child = p->pid, .kind = VCR_EXEC_REPLACE };
+	char path[PATH_MAX], name[40];
+	snprintf(name, sizeof name, "/proc/%d/fd/%d", p->pid, (int)a[0]);
+	if (by_fd ? !realpath(name, path) : !vcr_seen_path(p, at ? (int)a[0] : AT_FDCWD, a[at], path))
+		return;
+	if (!can_run(path))
+		return;
+	vcr_seen_tell(s, p);
+	vcr_buf_add(&text, path, strlen(path) + 1);
+	vcr_buf_add(&text, p->cwd, strlen(p->cwd) + 1);
+	rec.argc = add_arguments(p, a[at + 1], &text);
+	if (vcr_notify_waits(s->o.notify))
+		vcr_supervise_append(s, VCR_REC_EXEC, p->pid, &rec, sizeof rec, text.data, text.len);
+}
+
+/* ---- The loop ---- */
+
+static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
+{
+	int nr = call->data.nr;
+	bool exec = nr == SYS_execve || nr == SYS_execveat;
+	s->stats.calls++;
+	vcr_later_settle(s, (int)call->pid);
+	struct vcr_seen *p = vcr_seen_of(s, (int)call->pid);
+	bool known = p && vcr_seen_by_library(p, call->data.instruction_pointer);
+	if (p && !known && nr == SYS_connect) {
+		vcr_supervise_connect(s, p, call);
+		return;
+	}
+	if (p && !known && !s->o.replay && exec)
+		on_exec(s, p, call);
+	else if (p && !known && !s->o.replay)
+		on_file(s, p, call);
+	if (exec)
+		vcr_seen_forget(s, (int)call->pid);
+	vcr_notify_go_on(s->o.notify);
+}
+
+void vcr_supervise_run(struct vcr_supervise *s)
+{
+	const struct seccomp_notif *call;
+	for (;;) {
+		int how = vcr_notify_wait(s->o.notify, vcr_later_timeout(s), &call);
+		if (how < 0)
+			break;
+		if (how == 0)
+			take(s, call);
+		else
+			vcr_later_settle(s, 0);
+	}
+	vcr_later_release(s);
+}
+
+int vcr_supervise_new(struct vcr_supervise **out, const struct vcr_supervise_options *o, struct vcr_error *e)
+{
+	struct vcr_supervise *s = calloc(1, sizeof *s);
+	struct stat self = { 0 };
+	if (!s)
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	int err = vcr_spool_writer_new(&s->w, o->spool, e);
+	if (err) {
+		free(s);
+		return err;
+	}
+	s->o = *o;
+	s->h = vcr_spool_writer_header(s->w);
+	snprintf(s->workspace, sizeof s->workspace, "%.*s", (int)sizeof s->h->workspace - 1, s->h->workspace);
+	if (!strcmp(s->workspace, "/"))
+		*s->workspace = 0;
+	s->workspace_length = strlen(s->workspace);
+	stat("/proc/self/exe", &self);
+	s->own_dev = self.st_dev;
+	s->own_ino = self.st_ino;
+	*out = s;
+	return 0;
+}
+
+void vcr_supervise_free(struct vcr_supervise *s)
+{
+	if (!s)
+		return;
+	vcr_later_release(s);
+	vcr_seen_release(s);
+	vcr_notify_free(s->o.notify);
+	vcr_spool_writer_free(s->w);
+	free(s);
+}
+
+void vcr_supervise_stats(const struct vcr_supervise *s, struct vcr_supervise_stats *out)
+{
+	*out = s->stats;
+}

@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+"""--supervise: programs that the library cannot enter and that heed no variable, told by the kernel; recorded, replayed, and left unharmed when it dies."""
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+import gatekit
+from gatekit import BUILD, clikit, done, ok, skip
+import leadkit
+
+HOST = "api.model.example"
+FILES = "a static program's changes of files are in the session as its own, what failed is not"
+place = clikit.Place()
+del place.env["VCR_COLLECTOR"]
+for name in [n for n in place.env if n.lower().endswith("_proxy")]:
+    del place.env[name]
+probe = subprocess.run([os.path.join(BUILD, "vcr-record"), "--supervise", "-q", "--vcr-dir", os.path.join(place.dir, "probe"), "--", "/bin/true"], env=place.env, cwd=place.dir,
+                       stderr=subprocess.PIPE, text=True)
+if probe.returncode == 125:
+    ok("--supervise cannot be had: " in probe.stderr and "the command is not run" in probe.stderr, "where the kernel refuses it, a line says so, and the command is not run", probe.stderr)
+    skip("programs are supervised", probe.stderr.strip())
+    done()
+DOER = os.path.join(place.dir, "doer")
+SOURCE = os.path.join(gatekit.SOURCE, "tests", "gate", "doer.c")
+builds = [["musl-gcc", "-O", "-static", SOURCE, "-o", DOER], ["gcc", "-O", "-static", SOURCE, "-o", DOER]]
+for command in builds:
+    if shutil.which(command[0]) and not subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+        break
+    skip("a static program of " + command[0], "cannot be built here")
+else:
+    done()
+
+
+class Upstream(leadkit.Server):
+    """Answers and counts; keeps what it was asked."""
+
+    def __init__(self, leaf=None):
+        self.asked = []
+        super().__init__(leaf, "upstream", v6=False)
+
+    def talk(self, s, family, port):
+        try:
+            if self.tls:
+                s = self.tls.wrap_socket(s, server_side=True)
+            head, _, body = leadkit.read_head(s).partition("\r\n\r\n")
+            length = next((int(l.split(":")[1]) for l in head.split("\r\n") if l.lower().startswith("content-length:")), 0)
+            while len(body) < length:
+                body += s.recv(65536).decode("latin-1")
+            self.asked.append((head, body))
+            answer = json.dumps({"id": "x", "choices": [{"message": {"role": "assistant", "content": "answer %d" % len(self.asked)}}]}).encode()
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(answer), answer))
+            s.close()
+        except OSError:  # it does not trust us, or is gone
+            pass
+
+
+upstream = Upstream()
+WAY = ["--connect-to", "%s:80:127.0.0.1:%d" % (HOST, upstream.port), "--connect-to", "192.0.2.1:80:127.0.0.1:%d" % upstream.port]
+os.makedirs(place.vcr_dir)
+with open(os.path.join(place.vcr_dir, "config"), "w") as f:
+    f.write("model-host %s\n" % HOST)
+
+
+def workspace(name):
+    path = os.path.join(place.dir, name)
+    os.makedirs(path, exist_ok=True)
+    for file in ("old.txt", "log.txt"):
+        with open(os.path.join(path, file), "w") as f:
+            f.write(file + "\n")
+    return path
+
+
+def run(verb, directory, *words, env=None, **more):
+    p = subprocess.run([os.path.join(BUILD, verb), *words], cwd=directory, env=dict(place.env, **env or {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
+    return p.returncode, p.stdout, p.stderr
+
+
+def record(session, *command, options=(), where=None):
+    return run("vcr-record", where or workspace(session), "--supervise", "--session", session, "--vcr-dir", place.vcr_dir, *WAY, *options, "--", *command)
+
+
+def lines(session):
+    return gatekit.frames(place.path(session))
+
+
+def frames(session, node=""):
+    return [l["data"] for l in lines(session) if l["type"] == "frame" and l["data"]["node_name"].startswith(node)]
+
+
+def about(f):
+    return f["metadata"]["custom"]["vcr"]
+
+
+def changes(session):
+    return sorted((f["node_name"], f["input_state"]["path"], about(f).get("program")) for f in frames(session, "file:"))
+
+
+def body(text):
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
+
+
+# ---- Files ----
+
+EXPECTED = sorted([("file:rename", "new.txt", "doer"), ("file:delete", "old.txt", "doer"), ("file:write", "log.txt", "doer"), ("file:mkdir", "made", "doer"), ("file:write", "child.txt", "doer")])
+# What comes by a rename was not there before: its write may be told of under the new name, if a look fell between both.
+for name, command in (("top", [DOER, "FILES"]), ("below", ["/bin/sh", "-c", '"$@"; exit $?', "sh", DOER, "FILES"])):
+    status, out, err = record(name, *command)
+    told = [c for c in changes(name) if c[0] != "file:write" or c[1] != "new.txt"]
+    ok(status == 0 and told == EXPECTED, "%s: %s" % ({"top": "as the command itself", "below": "below a shell"}[name], FILES), status, err, changes(name))
+pids = {f["input_state"]["path"]: about(f)["pid"] for f in frames("top", "file:")}
+ran = frames("top", "exec:doer")
+ok(len(ran) == 1 and pids.get("new.txt") == ran[0]["input_state"]["pid"] != pids.get("child.txt"), "each change has the number of the process that made it", pids, ran)
+status, out, err = record("hooked", "/bin/sh", "-c", "echo 1 > one; mv one two; rm old.txt; echo x >> log.txt; /bin/mkdir made")
+bare = run("vcr-record", workspace("bare"), "--session", "bare", "--vcr-dir", place.vcr_dir, "--", "/bin/sh", "-c", "echo 1 > one; mv one two; rm old.txt; echo x >> log.txt; /bin/mkdir made")
+
+
+def told_of(session):
+    return sorted((f["node_name"], f["input_state"].get("path"), f["input_state"].get("argv"), about(f).get("program"), about(f).get("writes")) for f in frames(session))
+
+
+ok(status == bare[0] == 0 and told_of("hooked") == told_of("bare"), "programs that have the library are told of once, as without it", told_of("hooked"), told_of("bare"))
+status, out, err = record("runs", DOER, "RUN", DOER, "RUN", "/bin/sh", "-c", "echo x > by-shell")
+ran = [(f["node_name"], f["input_state"]["argv"][1:3]) for f in frames("runs", "exec:")]
+ok(status == 0 and ("exec:doer", ["RUN", "/bin/sh"]) in ran and ("exec:sh", ["-c", "echo x > by-shell"]) in ran and ("file:write", "by-shell", "dash") in
+   [(a, b, "dash" if c in ("sh", "bash") else c) for a, b, c in changes("runs")], "programs that a static program starts are in the session", status, err, ran, changes("runs"))
+
+# ---- Connections ----
+
+
+def calls(session):
+    return frames(session, "llm:")
+
+
+for name, command in (("asks", [DOER, "ASK", HOST, body("one")]), ("polls", [DOER, "ASK", HOST, body("two"), "EPOLL"])):
+    before = len(upstream.asked)
+    status, out, err = record(name, *command)
+    found = calls(name)
+    v = about(found[0]) if found else {}
+    title = "a connect" if name == "asks" else "a connect that does not block, on a socket that is polled already,"
+    ok(status == 0 and "answer %d" % (before + 1) in out and len(found) == 1 and (v["program"], v["source"], v["status"], v["host"]) == ("doer", "gate", 200, HOST),
+       title + " of a program that heeds no variable is led to the gate, and its model call is in the session", status, out, err, found)
+    said = [f for f in frames(name, "file:write") if f["input_state"]["path"] == "said.txt"]
+    ok(len(said) == 1 and found and said[0]["parent_frame_id"] == found[0]["frame_id"] and about(said[0])["program"] == "doer",
+       "what it wrote then follows that call", said)
+    there = workspace(name + "-again")
+    again = run("vcr-replay", there, "--supervise", "--vcr-dir", place.vcr_dir, name, "--", *command)
+    ok(again[:2] == (status, out) and len(upstream.asked) == before + 1 and open(os.path.join(there, "said.txt")).read() == open(os.path.join(place.dir, name, "said.txt")).read(),
+       "replayed, it is answered the same, with the server not asked", again, out)
+before = len(upstream.asked)
+status, out, err = record("elsewhere", DOER, "ASK", "other.example", body("three"))
+ok(status == 0 and len(upstream.asked) == before + 1 and not calls("elsewhere") and "three" not in open(place.path("elsewhere")).read().replace(body("three"), "").replace(json.dumps(body("three"))[1:-1], ""),
+   "what it says to another host passes to the address that it chose", status, out, err)
+again = run("vcr-replay", workspace("elsewhere-again"), "--supervise", "--vcr-dir", place.vcr_dir, "asks", "--", DOER, "ASK", "other.example", body("three"))
+ok(again[0] != 0 and "192.0.2.1:80" in again[2] and len(upstream.asked) == before + 1, "in a replay it is refused, and named", again)
+
+
+class First:
+    """A server that speaks first, and then echoes."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            s, _ = self.listener.accept()
+            with s:
+                s.sendall(b"welcome ")
+                while part := s.recv(9999):
+                    s.sendall(part)
+
+
+first = First()
+status, out, err = record("local", DOER, "SEND", str(first.port))
+ok(status == 0 and "welcome ping" in out, "a connection to a port of this machine is its own", status, out, err)
+
+# ---- TLS, by a program of Go's ----
+
+GO = shutil.which("go") or "/usr/local/go/bin/go"
+GOER = os.path.join(place.dir, "goer")
+TLS_TITLES = ("a program of Go's that heeds no proxy: its call over TLS is in the session", "its file, renamed into place, is its own", "replayed, it is answered the same",
+              "one that accepts no certificate but its own is left alone from the second time on, and the session says so")
+env = dict(os.environ, CGO_ENABLED="0", GOTOOLCHAIN="local", GO111MODULE="off", GOFLAGS="", GOPROXY="off")
+built = os.access(GO, os.X_OK) and subprocess.run([GO, "build", "-o", GOER, os.path.join(gatekit.SOURCE, "tests", "gate", "doer.go")], env=env, stderr=subprocess.PIPE, text=True)
+if not built or built.returncode:
+    for title in TLS_TITLES:
+        skip(title, "no go here; apt install golang-go" if not built else "go builds no static program here")
+else:
+    ca, key = leadkit.make_ca(place.dir, "server-ca")
+    secure = Upstream(leadkit.make_leaf(place.dir, ca, key))
+    WAY += ["--cacert", ca, "--connect-to", "api.openai.com:443:127.0.0.1:%d" % secure.port, "--connect-to", "192.0.2.1:443:127.0.0.1:%d" % secure.port]
+    command = [GOER, "https://api.openai.com/v1/chat/completions", body("four")]
+    status, out, err = record("go", *command)
+    found = calls("go")
+    ok(status == 0 and "answer 1" in out and [(about(f)["program"], about(f)["host"], about(f)["source"]) for f in found] == [("goer", "api.openai.com", "gate")], TLS_TITLES[0], status, out, err, found)
+    ok(("file:rename", "said.txt", "goer") in changes("go") or ("file:write", "said.txt", "goer") in changes("go"), TLS_TITLES[1], changes("go"))
+    again = run("vcr-replay", workspace("go-again"), "--supervise", "--vcr-dir", place.vcr_dir, "go", "--", *command)
+    ok(again[:2] == (status, out) and len(secure.asked) == 1, TLS_TITLES[2], again)
+    status, out, err = record("pinned", *command, ca)
+    ok(status == 0 and "answer 2" in out and not calls("pinned") and "does not accept the run's certificate" in err, TLS_TITLES[3], status, out, err)
+
+# ---- What it says ----
+
+status, out, err = record("nested", os.path.join(BUILD, "vcr-record"), "--supervise", "--session", "inner", "--vcr-dir", place.vcr_dir, "--", "/bin/true")
+ok(status == 125 and "supervised already" in err, "a supervisor inside another is refused with the reason", status, err)
+status, out, err = record("fails", DOER, "NONSENSE")
+ok(status == 1, "the command's status is its own", status, err)
+
+# ---- It dies ----
+
+seed = random.randrange(1 << 32)
+rounds, harmed, lost = random.Random(seed), [], 0
+for i in range(6):
+    where = workspace("dies-%d" % i)
+    with open(os.path.join(where, "out"), "w") as out:
+        p = subprocess.Popen([os.path.join(BUILD, "vcr-record"), "--supervise", "--session", "dies-%d" % i, "--vcr-dir", place.vcr_dir, "--", DOER, "MANY", "3000"], cwd=where, env=place.env,
+                             stdout=out, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not os.path.exists(os.path.join(where, "began")) and p.poll() is None:
+        time.sleep(0.001)
+    time.sleep(rounds.random() * 0.1)
+    lost += p.poll() is None
+    p.kill()
+    p.wait()
+    until = time.monotonic() + 60
+    while not open(os.path.join(where, "out")).read() and time.monotonic() < until:
+        time.sleep(0.01)
+    said = open(os.path.join(where, "out")).read()
+    if said != "3000 of 3000\n":
+        harmed.append((i, said))
+ok(not harmed and lost, "vcr-record may be killed at any moment: what it supervised goes on as if nothing had been", "seed %d" % seed, harmed, lost)
+
+
+def guards():
+    found = []
+    for d in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if open("/proc/%s/comm" % d).read() == "vcr-guard\n" and place.run_dir in open("/proc/%s/environ" % d).read():
+                found.append(int(d))
+        except OSError:
+            pass
+    return found
+
+
+until = time.monotonic() + 30
+while guards() and time.monotonic() < until:
+    time.sleep(0.05)
+ok(not guards(), "nobody is left who guards when nobody is left to be guarded", guards())
+run("vcr-log", place.dir, "--vcr-dir", place.vcr_dir)  # what the killed ones left is decoded now
+said = [l["data"].get("unseen", []) for i in range(6) for l in (lines("dies-%d" % i) if os.path.exists(place.path("dies-%d" % i)) else []) if l["type"] == "vcr.end"]
+ok(any("the supervisor has ended" in words for unseen in said for words in unseen), "and the session says that it was not supervised to its end", said)
+done()

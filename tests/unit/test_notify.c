@@ -1,0 +1,226 @@
+/* System calls told before they happen. Where the kernel refuses, each test says so and passes: there is nothing to be seen then. */
+#include "notify.h"
+#include "tap.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static bool possible(void)
+{
+	struct vcr_error e = { 0 };
+	if (!vcr_notify_possible(&e))
+		return true;
+	printf("# not to be seen here: %s\n", e.what);
+	return false;
+}
+
+static void send_fd(int to, int fd)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } c = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec v = { "", 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c };
+	memcpy(CMSG_DATA(&c.head), &fd, sizeof fd);
+	if (sendmsg(to, &m, 0) != 1)
+		_exit(99);
+}
+
+static int take_fd(int from)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } c;
+	char byte;
+	struct iovec v = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c };
+	int fd = -1;
+	ck_assert_int_eq(recvmsg(from, &m, MSG_CMSG_CLOEXEC), 1);
+	memcpy(&fd, CMSG_DATA(&c.head), sizeof fd);
+	return fd;
+}
+
+/* A supervised child that runs fn and exits with what it returns. */
+static pid_t supervised(int (*fn)(void), int *listener)
+{
+	int s[2];
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		int fd;
+		char go;
+		if (vcr_notify_install(&fd, NULL))
+			_exit(98);
+		send_fd(s[1], fd);
+		close(fd);
+		close(s[0]);
+		if (read(s[1], &go, 1) < 0)
+			_exit(97);
+		_exit(fn());
+	}
+	close(s[1]);
+	*listener = take_fd(s[0]);
+	close(s[0]); /* go */
+	return pid;
+}
+
+static int status_of(pid_t pid)
+{
+	int status = -1;
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- What is told ---- */
+
+static int reads_and_unlinks(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) || getpid() <= 0)
+		return 1;
+	if (!syscall(SYS_io_uring_setup, 1, NULL) || errno != ENOSYS)
+		return 2;
+	return unlink("/nonexistent/file") && errno == ENOENT ? 0 : 3;
+}
+
+START_TEST(only_writing_is_told)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(reads_and_unlinks, &fd);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	ck_assert_int_eq((int)call->pid, pid);
+#ifdef SYS_unlink
+	ck_assert_int_eq(call->data.nr, SYS_unlink);
+#endif
+	ck_assert(vcr_notify_waits(n));
+	vcr_notify_go_on(n);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), VCR_ENOTFOUND);
+	vcr_notify_free(n);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+static int unlinks(void)
+{
+	if (unlink("/nonexistent/one") != -1 || errno != EDOM)
+		return 1;
+	return unlink("/nonexistent/two") ? 2 : 0;
+}
+
+START_TEST(the_answer_is_what_the_call_returns)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(unlinks, &fd);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	vcr_notify_answer(n, -EDOM);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	vcr_notify_answer(n, 0);
+	ck_assert_int_eq(status_of(pid), 0);
+	vcr_notify_free(n);
+}
+END_TEST
+
+static int does_nothing(void)
+{
+	return 0;
+}
+
+START_TEST(nothing_within_the_time_is_no_error)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(does_nothing, &fd);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	int how;
+	while ((how = vcr_notify_wait(n, 0, &call)) == 1)
+		;
+	ck_assert_int_eq(how, VCR_ENOTFOUND);
+	ck_assert_int_eq(status_of(pid), 0);
+	vcr_notify_free(n);
+}
+END_TEST
+
+/* ---- The guardian ---- */
+
+static int many(void)
+{
+	for (int i = 0; i < 2000; i++)
+		if (!unlink("/nonexistent/file") || errno != ENOENT)
+			return 1;
+	return 0;
+}
+
+/* A supervisor that dies after some calls: the last one is with it, unanswered. */
+_Noreturn static void die_with(int fd, int calls)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	if (vcr_notify_guard(&n, fd, NULL, NULL, NULL))
+		_exit(1);
+	for (int i = 0; i < calls; i++)
+		if (!vcr_notify_wait(n, -1, &call) && i < calls - 1)
+			vcr_notify_go_on(n);
+	raise(SIGKILL);
+	_exit(1);
+}
+
+START_TEST(a_supervisor_that_dies_harms_nobody)
+{
+	if (!possible())
+		return;
+	for (int calls = 0; calls < 4; calls++) {
+		int fd;
+		pid_t pid = supervised(many, &fd), other = fork();
+		if (other == 0)
+			die_with(fd, calls);
+		close(fd);
+		ck_assert_int_eq(status_of(other), 128 + SIGKILL);
+		ck_assert_int_eq(status_of(pid), 0);
+	}
+}
+END_TEST
+
+START_TEST(one_inside_another_is_refused_by_name)
+{
+	struct vcr_error e = { 0 };
+	int fd, status;
+	if (!possible())
+		return;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(vcr_notify_install(&fd, NULL) ? 1 : vcr_notify_install(&fd, &e) == VCR_EBUSY && strstr(e.what, "supervised already") ? 0 : 2);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+static TCase *tc_notify(void)
+{
+	TCase *tc = tcase_create("notify");
+	tcase_add_test(tc, only_writing_is_told);
+	tcase_add_test(tc, the_answer_is_what_the_call_returns);
+	tcase_add_test(tc, nothing_within_the_time_is_no_error);
+	tcase_add_test(tc, a_supervisor_that_dies_harms_nobody);
+	tcase_add_test(tc, one_inside_another_is_refused_by_name);
+	return tc;
+}
+
+TAP_MAIN("notify", tc_notify)
