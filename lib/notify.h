@@ -24,7 +24,7 @@
 
 #define VCR_NOTIFY_GUARD "vcr-guard" /* the guardian's name in ps -e */
 
-/* In the process that is to be supervised, single-threaded, before its exec. *fd: the listener, CLOEXEC. VCR_EBUSY: this process is supervised by
+/* In the process that is to be supervised, single-threaded, before its exec. Until somebody answers it must end by exit(2) alone. *fd: the listener, CLOEXEC. VCR_EBUSY: this process is supervised by
  * somebody already; VCR_ENOSYS: this machine cannot do it; e says which and what to do. */
 int vcr_notify_install(int *fd, struct vcr_error *e);
 /* Can it be done here? Tried out in a child. */

@@ -97,6 +97,14 @@ void vcr_later_settle(struct vcr_supervise *s, int tid)
 			settle(s, &s->later[i], s->later[i].tid == tid || now > s->later[i].since_ns + GIVE_UP_MS * 1000000ull);
 }
 
+void vcr_later_ends(struct vcr_supervise *s, int tid)
+{
+	struct vcr_seen *p = s->nlater ? vcr_seen_of(s, tid) : NULL;
+	for (int i = 0; p && i < VCR_LATER; i++)
+		if (s->later[i].used && s->later[i].pid == p->pid)
+			settle(s, &s->later[i], true);
+}
+
 void vcr_later_add(struct vcr_supervise *s, const struct vcr_later *mark, const char *path, const char *path2)
 {
 	int at = 0;

@@ -65,6 +65,7 @@ bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX]);
 /* supervise-later.c */
 void vcr_later_add(struct vcr_supervise *s, const struct vcr_later *mark, const char *path, const char *path2);
 void vcr_later_settle(struct vcr_supervise *s, int tid); /* marks whose calls are seen to be done; those of thread tid, which calls again, are decided */
+void vcr_later_ends(struct vcr_supervise *s, int tid);   /* its process ends: all its marks are decided, before anybody looks at what it has left */
 int vcr_later_timeout(const struct vcr_supervise *s);    /* until they are looked at again; -1: there are none */
 void vcr_later_release(struct vcr_supervise *s);
 

@@ -172,6 +172,11 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 	bool exec = nr == SYS_execve || nr == SYS_execveat;
 	s->stats.calls++;
 	vcr_later_settle(s, (int)call->pid);
+	if (nr == SYS_exit_group) {
+		vcr_later_ends(s, (int)call->pid);
+		vcr_notify_go_on(s->o.notify);
+		return;
+	}
 	struct vcr_seen *p = vcr_seen_of(s, (int)call->pid);
 	bool known = p && vcr_seen_by_library(p, call->data.instruction_pointer);
 	if (p && !known && nr == SYS_connect) {
