@@ -14,6 +14,7 @@ enum {
 	INDEX_STEP = 8,        /* every 8th position of the base is indexed, so any 16 equal bytes are found */
 	MAX_OPS = 4096,
 	SMALL_TEXT = 160,      /* readable at a glance; LZ4 would save little */
+	WHOLE_TEXT = 16 << 10, /* a body with nothing before it: packing costs ten times what a quarter more to write and to hash does */
 };
 
 struct op { size_t from, copy, insert; };
@@ -312,8 +313,18 @@ static int unfold(const char *p, size_t n, size_t size, struct vcr_buf *out)
 /* Bytes of p as a JSON string of printable ASCII, or SIZE_MAX if it is not such text. */
 static size_t text_cost(const char *p, size_t n)
 {
+	const uint64_t ones = 0x0101010101010101ull, tops = 0x8080808080808080ull;
 	size_t cost = n;
 	for (size_t i = 0; i < n; i++) {
+		uint64_t v;
+		for (; i + 8 <= n; i += 8) {
+			memcpy(&v, p + i, 8);
+			uint64_t quote = v ^ (ones * '"'), slash = v ^ (ones * '\\');
+			if (((v - ones * 0x20) | (v + ones) | v | (quote - ones) | (slash - ones)) & tops)
+				break;
+		}
+		if (i == n)
+			break;
 		unsigned char c = (unsigned char)p[i];
 		if (c >= 0x7f || (c < 0x20 && c != '\n' && c != '\t' && c != '\r'))
 			return SIZE_MAX;
@@ -353,10 +364,11 @@ static void add_base64(struct vcr_jw *w, const char *key, const char *p, size_t 
 	vcr_buf_putc(w->out, '"');
 }
 
-static int pack(struct vcr_jw *w, const char *p, size_t n, const char *dict, size_t ndict)
+/* small: up to this many bytes text stays text. */
+static int pack(struct vcr_jw *w, const char *p, size_t n, const char *dict, size_t ndict, size_t small)
 {
 	VCR_AUTO_BUF z = VCR_BUF_INIT;
-	bool as_text = n <= SMALL_TEXT && text_cost(p, n) != SIZE_MAX;
+	bool as_text = n <= small && text_cost(p, n) <= n + n / 8 + SMALL_TEXT;
 	if (!as_text) {
 		int err = compress(p, n, dict, ndict, &z);
 		if (err)
@@ -412,7 +424,7 @@ static int encode_fold(struct vcr_jw *w, const struct vcr_buf *folded, const cha
 	add_packed(w, folded->len);
 	if (with_base)
 		add_base(w, ref);
-	int err = pack(w, folded->data, folded->len, dict.data, with_base ? dict.len : 0);
+	int err = pack(w, folded->data, folded->len, dict.data, with_base ? dict.len : 0, SMALL_TEXT);
 	return err ? err : with_base ? 2 : 0;
 }
 
@@ -461,7 +473,7 @@ static int encode_delta(struct vcr_jw *w, const struct delta *d, const char *bas
 		vcr_jw_key(w, "near");
 		vcr_jw_str(w, near->ref);
 	}
-	err = pack(w, d->literals.data, d->literals.len, dict.data, dict.len);
+	err = pack(w, d->literals.data, d->literals.len, dict.data, dict.len, SMALL_TEXT);
 	return err ? err : 1;
 }
 
@@ -487,7 +499,7 @@ int vcr_body_encode(struct vcr_jw *w, const char *p, size_t n, const unsigned ch
 		bool use = base && !d.failed && d.literals.len <= n / 2;
 		if (use && added)
 			*added = d.literals.len;
-		err = use ? encode_delta(w, &d, base, dict_end, base_ref, near) : pack(w, p, n, NULL, 0);
+		err = use ? encode_delta(w, &d, base, dict_end, base_ref, near) : pack(w, p, n, NULL, 0, WHOLE_TEXT);
 		free(d.op);
 		vcr_buf_release(&d.literals);
 	}

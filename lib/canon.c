@@ -2,6 +2,7 @@
 #include "redact.h"
 #include "sha256.h"
 #include <ctype.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,11 +138,20 @@ static size_t number_of(struct numbers *s, uint32_t number)
 	return s->n;
 }
 
+/* Where a placeholder may begin, or NULL. */
+static const char *next_open(const char *p, size_t n)
+{
+	for (const char *end = p + n; (p = memchr(p, '{', (size_t)(end - p))); p++)
+		if (end - p > (ptrdiff_t)sizeof secret_open && p[1] == '{' && !memcmp(p, secret_open, sizeof secret_open - 1))
+			return p;
+	return NULL;
+}
+
 static int renumber(struct numbers *s, const char *p, size_t n, struct vcr_buf *out)
 {
 	for (size_t done = 0; done < n;) {
 		uint32_t number;
-		const char *at = memmem(p + done, n - done, secret_open, sizeof secret_open - 1);
+		const char *at = next_open(p + done, n - done);
 		size_t before = at ? (size_t)(at - p) - done : n - done, len = at ? placeholder(at, n - done - before, &number) : 0;
 		vcr_buf_add(out, p + done, before + (at && !len));
 		if (len)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+	BUCKETS = 1024,
 	CLUES = 4,
 	CLUE_LEN = 40,
 	MAX_ITEMS = 8 << 20, /* of all calls that are remembered, 64 MiB */
@@ -34,10 +35,12 @@ struct call {
 	struct said *said;
 	size_t nsaid;
 	bool extended;           /* a later call of the same lane goes on from here */
+	int older;               /* the call before it whose list has a hash in the same bucket; -1 */
 };
 
 struct vcr_conv {
 	struct call *call;       /* a ring */
+	int bucket[BUCKETS];     /* by `whole`: the latest call; -1 */
 	size_t count, next, items;
 	unsigned lanes;
 };
@@ -63,8 +66,15 @@ static uint64_t mix(uint64_t h, uint64_t v)
 
 static uint64_t hash_bytes(uint64_t h, const char *p, size_t n)
 {
-	uint64_t v;
+	uint64_t v, lane[4] = { h, ~h, 0, n };
 	h = mix(h, n);
+	for (; n >= 32; n -= 32, p += 32) /* four that do not wait for each other */
+		for (int i = 0; i < 4; i++) {
+			memcpy(&v, p + 8 * i, 8);
+			lane[i] = mix(lane[i], v);
+		}
+	for (int i = 0; i < 4; i++)
+		h = mix(h, lane[i]);
 	for (; n >= 8; n -= 8, p += 8) {
 		memcpy(&v, p, 8);
 		h = mix(h, v);
@@ -342,18 +352,19 @@ static struct call *find_extended(const struct vcr_conv *c, const struct request
 {
 	struct call *best = NULL;
 	int best_like = 0;
-	for (size_t i = 0; i < c->count; i++) {
-		struct call *k = nth_latest(c, i);
-		if (!k->n || k->n > q->n || k->list_key != q->list_key || k->wrapped != q->wrapped || k->whole != q->prefix[k->n - 1] || (best && k->n < best->n))
-			continue;
-		int like = likeness(k, q);
-		if (k->n == q->n && like < 7)
-			continue; /* the same words to another agent are no repetition */
-		if (!best || k->n > best->n || like > best_like) {
-			best = k;
-			best_like = like;
+	for (size_t n = q->n; n && !best; n--)
+		for (int i = c->bucket[q->prefix[n - 1] % BUCKETS]; i >= 0; i = c->call[i].older) {
+			struct call *k = &c->call[i];
+			if (k->n != n || k->list_key != q->list_key || k->wrapped != q->wrapped || k->whole != q->prefix[n - 1])
+				continue;
+			int like = likeness(k, q);
+			if (n == q->n && like < 7)
+				continue; /* the same words to another agent are no repetition */
+			if (!best || like > best_like) {
+				best = k;
+				best_like = like;
+			}
 		}
-	}
 	return best;
 }
 
@@ -510,6 +521,8 @@ struct vcr_conv *vcr_conv_new(void)
 		free(c);
 		return NULL;
 	}
+	if (c)
+		memset(c->bucket, 0xff, sizeof c->bucket);
 	return c;
 }
 
@@ -534,9 +547,32 @@ static void forget_items(struct vcr_conv *c, struct call *k)
 	k->n = k->nsaid = 0;
 }
 
+/* Take the call whose place is wanted out of its bucket, where it is the last. */
+static void leave_bucket(struct vcr_conv *c, const struct call *k)
+{
+	int *at = &c->bucket[k->whole % BUCKETS];
+	if (!k->whole) /* without a list */
+		return;
+	while (*at >= 0 && &c->call[*at] != k)
+		at = &c->call[*at].older;
+	if (*at >= 0)
+		*at = k->older;
+}
+
+static void enter_bucket(struct vcr_conv *c, struct call *k)
+{
+	int *at = &c->bucket[k->whole % BUCKETS];
+	if (!k->whole)
+		return;
+	k->older = *at;
+	*at = (int)(k - c->call);
+}
+
 static void remember(struct vcr_conv *c, struct request *q, const char *frame_id, const char *parent, unsigned lane, const struct vcr_json *answer)
 {
 	struct call *k = &c->call[c->next];
+	if (c->count == VCR_CONV_CALLS)
+		leave_bucket(c, k);
 	forget_items(c, k);
 	for (size_t i = c->count; i-- > 0 && c->items + q->n > MAX_ITEMS;)
 		forget_items(c, nth_latest(c, i));
@@ -544,6 +580,7 @@ static void remember(struct vcr_conv *c, struct request *q, const char *frame_id
 	*k = (struct call){ .lane = lane, .n = q->n, .whole = q->n ? q->prefix[q->n - 1] : 0, .exact = q->exact, .system = q->system, .tools = q->tools,
 		.model = q->model, .list_key = q->list_key, .wrapped = q->wrapped };
 	q->exact = NULL;
+	enter_bucket(c, k);
 	snprintf(k->frame_id, sizeof k->frame_id, "%s", frame_id);
 	snprintf(k->parent, sizeof k->parent, "%s", parent);
 	if (answer) {

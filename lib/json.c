@@ -176,9 +176,18 @@ static uint64_t not_plain(const unsigned char *p)
 	return ((v - ones * 0x20) | (quote - ones) | (slash - ones) | v) & tops;
 }
 
+typedef signed char bytes __attribute__((vector_size(16)));
+typedef uint64_t words __attribute__((vector_size(16)));
+
 /* The first byte that is not plain; end if all are. */
 static const unsigned char *skip_plain(const unsigned char *p, const unsigned char *end)
 {
+	for (bytes c; end - p >= 16; p += 16) {
+		memcpy(&c, p, 16);
+		words hit = (words)((c < 0x20) | (c == '"') | (c == '\\')); /* >= 0x80 is below 0 */
+		if (hit[0] | hit[1])
+			break;
+	}
 	for (; end - p >= 8; p += 8) {
 		uint64_t hit = not_plain(p);
 		if (hit)

@@ -28,6 +28,7 @@ enum {
 
 struct lane {
 	char *key;
+	size_t nkey;
 	char *body;
 	size_t n, added;     /* added: packed bytes since the last key body */
 	char ref[40];
@@ -679,7 +680,7 @@ static void format_ref(const unsigned char *sha256, unsigned suffix, char ref[40
 static struct lane *find_lane(struct vcr_session *s, const char *key, size_t n)
 {
 	for (size_t i = 0; n && i < s->nlanes; i++)
-		if (!strncmp(s->lane[i].key, key, n) && !s->lane[i].key[n]) {
+		if (s->lane[i].nkey == n && !memcmp(s->lane[i].key, key, n)) {
 			s->lane[i].used = ++s->tick;
 			return &s->lane[i];
 		}
@@ -708,6 +709,7 @@ static void set_lane(struct vcr_session *s, const char *key, size_t nkey, const 
 	make_room(s, n);
 	struct lane l = *like;
 	l.key = strndup(key, nkey);
+	l.nkey = nkey;
 	l.body = malloc(n + 1);
 	if (!l.key || !l.body) {
 		free(l.key);

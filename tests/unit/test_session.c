@@ -157,6 +157,48 @@ START_TEST(a_body_is_written_with_the_line_that_refers_to_it_and_at_the_latest_a
 }
 END_TEST
 
+static bool file_has(const struct vcr_session *s, const char *what)
+{
+	static char text[1 << 20];
+	FILE *f = fopen(vcr_session_path(s), "r");
+	ck_assert_ptr_nonnull(f);
+	text[fread(text, 1, sizeof text - 1, f)] = 0;
+	fclose(f);
+	return strstr(text, what);
+}
+
+START_TEST(a_body_of_a_few_pages_with_nothing_before_it_can_be_read_in_the_file_and_what_goes_on_from_it_is_packed)
+{
+	struct vcr_session *s = create("four");
+	struct vcr_frame f = llm_frame("{}", "{}");
+	struct vcr_buf text = VCR_BUF_INIT, back = VCR_BUF_INIT;
+	char first[40], second[40], large[40];
+	for (int i = 0; i < 120; i++)
+		vcr_buf_printf(&text, "{\"line %d\":\"of a few pages, which somebody may want to look at without a tool of ours\\n\"}", i);
+	ck_assert_int_eq(vcr_session_add_body(s, "c1", NULL, text.data, text.len, first, NULL), 0);
+	ck_assert_int_eq(vcr_session_add_frame(s, &f, NULL, NULL), 0);
+	ck_assert(file_has(s, "\"text\":\"{\\\"line 0\\\":\\\"of a few pages, which"));
+	ck_assert(!file_has(s, "\"lz4\""));
+	for (int i = 0; i < 99; i++)
+		vcr_buf_printf(&text, "{\"line %d\":\"of more\"}", i);
+	ck_assert_int_eq(vcr_session_add_body(s, "c1", NULL, text.data, text.len, second, NULL), 0);
+	ck_assert_int_eq(vcr_session_add_body(s, "c2", NULL, text.data, 0, large, NULL), 0);
+	while (text.len < 20000)
+		vcr_buf_puts(&text, "and much more ");
+	ck_assert_int_eq(vcr_session_add_body(s, "c3", NULL, text.data, text.len, large, NULL), 0);
+	ck_assert_int_eq(vcr_session_end(s, NULL, NULL), 0);
+	struct vcr_reader *r = open_session("four");
+	ck_assert_int_eq(vcr_reader_body(r, large, &back, NULL), 0);
+	ck_assert_str_eq(back.data, text.data);
+	vcr_buf_reset(&back);
+	ck_assert_int_eq(vcr_reader_body(r, second, &back, NULL), 0);
+	ck_assert(!strncmp(back.data, text.data, back.len));
+	vcr_buf_release(&text);
+	vcr_buf_release(&back);
+	vcr_reader_free(r);
+}
+END_TEST
+
 static TCase *session(void)
 {
 	TCase *tc = tcase_create("session");
@@ -164,6 +206,7 @@ static TCase *session(void)
 	tcase_add_test(tc, a_session_file_has_its_header_before_it_has_its_name);
 	tcase_add_test(tc, a_session_reads_back_as_it_was_written);
 	tcase_add_test(tc, the_file_is_private_and_never_overwritten);
+	tcase_add_test(tc, a_body_of_a_few_pages_with_nothing_before_it_can_be_read_in_the_file_and_what_goes_on_from_it_is_packed);
 	tcase_add_test(tc, a_body_is_written_with_the_line_that_refers_to_it_and_at_the_latest_at_the_end);
 	return tc;
 }
