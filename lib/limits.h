@@ -32,6 +32,12 @@ enum {
 	VCR_MAX_YAML_ANCHORS = 4096,       /* of one document */
 	VCR_MAX_YAML_COPIED = 16 << 20,    /* what its aliases repeat, bytes of JSON */
 	VCR_MAX_CASSETTE = 256 << 20,      /* a cassette or HAR file that is imported, bytes */
+	VCR_MAX_RULES = 64,                /* patterns, fields, hosts of one scrubbing */
+	VCR_MAX_RULE = 4096,               /* bytes of one of these */
+	VCR_MAX_RULE_STEPS = 2000000,      /* of one look for a pattern in one text */
+	VCR_MAX_RULE_KIB = 16 << 10,       /* memory of one */
+	VCR_MAX_SCRUBS = 16,               /* scrubbings of one session */
+	VCR_MAX_PLACEHOLDER = 120,         /* {{vcr:…}}, bytes */
 	VCR_MAX_GATE_BACKLOG = 256 << 10,  /* of one answer: who writes more than this waits for the client */
 };
 

@@ -8,12 +8,12 @@
 
 struct forms {
 	struct vcr_buf form[VCR_FORMS_MAX];
-	size_t count;
+	size_t count, least;
 };
 
 static void keep(struct forms *f, struct vcr_buf *b)
 {
-	bool drop = b->err || b->len < VCR_SECRET_MIN || f->count == VCR_FORMS_MAX;
+	bool drop = b->err || b->len < f->least || f->count == VCR_FORMS_MAX;
 	for (size_t i = 0; i < f->count && !drop; i++)
 		drop = f->form[i].len == b->len && !memcmp(f->form[i].data, b->data, b->len);
 	if (drop)
@@ -136,11 +136,12 @@ static void add_jsons(struct forms *f)
 	}
 }
 
-int vcr_forms(const char *value, size_t n, vcr_form_fn *fn, void *ctx)
+int vcr_forms(const char *value, size_t n, size_t least, vcr_form_fn *fn, void *ctx)
 {
 	struct forms *f = calloc(1, sizeof *f);
 	if (!f)
 		return VCR_ENOMEM;
+	f->least = least;
 	struct vcr_buf plain = VCR_BUF_INIT;
 	vcr_buf_add(&plain, value, n);
 	keep(f, &plain);

@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STRIDE = 8, BITS = 17 };
-_Static_assert(VCR_SECRET_MIN >= STRIDE + 4 - 1, "a pattern must cover one sample wherever it starts");
+enum { STRIDE = 8 /* at most, and usually */, BITS = 17 };
+_Static_assert(VCR_SECRET_MIN >= STRIDE + 4 - 1 && VCR_RULED_MIN >= VCR_RULED_STRIDE + 4 - 1, "a pattern must cover one sample wherever it starts");
+
+static size_t stride_of(const struct vcr_finder *f)
+{
+	return f->stride ? f->stride : STRIDE;
+}
 
 static uint32_t load(const char *p)
 {
@@ -77,7 +82,7 @@ static int make_room(struct vcr_finder *f)
 
 int vcr_finder_add(struct vcr_finder *f, const char *p, size_t n, int secret)
 {
-	if (n < VCR_SECRET_MIN)
+	if (n < stride_of(f) + 3)
 		return VCR_EINVAL;
 	if (known(f, p, n))
 		return 0;
@@ -86,7 +91,7 @@ int vcr_finder_add(struct vcr_finder *f, const char *p, size_t n, int secret)
 	if (!copy)
 		return VCR_ENOMEM;
 	memcpy(copy, p, n);
-	for (uint32_t k = 0; k < STRIDE; k++) {
+	for (uint32_t k = 0; k < stride_of(f); k++) {
 		uint32_t gram = load(p + k), h = mix(gram);
 		int32_t *head = &f->head[h >> (32 - f->head_bits)];
 		f->gram[f->grams] = (struct vcr_gram){ gram, (uint32_t)f->patterns, *head, k };
@@ -120,11 +125,12 @@ static bool at_sample(const struct vcr_finder *f, const char *p, size_t n, size_
 
 bool vcr_finder_next(const struct vcr_finder *f, const char *p, size_t n, size_t from, size_t before, struct vcr_match *m)
 {
-	if (!f->patterns || n < VCR_SECRET_MIN)
+	size_t stride = stride_of(f);
+	if (!f->patterns || n < stride + 3)
 		return false;
-	size_t last = before < n ? before + STRIDE - 1 : n;
+	size_t last = before < n ? before + stride - 1 : n;
 	last = last > n - 4 ? n - 4 : last;
-	for (size_t i = (from + STRIDE - 1) / STRIDE * STRIDE; i <= last; i += STRIDE) {
+	for (size_t i = (from + stride - 1) / stride * stride; i <= last; i += stride) {
 		uint32_t h = mix(load(p + i));
 		if (f->bits[h >> (32 - BITS + 5)] >> (h >> (32 - BITS) & 31) & 1 && at_sample(f, p, n, from, i, m))
 			return m->at < before;

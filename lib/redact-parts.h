@@ -22,6 +22,8 @@ enum {
 	VCR_COOKIES_MAX = 256,         /* set by servers: these two come from outside, where somebody may want the search to be slow */
 	VCR_MEMBERS_MAX = 32,          /* credentials learnt from one JSON body */
 	VCR_FORMS_MAX = 128,           /* encodings of one value */
+	VCR_RULED_MIN = 8,             /* bytes of what a rule found and is then searched for elsewhere */
+	VCR_RULED_STRIDE = 4,
 	VCR_NUMBERS_MAX = 1 << 16,     /* values that get a number of their own */
 };
 
@@ -49,6 +51,7 @@ struct vcr_finder {
 	size_t grams, gram_room;
 	int32_t *head;
 	unsigned head_bits;
+	unsigned stride;               /* between samples; 0 is 8. A pattern has at least stride + 3 bytes */
 };
 int vcr_finder_add(struct vcr_finder *f, const char *p, size_t n, int secret);
 /* The leftmost, then longest pattern that starts at or after `from` and before `before`. */
@@ -57,8 +60,8 @@ void vcr_finder_release(struct vcr_finder *f);
 
 /* ---- forms ---- */
 typedef int vcr_form_fn(void *ctx, const char *p, size_t n);
-/* Calls fn once for each distinct encoding of the value, the plain one included. */
-int vcr_forms(const char *value, size_t n, vcr_form_fn *fn, void *ctx);
+/* Calls fn once for each distinct encoding of the value, the plain one included, that has at least `least` bytes. */
+int vcr_forms(const char *value, size_t n, size_t least, vcr_form_fn *fn, void *ctx);
 
 /* ---- shapes ---- */
 struct vcr_shape {
@@ -78,6 +81,8 @@ bool vcr_value_is_secret(const char *value, size_t n);
 /* All matches of p[0..n) in order, none overlapping; fn gets each with its replacement. */
 typedef int vcr_match_fn(void *ctx, const struct vcr_match *m, const char *replacement);
 int vcr_redact_matches(struct vcr_redact *r, const char *p, size_t n, vcr_match_fn *fn, void *ctx);
+/* The texts that follow are pieces of a stream put together, from byte `prefix` on (0: they are not): what a rule finds there ends before a quotation mark. */
+void vcr_redact_in_stream(struct vcr_redact *r, size_t prefix);
 /* Append an event stream with the secrets that are split across events replaced. */
 int vcr_redact_events(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count);
 

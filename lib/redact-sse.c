@@ -230,9 +230,12 @@ int vcr_redact_events(struct vcr_redact *r, const char *p, size_t n, struct vcr_
 		struct stream *s = e->now = &e->stream[i];
 		e->piece = 0;
 		rc = s->text.err || s->pieces.err ? VCR_ENOMEM : 0;
-		if (!rc && s->pieces.len > sizeof(struct piece))
-			rc = vcr_redact_matches(r, s->text.data, s->text.len, cut_match, e);
+		if (rc || s->pieces.len <= sizeof(struct piece))
+			continue;
+		vcr_redact_in_stream(r, ((const struct piece *)(const void *)s->pieces.data)->at);
+		rc = vcr_redact_matches(r, s->text.data, s->text.len, cut_match, e);
 	}
+	vcr_redact_in_stream(r, 0);
 	if (!rc)
 		rc = apply(e, n, out);
 	release(e);

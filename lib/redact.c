@@ -16,10 +16,14 @@ struct secret {
 	int32_t next;
 };
 struct vcr_redact {
-	struct vcr_finder finder;
+	struct vcr_finder finder, ruled; /* ruled: what rules found, below VCR_SECRET_MIN bytes too */
 	struct secret *secret;
 	size_t secrets, room, searched, shapes, cookies;
 	char *keep;    /* where what is learnt is noted for a successor; NULL */
+	size_t before; /* numbers that are others' */
+	vcr_redact_rule_fn *rule;
+	void *rule_ctx;
+	size_t stream; /* vcr_redact_in_stream */
 	int32_t head[4096];
 };
 
@@ -29,6 +33,7 @@ struct vcr_redact *vcr_redact_new(void)
 	if (!r)
 		return NULL;
 	memset(r->head, 0xff, sizeof r->head);
+	r->ruled.stride = VCR_RULED_STRIDE;
 	return r;
 }
 
@@ -44,6 +49,7 @@ void vcr_redact_free(struct vcr_redact *r)
 	free(r->secret);
 	free(r->keep);
 	vcr_finder_release(&r->finder);
+	vcr_finder_release(&r->ruled);
 	free(r);
 }
 
@@ -94,7 +100,7 @@ static int number(struct vcr_redact *r, const char *name, const char *p, size_t 
 		r->secret = s;
 		r->room = room;
 	}
-	struct secret s = { malloc(n + 1), n, label(r->secrets + 1, name), r->head[hash(p, n)] };
+	struct secret s = { malloc(n + 1), n, label(r->before + r->secrets + 1, name), r->head[hash(p, n)] };
 	if (!s.value || !s.label) {
 		free(s.value);
 		free(s.label);
@@ -108,14 +114,14 @@ static int number(struct vcr_redact *r, const char *name, const char *p, size_t 
 }
 
 struct adding {
-	struct vcr_redact *r;
+	struct vcr_finder *to;
 	int secret;
 };
 
 static int add_form(void *ctx, const char *p, size_t n)
 {
 	struct adding *a = ctx;
-	return vcr_finder_add(&a->r->finder, p, n, a->secret);
+	return vcr_finder_add(a->to, p, n, a->secret);
 }
 
 /* One entry, whole or not at all as far as the file system can: it is read by who comes after us. */
@@ -144,12 +150,64 @@ static int add(struct vcr_redact *r, const char *name, const char *p, size_t n)
 	i = number(r, name, p, n);
 	if (i < 0 || r->searched == VCR_SECRETS_MAX)
 		return i;
-	struct adding a = { r, i };
-	int rc = vcr_forms(p, n, add_form, &a);
+	struct adding a = { &r->finder, i };
+	int rc = vcr_forms(p, n, VCR_SECRET_MIN, add_form, &a);
 	r->searched++;
 	if (r->keep)
 		keep(r->keep, name, p, n);
 	return rc < 0 ? rc : i;
+}
+
+/* The same for what a rule found; short ones are numbered only. */
+static int add_ruled(struct vcr_redact *r, const char *name, const char *p, size_t n)
+{
+	int i = find(r, p, n);
+	if (i >= 0)
+		return i;
+	i = number(r, name, p, n);
+	if (i < 0 || r->searched == VCR_SECRETS_MAX || n < VCR_RULED_MIN || n > VCR_SECRET_MAX)
+		return i;
+	struct adding a = { &r->ruled, i };
+	int rc = vcr_forms(p, n, VCR_RULED_MIN, add_form, &a);
+	r->searched++;
+	return rc < 0 ? rc : i;
+}
+
+void vcr_redact_set_rule(struct vcr_redact *r, vcr_redact_rule_fn *fn, void *ctx)
+{
+	r->rule = fn;
+	r->rule_ctx = ctx;
+}
+
+void vcr_redact_number_from(struct vcr_redact *r, size_t first)
+{
+	r->before = first - 1;
+}
+
+const char *vcr_redact_stand_in(struct vcr_redact *r, const char *name, const char *p, size_t n)
+{
+	int i = add_ruled(r, name, p, n);
+	return i < 0 ? NULL : r->secret[i].label;
+}
+
+void vcr_redact_rename(struct vcr_redact *r, const char *label, size_t n, const char *other, size_t nother)
+{
+	for (size_t i = 0; i < r->secrets; i++) {
+		struct secret *s = &r->secret[i];
+		if (strlen(s->label) != n || memcmp(s->label, label, n))
+			continue;
+		char *copy = strndup(other, nother);
+		if (copy) {
+			free(s->label);
+			s->label = copy;
+		}
+		return;
+	}
+}
+
+void vcr_redact_in_stream(struct vcr_redact *r, size_t prefix)
+{
+	r->stream = prefix;
 }
 
 /* ---- what a successor has to know ---- */
@@ -496,7 +554,7 @@ void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *ar
 /* ---- the pass over a text ---- */
 
 /* What comes next of each kind, kept until it has been passed: so each finder runs over the text once. */
-enum { LEARNT, TOKEN, PEM, KINDS };
+enum { LEARNT, TOKEN, PEM, RULE, KINDS };
 struct ahead {
 	struct vcr_match m;
 	enum { STALE, FRESH, NONE } state;
@@ -514,11 +572,41 @@ static int adopt(struct vcr_redact *r, const struct vcr_shape *s, const char *p)
 	return add(r, s->name, p + s->at, s->len);
 }
 
+/* In a stream's pieces the text around it is often JSON: a match that goes beyond a string would take its end. */
+static bool find_ruled(struct vcr_redact *r, const char *p, size_t n, size_t from, struct vcr_match *m)
+{
+	size_t at, len;
+	const char *name;
+	from = from < r->stream ? r->stream : from;
+	while (r->rule && r->rule(r->rule_ctx, p, n, from, &at, &len, &name)) {
+		const char *quote = r->stream ? memchr(p + at, '"', len) : NULL;
+		len = quote ? (size_t)(quote - p) - at : len;
+		*m = (struct vcr_match){ at, len, len ? add_ruled(r, name, p + at, len) : -1 };
+		if (len)
+			return true;
+		from = at + 1;
+	}
+	return false;
+}
+
+static bool find_learnt(const struct vcr_redact *r, const char *p, size_t n, size_t from, size_t before, struct vcr_match *m)
+{
+	struct vcr_match other;
+	bool any = vcr_finder_next(&r->finder, p, n, from, before, m);
+	if (!vcr_finder_next(&r->ruled, p, n, from, before, &other))
+		return any;
+	if (!any || other.at < m->at || (other.at == m->at && other.len > m->len))
+		*m = other;
+	return true;
+}
+
 static bool find_kind(struct vcr_redact *r, int kind, const char *p, size_t n, size_t from, struct vcr_match *m)
 {
 	struct vcr_shape s;
 	if (kind == LEARNT)
-		return vcr_finder_next(&r->finder, p, n, from, n, m);
+		return find_learnt(r, p, n, from, n, m);
+	if (kind == RULE)
+		return find_ruled(r, p, n, from, m);
 	if (!(kind == TOKEN ? vcr_shape_next : vcr_shape_pem)(p, n, from, &s))
 		return false;
 	*m = (struct vcr_match){ s.at, s.len, adopt(r, &s, p) };
@@ -546,7 +634,7 @@ static void swallow_overlap(const struct vcr_redact *r, const char *p, size_t n,
 {
 	struct vcr_match o;
 	for (size_t from = m->at + 1; from < m->at + m->len; from = o.at + 1) {
-		if (!vcr_finder_next(&r->finder, p, n, from, m->at + m->len, &o))
+		if (!find_learnt(r, p, n, from, m->at + m->len, &o))
 			return;
 		if (o.at + o.len > m->at + m->len)
 			m->len = o.at + o.len - m->at;
@@ -567,7 +655,7 @@ static void spare_escape(const char *p, size_t from, struct vcr_match *m)
 
 int vcr_redact_matches(struct vcr_redact *r, const char *p, size_t n, vcr_match_fn *fn, void *ctx)
 {
-	struct ahead ahead[KINDS] = { 0 };
+	struct ahead ahead[KINDS] = { { .state = STALE } };
 	struct vcr_match m;
 	for (size_t done = 0; find_next(r, p, n, done, ahead, &m); done = m.at + m.len) {
 		swallow_overlap(r, p, n, &m);
@@ -613,4 +701,9 @@ int vcr_redact_body(struct vcr_redact *r, const char *p, size_t n, bool sse, str
 	VCR_AUTO_BUF joined = VCR_BUF_INIT;
 	int rc = vcr_redact_events(r, p, n, &joined, count);
 	return rc ? rc : vcr_redact(r, joined.data, joined.len, out, count);
+}
+
+int vcr_redact_stream(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count)
+{
+	return vcr_redact_events(r, p, n, out, count);
 }

@@ -44,6 +44,18 @@ int vcr_redact(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *ou
 /* Bodies: like vcr_redact, and for an SSE body (sse true) also secrets that are split across the text pieces of
  * consecutive events: the pieces are replaced inside their events, the events stay valid. */
 int vcr_redact_body(struct vcr_redact *r, const char *p, size_t n, bool sse, struct vcr_buf *out, unsigned *count);
+/* Of a stream of events (or of lines of JSON) only the secrets that are split. */
+int vcr_redact_stream(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count);
+/* Has a value the placeholder `label`, it is called `other` from now on; two of one name are then one. */
+void vcr_redact_rename(struct vcr_redact *r, const char *label, size_t n, const char *other, size_t nother);
+/* What is to be replaced besides: the leftmost such text of p[0..n) at or after `from`; name stands in its placeholder. From 8 bytes on it is searched for in
+ * later texts too, in every form, as if it had been learnt. fn NULL: none any more. */
+typedef bool vcr_redact_rule_fn(void *ctx, const char *p, size_t n, size_t from, size_t *at, size_t *len, const char **name);
+void vcr_redact_set_rule(struct vcr_redact *r, vcr_redact_rule_fn *fn, void *ctx);
+/* The placeholder of a value, as if a rule had found it. NULL: no memory, or too many. Lives until the next one is numbered. */
+const char *vcr_redact_stand_in(struct vcr_redact *r, const char *name, const char *p, size_t n);
+/* The first number that is given out (1); before anything is learnt. */
+void vcr_redact_number_from(struct vcr_redact *r, size_t first);
 /* true if a file of this name holds secrets as a whole (.env*, *.pem, id_*, credentials, .netrc, *.key, *.p12, …): its content is
  * never stored, in any form. */
 bool vcr_redact_is_secret_file(const char *path);

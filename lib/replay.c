@@ -2,6 +2,7 @@
 #include "inflate.h"
 #include "limits.h"
 #include "rebind.h"
+#include "scrub.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEAVE_US = 1000000, RECENT = 256 };
+enum { LEAVE_US = 1000000, RECENT = 256, MOST_NAMED = 256 /* recorded calls that are looked at */, LIVE_NUMBERS = 10000000 /* beyond those of any recording */ };
 #define CACHE_BYTES ((size_t)64 << 20)
 
 /* A decoded body, kept with its call while there is room; told anew for the directories of this run (rebind.h), and then with places of its own
@@ -45,6 +46,8 @@ struct vcr_replay {
 	struct vcr_replay_options o;
 	struct vcr_match *match;
 	struct vcr_redact *redact;
+	struct vcr_scrub **scrub;      /* the session was scrubbed: requests are, too; NULL */
+	size_t bound_values;           /* that had a number when names were taken over last */
 	struct serving *first;
 	struct recent recent[RECENT];
 	size_t cached;
@@ -437,6 +440,77 @@ static void refuse(struct vcr_replay *r, struct vcr_gate_exchange *x, const char
 /* A request as the recorder would write it down. */
 struct clean { struct vcr_buf target, body; };
 
+static int scrub_up(struct vcr_replay *r, const char *host, struct vcr_buf *text)
+{
+	struct vcr_buf clean = VCR_BUF_INIT;
+	int err = vcr_scrub_text_all(r->scrub, host, text->data, text->len, &clean);
+	vcr_buf_release(text);
+	*text = clean;
+	return err;
+}
+
+/* Target and body, a line between them. */
+static int whole_live(const struct vcr_match_query *q, struct vcr_buf *out)
+{
+	vcr_buf_printf(out, "%s\n", q->target);
+	return vcr_buf_add(out, q->body, q->nbody);
+}
+
+static int whole_recorded(struct vcr_replay *r, const struct vcr_recorded *c, struct vcr_buf *out)
+{
+	int err = vcr_buf_printf(out, "%s\n", c->path);
+	return err || !*c->request_ref ? err : vcr_reader_body(r->o.reader, c->request_ref, out, NULL);
+}
+
+static bool has_placeholder(const struct vcr_buf *b)
+{
+	return memmem(b->data, b->len, "{{vcr:secret:", 13) != NULL;
+}
+
+/* What this run calls a secret is called as in the recording from now on: the answers that repeat it do, and what repeats these will. */
+static void take_names(struct vcr_replay *r, const struct vcr_recorded *c, enum vcr_rung rung, const struct vcr_match_query *q)
+{
+	VCR_AUTO_BUF recorded = VCR_BUF_INIT, live = VCR_BUF_INIT;
+	size_t known = vcr_redact_known(r->redact) + vcr_scrub_known_all(r->scrub);
+	if (known == r->bound_values)
+		return;
+	r->bound_values = known;
+	if (!whole_live(q, &live) && has_placeholder(&live) && !whole_recorded(r, c, &recorded))
+		vcr_scrub_bind(r->scrub, r->redact, live.data, live.len, recorded.data, recorded.len, rung == VCR_RUNG_EXACT);
+}
+
+/* A program that has heard a secret's placeholder and tells the secret itself has two names for it, where the recording has one: is it that? Then the
+ * request is told with the recorded names, in `told`, and q is that one. */
+static struct vcr_recorded *give_by_names(struct vcr_replay *r, struct vcr_match_query *q, enum vcr_rung *rung, struct vcr_buf *told)
+{
+	VCR_AUTO_BUF live = VCR_BUF_INIT;
+	struct vcr_recorded *found = NULL;
+	size_t left = MOST_NAMED;
+	if (whole_live(q, &live) || !has_placeholder(&live))
+		return NULL;
+	for (size_t i = 0; i < vcr_match_count(r->match) && !found && left; i++) {
+		const struct vcr_recorded *c = vcr_match_call(r->match, i);
+		VCR_AUTO_BUF recorded = VCR_BUF_INIT;
+		if (c->state != VCR_FREE || strcmp(c->method, q->method) || strcspn(c->path, "?") != strcspn(q->target, "?") || strncmp(c->path, q->target, strcspn(c->path, "?")))
+			continue;
+		left--;
+		vcr_buf_reset(told);
+		if (whole_recorded(r, c, &recorded) || !vcr_scrub_translate(live.data, live.len, recorded.data, recorded.len, told))
+			continue;
+		char *body = strchr(told->data, '\n') + 1;
+		struct vcr_match_query as = *q;
+		body[-1] = 0;
+		as.target = told->data;
+		as.body = body;
+		as.nbody = told->len - (size_t)(body - told->data);
+		if ((found = vcr_match_give(r->match, &as, rung)) != NULL) {
+			vcr_scrub_bind(r->scrub, r->redact, live.data, live.len, recorded.data, recorded.len, true);
+			*q = as;
+		}
+	}
+	return found;
+}
+
 static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, struct clean *c)
 {
 	VCR_AUTO_BUF plain = VCR_BUF_INIT;
@@ -452,7 +526,11 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 	}
 	vcr_redact_learn_request(r->redact, q->field, q->nfield, q->target, body, n);
 	int err = vcr_redact(r->redact, q->target, strlen(q->target), &c->target, NULL);
-	return err ? err : vcr_redact_body(r->redact, body, n, false, &c->body, NULL);
+	if (!err)
+		err = vcr_redact_body(r->redact, body, n, false, &c->body, NULL);
+	if (!err && r->scrub)
+		err = scrub_up(r, q->host, &c->target);
+	return err || !r->scrub ? err : scrub_up(r, q->host, &c->body);
 }
 
 static void hash_bytes(uint64_t h[2], const char *p, size_t n)
@@ -506,13 +584,17 @@ static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct
 	serve(r, x, c, b);
 }
 
-static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, const struct vcr_match_query *query)
+static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, struct vcr_match_query *query)
 {
 	uint64_t hash[2];
 	struct recent *recent = recent_of(r, q, hash);
 	enum vcr_rung rung;
+	VCR_AUTO_BUF told = VCR_BUF_INIT;
 	struct vcr_recorded *c = vcr_match_give(r->match, query, &rung);
+	if (!c && query->api != VCR_API_NONE)
+		c = give_by_names(r, query, &rung, &told);
 	if (c) {
+		take_names(r, c, rung, query);
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung };
 		serve_call(r, x, c, rung, query);
 	} else if (query->api == VCR_API_NONE) {
@@ -546,7 +628,7 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
 		return;
 	}
-	if (answer_again(r, x, q))
+	if (!r->scrub && answer_again(r, x, q))
 		return;
 	if (clean_up(r, q, &c)) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
@@ -650,6 +732,10 @@ int vcr_replay_new(struct vcr_replay **out, const struct vcr_replay_options *o, 
 		vcr_replay_free(r);
 		return err;
 	}
+	if ((err = vcr_scrub_load(o->reader, LIVE_NUMBERS, &r->scrub, e)) != 0) {
+		vcr_replay_free(r);
+		return err;
+	}
 	learn_environment(r->redact, o->environ);
 	bind_directories(r);
 	*out = r;
@@ -667,6 +753,7 @@ void vcr_replay_free(struct vcr_replay *r)
 			drop_body(r, vcr_match_call(r->match, i));
 	vcr_match_free(r->match);
 	vcr_redact_free(r->redact);
+	vcr_scrub_free_list(r->scrub);
 	free(r);
 }
 

@@ -17,6 +17,7 @@
 	X(replay, FAR, "answer model calls from a recording, offline: a command's, or any program's") \
 	X(golden, FAR, "keep a run that was right under its task, replay it, list those that are kept") \
 	X(verify, NEAR, "check that sessions hold what was recorded") \
+	X(scrub, FAR, "remove more from a session, which can still be replayed") \
 	X(bisect, FAR, "find the step of a session after which a check fails") \
 	X(status, NEAR, "ask the collectors that are running how they are") \
 	X(annotate, NEAR, "put a note into a session that is being recorded") \
