@@ -7,14 +7,25 @@ static double sane(double v)
 	return v > 0 && v < 1e15 ? v : 0;
 }
 
+static void add(struct vcr_spent *s, const struct vcr_reader_frame *f, int64_t n)
+{
+	s->tokens += n * (f->tokens > 0 && f->tokens < (int64_t)1 << 40 ? f->tokens : 0);
+	s->cost_usd += (double)n * sane(f->cost_usd);
+	s->ms += (double)n * sane(f->latency_ms);
+}
+
 void vcr_ledger_add(struct vcr_ledger *l, const struct vcr_reader_frame *f, int64_t times)
 {
-	int64_t tokens = f->tokens > 0 && f->tokens < (int64_t)1 << 40 ? f->tokens : 0;
 	int64_t n = times > 0 && times < 1 << 20 ? times : 0;
-	l->original.tokens += n * tokens;
-	l->original.cost_usd += (double)n * sane(f->cost_usd);
-	l->original.ms += (double)n * sane(f->latency_ms);
+	add(&l->original, f, n);
 	l->replayed += n;
+}
+
+void vcr_ledger_add_live(struct vcr_ledger *l, const struct vcr_reader_frame *f)
+{
+	add(&l->original, f, 1);
+	add(&l->replay, f, 1);
+	l->live++;
 }
 
 double vcr_ledger_percent(const struct vcr_ledger *l)

@@ -1,6 +1,7 @@
 /* match-load.c — the calls of a session file, as far as replay needs them. */
 #include "match-parts.h"
 #include "limits.h"
+#include "scan.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,12 +104,21 @@ static struct vcr_recorded *new_call(struct vcr_match *m)
 		m->cap = cap;
 	}
 	struct vcr_recorded *c = &m->call[m->n++];
-	*c = (struct vcr_recorded){ .frame = -1, .call = -1, .items = -1, .size = -1 };
+	*c = (struct vcr_recorded){ .reader = m->reader, .in = m->in, .age = m->age, .frame = -1, .call = -1, .items = -1, .size = -1 };
 	return c;
 }
 
+/* Of a line without a time of its own it is when it began. */
+static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int v, struct vcr_recorded *c)
+{
+	VCR_AUTO_BUF began = VCR_BUF_INIT;
+	if (!c->time_ns && m->o.not_before_ns && (vcr_json_str(j, vcr_json_get(j, v, "started_at"), &began) || !vcr_scan_time(began.data, began.len, &c->time_ns)))
+		c->time_ns = 0;
+	return c->time_ns && c->time_ns < m->o.not_before_ns;
+}
+
 /* v: metadata.custom.vcr of a frame, or the data of a vcr.http line. */
-static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call)
+static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call, int64_t time_ns)
 {
 	char *method = string(j, v, "method"), *path = string(j, v, "path");
 	if (!method || !path || vcr_json_is(j, vcr_json_get(j, v, "protocol"), "websocket")) { /* a turn of a WebSocket answers no request */
@@ -124,6 +134,7 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 		free(path);
 		return VCR_ENOMEM;
 	}
+	c->time_ns = time_ns;
 	c->method = method;
 	c->path = path;
 	c->frame = frame;
@@ -141,10 +152,11 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	vcr_json_int(j, vcr_json_get(j, v, "seq"), &c->seq);
 	vcr_json_int(j, vcr_json_get(j, v, "status"), &status);
 	c->status = status >= 100 && status <= 999 ? (int)status : 0;
-	if (m->o.skip_faults && (c->failure || c->status >= 400)) {
+	bool expired = has_expired(m, j, v, c);
+	if (expired || (m->o.skip_faults && (c->failure || c->status >= 400))) {
 		vcr_recorded_release(c);
 		m->n--;
-		m->stats.skipped++;
+		++*(expired ? &m->stats.expired : &m->stats.skipped);
 		return 0;
 	}
 	vcr_json_int(j, vcr_json_get(j, v, "items"), &c->items);
@@ -162,7 +174,7 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 
 static int take_side(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
-	return take(ctx, j, data, line, -1, -1);
+	return take(ctx, j, data, line, -1, -1, 0);
 }
 
 static int take_frames(struct vcr_match *m, struct vcr_error *e)
@@ -179,7 +191,7 @@ static int take_frames(struct vcr_match *m, struct vcr_error *e)
 			m->stats.unusable++;
 			continue;
 		}
-		if ((err = take(m, f.j, f.vcr, f.line, i, call++)))
+		if ((err = take(m, f.j, f.vcr, f.line, i, call++, f.time_ns)))
 			return vcr_error_set(e, err, "replay: %s", vcr_strerror(err));
 	}
 	return 0;
@@ -188,6 +200,8 @@ static int take_frames(struct vcr_match *m, struct vcr_error *e)
 static int by_order(const void *a, const void *b)
 {
 	const struct vcr_recorded *x = a, *y = b;
+	if (x->age != y->age)
+		return x->age - y->age;
 	return x->seq != y->seq ? (x->seq < y->seq ? -1 : 1) : (x->line > y->line) - (x->line < y->line);
 }
 
@@ -198,7 +212,7 @@ static int fill_keys(struct vcr_match *m, struct vcr_recorded *c)
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	if (strlen(c->k0) == VCR_KEY_LEN - 1 && strlen(c->k1) == VCR_KEY_LEN - 1)
 		return 0;
-	if (*c->request_ref && vcr_reader_body(m->reader, c->request_ref, &body, NULL)) {
+	if (*c->request_ref && vcr_reader_body(c->reader, c->request_ref, &body, NULL)) {
 		m->stats.unusable++;
 		*c->k0 = *c->k1 = 0;
 		return body.err;
@@ -208,11 +222,25 @@ static int fill_keys(struct vcr_match *m, struct vcr_recorded *c)
 	return 0;
 }
 
-int vcr_match_load(struct vcr_match *m, struct vcr_error *e)
+static int take_session(struct vcr_match *m, struct vcr_reader *r, const struct vcr_normal_context *in, struct vcr_error *e)
 {
+	m->reader = r;
+	m->in = in;
 	int err = take_frames(m, e);
 	if (!err)
-		err = vcr_reader_each(m->reader, "vcr.http", take_side, m, e);
+		err = vcr_reader_each(r, "vcr.http", take_side, m, e);
+	m->age++;
+	return err;
+}
+
+int vcr_match_load(struct vcr_match *m, struct vcr_error *e)
+{
+	struct vcr_reader *last = m->reader;
+	int err = 0;
+	for (size_t i = 0; i < m->o.nbefore && !err; i++)
+		err = take_session(m, m->o.before[i].reader, &m->o.before[i].recorded, e);
+	if (!err && last)
+		err = take_session(m, last, &m->o.recorded, e);
 	if (err)
 		return err;
 	if (m->n)

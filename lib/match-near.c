@@ -53,7 +53,7 @@ static int index_prefixes(struct vcr_match *m)
 	for (size_t i = 0; i < m->n; i++) {
 		struct vcr_recorded *c = &m->call[i];
 		VCR_AUTO_BUF body = VCR_BUF_INIT;
-		if (c->frame < 0 || !*c->request_ref || vcr_reader_body(m->reader, c->request_ref, &body, NULL))
+		if (c->frame < 0 || !*c->request_ref || vcr_reader_body(c->reader, c->request_ref, &body, NULL))
 			continue;
 		if (read_prefixes(c->api, c->path, body.data, body.len, MAX_HASHES - m->hashes, &m->prefixes[i]))
 			return VCR_ENOMEM;
@@ -234,11 +234,11 @@ static bool differs(struct diff *x, int va, int vb)
 }
 
 /* In the order of the recorded body. What is no JSON is compared as bytes. */
-static int find_difference(struct vcr_match *m, const struct vcr_match_query *q, struct vcr_divergence *d)
+static int find_difference(const struct vcr_match_query *q, struct vcr_divergence *d)
 {
 	VCR_AUTO_BUF body = VCR_BUF_INIT;
 	VCR_AUTO_JSON a = VCR_JSON_INIT, b = VCR_JSON_INIT;
-	if (!*d->nearest->request_ref || vcr_reader_body(m->reader, d->nearest->request_ref, &body, NULL) ||
+	if (!*d->nearest->request_ref || vcr_reader_body(d->nearest->reader, d->nearest->request_ref, &body, NULL) ||
 	    vcr_json_parse(&a, body.data, body.len, 0, NULL) || vcr_json_parse(&b, q->body, q->nbody, 0, NULL)) {
 		size_t at = 0;
 		while (at < body.len && at < q->nbody && body.data[at] == q->body[at])
@@ -312,7 +312,7 @@ int vcr_match_explain(struct vcr_match *m, const struct vcr_match_query *q, stru
 		d->kind = !d->nearest ? VCR_MISS_PLACE : VCR_MISS_BODY;
 	}
 	if (d->kind == VCR_MISS_BODY) {
-		err = find_difference(m, q, d);
+		err = find_difference(q, d);
 		const char *then = strchr(d->nearest->path, '?'), *now = strchr(q->target, '?');
 		if (!d->pointer.len && strcmp(then ? then : "", now ? now : "") && !strcmp(d->recorded.data, d->live.data)) {
 			d->kind = VCR_MISS_QUERY;

@@ -44,9 +44,9 @@ static void structural_key(const struct normal *x, enum vcr_api api, const char 
 		vcr_canon_k0(method, x->target.data, structure.data, structure.len, key);
 }
 
-static bool read_request(struct vcr_match *m, const struct vcr_recorded *c, struct vcr_buf *body)
+static bool read_request(const struct vcr_recorded *c, struct vcr_buf *body)
 {
-	return !*c->request_ref || !vcr_reader_body(m->reader, c->request_ref, body, NULL);
+	return !*c->request_ref || !vcr_reader_body(c->reader, c->request_ref, body, NULL);
 }
 
 /* ---- Which calls may match ---- */
@@ -63,13 +63,13 @@ static int64_t items_of(enum vcr_api api, const char *target, const struct vcr_j
 }
 
 /* As the recording notes it; an older one does not. */
-static void find_shape(struct vcr_match *m, struct vcr_recorded *c)
+static void find_shape(struct vcr_recorded *c)
 {
 	VCR_AUTO_BUF body = VCR_BUF_INIT;
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	if (c->items >= 0 && c->size >= 0)
 		return;
-	if (!read_request(m, c, &body))
+	if (!read_request(c, &body))
 		vcr_buf_reset(&body);
 	bool is_json = body.len && !vcr_json_parse(&j, body.data, body.len, 0, NULL);
 	c->items = items_of(c->api, c->path, is_json ? &j : NULL);
@@ -105,7 +105,7 @@ static bool index_shapes(struct vcr_match *m)
 		return false;
 	}
 	for (size_t i = 0; i < m->n; i++) {
-		find_shape(m, &m->call[i]);
+		find_shape(&m->call[i]);
 		v[i] = &m->call[i];
 	}
 	qsort(v, m->n, sizeof *v, by_shape);
@@ -134,9 +134,9 @@ static void make_keys(struct vcr_match *m, struct vcr_recorded *c)
 {
 	VCR_AUTO_BUF body = VCR_BUF_INIT;
 	AUTO_NORMAL form = NORMAL_INIT;
-	if (*c->k2 || c->unreadable || (c->unreadable = !read_request(m, c, &body)))
+	if (*c->k2 || c->unreadable || (c->unreadable = !read_request(c, &body)))
 		return;
-	normalise(&m->o.recorded, c->api, c->path, body.data, body.len, NULL, &form);
+	normalise(c->in, c->api, c->path, body.data, body.len, NULL, &form);
 	normal_key(&form, c->method, c->k2);
 	if (m->o.rung >= VCR_RUNG_STRUCTURAL)
 		structural_key(&form, c->api, c->method, NULL, c->k3);
@@ -220,11 +220,11 @@ struct vcr_recorded *vcr_match_most_alike(struct vcr_match *m, struct asked *a, 
 	unsigned looked = 0;
 	for (size_t i = 0; i < n && looked < MOST_ALIKE; i++) {
 		VCR_AUTO_BUF body = VCR_BUF_INIT, texts = VCR_BUF_INIT;
-		if ((!again && v[i]->state != VCR_FREE) || !read_request(m, v[i], &body))
+		if ((!again && v[i]->state != VCR_FREE) || !read_request(v[i], &body))
 			continue;
 		if (!looked++)
 			texts_of(&m->o.live, q->api, q->target, q->body, q->nbody, &live);
-		texts_of(&m->o.recorded, v[i]->api, v[i]->path, body.data, body.len, &texts);
+		texts_of(v[i]->in, v[i]->api, v[i]->path, body.data, body.len, &texts);
 		double alike = vcr_structural_likeness(texts.data, texts.len, live.data, live.len);
 		if (alike > most || (alike == most && (!best || (again && v[i]->given < best->given)))) {
 			best = v[i];

@@ -8,7 +8,9 @@
 struct prefixes { uint64_t *hash; size_t n; uint64_t rest; /* hash of everything but the list */ bool known; };
 
 struct vcr_match {
-	struct vcr_reader *reader;
+	struct vcr_reader *reader;    /* of the session that is being loaded … */
+	const struct vcr_normal_context *in;
+	int age;
 	struct vcr_match_options o;
 	struct vcr_recorded *call;    /* in the order in which they were asked */
 	size_t n, cap;

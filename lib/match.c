@@ -144,8 +144,8 @@ static struct vcr_recorded *give(struct vcr_match *m, struct vcr_recorded *c, en
 struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung)
 {
 	VCR_AUTO_ASKED a = VCR_ASKED(q);
-	struct vcr_recorded *c = climb(m, &a, first_free, rung);
-	if (!c && m->o.repeat)
+	struct vcr_recorded *c = m->o.nothing ? NULL : climb(m, &a, first_free, rung);
+	if (!c && m->o.repeat && !m->o.nothing)
 		c = climb(m, &a, m->o.repeat == VCR_REPEAT_LAST ? the_last : once_more, rung);
 	return give(m, c, *rung);
 }

@@ -29,6 +29,10 @@ const char *vcr_rung_name(enum vcr_rung r);
 struct vcr_piece_time { uint64_t offset, time_us; }; /* where in the body a read began, microseconds after the first byte */
 
 struct vcr_recorded {
+	struct vcr_reader *reader;    /* of its session */
+	const struct vcr_normal_context *in; /* where it was recorded; lives as long as the match */
+	int age;                      /* 0: of the oldest session of the chain */
+	int64_t time_ns;              /* when it was written down; 0 unknown */
 	int64_t frame;                /* index; -1 for a vcr.http line */
 	int64_t call;                 /* K of call:K; -1 */
 	int64_t line, seq;
@@ -52,14 +56,18 @@ struct vcr_recorded {
 };
 
 struct vcr_match;
+struct vcr_match_session { struct vcr_reader *reader; struct vcr_normal_context recorded; };
 struct vcr_match_options {
 	enum vcr_rung rung;           /* the last to be tried */
 	enum vcr_repeat { VCR_REPEAT_NONE, VCR_REPEAT_ANEW, VCR_REPEAT_LAST } repeat; /* when all equal calls are spent: a miss; all of them anew (a server
 	                                  that outlives its clients); the last of them */
+	const struct vcr_match_session *before; size_t nbefore; /* sessions that this one continues, oldest first; their calls come first. Borrowed */
+	int64_t not_before_ns;        /* calls written down earlier than that have expired, and are not given out; 0: none */
+	bool nothing;                 /* nothing is given out */
 	bool skip_faults;             /* calls that failed, or were answered with an error status, are not given out */
 	struct vcr_normal_context recorded, live; /* for NORMALISED and STRUCTURAL */
 };
-/* r is borrowed. */
+/* r is borrowed; NULL: there is no recording. */
 int vcr_match_new(struct vcr_match **m, struct vcr_reader *r, const struct vcr_match_options *o, struct vcr_error *e);
 void vcr_match_free(struct vcr_match *m);
 
@@ -95,7 +103,7 @@ void vcr_divergence_release(struct vcr_divergence *d);
 
 size_t vcr_match_count(const struct vcr_match *m);
 struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i); /* in the order in which they were asked */
-struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, skipped /* faults */, spent; int64_t by_rung[VCR_RUNGS]; };
+struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, skipped /* faults */, expired, spent; int64_t by_rung[VCR_RUNGS]; };
 void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s);
 
 #endif

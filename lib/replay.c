@@ -52,8 +52,8 @@ struct vcr_replay {
 	struct recent recent[RECENT];
 	size_t cached;
 	uint64_t clock;
-	struct vcr_binding bound[DIRECTORIES];
-	size_t nbound;
+	struct vcr_gate_exchange **live; /* those that the other handler answers */
+	size_t nlive, live_cap;
 };
 
 static void report(struct vcr_replay *r, const struct vcr_replay_event *ev)
@@ -134,9 +134,9 @@ static struct body *bind_names(struct vcr_replay *r, const struct vcr_recorded *
 	VCR_AUTO_BUF request = VCR_BUF_INIT;
 	struct vcr_bindings names = VCR_BINDINGS_INIT;
 	struct body *own = NULL;
-	if (!*c->request_ref || vcr_reader_body(r->o.reader, c->request_ref, &request, NULL))
+	if (!*c->request_ref || vcr_reader_body(c->reader, c->request_ref, &request, NULL))
 		return NULL;
-	vcr_normal_bind(&r->o.match.recorded, request.data, request.len, &r->o.match.live, q->body, q->nbody, q->api, &names);
+	vcr_normal_bind(c->in, request.data, request.len, &r->o.match.live, q->body, q->nbody, q->api, &names);
 	if (names.n && (own = calloc(1, sizeof *own))) {
 		vcr_buf_init(&own->text, 0);
 		vcr_buf_add(&own->text, b->text.data, b->text.len);
@@ -154,28 +154,30 @@ static struct body *bind_names(struct vcr_replay *r, const struct vcr_recorded *
 }
 
 /* Which directories are others now. All, or none: one that has not changed may lie in one that has. */
-static void bind_directories(struct vcr_replay *r)
+static size_t bind_directories(const struct vcr_replay *r, const struct vcr_recorded *c, struct vcr_binding bound[DIRECTORIES])
 {
-	const struct vcr_normal_context *a = &r->o.match.recorded, *b = &r->o.match.live;
+	const struct vcr_normal_context *a = c->in, *b = &r->o.match.live;
 	const struct vcr_binding all[DIRECTORIES] = { { a->cwd, b->cwd }, { a->workspace, b->workspace }, { a->home, b->home }, { a->tmp, b->tmp } };
 	bool changed = false;
+	size_t n = 0;
 	for (int i = 0; i < DIRECTORIES; i++)
 		if (all[i].recorded && all[i].live) {
 			changed = changed || strcmp(all[i].recorded, all[i].live);
-			r->bound[r->nbound++] = all[i];
+			bound[n++] = all[i];
 		}
-	r->nbound = changed ? r->nbound : 0;
+	return changed ? n : 0;
 }
 
 /* The answer's body; NULL when the recording's line cannot be read. */
 static struct body *take_body(struct vcr_replay *r, struct vcr_recorded *c, struct vcr_error *e)
 {
+	struct vcr_binding bound[DIRECTORIES];
 	struct body *b = c->user;
 	if (!b) {
 		if (!(b = calloc(1, sizeof *b)))
 			return NULL;
 		vcr_buf_init(&b->text, 0);
-		if ((*c->response_ref && vcr_reader_body(r->o.reader, c->response_ref, &b->text, e)) || rebind_body(r->bound, r->nbound, c, b)) {
+		if ((*c->response_ref && vcr_reader_body(c->reader, c->response_ref, &b->text, e)) || rebind_body(bound, bind_directories(r, c, bound), c, b)) {
 			free_body(b);
 			return NULL;
 		}
@@ -456,10 +458,10 @@ static int whole_live(const struct vcr_match_query *q, struct vcr_buf *out)
 	return vcr_buf_add(out, q->body, q->nbody);
 }
 
-static int whole_recorded(struct vcr_replay *r, const struct vcr_recorded *c, struct vcr_buf *out)
+static int whole_recorded(const struct vcr_recorded *c, struct vcr_buf *out)
 {
 	int err = vcr_buf_printf(out, "%s\n", c->path);
-	return err || !*c->request_ref ? err : vcr_reader_body(r->o.reader, c->request_ref, out, NULL);
+	return err || !*c->request_ref ? err : vcr_reader_body(c->reader, c->request_ref, out, NULL);
 }
 
 static bool has_placeholder(const struct vcr_buf *b)
@@ -475,7 +477,7 @@ static void take_names(struct vcr_replay *r, const struct vcr_recorded *c, enum 
 	if (known == r->bound_values)
 		return;
 	r->bound_values = known;
-	if (!whole_live(q, &live) && has_placeholder(&live) && !whole_recorded(r, c, &recorded))
+	if (!whole_live(q, &live) && has_placeholder(&live) && !whole_recorded(c, &recorded))
 		vcr_scrub_bind(r->scrub, r->redact, live.data, live.len, recorded.data, recorded.len, rung == VCR_RUNG_EXACT);
 }
 
@@ -495,7 +497,7 @@ static struct vcr_recorded *give_by_names(struct vcr_replay *r, struct vcr_match
 			continue;
 		left--;
 		vcr_buf_reset(told);
-		if (whole_recorded(r, c, &recorded) || !vcr_scrub_translate(live.data, live.len, recorded.data, recorded.len, told))
+		if (whole_recorded(c, &recorded) || !vcr_scrub_translate(live.data, live.len, recorded.data, recorded.len, told))
 			continue;
 		char *body = strchr(told->data, '\n') + 1;
 		struct vcr_match_query as = *q;
@@ -584,6 +586,48 @@ static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct
 	serve(r, x, c, b);
 }
 
+/* ---- What goes on to the real hosts ---- */
+
+static size_t find_live(const struct vcr_replay *r, const struct vcr_gate_exchange *x)
+{
+	size_t i = 0;
+	while (i < r->nlive && r->live[i] != x)
+		i++;
+	return i;
+}
+
+/* It is answered, or another request's now. */
+static void forget_live(struct vcr_replay *r, const struct vcr_gate_exchange *x)
+{
+	size_t i = find_live(r, x);
+	if (i < r->nlive)
+		r->live[i] = r->live[--r->nlive];
+}
+
+static bool note_live(struct vcr_replay *r, struct vcr_gate_exchange *x)
+{
+	if (r->nlive == r->live_cap) {
+		size_t cap = r->live_cap ? 2 * r->live_cap : 16;
+		struct vcr_gate_exchange **more = realloc(r->live, cap * sizeof *more);
+		if (!more)
+			return false;
+		r->live = more;
+		r->live_cap = cap;
+	}
+	r->live[r->nlive++] = x;
+	return true;
+}
+
+static void go_live(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, const struct vcr_match_query *query)
+{
+	if (!note_live(r, x)) {
+		vcr_gate_cut(x, VCR_CUT_RESET);
+		return;
+	}
+	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_LIVE, .api = query->api, .method = q->method, .target = query->target, .host = q->host });
+	r->o.live->request(r->o.live_ctx, x, q);
+}
+
 static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, struct vcr_match_query *query)
 {
 	uint64_t hash[2];
@@ -597,6 +641,8 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 		take_names(r, c, rung, query);
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung };
 		serve_call(r, x, c, rung, query);
+	} else if (r->o.live) {
+		go_live(r, x, q, query);
 	} else if (query->api == VCR_API_NONE) {
 		refuse(r, x, q->method, query->target, q->host);
 	} else {
@@ -624,6 +670,7 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 	struct clean c = { VCR_BUF_INIT, VCR_BUF_INIT };
 	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
 	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
+	forget_live(r, x);
 	if (to && !strcasecmp(to, "websocket")) {
 		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
 		return;
@@ -644,6 +691,11 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 
 static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 {
+	struct vcr_replay *r = ctx;
+	if (find_live(r, x) < r->nlive) {
+		r->o.live->drained(r->o.live_ctx, x);
+		return;
+	}
 	struct serving *s = vcr_gate_user(x);
 	if (s && !s->all)
 		go_on(s);
@@ -659,6 +711,12 @@ static bool is_enough(const struct serving *s)
 static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate)
 {
 	struct vcr_replay *r = ctx;
+	if (find_live(r, x) < r->nlive) {
+		r->o.live->done(r->o.live_ctx, x, fate);
+		if (fate == VCR_GATE_GONE)
+			forget_live(r, x);
+		return;
+	}
 	struct serving *s = fate == VCR_GATE_UNREAD ? NULL : vcr_gate_user(x);
 	struct vcr_recorded *c = s ? s->call : vcr_gate_user(x);
 	if (!c)
@@ -694,7 +752,16 @@ static int connect_here(const char *host, int port)
 
 static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
 {
+	struct vcr_replay *r = ctx;
 	char where[300];
+	if (r->o.live) {
+		forget_live(r, x);
+		if (!note_live(r, x))
+			vcr_gate_cut(x, VCR_CUT_RESET);
+		else
+			r->o.live->tunnel(r->o.live_ctx, x, host, port);
+		return;
+	}
 	int fd = connect_here(host, port);
 	snprintf(where, sizeof where, "%s:%d", host, port);
 	if (fd >= 0)
@@ -732,12 +799,14 @@ int vcr_replay_new(struct vcr_replay **out, const struct vcr_replay_options *o, 
 		vcr_replay_free(r);
 		return err;
 	}
-	if ((err = vcr_scrub_load(o->reader, LIVE_NUMBERS, &r->scrub, e)) != 0) {
+	err = o->reader ? vcr_scrub_load(o->reader, LIVE_NUMBERS, &r->scrub, e) : 0;
+	for (size_t i = o->match.nbefore; i && !err && !r->scrub; i--)
+		err = vcr_scrub_load(o->match.before[i - 1].reader, LIVE_NUMBERS, &r->scrub, e);
+	if (err) {
 		vcr_replay_free(r);
 		return err;
 	}
 	learn_environment(r->redact, o->environ);
-	bind_directories(r);
 	*out = r;
 	return 0;
 }
@@ -754,6 +823,7 @@ void vcr_replay_free(struct vcr_replay *r)
 	vcr_match_free(r->match);
 	vcr_redact_free(r->redact);
 	vcr_scrub_free_list(r->scrub);
+	free(r->live);
 	free(r);
 }
 

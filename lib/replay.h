@@ -1,4 +1,4 @@
-/* replay.h — the gate's handler that answers from a recording, and never from the network.
+/* replay.h — the gate's handler that answers from a recording, and never from the network unless it is given a handler that does.
  *
  * Each request is redacted as the recorder would have done, looked for (match.h) and answered with the recorded status, the fields that were
  * kept, and the body in the pieces in which it was read. Bodies are stored content-decoded, so they are sent as identity and Content-Encoding
@@ -10,33 +10,38 @@
  * turned away) is held open for as long as it took then, a quarter more and a second, so that the program can do so again; then it is reset. An answer counts as delivered when its last byte was, also where that is a cut.
  *
  * A miss is HTTP 400 in the provider's own error envelope, with x-should-retry: false. Upgrades to WebSocket get 426, which sends clients back
- * to HTTP at once. Other hosts get 403; tunnels to this machine itself are let through, others get 403 too. */
+ * to HTTP at once. Other hosts get 403; tunnels to this machine itself are let through, others get 403 too.
+ *
+ * With `live` (forward.h) what was not recorded, and every other host, is its business instead, and neither missed nor refused. */
 #ifndef VCR_REPLAY_H
 #define VCR_REPLAY_H
 #include "gate.h"
 #include "match.h"
 #include "redact.h"
 
-enum vcr_replay_what { VCR_REPLAY_SERVED, VCR_REPLAY_CUT_SHORT /* the client left early: it will be served again */, VCR_REPLAY_MISSED, VCR_REPLAY_REFUSED };
+enum vcr_replay_what { VCR_REPLAY_SERVED, VCR_REPLAY_CUT_SHORT /* the client left early: it will be served again */, VCR_REPLAY_MISSED, VCR_REPLAY_REFUSED,
+	VCR_REPLAY_LIVE /* it goes on to the real host */ };
 struct vcr_replay_event {
 	enum vcr_replay_what what;
 	const struct vcr_recorded *call;       /* SERVED, CUT_SHORT */
 	enum vcr_rung rung;                    /* SERVED */
-	enum vcr_api api;                      /* MISSED */
-	const char *method, *target, *host;    /* MISSED, REFUSED (target NULL for a tunnel); redacted */
+	enum vcr_api api;                      /* MISSED, LIVE */
+	const char *method, *target, *host;    /* MISSED, LIVE, REFUSED (target NULL for a tunnel); redacted */
 	const char *body; size_t nbody;        /* MISSED: redacted */
 	const struct vcr_divergence *divergence; /* MISSED */
 	const char *words;                     /* MISSED: one line */
 };
 struct vcr_replay_options {
 	struct event_base *base;
-	struct vcr_reader *reader;             /* borrowed */
+	struct vcr_reader *reader;             /* borrowed; NULL: no recording (then `live` is all there is) */
 	struct vcr_match_options match;
 	const char *const *model_hosts;        /* beyond the known ones; NULL-terminated or NULL; borrowed */
 	double speed;
 	char **environ;                        /* secrets are learnt from it; may be NULL */
 	void (*report)(void *ctx, const struct vcr_replay_event *ev); /* may be NULL */
 	void *ctx;
+	const struct vcr_gate_handler *live;   /* NULL: nothing goes to the network */
+	void *live_ctx;
 };
 struct vcr_replay;
 int vcr_replay_new(struct vcr_replay **r, const struct vcr_replay_options *o, struct vcr_error *e);

@@ -24,23 +24,25 @@ static int map_header(struct vcr_fence *f, struct vcr_error *e)
 	return 0;
 }
 
-int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, struct vcr_error *e)
+int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, const char *session, struct vcr_error *e)
 {
 	VCR_AUTO_BUF workspace = VCR_BUF_INIT;
-	char cwd[PATH_MAX], session[40];
+	char cwd[PATH_MAX], own[40];
 	*f = (struct vcr_fence){ .preload = VCR_BUF_INIT };
 	const char *why = vcr_preload_list(&f->preload);
 	if (why)
 		return vcr_error_set(e, VCR_ENOTFOUND, "%s", why);
 	if (vcr_paths_workspace(".", &workspace, NULL))
 		vcr_buf_puts(&workspace, "/");
-	snprintf(session, sizeof session, "replay-%d", (int)getpid());
-	struct vcr_spool_make make = { .session_id = session, .start_dir = getcwd(cwd, sizeof cwd), .workspace = workspace.data, .vcr_dir = vcr_dir,
-		.flags = VCR_SPOOL_BY_RECORD | VCR_SPOOL_LEAD_ONLY };
+	snprintf(own, sizeof own, "replay-%d", (int)getpid());
+	struct vcr_spool_make make = { .session_id = session ? session : own, .start_dir = getcwd(cwd, sizeof cwd), .workspace = workspace.data, .vcr_dir = vcr_dir,
+		.flags = VCR_SPOOL_BY_RECORD | (session ? 0 : VCR_SPOOL_LEAD_ONLY) };
 	int err = vcr_spool_create(&make, &f->spool, e);
-	if (!err && !(err = map_header(f, e)))
-		f->h->base_ready = 1; /* nobody scans */
-	return err;
+	if (err || (err = map_header(f, e)))
+		return err;
+	f->h->lane = session ? VCR_LANE_GATE : VCR_LANE_NOT_KNOWN;
+	f->h->base_ready = !session; /* nobody scans */
+	return 0;
 }
 
 int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int root_pid, struct vcr_error *e)
@@ -70,11 +72,12 @@ uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const cha
 
 void vcr_fence_release(struct vcr_fence *f)
 {
+	bool recorded = f->h && !(f->h->flags & VCR_SPOOL_LEAD_ONLY) && f->h->collector;
 	if (f->h) {
 		vcr_lead_retract(f->h);
 		munmap(f->h, sizeof *f->h);
 	}
-	if (f->spool)
+	if (f->spool && !recorded) /* else it is the collector's */
 		unlink(f->spool);
 	free(f->spool);
 	vcr_buf_release(&f->preload);

@@ -1,8 +1,19 @@
 /* replay-own.c — the session in which a replay writes down where it diverged. */
+#include "../lib/golden.h"
 #include "paths.h"
-#include "limits.h"
 #include "replaying.h"
 #include <stdio.h>
+#include <string.h>
+
+const char *vcr_replay_name(const struct replay *r)
+{
+	static char name[32];
+	const char *base = strrchr(r->path.data, '/'), *golden = r->path.data + (r->path.len > 28 ? r->path.len - 28 : 0);
+	if (!base || strncmp(golden, "/golden/", 8) || !vcr_golden_is_fingerprint(base + 1, strcspn(base + 1, ".")))
+		return vcr_reader_header(r->reader)->session_id;
+	snprintf(name, sizeof name, "golden/%.16s", base + 1);
+	return name;
+}
 
 static bool own_session(struct replay *r)
 {
@@ -15,7 +26,7 @@ static bool own_session(struct replay *r)
 	vcr_jw_init(&w, &meta);
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "replay_of");
-	vcr_jw_str(&w, of);
+	vcr_jw_str(&w, vcr_replay_name(r));
 	vcr_jw_object_end(&w);
 	vcr_paths_new_session_id(r->own_id);
 	struct vcr_session_options o = { .session_id = r->own_id, .parent_session_id = of, .forked_from_frame = -1, .metadata_json = meta.data,

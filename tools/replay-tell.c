@@ -52,6 +52,16 @@ static void on_refused(struct replay *r, const struct vcr_replay_event *ev)
 		say_json(r, "refused", ev->method, ev->host, -1, NULL, 1);
 }
 
+static void on_live(struct replay *r, const struct vcr_replay_event *ev)
+{
+	bool call = ev->api != VCR_API_SIDE && ev->api != VCR_API_NONE;
+	++*(call ? &r->live.calls : &r->live.sides);
+	if (r->t->json && !r->t->quiet)
+		say_json(r, call ? "live" : "live_side", ev->method, ev->target, -1, NULL, 1);
+	else if (r->t->verbose)
+		vcr_say(r->t, "%s %s goes to %s", ev->method, ev->target, ev->host);
+}
+
 void vcr_replay_fenced(void *ctx, const char *where, uint32_t kind)
 {
 	struct replay *r = ctx;
@@ -67,6 +77,7 @@ void vcr_replay_event(void *ctx, const struct vcr_replay_event *ev)
 	case VCR_REPLAY_MISSED: on_miss(r, ev); break;
 	case VCR_REPLAY_REFUSED: on_refused(r, ev); break;
 	case VCR_REPLAY_CUT_SHORT: r->cut_short++; break;
+	case VCR_REPLAY_LIVE: on_live(r, ev); break;
 	case VCR_REPLAY_SERVED:
 		r->served++;
 		if (r->t->json && !r->t->quiet)
@@ -103,11 +114,14 @@ static void make_ledger(const struct replay *r, struct vcr_ledger *l)
 	struct vcr_reader_frame f;
 	for (size_t i = 0; i < vcr_match_count(m); i++) {
 		const struct vcr_recorded *c = vcr_match_call(m, i);
-		if (c->frame < 0 || !c->given || vcr_reader_frame(r->reader, c->frame, &f, NULL))
+		if (c->frame < 0 || !c->given || vcr_reader_frame(c->reader, c->frame, &f, NULL))
 			continue;
 		vcr_ledger_add(l, &f, c->given);
 		l->replay.ms += (double)c->took_us / 1000;
 	}
+	for (int64_t i = 0; r->live.reader && i < vcr_reader_count(r->live.reader); i++)
+		if (vcr_reader_brief(r->live.reader, i).call && !vcr_reader_frame(r->live.reader, i, &f, NULL))
+			vcr_ledger_add_live(l, &f);
 }
 
 /* Recorded model calls that nobody asked for, as far as they can be listed. */
@@ -206,10 +220,13 @@ void vcr_replay_summary(struct replay *r)
 	struct vcr_gate_stats gs;
 	vcr_gate_stats(r->gate, &gs);
 	if (!r->t->quiet) {
-		vcr_say(r->t, "%lld of %lld recorded model calls were asked for, %lld missed%s", (long long)asked, (long long)calls, (long long)r->missed_calls,
-			r->missed_calls ? "" : "; nothing went to the network");
+		if (r->reader || !r->online)
+			vcr_say(r->t, "%lld of %lld recorded model calls were asked for, %lld missed%s", (long long)asked, (long long)calls, (long long)r->missed_calls,
+				r->missed_calls || r->online ? "" : "; nothing went to the network");
+		if (r->online)
+			vcr_say(r->t, "%lld model calls went to the network, recorded as session %s   (vcr-log %s)", (long long)r->live.calls, r->live.id, r->live.id);
 		say_rungs(r);
-		if (asked)
+		if (asked && !(r->online && r->mode != VCR_MODE_NEW_EPISODES))
 			say_unused(r);
 		if (r->missed_sides)
 			vcr_say(r->t, "%lld other requests to model hosts were not in the recording (-v names them)", (long long)r->missed_sides);

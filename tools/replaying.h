@@ -1,18 +1,24 @@
 /* replaying.h — inside vcr replay: verb-replay.c prepares and serves, replay-tell.c says what happens and how it ended, replay-own.c keeps the
- * replay's own session. */
+ * divergences, replay-live.c what goes on to the real hosts. */
 #ifndef VCR_REPLAYING_H
 #define VCR_REPLAYING_H
 #include "context.h"
 #include "fence.h"
+#include "ledger.h"
+#include "limits.h"
 #include "refused.h"
 #include "replay.h"
 #include "run.h"
 #include "session.h"
+#include "spooled.h"
 #include "supervised.h"
 #include "tool.h"
 #include "../lib/config.h"
 
-enum { VCR_REPLAY_TOKEN = 16 /* bytes */ };
+enum { VCR_REPLAY_TOKEN = 16 /* bytes */, VCR_REPLAY_CHAIN = 64 /* sessions, each of which continues the one before */ };
+
+/* What may go on to the real hosts. */
+enum vcr_replay_mode { VCR_MODE_NONE, VCR_MODE_ONCE, VCR_MODE_NEW_EPISODES, VCR_MODE_ALL, VCR_MODE_REWRITE };
 
 struct replay {
 	struct vcr_tool *t;
@@ -20,7 +26,14 @@ struct replay {
 	bool repeat_last, skip_faults;
 	int64_t port;
 	char *const *command;       /* NULL: none */
-	struct vcr_reader *reader;
+	const char *mode_word, *expire_word, *expired_word;
+	enum vcr_replay_mode mode;
+	bool online;                /* what was not recorded goes on to the real hosts, and is recorded */
+	struct vcr_reader *reader;  /* NULL: there is no recording yet */
+	struct vcr_buf path;        /* of that session */
+	struct vcr_match_session before[VCR_REPLAY_CHAIN]; /* what it continues, oldest first */
+	struct vcr_context before_in[VCR_REPLAY_CHAIN];
+	size_t nbefore;
 	struct vcr_config config;
 	struct vcr_normal_user *normalisers; /* of the configuration; NULL none */
 	struct vcr_context recorded, here;
@@ -38,7 +51,18 @@ struct replay {
 	bool own_failed;
 	int64_t served, cut_short, missed_calls, missed_sides;
 	struct vcr_refused refused;
-	struct vcr_fence fence;     /* around the command */
+	struct vcr_fence fence;     /* around the command; if we are online, the spool of the session that is recorded */
+	struct vcr_replay_live {
+		char id[VCR_MAX_SESSION_ID + 1]; /* of that session */
+		struct vcr_spooled spooled;
+		struct vcr_forward *forward;
+		pid_t collector;        /* 0: none runs */
+		int words, awaits;      /* what it says on stderr; vcr_control_await_result */
+		int root;               /* serving alone: closed, it ends the process that stands for a command; -1 */
+		pid_t root_pid;         /* of that one */
+		int64_t calls, sides;   /* that went on */
+		struct vcr_reader *reader; /* of what was recorded; NULL until the end */
+	} live;
 	bool supervise;
 	struct vcr_supervised supervised;
 	struct vcr_run run;
@@ -51,8 +75,20 @@ void vcr_replay_fenced(void *replay, const char *where, uint32_t kind);
 /* How many model calls were recorded, and how many of them were asked for. */
 int64_t vcr_replay_calls(const struct replay *r, int64_t *asked);
 void vcr_replay_summary(struct replay *r);
+/* replay-live.c. The spool is there (fence). Make what goes on to the real hosts; prepared before the gate is. */
+int vcr_replay_live_prepare(struct replay *r, struct vcr_error *e);
+/* Recording begins: root is the process whose calls they are. */
+int vcr_replay_live_start(struct replay *r, pid_t root, struct vcr_error *e);
+/* A process that stands for a command while we serve alone; -1. */
+pid_t vcr_replay_live_root(struct replay *r);
+/* The command has ended: the session is finished, and read if it can be. */
+void vcr_replay_live_finish(struct replay *r);
+/* After the gate, before the event base. */
+void vcr_replay_live_release(struct replay *r);
 /* replay-own.c */
 void vcr_replay_write_miss(struct replay *r, const struct vcr_replay_event *ev);
+/* How a session that comes of this replay calls the recording: its id, or golden/FINGERPRINT. */
+const char *vcr_replay_name(const struct replay *r);
 /* Ends it and says where it is, if there is one. */
 void vcr_replay_end_own(struct replay *r);
 #endif

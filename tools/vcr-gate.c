@@ -9,7 +9,7 @@
 #include "lead.h"
 #include "paths.h"
 #include "provider.h"
-#include "spool-write.h"
+#include "spooled.h"
 #include "spool.h"
 #include <errno.h>
 #include <getopt.h>
@@ -22,157 +22,28 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200, AWAIT_US = 150 };
+enum { TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200 };
 
 struct gate {
 	const char *spool, *cacert, *connect_to[MOST_WAYS + 1];
 	int nconnect_to;
 	bool untapped_only;
-	struct vcr_spool_writer *w;
+	struct vcr_spooled spooled;
 	struct vcr_spool_header *h;
 	struct vcr_config config;
 	const char **hosts;
 	char token[2 * TOKEN_BYTES + 1];
 	struct event_base *base;
-	struct event *ring;
 	struct vcr_ca *ca;
 	struct vcr_forward *forward;
 	struct vcr_gate *gate;
-	struct { uint32_t conn; int pid; uint64_t end, ns; bool awaited; } *whose; /* by conn % WHOSE; end, ns: of the request in the spool */
-	uint64_t gave_up;       /* `acted` when an answer had been held long enough: nobody looks */
 };
-enum { WHOSE = 4096 };
 
 static uint64_t now_ns(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* ---- What passes ---- */
-
-/* Who waits for what has just been appended to go on its way need not wait for the collector's wake-up too. */
-static void ring_soon(struct gate *g)
-{
-	event_active(g->ring, EV_TIMEOUT, 0);
-}
-
-static void on_ring(evutil_socket_t fd, short what, void *gate)
-{
-	struct gate *g = gate;
-	vcr_spool_writer_ring(g->w);
-	vcr_spool_writer_prepare(g->w);
-}
-
-static int pid_of(const struct gate *g, uint32_t conn)
-{
-	return g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].pid : g->h->root_pid;
-}
-
-/* A program that was pointed here by variables is not known: its calls are the root's. */
-static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t ns)
-{
-	struct gate *g = ctx;
-	char names[VCR_GATE_HOST + 2] = "";
-	struct vcr_rec_conn c = { .kind = tls ? VCR_CONN_TLS : VCR_CONN_PLAIN, .fd = VCR_CONN_BY_GATE };
-	snprintf(names, VCR_GATE_HOST, "%s", host); /* and an empty peer behind it */
-	g->whose[conn % WHOSE].conn = conn;
-	g->whose[conn % WHOSE].end = 0;
-	g->whose[conn % WHOSE].pid = pid ? pid : g->h->root_pid;
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .head = &c, .nhead = sizeof c,
-		.data = names, .n = strlen(names) + 2 });
-}
-
-static bool on_bytes(struct gate *g, uint32_t type, uint32_t conn, const char *p, size_t n, uint64_t ns)
-{
-	if (!n || vcr_spool_writer_muted(g->w, conn))
-		return false;
-	return vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n });
-}
-
-/* A gate that was started on need may be the first to see that there is something worth recording. */
-static void begin_session(struct gate *g)
-{
-	VCR_AUTO_BUF program = VCR_BUF_INIT;
-	uint32_t none = VCR_COLLECTOR_NONE;
-	pid_t pid;
-	if (g->h->flags & VCR_SPOOL_BY_RECORD || !__atomic_compare_exchange_n(&g->h->collector, &none, VCR_COLLECTOR_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		return;
-	__atomic_store_n(&g->h->wanted, 1, __ATOMIC_RELEASE);
-	char *argv[] = { NULL, "--spool", (char *)g->spool, NULL };
-	int err = vcr_control_collector_path(&program, NULL);
-	argv[0] = program.data;
-	if (err || vcr_control_spawn(argv, -1, &pid, NULL))
-		__atomic_store_n(&g->h->collector, VCR_COLLECTOR_NONE, __ATOMIC_RELEASE);
-}
-
-static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
-{
-	struct gate *g = ctx;
-	if (!on_bytes(g, VCR_REC_OUT, conn, p, n, ns))
-		return;
-	ring_soon(g);
-	if (__atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
-		begin_session(g);
-	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
-	g->whose[conn % WHOSE].ns = ns;
-	g->whose[conn % WHOSE].awaited = false;
-}
-
-static void on_in(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
-{
-	on_bytes(ctx, VCR_REC_IN, conn, p, n, ns);
-}
-
-static void on_close(void *ctx, uint32_t conn, int reason, uint64_t ns)
-{
-	struct gate *g = ctx;
-	int32_t why = reason;
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CLOSE, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = &why, .n = sizeof why });
-	ring_soon(g);
-}
-
-/* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. Mostly that takes less than to be
- * asked again, so it is awaited a moment here, once for each call. */
-static bool is_held(void *ctx, uint32_t conn)
-{
-	struct gate *g = ctx;
-	uint64_t acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE), end = g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].end : 0;
-	if (!end || acted >= end || (g->gave_up && acted == g->gave_up))
-		return false;
-	if (!g->whose[conn % WHOSE].awaited) {
-		g->whose[conn % WHOSE].awaited = true;
-		vcr_spool_await(g->h, end, AWAIT_US);
-		if ((acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE)) >= end)
-			return false;
-	}
-	if (now_ns() < g->whose[conn % WHOSE].ns + VCR_HOLD_MS * 1000000ull)
-		return true;
-	g->gave_up = acted;
-	return false;
-}
-
-static uint32_t next_conn(void *ctx)
-{
-	return vcr_spool_writer_conn(((struct gate *)ctx)->w);
-}
-
-static void on_trouble(void *ctx, const char *host, const char *words)
-{
-	struct gate *g = ctx;
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	vcr_buf_printf(&b, "the gate could not reach %s: %s", host, words);
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
-}
-
-static void on_distrusted(void *ctx, const char *host, int pid)
-{
-	struct gate *g = ctx;
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	vcr_buf_printf(&b, "process %d does not accept the run's certificate for %s: its connections are tunnelled from now on, and not recorded; it may read SSL_CERT_FILE or a "
-		"setting of its own", pid, host);
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
 
 /* ---- Beginning ---- */
@@ -226,7 +97,7 @@ static int take_over(struct gate *g)
 	memcpy(g->token, b->token, 2 * TOKEN_BYTES);
 	if (strspn(g->token, "0123456789abcdef") != 2 * TOKEN_BYTES)
 		return 0;
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = words, .n = sizeof words });
+	vcr_spool_writer_append(g->spooled.w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = words, .n = sizeof words });
 	return (int)b->port;
 }
 
@@ -242,8 +113,8 @@ static int make_token(struct gate *g, struct vcr_error *e)
 
 static int make_gate(struct gate *g, struct vcr_error *e)
 {
-	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted };
-	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert, .sink = &sink, .ctx = g, .next_conn = next_conn, .held = is_held };
+	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert };
+	vcr_spooled_passes(&g->spooled, &fo);
 	int port = take_over(g), err = port ? 0 : make_token(g, e);
 	if (!err)
 		err = vcr_forward_new(&g->forward, &fo, e);
@@ -268,18 +139,16 @@ static int prepare(struct gate *g, struct vcr_error *e)
 {
 	VCR_AUTO_BUF bundle = VCR_BUF_INIT, extra = VCR_BUF_INIT;
 	char dir[sizeof g->h->vcr_dir];
-	int err = vcr_spool_writer_new(&g->w, g->spool, e);
+	int err = vcr_spooled_open(&g->spooled, g->spool, e);
 	if (err)
 		return err;
-	g->h = vcr_spool_writer_header(g->w);
+	g->h = g->spooled.h;
 	vcr_lead_announce(g->h);
 	snprintf(dir, sizeof dir, "%.*s", (int)sizeof dir - 1, g->h->vcr_dir);
 	g->base = new_base();
-	g->ring = g->base ? event_new(g->base, -1, 0, on_ring, g) : NULL;
-	g->whose = calloc(WHOSE, sizeof *g->whose);
-	if (!g->ring || !g->whose)
+	if (!g->base)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
-	if ((err = vcr_config_load(&g->config, dir, e)) || (err = take_config(g, e)) || (err = gather_hosts(g, e)) || (err = make_ca(g, &bundle, &extra, e)) || (err = make_gate(g, e)))
+	if ((err = vcr_spooled_start(&g->spooled, g->base, e)) || (err = vcr_config_load(&g->config, dir, e)) || (err = take_config(g, e)) || (err = gather_hosts(g, e)) || (err = make_ca(g, &bundle, &extra, e)) || (err = make_gate(g, e)))
 		return err;
 	struct vcr_lead_options o = { .port = vcr_gate_port(g->gate), .v6 = vcr_gate_has_v6(g->gate), .untapped_only = g->untapped_only, .token = g->token,
 		.ca = vcr_ca_path(g->ca), .bundle = bundle.data, .extra = extra.data, .hosts = g->hosts };
@@ -339,14 +208,12 @@ static void release(struct gate *g)
 	if (g->ca)
 		vcr_ca_remove(g->ca);
 	vcr_ca_free(g->ca);
-	if (g->ring)
-		event_free(g->ring);
+	vcr_spooled_stop(&g->spooled);
 	if (g->base)
 		event_base_free(g->base);
 	vcr_config_release(&g->config);
 	free(g->hosts);
-	free(g->whose);
-	vcr_spool_writer_free(g->w);
+	vcr_spooled_release(&g->spooled);
 }
 
 static void usage(FILE *to)

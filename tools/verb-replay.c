@@ -3,7 +3,7 @@
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
 #include "control.h"
-#include "limits.h"
+#include "../lib/golden.h"
 #include "open.h"
 #include "options.h"
 #include "paths.h"
@@ -24,7 +24,7 @@
 
 extern char **environ;
 
-enum { EXIT_REPLAY = 125, MOST_STEPS = 8 /* from a replay's own session to what was replayed */ };
+enum { EXIT_REPLAY = 125 };
 
 /* ---- Hosts: those that are known, those that the user named, those that the recording spoke to ---- */
 
@@ -69,6 +69,19 @@ static int choose_rung(struct replay *r, enum vcr_rung *rung)
 	return vcr_wrong_call(r->t, "--strict wants exact, canonical, normalised or structural, not '%s'", r->strict);
 }
 
+static int choose_mode(struct replay *r)
+{
+	static const char *const words[] = { "none", "once", "new-episodes", "all", "rewrite" };
+	for (int i = 0; r->mode_word; i++) {
+		if (i == 5)
+			return vcr_wrong_call(r->t, "--mode wants none, once, new-episodes, all or rewrite, not '%s'", r->mode_word);
+		r->mode = (enum vcr_replay_mode)i;
+		if (!strcmp(r->mode_word, words[i]))
+			break;
+	}
+	return 0;
+}
+
 /* Of two words the second; neither is a wrong call. */
 static int choose_word(struct replay *r, const char *option, const char *said, const char *first, const char *second, bool *is_second)
 {
@@ -87,14 +100,20 @@ static int choose_speed(struct replay *r, double *speed)
 
 static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struct vcr_error *e)
 {
-	int err = vcr_context_recorded(&r->recorded, r->reader, e);
+	int err = r->reader ? vcr_context_recorded(&r->recorded, r->reader, e) : 0;
+	for (size_t i = 0; i < r->nbefore && !err; i++) {
+		err = vcr_context_recorded(&r->before_in[i], r->before[i].reader, e);
+		r->before[i].recorded = vcr_context_normal(&r->before_in[i]);
+		r->before[i].recorded.user = r->normalisers;
+	}
 	if (err)
 		return err;
 	vcr_context_here(&r->here);
 	struct vcr_normal_context recorded = vcr_context_normal(&r->recorded), live = vcr_context_normal(&r->here);
 	recorded.user = live.user = r->normalisers;
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
-		.report = vcr_replay_event, .ctx = r, .match = { .rung = rung, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
+		.report = vcr_replay_event, .ctx = r, .live = r->online ? &vcr_forward_handler : NULL, .live_ctx = r->live.forward,
+		.match = { .rung = rung, .before = r->before, .nbefore = r->nbefore, .nothing = r->online && r->mode != VCR_MODE_NEW_EPISODES, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
 	return vcr_replay_new(&r->replay, &o, e);
 }
 
@@ -125,7 +144,7 @@ static int make_gate(struct replay *r, struct vcr_error *e)
 static void make_fence(struct replay *r)
 {
 	struct vcr_error e = { 0 };
-	if (!r->command || !vcr_fence_make(&r->fence, r->vcr_dir.data, &e))
+	if (!r->command || !vcr_fence_make(&r->fence, r->vcr_dir.data, NULL, &e))
 		return;
 	vcr_say(r->t, "the command is pointed here by variables alone, and not kept from the network: %s", e.what);
 	vcr_fence_release(&r->fence);
@@ -139,13 +158,15 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed)
 		err = vcr_normal_user_new(&r->normalisers, r->config.normalisers, &e);
 	if (!err && !(r->base = event_base_new()))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
+	if (!err && r->online && !(err = vcr_fence_make(&r->fence, r->vcr_dir.data, r->live.id, &e)))
+		err = vcr_replay_live_prepare(r, &e);
 	if (!err)
 		err = make_replay(r, rung, speed, &e);
 	if (!err && gather_hosts(r))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (!err)
 		err = make_ca(r, &e);
-	if (!err)
+	if (!err && !r->online)
 		make_fence(r);
 	if (!err)
 		err = make_gate(r, &e);
@@ -184,7 +205,10 @@ static void announce_json(const struct replay *r, const struct vcr_point *p)
 	vcr_jw_init(&w, &b);
 	vcr_jw_object(&w);
 	write_member(&w, "event", "ready");
-	write_member(&w, "session", vcr_reader_header(r->reader)->session_id);
+	if (r->reader)
+		write_member(&w, "session", vcr_reader_header(r->reader)->session_id);
+	if (r->online)
+		write_member(&w, "recorded_as", r->live.id);
 	vcr_jw_key(&w, "port");
 	vcr_jw_int(&w, p->port);
 	write_member(&w, "token", p->token);
@@ -204,14 +228,15 @@ static void announce(const struct replay *r)
 	VCR_AUTO_BUF words = VCR_BUF_INIT, name = VCR_BUF_INIT;
 	struct vcr_point p;
 	int64_t asked, calls = vcr_replay_calls(r, &asked);
-	const char *id = vcr_reader_header(r->reader)->session_id;
+	const char *id = r->reader ? vcr_reader_header(r->reader)->session_id : r->live.id;
 	point_of(r, &p);
 	if (r->t->json) {
 		announce_json(r, &p);
 		return;
 	}
 	vcr_safe(&name, id, strlen(id), 0);
-	printf("Session %s, %lld model call%s, is served on 127.0.0.1:%d; nothing goes to the network.\n", name.data, (long long)calls, calls == 1 ? "" : "s", p.port);
+	printf("Session %s, %lld model call%s, is served on 127.0.0.1:%d; %s%s.\n", name.data, (long long)calls, calls == 1 ? "" : "s", p.port,
+		r->online ? "what is not in it goes to the network, and is recorded as session " : "nothing goes to the network", r->online ? r->live.id : "");
 	vcr_point_words(&p, &words);
 	printf("%s\nInterrupt ends it.\n", words.data);
 	fflush(stdout);
@@ -221,6 +246,12 @@ static int serve_alone(struct replay *r)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct event *ev[3];
+	struct vcr_error e = { 0 };
+	pid_t root = r->online ? vcr_replay_live_root(r) : 0;
+	if (r->online && (root < 0 || vcr_replay_live_start(r, root, &e))) {
+		vcr_say(r->t, "%s", *e.what ? e.what : strerror(errno));
+		return VCR_EXIT_FAILED;
+	}
 	for (int i = 0; i < 3; i++)
 		if ((ev[i] = evsignal_new(r->base, signals[i], on_signal, r->base)))
 			event_add(ev[i], NULL);
@@ -229,6 +260,8 @@ static int serve_alone(struct replay *r)
 	for (int i = 0; i < 3; i++)
 		if (ev[i])
 			event_free(ev[i]);
+	if (r->online)
+		vcr_replay_live_finish(r);
 	vcr_replay_summary(r);
 	return r->missed_calls ? VCR_EXIT_NO : VCR_EXIT_YES;
 }
@@ -255,7 +288,7 @@ static void *loop(void *replay)
 static int raise_fence(struct replay *r)
 {
 	struct vcr_error e = { 0 };
-	struct vcr_lead_options o = { .port = vcr_gate_port(r->gate), .v6 = vcr_gate_has_v6(r->gate), .replay = true, .token = r->token, .ca = vcr_ca_path(r->ca),
+	struct vcr_lead_options o = { .port = vcr_gate_port(r->gate), .v6 = vcr_gate_has_v6(r->gate), .replay = !r->online, .token = r->token, .ca = vcr_ca_path(r->ca),
 		.bundle = r->bundle.data, .extra = r->extra.data, .hosts = (const char *const *)r->hosts };
 	int err = r->fence.h ? vcr_fence_publish(&r->fence, &o, r->run.pid, &e) : 0;
 	if (err)
@@ -266,7 +299,7 @@ static int raise_fence(struct replay *r)
 static int supervise(struct replay *r)
 {
 	struct vcr_error e = { 0 };
-	const struct vcr_supervise_options o = { .spool = r->fence.spool, .replay = true };
+	const struct vcr_supervise_options o = { .spool = r->fence.spool, .replay = !r->online };
 	int err = vcr_supervised_start(&r->supervised, &r->run, &o, &e);
 	if (err)
 		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);
@@ -282,7 +315,13 @@ static int run_command(struct replay *r)
 	int status = 0;
 	point_of(r, &p);
 	r->run.supervised = r->supervise;
-	if (pipe(r->stop) || vcr_point_each(&p, put, NULL) || vcr_run_fork(&r->run, r->command, &e)) {
+	/* Where we record, programs that can be tapped have to be led by the library, so that it knows what not to tap; others are lent the variables. */
+	bool unready = pipe(r->stop) || (!r->online && vcr_point_each(&p, put, NULL)) || vcr_run_fork(&r->run, r->command, &e);
+	if (!unready && r->online && vcr_replay_live_start(r, r->run.pid, &e)) {
+		kill(r->run.pid, SIGKILL);
+		unready = true;
+	}
+	if (unready) {
 		vcr_say(r->t, "%s", *e.what ? e.what : strerror(errno));
 		return EXIT_REPLAY;
 	}
@@ -297,6 +336,8 @@ static int run_command(struct replay *r)
 	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, vcr_preload_target(r->command[0]), r->fence.h ? &r->fence.h->gate : NULL);
 	bool failed = r->run.supervised && supervise(r);
 	int lost = vcr_run_wait(&r->run, &status);
+	if (r->online)
+		vcr_replay_live_finish(r); /* the gate answers what outlives the command until then */
 	if (write(r->stop[1], "", 1) == 1)
 		pthread_join(thread, NULL);
 	event_free(stop);
@@ -307,7 +348,8 @@ static int run_command(struct replay *r)
 		vcr_say(r->t, "lost sight of the command: %s", strerror(errno));
 		return EXIT_REPLAY;
 	}
-	r->refused.times += vcr_fence_refusals(&r->fence, vcr_replay_fenced, r);
+	if (!r->online)
+		r->refused.times += vcr_fence_refusals(&r->fence, vcr_replay_fenced, r);
 	vcr_replay_summary(r);
 	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
 		return VCR_EXIT_NO;
@@ -317,14 +359,20 @@ static int run_command(struct replay *r)
 static void release(struct replay *r)
 {
 	vcr_gate_free(r->gate);
-	vcr_fence_release(&r->fence); /* the gate asks it */
 	vcr_replay_free(r->replay);
+	vcr_replay_live_release(r);
+	vcr_fence_release(&r->fence); /* the gate asks it */
 	if (r->ca)
 		vcr_ca_remove(r->ca);
 	vcr_ca_free(r->ca);
 	if (r->base)
 		event_base_free(r->base);
 	vcr_reader_free(r->reader);
+	for (size_t i = 0; i < r->nbefore; i++) {
+		vcr_reader_free(r->before[i].reader);
+		vcr_context_release(&r->before_in[i]);
+	}
+	vcr_buf_release(&r->path);
 	vcr_config_release(&r->config);
 	vcr_normal_user_free(r->normalisers);
 	vcr_context_release(&r->recorded);
@@ -341,29 +389,81 @@ static void release(struct replay *r)
 	vcr_refused_release(&r->refused);
 }
 
-/* A session that a replay wrote, of where it diverged, stands for the recording that was replayed. */
+/* ---- Which recording ---- */
+
+static bool has_calls(struct vcr_reader *reader)
+{
+	for (int64_t i = 0; i < vcr_reader_count(reader); i++)
+		if (vcr_reader_brief(reader, i).call)
+			return true;
+	return false;
+}
+
+/* The session that this one continues: its path, appended; false: it continues none, or that is not here. */
+static bool find_continued(struct replay *r, struct vcr_reader *reader, struct vcr_buf *path)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	VCR_AUTO_BUF of = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	const struct vcr_reader_session *s = vcr_reader_header(reader);
+	if (vcr_json_parse(&j, s->metadata_json, strlen(s->metadata_json), 0, NULL) || vcr_json_str(&j, vcr_json_get(&j, 0, "replay_of"), &of) || !of.len)
+		return false;
+	if (!strncmp(of.data, "golden/", 7) && vcr_golden_is_fingerprint(of.data + 7, of.len - 7))
+		return !vcr_golden_path(r->vcr_dir.data, of.data + 7, path);
+	if (!strchr(of.data, '/') && !vcr_paths_find_session(r->vcr_dir.data, of.data, path, &e))
+		return true;
+	vcr_say(r->t, "session %s continues %s, which is not here: only what is in it is replayed", s->session_id, of.data);
+	return false;
+}
+
+/* A session in which a replay wrote down where it diverged stands for what was replayed; one in which it recorded what was new, for both. */
+static int open_chain(struct replay *r)
+{
+	struct vcr_reader *reader = r->reader;
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	while (find_continued(r, reader, &path)) {
+		struct vcr_reader *next = NULL;
+		if (r->nbefore == VCR_REPLAY_CHAIN)
+			return vcr_say(r->t, "more than %d sessions continue one another; vcr-golden save makes one of them", VCR_REPLAY_CHAIN), VCR_EXIT_FAILED;
+		int status = vcr_tool_open(r->t, path.data, &next);
+		if (status)
+			return status;
+		if (r->t->verbose)
+			vcr_say(r->t, "session %s continues %s", vcr_reader_header(reader)->session_id, vcr_reader_header(next)->session_id);
+		if (reader == r->reader && !has_calls(reader)) {
+			vcr_tool_close(&r->reader);
+			r->reader = next;
+			vcr_buf_reset(&r->path);
+			vcr_buf_add(&r->path, path.data, path.len);
+		} else {
+			memmove(r->before + 1, r->before, r->nbefore++ * sizeof *r->before);
+			r->before[0] = (struct vcr_match_session){ .reader = next };
+		}
+		reader = next;
+		vcr_buf_reset(&path);
+	}
+	return 0;
+}
+
 static int open_recording(struct replay *r, const char *session)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	int status = vcr_tool_open_session(r->t, session, &r->reader, &path);
-	for (int steps = 0; !status && steps < MOST_STEPS; steps++) {
-		VCR_AUTO_JSON j = VCR_JSON_INIT;
-		const struct vcr_reader_session *s = vcr_reader_header(r->reader);
-		if (vcr_json_parse(&j, s->metadata_json, strlen(s->metadata_json), 0, NULL) || vcr_json_get(&j, 0, "replay_of") < 0)
-			return 0;
-		char *of = vcr_json_strdup(&j, vcr_json_get(&j, 0, "replay_of"));
-		if (!of || !*of || strchr(of, '/')) {
-			free(of);
-			return 0;
-		}
-		if (r->t->verbose)
-			vcr_say(r->t, "session %s is what a replay of %s wrote down: that one is replayed", s->session_id, of);
-		vcr_buf_reset(&path);
-		vcr_tool_close(&r->reader);
-		status = vcr_tool_open_session(r->t, of, &r->reader, &path);
-		free(of);
+	struct vcr_error e = { 0 };
+	bool is_id = session && !vcr_paths_check_session_id(session, NULL);
+	if (r->mode == VCR_MODE_ONCE && is_id && vcr_paths_find_session(r->vcr_dir.data, session, &path, &e)) {
+		snprintf(r->live.id, sizeof r->live.id, "%s", session); /* the first time */
+		r->online = true;
+		return 0;
 	}
-	return status;
+	int status = vcr_tool_open_session(r->t, session, &r->reader, &r->path);
+	if (status || (status = open_chain(r)))
+		return status;
+	vcr_paths_new_session_id(r->live.id);
+	bool empty = !has_calls(r->reader);
+	for (size_t i = 0; i < r->nbefore; i++)
+		empty = empty && !has_calls(r->before[i].reader);
+	r->online = r->mode >= VCR_MODE_NEW_EPISODES || (r->mode == VCR_MODE_ONCE && empty);
+	return 0;
 }
 
 static int replay(struct replay *r, const char *session)
@@ -372,7 +472,7 @@ static int replay(struct replay *r, const char *session)
 	enum vcr_rung rung;
 	double speed;
 	int status;
-	if ((status = choose_rung(r, &rung)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
+	if ((status = choose_rung(r, &rung)) || (status = choose_mode(r)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
 	    (status = choose_word(r, "faults", r->faults, "replay", "skip", &r->skip_faults)))
 		return status;
 	if (r->port > 65535)
@@ -387,11 +487,13 @@ static int replay(struct replay *r, const char *session)
 
 int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 {
-	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .stop = { -1, -1 } };
+	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .path = VCR_BUF_INIT, .stop = { -1, -1 },
+		.live = { .words = -1, .awaits = -1, .root = -1 } };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
 		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &r.strict, "exact, canonical, normalised (default), structural: how far a request may differ" },
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.strict, "the old name of --strict" },
+		{ 'M', "mode", "MODE", VCR_OPT_STRING, &r.mode_word, "none (default): never online; once, new-episodes, all, rewrite: what goes online and is recorded" },
 		{ 0, "repeat", "HOW", VCR_OPT_STRING, &r.repeat, "recorded (default): each answer as often as it was given; last: the last one ever again" },
 		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "answer and fence static programs that honour no proxy variable; setuid programs will not work" },

@@ -1,0 +1,181 @@
+#include "spooled.h"
+#include "control.h"
+#include "gate.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { AWAIT_US = 150, WHOSE = 4096 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Who waits for what has just been appended to go on its way need not wait for the collector's wake-up too. */
+static void ring_soon(struct vcr_spooled *g)
+{
+	event_active(g->ring, EV_TIMEOUT, 0);
+}
+
+static void on_ring(evutil_socket_t fd, short what, void *spooled)
+{
+	struct vcr_spooled *g = spooled;
+	vcr_spool_writer_ring(g->w);
+	vcr_spool_writer_prepare(g->w);
+}
+
+static int pid_of(const struct vcr_spooled *g, uint32_t conn)
+{
+	return g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].pid : g->h->root_pid;
+}
+
+/* A program that was pointed here by variables is not known: its calls are the root's. */
+static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t ns)
+{
+	struct vcr_spooled *g = ctx;
+	char names[VCR_GATE_HOST + 2] = "";
+	struct vcr_rec_conn c = { .kind = tls ? VCR_CONN_TLS : VCR_CONN_PLAIN, .fd = VCR_CONN_BY_GATE };
+	snprintf(names, VCR_GATE_HOST, "%s", host); /* and an empty peer behind it */
+	g->whose[conn % WHOSE].conn = conn;
+	g->whose[conn % WHOSE].end = 0;
+	g->whose[conn % WHOSE].pid = pid ? pid : g->h->root_pid;
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .head = &c, .nhead = sizeof c,
+		.data = names, .n = strlen(names) + 2 });
+}
+
+static bool on_bytes(struct vcr_spooled *g, uint32_t type, uint32_t conn, const char *p, size_t n, uint64_t ns)
+{
+	if (!n || vcr_spool_writer_muted(g->w, conn))
+		return false;
+	return vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = type, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = p, .n = n });
+}
+
+/* A gate that was started on need may be the first to see that there is something worth recording. */
+static void begin_session(struct vcr_spooled *g)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	uint32_t none = VCR_COLLECTOR_NONE;
+	pid_t pid;
+	if (g->h->flags & VCR_SPOOL_BY_RECORD || !__atomic_compare_exchange_n(&g->h->collector, &none, VCR_COLLECTOR_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&g->h->wanted, 1, __ATOMIC_RELEASE);
+	char *argv[] = { NULL, "--spool", (char *)g->spool, NULL };
+	int err = vcr_control_collector_path(&program, NULL);
+	argv[0] = program.data;
+	if (err || vcr_control_spawn(argv, -1, &pid, NULL))
+		__atomic_store_n(&g->h->collector, VCR_COLLECTOR_NONE, __ATOMIC_RELEASE);
+}
+
+static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
+{
+	struct vcr_spooled *g = ctx;
+	if (!on_bytes(g, VCR_REC_OUT, conn, p, n, ns))
+		return;
+	ring_soon(g);
+	if (__atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
+		begin_session(g);
+	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
+	g->whose[conn % WHOSE].ns = ns;
+	g->whose[conn % WHOSE].awaited = false;
+}
+
+static void on_in(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
+{
+	on_bytes(ctx, VCR_REC_IN, conn, p, n, ns);
+}
+
+static void on_close(void *ctx, uint32_t conn, int reason, uint64_t ns)
+{
+	struct vcr_spooled *g = ctx;
+	int32_t why = reason;
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CLOSE, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = &why, .n = sizeof why });
+	ring_soon(g);
+}
+
+/* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. Mostly that takes less than to be
+ * asked again, so it is awaited a moment here, once for each call. */
+static bool is_held(void *ctx, uint32_t conn)
+{
+	struct vcr_spooled *g = ctx;
+	uint64_t acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE), end = g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].end : 0;
+	if (!end || acted >= end || (g->gave_up && acted == g->gave_up))
+		return false;
+	if (!g->whose[conn % WHOSE].awaited) {
+		g->whose[conn % WHOSE].awaited = true;
+		vcr_spool_await(g->h, end, AWAIT_US);
+		if ((acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE)) >= end)
+			return false;
+	}
+	if (now_ns() < g->whose[conn % WHOSE].ns + VCR_HOLD_MS * 1000000ull)
+		return true;
+	g->gave_up = acted;
+	return false;
+}
+
+static uint32_t next_conn(void *ctx)
+{
+	return vcr_spool_writer_conn(((struct vcr_spooled *)ctx)->w);
+}
+
+static void on_trouble(void *ctx, const char *host, const char *words)
+{
+	struct vcr_spooled *g = ctx;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	vcr_buf_printf(&b, "the gate could not reach %s: %s", host, words);
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+}
+
+static void on_distrusted(void *ctx, const char *host, int pid)
+{
+	struct vcr_spooled *g = ctx;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	vcr_buf_printf(&b, "process %d does not accept the run's certificate for %s: its connections are tunnelled from now on, and not recorded; it may read SSL_CERT_FILE or a "
+		"setting of its own", pid, host);
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+}
+
+/* ---- The module ---- */
+
+void vcr_spooled_passes(struct vcr_spooled *g, struct vcr_forward_options *o)
+{
+	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted };
+	o->sink = &sink;
+	o->ctx = g;
+	o->next_conn = next_conn;
+	o->held = is_held;
+}
+
+int vcr_spooled_open(struct vcr_spooled *g, const char *spool, struct vcr_error *e)
+{
+	g->spool = spool;
+	int err = vcr_spool_writer_new(&g->w, spool, e);
+	if (!err)
+		g->h = vcr_spool_writer_header(g->w);
+	return err;
+}
+
+int vcr_spooled_start(struct vcr_spooled *g, struct event_base *base, struct vcr_error *e)
+{
+	g->ring = event_new(base, -1, 0, on_ring, g);
+	g->whose = calloc(WHOSE, sizeof *g->whose);
+	return g->ring && g->whose ? 0 : vcr_error_set(e, VCR_ENOMEM, "out of memory");
+}
+
+void vcr_spooled_stop(struct vcr_spooled *g)
+{
+	if (g->ring)
+		event_free(g->ring);
+	g->ring = NULL;
+}
+
+void vcr_spooled_release(struct vcr_spooled *g)
+{
+	vcr_spooled_stop(g);
+	free(g->whose);
+	vcr_spool_writer_free(g->w);
+	*g = (struct vcr_spooled){ 0 };
+}
