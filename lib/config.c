@@ -1,5 +1,6 @@
 #include "config.h"
 #include "normal-user.h"
+#include "usage.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -66,6 +67,8 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 		return set_word(&c->cacert, value);
 	if (!strcmp(key, "lane") && (!strcmp(value, "tap") || !strcmp(value, "gate") || !strcmp(value, "auto")))
 		return set_word(&c->lane, value);
+	if (!strcmp(key, "quota"))
+		return (c->quota = vcr_usage_parse(value)) > 0 ? 0 : (c->quota = 0, VCR_ESYNTAX);
 	if (!strcmp(key, "burst"))
 		return vcr_config_burst(value, &c->burst);
 	if (!strcmp(key, "capture") && (!strcmp(value, "all") || !strcmp(value, "models"))) {
@@ -102,7 +105,7 @@ static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e
 		struct vcr_error why = { 0 };
 		err = words == 2 ? take_setting(c, key, value, &why) : VCR_ESYNTAX;
 		if (err == VCR_ESYNTAX)
-			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert, normaliser (each with a value)", path, n, key);
+			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert, normaliser, quota (each with a value)", path, n, key);
 		else if (err && *why.what)
 			vcr_error_set(e, err, "%s:%d: %s", path, n, why.what);
 	}

@@ -10,11 +10,13 @@
  *   connect-to  HOST1:PORT1:HOST2:PORT2  the gate connects to HOST2:PORT2 where HOST1:PORT1 is asked for; may stand several times
  *   cacert      /path/to/roots.pem       whom the gate trusts, instead of the system's roots
  *   normaliser  NAME REGEX               what a replay looks past, beside what it does already (normal-user.h); may stand several times
+ *   quota       2G                       sessions and savepoints may take so much; beyond it vcr-record deletes the oldest (vcr-gc)
  *
  * $VCR_MODEL_HOSTS (comma-separated) adds hosts, $VCR_PRICES names a price file. Unknown words are an error that names file and line. */
 #ifndef VCR_CONFIG_H
 #define VCR_CONFIG_H
 #include <stdbool.h>
+#include <stdint.h>
 #include "error.h"
 
 enum { VCR_CONFIG_BURST = 100 };
@@ -23,6 +25,7 @@ struct vcr_config {
 	char **ignore;      /* likewise */
 	char *prices;       /* NULL unless set */
 	bool capture_all;
+	int64_t quota;      /* bytes; 0: none */
 	int burst;          /* VCR_CONFIG_BURST unless set; 0 off */
 	char *lane, *cacert; /* likewise */
 	char **connect_to, **normalisers; /* NULL-terminated, never NULL after load */

@@ -13,7 +13,8 @@ static void write_sessions(struct vcr_jw *w, const struct vcr_json *j, int list,
 	for (int m = vcr_json_first(j, list); m >= 0; m = vcr_json_next(j, m))
 		if (!vcr_json_is(j, vcr_json_get(j, m, "session_id"), id))
 			vcr_jw_value(w, j, m);
-	vcr_jw_raw(w, entry, strlen(entry));
+	if (entry)
+		vcr_jw_raw(w, entry, strlen(entry));
 	vcr_jw_array_end(w);
 }
 
@@ -33,7 +34,12 @@ static void compose(struct vcr_buf *out, const struct vcr_json *j, const char *i
 	vcr_jw_key(&w, "sessions");
 	write_sessions(&w, j, vcr_json_get(j, 0, "sessions"), id, entry);
 	vcr_jw_key(&w, "updated_at");
-	vcr_jw_str(&w, now);
+	if (now)
+		vcr_jw_str(&w, now);
+	else if (vcr_json_get(j, 0, "updated_at") >= 0)
+		vcr_jw_value(&w, j, vcr_json_get(j, 0, "updated_at"));
+	else
+		vcr_jw_null(&w);
 	vcr_jw_object_end(&w);
 	vcr_buf_putc(out, '\n');
 }
@@ -54,6 +60,24 @@ int vcr_manifest_put(const char *vcr_dir, const char *session_id, const char *en
 	}
 	if (!err) {
 		compose(&made, &j, session_id, entry_json, now_iso);
+		err = made.err ? vcr_error_set(e, made.err, "%s: %s", name, vcr_strerror(made.err)) : vcr_replace_write(dir, vcr_dir, name, &made, e);
+	}
+	close(dir);
+	return err;
+}
+
+int vcr_manifest_remove(const char *vcr_dir, const char *session_id, struct vcr_error *e)
+{
+	static const char name[] = "manifest.json";
+	VCR_AUTO_BUF old = VCR_BUF_INIT, made = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	int dir, err = vcr_replace_lock(vcr_dir, name, &dir, e);
+	if (err)
+		return err;
+	old.max = MAX_MANIFEST;
+	err = vcr_replace_read(dir, vcr_dir, name, &old, e);
+	if (!err && old.len && !vcr_json_parse(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) && vcr_json_type(&j, 0) == VCR_JSON_OBJECT) {
+		compose(&made, &j, session_id, NULL, NULL);
 		err = made.err ? vcr_error_set(e, made.err, "%s: %s", name, vcr_strerror(made.err)) : vcr_replace_write(dir, vcr_dir, name, &made, e);
 	}
 	close(dir);

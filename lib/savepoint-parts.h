@@ -1,5 +1,5 @@
 /* savepoint-parts.h — the inside of savepoint.h: savepoint.c (repository, commits, names), -tree.c (trees), -walk.c (the workspace), -seal.c
- * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -flush.c (to the disk). */
+ * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -flush.c (to the disk), -refs.c (names, the lock), -gc.c (housekeeping). */
 #ifndef VCR_SAVEPOINT_PARTS_H
 #define VCR_SAVEPOINT_PARTS_H
 #include "savepoint.h"
@@ -7,7 +7,7 @@
 #include <git2/sys/odb_backend.h>
 #include <sys/stat.h>
 
-enum { VCR_STORE_DEPTH = 256 /* directories inside one another */ };
+enum { VCR_STORE_DEPTH = 256 /* directories inside one another */, VCR_REFS_MAX = 256 << 20 };
 
 struct vcr_pack;
 struct vcr_borrow;
@@ -42,6 +42,11 @@ struct vcr_store {
 	size_t nsecret_name;
 	unsigned flags;
 	struct vcr_buf scratch, sealed;
+	int lock;                   /* STATE/shadow.lock; -1: none can be had */
+	uint64_t age;               /* of what odb knows */
+	bool held;                  /* shared until the store is freed */
+	struct vcr_buf packed;      /* packed-refs */
+	struct stat packed_st;
 };
 
 /* savepoint.c: an object of the shadow repository, written unless it is there. */
@@ -50,6 +55,21 @@ int vcr_store_git_error(struct vcr_error *e, int code, const char *what);
 bool vcr_store_has(struct vcr_store *s, const unsigned char oid[VCR_OID]);
 void vcr_store_hex(const unsigned char oid[VCR_OID], char out[41]);
 bool vcr_store_unhex(const char *hex, unsigned char oid[VCR_OID]);
+
+/* savepoint-refs.c. A name is "refs/…". Shared: true if the objects must be opened anew. Alone: for who takes objects away; VCR_EBUSY. */
+void vcr_store_lock_open(struct vcr_store *s);
+bool vcr_store_lock_shared(struct vcr_store *s);
+int vcr_store_lock_alone(struct vcr_store *s, int wait_ms, struct vcr_error *e);
+void vcr_store_unlock(struct vcr_store *s);
+char *vcr_refs_name(const char *session);                 /* refs/vcr/<session>, what git forbids there as %XX */
+int vcr_refs_write(struct vcr_store *s, const char *ref, const char *commit, struct vcr_error *e);
+int vcr_refs_read(struct vcr_store *s, const char *ref, char commit[41]);   /* 0 or VCR_ENOTFOUND */
+int64_t vcr_refs_last(struct vcr_store *s, const char *refs);               /* the highest number under it; -1 */
+typedef int vcr_refs_fn(void *ctx, const char *ref, const char *commit);
+int vcr_refs_each(struct vcr_store *s, vcr_refs_fn *fn, void *ctx);         /* every name once; stops on non-zero */
+/* savepoint.c */
+int vcr_store_reopen(struct vcr_store *s, struct vcr_error *e);
+int vcr_store_remove_dir(const char *path);
 
 /* savepoint-flush.c: an object that is read or written, if the store tracks them. */
 void vcr_store_note(struct vcr_store *s, const unsigned char oid[VCR_OID]);

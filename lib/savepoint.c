@@ -82,11 +82,9 @@ int vcr_store_object(struct vcr_store *s, git_object_t type, const void *p, size
 	return 0;
 }
 
-static int64_t last_number(struct vcr_store *s, const char *refs);
-
 /* ---- The repository ---- */
 
-static int remove_dir(const char *path)
+int vcr_store_remove_dir(const char *path)
 {
 	DIR *d = opendir(path);
 	struct dirent *ent;
@@ -96,7 +94,7 @@ static int remove_dir(const char *path)
 			continue;
 		vcr_buf_printf(&name, "%s/%s", path, ent->d_name);
 		if (unlink(name.data) && (errno == EISDIR || errno == EPERM))
-			remove_dir(name.data);
+			vcr_store_remove_dir(name.data);
 	}
 	if (d)
 		closedir(d);
@@ -128,8 +126,24 @@ static int make_repository(struct vcr_store *s, struct vcr_error *e)
 	else if (rename(temp.data, s->git_dir) && errno != EEXIST && errno != ENOTEMPTY)
 		err = vcr_error_sys(e, errno, "cannot make %s", s->git_dir);
 	if (!access(temp.data, F_OK))
-		remove_dir(temp.data);
+		vcr_store_remove_dir(temp.data);
 	return err;
+}
+
+/* Also anew, when housekeeping has taken away packs that the old one knows. */
+static int open_objects(struct vcr_store *s, struct vcr_error *e)
+{
+	VCR_AUTO_BUF objects = VCR_BUF_INIT;
+	int err;
+	vcr_buf_printf(&objects, "%s/objects", s->git_dir);
+	git_odb_free(s->odb);
+	s->odb = NULL;
+	/* The loose backend is kept at hand: git_odb_write would look through the pack directory for every new object. */
+	git_odb_backend *packs = NULL;
+	if ((err = git_odb_new(&s->odb)) || (err = git_odb_backend_loose(&s->loose, objects.data, Z_BEST_SPEED, 0, 0700, 0400)) ||
+	    (err = git_odb_add_backend(s->odb, s->loose, 1)) || (err = git_odb_backend_pack(&packs, objects.data)) || (err = git_odb_add_backend(s->odb, packs, 2)))
+		return vcr_store_git_error(e, err, s->git_dir);
+	return 0;
 }
 
 static int open_repository(struct vcr_store *s, struct vcr_error *e)
@@ -141,12 +155,26 @@ static int open_repository(struct vcr_store *s, struct vcr_error *e)
 	s->git_started = true;
 	if (access(objects.data, X_OK) && (err = make_repository(s, e)))
 		return err;
-	/* The loose backend is kept at hand: git_odb_write would look through the pack directory for every new object. */
-	git_odb_backend *packs = NULL;
-	if ((err = git_odb_new(&s->odb)) || (err = git_odb_backend_loose(&s->loose, objects.data, Z_BEST_SPEED, 0, 0700, 0400)) ||
-	    (err = git_odb_add_backend(s->odb, s->loose, 1)) || (err = git_odb_backend_pack(&packs, objects.data)) || (err = git_odb_add_backend(s->odb, packs, 2)))
-		return vcr_store_git_error(e, err, s->git_dir);
-	return 0;
+	vcr_store_lock_open(s);
+	return open_objects(s, e);
+}
+
+/* No housekeeping from here on; what it did before is seen. */
+static int enter(struct vcr_store *s, struct vcr_error *e)
+{
+	return vcr_store_lock_shared(s) ? open_objects(s, e) : 0;
+}
+
+int vcr_store_hold(struct vcr_store *s, struct vcr_error *e)
+{
+	int err = enter(s, e);
+	s->held = true;
+	return err;
+}
+
+int vcr_store_reopen(struct vcr_store *s, struct vcr_error *e)
+{
+	return open_objects(s, e);
 }
 
 static int refuse_broad(const char *workspace, struct vcr_error *e)
@@ -161,19 +189,6 @@ static int refuse_broad(const char *workspace, struct vcr_error *e)
 		free(real);
 	}
 	return broad ? vcr_error_set(e, VCR_EINVAL, "no savepoints are kept of %s: it is the home directory or the root; run the agent in a directory of its own", workspace) : 0;
-}
-
-/* A session's id as a part of a ref's name: what git forbids there becomes %XX. */
-static char *ref_name(const char *session)
-{
-	VCR_AUTO_BUF out = VCR_BUF_INIT;
-	vcr_buf_puts(&out, "refs/vcr/");
-	for (const char *p = session; *p; p++) {
-		bool plain = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-' ||
-			(*p == '.' && p > session && p[-1] != '.' && p[1] && strcmp(p, ".lock"));
-		vcr_buf_printf(&out, plain ? "%c" : "%%%02x", (unsigned char)*p);
-	}
-	return vcr_buf_take(&out, NULL);
 }
 
 static int open_workspace(struct vcr_store *s, const struct vcr_store_options *o, struct vcr_error *e)
@@ -203,7 +218,7 @@ int vcr_store_open(struct vcr_store **out, const struct vcr_store_options *o, st
 	struct vcr_store *s = calloc(1, sizeof *s);
 	if (!s)
 		return vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
-	s->root = -1;
+	s->root = s->lock = -1;
 	s->is_secret = o->is_secret ? o->is_secret : vcr_redact_is_secret_file;
 	s->has_secret = o->has_secret;
 	s->leave_out = o->leave_out;
@@ -214,15 +229,16 @@ int vcr_store_open(struct vcr_store **out, const struct vcr_store_options *o, st
 	s->last.n = -1;
 	vcr_buf_init(&s->scratch, (size_t)s->max_file + (1 << 20));
 	vcr_buf_init(&s->sealed, (size_t)s->max_file + (1 << 20));
+	vcr_buf_init(&s->packed, VCR_REFS_MAX);
 	err = open_workspace(s, o, e);
 	if (!err)
 		err = open_repository(s, e);
 	if (!err && o->session) {
 		s->session = strdup(o->session);
-		s->refs = ref_name(o->session);
+		s->refs = vcr_refs_name(o->session);
 		if (!s->session || !s->refs)
 			err = vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
-		else if ((err = vcr_store_get(s, o->session, -1, &s->last, last_number(s, s->refs) < 0 ? NULL : e)) == VCR_ENOTFOUND)
+		else if ((err = vcr_store_get(s, o->session, -1, &s->last, vcr_refs_last(s, s->refs) < 0 ? NULL : e)) == VCR_ENOTFOUND)
 			err = 0;
 	}
 	if (err)
@@ -243,6 +259,9 @@ void vcr_store_free(struct vcr_store *s)
 		git_libgit2_shutdown();
 	if (s->root >= 0)
 		close(s->root);
+	if (s->lock >= 0)
+		close(s->lock);
+	vcr_buf_release(&s->packed);
 	explicit_bzero(s->key, sizeof s->key);
 	vcr_buf_release(&s->scratch);
 	vcr_buf_release(&s->sealed);
@@ -365,52 +384,14 @@ int vcr_store_get_parent(struct vcr_store *s, const char *commit, struct vcr_sav
 	return err;
 }
 
-/* ---- Refs: plain files, as git reads them ---- */
-
-static int write_ref(struct vcr_store *s, const char *ref, const char *commit, struct vcr_error *e)
-{
-	VCR_AUTO_BUF path = VCR_BUF_INIT, lock = VCR_BUF_INIT, line = VCR_BUF_INIT;
-	vcr_buf_printf(&path, "%s/%s", s->git_dir, ref);
-	vcr_buf_printf(&lock, "%s.lock", path.data);
-	vcr_buf_printf(&line, "%s\n", commit);
-	int fd = open(lock.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == ENOENT) {
-		for (char *p = path.data + strlen(s->git_dir) + 1; (p = strchr(p, '/')); p++) {
-			*p = 0;
-			mkdir(path.data, 0700);
-			*p = '/';
-		}
-		fd = open(lock.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	}
-	bool good = fd >= 0 && write(fd, line.data, line.len) == (ssize_t)line.len;
-	int saved = errno;
-	if (fd >= 0)
-		close(fd);
-	if (good && !rename(lock.data, path.data))
-		return 0;
-	saved = good ? errno : saved;
-	unlink(lock.data);
-	return vcr_error_sys(e, saved, "cannot write %s", path.data);
-}
-
-static int read_ref(struct vcr_store *s, const char *ref, char commit[41])
-{
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	vcr_buf_printf(&path, "%s/%s", s->git_dir, ref);
-	int fd = open(path.data, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, commit, 40);
-	if (fd >= 0)
-		close(fd);
-	commit[n == 40 ? 40 : 0] = 0;
-	return n == 40 ? 0 : VCR_ENOTFOUND;
-}
+/* ---- Refs ---- */
 
 int vcr_store_ref(struct vcr_store *s, const char *ref, struct vcr_savepoint *out, char parent[41], struct vcr_error *e)
 {
 	VCR_AUTO_BUF full = VCR_BUF_INIT;
 	char commit[41];
 	vcr_buf_printf(&full, "refs/%s", ref);
-	if (read_ref(s, full.data, commit))
+	if (vcr_refs_read(s, full.data, commit))
 		return vcr_error_set(e, VCR_ENOTFOUND, "there is no %s in %s", full.data, s->git_dir);
 	return read_commit(s, commit, out, parent, e);
 }
@@ -419,7 +400,7 @@ int vcr_store_set_ref(struct vcr_store *s, const char *ref, const char *commit, 
 {
 	VCR_AUTO_BUF full = VCR_BUF_INIT;
 	vcr_buf_printf(&full, "refs/%s", ref);
-	return write_ref(s, full.data, commit, e);
+	return vcr_refs_write(s, full.data, commit, e);
 }
 
 static int64_t now_ns(void)
@@ -438,7 +419,7 @@ static int store_commit(struct vcr_store *s, struct vcr_savepoint *p, const char
 	if (err)
 		return err;
 	vcr_store_hex(oid, p->commit);
-	return ref ? write_ref(s, ref, p->commit, e) : 0;
+	return ref ? vcr_refs_write(s, ref, p->commit, e) : 0;
 }
 
 static void fill(struct vcr_savepoint *p, const struct vcr_store_note *note)
@@ -492,12 +473,10 @@ static int close_pack(struct vcr_store *s, int err, struct vcr_error *e)
 	return err;
 }
 
-int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
+static int take_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
 {
 	struct vcr_buf path;
 	unsigned char tree[VCR_OID];
-	if (!s->session)
-		return vcr_error_set(e, VCR_EINVAL, "savepoint: of no session");
 	vcr_buf_init(&path, VCR_MAX_PATH);
 	s->flags = 0;
 	s->as_of_ns = note->as_of_ns;
@@ -514,11 +493,20 @@ int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struc
 	return err ? err : next_savepoint(s, tree, note, out, e);
 }
 
-int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
+int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
+{
+	if (!s->session)
+		return vcr_error_set(e, VCR_EINVAL, "savepoint: of no session");
+	int err = enter(s, e);
+	if (!err)
+		err = take_base(s, note, out, e);
+	vcr_store_unlock(s);
+	return err;
+}
+
+static int take_dirty(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
 {
 	unsigned char old[VCR_OID], tree[VCR_OID];
-	if (!s->session || s->last.n < 0)
-		return vcr_error_set(e, VCR_ENOTFOUND, "savepoint: the session has no base");
 	vcr_store_unhex(s->last.tree, old);
 	s->flags = s->last.flags & VCR_SAVEPOINT_LIMITED;
 	s->as_of_ns = note->as_of_ns;
@@ -534,12 +522,25 @@ int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, siz
 	return next_savepoint(s, tree, note, out, e);
 }
 
+int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
+{
+	if (!s->session || s->last.n < 0)
+		return vcr_error_set(e, VCR_ENOTFOUND, "savepoint: the session has no base");
+	int err = enter(s, e);
+	if (!err)
+		err = take_dirty(s, dirty, n, note, out, e);
+	vcr_store_unlock(s);
+	return err;
+}
+
 static int pack_object(struct vcr_store *s, struct vcr_pack *pack, const unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	git_odb_object *o;
 	git_oid id;
 	git_oid_fromraw(&id, oid);
 	int err = vcr_pack_has(pack, oid) ? 0 : git_odb_read(&o, s->odb, &id);
+	if (err == GIT_ENOTFOUND)
+		return 0; /* no savepoint came of it, and housekeeping took it away */
 	if (err)
 		return vcr_store_git_error(e, err, "shadow repository");
 	if (vcr_pack_has(pack, oid))
@@ -549,11 +550,9 @@ static int pack_object(struct vcr_store *s, struct vcr_pack *pack, const unsigne
 	return err;
 }
 
-int vcr_store_pack(struct vcr_store *s, struct vcr_error *e)
+static int pack_written(struct vcr_store *s, struct vcr_error *e)
 {
 	struct vcr_pack *pack;
-	if (s->nwritten < FEW)
-		return 0;
 	int err = vcr_pack_new(&pack, s->git_dir, e);
 	if (err)
 		return err;
@@ -577,22 +576,15 @@ int vcr_store_pack(struct vcr_store *s, struct vcr_error *e)
 	return 0;
 }
 
-static int64_t last_number(struct vcr_store *s, const char *refs)
+int vcr_store_pack(struct vcr_store *s, struct vcr_error *e)
 {
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	int64_t last = -1;
-	vcr_buf_printf(&path, "%s/%s", s->git_dir, refs);
-	DIR *d = opendir(path.data);
-	struct dirent *ent;
-	while (d && (ent = readdir(d))) {
-		char *end;
-		long long n = strtoll(ent->d_name, &end, 10);
-		if (*ent->d_name >= '0' && *ent->d_name <= '9' && !*end && n > last)
-			last = n;
-	}
-	if (d)
-		closedir(d);
-	return last;
+	if (s->nwritten < FEW)
+		return 0;
+	int err = enter(s, e);
+	if (!err)
+		err = pack_written(s, e);
+	vcr_store_unlock(s);
+	return err;
 }
 
 static int get_number(struct vcr_store *s, const char *refs, const char *session, int64_t n, struct vcr_savepoint *out, struct vcr_error *e)
@@ -600,7 +592,7 @@ static int get_number(struct vcr_store *s, const char *refs, const char *session
 	VCR_AUTO_BUF ref = VCR_BUF_INIT;
 	char commit[41];
 	vcr_buf_printf(&ref, "%s/%lld", refs, (long long)n);
-	if (n < 0 || read_ref(s, ref.data, commit))
+	if (n < 0 || vcr_refs_read(s, ref.data, commit))
 		return n < 0 ? vcr_error_set(e, VCR_ENOTFOUND, "session %s has no savepoints in %s", session, s->git_dir)
 			: vcr_error_set(e, VCR_ENOTFOUND, "session %s has no savepoint %lld", session, (long long)n);
 	return read_commit(s, commit, out, NULL, e);
@@ -608,8 +600,8 @@ static int get_number(struct vcr_store *s, const char *refs, const char *session
 
 int vcr_store_get(struct vcr_store *s, const char *session, int64_t n, struct vcr_savepoint *out, struct vcr_error *e)
 {
-	char *refs = ref_name(session);
-	int err = refs ? get_number(s, refs, session, n < 0 ? last_number(s, refs) : n, out, e) : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
+	char *refs = vcr_refs_name(session);
+	int err = refs ? get_number(s, refs, session, n < 0 ? vcr_refs_last(s, refs) : n, out, e) : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
 	free(refs);
 	return err;
 }
@@ -617,9 +609,9 @@ int vcr_store_get(struct vcr_store *s, const char *session, int64_t n, struct vc
 int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns, struct vcr_savepoint *out, struct vcr_error *e)
 {
 	struct vcr_savepoint p, best = { .n = -1 };
-	char *refs = ref_name(session);
+	char *refs = vcr_refs_name(session);
 	int err = refs ? 0 : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
-	int64_t low = 0, high = refs ? last_number(s, refs) : -1;
+	int64_t low = 0, high = refs ? vcr_refs_last(s, refs) : -1;
 	if (!err && high < 0)
 		err = get_number(s, refs, session, -1, &p, e);
 	while (!err && low <= high) {

@@ -70,6 +70,9 @@ int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, siz
 /* At a session's end: the many small objects of its savepoints become one pack, a tenth in size. */
 int vcr_store_pack(struct vcr_store *s, struct vcr_error *e);
 
+/* For who reads for long: no housekeeping takes anything away until the store is freed. */
+int vcr_store_hold(struct vcr_store *s, struct vcr_error *e);
+
 /* Savepoint n of a session; n < 0: its last one. VCR_ENOTFOUND. */
 int vcr_store_get(struct vcr_store *s, const char *session, int64_t n, struct vcr_savepoint *out, struct vcr_error *e);
 /* By commit id (40 hex digits). */

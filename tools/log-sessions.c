@@ -1,5 +1,8 @@
 /* log-sessions.c — vcr log without a session: one line for each, newest first. */
+#include "../lib/config.h" /* not configure's */
 #include "log.h"
+#include "paths.h"
+#include "usage.h"
 #include "words.h"
 #include <dirent.h>
 #include <errno.h>
@@ -196,6 +199,24 @@ static void print_list(struct vcr_log *l, const struct list *list)
 	}
 }
 
+/* What it takes on the disk: the recordings, and the savepoints of this workspace. A quota that is reached is said. */
+static void print_usage(const struct vcr_log *l, const char *dir)
+{
+	VCR_AUTO_BUF workspace = VCR_BUF_INIT, shadow = VCR_BUF_INIT, a = VCR_BUF_INIT, b = VCR_BUF_INIT, quota = VCR_BUF_INIT;
+	struct vcr_config c;
+	int64_t sessions = vcr_usage(dir), savepoints = 0;
+	if (!vcr_paths_workspace(".", &workspace, NULL) && !vcr_paths_state_dir(workspace.data, &shadow, NULL) && !vcr_buf_puts(&shadow, "/shadow.git"))
+		savepoints = vcr_usage(shadow.data);
+	vcr_words_bytes(&a, sessions);
+	vcr_words_bytes(&b, savepoints);
+	printf("%son disk: sessions %s, savepoints of this workspace %s%s\n", vcr_on(l->t, VCR_DIM), a.data, b.data, vcr_on(l->t, VCR_PLAIN));
+	if (!vcr_config_load(&c, dir, NULL) && c.quota && sessions + savepoints > c.quota) {
+		vcr_words_bytes(&quota, c.quota);
+		vcr_say(l->t, "that is more than the quota of %s in .vcr/config; vcr-gc --auto makes room", quota.data);
+	}
+	vcr_config_release(&c);
+}
+
 /* Every *.vcr of the directory. A file that is no session is said, and passed over. */
 static int read_dir(struct vcr_log *l, const char *dir, struct list *list, int *seen)
 {
@@ -238,6 +259,8 @@ int vcr_log_sessions(struct vcr_log *l)
 	if (list.n)
 		qsort(list.v, list.n, sizeof *list.v, newest_first);
 	print_list(l, &list);
+	if (list.n && !l->t->json && !l->t->quiet)
+		print_usage(l, dir.data);
 	if (!list.n && !status && !l->t->quiet)
 		vcr_say(l->t, seen ? "none of the %2$d sessions in %1$s matches" : "no session in %1$s yet; record one with: vcr-record -- COMMAND", dir.data, seen);
 	bool any = list.n;

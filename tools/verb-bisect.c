@@ -264,7 +264,7 @@ static int bisect(struct bisect *b, const char *session)
 	if (vcr_tool_dir(b->t, &b->vcr_dir, &b->e) || vcr_paths_workspace(".", &b->workspace, &b->e) || vcr_paths_state_dir(b->workspace.data, &b->state, &b->e))
 		return vcr_failed(b->t, &b->e);
 	struct vcr_store_options o = { .workspace = b->workspace.data, .state_dir = b->state.data, .vcr_dir = b->vcr_dir.data };
-	if (vcr_store_open(&b->store, &o, &b->e))
+	if (vcr_store_open(&b->store, &o, &b->e) || vcr_store_hold(b->store, &b->e))
 		return vcr_failed(b->t, &b->e);
 	if ((status = load_points(b)) || (status = search(b, &good, &bad)))
 		return status;

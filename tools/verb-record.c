@@ -9,6 +9,7 @@
 #include "limits.h"
 #include "options.h"
 #include "paths.h"
+#include "usage.h"
 #include "preload.h"
 #include "program.h"
 #include "run.h"
@@ -567,6 +568,22 @@ static void finish(struct record *r)
 	}
 }
 
+/* Beyond the quota of .vcr/config the oldest sessions go; vcr-gc says so. */
+static void keep_quota(const struct record *r)
+{
+	VCR_AUTO_BUF shadow = VCR_BUF_INIT;
+	char *const argv[] = { "vcr", "gc", "-q", "--auto", "--vcr-dir", r->vcr_dir.data, NULL };
+	pid_t pid;
+	if (r->config.quota <= 0 || vcr_paths_state_dir(r->workspace.data, &shadow, NULL) || vcr_buf_puts(&shadow, "/shadow.git") ||
+	    vcr_usage(r->vcr_dir.data) + vcr_usage(shadow.data) <= r->config.quota)
+		return;
+	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ))
+		vcr_say(r->t, "the quota is reached, and vcr-gc cannot be started: %s", strerror(errno));
+	else
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
 /* A limit of the user's is the command's, which has been forked; ours may be as high as it gets, and beyond it we want an error, not a signal. */
 static void own_limits(void)
 {
@@ -652,7 +669,7 @@ static int record(struct record *r, char **argv)
 	if (recorded && !vcr_target_takes(target))
 		announce_end(r, status);
 	if (recorded)
-		finish(r);
+		finish(r), keep_quota(r);
 	else
 		forget_result(r);
 	vcr_supervised_end(&r->supervised);

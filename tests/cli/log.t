@@ -41,7 +41,7 @@ ok([s[i]["state"] for i in ("talk", "cut", "older")] == ["ended", "cut", None], 
 ok(s["older"]["errors"] == 1 == len(place.json("vcr-log", "--json", "--errors", "older")), "errors are the frames of type error and those that hold one", s["older"])
 ok(s["older"]["parent_session_id"] == "talk" and s["older"]["forked_from_frame"] == 3, "a fork names its parent and frame")
 status, out, err = place.run("vcr-log")
-ok(status == 0 and len(out.splitlines()) == 4 and "ci,night" in out and "< talk:3" in out and not err, "people get a line per session, with tags and parent", out, err)
+ok(status == 0 and len(out.splitlines()) == 5 and out.splitlines()[4].startswith("on disk: ") and "ci,night" in out and "< talk:3" in out and not err, "people get a line per session, with tags and parent, and what it takes on the disk", out, err)
 status, out2, err = place.run("vcr", "log")
 ok(out2 == out, "vcr log and vcr-log are the same")
 
