@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import h2.config
 import h2.connection
 import h2.events
+import modelserver
 import replies
 
 LOCK = threading.Lock()
@@ -112,7 +113,7 @@ def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(leaf)
     context.set_alpn_protocols(["h2"])
-    listeners = [socket.create_server(("127.0.0.1", 0), backlog=128) for _ in range(2)]
+    listeners, _held = zip(*(modelserver.listen_alone() for _ in range(2)))
     print(*[l.getsockname()[1] for l in listeners], flush=True)
     threading.Thread(target=serve, args=(listeners[0], None, log), daemon=True).start()
     serve(listeners[1], context, log)

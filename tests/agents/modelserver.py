@@ -20,6 +20,7 @@ or by server.script(api, request), which may return a replies.Reply (an agent's 
 
 The log: DIR/log.jsonl, one line for a request that was read and one for its answer as far as it went, and DIR/N.request and DIR/N.answer
 with the bytes of the bodies (the answer's before content coding and chunking). Needs python3 and the openssl command, nothing else."""
+import errno
 import hashlib
 import json
 import os
@@ -62,6 +63,19 @@ def make_ca(directory):
         for name in ("leaf.key", "leaf.crt", "ca.pem"):
             out.write(open(path(name)).read())
     return path("ca.pem"), path("leaf.pem")
+
+
+def listen_alone(port=0, backlog=1024):
+    """A listener on 127.0.0.1, and what keeps everybody else from its port on ::1, where clients of "localhost" look first."""
+    while True:
+        listener, six = socket.create_server(("127.0.0.1", port), backlog=backlog), socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET)
+        try:
+            six.bind(("::1", listener.getsockname()[1]))
+        except OSError as e:
+            if e.errno == errno.EADDRINUSE and not port:
+                listener.close()
+                continue
+        return listener, six
 
 
 class Abort(Exception):
@@ -148,12 +162,13 @@ class ModelServer:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
         self.context.set_alpn_protocols(["http/1.1"])
+        self.held = {}
         self.listeners = [self.listen(None, 0), self.listen(self.context, tls_port)]
         self.port, self.tls_port = (l.getsockname()[1] for l in self.listeners)
         self.http, self.https = "http://127.0.0.1:%d" % self.port, "https://localhost:%d" % self.tls_port
 
     def listen(self, context, port):
-        listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        listener, self.held[context] = listen_alone(port)
         threading.Thread(target=self.accept, args=(listener, context), daemon=True).start()
         return listener
 
@@ -172,6 +187,8 @@ class ModelServer:
             except OSError:
                 pass
             listener.close()
+        for six in self.held.values():
+            six.close()
         for event in list(self.events.values()):
             event.set()
 

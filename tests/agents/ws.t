@@ -51,7 +51,7 @@ def check(title, program, api, model, how):
         env["SSL_CERT_FILE"] = ca
     server = subprocess.Popen([agentkit.AGENTS_PYTHON, os.path.join(agentkit.HERE, "wsserver.py"), leaf], stdout=subprocess.PIPE, text=True)
     atexit.register(server.kill)
-    r = place.run(agentkit.AGENTS_PYTHON, "-c", program, "wss://localhost:%d/v1" % int(server.stdout.readline()), how=how)
+    r = place.run(agentkit.AGENTS_PYTHON, "-c", program, "wss://127.0.0.1:%d/v1" % int(server.stdout.readline()), how=how)
     session = place.session()
     server.kill()
     said = [json.loads(line) for line in server.stdout]
