@@ -23,6 +23,7 @@
 
 extern char **environ;
 
+enum { MOST_GIVEN = 16 };
 enum {
 	LEAST_MS = 50, /* that a session gets though others have used up the time for all */
 	ENDS_MS = 500, /* that a collector whose processes have all gone is waited for */
@@ -227,8 +228,27 @@ const char *vcr_control_prices_path(void)
 	return access(built, R_OK) ? installed : built;
 }
 
+/* What a new program is given: copies above all numbers that it will be given them at. */
+static void give(posix_spawn_file_actions_t *files, const int *fd, int n, int *copy)
+{
+	for (int i = 0; i < n; i++)
+		if ((copy[i] = fd[i] < 0 ? -1 : fcntl(fd[i], F_DUPFD_CLOEXEC, 3 + MOST_GIVEN)) >= 0)
+			posix_spawn_file_actions_adddup2(files, copy[i], 3 + i);
+		else
+			posix_spawn_file_actions_addclose(files, 3 + i);
+	posix_spawn_file_actions_addclosefrom_np(files, 3 + n);
+}
+
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e)
 {
+	return vcr_control_spawn_with(argv, words, NULL, 0, pid, e);
+}
+
+int vcr_control_spawn_with(char *const argv[], int words, const int *given, int n, pid_t *pid, struct vcr_error *e)
+{
+	int copy[MOST_GIVEN];
+	if (n > MOST_GIVEN)
+		return vcr_error_set(e, VCR_EINVAL, "too many descriptors");
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -241,7 +261,7 @@ int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_erro
 		posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
 	if (words >= 0)
 		posix_spawn_file_actions_adddup2(&files, words, 2);
-	posix_spawn_file_actions_addclosefrom_np(&files, 3);
+	give(&files, given, n, copy);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
@@ -251,6 +271,9 @@ int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_erro
 		setenv("LD_PRELOAD", preload, 1);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
+	for (int i = 0; i < n; i++)
+		if (copy[i] >= 0)
+			close(copy[i]);
 	free(preload);
 	return err ? vcr_error_sys(e, err, "cannot start %s", argv[0]) : 0;
 }

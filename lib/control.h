@@ -27,6 +27,8 @@ int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_
 const char *vcr_control_prices_path(void);
 /* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);
+/* Likewise, but it has these descriptors (16 at most), as 3, 4 and so on; -1: none at that number. */
+int vcr_control_spawn_with(char *const argv[], int words, const int *given, int n, pid_t *pid, struct vcr_error *e);
 /* What a collector leaves at its end for the vcr-record that awaits it: RUNTIME/<session>.result. It is there from await to take, and locked by who
  * awaits, so that a collector can tell when nobody does any more. await: a descriptor to be held until take, or -1. take: appends the text, removes
  * the file, closes the descriptor. leave: the collector's side. */

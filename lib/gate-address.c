@@ -145,7 +145,7 @@ static void tunnel(struct vcr_gate_exchange *c)
 	bool bracket = *c->address == '[';
 	const char *end = strrchr(c->address, ':');
 	snprintf(ip, sizeof ip, "%.*s", (int)(end - c->address) - 2 * bracket, c->address + bracket);
-	if (!c->gate->o.handler->tunnel) {
+	if (c->named || !c->gate->o.handler->tunnel) {
 		vcr_gate_kill(c);
 		return;
 	}
@@ -185,7 +185,7 @@ void vcr_gate_address_silent(struct vcr_gate_exchange *c)
 void vcr_gate_address_distrusts(struct vcr_gate_exchange *c)
 {
 	struct vcr_gate *g = c->gate;
-	if (!c->address || !c->pid || is_distrusted(c))
+	if (!c->address || c->named || !c->pid || is_distrusted(c))
 		return;
 	g->distrusts[g->next_distrust++ % DISTRUSTS] = c->pid;
 	if (g->o.handler->distrusted)

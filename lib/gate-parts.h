@@ -41,6 +41,7 @@ struct vcr_gate_exchange {
 
 	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
+	bool named;                  /* it came where names of hosts lead: its `address` is here, and nobody is behind it */
 	char *address;               /* where the supervisor found it to go: what is said on it decides, or is tunnelled there; NULL */
 	enum vcr_gate_way way;
 	int pid;                     /* as `meant` said it */
@@ -71,8 +72,8 @@ struct vcr_gate {
 	char *token;
 	SSL_CTX *tls;
 	struct event *sweep, *accept_again;
-	int listen_fd[2];
-	struct event *listen[2];
+	int listen_fd[VCR_GATE_LISTENERS];
+	struct event *listen[VCR_GATE_LISTENERS];
 	int port;
 	struct vcr_gate_exchange *first, *last;
 	int distrusts[DISTRUSTS], next_distrust; /* processes that refused our certificate on a connection with an `address` */

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -188,12 +189,25 @@ static struct vcr_gate_exchange *new_conn(struct vcr_gate *g, int fd)
 	return c;
 }
 
+/* Where names of hosts lead: what is said first decides whose it is. */
+static void came_by_name(struct vcr_gate_exchange *c)
+{
+	union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } a = { 0 };
+	socklen_t n = sizeof a;
+	char text[40];
+	getsockname(c->fd, &a.any, &n);
+	snprintf(text, sizeof text, "127.0.0.1:%u", ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port));
+	c->named = c->asked = true;
+	if (!(c->address = strdup(text)))
+		vcr_gate_kill(c);
+}
+
 /* ---- Listening ---- */
 
 static void pause_accepting(struct vcr_gate *g)
 {
 	struct timeval tv = { 0, ACCEPT_AGAIN_MS * 1000 };
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
 		if (g->listen[i])
 			event_del(g->listen[i]);
 	event_add(g->accept_again, &tv);
@@ -202,7 +216,7 @@ static void pause_accepting(struct vcr_gate *g)
 static void accept_again(evutil_socket_t fd, short what, void *gate)
 {
 	struct vcr_gate *g = gate;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
 		if (g->listen[i])
 			event_add(g->listen[i], NULL);
 }
@@ -223,8 +237,11 @@ static void on_accept(evutil_socket_t fd, short what, void *gate)
 		if (g->stats.conns >= g->o.max_conns)
 			evict_one(g);
 		set_up_socket(s);
-		if (!new_conn(g, s))
+		struct vcr_gate_exchange *c = new_conn(g, s);
+		if (!c)
 			close(s);
+		else if (fd != g->listen_fd[0] && fd != g->listen_fd[1])
+			came_by_name(c);
 	}
 }
 
@@ -298,6 +315,22 @@ static int listen_on(struct vcr_gate *g, struct vcr_error *e)
 	return vcr_error_set(e, VCR_EBUSY, "no port is free on both 127.0.0.1 and ::1");
 }
 
+/* Ours from here on, also when it fails. */
+static int take_over(struct vcr_gate *g, struct vcr_error *e)
+{
+	struct sockaddr_in v4;
+	socklen_t n = sizeof v4;
+	memcpy(g->listen_fd, g->o.listeners, sizeof g->listen_fd);
+	g->o.listeners = NULL;
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
+		if (g->listen_fd[i] >= 0)
+			evutil_make_socket_nonblocking(g->listen_fd[i]);
+	if (getsockname(g->listen_fd[0], (struct sockaddr *)&v4, &n) || v4.sin_family != AF_INET)
+		return vcr_error_sys(e, errno, "the gate's listener");
+	g->port = ntohs(v4.sin_port);
+	return 0;
+}
+
 static int start_events(struct vcr_gate *g)
 {
 	struct timeval tv = { 0, SWEEP_MS * 1000 };
@@ -305,7 +338,7 @@ static int start_events(struct vcr_gate *g)
 	g->accept_again = event_new(g->o.base, -1, 0, accept_again, g);
 	if (!g->sweep || !g->accept_again || event_add(g->sweep, &tv))
 		return VCR_ENOMEM;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
 		if (g->listen_fd[i] >= 0 && (!(g->listen[i] = event_new(g->o.base, g->listen_fd[i], EV_READ | EV_PERSIST, on_accept, g)) || event_add(g->listen[i], NULL)))
 			return VCR_ENOMEM;
 	return 0;
@@ -326,12 +359,12 @@ int vcr_gate_new(struct vcr_gate **out, const struct vcr_gate_options *o, struct
 	g->o.idle_ms = o->idle_ms ? o->idle_ms : BODY_MS;
 	g->o.max_conns = o->max_conns ? o->max_conns : VCR_MAX_GATE_CONNS;
 	g->o.max_held = o->max_held ? o->max_held : VCR_MAX_GATE_HELD;
-	g->listen_fd[0] = g->listen_fd[1] = -1;
+	memset(g->listen_fd, -1, sizeof g->listen_fd);
 	int err = token_fits(o->token) ? 0 : vcr_error_set(e, VCR_EINVAL, "gate: the token is too short or holds other characters than letters and digits");
 	if (!err && (!(g->token = strdup(o->token)) || !(g->tls = vcr_gate_tls_new(g))))
 		err = vcr_error_set(e, VCR_ENOMEM, "gate: out of memory");
 	if (!err)
-		err = listen_on(g, e);
+		err = o->listeners ? take_over(g, e) : listen_on(g, e);
 	if (!err && start_events(g))
 		err = vcr_error_set(e, VCR_ENOMEM, "gate: out of memory");
 	if (err)
@@ -347,11 +380,14 @@ void vcr_gate_free(struct vcr_gate *g)
 		return;
 	while (g->first)
 		free_conn(g->first);
-	struct event *events[] = { g->sweep, g->accept_again, g->listen[0], g->listen[1] };
-	for (size_t i = 0; i < 4; i++)
-		if (events[i])
-			event_free(events[i]);
-	for (int i = 0; i < 2; i++)
+	if (g->sweep)
+		event_free(g->sweep);
+	if (g->accept_again)
+		event_free(g->accept_again);
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
+		if (g->listen[i])
+			event_free(g->listen[i]);
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
 		if (g->listen_fd[i] >= 0)
 			close(g->listen_fd[i]);
 	SSL_CTX_free(g->tls);

@@ -58,6 +58,7 @@ struct vcr_gate_handler {
 	/* A process whose connections come by their address (`meant`) did not accept the certificate for that host: from now on they are tunnelled. */
 	void (*distrusted)(void *ctx, const char *host, int pid);
 };
+enum { VCR_GATE_LISTENERS = 6 };
 enum { VCR_GATE_HOST = 280 };                  /* bytes of HOST:PORT with its NUL */
 enum vcr_gate_meant { VCR_MEANT_UNKNOWN, VCR_MEANT_HOST, VCR_MEANT_PROXY, VCR_MEANT_ADDRESS };
 struct vcr_gate_options {
@@ -65,6 +66,9 @@ struct vcr_gate_options {
 	struct vcr_ca *ca;        /* borrowed */
 	const char *token;        /* at least 16 characters of [A-Za-z0-9] */
 	int port;                 /* 0: any */
+	/* Listening sockets to be taken over instead, in order: on 127.0.0.1, on ::1 with the same port, and others, on which a client that names no listed host
+	 * (server name, Host field) is not answered; no token is asked for there. -1: none. NULL: listen ourselves. */
+	const int *listeners;
 	int head_ms, idle_ms;     /* 0: 20 s for a head, 60 s without a byte of a body */
 	unsigned max_conns;       /* 0: VCR_MAX_GATE_CONNS */
 	size_t max_held;          /* 0: VCR_MAX_GATE_HELD */

@@ -4,13 +4,13 @@
 #include "notify.h"
 #include "paths.h"
 #include "preload.h"
+#include "sealed.h"
 #include "spool-format.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <linux/limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +22,9 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MB = 1 << 20, LEAST_SHM_MB = 48, LEAST_DISK_MB = 100, LEAST_WATCHES = 65536, LEAST_FILES = 256, CHILD_S = 5 };
+enum { MB = 1 << 20, LEAST_SHM_MB = 48, LEAST_DISK_MB = 100, LEAST_WATCHES = 65536, LEAST_FILES = 256 };
 
 /* ---- What vcr is made of ---- */
 
@@ -142,28 +141,15 @@ static void kernel(struct vcr_doctor *d)
 		close(fd);
 }
 
-/* In a child: it cannot be undone. */
-static int namespace_error(void)
-{
-	int status = 0;
-	pid_t child = fork();
-	if (child == 0) {
-		alarm(CHILD_S);
-		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) ? errno : 0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-		return EAGAIN;
-	return WEXITSTATUS(status);
-}
-
 static void isolation(struct vcr_doctor *d)
 {
 	struct vcr_error e = { 0 };
-	int error = namespace_error();
-	if (error)
-		vcr_finding(d, VCR_FINDING_LESS, "namespaces", "sysctl kernel.unprivileged_userns_clone=1 or user.max_user_namespaces; only --sealed needs them", "no user namespace: %s", strerror(error));
+	struct vcr_sealed s = VCR_SEALED_INIT;
+	if (vcr_sealed_make(&s, &e))
+		vcr_finding(d, VCR_FINDING_LESS, "namespaces", "only --sealed needs them", "no namespaces: %s", e.what);
 	else
 		vcr_finding(d, VCR_FINDING_FINE, "namespaces", NULL, "user, network and mount namespaces can be made");
+	vcr_sealed_release(&s);
 	if (vcr_notify_possible(&e))
 		vcr_finding(d, VCR_FINDING_LESS, "seccomp", "only --supervise needs it", "no supervisor: %s", e.what);
 	else

@@ -63,7 +63,9 @@ struct replay {
 		int64_t calls, sides;   /* that went on */
 		struct vcr_reader *reader; /* of what was recorded; NULL until the end */
 	} live;
-	bool supervise;
+	bool supervise, seal;
+	struct vcr_sealed sealed;
+	struct vcr_buf hosts_file;  /* that stands for /etc/hosts inside */
 	struct vcr_supervised supervised;
 	struct vcr_run run;
 };

@@ -29,7 +29,7 @@ static void watched_signals(sigset_t *set)
 
 /* ---- The child ---- */
 
-struct orders { bool recorded, lends, supervised; struct vcr_lend terms; char preload[8192], spool[4096], notes[4096]; };
+struct orders { bool recorded, lends, supervised, sealed; struct vcr_lend terms; char preload[8192], spool[4096], notes[4096], hosts[4096], bundle[4096]; };
 
 static void report_exec_failure(const char *program, int err)
 {
@@ -95,6 +95,15 @@ static void be_supervised(int talk)
 	close(talk);
 }
 
+static void be_sealed(const struct vcr_sealed *s, const struct orders *o)
+{
+	struct vcr_error e = { 0 };
+	if (!vcr_sealed_enter(s, *o->hosts ? o->hosts : NULL, *o->bundle ? o->bundle : NULL, &e))
+		return;
+	dprintf(2, "vcr-record: --sealed: %s; the command is not run\n", e.what);
+	_exit(125);
+}
+
 _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const argv[])
 {
 	static struct orders o;
@@ -109,6 +118,8 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 		_exit(125);
 	if (o.lends && !borrow(&o.terms))
 		_exit(125);
+	if (o.sealed)
+		be_sealed(r->sealed, &o);
 	if (o.supervised)
 		be_supervised(r->talk);
 	execvp(argv[0], argv);
@@ -161,6 +172,9 @@ void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, en
 {
 	static struct orders o;
 	o.supervised = r->supervised;
+	o.sealed = r->sealed != NULL;
+	snprintf(o.hosts, sizeof o.hosts, "%s", r->hosts ? r->hosts : "");
+	snprintf(o.bundle, sizeof o.bundle, "%s", r->bundle ? r->bundle : "");
 	o.recorded = preload && spool && vcr_target_hands_on(target) && strlen(preload) < sizeof o.preload && strlen(spool) + 4 < sizeof o.spool;
 	if (o.recorded) {
 		strcpy(o.preload, preload);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "error.h"
+#include "sealed.h"
 #include "shim.h"
 
 struct vcr_run {
@@ -17,6 +18,8 @@ struct vcr_run {
 	sigset_t old_mask;   /* what the command inherits */
 	struct sigaction old_chld;
 	bool supervised;     /* set before vcr_run_fork: the command is put under a filter before its exec (notify.h), unless it is unset by vcr_run_start */
+	const struct vcr_sealed *sealed; /* set before vcr_run_fork: the command goes into these namespaces; NULL: none */
+	const char *hosts, *bundle;      /* then, set before vcr_run_start: files that stand for the system's there */
 	int talk;            /* then: a socket to the child, where the filter's listener comes from */
 	const char *notes;   /* set before vcr_run_start: the file that $VCR_ANNOTATE names; NULL: the variable is left alone */
 };

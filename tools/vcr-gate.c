@@ -12,6 +12,7 @@
 #include "spooled.h"
 #include "spool.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <openssl/rand.h>
 #include <signal.h>
@@ -22,12 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200 };
+enum { FIRST_LISTENER = 3, TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200 };
 
 struct gate {
 	const char *spool, *cacert, *connect_to[MOST_WAYS + 1];
 	int nconnect_to;
-	bool untapped_only;
+	bool untapped_only, inherits;
 	struct vcr_spooled spooled;
 	struct vcr_spool_header *h;
 	struct vcr_config config;
@@ -118,7 +119,11 @@ static int make_gate(struct gate *g, struct vcr_error *e)
 	int port = take_over(g), err = port ? 0 : make_token(g, e);
 	if (!err)
 		err = vcr_forward_new(&g->forward, &fo, e);
-	struct vcr_gate_options go = { .base = g->base, .ca = g->ca, .token = g->token, .port = port, .handler = &vcr_forward_handler, .ctx = g->forward,
+	int listeners[VCR_GATE_LISTENERS];
+	for (int i = 0; i < VCR_GATE_LISTENERS; i++)
+		listeners[i] = g->inherits && fcntl(FIRST_LISTENER + i, F_SETFD, FD_CLOEXEC) == 0 ? FIRST_LISTENER + i : -1;
+	struct vcr_gate_options go = { .listeners = g->inherits ? listeners : NULL,
+		 .base = g->base, .ca = g->ca, .token = g->token, .port = port, .handler = &vcr_forward_handler, .ctx = g->forward,
 		.meant = vcr_lead_meant, .meant_ctx = g->h };
 	return err ? err : vcr_gate_new(&g->gate, &go, e);
 }
@@ -218,12 +223,13 @@ static void release(struct gate *g)
 
 static void usage(FILE *to)
 {
-	fputs("usage: vcr-gate --spool PATH [--untapped] [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE]\n"
+	fputs("usage: vcr-gate --spool PATH [--untapped] [--inherit] [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE]\n"
 	      "\n"
 	      "The gate of a recording. Started by vcr-record --lane=gate; there is no need to start it by hand.\n"
 	      "\n"
 	      "  --spool PATH      the session's spool, in the runtime directory\n"
 	      "  --untapped        for programs only whose plaintext cannot be tapped\n"
+	      "  --inherit         listen on the descriptors from 3 on, which vcr-record --sealed has made elsewhere\n"
 	      "  --connect-to ...  connect to HOST2:PORT2 where HOST1:PORT1 is asked for, as curl does\n"
 	      "  --cacert FILE     whom the gate trusts, instead of the system's roots\n"
 	      "  --help, --version\n", to);
@@ -233,7 +239,7 @@ static void usage(FILE *to)
 static int parse(int argc, char **argv, struct gate *g)
 {
 	static const struct option options[] = {
-		{ "spool", required_argument, NULL, 's' }, { "untapped", no_argument, NULL, 'u' }, { "connect-to", required_argument, NULL, 'c' },
+		{ "spool", required_argument, NULL, 's' }, { "untapped", no_argument, NULL, 'u' }, { "inherit", no_argument, NULL, 'i' }, { "connect-to", required_argument, NULL, 'c' },
 		{ "cacert", required_argument, NULL, 'a' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
@@ -241,6 +247,7 @@ static int parse(int argc, char **argv, struct gate *g)
 		switch (opt) {
 		case 's': g->spool = optarg; break;
 		case 'u': g->untapped_only = true; break;
+		case 'i': g->inherits = true; break;
 		case 'c':
 			if (g->nconnect_to < MOST_WAYS)
 				g->connect_to[g->nconnect_to++] = optarg;

@@ -53,7 +53,9 @@ struct record {
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst;
-	bool supervise;
+	bool supervise, seal;
+	struct vcr_sealed sealed;
+	char hosts[PATH_MAX], bundle[PATH_MAX]; /* files that stand for the system's inside; "" none */
 	struct vcr_supervised supervised;
 	const char *lane, *cacert; /* NULL: not given, which is auto with a gate on need */
 	char cacert_path[PATH_MAX]; /* the collector, which may have to start a gate, is elsewhere */
@@ -104,6 +106,14 @@ static int check_call(struct record *r)
 		return vcr_wrong_call(r->t, "--connect-to and --cacert are the gate's, and the lane is tap: use --lane=gate or --lane=auto");
 	if ((r->cacert || r->connect_to.n) && !r->lane)
 		r->lane = "auto"; /* a gate that is started on need knows .vcr/config only */
+	if (r->seal && r->lane && !strcmp(r->lane, "tap"))
+		return vcr_wrong_call(r->t, "--sealed leaves no way out but the gate, and the lane is tap: use --lane=gate");
+	if (r->seal && vcr_sealed_make(&r->sealed, &e)) {
+		vcr_say(r->t, "--sealed cannot be had: %s; the command is not run", e.what);
+		return EXIT_RECORDER;
+	}
+	if (r->seal)
+		r->lane = "gate";
 	if (r->supervise && vcr_notify_possible(&e)) {
 		vcr_say(r->t, "--supervise cannot be had: %s; the command is not run", e.what);
 		return EXIT_RECORDER;
@@ -217,7 +227,7 @@ static void said(int words, char *to, size_t cap)
 static int spawn_gate(struct record *r, struct vcr_error *e)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
-	const char *argv[8 + 2 * MOST_WAYS];
+	const char *argv[9 + 2 * MOST_WAYS];
 	int n = 0, err = vcr_control_program_path("vcr-gate", &program, e);
 	if (err)
 		return err;
@@ -226,6 +236,8 @@ static int spawn_gate(struct record *r, struct vcr_error *e)
 	argv[n++] = r->spool;
 	if (!strcmp(r->lane, "auto"))
 		argv[n++] = "--untapped";
+	if (r->seal)
+		argv[n++] = "--inherit";
 	for (int i = 0; i < r->connect_to.n; i++) {
 		argv[n++] = "--connect-to";
 		argv[n++] = r->connect_to.item[i];
@@ -237,7 +249,7 @@ static int spawn_gate(struct record *r, struct vcr_error *e)
 	argv[n] = NULL;
 	r->gate_words = memfd_create("vcr-gate", MFD_CLOEXEC);
 	__atomic_store_n(&r->h->gate.state, VCR_LEAD_STARTING, __ATOMIC_RELEASE);
-	err = vcr_control_spawn((char *const *)argv, r->gate_words, &r->gate, e);
+	err = vcr_control_spawn_with((char *const *)argv, r->gate_words, r->sealed.listener, r->seal ? VCR_SEALED_LISTENERS : 0, &r->gate, e);
 	if (err)
 		r->gate = 0;
 	return err;
@@ -263,6 +275,33 @@ static void wait_for_gate(struct record *r, struct vcr_error *e)
 		return;
 	said(r->gate_words, words, sizeof words);
 	vcr_say(r->t, "no gate, model calls are tapped: %s", *e->what ? e->what : *words ? words : "it takes too long");
+}
+
+/* What stands for the system's files inside. The gate has said which hosts are its. False: there is no gate, or no such file; that has been said. */
+static bool furnish(struct record *r)
+{
+	const char *list[VCR_LEAD_HOSTS / 2 + 1];
+	struct vcr_error e = { 0 };
+	struct vcr_lead_block *g = &r->h->gate;
+	size_t n = 0;
+	if (__atomic_load_n(&g->state, __ATOMIC_ACQUIRE) != VCR_LEAD_READY) {
+		vcr_say(r->t, "--sealed has no way out without a gate; the command is not run");
+		return false;
+	}
+	for (size_t at = 0, k; at < VCR_LEAD_HOSTS && (k = strnlen(g->hosts + at, VCR_LEAD_HOSTS - at)); at += k + 1)
+		list[n++] = g->hosts + at;
+	list[n] = NULL;
+	snprintf(r->bundle, sizeof r->bundle, "%.*s", (int)sizeof g->bundle - 1, g->bundle);
+	snprintf(r->hosts, sizeof r->hosts, "%.*s.hosts", (int)(strlen(r->spool) - strlen(".spool")), r->spool);
+	if (*r->bundle)
+		chmod(r->bundle, 0644); /* as the file that it stands for: nothing in it is secret */
+	if (!vcr_sealed_write_hosts(r->hosts, list, &e)) {
+		r->run.hosts = r->hosts;
+		r->run.bundle = *r->bundle ? r->bundle : NULL;
+		return true;
+	}
+	vcr_say(r->t, "--sealed: %s; the command is not run", e.what);
+	return false;
 }
 
 /* In the supervisor's thread: a program that the library is not in connects to somewhere. */
@@ -517,7 +556,7 @@ static void say_gate(struct record *r)
 /* It would see by itself that the session has ended, only not at once. */
 static void end_gate(struct record *r)
 {
-	static const char *const files[] = { ".ca.key", ".ca.pem", ".bundle.pem", ".extra.pem" };
+	static const char *const files[] = { ".ca.key", ".ca.pem", ".bundle.pem", ".extra.pem", ".hosts" };
 	if (__atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_NONE && r->gate_words < 0)
 		return;
 	if (!gate_ended(r))
@@ -640,11 +679,25 @@ static int become(const struct record *r, char **argv, const char *why)
 	return status;
 }
 
+/* The command waits for its orders and will have none. */
+static int give_up(struct record *r, bool recorded)
+{
+	int status;
+	kill(r->run.pid, SIGKILL);
+	vcr_run_wait(&r->run, &status);
+	if (recorded)
+		finish(r);
+	else
+		forget_result(r);
+	return EXIT_RECORDER;
+}
+
 static int record(struct record *r, char **argv)
 {
 	struct vcr_error e = { 0 };
 	int status = 0;
 	r->run.supervised = r->supervise;
+	r->run.sealed = r->seal ? &r->sealed : NULL;
 	if (vcr_run_fork(&r->run, argv, &e))
 		return become(r, argv, e.what);
 	own_limits();
@@ -659,6 +712,8 @@ static int record(struct record *r, char **argv)
 		announce_start(r, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
 	r->run.supervised &= recorded;
+	if (r->seal && !(recorded && furnish(r)))
+		return give_up(r, recorded);
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
 	if (r->run.supervised && supervise(r, &e))
 		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);
@@ -688,12 +743,14 @@ static void release(struct record *r)
 	vcr_buf_release(&r->workspace);
 	vcr_buf_release(&r->preload);
 	vcr_buf_release(&r->notes);
+	vcr_sealed_release(&r->sealed);
 	free(r->spool);
 }
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
-	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1 };
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1,
+		.sealed = VCR_SEALED_INIT };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
 		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },
@@ -703,6 +760,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },
+		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "in namespaces of its own: no network but the gate, with its own hosts file and certificates" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,9 +136,29 @@ static int make_gate(struct replay *r, struct vcr_error *e)
 		return vcr_error_set(e, VCR_EIO, "no random numbers are to be had");
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(r->token + 2 * i, 3, "%02x", random[i]);
-	struct vcr_gate_options o = { .base = r->base, .ca = r->ca, .token = r->token, .port = (int)r->port, .handler = &vcr_replay_handler, .ctx = r->replay,
+	struct vcr_gate_options o = { .listeners = r->seal ? r->sealed.listener : NULL, .base = r->base, .ca = r->ca, .token = r->token, .port = (int)r->port, .handler = &vcr_replay_handler, .ctx = r->replay,
 		.meant = r->fence.h ? vcr_lead_meant : NULL, .meant_ctx = r->fence.h };
-	return vcr_gate_new(&r->gate, &o, e);
+	int err = vcr_gate_new(&r->gate, &o, e);
+	if (r->seal) /* they are the gate's now */
+		memset(r->sealed.listener, -1, sizeof r->sealed.listener);
+	return err;
+}
+
+/* The command's namespaces, and what stands for /etc/hosts in them. */
+static int seal(struct replay *r, struct vcr_error *e)
+{
+	int err = vcr_paths_runtime_dir(&r->hosts_file, e);
+	if (err)
+		return err;
+	vcr_buf_printf(&r->hosts_file, "/replay-%d.hosts", (int)getpid());
+	if ((err = vcr_sealed_write_hosts(r->hosts_file.data, (const char *const *)r->hosts, e)))
+		return err;
+	if (r->bundle.len)
+		chmod(r->bundle.data, 0644); /* as the file that it stands for: nothing in it is secret */
+	r->run.sealed = &r->sealed;
+	r->run.hosts = r->hosts_file.data;
+	r->run.bundle = r->bundle.len ? r->bundle.data : NULL;
+	return 0;
 }
 
 /* Without the library the command is only pointed here by variables, which it may not heed. */
@@ -166,6 +187,8 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed)
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (!err)
 		err = make_ca(r, &e);
+	if (!err && r->seal)
+		err = seal(r, &e);
 	if (!err && !r->online)
 		make_fence(r);
 	if (!err)
@@ -383,6 +406,10 @@ static void release(struct replay *r)
 	for (int i = 0; i < 2; i++)
 		if (r->stop[i] >= 0)
 			close(r->stop[i]);
+	if (r->hosts_file.len)
+		unlink(r->hosts_file.data);
+	vcr_buf_release(&r->hosts_file);
+	vcr_sealed_release(&r->sealed);
 	vcr_buf_release(&r->vcr_dir);
 	vcr_buf_release(&r->bundle);
 	vcr_buf_release(&r->extra);
@@ -488,7 +515,8 @@ static int replay(struct replay *r, const char *session)
 int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 {
 	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .path = VCR_BUF_INIT, .stop = { -1, -1 },
-		.live = { .words = -1, .awaits = -1, .root = -1 } };
+		.live = { .words = -1, .awaits = -1, .root = -1 },
+		.sealed = VCR_SEALED_INIT, .hosts_file = VCR_BUF_INIT };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
 		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &r.strict, "exact, canonical, normalised (default), structural: how far a request may differ" },
@@ -497,6 +525,7 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "repeat", "HOW", VCR_OPT_STRING, &r.repeat, "recorded (default): each answer as often as it was given; last: the last one ever again" },
 		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "answer and fence static programs that honour no proxy variable; setuid programs will not work" },
+		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "the command in namespaces of its own, where there is no network but this" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
@@ -512,6 +541,14 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	if (n > 1)
 		return vcr_wrong_call(t, "one session at a time; a command stands behind --: vcr-replay %s -- %s ...", argv[0], argv[1]);
 	r.command = command;
+	if (r.seal && !command)
+		return vcr_wrong_call(t, "--sealed is about a command: vcr-replay --sealed [SESSION] -- COMMAND");
+	if (r.seal && r.port)
+		return vcr_wrong_call(t, "--port is of this machine's network, and --sealed leaves it: give one of both");
+	if (r.seal && vcr_sealed_make(&r.sealed, &e)) {
+		vcr_say(t, "--sealed cannot be had: %s; the command is not run", e.what);
+		return EXIT_REPLAY;
+	}
 	if (r.supervise && !command)
 		return vcr_wrong_call(t, "--supervise is about a command: vcr-replay --supervise [SESSION] -- COMMAND");
 	if (r.supervise && vcr_notify_possible(&e)) {

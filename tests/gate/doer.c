@@ -3,6 +3,7 @@
  *   doer FILES                    in the working directory: made and renamed, removed, written, a child's; then what fails: none of it is a change
  *   doer ASK HOST BODY [EPOLL]    POST to 192.0.2.1:80, an address that nobody has (RFC 5737), for HOST: prints the answer's body, writes it to said.txt. EPOLL: a
  *                                 socket that does not block, registered before it is connected
+ *   doer NAMED HOST BODY          likewise, to the address that /etc/hosts has for HOST
  *   doer SEND PORT                "ping\n" to 127.0.0.1:PORT, what comes back
  *   doer MANY N                   N files made, renamed and removed, a child after each tenth; prints how many of it all worked
  *   doer RUN PROGRAM ARG...       in a child
@@ -80,9 +81,19 @@ static const char *hear(int fd)
 	return text;
 }
 
-static int ask(const char *host, const char *body, int epoll)
+static const char *address_of(const char *host)
 {
-	int fd = dial("192.0.2.1", 80, epoll);
+	static char address[100], name[300];
+	FILE *f = fopen("/etc/hosts", "r");
+	for (char line[1000]; f && fgets(line, sizeof line, f);)
+		if (sscanf(line, "%99s %299s", address, name) == 2 && !strcmp(name, host) && !strchr(address, ':'))
+			return address;
+	return "192.0.2.1";
+}
+
+static int ask(const char *address, const char *host, const char *body, int epoll)
+{
+	int fd = dial(address, 80, epoll);
 	if (fd < 0) {
 		printf("no connection: %s\n", strerror(errno));
 		return 0;
@@ -141,7 +152,9 @@ int main(int argc, char **argv)
 	if (argc >= 2 && !strcmp(argv[1], "FILES"))
 		return !files();
 	if (argc >= 4 && !strcmp(argv[1], "ASK"))
-		return !ask(argv[2], argv[3], argc > 4);
+		return !ask("192.0.2.1", argv[2], argv[3], argc > 4);
+	if (argc == 4 && !strcmp(argv[1], "NAMED"))
+		return !ask(address_of(argv[2]), argv[2], argv[3], 0);
 	if (argc == 3 && !strcmp(argv[1], "SEND"))
 		return !sends(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "MANY"))

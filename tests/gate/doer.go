@@ -1,6 +1,7 @@
 // doer.go — a program of Go's that heeds no proxy variable: it dials 192.0.2.1, an address that nobody has (RFC 5737), for every host.
 //
-//	doer URL BODY [CA]   POST: prints the answer's body, writes it to said.txt. CA: trust this certificate and no other
+//	doer URL BODY [CA]   POST: prints the answer's body, writes it to said.txt. CA: trust this certificate and no other; NAMED: dial what the name
+//	                     resolves to, and trust what the system does, whatever the environment says
 package main
 
 import (
@@ -17,13 +18,19 @@ import (
 
 func main() {
 	tlsConfig := &tls.Config{}
-	if len(os.Args) > 3 {
+	named := len(os.Args) > 3 && os.Args[3] == "NAMED"
+	if named {
+		os.Unsetenv("SSL_CERT_FILE")
+	} else if len(os.Args) > 3 {
 		pem, _ := os.ReadFile(os.Args[3])
 		tlsConfig.RootCAs = x509.NewCertPool()
 		tlsConfig.RootCAs.AppendCertsFromPEM(pem)
 	}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		_, port, _ := net.SplitHostPort(address)
+		if named {
+			return (&net.Dialer{Resolver: &net.Resolver{PreferGo: true}}).DialContext(ctx, "tcp", address)
+		}
 		return (&net.Dialer{}).DialContext(ctx, "tcp4", "192.0.2.1:"+port)
 	}
 	client := &http.Client{Transport: &http.Transport{Proxy: nil, DialContext: dial, TLSClientConfig: tlsConfig, DisableKeepAlives: true}}
