@@ -361,3 +361,27 @@ int vcr_store_diff(struct vcr_store *s, const char *tree_a, const char *tree_b, 
 	vcr_buf_release(&d.path);
 	return err;
 }
+
+int vcr_store_find(struct vcr_store *s, const char *tree, const char *path, struct vcr_entry *out, struct vcr_error *e)
+{
+	struct vcr_entry at = { .mode = VCR_ENTRY_DIR };
+	int err = vcr_store_unhex(tree, at.oid) ? 0 : vcr_error_set(e, VCR_EINVAL, "'%.60s' is no tree", tree);
+	for (size_t n; !err && at.mode && *path; path += n + (path[n] == '/')) {
+		struct vcr_folder t;
+		n = strcspn(path, "/");
+		if (!is_dir(at.mode)) {
+			at.mode = 0;
+			break;
+		}
+		if ((err = vcr_folder_load(s, at.oid, &t, e)))
+			break;
+		const struct vcr_item *it = vcr_folder_find(&t, path, n);
+		at.mode = it ? it->mode : 0;
+		if (it)
+			memcpy(at.oid, it->oid, VCR_OID);
+		vcr_folder_release(&t);
+	}
+	if (!err)
+		*out = at;
+	return err;
+}

@@ -100,6 +100,8 @@ bool vcr_entry_same(const struct vcr_entry *a, const struct vcr_entry *b);
 /* Every path that differs between two trees, a directory before what is in it. For two directories only the mode counts, their ids are zero. */
 typedef int vcr_store_diff_fn(void *ctx, const char *path, const struct vcr_entry *a, const struct vcr_entry *b);
 int vcr_store_diff(struct vcr_store *s, const char *tree_a, const char *tree_b, vcr_store_diff_fn *fn, void *ctx, struct vcr_error *e);
+/* What a tree has at path; mode 0: nothing. A directory's id is that of its tree. */
+int vcr_store_find(struct vcr_store *s, const char *tree, const char *path, struct vcr_entry *out, struct vcr_error *e);
 /* What is at path now; a directory's id is zero. If the content equals that of known[i] (NULL ends the list), *out is known[i] but for the
  * mode. Other content is sealed and, with keep, stored. Sockets and the like are VCR_ENTRY_LARGE. */
 int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out, struct vcr_error *e);
