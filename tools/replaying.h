@@ -2,6 +2,7 @@
  * divergences, replay-live.c what goes on to the real hosts. */
 #ifndef VCR_REPLAYING_H
 #define VCR_REPLAYING_H
+#include "chain.h"
 #include "context.h"
 #include "fence.h"
 #include "ledger.h"
@@ -15,7 +16,7 @@
 #include "tool.h"
 #include "../lib/config.h"
 
-enum { VCR_REPLAY_TOKEN = 16 /* bytes */, VCR_REPLAY_CHAIN = 64 /* sessions, each of which continues the one before */ };
+enum { VCR_REPLAY_TOKEN = 16 /* bytes */ };
 
 /* What may go on to the real hosts. */
 enum vcr_replay_mode { VCR_MODE_NONE, VCR_MODE_ONCE, VCR_MODE_NEW_EPISODES, VCR_MODE_ALL, VCR_MODE_REWRITE };
@@ -30,9 +31,11 @@ struct replay {
 	enum vcr_replay_mode mode;
 	bool online;                /* what was not recorded goes on to the real hosts, and is recorded */
 	struct vcr_reader *reader;  /* NULL: there is no recording yet */
+	struct vcr_reader *opened;  /* the session that was asked for: that one, or what a replay of it wrote down */
+	struct vcr_chain chain;
 	struct vcr_buf path;        /* of that session */
-	struct vcr_match_session before[VCR_REPLAY_CHAIN]; /* what it continues, oldest first */
-	struct vcr_context before_in[VCR_REPLAY_CHAIN];
+	struct vcr_match_session before[VCR_CHAIN]; /* what it continues, oldest first */
+	struct vcr_context before_in[VCR_CHAIN];
 	size_t nbefore;
 	struct vcr_config config;
 	struct vcr_normal_user *normalisers; /* of the configuration; NULL none */
@@ -87,6 +90,8 @@ pid_t vcr_replay_live_root(struct replay *r);
 void vcr_replay_live_finish(struct replay *r);
 /* After the gate, before the event base. */
 void vcr_replay_live_release(struct replay *r);
+/* replay-rewrite.c: what was recorded takes the place of the recording, if the run succeeded. */
+void vcr_replay_rewrite(struct replay *r, bool succeeded);
 /* replay-own.c */
 void vcr_replay_write_miss(struct replay *r, const struct vcr_replay_event *ev);
 /* How a session that comes of this replay calls the recording: its id, or golden/FINGERPRINT. */

@@ -1,6 +1,8 @@
 /* vcr golden — runs that are kept because they are right, found by their task (lib/golden.h). */
 #include "golden.h"
 #include "../lib/golden.h"
+#include "chain.h"
+#include "join.h"
 #include "ledger.h"
 #include "open.h"
 #include "options.h"
@@ -16,7 +18,7 @@
 struct golden {
 	struct vcr_tool *t;
 	struct vcr_opt_list tags, identity;
-	const char *strict, *speed;
+	const char *strict, *speed, *mode;
 	bool force;
 	char *const *command;       /* NULL: none */
 	struct vcr_buf vcr_dir, identity_json;
@@ -97,20 +99,50 @@ static int worth_keeping(const struct golden *g, struct vcr_reader *r)
 	return 0;
 }
 
+/* A session that continues others (vcr replay --mode) is kept as one with them: then path is that of a file to be removed, and r is of it. */
+static int make_whole(struct golden *g, struct vcr_reader **r, struct vcr_buf *path, bool *made)
+{
+	struct vcr_chain c = { .n = 0 };
+	struct vcr_error e = { 0 };
+	VCR_AUTO_BUF joined = VCR_BUF_INIT;
+	char *id = strdup(vcr_reader_header(*r)->session_id);
+	int status = id ? vcr_chain_open(g->t, g->vcr_dir.data, *r, path->data, &c) : VCR_EXIT_FAILED;
+	if (!status && (c.n > 1 || strcmp(c.path[0], path->data))) {
+		if (vcr_join(g->vcr_dir.data, (const char *const *)c.path, c.n, id, &joined, &e)) {
+			status = vcr_failed(g->t, &e);
+		} else {
+			*made = true;
+			vcr_tool_close(r);
+			vcr_buf_reset(path);
+			vcr_buf_add(path, joined.data, joined.len);
+			status = vcr_tool_open(g->t, path->data, r);
+		}
+	}
+	vcr_chain_release(&c);
+	free(id);
+	return status;
+}
+
 static int save(struct golden *g, int n, char **operand)
 {
 	VCR_AUTO_READER *r = NULL;
 	VCR_AUTO_BUF path = VCR_BUF_INIT, entry = VCR_BUF_INIT, id = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
+	bool made = false;
 	if (n < 1 || n > 2)
 		return vcr_wrong_call(g->t, "save wants a task and perhaps a session: vcr-golden save TASK [SESSION]");
 	int status = find_task(g, operand[0]);
 	if (status || (status = vcr_tool_open_session(g->t, n > 1 ? operand[1] : NULL, &r, &path)) || (status = worth_keeping(g, r)))
 		return status;
+	if ((status = make_whole(g, &r, &path, &made)))
+		return status;
 	write_entry(g, operand[0], r, &entry);
 	if (entry.err)
 		return vcr_error_set(&e, entry.err, "%s", vcr_strerror(entry.err)), vcr_failed(g->t, &e);
-	if (vcr_golden_put(g->vcr_dir.data, g->fingerprint, path.data, entry.data, &e))
+	int err = vcr_golden_put(g->vcr_dir.data, g->fingerprint, path.data, entry.data, &e);
+	if (made)
+		vcr_join_remove(path.data);
+	if (err)
 		return vcr_failed(g->t, &e);
 	const char *session = vcr_reader_header(r)->session_id;
 	vcr_safe(&id, session, strlen(session), 0);
@@ -354,7 +386,7 @@ static int print_outputs(struct golden *g, const char *path)
 /* vcr replay FILE -- COMMAND, with the options that are for it. */
 static int replay_command(struct golden *g, const char *path)
 {
-	VCR_AUTO_BUF strict = VCR_BUF_INIT, speed = VCR_BUF_INIT;
+	VCR_AUTO_BUF strict = VCR_BUF_INIT, speed = VCR_BUF_INIT, mode = VCR_BUF_INIT;
 	char *argv[16], name[] = "replay", json[] = "--json", quiet[] = "--quiet", verbose[] = "--verbose", dashes[] = "--";
 	int n = 0, words = 0;
 	while (g->command[words])
@@ -367,6 +399,8 @@ static int replay_command(struct golden *g, const char *path)
 		argv[n++] = strict.data;
 	if (g->speed && !vcr_buf_printf(&speed, "--speed=%s", g->speed))
 		argv[n++] = speed.data;
+	if (g->mode && !vcr_buf_printf(&mode, "--mode=%s", g->mode))
+		argv[n++] = mode.data;
 	if (g->t->json)
 		argv[n++] = json;
 	if (g->t->quiet)
@@ -424,6 +458,7 @@ int vcr_verb_golden(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "force", NULL, VCR_OPT_FLAG, &g.force, "save: also a session with failed calls" },
 		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &g.strict, "replay: as vcr-replay takes it" },
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &g.strict, "the old name of --strict" },
+		{ 'M', "mode", "MODE", VCR_OPT_STRING, &g.mode, "replay: as vcr-replay takes it; rewrite: a run that succeeds takes the place of the one that is kept" },
 		{ 's', "speed", "N", VCR_OPT_STRING, &g.speed, "replay: as vcr-replay takes it" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};

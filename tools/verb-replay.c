@@ -3,7 +3,7 @@
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
 #include "control.h"
-#include "../lib/golden.h"
+#include "chain.h"
 #include "open.h"
 #include "options.h"
 #include "paths.h"
@@ -374,6 +374,8 @@ static int run_command(struct replay *r)
 	if (!r->online)
 		r->refused.times += vcr_fence_refusals(&r->fence, vcr_replay_fenced, r);
 	vcr_replay_summary(r);
+	if (r->mode == VCR_MODE_REWRITE)
+		vcr_replay_rewrite(r, WIFEXITED(status) && !WEXITSTATUS(status));
 	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
 		return VCR_EXIT_NO;
 	return status ? -1 - status : 0; /* the caller ends as the command did, when all is put away */
@@ -390,11 +392,10 @@ static void release(struct replay *r)
 	vcr_ca_free(r->ca);
 	if (r->base)
 		event_base_free(r->base);
-	vcr_reader_free(r->reader);
-	for (size_t i = 0; i < r->nbefore; i++) {
-		vcr_reader_free(r->before[i].reader);
+	vcr_chain_release(&r->chain);
+	vcr_reader_free(r->opened);
+	for (size_t i = 0; i < r->nbefore; i++)
 		vcr_context_release(&r->before_in[i]);
-	}
 	vcr_buf_release(&r->path);
 	vcr_config_release(&r->config);
 	vcr_normal_user_free(r->normalisers);
@@ -418,57 +419,20 @@ static void release(struct replay *r)
 
 /* ---- Which recording ---- */
 
-static bool has_calls(struct vcr_reader *reader)
-{
-	for (int64_t i = 0; i < vcr_reader_count(reader); i++)
-		if (vcr_reader_brief(reader, i).call)
-			return true;
-	return false;
-}
-
-/* The session that this one continues: its path, appended; false: it continues none, or that is not here. */
-static bool find_continued(struct replay *r, struct vcr_reader *reader, struct vcr_buf *path)
-{
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
-	VCR_AUTO_BUF of = VCR_BUF_INIT;
-	struct vcr_error e = { 0 };
-	const struct vcr_reader_session *s = vcr_reader_header(reader);
-	if (vcr_json_parse(&j, s->metadata_json, strlen(s->metadata_json), 0, NULL) || vcr_json_str(&j, vcr_json_get(&j, 0, "replay_of"), &of) || !of.len)
-		return false;
-	if (!strncmp(of.data, "golden/", 7) && vcr_golden_is_fingerprint(of.data + 7, of.len - 7))
-		return !vcr_golden_path(r->vcr_dir.data, of.data + 7, path);
-	if (!strchr(of.data, '/') && !vcr_paths_find_session(r->vcr_dir.data, of.data, path, &e))
-		return true;
-	vcr_say(r->t, "session %s continues %s, which is not here: only what is in it is replayed", s->session_id, of.data);
-	return false;
-}
-
-/* A session in which a replay wrote down where it diverged stands for what was replayed; one in which it recorded what was new, for both. */
+/* A session in which a replay wrote down where it diverged, and nothing else, stands for what was replayed. */
 static int open_chain(struct replay *r)
 {
-	struct vcr_reader *reader = r->reader;
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	while (find_continued(r, reader, &path)) {
-		struct vcr_reader *next = NULL;
-		if (r->nbefore == VCR_REPLAY_CHAIN)
-			return vcr_say(r->t, "more than %d sessions continue one another; vcr-golden save makes one of them", VCR_REPLAY_CHAIN), VCR_EXIT_FAILED;
-		int status = vcr_tool_open(r->t, path.data, &next);
-		if (status)
-			return status;
-		if (r->t->verbose)
-			vcr_say(r->t, "session %s continues %s", vcr_reader_header(reader)->session_id, vcr_reader_header(next)->session_id);
-		if (reader == r->reader && !has_calls(reader)) {
-			vcr_tool_close(&r->reader);
-			r->reader = next;
-			vcr_buf_reset(&r->path);
-			vcr_buf_add(&r->path, path.data, path.len);
-		} else {
-			memmove(r->before + 1, r->before, r->nbefore++ * sizeof *r->before);
-			r->before[0] = (struct vcr_match_session){ .reader = next };
-		}
-		reader = next;
-		vcr_buf_reset(&path);
-	}
+	int status = vcr_chain_open(r->t, r->vcr_dir.data, r->reader, r->path.data, &r->chain);
+	if (status)
+		return status;
+	size_t last = r->chain.n - 1;
+	while (last && !vcr_chain_has_calls(r->chain.reader[last]))
+		last--;
+	r->reader = r->chain.reader[last];
+	vcr_buf_reset(&r->path);
+	vcr_buf_puts(&r->path, r->chain.path[last]);
+	for (size_t i = 0; i < last; i++)
+		r->before[r->nbefore++].reader = r->chain.reader[i];
 	return 0;
 }
 
@@ -482,13 +446,14 @@ static int open_recording(struct replay *r, const char *session)
 		r->online = true;
 		return 0;
 	}
-	int status = vcr_tool_open_session(r->t, session, &r->reader, &r->path);
+	int status = vcr_tool_open_session(r->t, session, &r->opened, &r->path);
+	r->reader = r->opened;
 	if (status || (status = open_chain(r)))
 		return status;
 	vcr_paths_new_session_id(r->live.id);
-	bool empty = !has_calls(r->reader);
+	bool empty = !vcr_chain_has_calls(r->reader);
 	for (size_t i = 0; i < r->nbefore; i++)
-		empty = empty && !has_calls(r->before[i].reader);
+		empty = empty && !vcr_chain_has_calls(r->before[i].reader);
 	r->online = r->mode >= VCR_MODE_NEW_EPISODES || (r->mode == VCR_MODE_ONCE && empty);
 	return 0;
 }
@@ -502,6 +467,8 @@ static int replay(struct replay *r, const char *session)
 	if ((status = choose_rung(r, &rung)) || (status = choose_mode(r)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
 	    (status = choose_word(r, "faults", r->faults, "replay", "skip", &r->skip_faults)))
 		return status;
+	if (r->mode == VCR_MODE_REWRITE && !r->command)
+		return vcr_wrong_call(r->t, "--mode=rewrite wants a command: whether it succeeds says whether its run is kept");
 	if (r->port > 65535)
 		return vcr_wrong_call(r->t, "--port wants a number below 65536");
 	if (vcr_tool_dir(r->t, &r->vcr_dir, &e))

@@ -140,5 +140,60 @@ status, again, events, err, asked = place.replay(own, ("one", "two"))
 ok((again, asked) == (out, 0) and "not here" not in err, "which stands on its own", status, again, err)
 status, out, err = place.run("vcr-replay", "--mode=always", own)
 ok(status == 2 and "none, once, new-episodes, all or rewrite" in err, "another mode is a wrong call", err)
+
+# ---- rewrite ----
+place.forget()
+place.record("rec", "one", "two")
+before = open(place.path("rec"), "rb").read()
+status, out, err = place.run("vcr-replay", "--mode=rewrite", "rec", "--", "/bin/sh", "-c", "/usr/bin/python3 %s three; exit 7" % place.asker)
+ok(status == 7 and open(place.path("rec"), "rb").read() == before and "rec stays as it was: the run failed" in err, "--mode=rewrite leaves the recording as it was when the run fails", status, err)
+place.forget()
+place.record("rec", "one", "two")
+status, out, events, err, asked = place.replay("rec", ("three", "stream four"), "--mode=rewrite")
+lines = gatekit.frames(place.path("rec"))
+ok((status, asked, place.sessions()) == (0, 2, {"rec"}) and {l["data"]["session_id"] for l in lines if l["type"] in ("session", "frame")} == {"rec"}, "one that succeeds takes its place, under its name", status, err, place.sessions())
+ok(lines[-1]["type"] == "vcr.end" and place.run("vcr-verify", "rec")[0] == 0, "it is a whole session, as vcr-verify sees it", place.run("vcr-verify", "rec"))
+status, again, events, err, asked = place.replay("rec", ("three", "stream four"))
+ok((again, asked) == (out, 0), "and is replayed offline", status, again, err)
+listed = json.load(open(os.path.join(place.vcr_dir, "manifest.json")))["sessions"]
+ok([s["session_id"] for s in listed if s["session_id"] == "rec"] == ["rec"] and not [f for f in os.listdir(place.vcr_dir) if f.startswith(".join")], "the list of sessions knows it once, and nothing is left over", listed, os.listdir(place.vcr_dir))
+
+# ---- Golden runs ----
+place.forget()
+place.record("rec", "one", "two", "three")
+place.run("vcr-golden", "save", "answer three questions", "rec")
+os.unlink(place.path("rec"))
+golden = [os.path.join(place.vcr_dir, "golden", f) for f in os.listdir(os.path.join(place.vcr_dir, "golden")) if f.endswith(".vcr")][0]
+before = open(golden, "rb").read()
+
+
+def golden_replay(texts, *options):
+    return place.replay(None, texts, "replay", *options, "answer three questions", verb=("vcr-golden",))
+
+
+status, out, events, err, asked = golden_replay(("one", "two", "three"))
+ledger = named(events, "ledger")[0]["ledger"]
+ok((status, asked, ledger["steps_replayed"], ledger["steps_rerun"], ledger["saved"]["percent"]) == (0, 0, 3, 0, 100.0), "a golden run costs nothing", status, ledger, err)
+status, changed, events, err, asked = golden_replay(("one", "other", "three"), "--mode=new-episodes")
+ledger = named(events, "ledger")[0]["ledger"]
+tokens = sum(l["data"]["metadata"]["tokens_used"] for l in gatekit.frames(place.path((place.sessions()).pop())) if l["type"] == "frame" and l["data"]["frame_type"] == "llm")
+ok((status, asked, ledger["steps_replayed"], ledger["steps_rerun"]) == (0, 1, 2, 1) and changed[0] == out[0] and changed[2] == out[2], "of one whose second question is another only that goes live", status, ledger, err)
+ok(ledger["replay"]["tokens"] == tokens > 0 and ledger["saved"]["tokens"] == ledger["original"]["tokens"] - tokens, "its ledger counts what was live as spent, and the rest as saved", ledger, tokens)
+ok(open(golden, "rb").read() == before, "and the golden run is what it was")
+own = place.sessions().pop()
+status, again, events, err, asked = place.replay(own, ("one", "other", "three"))
+ok((again, asked) == (changed, 0), "the session of that run continues the golden one", status, again, err)
+status, out2, err = place.run("vcr-golden", "save", "answer three questions", own)
+os.unlink(place.path(own))
+status, again, events, err, asked = golden_replay(("one", "other", "three", "two"))
+ok((again, asked) == ([changed[0], changed[1], changed[2], out[1]], 0), "saved, both are one golden run", status, again, err, out2)
+ok(place.run("vcr-golden", "verify")[0] == 0 and not [f for f in os.listdir(place.vcr_dir) if f.startswith(".join")], "which verifies, and nothing is left over", place.run("vcr-golden", "verify"), os.listdir(place.vcr_dir))
+status, out, events, err, asked = golden_replay(("seven",), "--mode=rewrite")
+own = place.sessions().pop()
+entry = json.loads(place.run("vcr-golden", "--json", "show", "answer three questions")[1])
+ok((status, asked) == (0, 1) and entry["session_id"] == own and entry["task"] == "answer three questions", "vcr-golden replay --mode=rewrite keeps a run that succeeds in its place", status, err, entry)
+os.unlink(place.path(own))
+status, again, events, err, asked = golden_replay(("seven",))
+ok((again, asked) == (out, 0), "which is offline from then on", status, again, err)
 server.close()
 done()
