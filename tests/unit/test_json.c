@@ -1,5 +1,6 @@
 #include "json.h"
 #include "limits.h"
+#include "../fuzz/oracle.h"
 #include "tap.h"
 #include <string.h>
 #include <time.h>
@@ -91,6 +92,47 @@ START_TEST(values_are_found_and_read)
 	ck_assert_int_eq(vcr_json_type(&j, vcr_json_get(&j, 0, "a2")), VCR_JSON_NULL);
 	ck_assert_int_eq(vcr_json_path(&j, 0, "a[9].b"), -1);
 	ck_assert_int_eq(vcr_json_get(&j, -1, "a"), -1);
+}
+END_TEST
+
+/* What jsmn has elsewhere than we. A text of a depth, width and order of its own for each seed. */
+static void write_random(struct vcr_jw *w, unsigned *seed, int depth)
+{
+	int kind = rand_r(seed) % (depth > 6 ? 4 : 6), n = rand_r(seed) % 5;
+	if (kind == 0)
+		vcr_jw_int(w, rand_r(seed) - 1000);
+	else if (kind == 1)
+		vcr_jw_null(w);
+	else if (kind < 4)
+		vcr_jw_str(w, &"a string \" of \\ some length \n {[:,]} \xc3\xa9"[rand_r(seed) % 30]);
+	else if (kind == 4) {
+		vcr_jw_array(w);
+		while (n--)
+			write_random(w, seed, depth + 1);
+		vcr_jw_array_end(w);
+	} else {
+		vcr_jw_object(w);
+		while (n--) {
+			vcr_jw_key(w, &"key, of: {any} length"[rand_r(seed) % 20]);
+			write_random(w, seed, depth + 1);
+		}
+		vcr_jw_object_end(w);
+	}
+}
+
+START_TEST(each_value_of_a_text_stands_where_jsmn_has_it)
+{
+	for (unsigned i = 0; i < 2000; i++) {
+		VCR_AUTO_JSON j = VCR_JSON_INIT;
+		VCR_AUTO_BUF s = VCR_BUF_INIT;
+		struct vcr_jw w;
+		unsigned seed = i;
+		vcr_jw_init(&w, &s);
+		write_random(&w, &seed, 0);
+		ck_assert_int_eq(vcr_json_parse(&j, s.data, s.len, 0, NULL), 0);
+		int at = differs_from_jsmn(&j);
+		ck_assert_msg(at < 0, "value %d of %s", at, s.data);
+	}
 }
 END_TEST
 
@@ -223,6 +265,7 @@ static TCase *json(void)
 	tcase_add_test(tc, relaxed_reads_what_python_writes);
 	tcase_add_test(tc, depth_is_bounded);
 	tcase_add_test(tc, values_are_found_and_read);
+	tcase_add_test(tc, each_value_of_a_text_stands_where_jsmn_has_it);
 	tcase_add_test(tc, a_walk_meets_each_value_once_with_the_text_it_has);
 	tcase_add_test(tc, a_line_is_ascii_without_line_ends_and_without_a_key_that_could_be_type);
 	tcase_add_test(tc, equality_ignores_order_and_spelling);
