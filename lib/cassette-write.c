@@ -39,17 +39,21 @@ static bool is_plain(unsigned cp)
 static void put_text(struct vcr_buf *out, const char *p, size_t n)
 {
 	unsigned cp = 0;
+	size_t done = 0;
 	vcr_buf_putc(out, '"');
 	for (size_t i = 0, k; i < n && (k = character((const unsigned char *)p + i, n - i, &cp)); i += k) {
 		if (is_plain(cp))
-			vcr_buf_add(out, p + i, k);
-		else if (cp == '"' || cp == '\\')
+			continue;
+		vcr_buf_add(out, p + done, i - done);
+		done = i + k;
+		if (cp == '"' || cp == '\\')
 			vcr_buf_printf(out, "\\%c", (char)cp);
 		else if (cp == '\n' || cp == '\t' || cp == '\r')
 			vcr_buf_printf(out, "\\%c", cp == '\n' ? 'n' : cp == '\t' ? 't' : 'r');
 		else
 			vcr_buf_printf(out, cp < 0x100 ? "\\x%02X" : cp < 0x10000 ? "\\u%04X" : "\\U%08X", cp);
 	}
+	vcr_buf_add(out, p + done, n - done);
 	vcr_buf_putc(out, '"');
 }
 

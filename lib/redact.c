@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 enum { NAME_MAX_CHARS = 40, KEPT_MAX = 4 << 20 };
+#define NO_NUMBER "{{vcr:secret:0:SECRET}}" /* of more values than can be told apart */
 
 struct secret {
 	char *value;
@@ -187,7 +188,7 @@ void vcr_redact_number_from(struct vcr_redact *r, size_t first)
 const char *vcr_redact_stand_in(struct vcr_redact *r, const char *name, const char *p, size_t n)
 {
 	int i = add_ruled(r, name, p, n);
-	return i < 0 ? NULL : r->secret[i].label;
+	return i == VCR_ELIMIT ? NO_NUMBER : i < 0 ? NULL : r->secret[i].label;
 }
 
 void vcr_redact_rename(struct vcr_redact *r, const char *label, size_t n, const char *other, size_t nother)
@@ -660,7 +661,7 @@ int vcr_redact_matches(struct vcr_redact *r, const char *p, size_t n, vcr_match_
 	for (size_t done = 0; find_next(r, p, n, done, ahead, &m); done = m.at + m.len) {
 		swallow_overlap(r, p, n, &m);
 		spare_escape(p, done, &m);
-		int rc = fn(ctx, &m, m.secret < 0 ? "{{vcr:secret:0:SECRET}}" : r->secret[m.secret].label);
+		int rc = fn(ctx, &m, m.secret < 0 ? NO_NUMBER : r->secret[m.secret].label);
 		if (rc)
 			return rc;
 	}

@@ -52,7 +52,7 @@ void vcr_redact_rename(struct vcr_redact *r, const char *label, size_t n, const 
  * later texts too, in every form, as if it had been learnt. fn NULL: none any more. */
 typedef bool vcr_redact_rule_fn(void *ctx, const char *p, size_t n, size_t from, size_t *at, size_t *len, const char **name);
 void vcr_redact_set_rule(struct vcr_redact *r, vcr_redact_rule_fn *fn, void *ctx);
-/* The placeholder of a value, as if a rule had found it. NULL: no memory, or too many. Lives until the next one is numbered. */
+/* The placeholder of a value, as if a rule had found it. NULL: no memory. Lives until the next one is numbered. */
 const char *vcr_redact_stand_in(struct vcr_redact *r, const char *name, const char *p, size_t n);
 /* The first number that is given out (1); before anything is learnt. */
 void vcr_redact_number_from(struct vcr_redact *r, size_t first);

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_NUMBER = 100000 /* the recorder numbers up to 65536 */, MADE = 8, OUT_STEP = 1 << 20 };
+enum { FIRST_NUMBER = 100000 /* the recorder numbers up to 65536 */, MADE = 16, MADE_BYTES = 64 << 20, OUT_STEP = 1 << 20 };
 
 /* What a body has become, for those that are encoded against it. */
-struct made { char old[48]; struct vcr_buf text; uint64_t used; };
+struct made { char old[48]; struct vcr_buf text; uint64_t used; bool changed; };
 
 struct session {
 	struct vcr_scrub_run run;
@@ -109,35 +109,53 @@ static int make(struct session *s, const struct vcr_scrub_body *b, struct vcr_bu
 	return err;
 }
 
-/* The text of a body as it is now; it stays where it is until MADE others were asked for. */
-static int made_of(struct session *s, const struct vcr_scrub_body *b, const struct vcr_buf **text)
+/* Room for one more; those that were asked for last, which may be in use, stay. */
+static struct made *make_room(struct session *s)
 {
-	struct made *oldest = &s->made[0];
-	for (size_t i = 0; i < MADE; i++) {
+	for (;;) {
+		struct made *oldest = NULL, *free_one = NULL;
+		size_t bytes = 0;
+		for (size_t i = 0; i < MADE; i++) {
+			struct made *m = &s->made[i];
+			bytes += m->text.cap;
+			if (!*m->old)
+				free_one = m;
+			else if (m->used + 2 < s->tick && (!oldest || m->used < oldest->used))
+				oldest = m;
+		}
+		if (free_one && (bytes < MADE_BYTES || !oldest))
+			return free_one;
+		oldest->old[0] = 0;
+		vcr_buf_release(&oldest->text);
+	}
+}
+
+/* The text of a body as it is now; it stays where it is until two others were asked for. */
+static int made_of(struct session *s, const struct vcr_scrub_body *b, const struct made **out)
+{
+	for (size_t i = 0; i < MADE; i++)
 		if (!strcmp(s->made[i].old, b->old)) {
 			s->made[i].used = ++s->tick;
-			*text = &s->made[i].text;
+			*out = &s->made[i];
 			return 0;
 		}
-		oldest = s->made[i].used < oldest->used ? &s->made[i] : oldest;
-	}
-	bool changed;
-	oldest->old[0] = 0;
-	vcr_buf_release(&oldest->text);
-	int err = make(s, b, &oldest->text, &changed);
-	if (err)
+	struct made *m = make_room(s);
+	int err = make(s, b, &m->text, &m->changed);
+	if (err) {
+		vcr_buf_release(&m->text);
 		return err;
-	strcpy(oldest->old, b->old);
-	oldest->used = ++s->tick;
-	*text = &oldest->text;
+	}
+	strcpy(m->old, b->old);
+	m->used = ++s->tick;
+	*out = m;
 	return 0;
 }
 
 int vcr_scrub_make_body(struct vcr_scrub_run *x, const struct vcr_scrub_body *b, struct vcr_buf *out, struct vcr_error *e)
 {
-	const struct vcr_buf *text;
-	int err = made_of(session_of(x), b, &text);
-	return err ? err : vcr_buf_add(out, text->data, text->len);
+	const struct made *m;
+	int err = made_of(session_of(x), b, &m);
+	return err ? err : vcr_buf_add(out, m->text.data, m->text.len);
 }
 
 /* ---- Lines ---- */
@@ -186,17 +204,19 @@ static struct vcr_scrub_body *named(struct session *s, const struct vcr_json *j,
 	return b;
 }
 
-static int encode(struct session *s, const struct vcr_scrub_body *b, const struct vcr_scrub_body *base, const struct vcr_scrub_body *near, const struct vcr_buf *text)
+static int encode(struct session *s, const struct vcr_scrub_body *b, const struct vcr_scrub_body *base, const struct vcr_scrub_body *near)
 {
-	const struct vcr_buf *base_text = NULL, *near_text = NULL;
+	const struct made *base_text = NULL, *near_text = NULL, *text;
 	VCR_AUTO_BUF line = VCR_BUF_INIT;
 	struct vcr_jw w;
 	int err = base ? made_of(s, base, &base_text) : 0;
 	if (!err && near)
 		err = made_of(s, near, &near_text);
+	if (!err)
+		err = made_of(s, b, &text);
 	if (err)
 		return err;
-	struct vcr_near beside = { near ? near->new : NULL, near ? near_text->data : NULL, near ? near_text->len : 0 };
+	struct vcr_near beside = { near ? near->new : NULL, near ? near_text->text.data : NULL, near ? near_text->text.len : 0 };
 	vcr_jw_init(&w, &line);
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "type");
@@ -205,7 +225,7 @@ static int encode(struct session *s, const struct vcr_scrub_body *b, const struc
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "ref");
 	vcr_jw_str(&w, b->new);
-	err = vcr_body_encode(&w, text->data, text->len, NULL, base ? base_text->data : NULL, base ? base_text->len : 0, base ? base->new : NULL, near ? &beside : NULL, NULL, s->e);
+	err = vcr_body_encode(&w, text->text.data, text->text.len, NULL, base ? base_text->text.data : NULL, base ? base_text->text.len : 0, base ? base->new : NULL, near ? &beside : NULL, NULL, s->e);
 	if (err < 0)
 		return err;
 	vcr_jw_object_end(&w);
@@ -216,16 +236,17 @@ static int encode(struct session *s, const struct vcr_scrub_body *b, const struc
 static int body_line(struct session *s, const struct vcr_json *j, int data, const char *p, size_t n)
 {
 	struct vcr_scrub_body *b = named(s, j, data, "ref"), *base = named(s, j, data, "base"), *near = named(s, j, data, "near");
-	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	const struct made *m;
 	char hex[VCR_KEY_LEN];
 	if (!b || b->known)
 		return 0; /* a second one of that name is nobody's */
-	int err = make(s, b, &text, &b->changed);
+	int err = made_of(s, b, &m);
 	if (err)
 		return err;
 	b->known = true;
+	b->changed = m->changed;
 	if (b->changed) {
-		vcr_sha256_hex(text.data, text.len, hex);
+		vcr_sha256_hex(m->text.data, m->text.len, hex);
 		snprintf(b->new, sizeof b->new, "%.16s", hex);
 	}
 	struct vcr_scrub_body **same = tsearch(b, &s->by_new, by_new);
@@ -237,7 +258,7 @@ static int body_line(struct session *s, const struct vcr_json *j, int data, cons
 	s->run.bodies++;
 	if (!b->changed && !(base && base->changed) && !(near && near->changed))
 		return put_line(s, p, n);
-	return encode(s, b, base, near, &text);
+	return encode(s, b, base, near);
 }
 
 /* The hash of what stands before it, and how much that is. */

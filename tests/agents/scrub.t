@@ -167,6 +167,10 @@ chunks = scrubbed.vcr(scrubbed.calls()[1]).get("chunks", [])
 body = scrubbed.body(scrubbed.calls()[1], "response")
 ok(len(chunks) == len(session.vcr(session.calls()[1]).get("chunks", [])) and sum(chunks[::2]) < len(body) and all(n > 0 for n in chunks[::2]), "the reads of a stream are still inside it", chunks, len(body))
 
+r = vcr("vcr-golden", "save", "serve Ada", out)
+r2 = vcr("vcr-golden", "replay", "serve Ada", "--", *argv)
+ok(r.returncode == r2.returncode == 0 and len(r2.stdout.splitlines()) == 3 and not left(r2.stdout, *ALL), "a golden run that is kept of it is replayed as well", r.stderr, r2.stderr.decode()[-2000:])
+
 r = vcr("vcr-scrub", "-q", *RULES, "--in-place", session.path)
 again, _ = everything(session.path)
 ok(r.returncode == 0 and not r.stdout and not left(again, *ALL) and os.listdir(os.path.dirname(session.path)).count(os.path.basename(session.path)) == 1 and
