@@ -27,7 +27,8 @@ struct replay {
 	bool repeat_last, skip_faults;
 	int64_t port;
 	char *const *command;       /* NULL: none */
-	const char *mode_word, *expire_word, *expired_word;
+	const char *mode_word, *expired_word;
+	int64_t expire_days;        /* 0: recordings do not grow old */
 	enum vcr_replay_mode mode;
 	bool online;                /* what was not recorded goes on to the real hosts, and is recorded */
 	struct vcr_reader *reader;  /* NULL: there is no recording yet */

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -83,6 +84,55 @@ static int choose_mode(struct replay *r)
 	return 0;
 }
 
+/* What is to become of calls that were recorded long ago. */
+enum expired { EXPIRED_WARN, EXPIRED_ERROR, EXPIRED_RECORD };
+
+static int choose_expired(struct replay *r, enum expired *expired)
+{
+	static const char *const words[] = { "warn", "error", "record" };
+	*expired = EXPIRED_WARN;
+	for (int i = 0; r->expired_word; i++) {
+		if (i == 3)
+			return vcr_wrong_call(r->t, "--expired wants warn, error or record, not '%s'", r->expired_word);
+		*expired = (enum expired)i;
+		if (!strcmp(r->expired_word, words[i]))
+			break;
+	}
+	if (r->expired_word && !r->expire_days)
+		return vcr_wrong_call(r->t, "--expired says what becomes of calls that are older than --expire=DAYS, which is not given");
+	if (*expired == EXPIRED_RECORD && r->mode != VCR_MODE_NEW_EPISODES)
+		return vcr_wrong_call(r->t, "--expired=record goes online for what is too old: it wants --mode=new-episodes");
+	return 0;
+}
+
+static int64_t expires_ns(const struct replay *r)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return r->expire_days ? ((int64_t)t.tv_sec - r->expire_days * 86400) * 1000000000 : 0;
+}
+
+/* Status: may it go on? */
+static int look_at_age(const struct replay *r, enum expired expired)
+{
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	VCR_AUTO_BUF when = VCR_BUF_INIT;
+	int64_t n = 0, oldest = 0, limit = expires_ns(r);
+	for (size_t i = 0; limit && i < vcr_match_count(m); i++) {
+		const struct vcr_recorded *c = vcr_match_call(m, i);
+		if (c->frame < 0 || !c->time_ns || c->time_ns >= limit)
+			continue;
+		n++;
+		oldest = !oldest || c->time_ns < oldest ? c->time_ns : oldest;
+	}
+	if (!n)
+		return 0;
+	vcr_words_time(&when, oldest, "%Y-%m-%d");
+	vcr_say(r->t, "%lld recorded model call%s older than %lld days, the oldest of %s%s", (long long)n, n == 1 ? " is" : "s are", (long long)r->expire_days, when.data,
+		expired == EXPIRED_ERROR ? "; --mode=rewrite records anew" : "");
+	return expired == EXPIRED_ERROR ? (r->command ? EXIT_REPLAY : VCR_EXIT_FAILED) : 0;
+}
+
 /* Of two words the second; neither is a wrong call. */
 static int choose_word(struct replay *r, const char *option, const char *said, const char *first, const char *second, bool *is_second)
 {
@@ -99,7 +149,7 @@ static int choose_speed(struct replay *r, double *speed)
 	return 0;
 }
 
-static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struct vcr_error *e)
+static int make_replay(struct replay *r, enum vcr_rung rung, double speed, enum expired expired, struct vcr_error *e)
 {
 	int err = r->reader ? vcr_context_recorded(&r->recorded, r->reader, e) : 0;
 	for (size_t i = 0; i < r->nbefore && !err; i++) {
@@ -114,7 +164,7 @@ static int make_replay(struct replay *r, enum vcr_rung rung, double speed, struc
 	recorded.user = live.user = r->normalisers;
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
 		.report = vcr_replay_event, .ctx = r, .live = r->online ? &vcr_forward_handler : NULL, .live_ctx = r->live.forward,
-		.match = { .rung = rung, .before = r->before, .nbefore = r->nbefore, .nothing = r->online && r->mode != VCR_MODE_NEW_EPISODES, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
+		.match = { .rung = rung, .before = r->before, .nbefore = r->nbefore, .not_before_ns = expired == EXPIRED_RECORD ? expires_ns(r) : 0, .nothing = r->online && r->mode != VCR_MODE_NEW_EPISODES, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
 	return vcr_replay_new(&r->replay, &o, e);
 }
 
@@ -171,7 +221,7 @@ static void make_fence(struct replay *r)
 	vcr_fence_release(&r->fence);
 }
 
-static int prepare(struct replay *r, enum vcr_rung rung, double speed)
+static int prepare(struct replay *r, enum vcr_rung rung, double speed, enum expired expired)
 {
 	struct vcr_error e = { 0 };
 	int err = vcr_config_load(&r->config, r->vcr_dir.data, &e);
@@ -182,7 +232,7 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed)
 	if (!err && r->online && !(err = vcr_fence_make(&r->fence, r->vcr_dir.data, r->live.id, &e)))
 		err = vcr_replay_live_prepare(r, &e);
 	if (!err)
-		err = make_replay(r, rung, speed, &e);
+		err = make_replay(r, rung, speed, expired, &e);
 	if (!err && gather_hosts(r))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (!err)
@@ -462,9 +512,10 @@ static int replay(struct replay *r, const char *session)
 {
 	struct vcr_error e = { 0 };
 	enum vcr_rung rung;
+	enum expired expired;
 	double speed;
 	int status;
-	if ((status = choose_rung(r, &rung)) || (status = choose_mode(r)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
+	if ((status = choose_rung(r, &rung)) || (status = choose_mode(r)) || (status = choose_expired(r, &expired)) || (status = choose_speed(r, &speed)) || (status = choose_word(r, "repeat", r->repeat, "recorded", "last", &r->repeat_last)) ||
 	    (status = choose_word(r, "faults", r->faults, "replay", "skip", &r->skip_faults)))
 		return status;
 	if (r->mode == VCR_MODE_REWRITE && !r->command)
@@ -473,7 +524,7 @@ static int replay(struct replay *r, const char *session)
 		return vcr_wrong_call(r->t, "--port wants a number below 65536");
 	if (vcr_tool_dir(r->t, &r->vcr_dir, &e))
 		return vcr_failed(r->t, &e);
-	if ((status = open_recording(r, session)) || (status = prepare(r, rung, speed)))
+	if ((status = open_recording(r, session)) || (status = prepare(r, rung, speed, expired)) || (status = look_at_age(r, expired)))
 		return status;
 	signal(SIGPIPE, SIG_IGN);
 	return r->command ? run_command(r) : serve_alone(r);
@@ -489,6 +540,8 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &r.strict, "exact, canonical, normalised (default), structural: how far a request may differ" },
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &r.strict, "the old name of --strict" },
 		{ 'M', "mode", "MODE", VCR_OPT_STRING, &r.mode_word, "none (default): never online; once, new-episodes, all, rewrite: what goes online and is recorded" },
+		{ 0, "expire", "DAYS", VCR_OPT_NUMBER, &r.expire_days, "calls that were recorded longer ago than that have expired" },
+		{ 0, "expired", "HOW", VCR_OPT_STRING, &r.expired_word, "warn (default): they are counted; error: nothing is replayed; record: they go online (--mode=new-episodes)" },
 		{ 0, "repeat", "HOW", VCR_OPT_STRING, &r.repeat, "recorded (default): each answer as often as it was given; last: the last one ever again" },
 		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "answer and fence static programs that honour no proxy variable; setuid programs will not work" },

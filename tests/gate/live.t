@@ -141,6 +141,25 @@ ok((again, asked) == (out, 0) and "not here" not in err, "which stands on its ow
 status, out, err = place.run("vcr-replay", "--mode=always", own)
 ok(status == 2 and "none, once, new-episodes, all or rewrite" in err, "another mode is a wrong call", err)
 
+# ---- Expiry ----
+place.forget()
+place.record("rec", "one", "two")
+lines = gatekit.frames(place.path("rec"))
+first = next(l for l in lines if l["type"] == "frame" and l["data"]["frame_type"] == "llm")
+first["data"]["timestamp"] = "2020-01-02T03:04:05+00:00"
+place.write("rec", *lines)
+status, out, events, err, asked = place.replay("rec", ("one", "two"), "--expire=30")
+ok((status, len(out), asked) == (0, 2, 0) and "1 recorded model call is older than 30 days, the oldest of 2020-01-02" in err, "what was recorded too long ago is named, and replayed all the same", status, err)
+status, out, events, err, asked = place.replay("rec", ("one", "two"), "--expire=30", "--expired=error")
+ok((status, out, asked) == (125, [], 0) and "older than 30 days" in err, "--expired=error replays nothing then", status, out, err)
+ok(place.replay("rec", ("two",), "--expire=40000", "--expired=error")[0] == 0, "… unless it is younger")
+status, out, events, err, asked = place.replay("rec", ("one", "two"), "--expire=30", "--expired=record", "--mode=new-episodes")
+ok((status, asked, len(named(events, "live"))) == (0, 1, 1), "--expired=record asks anew for what is too old, and for nothing else", status, events)
+status, again, events, err, asked = place.replay(None, ("one", "two"), "--expire=30", "--expired=record", "--mode=new-episodes")
+ok((again, asked) == (out, 0), "… once: then it is young", status, again, err)
+for words in (("--expired=record", "--expire=3"), ("--expired=warn",), ("--expire=3", "--expired=never")):
+    ok(place.run("vcr-replay", *words, "rec")[0] == 2, "%s is a wrong call" % " ".join(words))
+
 # ---- rewrite ----
 place.forget()
 place.record("rec", "one", "two")
