@@ -2,6 +2,7 @@
  *
  * It is an ordinary recording: a collector reads the spool that the command's processes and our forward append to. What was answered from the
  * recording is not in it; its metadata name the session that it continues (replay_of). */
+#include "agent.h"
 #include "control.h"
 #include "replaying.h"
 #include "open.h"
@@ -35,8 +36,8 @@ int vcr_replay_live_prepare(struct replay *r, struct vcr_error *e)
 
 static int spawn_collector(struct replay *r, struct vcr_error *e)
 {
-	VCR_AUTO_BUF program = VCR_BUF_INIT, of = VCR_BUF_INIT;
-	const char *argv[12];
+	VCR_AUTO_BUF program = VCR_BUF_INIT, of = VCR_BUF_INIT, agent = VCR_BUF_INIT;
+	const char *argv[14];
 	int n = 0, err = vcr_control_collector_path(&program, e);
 	if (err)
 		return err;
@@ -49,6 +50,10 @@ static int spawn_collector(struct replay *r, struct vcr_error *e)
 		vcr_buf_printf(&of, "replay_of=%s", vcr_replay_name(r));
 		argv[n++] = "--meta";
 		argv[n++] = of.data;
+	}
+	if (r->command && !vcr_buf_puts(&agent, "agent=") && !vcr_agent_identity(r->command, &agent) && agent.len > strlen("agent=")) {
+		argv[n++] = "--meta";
+		argv[n++] = agent.data;
 	}
 	argv[n] = NULL;
 	r->live.awaits = vcr_control_await_result(r->live.id);

@@ -3,6 +3,7 @@
  * The child is forked first and waits: so its pid is known to the collector, the start scan is complete before its first instruction, and a
  * recorder that cannot be started costs nothing but a warning. See run.h for how it is waited for. */
 #include "../lib/config.h" /* not configure's */
+#include "agent.h"
 #include "control.h"
 #include "coverage.h"
 #include "json.h"
@@ -61,7 +62,7 @@ struct record {
 	char cacert_path[PATH_MAX]; /* the collector, which may have to start a gate, is elsewhere */
 	struct vcr_config config;
 	char id[VCR_MAX_SESSION_ID + 1];
-	struct vcr_buf vcr_dir, workspace, preload, notes;
+	struct vcr_buf vcr_dir, workspace, preload, notes, agent; /* agent: "agent=" and which program it is (lib/agent.h); "" not known */
 	struct vcr_error nowhere;  /* there is no directory to record in */
 	char *spool;
 	struct vcr_spool_header *h;
@@ -169,7 +170,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 
 static char **collector_argv(const struct record *r, char *program)
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 8, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 10, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
@@ -183,6 +184,10 @@ static char **collector_argv(const struct record *r, char *program)
 	for (int i = 0; i < r->meta.n; i++) {
 		argv[n++] = "--meta";
 		argv[n++] = (char *)r->meta.item[i];
+	}
+	if (r->agent.len > strlen("agent=")) {
+		argv[n++] = "--meta";
+		argv[n++] = r->agent.data;
 	}
 	if (r->burst) {
 		argv[n++] = "--burst";
@@ -700,6 +705,12 @@ static int record(struct record *r, char **argv)
 	r->run.sealed = r->seal ? &r->sealed : NULL;
 	if (vcr_run_fork(&r->run, argv, &e))
 		return become(r, argv, e.what);
+	vcr_buf_puts(&r->agent, "agent=");
+	for (int i = 0; i <= r->meta.n; i++)
+		if (i == r->meta.n)
+			vcr_agent_identity(argv, &r->agent);
+		else if (!strncmp(r->meta.item[i], "agent=", 6))
+			break; /* the user says it */
 	own_limits();
 	enum vcr_target target = vcr_preload_target(argv[0]);
 	if (!r->lane && vcr_target_is_lent(target))
@@ -743,13 +754,14 @@ static void release(struct record *r)
 	vcr_buf_release(&r->workspace);
 	vcr_buf_release(&r->preload);
 	vcr_buf_release(&r->notes);
+	vcr_buf_release(&r->agent);
 	vcr_sealed_release(&r->sealed);
 	free(r->spool);
 }
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
-	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1,
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .agent = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1,
 		.sealed = VCR_SEALED_INIT };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },

@@ -3,6 +3,7 @@
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
 #include "control.h"
+#include "agent.h"
 #include "chain.h"
 #include "open.h"
 #include "options.h"
@@ -131,6 +132,19 @@ static int look_at_age(const struct replay *r, enum expired expired)
 	vcr_say(r->t, "%lld recorded model call%s older than %lld days, the oldest of %s%s", (long long)n, n == 1 ? " is" : "s are", (long long)r->expire_days, when.data,
 		expired == EXPIRED_ERROR ? "; --mode=rewrite records anew" : "");
 	return expired == EXPIRED_ERROR ? (r->command ? EXIT_REPLAY : VCR_EXIT_FAILED) : 0;
+}
+
+/* Another program, or another version of it, may ask otherwise. */
+static void compare_agents(const struct replay *r)
+{
+	VCR_AUTO_BUF then = VCR_BUF_INIT, now = VCR_BUF_INIT, safe = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	const char *metadata = r->reader ? vcr_reader_header(r->reader)->metadata_json : "";
+	if (!r->command || r->t->quiet || vcr_json_parse(&j, metadata, strlen(metadata), 0, NULL) || vcr_json_str(&j, vcr_json_get(&j, 0, "agent"), &then) || !then.len ||
+	    vcr_agent_identity(r->command, &now) || !now.len || !strcmp(then.data, now.data))
+		return;
+	vcr_safe_line(&safe, then.data, then.len, 200);
+	vcr_say(r->t, "recorded of another program, or another version of it: %s; this is %s", safe.data, now.data);
 }
 
 /* Of two words the second; neither is a wrong call. */
@@ -526,6 +540,7 @@ static int replay(struct replay *r, const char *session)
 		return vcr_failed(r->t, &e);
 	if ((status = open_recording(r, session)) || (status = prepare(r, rung, speed, expired)) || (status = look_at_age(r, expired)))
 		return status;
+	compare_agents(r);
 	signal(SIGPIPE, SIG_IGN);
 	return r->command ? run_command(r) : serve_alone(r);
 }

@@ -141,6 +141,15 @@ ok((again, asked) == (out, 0) and "not here" not in err, "which stands on its ow
 status, out, err = place.run("vcr-replay", "--mode=always", own)
 ok(status == 2 and "none, once, new-episodes, all or rewrite" in err, "another mode is a wrong call", err)
 
+# ---- Another program ----
+place.forget()
+place.record("rec", "one")
+ok("another version" not in place.replay("rec", ("one",))[3], "of the same program nothing is said")
+with open(place.asker, "a") as f:
+    f.write("# changed\n")
+status, out, events, err, asked = place.replay("rec", ("one",))
+ok((status, asked) == (0, 0) and err.count("another version of it: ") == 1 and "asker.py" in err, "that the program is another than when it was recorded is said in one line", status, err)
+
 # ---- Expiry ----
 place.forget()
 place.record("rec", "one", "two")
