@@ -9,6 +9,7 @@
 #include "rollback-parts.h"
 #include "beneath.h"
 #include "flush.h"
+#include "preimage.h"
 #include "replace.h"
 #include "savepoint-parts.h"
 #include <dirent.h>
@@ -95,7 +96,7 @@ static bool same_device(int a, int b)
 
 static bool is_content(const struct vcr_entry *entry)
 {
-	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_LINK;
+	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_LINK || type_of(entry) == VCR_ENTRY_LARGE; /* the latter from preimage.h's store */
 }
 
 /* The new content and what an undo needs, written back; false: it takes a syncfs of each file system. */
@@ -284,6 +285,26 @@ static bool type_there(const struct work *k, const char *path, unsigned *mode, s
 	return there;
 }
 
+/* A large file is its store's own, linked: so it has the id that the savepoint will know it by. */
+static int stage_large(struct work *k, struct vcr_journal_item *i, const char *name, struct vcr_error *e)
+{
+	struct vcr_preimages *kept;
+	int err = vcr_preimages_open(&kept, k->w->workspace, k->w->state_dir, k->w->vcr_dir, false, e);
+	if (err)
+		return err;
+	unlinkat(k->stage, name, 0);
+	if (vcr_preimages_link(kept, i->to.oid, k->stage, name) || fchmodat(k->stage, name, i->to.mode & 07777, 0))
+		err = vcr_error_sys(e, errno, "%s: its kept content cannot be linked beside it", i->path);
+	vcr_preimages_free(kept);
+	return err;
+}
+
+/* What is there is what that entry says, or the file that it stands for. */
+static bool is_as(struct work *k, const char *path, const struct vcr_entry *now, const struct vcr_entry *entry)
+{
+	return vcr_entry_same(now, entry) || (type_of(entry) == VCR_ENTRY_LARGE && vcr_store_is_large(k->w->store, path, entry));
+}
+
 /* Content of item n beside the workspace's files, with its mode and the owner of what it replaces. */
 static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 {
@@ -292,10 +313,12 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 	char name[32];
 	struct stat st;
 	unsigned type;
+	snprintf(name, sizeof name, "%zu", n);
+	if (type_of(&i->to) == VCR_ENTRY_LARGE)
+		return stage_large(k, i, name, e);
 	int err = vcr_store_read(k->w->store, &i->to, &content, e);
 	if (err)
 		return err;
-	snprintf(name, sizeof name, "%zu", n);
 	unlinkat(k->stage, name, 0);
 	if (type_of(&i->to) == VCR_ENTRY_LINK)
 		return symlinkat(content.data, k->stage, name) ? vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path) : 0;
@@ -413,7 +436,7 @@ static int verify(struct work *k, struct vcr_error *e)
 		int err = i->skip ? 0 : vcr_store_look(k->w->store, i->path, known, false, &now, e);
 		if (err)
 			return err;
-		if (!i->skip && !vcr_entry_same(&now, &i->to))
+		if (!i->skip && !is_as(k, i->path, &now, &i->to))
 			return vcr_error_set(e, VCR_ECORRUPT, "%s is not what was written: somebody changes it right now; vcr-rollback again, or --undo", i->path);
 	}
 	return 0;
@@ -430,8 +453,8 @@ static int look_again(struct work *k, struct vcr_buf *skipped, struct vcr_error 
 		if (err)
 			return err;
 		unsigned type = type_of(&now);
-		bool ours = !now.mode || type == VCR_ENTRY_DIR || vcr_entry_same(&now, &i->now);
-		i->skip = vcr_entry_same(&now, &i->to) && type != VCR_ENTRY_DIR;
+		bool ours = !now.mode || type == VCR_ENTRY_DIR || is_as(k, i->path, &now, &i->now);
+		i->skip = is_as(k, i->path, &now, &i->to) && type != VCR_ENTRY_DIR;
 		if (!ours && !i->skip) {
 			i->skip = true;
 			vcr_buf_printf(skipped, "%s\n", i->path);

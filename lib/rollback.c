@@ -1,5 +1,6 @@
 #include "rollback.h"
 #include "beneath.h"
+#include "preimage.h"
 #include "rollback-parts.h"
 #include <dirent.h>
 #include <errno.h>
@@ -112,11 +113,11 @@ static enum vcr_rollback_state judge(const struct vcr_rollback_item *i)
 	unsigned now = type_of(&i->now), to = type_of(&i->to);
 	if (vcr_entry_same(&i->now, &i->to) || (now == VCR_ENTRY_HEAVY && to == VCR_ENTRY_HEAVY))
 		return VCR_ROLLBACK_DONE;
-	if (to == VCR_ENTRY_LARGE || to == VCR_ENTRY_HEAVY)
+	if ((to == VCR_ENTRY_LARGE && !i->to_kept) || to == VCR_ENTRY_HEAVY)
 		return VCR_ROLLBACK_LOST;
 	if (!matches(&i->now, &i->expected) && !matches(&i->now, &i->also))
 		return VCR_ROLLBACK_FOREIGN;
-	return now == VCR_ENTRY_LARGE || now == VCR_ENTRY_HEAVY ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_DO;
+	return (now == VCR_ENTRY_LARGE && !i->now_kept) || now == VCR_ENTRY_HEAVY ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_DO;
 }
 
 static int look(struct vcr_store *s, struct vcr_rollback_item *i, bool keep, struct vcr_entry *now, struct vcr_error *e)
@@ -179,14 +180,32 @@ static int judge_inside(struct vcr_rollback *p, const struct vcr_rollback_where 
 	return err;
 }
 
+/* What savepoints do not hold may have been kept when it was about to go. */
+static void find_kept(struct vcr_preimages *kept, const struct vcr_rollback_where *w, struct vcr_rollback_item *i)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	unsigned char as[VCR_OID];
+	bool large = type_of(&i->to) == VCR_ENTRY_LARGE;
+	if (large && !vcr_entry_same(&i->now, &i->to) && vcr_store_is_large(w->store, i->path, &i->to))
+		i->now = i->to; /* small enough to be read now, but it is that file */
+	if (large && !vcr_entry_same(&i->now, &i->to) && (i->to_kept = vcr_preimages_find(kept, i->to.oid, as)))
+		memcpy(i->to.oid, as, VCR_OID);
+	vcr_buf_printf(&path, "%s/%s", w->workspace, i->path);
+	i->now_kept = type_of(&i->now) == VCR_ENTRY_LARGE && (vcr_preimages_find(kept, i->now.oid, as) || vcr_preimages_can(kept, path.data));
+}
+
 static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
 {
 	size_t known = p->n;
 	int err = 0, root = open(w->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct vcr_preimages *kept = NULL;
 	if (root < 0)
 		return vcr_error_sys(e, errno, "%s", w->workspace);
+	vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, false, NULL);
 	for (size_t i = 0; !err && i < known; i++)
 		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e))) {
+			if (kept)
+				find_kept(kept, w, &p->item[i]);
 			p->item[i].state = judge(&p->item[i]);
 			if (p->item[i].state == VCR_ROLLBACK_FOREIGN && is_unread(w->store, &p->item[i]))
 				p->item[i].state = VCR_ROLLBACK_DO;
@@ -196,6 +215,7 @@ static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w,
 		if (type_of(&it->now) == VCR_ENTRY_DIR && type_of(&it->to) != VCR_ENTRY_DIR && (it->state == VCR_ROLLBACK_DO || it->state == VCR_ROLLBACK_FOREIGN))
 			err = judge_inside(p, w, root, known, i, e);
 	}
+	vcr_preimages_free(kept);
 	close(root);
 	return err;
 }
@@ -299,6 +319,29 @@ static int make_trees(struct vcr_rollback *p, struct vcr_store *s, bool force, c
 	return err;
 }
 
+/* A large file that is to make room stays known by a link, for an undo. */
+static int keep_large(const struct vcr_rollback *p, const struct vcr_rollback_where *w, bool force, struct vcr_error *e)
+{
+	struct vcr_preimages *kept = NULL;
+	unsigned char as[VCR_OID];
+	int err = 0;
+	for (size_t i = 0; !err && i < p->n; i++) {
+		const struct vcr_rollback_item *it = &p->item[i];
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		if (!is_wanted(it, force) || type_of(&it->now) != VCR_ENTRY_LARGE || !it->now_kept)
+			continue;
+		vcr_buf_printf(&path, "%s/%s", w->workspace, it->path);
+		if (!kept)
+			err = vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, true, e);
+		int how = err ? err : vcr_preimages_keep(kept, path.data, VCR_PREIMAGE_GOES, e);
+		err = how < 0 ? how : 0;
+		if (!err && !vcr_preimages_find(kept, it->now.oid, as))
+			err = vcr_error_set(e, VCR_EBUSY, "%s is being changed right now, or there is no room to keep it; nothing was done", it->path);
+	}
+	vcr_preimages_free(kept);
+	return err;
+}
+
 static const struct vcr_rollback_item *first_foreign(const struct vcr_rollback *p)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -318,7 +361,9 @@ int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *
 		return vcr_error_set(e, VCR_EBUSY, "%s was changed by somebody else since; nothing was done", foreign->path);
 	struct vcr_journal j = { 0 };
 	vcr_store_track(w->store);
-	int err = make_trees(p, w->store, force, before, after, e);
+	int err = keep_large(p, w, force, e);
+	if (!err)
+		err = make_trees(p, w->store, force, before, after, e);
 	if (!err)
 		err = vcr_store_commit(w->store, after, vcr_store_ref(w->store, "undo", &last, NULL, NULL) ? NULL : last.commit, NULL, &after_note, commit, e);
 	if (!err)

@@ -1,11 +1,11 @@
 /* savepoint-walk.c — from the files of the workspace to entries of a savepoint. */
 #include "savepoint-parts.h"
+#include "preimage.h"
 #include "beneath.h"
 #include "limits.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +50,8 @@ static bool is_heavy(struct vcr_store *s, int fd, const char *path, const char *
 /* A file whose content is not kept: changed when its size, time or inode is another. */
 static void large_entry(struct vcr_store *s, const struct stat *st, struct vcr_entry *out)
 {
-	unsigned char hash[SHA_DIGEST_LENGTH];
-	int64_t facts[5] = { st->st_mode & S_IFMT, st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (int64_t)st->st_ino };
-	SHA1((const unsigned char *)facts, sizeof facts, hash);
 	out->mode = VCR_ENTRY_LARGE | (st->st_mode & 07777);
-	memcpy(out->oid, hash, VCR_OID);
+	vcr_large_id(st, out->oid);
 	s->flags |= VCR_SAVEPOINT_LIMITED;
 }
 

@@ -4,6 +4,7 @@
 #define VCR_SUPERVISE_PARTS_H
 #include <linux/limits.h>
 #include <sys/stat.h>
+#include "preimage.h"
 #include "spool-write.h"
 #include "supervise.h"
 
@@ -44,7 +45,8 @@ struct vcr_supervise {
 	struct vcr_later later[VCR_LATER];
 	int nlater;
 	char parent[PATH_MAX], true_parent[PATH_MAX]; /* the last directory that had to be resolved */
-	bool asked_for_gate, stopped;
+	bool asked_for_gate;
+	struct vcr_preimages *kept; /* NULL: nothing is */
 	dev_t own_dev; /* of this program: a child that has not become the command yet is not supervised */
 	ino_t own_ino;
 	struct vcr_supervise_stats stats;

@@ -1,5 +1,7 @@
 #include "supervise-parts.h"
 #include "buf.h"
+#include "paths.h"
+#include "redact.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -106,18 +108,31 @@ static bool first_path(const struct vcr_seen *p, const struct deed *d, char out[
 	return vcr_seen_path(p, d->dir, d->path, out);
 }
 
-static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call)
+/* What the call will destroy. */
+static void keep(struct vcr_supervise *s, const struct deed *d, const char *path, const char *path2)
+{
+	bool goes = d->op == VCR_FILE_UNLINK || d->op == VCR_FILE_RENAME, changes = d->op == VCR_FILE_OPEN || d->op == VCR_FILE_TRUNCATE;
+	const char *victim = d->op == VCR_FILE_RENAME ? path2 : path;
+	if ((goes || changes) && !vcr_redact_is_secret_file(victim))
+		s->stats.kept += !vcr_preimages_keep(s->kept, victim, goes ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES, NULL);
+}
+
+/* known: the library tells of it. */
+static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call, bool known)
 {
 	struct deed d = deed_of(p, &call->data);
 	char path[PATH_MAX], path2[PATH_MAX] = "";
-	if (!d.op)
+	if (!d.op || (known && !s->kept))
 		return;
 	if (!first_path(p, &d, path) || (d.path2 && !vcr_seen_path(p, d.dir2, d.path2, path2)) || !vcr_notify_waits(s->o.notify)) {
 		s->stats.unseen++;
 		return;
 	}
 	bool link = d.op == VCR_FILE_LINK, matters = !link && vcr_supervise_matters(s, path);
-	if (!(*path2 && vcr_supervise_matters(s, path2)) && !matters)
+	bool matters2 = *path2 && vcr_supervise_matters(s, path2);
+	if (s->kept && (d.op == VCR_FILE_RENAME ? matters2 : matters))
+		keep(s, &d, path, path2);
+	if (known || (!matters && !matters2))
 		return;
 	vcr_seen_tell(s, p);
 	vcr_later_add(s, &(struct vcr_later){ .tid = p->tid, .pid = p->pid, .op = d.op, .flags = d.flags }, path, *path2 ? path2 : NULL);
@@ -185,8 +200,8 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 	}
 	if (p && !known && !s->o.replay && exec)
 		on_exec(s, p, call);
-	else if (p && !known && !s->o.replay)
-		on_file(s, p, call);
+	else if (p && !exec && !s->o.replay && nr != SYS_connect)
+		on_file(s, p, call, known);
 	if (exec)
 		vcr_seen_forget(s, (int)call->pid);
 	vcr_notify_go_on(s->o.notify);
@@ -205,6 +220,15 @@ void vcr_supervise_run(struct vcr_supervise *s)
 			vcr_later_settle(s, 0);
 	}
 	vcr_later_release(s);
+}
+
+static void open_kept(struct vcr_supervise *s)
+{
+	VCR_AUTO_BUF state = VCR_BUF_INIT;
+	char vcr_dir[sizeof s->h->vcr_dir];
+	snprintf(vcr_dir, sizeof vcr_dir, "%.*s", (int)sizeof vcr_dir - 1, s->h->vcr_dir);
+	if (vcr_paths_state_dir(*s->workspace ? s->workspace : "/", &state, NULL) || vcr_preimages_open(&s->kept, *s->workspace ? s->workspace : "/", state.data, vcr_dir, true, NULL))
+		s->kept = NULL;
 }
 
 int vcr_supervise_new(struct vcr_supervise **out, const struct vcr_supervise_options *o, struct vcr_error *e)
@@ -227,6 +251,8 @@ int vcr_supervise_new(struct vcr_supervise **out, const struct vcr_supervise_opt
 	stat("/proc/self/exe", &self);
 	s->own_dev = self.st_dev;
 	s->own_ino = self.st_ino;
+	if (!o->replay)
+		open_kept(s);
 	*out = s;
 	return 0;
 }
@@ -237,6 +263,7 @@ void vcr_supervise_free(struct vcr_supervise *s)
 		return;
 	vcr_later_release(s);
 	vcr_seen_release(s);
+	vcr_preimages_free(s->kept);
 	vcr_notify_free(s->o.notify);
 	vcr_spool_writer_free(s->w);
 	free(s);

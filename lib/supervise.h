@@ -9,6 +9,8 @@
  * among them, is as before. Where the connection was to go is said to the gate (lead.h), which looks at its first bytes: what names a model's
  * host is recorded or answered, all else goes where it was meant to, or in a replay nowhere.
  *
+ * Before a large file goes or changes it is kept (preimage.h), whoever does it: vcr-rollback brings it back.
+ *
  * One thread serves all. It may look into a process only as its ancestor (Yama), so it has to be a thread of the one that started the command. What it
  * cannot see passes and is counted. See notify.h for what happens when it dies. */
 #ifndef VCR_SUPERVISE_H
@@ -33,6 +35,7 @@ void vcr_supervise_free(struct vcr_supervise *s);
 struct vcr_supervise_stats {
 	uint64_t calls, told;           /* notifications; records that they made */
 	uint64_t led, refused;          /* connections */
+	uint64_t kept;                  /* large files, before they went or changed */
 	uint64_t unseen;                /* calls whose arguments could not be read */
 };
 void vcr_supervise_stats(const struct vcr_supervise *s, struct vcr_supervise_stats *out);

@@ -1,6 +1,7 @@
 /* doer.c — an agent that is built static, calls the kernel itself and heeds no variable: what --supervise is for.
  *
  *   doer FILES                    in the working directory: made and renamed, removed, written, a child's; then what fails: none of it is a change
+ *   doer DESTROY                  deleted.bin is removed, replaced.bin renamed over, cut.bin emptied and written, grown.bin appended to, truncated.bin cut to 10 bytes
  *   doer ASK HOST BODY [EPOLL]    POST to 192.0.2.1:80, an address that nobody has (RFC 5737), for HOST: prints the answer's body, writes it to said.txt. EPOLL: a
  *                                 socket that does not block, registered before it is connected
  *   doer NAMED HOST BODY          likewise, to the address that /etc/hosts has for HOST
@@ -81,6 +82,12 @@ static const char *hear(int fd)
 	return text;
 }
 
+static int destroy(void)
+{
+	return !unlink("deleted.bin") && put("small.tmp", O_CREAT | O_TRUNC, "small\n") && !rename("small.tmp", "replaced.bin") && put("cut.bin", O_TRUNC, "cut\n") &&
+		put("grown.bin", O_APPEND, "more\n") && put("grown.bin", O_APPEND, "more\n") && !truncate("truncated.bin", 10);
+}
+
 static const char *address_of(const char *host)
 {
 	static char address[100], name[300];
@@ -151,6 +158,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc >= 2 && !strcmp(argv[1], "FILES"))
 		return !files();
+	if (argc == 2 && !strcmp(argv[1], "DESTROY"))
+		return !destroy();
 	if (argc >= 4 && !strcmp(argv[1], "ASK"))
 		return !ask("192.0.2.1", argv[2], argv[3], argc > 4);
 	if (argc == 4 && !strcmp(argv[1], "NAMED"))

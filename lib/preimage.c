@@ -1,0 +1,258 @@
+#include "preimage.h"
+#include "buf.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define LEAST_LINK (1ll << 20)
+#define LEAST_COPY (16ll << 20)
+#define MOST_COPY (128ll << 20)
+#define MOST_IN_ALL (4ll << 30)
+enum { HEX = 2 * VCR_LARGE_ID, COPIED = 256, PART = 1 << 20 };
+
+struct vcr_preimages {
+	int dir;
+	dev_t device;
+	int64_t bytes;                /* in the store, as far as is known */
+	struct { dev_t dev; ino_t ino; } copied[COPIED]; /* a ring */
+	unsigned ncopied;
+};
+
+/* ---- Ids ---- */
+
+void vcr_large_id(const struct stat *st, unsigned char id[VCR_LARGE_ID])
+{
+	int64_t facts[5] = { st->st_mode & S_IFMT, st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (int64_t)st->st_ino };
+	unsigned char hash[SHA_DIGEST_LENGTH];
+	SHA1((const unsigned char *)facts, sizeof facts, hash);
+	memcpy(id, hash, VCR_LARGE_ID);
+}
+
+static void hex_of(const unsigned char id[VCR_LARGE_ID], char out[HEX + 1])
+{
+	for (int i = 0; i < VCR_LARGE_ID; i++)
+		snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
+static bool id_of(const char *hex, unsigned char id[VCR_LARGE_ID])
+{
+	unsigned byte;
+	if (strlen(hex) != HEX || strspn(hex, "0123456789abcdef") != HEX)
+		return false;
+	for (int i = 0; i < VCR_LARGE_ID; i++) {
+		sscanf(hex + 2 * i, "%2x", &byte);
+		id[i] = (unsigned char)byte;
+	}
+	return true;
+}
+
+/* ---- The place ---- */
+
+static int open_in(const char *parent, bool make, dev_t device)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	struct stat st;
+	if (stat(parent, &st) || st.st_dev != device) {
+		errno = EXDEV;
+		return -1;
+	}
+	vcr_buf_printf(&path, "%s/preimages", parent);
+	if (make && mkdir(path.data, 0700) && errno != EEXIST)
+		return -1;
+	return open(path.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int64_t weigh(int dir)
+{
+	int64_t bytes = 0;
+	struct stat st;
+	struct dirent *ent;
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && (ent = readdir(d)))
+		if (!fstatat(dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode))
+			bytes += (int64_t)st.st_blocks * 512;
+	if (d)
+		closedir(d);
+	return bytes;
+}
+
+int vcr_preimages_open(struct vcr_preimages **out, const char *workspace, const char *state_dir, const char *vcr_dir, bool make, struct vcr_error *e)
+{
+	struct vcr_preimages *p = calloc(1, sizeof *p);
+	struct stat st;
+	if (!p)
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	p->dir = stat(workspace, &st) ? -1 : open_in(state_dir, make, st.st_dev);
+	if (p->dir < 0 && vcr_dir && !stat(workspace, &st))
+		p->dir = open_in(vcr_dir, make, st.st_dev);
+	if (p->dir < 0) {
+		int err = errno;
+		free(p);
+		return vcr_error_set(e, VCR_ENOTFOUND, "no place for large files as they were: %s", strerror(err));
+	}
+	p->device = st.st_dev;
+	p->bytes = make ? weigh(p->dir) : 0;
+	*out = p;
+	return 0;
+}
+
+void vcr_preimages_free(struct vcr_preimages *p)
+{
+	if (!p)
+		return;
+	close(p->dir);
+	free(p);
+}
+
+/* ---- Bounds ---- */
+
+/* The one that was kept first: to be linked is a change of its status. */
+static bool drop_oldest(struct vcr_preimages *p)
+{
+	char name[HEX + 1] = "";
+	struct stat st, oldest = { 0 };
+	struct dirent *ent;
+	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && (ent = readdir(d))) {
+		if (strlen(ent->d_name) != HEX || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+			continue;
+		if (*name && (st.st_ctim.tv_sec > oldest.st_ctim.tv_sec || (st.st_ctim.tv_sec == oldest.st_ctim.tv_sec && st.st_ctim.tv_nsec >= oldest.st_ctim.tv_nsec)))
+			continue;
+		strcpy(name, ent->d_name);
+		oldest = st;
+	}
+	if (d)
+		closedir(d);
+	if (!*name || unlinkat(p->dir, name, 0))
+		return false;
+	p->bytes -= (int64_t)oldest.st_blocks * 512;
+	return true;
+}
+
+static bool make_room(struct vcr_preimages *p, int64_t bytes)
+{
+	while (p->bytes + bytes > MOST_IN_ALL && drop_oldest(p))
+		;
+	return p->bytes + bytes <= MOST_IN_ALL;
+}
+
+/* ---- Keeping ---- */
+
+static bool was_copied(const struct vcr_preimages *p, const struct stat *st)
+{
+	for (unsigned i = 0; i < COPIED; i++)
+		if (p->copied[i].ino == st->st_ino && p->copied[i].dev == st->st_dev)
+			return true;
+	return false;
+}
+
+static bool copy_bytes(int from, int to, int64_t size)
+{
+	while (size > 0) {
+		ssize_t n = copy_file_range(from, NULL, to, NULL, size < PART ? (size_t)size : PART, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		size -= n;
+	}
+	return true;
+}
+
+static int keep_copy(struct vcr_preimages *p, const char *path, const struct stat *st, const char *hex, struct vcr_error *e)
+{
+	const struct timespec times[2] = { { 0, UTIME_OMIT }, st->st_mtim };
+	char temp[40], own[HEX + 1];
+	unsigned char id[VCR_LARGE_ID];
+	struct stat now = { 0 }, copy;
+	snprintf(temp, sizeof temp, "new.%d", (int)getpid());
+	unlinkat(p->dir, temp, 0);
+	int from = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), to = from < 0 ? -1 : openat(p->dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool good = to >= 0 && (!ioctl(to, FICLONE, from) || (st->st_size <= MOST_COPY && make_room(p, st->st_size) && copy_bytes(from, to, st->st_size))) && !futimens(to, times) &&
+		!fstat(from, &now) && now.st_mtim.tv_sec == st->st_mtim.tv_sec && now.st_mtim.tv_nsec == st->st_mtim.tv_nsec && now.st_ino == st->st_ino && !fstat(to, &copy);
+	int saved = errno;
+	if (good) {
+		vcr_large_id(&copy, id);
+		hex_of(id, own);
+		good = !renameat(p->dir, temp, p->dir, own) && (!symlinkat(own, p->dir, hex) || errno == EEXIST);
+		saved = errno;
+		p->bytes += (int64_t)copy.st_blocks * 512;
+	}
+	unlinkat(p->dir, temp, 0);
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return good ? 0 : vcr_error_sys(e, saved, "%s cannot be kept before it changes", path);
+}
+
+bool vcr_preimages_can(const struct vcr_preimages *p, const char *path)
+{
+	struct stat st;
+	return !lstat(path, &st) && S_ISREG(st.st_mode) && st.st_dev == p->device && st.st_size >= LEAST_LINK;
+}
+
+int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preimage_why why, struct vcr_error *e)
+{
+	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	char hex[HEX + 1];
+	struct stat st;
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < (why == VCR_PREIMAGE_GOES ? LEAST_LINK : LEAST_COPY + 1))
+		return 1;
+	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st))
+		return 1;
+	vcr_large_id(&st, id);
+	if (vcr_preimages_find(p, id, as))
+		return 1;
+	hex_of(id, hex);
+	unlinkat(p->dir, hex, 0); /* it was that file's and is not any more */
+	if (why == VCR_PREIMAGE_CHANGES) {
+		p->copied[p->ncopied % COPIED].dev = st.st_dev;
+		p->copied[p->ncopied++ % COPIED].ino = st.st_ino;
+		return keep_copy(p, path, &st, hex, e);
+	}
+	if (!make_room(p, (int64_t)st.st_blocks * 512))
+		return 1;
+	if (linkat(AT_FDCWD, path, p->dir, hex, 0))
+		return vcr_error_sys(e, errno, "%s cannot be kept before it goes", path);
+	p->bytes += (int64_t)st.st_blocks * 512;
+	return 0;
+}
+
+/* ---- Finding ---- */
+
+bool vcr_preimages_find(struct vcr_preimages *p, const unsigned char id[VCR_LARGE_ID], unsigned char as[VCR_LARGE_ID])
+{
+	char hex[HEX + 1], to[HEX + 2];
+	unsigned char is[VCR_LARGE_ID];
+	struct stat st;
+	hex_of(id, hex);
+	memcpy(as, id, VCR_LARGE_ID);
+	ssize_t n = readlinkat(p->dir, hex, to, sizeof to);
+	if (n > 0) {
+		to[n < HEX + 1 ? n : HEX + 1] = 0;
+		if (!id_of(to, as))
+			return false;
+		strcpy(hex, to);
+	}
+	if (fstatat(p->dir, hex, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+		return false;
+	vcr_large_id(&st, is);
+	return !memcmp(is, as, VCR_LARGE_ID);
+}
+
+int vcr_preimages_link(struct vcr_preimages *p, const unsigned char as[VCR_LARGE_ID], int dir, const char *name)
+{
+	char hex[HEX + 1];
+	hex_of(as, hex);
+	return linkat(p->dir, hex, dir, name, 0);
+}

@@ -1,0 +1,40 @@
+/* preimage.h — large files as they were before somebody destroyed them, for what savepoints do not hold (savepoint.h: VCR_ENTRY_LARGE).
+ *
+ * Who sees that a file is about to go or to change keeps it first (the supervisor, supervise.h): one that is deleted or replaced by a second
+ * link to it, which costs nothing; one that is written into by a clone where the file system can, else by a copy. The store is a directory 0700, STATE/preimages,
+ * or VCR_DIR/preimages where only that is on the workspace's file system; without such a place nothing is kept.
+ *
+ *   <40 hex digits>   a file: the id of a VCR_ENTRY_LARGE, which is made of its size, time of change and inode. Valid if and only if it still has that id
+ *   <40 hex digits>   a symbolic link to the name of such a file: what had the first id was copied to it
+ *
+ * So a savepoint's entry leads to the content, and a file that is put back by a link has the id that its store has.
+ *
+ * Bounds: files below 1 MiB are not kept, nor below 16 MiB by a copy (savepoints hold those); copies up to 128 MiB, once for each inode while the store is
+ * open; 4 GiB in all, the oldest go first. Not for two threads at once; several processes may. */
+#ifndef VCR_PREIMAGE_H
+#define VCR_PREIMAGE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include "error.h"
+
+enum { VCR_LARGE_ID = 20 };
+/* What stands for a file whose content is not kept: another when its size, time or inode is. */
+void vcr_large_id(const struct stat *st, unsigned char id[VCR_LARGE_ID]);
+
+struct vcr_preimages;
+/* make: the directory is made if need be. VCR_ENOTFOUND: there is no place, or nothing has been kept. */
+int vcr_preimages_open(struct vcr_preimages **p, const char *workspace, const char *state_dir, const char *vcr_dir, bool make, struct vcr_error *e);
+void vcr_preimages_free(struct vcr_preimages *p);
+
+enum vcr_preimage_why { VCR_PREIMAGE_GOES /* deleted, replaced */, VCR_PREIMAGE_CHANGES /* written into, cut */ };
+/* Before it happens to the file at path, the last component of which is not followed. 0: it is kept; 1: there is no need. */
+int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preimage_why why, struct vcr_error *e);
+/* Would a link keep it? */
+bool vcr_preimages_can(const struct vcr_preimages *p, const char *path);
+/* Is the content of `id` there? as: the id of the file that holds it. */
+bool vcr_preimages_find(struct vcr_preimages *p, const unsigned char id[VCR_LARGE_ID], unsigned char as[VCR_LARGE_ID]);
+/* A link to the file of that id, dir/name. errno. */
+int vcr_preimages_link(struct vcr_preimages *p, const unsigned char as[VCR_LARGE_ID], int dir, const char *name);
+
+#endif

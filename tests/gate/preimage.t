@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+"""Large files, which savepoints do not hold: under --supervise they are kept before they go, and vcr-rollback brings them back."""
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+import gatekit
+from gatekit import BUILD, clikit, done, ok, skip
+
+MB = 1 << 20
+NAMES = ("deleted", "replaced", "cut", "grown", "truncated")
+BACK = "large files that it deleted, replaced, emptied, wrote into and cut are as they were after vcr-rollback"
+UNDO = "vcr-rollback --undo takes that back, and --redo does it again"
+place = clikit.Place()
+del place.env["VCR_COLLECTOR"]
+DOER, SOURCE = os.path.join(place.dir, "doer"), os.path.join(gatekit.SOURCE, "tests", "gate", "doer.c")
+probe = subprocess.run([os.path.join(BUILD, "vcr-record"), "--supervise", "-q", "--vcr-dir", os.path.join(place.dir, "probe"), "--", "/bin/true"], env=place.env, cwd=place.dir, stderr=subprocess.PIPE, text=True)
+if probe.returncode == 125:
+    for title in (BACK, UNDO):
+        skip(title, probe.stderr.strip())
+    done()
+compilers = [c for c in ("musl-gcc", "gcc") if shutil.which(c) and not subprocess.run([c, "-O", "-static", SOURCE, "-o", DOER], stderr=subprocess.DEVNULL).returncode]
+SHELL = "rm deleted.bin; echo small > small.tmp; mv small.tmp replaced.bin; echo cut > cut.bin; echo more >> grown.bin; truncate -s 10 truncated.bin"
+COMMANDS = {"a static program": [DOER, "DESTROY"] if compilers else None, "programs with the library": ["/bin/sh", "-c", SHELL]}
+
+
+def fill(name, size, seed):
+    block = hashlib.sha256(seed.encode()).digest() * 32768
+    with open(name, "wb") as f:
+        for _ in range(size // MB):
+            f.write(block)
+
+
+def run(where, verb, *words):
+    p = subprocess.run([os.path.join(BUILD, verb), *words], cwd=where, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    return p.returncode, p.stdout, p.stderr
+
+
+def state(where):
+    return {n: (hashlib.sha256(open(os.path.join(where, n + ".bin"), "rb").read()).hexdigest() if os.path.exists(os.path.join(where, n + ".bin")) else None) for n in NAMES}
+
+
+for who, command in COMMANDS.items():
+    if not command:
+        for title in (BACK, UNDO):
+            skip("%s: %s" % (who, title), "no compiler builds static programs here")
+        continue
+    where = os.path.join(place.dir, who.replace(" ", "-"))
+    os.mkdir(where)
+    for n in NAMES:
+        fill(os.path.join(where, n + ".bin"), 17 * MB, who + n)
+    os.chmod(os.path.join(where, "deleted.bin"), 0o640)
+    before = state(where)
+    recorded = run(where, "vcr-record", "--supervise", "--session", "big", "--vcr-dir", os.path.join(where, ".vcr"), "--", *command)
+    after = state(where)
+    back = run(where, "vcr-rollback", "--to", "start", "--vcr-dir", os.path.join(where, ".vcr"), "big")
+    now = state(where)
+    ok(recorded[0] == 0 and after["deleted"] is None and all(after[n] != before[n] for n in NAMES) and back[0] == 0 and now == before and
+       os.stat(os.path.join(where, "deleted.bin")).st_mode & 0o777 == 0o640, "%s: %s" % (who, BACK), recorded, back, before, after, now)
+    undone = run(where, "vcr-rollback", "--undo", "--vcr-dir", os.path.join(where, ".vcr"))
+    small = state(where)
+    redone = run(where, "vcr-rollback", "--redo", "--vcr-dir", os.path.join(where, ".vcr"))
+    ok(small == after and undone[0] == redone[0] == 0 and state(where) == before, "%s: %s" % (who, UNDO), undone, redone, small, state(where))
+done()
