@@ -76,21 +76,19 @@ static void find_shape(struct vcr_recorded *c)
 	c->size = (int64_t)body.len;
 }
 
-struct shape { enum vcr_api api; int64_t items, size; };
+struct shape { enum vcr_api api; int64_t items; };
 
 static int against(const struct vcr_recorded *c, const struct shape *s)
 {
 	if (c->api != s->api)
 		return c->api < s->api ? -1 : 1;
-	if (c->items != s->items)
-		return c->items < s->items ? -1 : 1;
-	return (c->size > s->size) - (c->size < s->size);
+	return (c->items > s->items) - (c->items < s->items);
 }
 
 static int by_shape(const void *a, const void *b)
 {
 	const struct vcr_recorded *x = *(struct vcr_recorded *const *)a, *y = *(struct vcr_recorded *const *)b;
-	int c = against(x, &(struct shape){ y->api, y->items, y->size });
+	int c = against(x, &(struct shape){ y->api, y->items });
 	return c ? c : (x > y) - (x < y);
 }
 
@@ -98,9 +96,11 @@ static bool index_shapes(struct vcr_match *m)
 {
 	if (m->shaped)
 		return true;
+	free(m->found);
 	struct vcr_recorded **v = calloc(m->n + 1, sizeof *v);
 	m->found = v ? calloc(m->n + 1, sizeof *m->found) : NULL;
-	if (!m->found) {
+	m->spent = m->found ? calloc(m->n + 1, sizeof *m->spent) : NULL;
+	if (!m->spent) {
 		free(v);
 		return false;
 	}
@@ -156,46 +156,59 @@ static void make_live_keys(struct vcr_match *m, struct asked *a)
 
 /* ---- Finding ---- */
 
-static int by_order(const void *a, const void *b)
+struct group { size_t from, to; }; /* of shaped calls: those of one shape, in order */
+
+static struct group group_of(const struct vcr_match *m, const struct shape *s)
 {
-	const struct vcr_recorded *x = *(struct vcr_recorded *const *)a, *y = *(struct vcr_recorded *const *)b;
-	return (x > y) - (x < y);
+	struct shape next = { s->api, s->items + 1 };
+	return (struct group){ lower_bound(m, s), lower_bound(m, &next) };
 }
 
-/* Among calls of that api and so many items, of about that size: how many were found, and is one of them free? */
-static size_t find_within(struct vcr_match *m, const struct shape *s, int64_t distance, const struct asked *a, enum vcr_rung rung, bool *free_one)
+/* The first in order that nobody has, of about that size. A program asks mostly in the order in which it asked then, so that is mostly the first that is looked at. */
+static struct vcr_recorded *first_free(struct vcr_match *m, const struct group *g, int64_t size, int64_t distance, const struct asked *a)
+{
+	size_t *spent = &m->spent[g->from]; /* of the group: so many at its beginning are */
+	while (g->from + *spent < g->to && m->shaped[g->from + *spent]->state == VCR_SPENT)
+		++*spent;
+	for (size_t i = g->from + *spent; i < g->to; i++) {
+		struct vcr_recorded *c = m->shaped[i];
+		if (c->state != VCR_FREE || c->size - size > distance || size - c->size > distance)
+			continue;
+		make_keys(m, c);
+		if (!strcmp(c->k2, a->k2))
+			return c;
+	}
+	return NULL;
+}
+
+static size_t find_all(struct vcr_match *m, const struct group *g, const struct asked *a, enum vcr_rung rung)
 {
 	const char *key = rung == VCR_RUNG_NORMALISED ? a->k2 : a->k3;
-	struct shape from = *s, to = *s;
-	from.size = s->size > distance ? s->size - distance : 0;
-	to.size = s->size < INT64_MAX - distance ? s->size + distance + 1 : INT64_MAX;
-	size_t n = 0, end = lower_bound(m, &to);
-	for (size_t i = lower_bound(m, &from); i < end && *key; i++) {
+	size_t n = 0;
+	for (size_t i = g->from; i < g->to && *key; i++) {
 		struct vcr_recorded *c = m->shaped[i];
 		make_keys(m, c);
-		if (!strcmp(rung == VCR_RUNG_NORMALISED ? c->k2 : c->k3, key)) {
+		if (!strcmp(rung == VCR_RUNG_NORMALISED ? c->k2 : c->k3, key))
 			m->found[n++] = c;
-			*free_one = *free_one || c->state == VCR_FREE;
-		}
 	}
 	return n;
 }
 
 struct vcr_recorded **vcr_match_normal_equals(struct vcr_match *m, struct asked *a, enum vcr_rung rung, size_t *n)
 {
-	/* Dates and ids are about as long as others; of several that are equal the first in order has to be among those that are looked at. A structure is asked
-	 * for by its texts, of any length. */
+	/* Dates and ids are about as long as others; of several that are equal the first in order has to be among those that are looked at. */
 	static const int64_t distances[] = { 256, 4096, INT64_MAX };
-	size_t i = rung == VCR_RUNG_NORMALISED ? 0 : 2;
-	bool free_one = false;
 	*n = 0;
 	if (!index_shapes(m))
 		return NULL;
 	make_live_keys(m, a);
-	struct shape s = { a->q->api, items_of(a->q->api, a->q->target, vcr_asked_json(a)), (int64_t)a->q->nbody };
-	for (; i < sizeof distances / sizeof *distances && !free_one; i++)
-		*n = find_within(m, &s, distances[i], a, rung, &free_one);
-	qsort(m->found, *n, sizeof *m->found, by_order);
+	struct shape s = { a->q->api, items_of(a->q->api, a->q->target, vcr_asked_json(a)) };
+	struct group g = group_of(m, &s);
+	for (size_t i = 0; rung == VCR_RUNG_NORMALISED && i < 3 && !*n; i++)
+		if ((m->found[0] = first_free(m, &g, (int64_t)a->q->nbody, distances[i], a)))
+			*n = 1;
+	if (!*n)
+		*n = find_all(m, &g, a, rung);
 	return m->found;
 }
 

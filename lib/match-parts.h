@@ -15,7 +15,8 @@ struct vcr_match {
 	struct vcr_recorded *call;    /* in the order in which they were asked */
 	size_t n, cap;
 	struct vcr_recorded **by[2];  /* by key of the first two rungs, then by order */
-	struct vcr_recorded **shaped; /* by api, items, size, then by order; NULL until a normal form is needed */
+	struct vcr_recorded **shaped; /* by api, items, then by order; NULL until a normal form is needed */
+	size_t *spent;                /* by place of a shape's first call: so many at its beginning are spent */
 	struct vcr_recorded **found;  /* what vcr_match_equals found last */
 	struct prefixes *prefixes;    /* NULL until the first miss; parallel to call */
 	size_t hashes;                /* held in prefixes, all in all */

@@ -162,6 +162,8 @@ struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_r
 void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered)
 {
 	c->state = delivered ? VCR_SPENT : VCR_FREE;
+	if (!delivered && m->spent)
+		memset(m->spent, 0, m->n * sizeof *m->spent);
 }
 
 /* ---- The module ---- */
@@ -196,6 +198,7 @@ void vcr_match_free(struct vcr_match *m)
 	free(m->by[1]);
 	free(m->shaped);
 	free(m->found);
+	free(m->spent);
 	free(m->prefixes);
 	free(m->call);
 	free(m);

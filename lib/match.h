@@ -8,7 +8,7 @@
  * Conversations keep apart by themselves, since an agent's request carries its whole conversation.
  *
  * The keys of the first two rungs stand in the recording. Normal forms are made when they are needed, and of those calls only that may match: normalisation
- * never changes how many items a conversation has, and the body's size hardly, so calls of that many items are taken by how near their size is.
+ * never changes how many items a conversation has, and the body's size hardly, so calls of that many items are taken in order, those of about that size first.
  *
  * A miss names the nearest recording: same place, longest common beginning of the conversation, then what is left of it; and the first place
  * where both bodies differ, as a JSON pointer (RFC 6901). For that the recorded requests are indexed by hashes of their prefixes, at the
