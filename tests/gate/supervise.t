@@ -215,6 +215,30 @@ ok(status == 125 and "supervised already" in err, "a supervisor inside another i
 status, out, err = record("fails", DOER, "NONSENSE")
 ok(status == 1, "the command's status is its own", status, err)
 
+# ---- Programs that fence themselves in ----
+
+FILTER = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (6, 0, 0, 0x50000 | 1), (6, 0, 0, 0x7fff0000)]))
+class Program(ctypes.Structure): _fields_ = [("n", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(Program(4, ctypes.addressof(code)))) == 0
+try: os.symlink("x", "refused")
+except PermissionError: print("refused")
+open("allowed", "w").close()
+"""
+number = {"x86_64": "88"}.get(os.uname().machine)
+if number:
+    status, out, err = record("filter", "/usr/bin/python3", "-c", FILTER, number)
+    ok(status == 0 and out == "refused\n" and [c[:2] for c in changes("filter")] == [("file:write", "allowed")], "a program that installs a seccomp filter of its own keeps it", status, out, err)
+for name, fence in (("bwrap", ["--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all"]), ("unshare", ["-Ur", "-mn"])):
+    title = "in a sandbox of %s programs do what they do" % name
+    if not shutil.which(name) or subprocess.run([name, *fence, "true"], stderr=subprocess.DEVNULL).returncode:
+        skip(title, "%s is not here, or is refused" % name)
+        continue
+    status, out, err = record("in-" + name, name, *fence, DOER, "MANY", "20")
+    ok(status == 0 and out == "20 of 20\n", title, status, out, err)
+
 # ---- It dies ----
 
 seed = random.randrange(1 << 32)

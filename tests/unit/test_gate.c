@@ -2,8 +2,10 @@
 #include "tap.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,9 +44,17 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	vcr_buf_printf(&seen.log, "%s;", words[fate]);
 }
 
+static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+{
+	vcr_buf_printf(&seen.log, "tunnel %s:%d;", host, port);
+	vcr_gate_cut(x, VCR_CUT_RESET);
+}
+
+static bool tunnels; /* has the gate a way to other hosts? */
+
 static void start(struct vcr_gate_options o)
 {
-	static const struct vcr_gate_handler handler = { on_request, on_drained, on_done, NULL, NULL, NULL };
+	static const struct vcr_gate_handler handler = { on_request, on_drained, on_done, NULL, NULL, NULL }, with = { on_request, on_drained, on_done, on_tunnel, NULL, NULL };
 	static const char *const hosts[] = { "api.openai.com", NULL };
 	struct vcr_error e = { 0 };
 	char path[100];
@@ -59,7 +69,7 @@ static void start(struct vcr_gate_options o)
 	o.base = base;
 	o.ca = ca;
 	o.token = token;
-	o.handler = &handler;
+	o.handler = tunnels ? &with : &handler;
 	ck_assert_msg(!vcr_gate_new(&gate, &o, &e), "%s", e.what);
 }
 
@@ -197,6 +207,157 @@ static void begin_answer(struct vcr_gate_exchange *x)
 	ck_assert_int_eq(vcr_gate_body(x, "one", 3), 0);
 	ck_assert_int_eq(vcr_gate_flush(x), 0);
 }
+
+/* ---- Connections of which only the address is known ---- */
+
+static const char *address;
+static int whose;
+
+static enum vcr_gate_meant meant_address(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
+{
+	snprintf(host, VCR_GATE_HOST, "%s", address);
+	*pid = whose;
+	return VCR_MEANT_ADDRESS;
+}
+
+/* What a client of TLS says first. */
+static size_t hello(const char *name, char *out, size_t room)
+{
+	SSL_CTX *t = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(t);
+	BIO *in = BIO_new(BIO_s_mem()), *to = BIO_new(BIO_s_mem());
+	SSL_set_bio(ssl, in, to);
+	if (name)
+		SSL_set_tlsext_host_name(ssl, name);
+	SSL_connect(ssl);
+	int n = BIO_read(to, out, (int)room);
+	ck_assert_int_gt(n, 100);
+	SSL_free(ssl);
+	SSL_CTX_free(t);
+	return (size_t)n;
+}
+
+static void start_by_address(const char *where)
+{
+	address = where;
+	tunnels = true;
+	start((struct vcr_gate_options){ .meant = meant_address });
+	seen.act = answer_hi;
+}
+
+START_TEST(a_connection_by_address_is_whose_its_first_bytes_say)
+{
+	static const struct { const char *say, *want; } cases[] = {
+		{ "GET /x HTTP/1.1\r\nHost: api.openai.com\r\n\r\n", "GET http://api.openai.com/x 0;delivered;" },
+		{ "GET /x HTTP/1.1\r\nA: b\r\nhOsT:\tAPI.openai.com:80 \r\n\r\n", "GET http://API.openai.com/x 0;delivered;" },
+		{ "GET /x HTTP/1.1\r\nHost: other.example\r\n\r\n", "tunnel 192.0.2.1:80;" },
+		{ "GET /x HTTP/1.1\r\n\r\n", "tunnel 192.0.2.1:80;" },
+		{ "SSH-2.0-x\r\n", "tunnel 192.0.2.1:80;" },
+		{ "GET /x HTTP/1.1\r\nHost: [::1]\r\n\r\n", "tunnel 192.0.2.1:80;" },
+	};
+	start_by_address("192.0.2.1:80");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int piecewise = 0; piecewise < 2; piecewise++) {
+			int fd = dial();
+			vcr_buf_reset(&seen.log);
+			for (const char *p = cases[i].say; *p && !*seen.log.data; p++)
+				if (piecewise) {
+					ck_assert_int_ge(send(fd, p, 1, MSG_NOSIGNAL), 0);
+					event_base_loop(base, EVLOOP_NONBLOCK);
+				} else {
+					say(fd, cases[i].say);
+					break;
+				}
+			until(cases[i].want);
+			hear(fd); /* closing with it unread would be told too */
+			close(fd);
+		}
+	stop();
+}
+END_TEST
+
+START_TEST(the_server_name_of_a_hello_decides_and_a_client_that_is_silent_is_let_through)
+{
+	char text[8192];
+	start_by_address("[2001:db8::1]:443");
+	size_t n = hello("api.openai.com", text, sizeof text);
+	int fd = dial();
+	for (size_t i = 0; i < n; i++) { /* its first byte does not say it, nor the others before the last */
+		ck_assert_int_eq(send(fd, text + i, 1, MSG_NOSIGNAL), 1);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	ck_assert_int_eq(*hear(fd), 0x16);
+	close(fd);
+	static const char *const others[] = { "other.example", NULL };
+	for (int i = 0; i < 2; i++) {
+		n = hello(others[i], text, sizeof text);
+		vcr_buf_reset(&seen.log);
+		fd = dial();
+		ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+		until("tunnel 2001:db8::1:443;");
+		ck_assert_str_eq(hear(fd), "reset");
+		close(fd);
+	}
+	vcr_buf_reset(&seen.log);
+	fd = dial();
+	until("tunnel 2001:db8::1:443;");
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(who_refuses_the_certificate_is_let_through_the_next_time)
+{
+	char text[8192];
+	whose = 77;
+	start_by_address("192.0.2.1:443");
+	size_t n = hello("api.openai.com", text, sizeof text);
+	int fd = dial();
+	ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+	ck_assert_int_eq(*hear(fd), 0x16);
+	static const char alert[] = { 0x15, 3, 3, 0, 2, 2, 48 }; /* unknown_ca (RFC 8446 6.2) */
+	ck_assert_int_eq(send(fd, alert, sizeof alert, MSG_NOSIGNAL), (ssize_t)sizeof alert);
+	while (*hear(fd))
+		;
+	close(fd);
+	ck_assert_str_eq(seen.log.data, "");
+	fd = dial();
+	ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+	until("tunnel 192.0.2.1:443;");
+	close(fd);
+	whose = 78;
+	fd = dial();
+	ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+	ck_assert_int_eq(*hear(fd), 0x16);
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(a_hello_may_be_anything)
+{
+	char text[8192], bent[8192];
+	unsigned seed = 1;
+	start_by_address("192.0.2.1:443");
+	size_t n = hello("api.openai.com", text, sizeof text);
+	for (int i = 0; i < 400; i++) {
+		size_t cut = i % 2 ? n : (size_t)rand_r(&seed) % n + 1;
+		memcpy(bent, text, n);
+		for (int k = 0; k < 1 + i % 4; k++)
+			bent[1 + (size_t)rand_r(&seed) % (n - 1)] = (char)rand_r(&seed);
+		int fd = dial();
+		ck_assert_int_eq(send(fd, bent, cut, MSG_NOSIGNAL), (ssize_t)cut);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		close(fd);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	int fd = dial();
+	ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+	ck_assert_int_eq(*hear(fd), 0x16);
+	close(fd);
+	stop();
+}
+END_TEST
 
 START_TEST(the_user_of_a_proxy_may_say_which_process_it_is)
 {
@@ -413,6 +574,10 @@ static TCase *gate_case(void)
 	tcase_add_test(tc, a_request_says_which_host_it_is_for);
 	tcase_add_test(tc, where_a_connection_was_meant_to_go_is_asked_once_and_stands_for_the_token);
 	tcase_add_test(tc, the_user_of_a_proxy_may_say_which_process_it_is);
+	tcase_add_test(tc, a_connection_by_address_is_whose_its_first_bytes_say);
+	tcase_add_test(tc, the_server_name_of_a_hello_decides_and_a_client_that_is_silent_is_let_through);
+	tcase_add_test(tc, who_refuses_the_certificate_is_let_through_the_next_time);
+	tcase_add_test(tc, a_hello_may_be_anything);
 	tcase_add_test(tc, what_is_flushed_is_there_before_the_answer_ends);
 	tcase_add_test(tc, a_client_that_leaves_in_the_middle_is_told_once_and_nothing_more_can_be_written);
 	tcase_add_test(tc, a_cut_delivers_what_was_written_first);
