@@ -3,7 +3,7 @@
  * Socket: RUNTIME/<session>.sock (0600), RUNTIME as vcr_paths_runtime_dir. Requests {"op":"drain"|"status"|"annotate"|"savepoint"|"end", …}; answers
  * {"ok":true,…} or {"ok":false,"error":"…"}. drain answers when everything appended to the spool before it is in the session file.
  * annotate: {"op":"annotate","data":{…}} writes a node frame (data: node, input, output; or tags). savepoint: {"op":"savepoint","message":"…"}
- * sweeps and writes a checkpoint frame. Only the same user is answered (SO_PEERCRED). */
+ * sweeps and writes a checkpoint frame; with "node":"txn:begin", "txn:rollback" ("to":N) or "txn:commit" one of that name. Only the same user is answered (SO_PEERCRED). */
 #ifndef VCR_CONTROL_H
 #define VCR_CONTROL_H
 #include <poll.h>

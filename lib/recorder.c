@@ -689,14 +689,20 @@ static const char *annotate(struct vcr_recorder *r, const struct vcr_json *j)
 	return vcr_recorder_note(r, text, n, 0, 0, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, 0);
 }
 
+/* A savepoint of its own, or the beginning and the steps of a transaction. */
+static const struct { const char *node, *kind; } checkpoints[] = { { "savepoint", "manual" }, { "txn:begin", "begin" }, { "txn:rollback", "rollback" }, { "txn:commit", "commit" } };
+
 static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 {
+	int which = 0;
+	for (int i = 1; i < (int)(sizeof checkpoints / sizeof *checkpoints); i++)
+		which = vcr_json_is(j, vcr_json_get(j, 0, "node"), checkpoints[i].node) ? i : which;
 	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT;
 	VCR_AUTO_BUF clean = VCR_BUF_INIT;
 	struct vcr_files_stats st = { 0 };
 	struct vcr_savepoint p = { .n = -1 };
 	struct vcr_jw w;
-	struct vcr_frame f = { .type = VCR_FRAME_CHECKPOINT, .node_name = "savepoint", .parent_frame_id = *r->last_call ? r->last_call : NULL, .tokens_in = -1,
+	struct vcr_frame f = { .type = VCR_FRAME_CHECKPOINT, .node_name = checkpoints[which].node, .parent_frame_id = *r->last_call ? r->last_call : NULL, .tokens_in = -1,
 		.tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
 	vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, INT64_MAX);
@@ -710,9 +716,14 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 	if (message && vcr_redact(r->redact, message, strlen(message), &clean, NULL))
 		vcr_buf_reset(&clean);
 	free(message);
+	int64_t to;
+	if (!vcr_json_int(j, vcr_json_get(j, 0, "to"), &to)) {
+		vcr_jw_key(&w, "to");
+		vcr_jw_int(&w, to);
+	}
 	vcr_recorder_burst_end(r);
 	vcr_frame_new_id(f.frame_id);
-	vcr_recorder_save(r, "manual", f.frame_id, clean.data, 0, &p);
+	vcr_recorder_save(r, checkpoints[which].kind, f.frame_id, clean.data, 0, &p);
 	vcr_jw_object_end(&w);
 	vcr_jw_init(&w, &out);
 	vcr_jw_object(&w);

@@ -49,7 +49,7 @@ struct collector {
 	pthread_mutex_t turn;   /* whose turn it is to look at the spool, and at anything else here */
 	uint32_t rung;          /* the doorbell as it last saw it */
 	bool no_bell;           /* it is to end */
-	bool salvage, late, stop;
+	bool salvage, late, stop, stay;
 	struct vcr_regate regate;
 };
 
@@ -367,14 +367,14 @@ static void run(struct collector *c)
 		if (!c->salvage)
 			vcr_regate_look(&c->regate);
 		/* A session whose first process never appeared: the one who started us died before it could. */
-		bool over = all_gone(c) || (!c->saw_process && mono_ns() - began > HELLO_MS * 1000000ull);
+		bool over = c->stay ? false : all_gone(c) || (!c->saw_process && mono_ns() - began > HELLO_MS * 1000000ull);
 		if (!over)
 			quiet_since = 0;
 		else if (!quiet_since)
 			quiet_since = mono_ns();
 		else if (mono_ns() - quiet_since >= GRACE_MS * 1000000ull)
 			break;
-		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process ? (awaits_words(c) ? WAITED_MS : IDLE_MS) : GRACE_MS);
+		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process || c->stay ? (awaits_words(c) ? WAITED_MS : IDLE_MS) : GRACE_MS);
 	}
 	pthread_mutex_unlock(&c->turn);
 }
@@ -461,7 +461,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 static void usage(FILE *to)
 {
 	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--burst N]\n"
-	      "                     [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE] [--salvage]\n"
+	      "                     [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE] [--salvage] [--stay]\n"
 	      "\n"
 	      "Reads the spool of one session and writes its session file. Started by vcr-record and by libvcrshim.so;\n"
 	      "there is no need to start it by hand.\n"
@@ -472,6 +472,7 @@ static void usage(FILE *to)
 	      "  --burst N         so many file changes of one place have frames of their own; off: all\n"
 	      "  --connect-to ...  for a gate that has to be started again\n"
 	      "  --cacert FILE     likewise\n"
+	      "  --stay            go on without a process until it is told to end: a transaction\n"
 	      "  --salvage         decode what a dead collector left; end, or go on for the processes that still live\n"
 	      "  --help, --version\n", to);
 }
@@ -483,7 +484,7 @@ struct arguments {
 	int ntag;
 	struct vcr_buf meta;
 	struct vcr_jw w;
-	bool salvage;
+	bool salvage, stay;
 };
 
 /* 0 go on; else exit status + 1. */
@@ -492,7 +493,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 	static const struct option options[] = {
 		{ "spool", required_argument, NULL, 's' }, { "tag", required_argument, NULL, 't' }, { "meta", required_argument, NULL, 'm' },
 		{ "burst", required_argument, NULL, 'b' }, { "connect-to", required_argument, NULL, 'c' }, { "cacert", required_argument, NULL, 'a' },
-		{ "salvage", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
+		{ "salvage", no_argument, NULL, 'r' }, { "stay", no_argument, NULL, 'y' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -517,6 +518,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			vcr_regate_word(&a->regate, optarg);
 			break;
 		case 'r': a->salvage = true; break;
+		case 'y': a->stay = true; break;
 		case 'h': usage(stdout); return 1;
 		case 'v': puts("vcr-collector " PACKAGE_VERSION); return 1;
 		default: return 3;
@@ -555,12 +557,13 @@ int main(int argc, char **argv)
 	c.regate = a.regate;
 	vcr_regate_init(&c.regate, a.spool, c.h);
 	find_writers(&c, a.salvage);
+	c.stay = a.stay;
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
 	if (a.burst && vcr_config_burst(a.burst, &c.config.burst))
 		fprintf(stderr, "vcr-collector: --burst wants a number or off, not '%s'\n", a.burst);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
-		.prices_path = vcr_control_prices_path(), .eager = c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
+		.prices_path = vcr_control_prices_path(), .eager = c.stay || c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
 	status = collect(&c, &o);
 	vcr_regate_release(&c.regate);
 	vcr_config_release(&c.config);

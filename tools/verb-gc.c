@@ -7,6 +7,7 @@
 #include "options.h"
 #include "paths.h"
 #include "rollback.h"
+#include "txn.h"
 #include "usage.h"
 #include "verbs.h"
 #include "words.h"
@@ -52,17 +53,15 @@ static bool add(struct gc *g, const struct kept *k)
 
 static bool runs(const char *id)
 {
-	VCR_AUTO_BUF answer = VCR_BUF_INIT, spool = VCR_BUF_INIT;
-	if (vcr_paths_runtime_dir(&spool, NULL))
-		return false;
-	vcr_buf_printf(&spool, "/%s.spool", id);
-	return !vcr_control_ask(id, "{\"op\":\"status\"}", &answer, 2000, NULL) || !access(spool.data, F_OK);
+	VCR_AUTO_BUF answer = VCR_BUF_INIT;
+	return !vcr_control_ask(id, "{\"op\":\"status\"}", &answer, 2000, NULL);
 }
 
 static void take(struct gc *g, const char *name)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	struct vcr_reader *r;
+	struct vcr_txn txn;
 	struct stat st;
 	vcr_buf_printf(&path, "%s/%s", g->vcr_dir.data, name);
 	if (lstat(path.data, &st) || !S_ISREG(st.st_mode) || vcr_reader_open(&r, path.data, NULL, NULL, NULL))
@@ -74,6 +73,8 @@ static void take(struct gc *g, const char *name)
 		snprintf(k.why, sizeof k.why, "the session in it has another name than its file");
 	else if (runs(k.id))
 		snprintf(k.why, sizeof k.why, "it is being recorded");
+	else if (!vcr_txn_find(g->state.data, k.id, &txn, NULL))
+		snprintf(k.why, sizeof k.why, "it is a transaction that is open");
 	vcr_reader_free(r);
 	if (!k.id || !add(g, &k)) {
 		free(k.id);

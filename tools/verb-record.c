@@ -13,6 +13,7 @@
 #include "usage.h"
 #include "preload.h"
 #include "program.h"
+#include "record-txn.h"
 #include "run.h"
 #include "supervised.h"
 #include "spool.h"
@@ -55,6 +56,7 @@ struct record {
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst;
 	bool supervise, seal;
+	struct vcr_record_txn txn;
 	struct vcr_sealed sealed;
 	char hosts[PATH_MAX], bundle[PATH_MAX]; /* files that stand for the system's inside; "" none */
 	struct vcr_supervised supervised;
@@ -170,13 +172,15 @@ static int make_spool(struct record *r, struct vcr_error *e)
 
 static char **collector_argv(const struct record *r, char *program)
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 10, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 11, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
 	argv[n++] = program;
 	argv[n++] = "--spool";
 	argv[n++] = r->spool;
+	if (r->txn.open)
+		argv[n++] = "--stay";
 	for (int i = 0; i < r->tags.n; i++) {
 		argv[n++] = "--tag";
 		argv[n++] = (char *)r->tags.item[i];
@@ -612,20 +616,26 @@ static void finish(struct record *r)
 	}
 }
 
+/* Processes that outlive the command for a moment are waited for. True: the collector ends. */
+static bool end_txn(struct record *r, bool success)
+{
+	VCR_AUTO_BUF answer = VCR_BUF_INIT;
+	int64_t since = now_ms(), left;
+	while ((left = processes_left(r, &answer)) > 0 && now_ms() - since < LINGER_MS)
+		poll(NULL, 0, SLICE_MS / 5);
+	return vcr_record_txn_end(&r->txn, r->t, r->id, r->vcr_dir.data, success, left);
+}
+
 /* Beyond the quota of .vcr/config the oldest sessions go; vcr-gc says so. */
 static void keep_quota(const struct record *r)
 {
 	VCR_AUTO_BUF shadow = VCR_BUF_INIT;
 	char *const argv[] = { "vcr", "gc", "-q", "--auto", "--vcr-dir", r->vcr_dir.data, NULL };
-	pid_t pid;
 	if (r->config.quota <= 0 || vcr_paths_state_dir(r->workspace.data, &shadow, NULL) || vcr_buf_puts(&shadow, "/shadow.git") ||
 	    vcr_usage(r->vcr_dir.data) + vcr_usage(shadow.data) <= r->config.quota)
 		return;
-	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ))
+	if (vcr_run_verb(argv) < 0)
 		vcr_say(r->t, "the quota is reached, and vcr-gc cannot be started: %s", strerror(errno));
-	else
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
 }
 
 /* A limit of the user's is the command's, which has been forked; ours may be as high as it gets, and beyond it we want an error, not a signal. */
@@ -703,8 +713,15 @@ static int record(struct record *r, char **argv)
 	int status = 0;
 	r->run.supervised = r->supervise;
 	r->run.sealed = r->seal ? &r->sealed : NULL;
-	if (vcr_run_fork(&r->run, argv, &e))
-		return become(r, argv, e.what);
+	if (r->txn.wanted && (status = vcr_record_txn_open(&r->txn, r->t, r->id, r->workspace.data, r->vcr_dir.data)))
+		return status;
+	if (vcr_run_fork(&r->run, argv, &e)) {
+		if (!r->txn.open)
+			return become(r, argv, e.what);
+		vcr_record_txn_drop(&r->txn, r->id, r->workspace.data);
+		vcr_say(r->t, "%s; the command is not run", e.what);
+		return EXIT_RECORDER;
+	}
 	vcr_buf_puts(&r->agent, "agent=");
 	for (int i = 0; i <= r->meta.n; i++)
 		if (i == r->meta.n)
@@ -725,6 +742,10 @@ static int record(struct record *r, char **argv)
 	r->run.supervised &= recorded;
 	if (r->seal && !(recorded && furnish(r)))
 		return give_up(r, recorded);
+	if (r->txn.open && (!recorded || vcr_record_txn_begin(&r->txn, r->t, r->id))) {
+		vcr_record_txn_drop(&r->txn, r->id, r->workspace.data);
+		return give_up(r, recorded);
+	}
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
 	if (r->run.supervised && supervise(r, &e))
 		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);
@@ -734,7 +755,9 @@ static int record(struct record *r, char **argv)
 	}
 	if (recorded && !vcr_target_takes(target))
 		announce_end(r, status);
-	if (recorded)
+	if (r->txn.open && !end_txn(r, WIFEXITED(status) && !WEXITSTATUS(status)))
+		forget_result(r);
+	else if (recorded)
 		finish(r), keep_quota(r);
 	else
 		forget_result(r);
@@ -773,10 +796,14 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "in namespaces of its own: no network but the gate, with its own hosts file and certificates" },
+		{ 0, "txn", NULL, VCR_OPT_FLAG, &r.txn.wanted, "a transaction: vcr-txn commits it or takes it back afterwards" },
+		{ 0, "commit-on-success", NULL, VCR_OPT_FLAG, &r.txn.commit_on_success, "a transaction, committed if COMMAND succeeds" },
+		{ 0, "rollback-on-failure", NULL, VCR_OPT_FLAG, &r.txn.rollback_on_failure, "a transaction, taken back if COMMAND fails" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
+	r.txn.wanted |= r.txn.commit_on_success || r.txn.rollback_on_failure;
 	if (n == 0)
 		status = vcr_wrong_call(t, "which command? vcr-record -- COMMAND");
 	else if (n > 0 && !(status = check_call(&r)))

@@ -23,6 +23,7 @@
 	X(annotate, NEAR, "put a note into a session that is being recorded") \
 	X(savepoint, NEAR, "take stock of the files of a session that is being recorded, now") \
 	X(rollback, FAR, "put the files back as they were at a step of a session") \
+	X(txn, FAR, "begin, commit or take back a transaction of the workspace's files") \
 	X(blame, FAR, "say which prompt, call and frame a line of a file comes from") \
 	X(gc, FAR, "delete old sessions, keep savepoints small, say what they take") \
 	X(doctor, NEAR, "say whether recording works here, and what would be seen of a command") \
