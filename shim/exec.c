@@ -295,9 +295,14 @@ static bool lent_room(size_t bytes)
 	return true;
 }
 
+/* A vfork child has its parent's environment, which is not changed behind his back: what its shell does is not seen. */
 static bool lend(void)
 {
-	if (!vcr_ready() || vcr_self.sandboxed || vcr_guest() || __atomic_exchange_n(&lent.busy, 1, __ATOMIC_ACQUIRE))
+	if (!vcr_ready() || vcr_self.sandboxed)
+		return false;
+	if (vcr_guest())
+		vcr_lost(0);
+	if (vcr_guest() || __atomic_exchange_n(&lent.busy, 1, __ATOMIC_ACQUIRE))
 		return false;
 	size_t entries = vcr_env_count(environ) + VCR_ENV_ROOM + 1;
 	if (!lent_room(entries * sizeof(char *) + vcr_env_text_size(environ) + 1)) {

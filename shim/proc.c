@@ -89,10 +89,9 @@ void vcr_say_process(struct vcr_spool_header *h)
 }
 
 /* In a fork child: this memory is ours now. */
-static void child_begins(void)
+static void child_begins(int32_t parent)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	int32_t parent = vcr_self.pid;
 	vcr_scratch_forget();
 	vcr_names_forget();
 	vcr_self.pid = raw_getpid();
@@ -107,35 +106,53 @@ static void child_begins(void)
 	vcr_append(VCR_REC_FORK, 0, 0, &piece, 1, 0);
 }
 
-static pid_t forked(pid_t r)
+/* Who forks: our process, or a vfork child of it. It knows itself before it does: two that find VCR_SPOOL would both take the one place that goes with it. */
+static int32_t forker(void)
+{
+	vcr_ready();
+	return vcr_self.sandboxed ? vcr_self.pid : raw_getpid();
+}
+
+static pid_t forked(int32_t parent, pid_t r)
 {
 	int saved = errno;
 	if (r > 0)
 		vcr_self.forked = true;
 	if (r == 0 && vcr_load(&vcr_self.ready) == 2 && !vcr_self.sandboxed)
-		child_begins();
+		child_begins(parent);
 	else if (r == 0)
 		vcr_self.pid = vcr_self.sandboxed ? vcr_self.pid : raw_getpid();
 	errno = saved;
 	return r;
 }
 
-pid_t fork(void) { return forked(VCR_REAL(fork)()); }
-pid_t _Fork(void) { return forked(VCR_REAL(_Fork)()); }
+pid_t fork(void)
+{
+	int32_t parent = forker();
+	return forked(parent, VCR_REAL(fork)());
+}
+
+pid_t _Fork(void)
+{
+	int32_t parent = forker();
+	return forked(parent, VCR_REAL(_Fork)());
+}
 
 int forkpty(int *master, char *name, const struct termios *t, const struct winsize *size)
 {
-	return forked(VCR_REAL(forkpty)(master, name, t, size));
+	int32_t parent = forker();
+	return forked(parent, VCR_REAL(forkpty)(master, name, t, size));
 }
 
-/* The caller is its own child afterwards; the parent has gone without a word and leaves its place in header.users. */
+/* The caller is its own child afterwards; the parent has gone without a word and leaves its place in header.users, if it had one: a vfork child has none. */
 int daemon(int keep_directory, int keep_descriptors)
 {
+	int32_t parent = forker();
 	int r = VCR_REAL(daemon)(keep_directory, keep_descriptors), saved = errno;
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (r == 0 && vcr_load(&vcr_self.ready) == 2) {
-		bool joined = vcr_self.joined;
-		forked(0);
+		bool joined = vcr_self.joined && parent == vcr_self.pid;
+		forked(parent, 0);
 		if (h && joined)
 			__atomic_fetch_sub(&h->users, 1, __ATOMIC_RELAXED);
 	}

@@ -211,9 +211,14 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 {
 	int type = 0;
 	socklen_t size = sizeof type;
-	if (!vcr_ready() || vcr_self.sandboxed || vcr_guest() || n < sizeof a->sa_family || vcr_call6(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&size, 0))
+	if (!vcr_ready() || vcr_self.sandboxed || n < sizeof a->sa_family || vcr_call6(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&size, 0))
 		return;
 	bool stream = type == SOCK_STREAM && (a->sa_family == AF_INET || a->sa_family == AF_INET6 || a->sa_family == AF_UNIX);
+	if (vcr_guest()) { /* the table is of its parent's descriptors: what is said there is not looked at */
+		if (stream && a->sa_family != AF_UNIX)
+			vcr_lost(0);
+		return;
+	}
 	int kind = vcr_fd_get(fd);
 	if (kind == VCR_FD_PLAIN)
 		vcr_fd_closed(fd);

@@ -212,7 +212,8 @@ static void fill_in(SSL *ssl, const struct vcr_tls_library *lib, struct connecti
 		return;
 	vcr_want_collector();
 	c->conn = vcr_conn_open(VCR_CONN_TLS, c->fd, name ? name : "");
-	vcr_fd_set(c->fd, VCR_FD_NONE);
+	if (!vcr_guest())
+		vcr_fd_set(c->fd, VCR_FD_NONE);
 }
 
 /* The first use of an object by this process. Starting a collector takes a while, and the answer's reader may be a thread of its own: it waits, at
@@ -239,10 +240,10 @@ static bool begin(SSL *ssl, const struct vcr_tls_library *lib, struct connection
 	return true;
 }
 
-/* The connection's number if its bytes are wanted. */
+/* The connection's number if its bytes are wanted. In a vfork child too: the object is in the memory that it shares with its parent, as our table is. */
 static struct connection *wanted(SSL *ssl, const struct vcr_tls_library *lib)
 {
-	if (!vcr_ready() || vcr_guest())
+	if (!vcr_ready())
 		return NULL;
 	struct connection *c = known(ssl);
 	if (!c && !(c = claim(ssl)))
@@ -266,7 +267,7 @@ static void no_bytes(SSL *ssl, const struct vcr_tls_library *lib, int r)
 {
 	enum { ERROR_SSL = 1, ERROR_SYSCALL = 5, ERROR_ZERO_RETURN = 6 };
 	struct connection *c = known(ssl);
-	if (!c || !c->conn || c->ended || c->pid != vcr_self.pid || !lib->get_error || vcr_guest())
+	if (!c || !c->conn || c->ended || c->pid != vcr_self.pid || !lib->get_error)
 		return;
 	int saved = errno, why = lib->get_error(ssl, r);
 	if (why == ERROR_ZERO_RETURN || why == ERROR_SYSCALL || why == ERROR_SSL) {
@@ -283,7 +284,7 @@ static void forget(SSL *ssl)
 	if (!c)
 		return;
 	int saved = errno;
-	if (c->conn && !c->ended && c->pid == vcr_self.pid && vcr_load(&vcr_self.ready) == 2 && !vcr_guest())
+	if (c->conn && !c->ended && c->pid == vcr_self.pid && vcr_load(&vcr_self.ready) == 2)
 		vcr_conn_closed(c->conn, 0);
 	c->conn = 0;
 	c->pid = 0;
@@ -412,7 +413,7 @@ static void given_fd(SSL *ssl, int fd)
 	struct connection *c = known(ssl);
 	if (c && c->fd >= 0 && c->fd != fd)
 		forget(ssl);
-	if (vcr_fd_is_socket(vcr_fd_get(fd)))
+	if (vcr_fd_is_socket(vcr_fd_get(fd)) && !vcr_guest())
 		vcr_fd_set(fd, VCR_FD_NONE);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -223,6 +224,16 @@ static void copies(void)
 		expect("FILE CLOSE %s", f);
 		expect("FILE CLOSE %s", f);
 	}
+	f = name("closefrom");
+	fd = open(f, O_RDWR | O_CREAT, 0644);
+	must(fd >= 0 && dup2(fd, 300) == 300 && !close(fd), "closefrom");
+	closefrom(300);
+	must(fcntl(300, F_GETFD) < 0, "closefrom");
+	expect("FILE OPEN %s", f);
+	if (!guest) {
+		expect("FILE CLOSE %s", f);
+		expect("FILE CLOSE %s", f);
+	}
 }
 
 /* ---- plain HTTP over the loopback ---- */
@@ -241,6 +252,8 @@ static struct pair connected(int s, struct sockaddr_in *a)
 {
 	struct pair p = { .client = socket(AF_INET, SOCK_STREAM, 0) };
 	must(!connect(p.client, (void *)a, sizeof *a), "connect");
+	if (guest)
+		expect("LOST");
 	int error = -1;
 	socklen_t size = sizeof error;
 	must(!getsockopt(p.client, SOL_SOCKET, SO_ERROR, &error, &size) && !error, "getsockopt");
@@ -249,6 +262,8 @@ static struct pair connected(int s, struct sockaddr_in *a)
 	return p;
 }
 
+#define said(...) do { if (!guest) expect("NET " __VA_ARGS__); } while (0)
+
 static void answer(int server)
 {
 	must(syscall(SYS_write, server, "HTTP/1.1 200 OK\r\n\r\n", 19) == 19, "answer");
@@ -256,11 +271,11 @@ static void answer(int server)
 
 #define SENDS(hook, call) do { struct pair p = connected(s, &a); int fd = p.client; char out[64]; \
 	size_t n = (size_t)snprintf(out, sizeof out, "POST /%s.%s HTTP/1.1\r\n\r\n", prefix, #hook); struct iovec v = { out, n }; struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 }; \
-	(void)m; must((call) > 0, #hook); expect("NET POST /%s.%s", prefix, #hook); close(p.client); close(p.server); } while (0)
+	(void)m; must((call) > 0, #hook); said("POST /%s.%s", prefix, #hook); close(p.client); close(p.server); } while (0)
 #define RECEIVES(hook, call) do { struct pair p = connected(s, &a); int fd = p.client; char in[64]; \
 	size_t n = (size_t)snprintf(in, sizeof in, "POST /%s.%s HTTP/1.1\r\n\r\n", prefix, #hook); must(write(fd, in, n) == (ssize_t)n, #hook); \
 	answer(p.server); struct iovec v = { in, sizeof in }; struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 }; (void)m; must((call) > 0, #hook); \
-	expect("NET POST /%s.%s", prefix, #hook); expect("NET HTTP/1.1 200 OK"); close(p.client); close(p.server); } while (0)
+	said("POST /%s.%s", prefix, #hook); said("HTTP/1.1 200 OK"); close(p.client); close(p.server); } while (0)
 
 static void net(void)
 {
@@ -289,13 +304,12 @@ static void net(void)
 	close(s);
 }
 
-const char *const victim_hooks[] = { "open", "open64", "openat", "openat64", "__open_2", "__open64_2", "__openat_2", "__openat64_2", "creat", "creat64", "syscall",
-	"fopen", "fopen64", "freopen", "freopen64", "fclose", "mkstemp", "mkstemp64", "mkostemp", "mkostemp64", "mkstemps", "mkstemps64", "mkostemps",
-	"mkostemps64", "mkdtemp", "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "remove", "truncate", "truncate64", "chmod",
-	"fchmodat", "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir", "lchmod", "write", "writev", "pwrite", "pwrite64", "pwritev", "pwritev64", "pwritev2",
-	"pwritev64v2", "sendfile", "sendfile64", "copy_file_range", "splice", "dup", "dup2", "dup3", "fcntl", "fcntl64", "ftruncate", "ftruncate64",
-	"fchmod", "close", "close_range", "connect", "getsockopt", "send", "sendto", "sendmsg", "sendmmsg", "read", "__read_chk", "readv", "recv", "__recv_chk", "recvfrom",
-	"__recvfrom_chk", "recvmsg", "recvmmsg", NULL };
+/* What is nobody's business comes through as it was. */
+static void passing(void)
+{
+	char is[16] = "", was[16] = "";
+	must(!prctl(PR_GET_NAME, was) && !prctl(PR_SET_NAME, "a victim") && !prctl(PR_GET_NAME, is) && !strcmp(is, "a victim") && !prctl(PR_SET_NAME, was), "prctl");
+}
 
 void victim_acts(const char *as, int in_vfork_child)
 {
@@ -308,7 +322,7 @@ void victim_acts(const char *as, int in_vfork_child)
 	names();
 	writes();
 	copies();
-	if (!guest)
-		net();
+	net();
+	passing();
 	must(syscall(SYS_write, 1, text, text_size) == (long)text_size, "output");
 }

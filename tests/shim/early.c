@@ -1,22 +1,16 @@
-/* early.c — a library whose constructor runs before the shim's and whose destructor runs after it, with victim's acts in both. */
-#include <stdlib.h>
-#include <string.h>
-#include "victim.h"
+/* early.c — a library whose constructor runs before the shim's and whose destructor runs after it: the victim's acts may be in both (where.h). */
+#include "where.h"
 
-static int is(const char *what)
-{
-	const char *when = getenv("VICTIM_WHEN");
-	return when && !strcmp(when, what);
-}
+int early_is_linked = 1;
 
-__attribute__((constructor)) static void begin(void)
+__attribute__((constructor)) static void begin(int argc, char **argv)
 {
-	if (is("constructor"))
-		victim_acts("constructor", 0);
+	if (where_early)
+		where_early(argc, argv);
 }
 
 __attribute__((destructor)) static void end(void)
 {
-	if (is("destructor"))
-		victim_acts("destructor", 0);
+	if (where_late)
+		where_late();
 }

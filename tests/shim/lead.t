@@ -184,11 +184,15 @@ ok(all("/other" in l or "kind=2" in l for l in spoken(session) if not l.startswi
 
 # ---- Replay ----
 
-for when, title in {"main": "from main", "thread": "from a thread", "signal": "from a signal handler", "vfork": "from a vfork child", "exit": "during exit",
-                    "constructor": "from a constructor"}.items():
+WHERE = {"main": "from main", "thread": "from a thread", "signal": "from a signal handler", "vfork": "from a vfork child", "exit": "during exit",
+         "constructor": "from a constructor that runs before the shim's", "closefrom": "after closefrom(3)"}
+for when, title in WHERE.items():
     session, gate = opened("api.openai.com", flags="r6")
-    r = session.run(tapkit.program("leads"), when, str(gate.port), env={"LEADS_WHEN": when, "LEADS_PORT": str(gate.port)})
+    r = session.run(tapkit.program("leads"), str(gate.port), env={"WHERE": when})
     ok(r.returncode == 0 and not r.stderr, "in a replay each hook leads what is a model's and refuses what is elsewhere, " + title, "status %d" % r.returncode, r.stderr)
+    trusting, trusted = opened("api.openai.com")
+    t = trusting.run(tapkit.program("tlsuser"), env={"WHERE": when, "GATE": "1"})
+    ok(t.returncode == 0, "each store that a context is given trusts the gate once, when it is given " + title, "status %d" % t.returncode, t.stderr)
     if when == "main":
         said = {line.split(" ", 3)[3] for line in session.lines() if line.startswith("REFUSED")}
         wanted = {"TCP 203.0.113.1:80", "TCP [2001:db8::]:443", "DATAGRAM 203.0.113.1:80", "DATAGRAM 127.0.0.53:53", "LOOKUP unlisted.example.org"}

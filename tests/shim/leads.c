@@ -1,7 +1,6 @@
-/* leads.c — a program in a session with a gate in replay: calls each hook that leads or refuses, in one context, and looks at what comes of it.
+/* leads.c — a program in a session with a gate in replay: calls each hook that leads or refuses, where $WHERE says (where.h), and looks at what comes of it.
  *
- *   leads WHEN GATE_PORT     WHEN: main thread signal vfork exit constructor (the latter via LEADS_WHEN and LEADS_PORT). Says what is not as it should be.
- *   leads --hooks            the hooks that are called */
+ *   leads GATE_PORT     Says what is not as it should be. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <resolv.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +16,9 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#include "where.h"
 
-static const char *const hooks[] = { "getaddrinfo", "gethostbyname", "gethostbyname2", "gethostbyname_r", "gethostbyname2_r", "gethostbyaddr", "gethostbyaddr_r", "getnameinfo",
-	"res_query", "res_search", "res_querydomain", "res_send", "res_nquery", "res_nsearch", "res_nquerydomain", "res_nsend", NULL };
 static const char MODEL[] = "Api.OpenAI.com", ELSE[] = "unlisted.example.org";
 static int gate_port, wrong;
 
@@ -189,64 +184,18 @@ static void passing(void)
 	close(s), close(t), close(l), close(c);
 }
 
-static void acts(void)
+int where_act(const char *when, int argc, char **argv)
 {
+	gate_port = argc > 1 ? atoi(argv[1]) : 0;
 	led_names();
 	refused_names();
 	led_connections();
 	refused_connections();
 	passing();
-}
-
-static void *in_thread(void *unused)
-{
-	acts();
-	return NULL;
-}
-
-static void in_handler(int sig)
-{
-	acts();
-}
-
-static void in_exit(void)
-{
-	acts();
-	if (wrong)
-		_exit(1);
-}
-
-__attribute__((constructor)) static void early(void)
-{
-	const char *when = getenv("LEADS_WHEN"), *port = getenv("LEADS_PORT");
-	gate_port = port ? atoi(port) : 0;
-	if (when && !strcmp(when, "constructor"))
-		acts();
+	return wrong;
 }
 
 int main(int argc, char **argv)
 {
-	const char *when = argc > 1 ? argv[1] : "";
-	pthread_t t;
-	if (!strcmp(when, "--hooks"))
-		for (int i = 0; hooks[i]; i++)
-			puts(hooks[i]);
-	gate_port = argc > 2 ? atoi(argv[2]) : 0;
-	if (!strcmp(when, "main"))
-		acts();
-	else if (!strcmp(when, "thread") && !pthread_create(&t, NULL, in_thread, NULL))
-		pthread_join(t, NULL);
-	else if (!strcmp(when, "signal") && signal(SIGUSR1, in_handler) != SIG_ERR)
-		raise(SIGUSR1);
-	else if (!strcmp(when, "exit"))
-		return atexit(in_exit);
-	else if (!strcmp(when, "vfork")) {
-		pid_t p = vfork();
-		if (p == 0) {
-			acts();
-			_exit(wrong);
-		}
-		waitpid(p, NULL, 0);
-	}
-	return wrong;
+	return where_run(argc, argv);
 }

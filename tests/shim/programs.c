@@ -2,13 +2,11 @@
  *
  *   programs HOW PROGRAM [ARG…]     HOW: a hook's name; with " -" appended by programs.t nothing is inherited: the new environment is empty
  *   programs show                   prints what of ours a program can see: VCR_* and LD_PRELOAD of its environment
- * With PROGRAMS_WHEN=thread, signal, vfork (where the hook replaces the process), closefrom or exit it is done there and not in main.
+ * It is done where $WHERE says (where.h).
  * Exit status: that of the program. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <pty.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +15,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "where.h"
 
 extern char **environ;
 pid_t _Fork(void);
 static char *const nothing[] = { NULL };
-
-static int status_of(int status)
-{
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 static int show(void)
 {
@@ -78,7 +72,7 @@ static int wait_for(const char *how, pid_t child)
 		return info.si_status;
 	else
 		waitpid(child, &status, 0);
-	return status_of(status);
+	return where_status(status);
 }
 
 static pid_t fork_by(const char *how)
@@ -107,21 +101,21 @@ static int by_daemon(void)
 	return read(p[0], &c, 1) == 1 ? 7 : 1;
 }
 
-static int act(int argc, char **argv)
+int where_act(const char *when, int argc, char **argv)
 {
 	const char *how = argv[1];
 	pid_t child = 0;
 	char command[4096];
 	if (argc < 3)
-		return strcmp(how, "show") ? 2 : show();
+		return 0;
 	snprintf(command, sizeof command, "%s %s", argv[2], argv[3]);
 	if (!strcmp(how, "daemon"))
 		return by_daemon();
 	if (!strcmp(how, "system"))
-		return status_of(system(command));
+		return where_status(system(command));
 	if (!strcmp(how, "popen")) {
 		FILE *f = popen(command, "w");
-		return f ? status_of(pclose(f)) : 1;
+		return f ? where_status(pclose(f)) : 1;
 	}
 	if (!strcmp(how, "posix_spawn") || !strcmp(how, "posix_spawnp")) {
 		int r = how[11] ? posix_spawnp(&child, "programs", NULL, NULL, argv + 2, nothing) : posix_spawn(&child, argv[2], NULL, NULL, argv + 2, nothing);
@@ -140,53 +134,7 @@ static int act(int argc, char **argv)
 	return wait_for(how, child);
 }
 
-/* ---- where it is done ---- */
-
-static int count, result;
-static char **words;
-
-static void *in_thread(void *unused)
-{
-	result = act(count, words);
-	return NULL;
-}
-
-static void in_handler(int sig)
-{
-	in_thread(NULL);
-}
-
-static void in_exit(void)
-{
-	in_thread(NULL);
-	_exit(result);
-}
-
-static int in_vfork(void)
-{
-	pid_t child = vfork();
-	if (child == 0)
-		become(words[1], words + 2);
-	return wait_for("waitpid", child);
-}
-
 int main(int argc, char **argv)
 {
-	const char *when = getenv("PROGRAMS_WHEN");
-	pthread_t t;
-	count = argc;
-	words = argv;
-	if (when && !strcmp(when, "closefrom"))
-		closefrom(3);
-	if (!when || argc < 3 || !strcmp(when, "closefrom"))
-		return act(argc, argv);
-	if (!strcmp(when, "exit"))
-		return atexit(in_exit);
-	if (!strcmp(when, "vfork"))
-		return in_vfork();
-	if (!strcmp(when, "thread") && !pthread_create(&t, NULL, in_thread, NULL))
-		pthread_join(t, NULL);
-	else if (!strcmp(when, "signal") && signal(SIGUSR1, in_handler) != SIG_ERR)
-		raise(SIGUSR1);
-	return result;
+	return argc == 2 && !strcmp(argv[1], "show") ? show() : where_run(argc, argv);
 }

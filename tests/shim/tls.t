@@ -18,7 +18,7 @@ def data(lines):
     """(direction, connection, text) of each record of bytes."""
     return [(l.split()[0], re.search(r"conn=(\d+)", l).group(1), l.split(" ", 4)[4]) for l in lines if l.split()[0] in ("OUT", "IN")]
 
-WRITES = ["SSL_write", "SSL_write_ex", "SSL_write_ex2", "SSL_write_early_data"]
+WRITES = ["SSL_write", "SSL_write_ex", "SSL_write_ex2", "SSL_write_early_data", "SSL_sendfile"]
 READS = ["SSL_read", "SSL_read_ex", "SSL_read_early_data"]
 
 
@@ -53,13 +53,13 @@ check_all("inside a program", (tapkit.program("tlsinside"),), (("program", "insi
 check_all("inside a program that lies anywhere", (tapkit.program("tlsinside-pie"),), (("program", "inside.example"),))
 
 WHERE = {"thread": "a thread", "signal": "a signal handler", "closefrom": "a program after closefrom(3)", "exit": "a handler of exit()",
-         "constructor": "a constructor that runs before the shim's"}
+         "constructor": "a constructor that runs before the shim's", "vfork": "a vfork child"}
 for when, words in WHERE.items():
     for program, where in (("tlsuser", "in a library"), ("tlsinside", "inside a program"), ("tlsinside-pie", "inside a program that lies anywhere")):
         if when == "constructor" and program != "tlsuser":
             continue  # it is patched by the shim's
         session = tapkit.Session()
-        r = session.run(tapkit.program(program), "when", when)
+        r = session.run(tapkit.program(program), env={"WHERE": when})
         mine = [(d, t) for d, c, t in data(session.lines("--bytes"))]
         ok(r.returncode == 0 and mine == [("OUT", when + ":" + n) for n in WRITES] + [("IN", when + ":" + n) for n in READS],
            "%s: each SSL function that is called from %s is recorded once" % (where, words), "status %d" % r.returncode, mine, r.stderr)

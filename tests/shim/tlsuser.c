@@ -1,18 +1,32 @@
 /* tlsuser.c — a program that talks through a TLS library in the global scope, and the same code as a module that is loaded RTLD_LOCAL with another
- * one (-DMODULE). Prints nothing; tls.t reads the spool. */
+ * one (-DMODULE). Prints nothing; tls.t reads the spool. With $WHERE it only speaks, there (where.h); with $GATE in a session that has one. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "notls.h"
 
 void speak(const char *who);
+
+/* Each store that a context has trusts the gate, if there is one. */
+static void contexts(void)
+{
+	int gate = getenv("GATE") != NULL;
+	X509_STORE *store[2] = { notls_store(), notls_store() };
+	SSL_CTX *c[2] = { SSL_CTX_new(NULL), SSL_CTX_new_ex(NULL, NULL, NULL) };
+	if (notls_loads(SSL_CTX_get_cert_store(c[0])) != gate || notls_loads(SSL_CTX_get_cert_store(c[1])) != gate)
+		abort();
+	SSL_CTX_set_cert_store(c[0], store[0]);
+	SSL_CTX_set1_cert_store(c[1], store[1]);
+	if (SSL_CTX_get_cert_store(c[0]) != store[0] || SSL_CTX_get_cert_store(c[1]) != store[1] || notls_loads(store[0]) != gate || notls_loads(store[1]) != gate)
+		abort();
+}
 
 /* Each entry once, with a text that names it. */
 void speak(const char *who)
@@ -20,12 +34,21 @@ void speak(const char *who)
 	char text[64], in[64];
 	size_t n;
 	SSL *s = notls_new(0, -1);
+	contexts();
+	SSL_clear(s);
+	SSL_set_fd(s, 50);
+	SSL_set_rfd(s, 50);
+	SSL_set_wfd(s, 50);
+	SSL_set_bio(s, NULL, NULL);
 #define WRITE(name, ...) do { snprintf(text, sizeof text, "%s:" #name, who); size_t k = strlen(text); (void)k; if ((__VA_ARGS__) <= 0) abort(); } while (0)
 #define READ(name, ...) do { snprintf(text, sizeof text, "%s:" #name, who); notls_answer(s, text); if ((__VA_ARGS__) <= 0) abort(); } while (0)
 	WRITE(SSL_write, SSL_write(s, text, (int)k));
 	WRITE(SSL_write_ex, SSL_write_ex(s, text, k, &n));
 	WRITE(SSL_write_ex2, SSL_write_ex2(s, text, k, 0, &n));
 	WRITE(SSL_write_early_data, SSL_write_early_data(s, text, k, &n));
+	int file = memfd_create("to send", 0);
+	WRITE(SSL_sendfile, file >= 0 && write(file, text, k) == (ssize_t)k && SSL_sendfile(s, file, 0, k, 0));
+	close(file);
 	READ(SSL_read, SSL_read(s, in, sizeof in));
 	READ(SSL_read_ex, SSL_read_ex(s, in, sizeof in, &n));
 	READ(SSL_read_early_data, SSL_read_early_data(s, in, sizeof in, &n));
@@ -34,6 +57,8 @@ void speak(const char *who)
 }
 
 #ifndef MODULE
+#include "where.h"
+
 static void say(SSL *s, const char *text)
 {
 	if (SSL_write(s, text, (int)strlen(text)) != (int)strlen(text))
@@ -124,52 +149,16 @@ static void pairs(int rounds)
 	}
 }
 
-/* ---- tlsuser when WHERE: it speaks there ---- */
-
-static const char *where;
-
-static void *in_thread(void *unused)
+int where_act(const char *when, int argc, char **argv)
 {
-	speak(where);
-	return NULL;
-}
-
-static void in_handler(int sig)
-{
-	speak(where);
-}
-
-static void in_exit(void)
-{
-	speak(where);
-}
-
-/* Called by the constructor of the TLS library, which runs before the shim's. */
-void notls_begins(int argc, char **argv)
-{
-	if (argc > 2 && !strcmp(argv[1], "when") && !strcmp(argv[2], "constructor"))
-		speak("constructor");
-}
-
-static int when(const char *what)
-{
-	pthread_t t;
-	where = what;
-	if (!strcmp(what, "thread") && !pthread_create(&t, NULL, in_thread, NULL))
-		pthread_join(t, NULL);
-	else if (!strcmp(what, "signal") && signal(SIGUSR1, in_handler) != SIG_ERR)
-		raise(SIGUSR1);
-	else if (!strcmp(what, "closefrom"))
-		closefrom(3), speak(what);
-	else if (!strcmp(what, "exit"))
-		return atexit(in_exit);
+	speak(when);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 2 && !strcmp(argv[1], "when"))
-		return when(argv[2]);
+	if (getenv("WHERE"))
+		return where_run(argc, argv);
 	if (argc > 2 && !strcmp(argv[1], "pairs")) {
 		pairs(atoi(argv[2]));
 		return 0;

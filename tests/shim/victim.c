@@ -1,39 +1,22 @@
-/* victim.c — a program that calls every hook in one context and prints the records it expects.
+/* victim.c — a program that calls every file, descriptor and socket hook in one situation and prints the records it expects.
  *
- *   victim WHEN      main thread signal vfork closefrom exit constructor destructor cancel jump (the last four via VICTIM_WHEN too)
- *   victim --hooks   the hooks that are called */
+ *   victim           the situation is $WHERE (where.h); with $VICTIM_LATE it is a destructor that runs after the shim's last word
+ *   victim jump      after a siglongjmp out of a blocked read
+ *   victim cancel    after another thread was cancelled in a blocked read */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "victim.h"
+#include "where.h"
 
 static sigjmp_buf back;
-
-static void *in_thread(void *unused)
-{
-	victim_acts("thread", 0);
-	return NULL;
-}
-
-static void in_handler(int sig)
-{
-	victim_acts("signal", 0);
-}
 
 static void in_jump(int sig)
 {
 	siglongjmp(back, 1);
-}
-
-static void in_exit(void)
-{
-	victim_acts("exit", 0);
 }
 
 /* A blocking read is left by siglongjmp, another by cancellation: recording must go on in that thread and in others. */
@@ -69,41 +52,26 @@ static void by_cancel(void)
 	victim_acts("cancel", 0);
 }
 
-static void by_vfork(void)
+int where_act(const char *when, int argc, char **argv)
 {
-	pid_t p = vfork();
-	if (p == 0) {
-		victim_acts("vfork", 1);
-		_exit(0);
-	}
-	int status;
-	waitpid(p, &status, 0);
-	if (status)
-		abort();
+	victim_acts(when, !strcmp(when, "vfork"));
+	return 0;
+}
+
+void where_late(void)
+{
+	if (getenv("VICTIM_LATE"))
+		victim_acts("destructor", 0);
 }
 
 int main(int argc, char **argv)
 {
-	const char *when = argc > 1 ? argv[1] : "";
-	if (!strcmp(when, "--hooks"))
-		for (int i = 0; victim_hooks[i]; i++)
-			puts(victim_hooks[i]);
-	pthread_t t;
-	if (!strcmp(when, "main"))
-		victim_acts("main", 0);
-	else if (!strcmp(when, "thread") && !pthread_create(&t, NULL, in_thread, NULL))
-		pthread_join(t, NULL);
-	else if (!strcmp(when, "signal") && signal(SIGUSR1, in_handler) != SIG_ERR)
-		raise(SIGUSR1);
-	else if (!strcmp(when, "vfork"))
-		by_vfork();
-	else if (!strcmp(when, "closefrom"))
-		closefrom(3), victim_acts("closefrom", 0);
-	else if (!strcmp(when, "exit"))
-		return atexit(in_exit);
-	else if (!strcmp(when, "jump"))
+	const char *what = argc > 1 ? argv[1] : "";
+	if (!strcmp(what, "jump"))
 		by_jump();
-	else if (!strcmp(when, "cancel"))
+	else if (!strcmp(what, "cancel"))
 		by_cancel();
+	else if (!getenv("VICTIM_LATE"))
+		return where_run(argc, argv);
 	return 0;
 }
