@@ -104,6 +104,21 @@ static void drain_tls(struct vcr_gate_exchange *c)
 		vcr_gate_kill(c);
 }
 
+/* What the client thinks of the certificate. False: nobody wants to know. */
+static bool tell_judged(struct vcr_gate_exchange *c, bool trusted)
+{
+	const struct vcr_gate_options *o = &c->gate->o;
+	const char *sni = SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name), *host = c->address ? c->address : c->lead_host;
+	return o->judged && host && o->judged(o->judged_ctx, host, sni ? sni : "", c->pid, trusted);
+}
+
+/* One that has left in the handshake is taken for one that does not trust it. */
+static void tell_refused(struct vcr_gate_exchange *c)
+{
+	if (!tell_judged(c, false))
+		vcr_gate_address_distrusts(c);
+}
+
 static bool shake_hands(struct vcr_gate_exchange *c)
 {
 	ERR_clear_error();
@@ -115,12 +130,13 @@ static bool shake_hands(struct vcr_gate_exchange *c)
 		/* A lead line or CONNECT says more than the server name; that they agree is the client's business. */
 		if (sni && !is_address(sni) && vcr_ca_lists(c->gate->o.ca, sni, 0))
 			c->authorised = true;
+		tell_judged(c, true);
 		c->state = HTTP;
 		return true;
 	}
 	if (why != SSL_ERROR_WANT_READ) {
 		c->gate->stats.handshakes_failed++;
-		vcr_gate_address_distrusts(c);
+		tell_refused(c);
 		c->after = CLOSE; /* the alert goes out */
 		vcr_gate_conn_finish(c);
 	}
@@ -251,7 +267,7 @@ static void input_eof(struct vcr_gate_exchange *c)
 {
 	c->eof = true;
 	if (c->state == HANDSHAKE)
-		vcr_gate_address_distrusts(c);
+		tell_refused(c);
 	if (c->state == TUNNEL)
 		vcr_gate_tunnel_eof(c);
 	else if (!(c->state == ANSWER && c->ended))
@@ -269,6 +285,8 @@ void vcr_gate_conn_readable(evutil_socket_t fd, short what, void *conn)
 		return;
 	if (n < 0) {
 		c->reset_by_peer = errno == ECONNRESET;
+		if (c->state == HANDSHAKE)
+			tell_refused(c);
 		vcr_gate_kill(c);
 	} else if (n == 0) {
 		input_eof(c);

@@ -42,7 +42,7 @@ struct vcr_gate_exchange {
 	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
 	bool named;                  /* it came where names of hosts lead: its `address` is here, and nobody is behind it */
-	char *address;               /* where the supervisor found it to go: what is said on it decides, or is tunnelled there; NULL */
+	char *address;               /* where it was meant to go, without a name: what is said on it decides, or is tunnelled there; NULL */
 	enum vcr_gate_way way;
 	int pid;                     /* as `meant` said it */
 

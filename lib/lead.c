@@ -108,6 +108,52 @@ static enum vcr_gate_meant take_address(struct vcr_spool_header *h, uint64_t key
 	return here ? VCR_MEANT_HOST : VCR_MEANT_ADDRESS;
 }
 
+/* The words of late[] about that place, from *i on; *i is behind the one that is returned. */
+static uint64_t *next_late(struct vcr_spool_header *h, int *i, unsigned name, unsigned port)
+{
+	while (*i < VCR_LEAD_LATE) {
+		uint64_t *at = &h->gate.late[(*i)++], word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+		if (!word)
+			return NULL;
+		if (word & VCR_LATE_SET && (word >> VCR_LATE_NAME_SHIFT & VCR_LED_NAME_MASK) == name && (word >> VCR_LATE_PORT_SHIFT & VCR_LED_PORT_MASK) == port)
+			return at;
+	}
+	return NULL;
+}
+
+static void place_text(const char *name, unsigned port, char host[VCR_GATE_HOST])
+{
+	snprintf(host, VCR_GATE_HOST, strchr(name, ':') ? "[%s]:%u" : "%s:%u", name, port);
+}
+
+bool vcr_lead_judged(struct vcr_spool_header *h, const char *host, bool trusted, bool *news)
+{
+	const uint64_t bit = trusted ? VCR_LATE_TRUSTED : VCR_LATE_REFUSED;
+	const char *colon = strrchr(host, ':');
+	unsigned port = colon ? (unsigned)atoi(colon + 1) & VCR_LED_PORT_MASK : 0;
+	char name[VCR_LEAD_NAME], is[VCR_GATE_HOST];
+	bool found = false;
+	for (unsigned k = 0; k < VCR_LEAD_NAMES; k++) {
+		if (!name_of(&h->gate, k, name))
+			continue;
+		place_text(name, port, is);
+		if (strcmp(is, host))
+			continue;
+		int i = 0;
+		for (uint64_t *at; (at = next_late(h, &i, k, port)); found = true)
+			*news |= !(__atomic_fetch_or(at, bit, __ATOMIC_ACQ_REL) & bit);
+	}
+	return found;
+}
+
+/* Led by an address that the program found by itself: whose it is, it says itself. */
+static bool is_late_address(struct vcr_spool_header *h, const char *name, unsigned index, unsigned port)
+{
+	unsigned char ip[16];
+	int i = 0;
+	return (inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1) && next_late(h, &i, index, port);
+}
+
 enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
 {
 	struct vcr_spool_header *h = header;
@@ -121,12 +167,12 @@ enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, ch
 	uint64_t word = take(&h->gate, key);
 	if (!word)
 		return take_address(h, key, host, pid);
-	unsigned port = word >> VCR_LED_PORT_SHIFT & VCR_LED_PORT_MASK;
-	if (!word || !port || !name_of(&h->gate, word >> VCR_LED_NAME_SHIFT & VCR_LED_NAME_MASK, name))
+	unsigned port = word >> VCR_LED_PORT_SHIFT & VCR_LED_PORT_MASK, index = word >> VCR_LED_NAME_SHIFT & VCR_LED_NAME_MASK;
+	if (!port || !name_of(&h->gate, index, name))
 		return VCR_MEANT_UNKNOWN;
 	*pid = (int)(word >> VCR_LED_PID_SHIFT & VCR_LED_PID_MASK);
 	if (word & VCR_LED_PROXY)
 		return VCR_MEANT_PROXY;
-	snprintf(host, VCR_GATE_HOST, strchr(name, ':') ? "[%s]:%u" : "%s:%u", name, port);
-	return VCR_MEANT_HOST;
+	place_text(name, port, host);
+	return is_late_address(h, name, index, port) ? VCR_MEANT_ADDRESS : VCR_MEANT_HOST;
 }

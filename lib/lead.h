@@ -25,6 +25,9 @@ void vcr_lead_announce(struct vcr_spool_header *h);
 /* This process is the gate. VCR_EINVAL if a text is too long, VCR_ELIMIT if not all hosts fit (those before are led). */
 int vcr_lead_publish(struct vcr_spool_header *h, const struct vcr_lead_options *o, struct vcr_error *e);
 void vcr_lead_retract(struct vcr_spool_header *h);
+/* A client has accepted the gate's certificate, or refused it: programs that are led to that HOST:PORT late (../shim/late.c) are so from here on, or not any
+ * more. False: there are none. *news is set where that was not known. */
+bool vcr_lead_judged(struct vcr_spool_header *h, const char *host, bool trusted, bool *news);
 /* For vcr_gate_options.meant, with the header as its context. A word is taken once. */
 enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid);
 

@@ -32,6 +32,8 @@ void vcr_fd_closed(int fd)
 	if (vcr_likely(!kind) || vcr_guest())
 		return;
 	vcr_fd_set(fd, VCR_FD_NONE);
+	if (kind == VCR_FD_TLS)
+		vcr_unheard_closed(fd);
 	if (kind == VCR_FD_PLAIN && vcr_fd_conn[fd] >= vcr_self.first_conn && !has_copy(fd, vcr_fd_conn[fd]))
 		vcr_conn_closed(vcr_fd_conn[fd], 0);
 }

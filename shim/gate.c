@@ -185,11 +185,21 @@ void vcr_gate_program(bool tapped)
 	vcr_self.bundle_ca = python && !tapped;
 	vcr_self.extra_ca = node || dlsym(RTLD_DEFAULT, "napi_module_register");
 	vcr_self.untapped = !tapped && (python || vcr_self.extra_ca);
+	vcr_late_program(&h->gate);
 	if (vcr_lead()) {
 		vcr_lead_learn_proxies();
 		if (!vcr_trust_environment())
 			vcr_self.unled = true;
 	}
+}
+
+bool vcr_gate_late(void)
+{
+	struct vcr_spool_header *h = lane() == VCR_LANE_AUTO ? vcr_spool(VCR_MAKE) : NULL;
+	if (!h || vcr_self.unled)
+		return false;
+	vcr_start_gate(h, true);
+	return vcr_load(&h->gate.state) != VCR_LEAD_ENDED;
 }
 
 void vcr_gate_for_child(void)

@@ -100,8 +100,14 @@ struct vcr_lead_block *vcr_lead(void)
 	if (vcr_likely(!h || vcr_load(&h->gate.state) == VCR_LEAD_NONE))
 		return NULL;
 	uint32_t flags = vcr_load(&h->gate.flags);
-	bool goes_by = vcr_self.unled || (flags & VCR_LEAD_UNTAPPED && !vcr_self.untapped);
+	bool goes_by = vcr_self.unled || (flags & VCR_LEAD_UNTAPPED && !vcr_self.untapped && !vcr_self.late);
 	return goes_by && !(flags & VCR_LEAD_REPLAY) ? NULL : &h->gate;
+}
+
+/* Only what the table says is led; nor are proxies, behind which the others are too. */
+static bool is_late(const struct vcr_lead_block *g)
+{
+	return vcr_self.late && !vcr_self.untapped && vcr_load(&g->flags) & VCR_LEAD_UNTAPPED;
 }
 
 static bool is_replay(const struct vcr_lead_block *g)
@@ -156,13 +162,15 @@ static bool entry_lists(const char *entry, size_t n, const char *name, unsigned 
 static bool listed(const struct vcr_lead_block *g, const char *name, unsigned port)
 {
 	bool local = vcr_lead_is_local_name(name);
+	if (vcr_unlikely(is_late(g)))
+		return vcr_late_leads(g, name, port);
 	for (size_t at = 0, n; at < VCR_LEAD_HOSTS && (n = strnlen(g->hosts + at, VCR_LEAD_HOSTS - at)); at += n + 1)
 		if (entry_lists(g->hosts + at, n, name, port, local))
 			return true;
 	return false;
 }
 
-static bool name_at(const struct vcr_lead_block *g, size_t i, char out[VCR_LEAD_NAME])
+bool vcr_lead_name_at(const struct vcr_lead_block *g, size_t i, char out[VCR_LEAD_NAME])
 {
 	if (i >= VCR_LEAD_NAMES || vcr_load(&g->name[i].state) != VCR_LEAD_NAME_SET)
 		return false;
@@ -171,13 +179,12 @@ static bool name_at(const struct vcr_lead_block *g, size_t i, char out[VCR_LEAD_
 	return *out != 0;
 }
 
-/* Where it stands in the table of names; -1 if that is full. */
-static int index_of(struct vcr_lead_block *g, const char *name)
+int vcr_lead_index(struct vcr_lead_block *g, const char *name)
 {
 	char is[VCR_LEAD_NAME];
 	for (int i = 0; i < VCR_LEAD_NAMES; i++) {
 		uint32_t none = VCR_LEAD_NAME_FREE;
-		if (name_at(g, (size_t)i, is) && !strcmp(is, name))
+		if (vcr_lead_name_at(g, (size_t)i, is) && !strcmp(is, name))
 			return i;
 		if (vcr_load(&g->name[i].state) != none || !__atomic_compare_exchange_n(&g->name[i].state, &none, VCR_LEAD_NAME_BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
@@ -353,7 +360,7 @@ bool vcr_lead_stands_for(const struct sockaddr *a, socklen_t n, char name[VCR_LE
 	struct vcr_lead_block *g = vcr_lead();
 	struct place p;
 	int i = g && parse(a, n, &p) ? stands_for(&p) : -1;
-	return i >= 0 && name_at(g, (size_t)i, name);
+	return i >= 0 && vcr_lead_name_at(g, (size_t)i, name);
 }
 
 bool vcr_lead_is_loopback(const struct sockaddr *a, socklen_t n)
@@ -371,14 +378,14 @@ bool vcr_lead_name(const char *asked, unsigned port, struct vcr_lead_numeric *ou
 	if (!g || !plain_name(asked, name) || vcr_lead_is_local_name(name))
 		return false;
 	vcr_lead_learn_proxies();
-	const struct proxy *proxy = proxy_at(name, port);
+	const struct proxy *proxy = is_late(g) ? NULL : proxy_at(name, port);
 	if (!(proxy && proxy->http) && !listed(g, name, port))
 		return false;
 	if (!vcr_lead_open(g) && !is_replay(g)) {
 		say_direct(g, name, port); /* whoever asks for its address means to connect */
 		return false;
 	}
-	int i = index_of(g, name);
+	int i = vcr_lead_index(g, name);
 	if (i < 0)
 		return false;
 	vcr_format_number(vcr_format(out->v4, "127.77.0."), (uint64_t)i + 1, 1);
@@ -403,14 +410,14 @@ static bool find_goal(const struct vcr_lead_block *g, const struct place *p, str
 {
 	const struct proxy *proxy;
 	o->index = stands_for(p);
-	o->named = o->index >= 0 && name_at(g, (size_t)o->index, o->name);
+	o->named = o->index >= 0 && vcr_lead_name_at(g, (size_t)o->index, o->name);
 	if (!o->named) {
 		o->index = -1;
 		if (is_loopback(p) && p->port == vcr_load(&g->port))
 			return false;
 		address_text(p, o->name);
 	}
-	proxy = proxy_at(o->name, p->port);
+	proxy = is_late(g) ? NULL : proxy_at(o->name, p->port);
 	o->proxy = proxy && proxy->http;
 	o->fits = o->proxy || listed(g, o->name, p->port);
 	return o->named || o->fits;
@@ -472,7 +479,7 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 		memcpy((uint8_t *)&v6.sin6_addr + 12, &v4.sin_addr, 4);
 	}
 	if (o->index < 0)
-		o->index = index_of(g, o->name);
+		o->index = vcr_lead_index(g, o->name);
 	if (!is_replay(g) && !vcr_guest()) {
 		vcr_say_process(vcr_spool_mapped()); /* before the gate speaks of it */
 		vcr_want_collector(); /* a program whose file calls nobody sees has its base from here on */
@@ -518,6 +525,8 @@ enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n
 			errno = ECONNREFUSED; /* HTTP/3: the program falls back to TCP */
 			return VCR_LEAD_ANSWERED;
 		}
+		if (o.fits && is_late(g) && vcr_lead_open(g))
+			o.fits = vcr_late_try(g, o.name, p.port);
 		if (o.fits && vcr_lead_open(g)) {
 			*r = connect_gate(g, fd, &p, &o);
 			if (replay || *r >= 0 || errno != ECONNREFUSED)
@@ -564,7 +573,7 @@ bool vcr_lead_mutes(int fd, const char *server)
 	if (vcr_load(&met_proxy) && listed(g, name, 0))
 		return true;
 	for (size_t i = 0; i < VCR_LEAD_NAMES; i++)
-		if (vcr_load(&met[i]) && name_at(g, i, is) && !strcmp(is, name))
+		if (vcr_load(&met[i]) && vcr_lead_name_at(g, i, is) && !strcmp(is, name))
 			return true;
 	return vcr_load(&met_address) && vcr_lead_is_local_name(name);
 }

@@ -14,7 +14,7 @@ int open(const char *path, int flags, ...)
 {
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
-		return VCR_REAL(open)(path, flags, mode);
+		return vcr_late_fd(VCR_REAL(open)(path, flags, mode), path, __builtin_return_address(0));
 	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
 	int fd = VCR_REAL(open)(path, flags, mode);
 	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
@@ -25,7 +25,7 @@ int open64(const char *path, int flags, ...)
 {
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
-		return VCR_REAL(open64)(path, flags, mode);
+		return vcr_late_fd(VCR_REAL(open64)(path, flags, mode), path, __builtin_return_address(0));
 	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
 	int fd = VCR_REAL(open64)(path, flags, mode);
 	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
@@ -36,7 +36,7 @@ int openat(int dir, const char *path, int flags, ...)
 {
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
-		return VCR_REAL(openat)(dir, path, flags, mode);
+		return vcr_late_fd(VCR_REAL(openat)(dir, path, flags, mode), path, __builtin_return_address(0));
 	uint32_t existed = vcr_before_open(dir, path, flags);
 	int fd = VCR_REAL(openat)(dir, path, flags, mode);
 	vcr_after_open(fd, dir, path, flags, existed);
@@ -47,7 +47,7 @@ int openat64(int dir, const char *path, int flags, ...)
 {
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
-		return VCR_REAL(openat64)(dir, path, flags, mode);
+		return vcr_late_fd(VCR_REAL(openat64)(dir, path, flags, mode), path, __builtin_return_address(0));
 	uint32_t existed = vcr_before_open(dir, path, flags);
 	int fd = VCR_REAL(openat64)(dir, path, flags, mode);
 	vcr_after_open(fd, dir, path, flags, existed);
@@ -55,30 +55,30 @@ int openat64(int dir, const char *path, int flags, ...)
 }
 
 /* Fortified programs call these where no mode is given; libc aborts on O_CREAT. */
-static int open_checked(int (*real)(const char *, int), const char *path, int flags)
+static int open_checked(int (*real)(const char *, int), const char *path, int flags, const void *caller)
 {
 	if (vcr_likely(!vcr_open_changes(flags)))
-		return real(path, flags);
+		return vcr_late_fd(real(path, flags), path, caller);
 	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
 	int fd = real(path, flags);
 	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
 	return fd;
 }
 
-static int openat_checked(int (*real)(int, const char *, int), int dir, const char *path, int flags)
+static int openat_checked(int (*real)(int, const char *, int), int dir, const char *path, int flags, const void *caller)
 {
 	if (vcr_likely(!vcr_open_changes(flags)))
-		return real(dir, path, flags);
+		return vcr_late_fd(real(dir, path, flags), path, caller);
 	uint32_t existed = vcr_before_open(dir, path, flags);
 	int fd = real(dir, path, flags);
 	vcr_after_open(fd, dir, path, flags, existed);
 	return fd;
 }
 
-int __open_2(const char *path, int flags) { return open_checked(VCR_REAL(__open_2), path, flags); }
-int __open64_2(const char *path, int flags) { return open_checked(VCR_REAL(__open64_2), path, flags); }
-int __openat_2(int dir, const char *path, int flags) { return openat_checked(VCR_REAL(__openat_2), dir, path, flags); }
-int __openat64_2(int dir, const char *path, int flags) { return openat_checked(VCR_REAL(__openat64_2), dir, path, flags); }
+int __open_2(const char *path, int flags) { return open_checked(VCR_REAL(__open_2), path, flags, __builtin_return_address(0)); }
+int __open64_2(const char *path, int flags) { return open_checked(VCR_REAL(__open64_2), path, flags, __builtin_return_address(0)); }
+int __openat_2(int dir, const char *path, int flags) { return openat_checked(VCR_REAL(__openat_2), dir, path, flags, __builtin_return_address(0)); }
+int __openat64_2(int dir, const char *path, int flags) { return openat_checked(VCR_REAL(__openat64_2), dir, path, flags, __builtin_return_address(0)); }
 
 static int make_file(int (*real)(const char *, mode_t), const char *path, mode_t mode)
 {
@@ -103,11 +103,15 @@ static int stream_flags(const char *mode)
 	}
 }
 
-static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *path, const char *mode)
+static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *path, const char *mode, const void *caller)
 {
 	int flags = stream_flags(mode);
-	if (vcr_likely(!vcr_open_changes(flags)))
-		return real(path, mode);
+	if (vcr_likely(!vcr_open_changes(flags))) {
+		FILE *f = real(path, mode);
+		if (vcr_unlikely(vcr_load(&vcr_late_lends)) && f)
+			vcr_late_opened(fileno(f), path, caller);
+		return f;
+	}
 	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
 	FILE *f = real(path, mode);
 	if (f)
@@ -115,8 +119,8 @@ static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *
 	return f;
 }
 
-FILE *fopen(const char *path, const char *mode) { return open_stream(VCR_REAL(fopen), path, mode); }
-FILE *fopen64(const char *path, const char *mode) { return open_stream(VCR_REAL(fopen64), path, mode); }
+FILE *fopen(const char *path, const char *mode) { return open_stream(VCR_REAL(fopen), path, mode, __builtin_return_address(0)); }
+FILE *fopen64(const char *path, const char *mode) { return open_stream(VCR_REAL(fopen64), path, mode, __builtin_return_address(0)); }
 
 static FILE *reopen_stream(FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *f)
 {

@@ -34,6 +34,7 @@ struct vcr_process {
 	int32_t root_pid;
 	bool extra_ca;                /* it takes a further CA from NODE_EXTRA_CA_CERTS (node, Bun); known only where there is a gate */
 	bool bundle_ca;               /* … from SSL_CERT_FILE instead of the system's: a Python whose OpenSSL is linked in and not exported */
+	bool late;                    /* it was lent the gate's certificate in the midst of its run (late.c) */
 	bool unled;                   /* it could not be made to trust the gate: its connections go their own way */
 	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
@@ -202,6 +203,31 @@ void vcr_unheard_out(int fd, const void *p, size_t n);
 void vcr_unheard_in(int fd);
 /* A hook has worked for that server's name. */
 void vcr_unheard_claim(const char *name);
+bool vcr_unheard_is_heard(const char *name);
+void vcr_unheard_closed(int fd);
+
+/* ---- late.c: to the gate in the midst of a run ---- */
+extern uint32_t vcr_late_lends;
+/* Whom a socket is connected with: the port, 0 if that is no TCP. */
+unsigned vcr_late_peer(int fd, char ip[46]);
+/* No hook hears what this process says to that host there. True: from the next bundle of certificates on that it reads, the gate will. */
+bool vcr_late_begin(const char *name, const char *ip, unsigned port);
+/* Another address of such a host. */
+void vcr_late_learn(const char *name, const char *ip, unsigned port);
+/* At load, where there is a gate. */
+void vcr_late_program(const struct vcr_lead_block *g);
+/* A lower-case name, or an address; port 0: not known yet. */
+bool vcr_late_leads(const struct vcr_lead_block *g, const char *name, unsigned port);
+/* A connection is about to go there. False: not now. */
+bool vcr_late_try(struct vcr_lead_block *g, const char *name, unsigned port);
+/* A file was opened for reading by that caller: fd may read something else from here on. */
+void vcr_late_opened(int fd, const char *path, const void *caller);
+static inline int vcr_late_fd(int fd, const char *path, const void *caller)
+{
+	if (vcr_unlikely(vcr_load(&vcr_late_lends)) && fd >= 0)
+		vcr_late_opened(fd, path, caller);
+	return fd;
+}
 
 /* ---- rpc.c: a process that is asked in JSON-RPC over its standard input (MCP servers) ---- */
 void vcr_rpc_watch(void);           /* at load: is it possible? */
@@ -213,6 +239,8 @@ void vcr_rpc_not(void);             /* it speaks or ends first: no server */
 void vcr_gate_program(bool tapped);
 /* .vcr/config names it as a model's host. */
 bool vcr_gate_has_host(const char *name);
+/* In the automatic lane there is a gate from here on, or will be; nobody waits for it yet. */
+bool vcr_gate_late(void);
 /* Before a program is started that can be recorded by a gate alone; in a vfork child too. */
 void vcr_gate_for_child(void);
 extern uint32_t vcr_gate_asked;
@@ -243,6 +271,9 @@ bool vcr_lead_is_local_name(const char *name);
 bool vcr_lead_matches(const char *pattern, size_t n, const char *name);
 bool vcr_lead_is_loopback(const struct sockaddr *a, socklen_t n);
 struct vcr_lead_numeric { char v4[16], v6[24]; };
+bool vcr_lead_name_at(const struct vcr_lead_block *g, size_t i, char out[VCR_LEAD_NAME]);
+/* Where that name stands in the table, put there if need be; -1 if it is full. */
+int vcr_lead_index(struct vcr_lead_block *g, const char *name);
 /* The addresses that stand for a name that is led; port 0: not known yet. */
 bool vcr_lead_name(const char *name, unsigned port, struct vcr_lead_numeric *out);
 /* The name that such an address stands for. */
@@ -258,7 +289,9 @@ bool vcr_trust_environment(void);
 bool vcr_tap_program(void);         /* before main, once; true: it is tapped */
 bool vcr_program_exports(const char *function); /* the program itself, no library */
 bool vcr_tap_refused(void);         /* there is an OpenSSL inside the program, and it could not be tapped */
+void vcr_tap_said(void);            /* it is said otherwise */
 void vcr_tap_unseen(void);          /* TLS is spoken: say it if that could not be tapped, or is of a library without hooks */
+bool vcr_tap_has_openssl(void);     /* it did */
 void vcr_tap_openssl(void);         /* a hook saw an OpenSSL of this process make a context */
 
 /* ---- failed.c: connections that could not be made ---- */

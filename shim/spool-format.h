@@ -69,6 +69,7 @@ enum {
 	VCR_LEAD_PATH = 512,
 	VCR_LEAD_TOKEN = 64,
 	VCR_LEAD_ADDRESSES = 128,            /* address[(port + 0 ... VCR_LEAD_PROBE - 1) % VCR_LEAD_ADDRESSES] */
+	VCR_LEAD_LATE = 32,
 	VCR_HOLD_MS = 2000,                  /* the gate keeps an answer back until the request has been acted upon (`acted`), so long at most */
 };
 enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY = 2, VCR_LEAD_ENDED = 3 };
@@ -104,6 +105,15 @@ struct vcr_lead_address {
 	uint32_t reserved;
 };
 #define VCR_LED_KNOWN (1u << 31)
+/* A word of late[]: 0 free, else a program that is led with VCR_LEAD_UNTAPPED too, to one place, since its TLS was heard by no hook there (shim/late.c)
+ *   bits 0-31 CRC-32C of its path, 32-38 index in `name` (a host or an address), 40-55 port, 60 it has accepted the gate's certificate, 61 a first connection
+ *   was led and the others wait for what comes of it, 62 it has refused that certificate and is not led any more, 63 set. The gate sets 60 and 62. */
+#define VCR_LATE_SET (1ull << 63)
+#define VCR_LATE_REFUSED (1ull << 62)
+#define VCR_LATE_TRIED (1ull << 61)
+#define VCR_LATE_TRUSTED (1ull << 60)
+#define VCR_LATE_NAME_SHIFT 32
+#define VCR_LATE_PORT_SHIFT 40
 struct vcr_lead_block {
 	uint32_t state;               /* enum vcr_lead_state; futex word */
 	uint32_t flags;               /* enum vcr_lead_flag */
@@ -121,6 +131,7 @@ struct vcr_lead_block {
 	struct vcr_lead_name name[VCR_LEAD_NAMES];
 	_Alignas(64) uint64_t led[VCR_LEAD_PORTS];
 	struct vcr_lead_address address[VCR_LEAD_ADDRESSES];
+	uint64_t late[VCR_LEAD_LATE]; /* the first 0 ends it */
 };
 
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on

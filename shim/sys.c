@@ -32,7 +32,7 @@ static void observe(long number, long a, long b, long c, long d)
 static long opened(call7 *real, long dir, long path, long flags, long mode)
 {
 	if (!vcr_open_changes((int)flags))
-		return real(SYS_openat, dir, path, flags, mode, 0, 0);
+		return vcr_late_fd((int)real(SYS_openat, dir, path, flags, mode, 0, 0), (const char *)path, NULL);
 	uint32_t existed = vcr_before_open((int)dir, (const char *)path, (int)flags);
 	long fd = real(SYS_openat, dir, path, flags, mode, 0, 0);
 	vcr_after_open((int)fd, (int)dir, (const char *)path, (int)flags, existed);

@@ -293,11 +293,16 @@ void vcr_tap_openssl(void)
 	__atomic_store_n(&has_openssl, true, __ATOMIC_RELAXED);
 }
 
+bool vcr_tap_has_openssl(void)
+{
+	return __atomic_load_n(&has_openssl, __ATOMIC_RELAXED);
+}
+
 /* TLS passes and it is not of an OpenSSL whose functions come here. That alone is no reason to start a session: git and wget speak so. */
 static bool by_a_stranger(char words[200])
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	if (taps || __atomic_load_n(&has_openssl, __ATOMIC_RELAXED) || !h || !vcr_collector_alive(h))
+	if (taps || vcr_tap_has_openssl() || !h || !vcr_collector_alive(h))
 		return false;
 	size_t n = strnlen(program_invocation_short_name, 60);
 	memcpy(words, program_invocation_short_name, n);
@@ -308,6 +313,11 @@ static bool by_a_stranger(char words[200])
 bool vcr_tap_refused(void)
 {
 	return *unseen;
+}
+
+void vcr_tap_said(void)
+{
+	vcr_store(&unseen_said, 1);
 }
 
 void vcr_tap_unseen(void)

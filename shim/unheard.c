@@ -3,16 +3,18 @@
  * has gone out and an answer comes in. Then that is said: silence would look like a program that asks no model.
  *
  * OpenSSL over memory (asyncio, node) is known by its server's name alone: a name that was heard once in this process is not looked at again. */
+#include "hello.h"
 #include "model-hosts.h"
 #include "shim.h"
 
-enum { WATCHES = 16, HEARD = 64, TLS_DATA = 0x17, TLS_HELLO = 1, FINISHED_AT_MOST = 100 /* bytes of the record that ends a handshake */ };
+enum { WATCHES = 16, HEARD = 64, TLS_DATA = 0x17, FINISHED_AT_MOST = 100 /* bytes of the record that ends a handshake */ };
 
 static struct watch {
 	uint32_t taken;
 	int32_t fd;
 	bool sent, only_h2;
-	char name[VCR_LEAD_NAME];
+	unsigned port;
+	char name[VCR_LEAD_NAME], ip[46];
 } watches[WATCHES];
 static uint32_t heard[HEARD], said[HEARD]; /* hashes of names */
 
@@ -25,85 +27,6 @@ static bool is_in(const uint32_t table[HEARD], const char *name)
 {
 	uint32_t h = hash_of(name);
 	return vcr_load(&table[h % HEARD]) == h;
-}
-
-/* ---- The client's hello (RFC 8446 §4.1.2) ---- */
-
-struct bytes { const uint8_t *p; size_t n; };
-
-static bool skip(struct bytes *b, size_t n)
-{
-	bool fits = n <= b->n;
-	n = fits ? n : b->n;
-	b->p += n;
-	b->n -= n;
-	return fits;
-}
-
-static size_t number(struct bytes *b, size_t size)
-{
-	size_t v = 0;
-	for (size_t i = 0; i < size && i < b->n; i++)
-		v = v << 8 | b->p[i];
-	return skip(b, size) ? v : 0;
-}
-
-/* A field with its length before it. What is not there is empty. */
-static struct bytes field(struct bytes *b, size_t size)
-{
-	struct bytes f = { .n = number(b, size) };
-	f.n = f.n < b->n ? f.n : b->n;
-	f.p = b->p;
-	skip(b, f.n);
-	return f;
-}
-
-static void take_name(struct bytes list, char name[VCR_LEAD_NAME])
-{
-	struct bytes all = field(&list, 2);
-	bool host = number(&all, 1) == 0;
-	struct bytes text = field(&all, 2);
-	if (!host || text.n >= VCR_LEAD_NAME)
-		return;
-	for (size_t i = 0; i < text.n; i++)
-		name[i] = (char)(text.p[i] >= 'A' && text.p[i] <= 'Z' ? text.p[i] + 32 : text.p[i]);
-	name[text.n] = 0;
-}
-
-static bool wants_only_h2(struct bytes list)
-{
-	struct bytes all = field(&list, 2);
-	bool some = false;
-	while (all.n) {
-		struct bytes word = field(&all, 1);
-		if (word.n != 2 || memcmp(word.p, "h2", 2))
-			return false;
-		some = true;
-	}
-	return some;
-}
-
-static bool read_hello(const void *p, size_t n, char name[VCR_LEAD_NAME], bool *only_h2)
-{
-	enum { RECORD = 5, HANDSHAKE = 4, VERSION = 2, RANDOM = 32, SERVER_NAME = 0, ALPN = 16 };
-	struct bytes b = { p, n };
-	*name = 0;
-	*only_h2 = false;
-	if (n < RECORD + HANDSHAKE || b.p[RECORD] != TLS_HELLO || !skip(&b, RECORD + HANDSHAKE + VERSION + RANDOM))
-		return false;
-	field(&b, 1); /* session, cipher suites, compression */
-	field(&b, 2);
-	field(&b, 1);
-	struct bytes extensions = field(&b, 2);
-	while (extensions.n) {
-		size_t type = number(&extensions, 2);
-		struct bytes e = field(&extensions, 2);
-		if (type == SERVER_NAME)
-			take_name(e, name);
-		else if (type == ALPN)
-			*only_h2 = wants_only_h2(e);
-	}
-	return *name != 0;
 }
 
 /* ---- Watching ---- */
@@ -144,7 +67,14 @@ bool vcr_unheard_hello(int fd, const void *p, size_t n)
 	struct watch *old = watch_of(fd);
 	if (old)
 		vcr_store(&old->taken, 0);
-	if (vcr_self.sandboxed || !read_hello(p, n, name, &only_h2) || is_in(heard, name) || is_in(said, name) || !is_model(name))
+	if (vcr_self.sandboxed || !vcr_hello_read(p, n, name, &only_h2) || is_in(heard, name))
+		return false;
+	if (is_in(said, name) && vcr_load(&vcr_late_lends)) {
+		char ip[46];
+		unsigned port = vcr_late_peer(fd, ip);
+		vcr_late_learn(name, ip, port);
+	}
+	if (is_in(said, name) || !is_model(name))
 		return false;
 	for (int i = 0; i < WATCHES; i++) {
 		uint32_t none = 0;
@@ -154,6 +84,7 @@ bool vcr_unheard_hello(int fd, const void *p, size_t n)
 		watches[i].sent = false;
 		watches[i].only_h2 = only_h2;
 		memcpy(watches[i].name, name, sizeof name);
+		watches[i].port = vcr_late_peer(fd, watches[i].ip);
 		vcr_store(&watches[i].taken, 2);
 		return true;
 	}
@@ -180,6 +111,20 @@ void vcr_unheard_claim(const char *name)
 	vcr_store(&heard[h % HEARD], h);
 }
 
+bool vcr_unheard_is_heard(const char *name)
+{
+	return is_in(heard, name);
+}
+
+/* at: behind what is said of its calls so far. */
+static void say_what_comes(char *at, const struct watch *w)
+{
+	if (w->only_h2)
+		vcr_format(at, " (and it speaks HTTP/2 alone, which the gate does not)");
+	else if (vcr_late_begin(w->name, w->ip, w->port))
+		vcr_format(at, " until it reads its certificates anew; then they go through the gate");
+}
+
 static void say(const struct watch *w)
 {
 	char text[VCR_LEAD_NAME + 300];
@@ -197,10 +142,12 @@ static void say(const struct watch *w)
 	memcpy(at, program, n = (long)strnlen(program, 64));
 	at[n] = 0;
 	at = vcr_format(vcr_format(at + n, " brings a TLS of its own, its calls to "), w->name);
-	vcr_format(at, w->only_h2 ? " are not recorded (and it speaks HTTP/2 alone, which the gate does not)" : " are not recorded");
+	at = vcr_format(at, " are not recorded");
 	if (s)
 		vcr_scratch_give(s);
 	vcr_want_collector();
+	vcr_tap_said();
+	say_what_comes(at, w);
 	struct vcr_piece piece = vcr_text(text);
 	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, VCR_RING);
 }
@@ -208,9 +155,22 @@ static void say(const struct watch *w)
 void vcr_unheard_in(int fd)
 {
 	struct watch *w = watch_of(fd);
+	int saved = errno;
 	if (w && !w->sent)
 		return;
 	if (w && !vcr_guest() && !is_in(heard, w->name))
 		say(w);
 	drop(fd);
+	errno = saved;
+}
+
+/* Whatever has come of the request. */
+void vcr_unheard_closed(int fd)
+{
+	struct watch *w = watch_of(fd);
+	if (!w)
+		return;
+	if (w->sent && !is_in(heard, w->name))
+		say(w);
+	vcr_store(&w->taken, 0);
 }

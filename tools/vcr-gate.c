@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FIRST_LISTENER = 3, TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200 };
+enum { FIRST_LISTENER = 3, TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200, NAMED = 16 };
 
 struct gate {
 	const char *spool, *cacert, *connect_to[MOST_WAYS + 1];
@@ -38,6 +38,8 @@ struct gate {
 	struct vcr_ca *ca;
 	struct vcr_forward *forward;
 	struct vcr_gate *gate;
+	struct named { int pid; char program[64]; } named[NAMED]; /* whose connections came last */
+	unsigned next_named;
 };
 
 static uint64_t now_ns(void)
@@ -45,6 +47,51 @@ static uint64_t now_ns(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Who trusts the certificate ---- */
+
+/* A process waits for the handshake, and may be gone when it is known how that went: its program is noted where that may be asked for. */
+static enum vcr_gate_meant on_meant(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
+{
+	struct gate *g = ctx;
+	enum vcr_gate_meant m = vcr_lead_meant(g->h, peer, host, pid);
+	char link[40], exe[4096];
+	if ((m != VCR_MEANT_HOST && m != VCR_MEANT_ADDRESS) || !g->h->gate.late[0])
+		return m;
+	struct named *n = &g->named[g->next_named++ % NAMED];
+	n->pid = *pid;
+	snprintf(link, sizeof link, "/proc/%d/exe", *pid);
+	ssize_t k = readlink(link, exe, sizeof exe - 1);
+	exe[k > 0 ? k : 0] = 0;
+	const char *slash = strrchr(exe, '/');
+	snprintf(n->program, sizeof n->program, "%.60s", slash && slash[1] ? slash + 1 : "a program");
+	return m;
+}
+
+static const char *program_of(const struct gate *g, int pid)
+{
+	for (int i = 0; i < NAMED; i++)
+		if (pid && g->named[i].pid == pid)
+			return g->named[i].program;
+	return "a program";
+}
+
+/* Of a program that was led in the midst of its run: what it refuses has cost it one connection, and will cost no other. */
+static bool on_judged(void *ctx, const char *host, const char *sni, int pid, bool trusted)
+{
+	struct gate *g = ctx;
+	VCR_AUTO_BUF named = VCR_BUF_INIT;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	vcr_buf_printf(&named, "%s%s", sni, strrchr(host, ':'));
+	bool news = false, late = vcr_lead_judged(g->h, host, trusted, &news);
+	late |= vcr_lead_judged(g->h, named.data, trusted, &news);
+	if (!late || !news || trusted)
+		return late;
+	vcr_buf_printf(&b, "calls of %s to %s, because it trusts its own certificates only: they go directly again", program_of(g, pid), *sni ? sni : host);
+	vcr_spool_writer_append(g->spooled.w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = pid ? pid : g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+	vcr_spool_writer_ring(g->spooled.w);
+	return true;
 }
 
 /* ---- Beginning ---- */
@@ -124,7 +171,7 @@ static int make_gate(struct gate *g, struct vcr_error *e)
 		listeners[i] = g->inherits && fcntl(FIRST_LISTENER + i, F_SETFD, FD_CLOEXEC) == 0 ? FIRST_LISTENER + i : -1;
 	struct vcr_gate_options go = { .listeners = g->inherits ? listeners : NULL,
 		 .base = g->base, .ca = g->ca, .token = g->token, .port = port, .handler = &vcr_forward_handler, .ctx = g->forward,
-		.meant = vcr_lead_meant, .meant_ctx = g->h };
+		.meant = on_meant, .meant_ctx = g, .judged = on_judged, .judged_ctx = g };
 	return err ? err : vcr_gate_new(&g->gate, &go, e);
 }
 

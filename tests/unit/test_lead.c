@@ -106,6 +106,45 @@ START_TEST(a_connection_is_known_by_its_port_once)
 }
 END_TEST
 
+static void late(struct vcr_spool_header *h, int i, unsigned name, unsigned port)
+{
+	h->gate.late[i] = 0x12345678u | (uint64_t)name << VCR_LATE_NAME_SHIFT | (uint64_t)port << VCR_LATE_PORT_SHIFT | VCR_LATE_SET | VCR_LATE_TRIED;
+}
+
+START_TEST(what_a_client_thinks_of_the_certificate_is_said_of_its_place_alone)
+{
+	struct vcr_spool_header *h = fresh();
+	name(h, 0, "api.openai.com");
+	name(h, 1, "10.0.0.1");
+	name(h, 2, "fd00::1");
+	for (int i = 0; i < 3; i++)
+		late(h, i, (unsigned)i, 443);
+	late(h, 3, 0, 8443);
+	uint64_t other = h->gate.late[3];
+	bool news = false;
+	ck_assert(vcr_lead_judged(h, "api.openai.com:443", true, &news) && news);
+	news = false;
+	ck_assert(vcr_lead_judged(h, "api.openai.com:443", true, &news) && !news);
+	ck_assert_uint_eq(h->gate.late[0] >> 60, 0xb);
+	ck_assert(vcr_lead_judged(h, "api.openai.com:443", false, &news) && vcr_lead_judged(h, "10.0.0.1:443", false, &news) && vcr_lead_judged(h, "[fd00::1]:443", false, &news));
+	ck_assert_uint_eq(h->gate.late[0] >> 60, 0xf);
+	ck_assert_uint_eq(h->gate.late[1] >> 60, 0xe);
+	ck_assert_uint_eq(h->gate.late[2] >> 60, 0xe);
+	ck_assert_uint_eq(h->gate.late[3], other);
+	char host[VCR_GATE_HOST];
+	lead(h, 7, 7, 1, 443, 0);
+	ck_assert_int_eq(v4(h, 7, host), VCR_MEANT_ADDRESS);
+	lead(h, 8, 8, 0, 443, 0);
+	ck_assert_int_eq(v4(h, 8, host), VCR_MEANT_HOST);
+	lead(h, 9, 9, 1, 8000, 0);
+	ck_assert_int_eq(v4(h, 9, host), VCR_MEANT_HOST);
+	ck_assert(!vcr_lead_judged(h, "elsewhere.example:443", false, &news) && !vcr_lead_judged(h, "10.0.0.1", false, &news));
+	memset(&h->gate, 0xff, sizeof h->gate);
+	ck_assert(!vcr_lead_judged(h, "elsewhere.example:443", false, &news));
+	free(h);
+}
+END_TEST
+
 START_TEST(what_a_process_scribbles_is_not_believed)
 {
 	struct vcr_spool_header *h = fresh();
@@ -138,6 +177,7 @@ static TCase *tc_lead(void)
 	tcase_add_test(tc, what_is_published_can_be_read_and_ends_when_it_is_retracted);
 	tcase_add_test(tc, texts_that_do_not_fit_are_an_error_and_hosts_that_do_not_fit_are_named);
 	tcase_add_test(tc, a_connection_is_known_by_its_port_once);
+	tcase_add_test(tc, what_a_client_thinks_of_the_certificate_is_said_of_its_place_alone);
 	tcase_add_test(tc, what_a_process_scribbles_is_not_believed);
 	return tc;
 }

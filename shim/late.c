@@ -1,0 +1,217 @@
+/* late.c — to the gate in the midst of a run. A program whose TLS with a model is heard by no hook (unheard.c) can be recorded by the gate alone, and nobody knew
+ * that before it spoke. From then on its connections to that host are led, by name or, if it has a resolver of its own, by the address that it used.
+ *
+ * But only if it trusts the gate: what it believes in, it has read by then. So a bundle of certificates that it opens from now on is lent with the gate's behind
+ * those that it has; who reads one makes a client of it, and before that nothing is led. libssl and libcrypto in libraries do not count: those are heard.
+ * One connection is tried: the gate says in the table whether its certificate was accepted, and the others are led if it was. A client that refuses it all
+ * the same has lost that one, and the host is left alone from there on.
+ *
+ * The table is the session's (spool-format.h): a program that is started again has its bundles lent from the beginning. */
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include "shim.h"
+
+enum { HEAD = 4000, MOST_BUNDLE = 8 << 20 };
+
+uint32_t vcr_late_lends;       /* a bundle that is opened for reading may be lent */
+static uint32_t begun;         /* TLS that no hook hears was seen in this process or one that forked it */
+
+/* ---- The table ---- */
+
+static uint32_t program_hash(void)
+{
+	static uint32_t known;
+	uint32_t h = vcr_load(&known);
+	struct vcr_scratch *s = h ? NULL : vcr_scratch_take();
+	long n = s ? raw_readlink("/proc/self/exe", s->a, sizeof s->a) : 0;
+	if (n > 0)
+		vcr_store(&known, h = vcr_crc(~0u, s->a, (size_t)n) | 1);
+	if (s)
+		vcr_scratch_give(s);
+	return h;
+}
+
+static bool is_mine(uint64_t word)
+{
+	return word & VCR_LATE_SET && (uint32_t)word == program_hash();
+}
+
+static void add(struct vcr_lead_block *g, const char *name, unsigned port)
+{
+	int index = vcr_lead_index(g, name);
+	uint64_t word = program_hash() | (uint64_t)index << VCR_LATE_NAME_SHIFT | (uint64_t)port << VCR_LATE_PORT_SHIFT | VCR_LATE_SET;
+	for (int i = 0; index >= 0 && (uint32_t)word && i < VCR_LEAD_LATE; i++) {
+		uint64_t is = 0;
+		if (__atomic_compare_exchange_n(&g->late[i], &is, word, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) || (is & ~(VCR_LATE_REFUSED | VCR_LATE_TRIED | VCR_LATE_TRUSTED)) == word)
+			return;
+	}
+}
+
+/* The word about that place, if it may be led there; NULL: none. */
+static const uint64_t *find(const struct vcr_lead_block *g, const char *name, unsigned port)
+{
+	char is[VCR_LEAD_NAME];
+	if (!vcr_self.late || vcr_unheard_is_heard(name) || (!vcr_load(&begun) && vcr_tap_has_openssl()))
+		return NULL;
+	for (int i = 0; i < VCR_LEAD_LATE; i++) {
+		uint64_t word = vcr_load(&g->late[i]);
+		unsigned only = word >> VCR_LATE_PORT_SHIFT & VCR_LED_PORT_MASK;
+		if (!word)
+			return NULL;
+		if (is_mine(word) && !(word & VCR_LATE_REFUSED) && (!port || only == port) && vcr_lead_name_at(g, word >> VCR_LATE_NAME_SHIFT & VCR_LED_NAME_MASK, is) && !strcmp(is, name))
+			return &g->late[i];
+	}
+	return NULL;
+}
+
+bool vcr_late_leads(const struct vcr_lead_block *g, const char *name, unsigned port)
+{
+	const uint64_t *at = find(g, name, port);
+	uint64_t word = at ? vcr_load(at) : 0;
+	return at && (word & VCR_LATE_TRUSTED || !(word & VCR_LATE_TRIED));
+}
+
+bool vcr_late_try(struct vcr_lead_block *g, const char *name, unsigned port)
+{
+	uint64_t *at = (uint64_t *)find(g, name, port), word = at ? vcr_load(at) : 0;
+	if (!at || word & VCR_LATE_TRUSTED)
+		return at;
+	return !(__atomic_fetch_or(at, VCR_LATE_TRIED, __ATOMIC_ACQ_REL) & (VCR_LATE_TRIED | VCR_LATE_REFUSED));
+}
+
+/* ---- Beginning ---- */
+
+unsigned vcr_late_peer(int fd, char ip[INET6_ADDRSTRLEN])
+{
+	union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } a;
+	socklen_t n = sizeof a;
+	if (vcr_self.sandboxed || vcr_call3(SYS_getpeername, fd, (long)&a, (long)&n))
+		return 0;
+	if (a.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr))
+		return inet_ntop(AF_INET, (char *)&a.v6.sin6_addr + 12, ip, INET6_ADDRSTRLEN) ? ntohs(a.v6.sin6_port) : 0;
+	if (a.any.sa_family == AF_INET6)
+		return inet_ntop(AF_INET6, &a.v6.sin6_addr, ip, INET6_ADDRSTRLEN) ? ntohs(a.v6.sin6_port) : 0;
+	return a.any.sa_family == AF_INET && inet_ntop(AF_INET, &a.v4.sin_addr, ip, INET6_ADDRSTRLEN) ? ntohs(a.v4.sin_port) : 0;
+}
+
+void vcr_late_learn(const char *name, const char *ip, unsigned port)
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (!h || !port)
+		return;
+	add(&h->gate, name, port);
+	add(&h->gate, ip, port);
+}
+
+bool vcr_late_begin(const char *name, const char *ip, unsigned port)
+{
+	if (!port || vcr_self.sandboxed || vcr_guest() || !vcr_gate_late())
+		return false;
+	vcr_late_learn(name, ip, port);
+	vcr_store(&begun, 1);
+	vcr_store(&vcr_late_lends, 1);
+	return true;
+}
+
+void vcr_late_program(const struct vcr_lead_block *g)
+{
+	bool known = false;
+	for (int i = 0; i < VCR_LEAD_LATE && vcr_load(&g->late[i]); i++)
+		known = known || (is_mine(vcr_load(&g->late[i])) && !(vcr_load(&g->late[i]) & VCR_LATE_REFUSED));
+	if (known)
+		vcr_store(&vcr_late_lends, 1);
+}
+
+/* ---- Bundles ---- */
+
+static bool is_bundle(const char *path)
+{
+	static const char *const usual[] = { "cacert.pem", "ca-certificates.crt", "ca-bundle.crt", "ca-bundle.pem", "ca-bundle.trust.crt", "tls-ca-bundle.pem", "roots.pem" };
+	static const char *const variable[] = { "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" };
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *value;
+	for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+		if (!strcmp(name, usual[i]))
+			return true;
+	for (size_t i = 0; i < sizeof variable / sizeof *variable; i++)
+		if ((value = vcr_env_get(environ, variable[i])) && !strcmp(value, path))
+			return true;
+	return false;
+}
+
+/* An OpenSSL that hooks hear. */
+static bool is_heard_library(const void *caller)
+{
+	Dl_info info;
+	const char *slash = caller && dladdr(caller, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
+	return slash && (!strncmp(slash + 1, "libcrypto", 9) || !strncmp(slash + 1, "libssl", 6));
+}
+
+static bool has_certificates(int fd, char text[HEAD + 1])
+{
+	long n = raw_pread(fd, text, HEAD, 0);
+	text[n > 0 ? n : 0] = 0;
+	return strstr(text, "-----BEGIN CERTIFICATE-----") && !strstr(text, "PRIVATE KEY");
+}
+
+/* All of it. Beyond RLIMIT_FSIZE a file of memory too is a SIGXFSZ. */
+static bool copy_all(int to, int from, uint64_t *size)
+{
+	struct stat st;
+	struct rlimit limit;
+	if (raw_fstat(from, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > MOST_BUNDLE || vcr_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit))
+		return false;
+	off_t at = 0;
+	if ((*size += (uint64_t)st.st_size) >= limit.rlim_cur)
+		return false;
+	while (at < st.st_size)
+		if (vcr_call4(SYS_sendfile, to, from, (long)&at, st.st_size - at) <= 0)
+			return false;
+	return true;
+}
+
+/* A file without a name: what `from` has, then the gate's certificate. Its descriptor, for reading; negative if it cannot be had. */
+static int with_ours(int from, const char *ours, int flags)
+{
+	char path[40];
+	uint64_t size = 1;
+	int to = (int)vcr_call3(SYS_memfd_create, (long)"certificates", 1 /* MFD_CLOEXEC */, 0), ca = raw_open(ours, O_RDONLY | O_CLOEXEC, 0), r = -1;
+	vcr_format_number(vcr_format(path, "/proc/self/fd/"), (uint64_t)(to > 0 ? to : 0), 1);
+	if (to >= 0 && ca >= 0 && copy_all(to, from, &size) && vcr_call3(SYS_write, to, (long)"\n", 1) == 1 && copy_all(to, ca, &size))
+		r = raw_open(path, O_RDONLY | (flags & O_CLOEXEC), 0);
+	if (ca >= 0)
+		raw_close(ca);
+	if (to >= 0)
+		raw_close(to);
+	return r;
+}
+
+/* Takes the place of the file that was opened; whoever has its number reads on in the other. */
+static bool lend(int fd, const char *ours)
+{
+	int flags = (int)vcr_call3(SYS_fcntl, fd, F_GETFD, 0), other = flags < 0 ? -1 : with_ours(fd, ours, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	if (other < 0)
+		return false;
+	bool done = vcr_call3(SYS_dup3, other, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0) == fd;
+	raw_close(other);
+	return done;
+}
+
+void vcr_late_opened(int fd, const char *path, const void *caller)
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	char ca[VCR_LEAD_PATH];
+	int saved = errno;
+	if (!h || vcr_self.sandboxed || vcr_guest() || !is_bundle(path) || is_heard_library(caller))
+		return;
+	struct vcr_scratch *s = vcr_scratch_take();
+	bool fits = s && has_certificates(fd, s->a);
+	if (s)
+		vcr_scratch_give(s);
+	if (fits && vcr_lead_open(&h->gate)) {
+		memcpy(ca, h->gate.ca, sizeof ca);
+		ca[sizeof ca - 1] = 0;
+		if (*ca == '/' && lend(fd, ca))
+			vcr_self.late = true;
+	}
+	errno = saved;
+}
