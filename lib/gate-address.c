@@ -4,6 +4,7 @@
  * else, a client that waits for the server's first word, and a process that has refused the run's certificate before, is tunnelled to the address as
  * if nobody were in between. */
 #include "gate-parts.h"
+#include "hello.h"
 #include "limits.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -12,65 +13,18 @@
 #include <strings.h>
 
 enum said { NOT_YET, NOTHING, A_NAME };
-enum { RECORD_HEAD = 5, HELLO = 1, HELLO_FIXED = 2 + 32, HEAD_MAX = 64 << 10, NAME_MAX_BYTES = 255 };
+enum { RECORD_HEAD = 5, HEAD_MAX = 64 << 10, NAME_MAX_BYTES = 255 };
 
 /* ---- A ClientHello ---- */
 
-struct piece { const unsigned char *p, *end; };
-
-static unsigned number(struct piece *b, int bytes)
-{
-	unsigned n = 0;
-	for (; bytes > 0; bytes--)
-		n = n << 8 | (b->p < b->end ? *b->p++ : 0);
-	return n;
-}
-
-/* The next n bytes, or what there is of them. */
-static struct piece part(struct piece *b, size_t n)
-{
-	size_t left = (size_t)(b->end - b->p);
-	struct piece out = { b->p, b->p + (n < left ? n : left) };
-	b->p = out.end;
-	return out;
-}
-
-static bool take_name(struct piece list, char name[NAME_MAX_BYTES + 1])
-{
-	number(&list, 2);
-	unsigned type = number(&list, 1);
-	struct piece text = part(&list, number(&list, 2));
-	size_t n = (size_t)(text.end - text.p);
-	if (type || !n || n > NAME_MAX_BYTES || memchr(text.p, 0, n))
-		return false;
-	memcpy(name, text.p, n);
-	name[n] = 0;
-	return true;
-}
-
 static enum said hello_name(const char *p, size_t n, char name[NAME_MAX_BYTES + 1])
 {
-	struct piece b = { (const unsigned char *)p, (const unsigned char *)p + n };
-	b.p += 3 < n ? 3 : n;
-	unsigned length = number(&b, 2);
-	if (n < RECORD_HEAD || n < RECORD_HEAD + length)
+	const unsigned char *b = (const unsigned char *)p;
+	bool only_h2;
+	_Static_assert((int)VCR_HELLO_NAME <= (int)NAME_MAX_BYTES, "it fits");
+	if (n < RECORD_HEAD || n < RECORD_HEAD + (size_t)(b[3] << 8 | b[4]))
 		return NOT_YET;
-	struct piece record = part(&b, length);
-	if (number(&record, 1) != HELLO)
-		return NOTHING;
-	struct piece hello = part(&record, number(&record, 3));
-	part(&hello, HELLO_FIXED);
-	part(&hello, number(&hello, 1));
-	part(&hello, number(&hello, 2));
-	part(&hello, number(&hello, 1));
-	struct piece list = part(&hello, number(&hello, 2));
-	while (list.p < list.end) {
-		unsigned type = number(&list, 2);
-		struct piece extension = part(&list, number(&list, 2));
-		if (type == 0)
-			return take_name(extension, name) ? A_NAME : NOTHING;
-	}
-	return NOTHING;
+	return vcr_hello_read(p, n, name, &only_h2) ? A_NAME : NOTHING;
 }
 
 /* ---- A request's head ---- */

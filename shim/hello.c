@@ -36,7 +36,7 @@ static void take_name(struct bytes list, char name[VCR_HELLO_NAME])
 	struct bytes all = field(&list, 2);
 	bool host = number(&all, 1) == 0, whole = all.n >= 2 && all.n - 2 >= ((size_t)all.p[0] << 8 | all.p[1]);
 	struct bytes text = field(&all, 2);
-	if (!host || !whole || text.n >= VCR_HELLO_NAME)
+	if (!host || !whole || text.n >= VCR_HELLO_NAME || memchr(text.p, 0, text.n))
 		return; /* a piece of a name would be another host's */
 	for (size_t i = 0; i < text.n; i++)
 		name[i] = (char)(text.p[i] >= 'A' && text.p[i] <= 'Z' ? text.p[i] + 32 : text.p[i]);

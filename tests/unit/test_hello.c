@@ -100,7 +100,7 @@ START_TEST(it_offers_http_2_alone_or_not)
 }
 END_TEST
 
-START_TEST(a_name_that_is_too_long_is_none)
+START_TEST(a_name_that_is_too_long_or_ends_in_its_midst_is_none)
 {
 	char name[VCR_HELLO_NAME], text[VCR_HELLO_NAME + 1] = "";
 	bool h2;
@@ -110,6 +110,9 @@ START_TEST(a_name_that_is_too_long_is_none)
 	ck_assert_str_eq(name, text);
 	text[VCR_HELLO_NAME - 1] = 'a';
 	h = make(text, "");
+	ck_assert(!look(h.p, h.n, name, &h2));
+	h = make("api.openai.com.example", "");
+	memset(memchr(h.p, 'm', h.n), 0, 1);
 	ck_assert(!look(h.p, h.n, name, &h2));
 }
 END_TEST
@@ -138,7 +141,7 @@ static TCase *tc_hello(void)
 	TCase *tc = tcase_create("hello");
 	tcase_add_test(tc, a_hello_names_its_server_in_lower_case);
 	tcase_add_test(tc, it_offers_http_2_alone_or_not);
-	tcase_add_test(tc, a_name_that_is_too_long_is_none);
+	tcase_add_test(tc, a_name_that_is_too_long_or_ends_in_its_midst_is_none);
 	tcase_add_test(tc, whatever_the_bytes_are_it_reads_inside_them);
 	return tc;
 }
