@@ -50,7 +50,7 @@ void vcr_fd_closed_range(unsigned first, unsigned last)
 static void pair(int from, int to)
 {
 	static uint32_t pairs;
-	if (!vcr_fd_conn[from])
+	if (!(vcr_fd_conn[from] & VCR_FD_PAIR))
 		vcr_fd_conn[from] = __atomic_add_fetch(&pairs, 1, __ATOMIC_RELAXED) | VCR_FD_PAIR;
 	vcr_fd_conn[to] = vcr_fd_conn[from];
 }

@@ -292,8 +292,10 @@ void vcr_init_slow(void)
 		vcr_gate_program(tapped);
 		on_exit(at_exit, NULL);
 	}
-	if (ok && spool)
+	if (ok && spool) {
 		vcr_rpc_watch();
+		vcr_sock_inherited();
+	}
 	if (ok && spool && vcr_spool_mapped())
 		vcr_say_process(vcr_spool_mapped());
 	errno = saved;

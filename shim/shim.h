@@ -192,6 +192,7 @@ void vcr_sock_in(int fd, const void *buf, size_t n);
 void vcr_sock_in_iov(int fd, const struct iovec *v, size_t count, size_t n);
 ssize_t vcr_sock_was_read(int fd, const void *buf, ssize_t r, size_t room); /* what a read of at most room bytes gave; returns r, leaves errno */
 void vcr_sock_failed(int fd, int error); /* a read or write failed; recorded when that ends the connection */
+void vcr_sock_inherited(void);      /* at load: connections that came through exec */
 void vcr_conn_closed(uint32_t conn, int32_t reason);
 /* A new connection's record; its number, 0 if it was lost. */
 uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server);

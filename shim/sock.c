@@ -20,13 +20,41 @@ static bool is_tls(const char *p, size_t n)
 /* HTTP/2 whose client knew that it would be understood: what is asked comes in a coding of its own, so the preface must do for a request. */
 #define PREFACE "PRI * HTTP/2"
 
+static const char method[][sizeof PREFACE] = { "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "PATCH ", "OPTIONS ", "CONNECT ", PREFACE };
+enum { METHODS = sizeof method / sizeof *method };
+
 static bool is_http(const char *p, size_t n)
 {
-	static const char *const method[] = { "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "PATCH ", "OPTIONS ", "CONNECT ", PREFACE };
-	for (size_t i = 0; i < sizeof method / sizeof *method; i++)
+	for (size_t i = 0; i < METHODS; i++)
 		if (starts(p, n, method[i]))
 			return true;
 	return false;
+}
+
+/* ---- Requests that come in small pieces: what there is may be the beginning of a method. Which, and how much, is kept where a VCR_FD_SOCKET without copies has
+ * its number later ---- */
+
+enum { BEGUN = 1 << 30, BEGUN_SIZE = 0xff, BEGUN_METHOD = 8 };
+
+static bool may_be_http(int fd, const char *p, size_t n)
+{
+	for (size_t i = 0; i < METHODS && !(vcr_fd_conn[fd] & VCR_FD_PAIR); i++)
+		if (n < strlen(method[i]) && !memcmp(p, method[i], n)) {
+			vcr_fd_conn[fd] = (uint32_t)(BEGUN | i << BEGUN_METHOD | n);
+			return true;
+		}
+	return false;
+}
+
+/* What was sent before, and how much of it. */
+static size_t begun(int fd, char out[sizeof PREFACE])
+{
+	uint32_t is = vcr_fd_get(fd) == VCR_FD_SOCKET ? vcr_fd_conn[fd] : 0, i = is >> BEGUN_METHOD & 0xff;
+	size_t n = is & BEGUN_SIZE;
+	if (is & VCR_FD_PAIR || !(is & BEGUN) || i >= METHODS || n >= sizeof PREFACE)
+		return 0;
+	memcpy(out, method[i], n);
+	return n;
 }
 
 /* "address:port" of the peer, empty if it has none. */
@@ -78,8 +106,9 @@ static bool worth(const char *p, size_t n)
 }
 
 /* Look at bytes that are about to be taken for a request. True: the connection is recorded from here on. */
-static bool judge(int fd, const char *p, size_t n)
+static bool judge(int fd, const char *p, size_t n, uint64_t time_ns)
 {
+	char head[2 * sizeof PREFACE];
 	int kind = vcr_fd_get(fd);
 	if (kind == VCR_FD_PLAIN)
 		return true;
@@ -92,6 +121,14 @@ static bool judge(int fd, const char *p, size_t n)
 		return false;
 	}
 	if (!vcr_ready() || vcr_guest())
+		return false;
+	size_t before = begun(fd, head), more = n < sizeof head - before ? n : sizeof head - before;
+	if (before) {
+		memcpy(head + before, p, more);
+		p = head;
+		n = before + more;
+	}
+	if (kind == VCR_FD_SOCKET && may_be_http(fd, p, n))
 		return false;
 	if (is_tls(p, n) && !vcr_tap_refused() && vcr_unheard_hello(fd, p, n)) {
 		vcr_fd_set(fd, VCR_FD_TLS);
@@ -110,6 +147,8 @@ static bool judge(int fd, const char *p, size_t n)
 	uint32_t conn = vcr_conn_open(VCR_CONN_PLAIN, fd, "");
 	if (conn)
 		vcr_fd_plain(fd, conn);
+	if (conn && before)
+		vcr_append_bytes(VCR_REC_OUT, conn, time_ns, head, before, 0);
 	return conn != 0;
 }
 
@@ -121,7 +160,7 @@ static bool is_unknown_call(int fd, const void *p, ssize_t n)
 
 void vcr_sock_out(int fd, const void *buf, size_t n, uint64_t time_ns)
 {
-	if (judge(fd, buf, n) && !vcr_muted(vcr_fd_conn[fd]))
+	if (judge(fd, buf, n, time_ns) && !vcr_muted(vcr_fd_conn[fd]))
 		vcr_append_bytes(VCR_REC_OUT, vcr_fd_conn[fd], time_ns, buf, n, VCR_RING);
 }
 
@@ -203,6 +242,22 @@ ssize_t vcr_sock_was_read(int fd, const void *buf, ssize_t r, size_t room)
 		vcr_sock_failed(fd, saved);
 	errno = saved;
 	return r;
+}
+
+/* A connection that the program before us has left open for us, below a number that costs nothing to look through. Standard descriptors are others' business:
+ * what asks there and what is answered are two programs, as a rule. */
+void vcr_sock_inherited(void)
+{
+	enum { FIRST = 3, LAST = 15 };
+	for (int fd = FIRST; fd <= LAST; fd++) {
+		union { struct sockaddr any; char room[128]; } a;
+		int type = 0;
+		socklen_t size = sizeof type, n = sizeof a;
+		if (vcr_fd_get(fd) || vcr_call6(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&size, 0) || type != SOCK_STREAM)
+			continue;
+		if (!vcr_call3(SYS_getpeername, fd, (long)&a, (long)&n) && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6))
+			vcr_fd_set(fd, VCR_FD_SOCKET);
+	}
 }
 
 /* ---- hooks ---- */

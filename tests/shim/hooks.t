@@ -47,4 +47,41 @@ for when, title in TITLES.items():
        "status %d, %d records expected" % (r.returncode, sum(wanted.values())), "missing: %s" % list((wanted - got).elements())[:9],
        "too many: %s" % list((got - wanted).elements())[:9], r.stderr)
 
+# Plain HTTP in small pieces: a connection is known by its first word, however that comes.
+PIECES = """
+import socket, sys
+l = socket.create_server(("127.0.0.1", 0))
+for request in ("POST /bytes HTTP/1.1\\r\\n\\r\\n", "POSTAL", "PUT /first HTTP/1.1\\r\\n\\r\\n", "DELETE x", "P"):
+    c = socket.create_connection(l.getsockname())
+    size = 1 if sys.argv[1] == "bytes" else 3
+    for i in range(0, len(request), size):
+        c.sendall(request[i:i + size].encode())
+    if request[0:4] == "POST":
+        d = c.dup(); d.sendall(b"behind")
+    c.close()
+"""
+for how in ("bytes", "threes"):
+    session = tapkit.Session()
+    r = session.run("/usr/bin/python3", "-c", PIECES, how)
+    sent = {}
+    for line in session.lines("--bytes"):
+        word = line.split(" ", 4)
+        if word[0] == "OUT":
+            sent[word[2]] = sent.get(word[2], "") + word[4]
+    ok(r.returncode == 0 and list(sent.values()) == ["POST /bytes HTTP/1.1\\r\\n\\r\\nbehind"],
+       "a request that is written in %s is recorded from its first byte, and what only begins like one is not" % how, sent, r.stderr)
+BEFORE = """
+import os, socket, sys
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname()); s = l.accept()[0]
+os.dup2(c.fileno(), 9); os.dup2(s.fileno(), 8)
+s.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+AFTER = "import os; os.write(9, b'POST /inherited HTTP/1.1\\r\\n\\r\\n'); os.read(9, 999); os.write(8, b'HTTP/1.1 100 Continue\\r\\n\\r\\n')"
+session = tapkit.Session()
+r = session.run("/bin/sh", "-c", ': > first-line; exec "$@"', "sh", "/usr/bin/python3", "-c", BEFORE, AFTER)
+said = [(w[0], w[4]) for w in (line.split(" ", 4) for line in session.lines("--bytes")) if w[0] in ("OUT", "IN")]
+ok(r.returncode == 0 and said == [("OUT", "POST /inherited HTTP/1.1\\r\\n\\r\\n"), ("IN", "HTTP/1.1 200 OK\\r\\n\\r\\n")],
+   "a connection that came through exec is recorded when it is asked something, by write() too; a server's side is not", said, r.stderr)
 tapkit.done()
