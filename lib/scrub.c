@@ -114,13 +114,19 @@ static int put_number(struct vcr_scrub *s, const char *raw, size_t n, bool field
 /* Members of _vcr that are ours: which frame, where in it. */
 static bool is_ours(const struct vcr_scrub *s, const char *key)
 {
-	static const char *const words[] = { "after", "in", "frame", "at", "member" };
+	static const char *const words[] = { "after", "in", "frame", "at", "member", "omitted" };
 	if (!s->state || s->inner || !s->nname || strcmp(s->name[0], "_vcr"))
 		return false;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (!strcmp(key, words[i]))
 			return true;
 	return false;
+}
+
+/* Numbers there count what an earlier frame shows; is: what the request itself has there. */
+static bool is_note(const struct vcr_scrub *s)
+{
+	return s->state && !s->inner && s->nname && !strcmp(s->name[0], "_vcr") && !(s->nname > 1 && !strcmp(s->name[1], "is"));
 }
 
 static int walk(struct vcr_scrub *s, const struct vcr_json *j, int v, bool field, struct vcr_buf *out);
@@ -155,7 +161,7 @@ static int walk(struct vcr_scrub *s, const struct vcr_json *j, int v, bool field
 	int err = 0;
 	if (type == VCR_JSON_STRING)
 		return put_text(s, j, v, field, false, out);
-	if (type == VCR_JSON_NUMBER)
+	if (type == VCR_JSON_NUMBER && !is_note(s))
 		return put_number(s, raw, n, field, out);
 	if (type != VCR_JSON_OBJECT && type != VCR_JSON_ARRAY)
 		return vcr_buf_add(out, raw, n);

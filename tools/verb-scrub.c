@@ -216,12 +216,14 @@ static int scrub(struct scrubbing *s, const char *session)
 		vcr_say(s->t, "%s: %s", path.data, strerror(errno));
 		return VCR_EXIT_FAILED;
 	}
-	const char *to = s->to ? s->to : path.data;
+	char *real = realpath(path.data, NULL); /* a link to a session goes on to be one */
+	const char *to = s->to ? s->to : real ? real : path.data;
 	status = write_new(s, r, path.data, to, s->to ? 0600 : st.st_mode & 0777);
 	if (!status && s->in_place)
 		status = update_list(s, path.data);
 	if (!status)
-		tell(s, to);
+		tell(s, s->to ? to : path.data);
+	free(real);
 	return status;
 }
 

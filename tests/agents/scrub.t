@@ -183,12 +183,19 @@ ok(r.returncode == r2.returncode == 0 and len(heard) == 3 and not left(everythin
 r = vcr("vcr-scrub", "--json", *RULES, "-o", os.path.join(place.dir, "third.vcr"), session.path)
 ok(r.returncode == 0 and json.loads(r.stdout)["values"] == 0, "a second scrub by the same rules finds nothing", r.stdout, r.stderr)
 
+open(os.path.join(place.dir, "real.vcr"), "wb").write(original)
+os.symlink("real.vcr", os.path.join(place.dir, "link.vcr"))
+r = vcr("vcr-scrub", "-q", *RULES, "--in-place", os.path.join(place.dir, "link.vcr"))
+ok(r.returncode == 0 and os.path.islink(os.path.join(place.dir, "link.vcr")) and not left(everything(os.path.join(place.dir, "real.vcr"))[0], *ALL), "a link to a session stays one, and the session is scrubbed", r.stderr)
 open(os.path.join(place.dir, "other.vcr"), "wb").write(original)
 other = os.path.join(place.dir, "other.vcr")
 r = vcr("vcr-scrub", "-p", r"[\w.]+@example\.com", "--host", "api.elsewhere.example", "-o", os.path.join(place.dir, "host.vcr"), other)
 r2 = vcr("vcr-scrub", "-p", r"[\w.]+@example\.com", "--host", "127.0.0.*", "-o", os.path.join(place.dir, "host2.vcr"), other)
 ok(r.returncode == r2.returncode == 0 and left(everything(os.path.join(place.dir, "host.vcr"))[0], MAIL) and not left(everything(os.path.join(place.dir, "host2.vcr"))[0], MAIL),
    "--host looks at the traffic with that host only, and what it finds there goes elsewhere too", r.stderr, r2.stderr)
+
+r = vcr("vcr-scrub", "-q", "-p", r"\b\d{1,3}\b", "-o", os.path.join(place.dir, "numbers.vcr"), other)
+ok(r.returncode == 0 and vcr("vcr-verify", os.path.join(place.dir, "numbers.vcr")).returncode == 0, "numbers can be removed, but not those that hold the session together", r.stderr)
 
 # ---- what is refused, with nothing changed ----
 for words, why in (((), "what is to be removed"), (("-p", "("), "the pattern '('"), (("-p", "x", "-f", "a[0]"), "has a number"), (("-f", "a..b"), "no path of names"), (("-p", ""), "an empty pattern")):
