@@ -30,13 +30,14 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-enum { SLOT = 4096, CHILD_S = 5 };
+enum { SLOT = 4096, CHILD_S = 5, LOOK_MS = 1000, HELP_MS = 20, IN_HAND_MS = 5000 };
 
 /* Shared with the guardian. The kernel may know larger structures than we were built with: each has half of a page. */
 struct slot {
 	union { struct seccomp_notif call; char room[SLOT / 2]; };
-	union { struct seccomp_notif_resp answer; char room2[SLOT / 2 - 8]; };
+	union { struct seccomp_notif_resp answer; char room2[SLOT / 2 - 16]; };
 	uint32_t answered;        /* `answer` is what the call is to be answered with */
+	uint32_t turns;           /* how often the supervisor has come for a call */
 };
 _Static_assert(sizeof(struct slot) <= SLOT, "one page");
 
@@ -156,6 +157,7 @@ int vcr_notify_possible(struct vcr_error *e)
 
 static int receive(struct vcr_notify *n)
 {
+	__atomic_fetch_add(&n->slot->turns, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&n->slot->answered, 0, __ATOMIC_RELEASE);
 	memset(&n->slot->call, 0, n->call_size);
 	return ioctl(n->fd, SECCOMP_IOCTL_NOTIF_RECV, &n->slot->call) ? -errno : 0;
@@ -228,45 +230,112 @@ static void close_others(int a, int b)
 	syscall(SYS_close_range, high + 1, ~0u, 0);
 }
 
-/* True: the other has died. False: nobody is left to answer. */
-static bool wait_for_death(const struct vcr_notify *n, int alive)
+/* A call waits that nobody has come for. */
+static bool somebody_waits(const struct vcr_notify *n)
 {
+	struct pollfd p = { n->fd, POLLIN, 0 };
+	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+}
+
+static void on_alarm(int sig)
+{
+}
+
+/* Let one pass. The other may be faster after all: then this ends by the alarm. */
+static void help(const struct vcr_notify *n)
+{
+	static struct slot own;
+	struct vcr_notify mine = *n;
+	mine.slot = &own;
+	alarm(1);
+	int err = receive(&mine);
+	alarm(0);
+	if (!err)
+		vcr_notify_go_on(&mine);
+}
+
+/* The call that the other has in hand. */
+static void help_in_hand(const struct vcr_notify *n)
+{
+	static struct slot own;
+	struct vcr_notify mine = *n;
+	mine.slot = &own;
+	own.call.id = n->slot->call.id;
+	if (own.call.id && !__atomic_load_n(&n->slot->answered, __ATOMIC_ACQUIRE))
+		vcr_notify_go_on(&mine);
+}
+
+/* How the other fares: since when it has not come for a call, and whether calls waited meanwhile. */
+struct watch { uint32_t turns; int still_ms; bool waited, stuck, said; };
+
+/* The other may be stopped, or wait for a file system that a supervised program serves: then calls pass. */
+static bool look_after(const struct vcr_notify *n, struct watch *w)
+{
+	uint32_t turns = __atomic_load_n(&n->slot->turns, __ATOMIC_ACQUIRE);
+	bool waits = somebody_waits(n), late = false;
+	if (turns != w->turns) {
+		*w = (struct watch){ .turns = turns, .said = w->said };
+		return false;
+	}
+	w->still_ms += w->stuck ? HELP_MS : LOOK_MS;
+	w->stuck |= waits && w->waited;
+	w->waited = waits;
+	for (; w->stuck && waits; waits = somebody_waits(n)) {
+		help(n);
+		late = true;
+	}
+	if (w->still_ms >= IN_HAND_MS)
+		help_in_hand(n);
+	late &= !w->said;
+	w->said |= late;
+	return late;
+}
+
+/* True: the other has died. False: nobody is left to answer. */
+static bool wait_for_death(const struct vcr_notify *n, int alive, void (*say)(void *ctx, bool alone), void *ctx)
+{
+	struct watch w = { 0 };
 	for (;;) {
 		struct pollfd p[2] = { { n->fd, 0, 0 }, { alive, 0, 0 } };
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		int some = poll(p, 2, w.stuck ? HELP_MS : LOOK_MS);
+		if (some < 0 && errno != EINTR)
 			return true;
-		if (p[0].revents)
+		if (some > 0 && p[0].revents)
 			return false;
-		if (p[1].revents)
+		if (some > 0 && p[1].revents)
 			return true;
+		if (some == 0 && look_after(n, &w) && say)
+			say(ctx, false);
 	}
 }
 
-_Noreturn static void guard(struct vcr_notify *n, int alive, void (*on_alone)(void *ctx), void *ctx)
+_Noreturn static void guard(struct vcr_notify *n, int alive, void (*say)(void *ctx, bool alone), void *ctx)
 {
 	const struct seccomp_notif *call;
 	sigset_t all;
 	sigfillset(&all);
+	sigdelset(&all, SIGALRM);
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, VCR_NOTIFY_GUARD);
 	if (chdir("/"))
 		_exit(1);
 	close_others(n->fd, alive);
-	if (!wait_for_death(n, alive))
+	if (!wait_for_death(n, alive, say, ctx))
 		_exit(0);
 	if (__atomic_load_n(&n->slot->answered, __ATOMIC_ACQUIRE))
 		send_answer(n);
 	else if (n->slot->call.id)
 		vcr_notify_go_on(n);
-	if (on_alone)
-		on_alone(ctx);
+	if (say)
+		say(ctx, true);
 	while (!vcr_notify_wait(n, -1, &call))
 		vcr_notify_go_on(n);
 	_exit(0);
 }
 
-int vcr_notify_guard(struct vcr_notify **out, int listener, void (*on_alone)(void *ctx), void *ctx, struct vcr_error *e)
+int vcr_notify_guard(struct vcr_notify **out, int listener, void (*say)(void *ctx, bool alone), void *ctx, struct vcr_error *e)
 {
 	struct seccomp_notif_sizes sizes;
 	struct vcr_notify *n = calloc(1, sizeof *n);
@@ -276,7 +345,7 @@ int vcr_notify_guard(struct vcr_notify **out, int listener, void (*on_alone)(voi
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	n->fd = listener;
 	n->slot = mmap(NULL, SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > SLOT / 2 - 8 ||
+	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > SLOT / 2 - 16 ||
 	    pipe2(pipe_fd, O_CLOEXEC)) {
 		int err = vcr_error_sys(e, errno, "the supervisor cannot be set up");
 		free(n);
@@ -288,7 +357,7 @@ int vcr_notify_guard(struct vcr_notify **out, int listener, void (*on_alone)(voi
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(pipe_fd[1]);
-		guard(n, pipe_fd[0], on_alone, ctx);
+		guard(n, pipe_fd[0], say, ctx);
 	}
 	close(pipe_fd[0]);
 	n->alive = pipe_fd[1];

@@ -10,7 +10,8 @@
  *
  * If the listener's last holder dies, what is told answers ENOSYS, which would break the program. So vcr_notify_guard forks a process that does
  * nothing but hold it, too, and answers "go on" to everything from the moment the other has died. What the dead one was about to
- * answer is known from the memory that both share: the kernel writes each notification there.
+ * answer is known from the memory that both share: the kernel writes each notification there. It also lets pass what nobody has come for in one to two
+ * seconds, because the other is stopped or waits itself for a file system that a supervised program serves; what the other has in hand after five.
  *
  * What is told may have changed when the call is made (another thread of the program writes the path meanwhile): this is for recording, never for
  * security. Linux 5.9 or later. */
@@ -31,8 +32,9 @@ int vcr_notify_install(int *fd, struct vcr_error *e);
 int vcr_notify_possible(struct vcr_error *e);
 
 struct vcr_notify;
-/* Takes the listener, starts the guardian. on_alone is called there, once, when it takes over; it may only do what is allowed in a forked child of a program with threads. */
-int vcr_notify_guard(struct vcr_notify **n, int listener, void (*on_alone)(void *ctx), void *ctx, struct vcr_error *e);
+/* Takes the listener, starts the guardian. say is called there, once when it has to help out first (alone: false), and once when it takes over; it may only do
+ * what is allowed in a forked child of a program with threads. NULL: nothing is said. */
+int vcr_notify_guard(struct vcr_notify **n, int listener, void (*say)(void *ctx, bool alone), void *ctx, struct vcr_error *e);
 /* The listener is closed. While processes are under the filter the guardian answers for them. */
 void vcr_notify_free(struct vcr_notify *n);
 

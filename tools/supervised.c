@@ -11,16 +11,17 @@
 static char spool[4096]; /* for the guardian */
 
 /* In the guardian. */
-static void on_alone(void *ctx)
+static void say_guarded(void *ctx, bool alone)
 {
-	static const char words[] = "the supervisor has ended before what it supervised: programs that the library is not in are seen by their files only since";
+	const char *words = alone ? "the supervisor has ended before what it supervised: programs that the library is not in are seen by their files only since" :
+		"the supervisor did not keep up (it was stopped, or a file system did not answer): calls of supervised programs passed unseen";
 	struct vcr_spool_writer *w;
 	struct timespec t;
 	if (vcr_spool_writer_new(&w, ctx, NULL))
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	vcr_spool_writer_append(w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = vcr_spool_writer_header(w)->root_pid,
-		.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, .data = words, .n = sizeof words });
+		.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, .data = words, .n = strlen(words) + 1 });
 	vcr_spool_writer_free(w);
 }
 
@@ -49,7 +50,7 @@ int vcr_supervised_start(struct vcr_supervised *v, struct vcr_run *run, const st
 	struct vcr_supervise_options mine = *o;
 	int fd = -1, err = vcr_run_listener(run, &fd, e);
 	snprintf(spool, sizeof spool, "%s", o->spool);
-	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->replay ? NULL : on_alone, spool, e)))
+	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->replay ? NULL : say_guarded, spool, e)))
 		close(fd);
 	if (!err && (err = vcr_supervise_new(&v->supervise, &mine, e)))
 		vcr_notify_free(mine.notify);
@@ -63,6 +64,19 @@ int vcr_supervised_start(struct vcr_supervised *v, struct vcr_run *run, const st
 	else
 		vcr_run_go(run);
 	return err;
+}
+
+void vcr_supervised_say(struct vcr_supervised *v, struct vcr_tool *t)
+{
+	struct vcr_supervise_stats s;
+	if (!v->supervise || t->quiet)
+		return;
+	vcr_supervise_stats(v->supervise, &s);
+	if (t->verbose)
+		vcr_say(t, "supervised: %llu calls were told, %llu records made of them, %llu connections led, %llu refused, %llu large files kept", (unsigned long long)s.calls,
+			(unsigned long long)s.told, (unsigned long long)s.led, (unsigned long long)s.refused, (unsigned long long)s.kept);
+	if (s.unseen)
+		vcr_say(t, "not seen: %llu calls of supervised programs, whose memory or sockets could not be looked at", (unsigned long long)s.unseen);
 }
 
 void vcr_supervised_end(struct vcr_supervised *v)

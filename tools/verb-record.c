@@ -761,6 +761,7 @@ static int record(struct record *r, char **argv)
 		finish(r), keep_quota(r);
 	else
 		forget_result(r);
+	vcr_supervised_say(&r->supervised, r->t);
 	vcr_supervised_end(&r->supervised);
 	if (e.code)
 		return EXIT_RECORDER;

@@ -428,6 +428,7 @@ static int run_command(struct replay *r)
 	if (write(r->stop[1], "", 1) == 1)
 		pthread_join(thread, NULL);
 	event_free(stop);
+	vcr_supervised_say(&r->supervised, r->t);
 	vcr_supervised_end(&r->supervised);
 	if (failed)
 		return EXIT_REPLAY;

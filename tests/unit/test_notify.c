@@ -204,6 +204,41 @@ START_TEST(a_supervisor_that_dies_harms_nobody)
 }
 END_TEST
 
+/* One that is stopped with a call in hand. */
+_Noreturn static void stop_with(int fd)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	if (vcr_notify_guard(&n, fd, NULL, NULL, NULL) || vcr_notify_wait(n, -1, &call))
+		_exit(1);
+	raise(SIGSTOP);
+	_exit(1);
+}
+
+static int many_in_two(void)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(many());
+	return many() || waitpid(pid, &status, 0) != pid || status;
+}
+
+START_TEST(a_supervisor_that_is_stopped_holds_nobody_up_for_long)
+{
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(many_in_two, &fd), other = fork();
+	if (other == 0)
+		stop_with(fd);
+	close(fd);
+	ck_assert_int_eq(status_of(pid), 0);
+	kill(other, SIGKILL);
+	ck_assert_int_eq(status_of(other), 128 + SIGKILL);
+}
+END_TEST
+
 START_TEST(one_inside_another_is_refused_by_name)
 {
 	struct vcr_error e = { 0 };
@@ -225,6 +260,7 @@ static TCase *tc_notify(void)
 	tcase_add_test(tc, the_answer_is_what_the_call_returns);
 	tcase_add_test(tc, nothing_within_the_time_is_no_error);
 	tcase_add_test(tc, a_supervisor_that_dies_harms_nobody);
+	tcase_add_test(tc, a_supervisor_that_is_stopped_holds_nobody_up_for_long);
 	tcase_add_test(tc, one_inside_another_is_refused_by_name);
 	return tc;
 }
