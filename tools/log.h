@@ -1,4 +1,4 @@
-/* log.h — what verb-log.c, log-sessions.c, log-follow.c and log-graph.c share. */
+/* log.h — what verb-log.c, log-sessions.c, log-follow.c, log-graph.c and log-nodes.c share. */
 #ifndef VCR_LOG_H
 #define VCR_LOG_H
 #include "filter.h"
@@ -26,6 +26,8 @@ void vcr_log_count(struct vcr_log *l, struct vcr_reader *r, const struct vcr_rea
 enum vcr_style vcr_log_style(const char *type);
 /* The frames at index[0..n), rising, as a tree. 0, or VCR_EXIT_FAILED when one cannot be read (which has been said). */
 int vcr_log_graph(struct vcr_log *l, struct vcr_reader *r, const int64_t *index, int64_t n);
+/* The nodes of these frames, each once. Likewise. */
+int vcr_log_nodes(struct vcr_log *l, struct vcr_reader *r, const int64_t *index, int64_t n);
 
 /* vcr log without a session. Returns the exit status. */
 int vcr_log_sessions(struct vcr_log *l);

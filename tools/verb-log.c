@@ -228,7 +228,10 @@ static int pick_all(struct vcr_log *l, struct vcr_reader *r, struct picked *p)
 	return status;
 }
 
-static int list_frames(struct vcr_log *l, const char *session, bool graph)
+/* whole: of all of them together (a tree, the nodes); NULL: a line for each. */
+typedef int whole_fn(struct vcr_log *l, struct vcr_reader *r, const int64_t *index, int64_t n);
+
+static int list_frames(struct vcr_log *l, const char *session, whole_fn *whole)
 {
 	VCR_AUTO_READER *r = NULL;
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -238,11 +241,11 @@ static int list_frames(struct vcr_log *l, const char *session, bool graph)
 		return status;
 	status = pick_all(l, r, &p);
 	int64_t from = l->limit >= 0 && l->limit < p.n ? p.n - l->limit : 0;
-	if (p.n > from && !graph)
+	if (p.n > from && !whole)
 		vcr_log_head(l);
-	if (graph && vcr_log_graph(l, r, p.index + from, p.n - from))
+	if (whole && whole(l, r, p.index + from, p.n - from))
 		status = VCR_EXIT_FAILED;
-	for (int64_t i = 0; !graph && i < p.n - from && !ferror(stdout); i++)
+	for (int64_t i = 0; !whole && i < p.n - from && !ferror(stdout); i++)
 		if (vcr_log_frame(l, r, p.index[l->reverse ? p.n - 1 - i : from + i]))
 			status = VCR_EXIT_FAILED;
 	free(p.index);
@@ -268,12 +271,13 @@ static int print_coverage(struct vcr_tool *t, const char *session)
 int vcr_verb_log(struct vcr_tool *t, int argc, char **argv)
 {
 	struct vcr_log l = { .t = t, .limit = -1 };
-	bool follow = false, coverage = false, graph = false;
+	bool follow = false, coverage = false, graph = false, nodes = false;
 	const struct vcr_opt opts[] = {
 		VCR_FILTER_OPTIONS(&l.filter),
 		{ 'f', "follow", NULL, VCR_OPT_FLAG, &follow, "print frames as they are recorded, until the session ends" },
 		{ 0, "coverage", NULL, VCR_OPT_FLAG, &coverage, "print what was seen of each program that ran, and why not where nothing was" },
 		{ 0, "graph", NULL, VCR_OPT_FLAG, &graph, "the frames as a tree: conversations side by side, sub-agents as branches of the call that began them" },
+		{ 0, "nodes", NULL, VCR_OPT_FLAG, &nodes, "the names of the nodes, each once: how many frames, errors, tokens, how long, what it cost" },
 		{ 'n', "limit", "N", VCR_OPT_NUMBER, &l.limit, "the newest N sessions, or the last N frames" },
 		{ 'r', "reverse", NULL, VCR_OPT_FLAG, &l.reverse, "the other order: oldest session first, last frame first" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
@@ -284,13 +288,15 @@ int vcr_verb_log(struct vcr_tool *t, int argc, char **argv)
 		status = vcr_wrong_call(t, n > 2 ? "a session and a text at most; put a text of several words in quotes" : "the text stands there twice: as operand and as --grep");
 	else if (n >= 0 && graph && (l.reverse || follow || coverage || t->json))
 		status = vcr_wrong_call(t, t->json ? "--graph draws for people; with --json each frame names its parent_frame_id" : "--graph draws from the first frame to the last, and what is there");
+	else if (n >= 0 && nodes && (graph || follow || coverage || l.reverse))
+		status = vcr_wrong_call(t, "--nodes goes with neither --graph nor --follow, --coverage or --reverse");
 	else if (n >= 0) {
 		if (n == 2)
 			l.filter.grep = argv[1];
 		status = vcr_filter_check(t, &l.filter);
 		if (!status)
 			status = coverage ? print_coverage(t, n ? argv[0] : NULL) : follow ? vcr_log_follow(&l, n ? argv[0] : NULL) :
-				n || graph ? list_frames(&l, n ? argv[0] : NULL, graph) : vcr_log_sessions(&l);
+				n || graph || nodes ? list_frames(&l, n ? argv[0] : NULL, graph ? vcr_log_graph : nodes ? vcr_log_nodes : NULL) : vcr_log_sessions(&l);
 	}
 	vcr_filter_release(&l.filter);
 	return status;

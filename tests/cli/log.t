@@ -54,6 +54,12 @@ ok(lines[2].endswith("ls -l 'a b' → exit 2"), "a program shows its arguments a
 ok(lines[3].endswith("src/main.c +2 -0"), "a file shows its path and how many lines came and went", lines[3])
 ok("c1: src main.c → All done." in lines[4], "a later call shows the tool's result as what is new", lines[4])
 ok(lines[5].endswith("again → rate_limit: slow down\\x1b[2J") and "\x1b" not in out, "an error shows its type and words, and no terminal obeys them", lines[5])
+nodes = place.json("vcr-log", "--nodes", "--json", "talk")
+ok([(n["node"], n["first"], n["frames"], n["errors"], n["tokens"], n["latency_ms"], n["cost_usd"]) for n in nodes] ==
+   [("llm:gpt-4o", 0, 3, 1, 320, 1500.0, 0.75), ("exec:ls", 1, 1, 0, 0, 0.0, 0.0), ("file:write", 2, 1, 0, 0, 0.0, 0.0)], "--nodes names each node once, in the order in which they came, with its sums", nodes)
+nstatus, nout, nerr = place.run("vcr-log", "--nodes", "--node=exec:*", "talk")
+ok(nstatus == 0 and nout.splitlines()[1].split() == ["1", "0", "0", "exec:ls"] and len(nout.splitlines()) == 3, "for people it is a table, of the frames that a filter takes", nout, nerr)
+ok(place.run("vcr-log", "--nodes", "--graph", "talk")[0] == 2, "--nodes with --graph is a wrong call")
 ok(lines[6] == "talk: 5 frames, 3 model calls, 1 error, 320 tokens, $0.7500, 4.00s", "the last line sums up", lines[6])
 ok(place.run("vcr-log", "tal")[1] == out and place.run("vcr-log", place.path("talk"), cwd="/")[1] == out, "a session is named by its id, the beginning of it, or a path")
 ok([f["index"] for f in place.json("vcr-log", "talk", "--json", "-n2")] == [3, 4], "-n shows the last frames")
