@@ -456,8 +456,11 @@ struct sweep {
 
 static void hex_sha(char out[65], const unsigned char sha[32])
 {
-	for (int i = 0; i < 32; i++)
-		snprintf(out + 2 * i, 3, "%02x", sha[i]);
+	for (int i = 0; i < 32; i++) {
+		out[2 * i] = "0123456789abcdef"[sha[i] >> 4];
+		out[2 * i + 1] = "0123456789abcdef"[sha[i] & 15];
+	}
+	out[64] = 0;
 }
 
 static void state_before(struct vcr_files *f, const struct vcr_known *k, struct vcr_buf *content, struct vcr_file_state *s)

@@ -13,7 +13,7 @@
 static bool is_dotenv(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-	return !fnmatch(".env", base, 0) || !fnmatch(".env.*", base, 0) || !fnmatch("*.env", base, 0) || !fnmatch(".envrc", base, 0);
+	return strstr(base, ".env") && (!fnmatch(".env", base, 0) || !fnmatch(".env.*", base, 0) || !fnmatch("*.env", base, 0) || !fnmatch(".envrc", base, 0));
 }
 
 void vcr_recorder_learn_file(struct vcr_recorder *r, const char *path)

@@ -98,6 +98,16 @@ bool vcr_value_is_secret(const char *p, size_t n)
 	return !is_number(p, n) && !is_path(p, n) && !is_url_without_password(p, n) && !is_model_id(p, n) && !is_mask(p, n);
 }
 
+/* As fnmatch would say it, for patterns with one star or none: it is asked of each file of a build. */
+static bool is_like(const char *pattern, const char *name, size_t n)
+{
+	const char *star = strchr(pattern, '*');
+	size_t head = star ? (size_t)(star - pattern) : strlen(pattern), tail = star ? strlen(star + 1) : 0;
+	if (star ? n < head + tail : n != head)
+		return false;
+	return !strncasecmp(pattern, name, head) && (!star || !strcasecmp(star + 1, name + n - tail));
+}
+
 bool vcr_redact_is_secret_file(const char *path)
 {
 	static const char *const plain[] = { "*.pub", "*.example", "*.sample", "*.template", "*.dist" };
@@ -106,13 +116,14 @@ bool vcr_redact_is_secret_file(const char *path)
 		".dockercfg", ".htpasswd", "secrets.y*ml", "secrets.json", "secrets.toml", "service-account*.json", "service_account*.json", ".vault_pass*",
 		"application_default_credentials.json", "auth.json", "*.tfstate" };
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	size_t n = strlen(base);
 	for (size_t i = 0; i < COUNT(plain); i++)
-		if (!fnmatch(plain[i], base, FNM_CASEFOLD))
+		if (is_like(plain[i], base, n))
 			return false;
 	for (size_t i = 0; i < COUNT(secret); i++)
-		if (!fnmatch(secret[i], base, FNM_CASEFOLD))
+		if (is_like(secret[i], base, n))
 			return true;
-	return !fnmatch("*.docker/config.json", path, 0) || !fnmatch("*.kube/config", path, 0);
+	return !strncmp(base, "config", 6) && (!fnmatch("*.docker/config.json", path, 0) || !fnmatch("*.kube/config", path, 0));
 }
 
 bool vcr_redact_keep_field(const char *name)

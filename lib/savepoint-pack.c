@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { HEADER = 12, FLUSH = 1 << 20, SHA1 = 20 };
+enum { HEADER = 12, FLUSH = 1 << 20, SHA1 = 20, SMALL = 4096, SMALL_BITS = 12, SMALL_MEMORY = 5 };
 
 struct packed { unsigned char oid[VCR_OID]; uint32_t crc; uint64_t offset; };
 struct vcr_pack {
@@ -24,7 +24,7 @@ struct vcr_pack {
 	size_t slots;
 	uint64_t flushed;        /* bytes that are in the file */
 	struct vcr_buf out;
-	z_stream z;
+	z_stream z, small;       /* small: whose tables take no longer to clear than a small file takes to pack */
 };
 
 static size_t slot_of(const struct vcr_pack *p, const unsigned char oid[VCR_OID])
@@ -70,7 +70,8 @@ int vcr_pack_new(struct vcr_pack **out, const char *git_dir, struct vcr_error *e
 	p->temp = vcr_buf_take(&path, NULL);
 	p->fd = p->temp ? mkostemp(p->temp, O_CLOEXEC) : -1;
 	int err = p->fd < 0 ? vcr_error_sys(e, errno, "cannot write in %s", git_dir) : grow(p, e);
-	if (!err && (!p->dir || deflateInit(&p->z, Z_BEST_SPEED) != Z_OK))
+	if (!err && (!p->dir || deflateInit(&p->z, Z_BEST_SPEED) != Z_OK ||
+	    deflateInit2(&p->small, Z_BEST_SPEED, Z_DEFLATED, SMALL_BITS, SMALL_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK))
 		err = vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
 	if (err) {
 		vcr_pack_free(p);
@@ -90,6 +91,7 @@ void vcr_pack_free(struct vcr_pack *p)
 		unlink(p->temp);
 	}
 	deflateEnd(&p->z);
+	deflateEnd(&p->small);
 	vcr_buf_release(&p->out);
 	free(p->object);
 	free(p->slot);
@@ -132,17 +134,18 @@ int vcr_pack_add(struct vcr_pack *p, git_object_t type, const void *data, size_t
 		return err;
 	size_t from = p->out.len;
 	add_head(&p->out, type, n);
-	char *to = vcr_buf_reserve(&p->out, deflateBound(&p->z, n));
+	z_stream *z = n <= SMALL ? &p->small : &p->z;
+	char *to = vcr_buf_reserve(&p->out, deflateBound(z, n));
 	if (!to || n > UINT32_MAX)
 		return vcr_error_set(e, to ? VCR_ELIMIT : p->out.err, "savepoint: an object of %zu bytes", n);
-	deflateReset(&p->z);
-	p->z.next_in = (unsigned char *)data;
-	p->z.avail_in = (unsigned)n;
-	p->z.next_out = (unsigned char *)to;
-	p->z.avail_out = (unsigned)deflateBound(&p->z, n);
-	if (deflate(&p->z, Z_FINISH) != Z_STREAM_END)
+	deflateReset(z);
+	z->next_in = (unsigned char *)data;
+	z->avail_in = (unsigned)n;
+	z->next_out = (unsigned char *)to;
+	z->avail_out = (unsigned)deflateBound(z, n);
+	if (deflate(z, Z_FINISH) != Z_STREAM_END)
 		return vcr_error_set(e, VCR_ENOMEM, "savepoint: zlib failed");
-	vcr_buf_added(&p->out, p->z.total_out);
+	vcr_buf_added(&p->out, z->total_out);
 	struct packed *o = &p->object[p->n];
 	memcpy(o->oid, oid, VCR_OID);
 	o->offset = p->flushed + from;

@@ -111,6 +111,20 @@ void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int di
 	vcr_scratch_give(s);
 }
 
+/* Is the open file in the workspace, under whatever name it was asked for? s->a becomes its true one. */
+static bool leads_in(int fd, bool known, struct vcr_scratch *s)
+{
+	if (known)
+		strcpy(s->b, s->a);
+	if (!vcr_path_of_fd(fd, s->a))
+		return false;
+	if (vcr_path_matters(s->a))
+		return true;
+	if (known && !strcmp(s->a, s->b))
+		vcr_names_keep_outside(s->a);
+	return false;
+}
+
 void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t existed)
 {
 	if (fd < 0)
@@ -124,9 +138,10 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 	bool known = vcr_path_absolute(dir, path, s->a), matters = known && vcr_path_matters(s->a);
 	if (known && vcr_self.notes_path && !strcmp(s->a, vcr_self.notes_path) && !vcr_guest())
 		vcr_fd_set(fd, VCR_FD_NOTES);
-	/* From outside a link may lead in: what was opened knows. Not asked of /dev/null and the like. */
-	if (!matters && strncmp(s->a, "/dev/", 5))
-		matters = vcr_path_of_fd(fd, s->a) && vcr_path_matters(s->a);
+	/* From outside a link may lead in: what was opened knows. Not asked of /dev/null and the like, nor of a new file that stands beside one of which it
+	 * is known: an installation unpacks by the thousand in a directory of its own. */
+	if (!matters && strncmp(s->a, "/dev/", 5) && !(known && existed == 0 && vcr_names_is_outside(s->a)))
+		matters = leads_in(fd, known, s);
 	if (matters && (flags & O_TMPFILE) != O_TMPFILE) {
 		vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
 		if (!vcr_guest()) {

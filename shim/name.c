@@ -67,12 +67,14 @@ static int linked(int r, const char *target, int dir, const char *path)
 
 int symlink(const char *target, const char *path)
 {
+	vcr_names_changed();
 	vcr_before_change(AT_FDCWD, path);
 	return linked(VCR_REAL(symlink)(target, path), target, AT_FDCWD, path);
 }
 
 int symlinkat(const char *target, int dir, const char *path)
 {
+	vcr_names_changed();
 	vcr_before_change(dir, path);
 	return linked(VCR_REAL(symlinkat)(target, dir, path), target, dir, path);
 }

@@ -11,6 +11,7 @@ static struct {
 	char path[LONGEST];
 } slots[SLOTS];
 static uint32_t renames;
+static struct { uint32_t taken, renames; size_t n; char path[LONGEST]; } outside; /* a directory, its last slash included */
 
 void vcr_names_keep(int fd, const char *path)
 {
@@ -40,6 +41,34 @@ bool vcr_names_find(int fd, char out[PATH_MAX])
 	return found;
 }
 
+static size_t directory_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+void vcr_names_keep_outside(const char *path)
+{
+	size_t n = directory_length(path);
+	uint32_t now = vcr_load(&renames);
+	if (!n || n > LONGEST || __atomic_exchange_n(&outside.taken, 1, __ATOMIC_ACQUIRE))
+		return;
+	memcpy(outside.path, path, n);
+	outside.n = n;
+	outside.renames = now;
+	vcr_store(&outside.taken, 0);
+}
+
+bool vcr_names_is_outside(const char *path)
+{
+	size_t n = directory_length(path);
+	if (!n || __atomic_exchange_n(&outside.taken, 1, __ATOMIC_ACQUIRE))
+		return false;
+	bool yes = outside.n == n && outside.renames == vcr_load(&renames) && !memcmp(outside.path, path, n);
+	vcr_store(&outside.taken, 0);
+	return yes;
+}
+
 void vcr_names_changed(void)
 {
 	__atomic_fetch_add(&renames, 1, __ATOMIC_ACQ_REL);
@@ -49,4 +78,5 @@ void vcr_names_forget(void)
 {
 	for (int i = 0; i < SLOTS; i++)
 		vcr_store(&slots[i].taken, 0);
+	vcr_store(&outside.taken, 0);
 }

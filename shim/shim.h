@@ -130,6 +130,8 @@ bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
 /* ---- names.c ---- */
 void vcr_names_keep(int fd, const char *path);      /* absolute, of a file that opening it as fd has made */
 bool vcr_names_find(int fd, char out[PATH_MAX]);    /* false: ask the kernel */
+void vcr_names_keep_outside(const char *path);      /* absolute, without a link on its way, and not of the workspace: its directory is kept */
+bool vcr_names_is_outside(const char *path);        /* does it stand in the directory that was kept last? */
 void vcr_names_changed(void);                       /* something is about to be renamed: names that are kept may not hold */
 void vcr_names_forget(void);                        /* in a forked child: who held a slot is not there */
 

@@ -29,7 +29,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200 };
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25 };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -50,6 +50,7 @@ struct collector {
 	uint32_t rung;          /* the doorbell as it last saw it */
 	bool no_bell;           /* it is to end */
 	bool salvage, late, stop, stay;
+	uint64_t watch_again_ns; /* inotify is not listened to before */
 	struct vcr_regate regate;
 };
 
@@ -318,15 +319,23 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
 
 /* ---- The loop ---- */
 
-/* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. */
+/* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. In a storm of files inotify is not
+ * listened to for a while after each time: who writes would wake us with every file. What it knows is read wherever it matters. */
 static void wait_for_something(struct collector *c, int timeout_ms)
 {
 	static struct pollfd fds[VCR_CONTROL_CLIENTS + 5 + MAX_PROCESSES];
 	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder), notes = vcr_recorder_notes_fd(c->recorder);
 	if (c->bell >= 0)
 		fds[n++] = (struct pollfd){ c->bell, POLLIN, 0 };
-	if (watch >= 0)
+	uint64_t now = mono_ns();
+	int watch_at = -1;
+	if (watch >= 0 && now >= c->watch_again_ns) {
+		watch_at = n;
 		fds[n++] = (struct pollfd){ watch, POLLIN, 0 };
+	} else if (watch >= 0) {
+		int left = (int)((c->watch_again_ns - now) / 1000000u) + 1;
+		timeout_ms = timeout_ms < left ? timeout_ms : left;
+	}
 	if (notes >= 0)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	if (vcr_regate_fd(&c->regate) >= 0)
@@ -337,6 +346,8 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 	int some = poll(fds, (nfds_t)n, timeout_ms);
 	pthread_mutex_lock(&c->turn);
 	uint64_t count;
+	if (some > 0 && watch_at >= 0 && fds[watch_at].revents)
+		c->watch_again_ns = mono_ns() + WATCH_PAUSE_MS * 1000000ull;
 	if (some > 0 && c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
 		return;
 }

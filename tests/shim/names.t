@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "shim"))
 import tapkit
@@ -17,6 +18,12 @@ CASES = {
         "x=open('x','w'); x.close(); f=w('a'); n=os.open('x', os.O_WRONLY); ctypes.CDLL(None).syscall(33, n, f.fileno()); f.write('1'); f.close()", "CLOSE x, WRITE x, CLOSE x"),
     "what is written through a link is the link's target": ("open('x','w').close(); os.symlink('x','l'); f=open('l','w'); f.write('1'); f.close()", "CLOSE x, WRITE x, CLOSE x"),
     "a child that is forked knows the name too": ("f=w('a'); p=os.fork(); f.write('1') if not p else os.waitpid(p,0); f.close(); os._exit(0) if not p else 0", "WRITE a, CLOSE a, CLOSE a"),
+    "a file that is made in a directory outside, which has become a link into the workspace, is one of the workspace": (
+        "import tempfile; d=tempfile.mkdtemp(); os.mkdir(d+'/o'); w(d+'/o/1').close(); w(d+'/o/2').close(); os.rename(d+'/o', d+'/p'); os.symlink(os.getcwd(), d+'/o'); "
+        "w(d+'/p/3').close(); f=w(d+'/o/a'); f.write('1'); f.close(); import shutil; shutil.rmtree(d)", "WRITE a, CLOSE a"),
+    "so is one whose directory made place for that link": (
+        "import tempfile; d=tempfile.mkdtemp(); os.mkdir(d+'/o'); w(d+'/o/1').close(); os.unlink(d+'/o/1'); os.rmdir(d+'/o'); os.symlink(os.getcwd(), d+'/o'); "
+        "f=w(d+'/o/a'); f.write('1'); f.close(); os.unlink(d+'/o'); os.rmdir(d)", "WRITE a, CLOSE a"),
 }
 for title, (script, want) in CASES.items():
     session = tapkit.Session()
@@ -28,17 +35,20 @@ for title, (script, want) in CASES.items():
     said = ", ".join(m.group(1) + " " + m.group(2) for m in (re.match(r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
     ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
 
-title = "a file that is made, written and closed costs no readlink"
-if not shutil.which("strace"):
-    skip(title, "strace is not installed")
-else:
+for where in ("", "outside the workspace "):
+    title = "a file that is made, written and closed %scosts no readlink" % where
+    if not shutil.which("strace"):
+        skip(title, "strace is not installed")
+        continue
     session = tapkit.Session()
     counts = []
-    for n in (10, 110):
-        out = os.path.join(session.dir, "trace")
-        session.env.pop("LD_PRELOAD", None)
-        session.run("strace", "-f", "-qq", "-o", out, "-e", "trace=readlink,readlinkat", "-E", "LD_PRELOAD=" + SHIM, "/usr/bin/python3", "-c",
-                    "import os\nfor i in range(%d):\n    fd = os.open('%d-%%d' %% i, os.O_WRONLY | os.O_CREAT, 0o600); os.write(fd, b'x'); os.close(fd)" % (n, n))
-        counts.append(len(open(out).read().splitlines()))
+    with tempfile.TemporaryDirectory() as outside:
+        for n in (10, 110):
+            out = os.path.join(session.dir, "trace")
+            session.env.pop("LD_PRELOAD", None)
+            session.run("strace", "-f", "-qq", "-o", out, "-e", "trace=readlink,readlinkat", "-E", "LD_PRELOAD=" + SHIM, "/usr/bin/python3", "-c",
+                        "import os\nfor i in range(%d):\n    fd = os.open('%s%d-%%d' %% i, os.O_WRONLY | os.O_CREAT, 0o600); os.write(fd, b'x'); os.close(fd)" %
+                        (n, outside + "/" if where else "", n))
+            counts.append(len(open(out).read().splitlines()))
     ok(counts[1] - counts[0] < 10, title, counts)
 tapkit.done()
