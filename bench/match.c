@@ -53,7 +53,7 @@ static void record(struct vcr_session *s, unsigned k, unsigned turns, size_t byt
 	if (vcr_session_add_body(s, lane, NULL, body.data, body.len, ref, NULL) || vcr_session_add_body(s, "", NULL, said, sizeof said - 1, answer, NULL) ||
 	    vcr_json_parse(&j, body.data, body.len, 0, NULL))
 		abort();
-	vcr_canon_keys("POST", path, body.data, body.len, &j, k0, k1);
+	vcr_canon_keys(NULL, "POST", path, body.data, body.len, &j, k0, k1);
 	vcr_buf_printf(&vcr, "{\"seq\":%u,\"api\":\"openai.chat\",\"method\":\"POST\",\"path\":\"%s\",\"host\":\"api.openai.com\",\"status\":200,\"complete\":true,\"items\":%u,\"request_bytes\":%zu,\"k0\":\"%s\",\"k1\":\"%s\",\"request\":\"%s\",\"response\":\"%s\"}",
 		k, path, k % turns + 1, body.len, k0, k1, ref, answer);
 	struct vcr_frame f = { .type = VCR_FRAME_LLM, .node_name = "llm:m", .vcr_json = vcr.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };

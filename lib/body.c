@@ -14,7 +14,7 @@ enum {
 	INDEX_STEP = 8,        /* every 8th position of the base is indexed, so any 16 equal bytes are found */
 	MAX_OPS = 4096,
 	SMALL_TEXT = 160,      /* readable at a glance; LZ4 would save little */
-	WHOLE_TEXT = 16 << 10, /* a body with nothing before it: packing costs ten times what a quarter more to write and to hash does */
+	WHOLE_TEXT = 16 << 10, /* a body of a call, with nothing before it */
 };
 
 struct op { size_t from, copy, insert; };
@@ -478,7 +478,7 @@ static int encode_delta(struct vcr_jw *w, const struct delta *d, const char *bas
 }
 
 int vcr_body_encode(struct vcr_jw *w, const char *p, size_t n, const unsigned char *sha256, const char *base, size_t nbase,
-	const char *base_ref, const struct vcr_near *near, size_t *added, struct vcr_error *e)
+	const char *base_ref, const struct vcr_near *near, bool legible, size_t *added, struct vcr_error *e)
 {
 	if (n > VCR_MAX_HTTP_BODY)
 		return vcr_error_set(e, VCR_ELIMIT, "a body of %zu bytes is larger than the %d that are kept", n, VCR_MAX_HTTP_BODY);
@@ -499,7 +499,7 @@ int vcr_body_encode(struct vcr_jw *w, const char *p, size_t n, const unsigned ch
 		bool use = base && !d.failed && d.literals.len <= n / 2;
 		if (use && added)
 			*added = d.literals.len;
-		err = use ? encode_delta(w, &d, base, dict_end, base_ref, near) : pack(w, p, n, NULL, 0, WHOLE_TEXT);
+		err = use ? encode_delta(w, &d, base, dict_end, base_ref, near) : pack(w, p, n, NULL, 0, legible ? WHOLE_TEXT : SMALL_TEXT);
 		free(d.op);
 		vcr_buf_release(&d.literals);
 	}

@@ -3,7 +3,7 @@
  * The members of a vcr.body data object:
  *
  *   "size":N "sha256":HEX            the decoded body
- *   "enc":"text" "text":S            the packed bytes as they are: small, or text that LZ4 does not shrink (images in base64)
+ *   "enc":"text" "text":S            the packed bytes as they are: small, what a legible body is, or text that LZ4 does not shrink (images in base64)
  *   "enc":"lz4" "lz4":B64            … as one LZ4 block
  *   "enc":"raw" "raw":B64            … as they are, binary
  *   "base":REF                       an earlier body is needed
@@ -27,10 +27,11 @@
 struct vcr_near { const char *ref, *p; size_t n; }; /* a body that resembles what is new in another */
 
 /* Append the members of a vcr.body data object (no braces) that encode p[0..n). sha256 is the body's (32 bytes), NULL to have it
- * computed; base may be NULL; base_ref names it; near may be NULL. *added (may be NULL) is the number of packed bytes, the body's new text.
+ * computed; base may be NULL; base_ref names it; near may be NULL. legible: a text without a base stays text up to 16 KiB, since
+ * packing costs ten times what writing and hashing a quarter more does. *added (may be NULL) is the number of packed bytes, the body's new text.
  * 0: written without base; 1: as operations on base_ref; 2: with base_ref as its dictionary only. */
 int vcr_body_encode(struct vcr_jw *w, const char *p, size_t n, const unsigned char *sha256, const char *base, size_t nbase,
-	const char *base_ref, const struct vcr_near *near, size_t *added, struct vcr_error *e);
+	const char *base_ref, const struct vcr_near *near, bool legible, size_t *added, struct vcr_error *e);
 /* The inverse: appends to out. base and near are the decoded bodies that the object's "base" and "near" name (NULL if it names none). The size is always
  * checked, the SHA-256 when check_hash (a chain is checked at its end only). VCR_ECORRUPT or VCR_ESYNTAX otherwise. */
 int vcr_body_decode(const struct vcr_json *j, int data, const char *base, size_t nbase, const struct vcr_near *near, bool check_hash,

@@ -92,15 +92,20 @@ int vcr_canon_json(const struct vcr_json *j, int v, struct vcr_buf *out)
 	return err ? err : out->err;
 }
 
+static void write_hex(const unsigned char hash[VCR_SHA256], char out[VCR_KEY_LEN])
+{
+	for (unsigned i = 0; i < VCR_SHA256; i++) {
+		out[2 * i] = "0123456789abcdef"[hash[i] >> 4];
+		out[2 * i + 1] = "0123456789abcdef"[hash[i] & 15];
+	}
+	out[2 * VCR_SHA256] = 0;
+}
+
 void vcr_sha256_hex(const void *p, size_t n, char out[VCR_KEY_LEN])
 {
 	unsigned char hash[VCR_SHA256] = { 0 };
 	vcr_sha256(p, n, hash);
-	for (unsigned i = 0; i < 32; i++) {
-		out[2 * i] = "0123456789abcdef"[hash[i] >> 4];
-		out[2 * i + 1] = "0123456789abcdef"[hash[i] & 15];
-	}
-	out[64] = 0;
+	write_hex(hash, out);
 }
 
 /* ---- What a session adds to a request by itself ---- */
@@ -197,31 +202,50 @@ static void add_head(struct numbers *s, const char *method, const char *target, 
 	vcr_buf_putc(out, '\n');
 }
 
+static void write_k0(const char *method, const char *target, const char *body, size_t n, struct vcr_buf *out)
+{
+	struct numbers s;
+	s.n = 0; /* the rest is 4 KiB that need not be cleared */
+	add_head(&s, method, target, out);
+	renumber(&s, body, n, out);
+}
+
+static void write_k1(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, struct vcr_buf *out)
+{
+	VCR_AUTO_BUF canonical = VCR_BUF_INIT;
+	struct numbers s;
+	s.n = 0; /* numbered apart from K0: the canonical form may have another order */
+	add_head(&s, method, target, out);
+	if (j && !vcr_canon_json(j, 0, &canonical))
+		renumber(&s, canonical.data, canonical.len, out);
+	else
+		renumber(&s, body, n, out);
+}
+
 void vcr_canon_k0(const char *method, const char *target, const char *body, size_t n, char k0[VCR_KEY_LEN])
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct numbers s;
-	s.n = 0; /* the rest is 4 KiB that need not be cleared */
-	add_head(&s, method, target, &b);
-	renumber(&s, body, n, &b);
+	write_k0(method, target, body, n, &b);
 	vcr_sha256_hex(b.data, b.len, k0);
 }
 
 void vcr_canon_k1(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k1[VCR_KEY_LEN])
 {
-	VCR_AUTO_BUF b = VCR_BUF_INIT, canonical = VCR_BUF_INIT;
-	struct numbers s;
-	s.n = 0; /* numbered apart from K0: the canonical form may have another order */
-	add_head(&s, method, target, &b);
-	if (j && !vcr_canon_json(j, 0, &canonical))
-		renumber(&s, canonical.data, canonical.len, &b);
-	else
-		renumber(&s, body, n, &b);
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	write_k1(method, target, body, n, j, &b);
 	vcr_sha256_hex(b.data, b.len, k1);
 }
 
-void vcr_canon_keys(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN])
+void vcr_canon_keys(struct vcr_prehash *h, const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN],
+	char k1[VCR_KEY_LEN])
 {
-	vcr_canon_k0(method, target, body, n, k0);
-	vcr_canon_k1(method, target, body, n, j, k1);
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	unsigned char hash[VCR_SHA256] = { 0 };
+	write_k0(method, target, body, n, &b);
+	vcr_prehash(h, b.data, b.len, hash);
+	write_hex(hash, k0);
+	vcr_buf_reset(&b);
+	write_k1(method, target, body, n, j, &b);
+	vcr_prehash(h, b.data, b.len, hash);
+	write_hex(hash, k1);
 }

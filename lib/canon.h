@@ -9,11 +9,12 @@
 #define VCR_CANON_H
 #include "buf.h"
 #include "json.h"
+#include "prehash.h"
 
 int vcr_canon_json(const struct vcr_json *j, int v, struct vcr_buf *out);
 enum { VCR_KEY_LEN = 65 };
-/* SHA-256 in hex. j: the body as JSON or NULL when it is none (K1 is then over the bytes). */
-void vcr_canon_keys(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN]);
+/* SHA-256 in hex. j: the body as JSON or NULL when it is none (K1 is then over the bytes). h: where the hashes of earlier requests are kept, or NULL. */
+void vcr_canon_keys(struct vcr_prehash *h, const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k0[VCR_KEY_LEN], char k1[VCR_KEY_LEN]);
 /* One of them. */
 void vcr_canon_k0(const char *method, const char *target, const char *body, size_t n, char k0[VCR_KEY_LEN]);
 void vcr_canon_k1(const char *method, const char *target, const char *body, size_t n, const struct vcr_json *j, char k1[VCR_KEY_LEN]);

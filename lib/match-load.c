@@ -218,7 +218,7 @@ static int fill_keys(struct vcr_match *m, struct vcr_recorded *c)
 		return body.err;
 	}
 	bool is_json = body.len && !vcr_json_parse(&j, body.data, body.len, 0, NULL);
-	vcr_canon_keys(c->method, c->path, body.data, body.len, is_json ? &j : NULL, c->k0, c->k1);
+	vcr_canon_keys(NULL, c->method, c->path, body.data, body.len, is_json ? &j : NULL, c->k0, c->k1);
 	return 0;
 }
 

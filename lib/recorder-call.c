@@ -49,7 +49,7 @@ static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	r->redactions += n;
 	out->has_message = out->message.len && !vcr_json_parse(&out->mj, out->message.data, out->message.len, 0, NULL);
 	out->is_json = out->request.len && !vcr_json_parse(&out->j, out->request.data, out->request.len, 0, NULL);
-	vcr_canon_keys(c->method, out->target.data, out->request.data, out->request.len, out->is_json ? &out->j : NULL, out->k0, out->k1);
+	vcr_canon_keys(r->asked, c->method, out->target.data, out->request.data, out->request.len, out->is_json ? &out->j : NULL, out->k0, out->k1);
 	return 0;
 }
 

@@ -78,6 +78,7 @@ struct vcr_recorder {
 	struct vcr_files *files;
 	struct vcr_conv *conv;
 	struct vcr_pair *pair;
+	struct vcr_prehash *asked;  /* the requests' forms for their keys */
 	const char *answering;            /* frame id of the call whose request is looked at for results */
 	struct vcr_prices *prices;
 	bool salvage;

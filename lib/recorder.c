@@ -367,6 +367,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->redact = vcr_redact_new();
 	r->conv = vcr_conv_new();
 	r->pair = vcr_pair_new(vcr_recorder_tool, r);
+	r->asked = vcr_prehash_new(); /* without: each is hashed as a whole */
 	r->answering = "";
 	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv || !r->pair || make_ignore(r, o->config->ignore)) {
 		vcr_recorder_free(r);
@@ -420,6 +421,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	vcr_files_free(r->files);
 	vcr_conv_free(r->conv);
 	vcr_pair_free(r->pair);
+	vcr_prehash_free(r->asked);
 	vcr_prices_free(r->prices);
 	vcr_session_free(r->session);
 	vcr_buf_release(&r->unseen);

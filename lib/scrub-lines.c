@@ -90,7 +90,7 @@ static int make_keys(struct vcr_scrub_run *x, const struct vcr_json *j, int v, c
 	if (err)
 		return err;
 	bool json = body.len && !vcr_json_parse(&parsed, body.data, body.len, 0, NULL);
-	vcr_canon_keys(method.data, path, body.data, body.len, json ? &parsed : NULL, k0, k1);
+	vcr_canon_keys(NULL, method.data, path, body.data, body.len, json ? &parsed : NULL, k0, k1);
 	return 0;
 }
 

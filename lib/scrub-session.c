@@ -225,7 +225,7 @@ static int encode(struct session *s, const struct vcr_scrub_body *b, const struc
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "ref");
 	vcr_jw_str(&w, b->new);
-	err = vcr_body_encode(&w, text->text.data, text->text.len, NULL, base ? base_text->text.data : NULL, base ? base_text->text.len : 0, base ? base->new : NULL, near ? &beside : NULL, NULL, s->e);
+	err = vcr_body_encode(&w, text->text.data, text->text.len, NULL, base ? base_text->text.data : NULL, base ? base_text->text.len : 0, base ? base->new : NULL, near ? &beside : NULL, false, NULL, s->e);
 	if (err < 0)
 		return err;
 	vcr_jw_object_end(&w);

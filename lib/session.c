@@ -3,6 +3,7 @@
 #include "limits.h"
 #include "manifest.h"
 #include "paths.h"
+#include "prehash.h"
 #include "reader.h"
 #include "session-name.h"
 #include "sha256.h"
@@ -45,6 +46,7 @@ struct vcr_session {
 	char created[40];
 	int64_t last_us;
 	EVP_MD_CTX *chain;
+	struct vcr_prehash *hashed;    /* bodies of calls */
 	struct vcr_buf line, backlog, scratch;
 	size_t held;                   /* bytes of whole lines at the beginning of `line` that are written with the next one */
 	int64_t dropped, bodies;
@@ -336,6 +338,7 @@ static struct vcr_session *new_session(const char *dir, const char *path, const 
 	s->path = strdup(path);
 	s->id = strdup(id);
 	s->chain = EVP_MD_CTX_new();
+	s->hashed = vcr_prehash_new();
 	if (s->dir && s->path && s->id && s->chain && EVP_DigestInit_ex(s->chain, vcr_sha256_md(), NULL))
 		return s;
 	vcr_session_free(s);
@@ -729,7 +732,7 @@ static bool can_extend(const struct lane *l, size_t n)
 	return l && l->chain < VCR_MAX_CHAIN && l->added <= n;
 }
 
-static int write_body(struct vcr_session *s, const struct lane *base, const struct lane *near, const char *p, size_t n, const unsigned char *sha256,
+static int write_body(struct vcr_session *s, const struct lane *base, const struct lane *near, bool legible, const char *p, size_t n, const unsigned char *sha256,
 	struct lane *now, struct vcr_error *e)
 {
 	struct vcr_jw w;
@@ -738,7 +741,7 @@ static int write_body(struct vcr_session *s, const struct lane *base, const stru
 	begin_line(s, &w, "vcr.body");
 	vcr_jw_object(&w);
 	add_member(&w, "ref", now->ref);
-	int how = vcr_body_encode(&w, p, n, sha256, base ? base->body : NULL, base ? base->n : 0, base ? base->ref : NULL, near ? &beside : NULL, &added, e);
+	int how = vcr_body_encode(&w, p, n, sha256, base ? base->body : NULL, base ? base->n : 0, base ? base->ref : NULL, near ? &beside : NULL, legible, &added, e);
 	if (how < 0)
 		return how;
 	vcr_jw_object_end(&w);
@@ -758,7 +761,7 @@ int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *ne
 	struct lane now = { 0 };
 	if (!s->cap_stored && grow_stored(s))
 		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
-	if (!vcr_sha256(p, n, sha256))
+	if (!vcr_prehash(*lane ? s->hashed : NULL, p, n, sha256))
 		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
 	const struct stored *at = stored_slot(s, sha256, &suffix);
 	format_ref(sha256, at->taken ? at->suffix : suffix, now.ref);
@@ -771,7 +774,7 @@ int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *ne
 	if (!base && lane[nlane])
 		base = find_lane(s, lane + nlane + 1, strlen(lane + nlane + 1));
 	const struct lane *beside = near ? find_lane(s, near, strlen(near)) : NULL;
-	int err = write_body(s, can_extend(base, n) ? base : NULL, beside, p, n, sha256, &now, e);
+	int err = write_body(s, can_extend(base, n) ? base : NULL, beside, nlane > 0, p, n, sha256, &now, e);
 	if (!err)
 		err = remember_body(s, sha256, suffix);
 	if (err)
@@ -858,6 +861,7 @@ void vcr_session_free(struct vcr_session *s)
 	}
 	forget_bodies(s);
 	EVP_MD_CTX_free(s->chain);
+	vcr_prehash_free(s->hashed);
 	vcr_buf_release(&s->head);
 	vcr_buf_release(&s->line);
 	vcr_buf_release(&s->backlog);

@@ -26,7 +26,7 @@ static void round_trip(const char *p, size_t n, const struct vcr_buf *base, cons
 	struct vcr_error e = { 0 };
 	vcr_jw_init(&w, &text);
 	vcr_jw_object(&w);
-	int r = vcr_body_encode(&w, p, n, NULL, base->data, base->len, "0123456789abcdef", near, NULL, &e);
+	int r = vcr_body_encode(&w, p, n, NULL, base->data, base->len, "0123456789abcdef", near, n & 1, NULL, &e);
 	vcr_jw_object_end(&w);
 	FUZZ_CHECK(r >= 0 && !vcr_json_parse(&j, text.data, text.len, 0, NULL) && fuzz_ascii(&text));
 	FUZZ_CHECK((r > 0) == (vcr_json_get(&j, 0, "base") >= 0));

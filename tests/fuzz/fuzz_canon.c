@@ -10,8 +10,8 @@ static void check_canon(const struct vcr_json *j)
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], again0[VCR_KEY_LEN], again1[VCR_KEY_LEN];
 	FUZZ_CHECK(!vcr_canon_json(j, 0, &one) && fuzz_ascii(&one) && !vcr_json_parse(&k, one.data, one.len, 0, NULL));
 	FUZZ_CHECK(!vcr_canon_json(&k, 0, &two) && fuzz_same(&one, &two));
-	vcr_canon_keys("POST", "/v1/messages", j->text, j->len, j, k0, k1);
-	vcr_canon_keys("POST", "/v1/messages", one.data, one.len, &k, again0, again1);
+	vcr_canon_keys(NULL, "POST", "/v1/messages", j->text, j->len, j, k0, k1);
+	vcr_canon_keys(NULL, "POST", "/v1/messages", one.data, one.len, &k, again0, again1);
 	FUZZ_CHECK(!strcmp(k1, again1) && strlen(k0) == 64);
 }
 

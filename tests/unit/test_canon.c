@@ -9,7 +9,7 @@ static struct keys keys_of(const char *method, const char *target, const char *b
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	struct keys k;
 	bool is_json = !vcr_json_parse(&j, body, strlen(body), 0, NULL);
-	vcr_canon_keys(method, target, body, strlen(body), is_json ? &j : NULL, k.k0, k.k1);
+	vcr_canon_keys(NULL, method, target, body, strlen(body), is_json ? &j : NULL, k.k0, k.k1);
 	return k;
 }
 

@@ -41,7 +41,7 @@ static void record(const char *api, const char *path, const char *request, const
 	char ref[40], k0[VCR_KEY_LEN], k1[VCR_KEY_LEN];
 	ck_assert_int_eq(vcr_session_add_body(writer, "c1", NULL, request, strlen(request), ref, NULL), 0);
 	bool is_json = !vcr_json_parse(&j, request, strlen(request), 0, NULL);
-	vcr_canon_keys("POST", path, request, strlen(request), is_json ? &j : NULL, k0, k1);
+	vcr_canon_keys(NULL, "POST", path, request, strlen(request), is_json ? &j : NULL, k0, k1);
 	vcr_buf_printf(&vcr, "{\"seq\":%lld,\"api\":\"%s\",\"method\":\"POST\",\"path\":\"%s\",\"host\":\"h\",\"status\":200,\"k0\":\"%s\",\"k1\":\"%s\",\"request\":\"%s\"%s%s}",
 		(long long)seq++, api, path, k0, k1, ref, more ? "," : "", more ? more : "");
 	struct vcr_frame f = { .type = VCR_FRAME_LLM, .node_name = "llm:m", .vcr_json = vcr.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
