@@ -272,6 +272,44 @@ void vcr_rollback_only(struct vcr_rollback *p, const char *const *path, size_t n
 	p->n = n;
 }
 
+/* It stays, so the directories that it is in cannot go. */
+static void keep_above(struct vcr_rollback *p, size_t index)
+{
+	for (size_t k = 0; k < index; k++) {
+		struct vcr_rollback_item *up = &p->item[k];
+		if (!is_in(p->item[index].path, up->path) || type_of(&up->now) != VCR_ENTRY_DIR || type_of(&up->to) == VCR_ENTRY_DIR)
+			continue;
+		up->blocked = true;
+		if (up->state == VCR_ROLLBACK_DO)
+			up->state = VCR_ROLLBACK_LEFT;
+	}
+}
+
+void vcr_rollback_know(struct vcr_rollback *p, vcr_rollback_know_fn *fn, void *ctx)
+{
+	size_t n = 0;
+	bool *off = calloc(p->n + 1, sizeof *off);
+	for (size_t i = 0; off && i < p->n; i++) {
+		enum vcr_rollback_state s = p->item[i].state == VCR_ROLLBACK_DO ? fn(ctx, &p->item[i]) : p->item[i].state;
+		off[i] = p->item[i].state == VCR_ROLLBACK_DO && s == VCR_ROLLBACK_DONE;
+		if (off[i] && p->item[i].now.mode)
+			keep_above(p, i);
+		else if (!off[i])
+			p->item[i].state = s;
+	}
+	memset(p->count, 0, sizeof p->count);
+	for (size_t i = 0; i < p->n; i++) {
+		if (off && off[i]) {
+			free(p->item[i].path);
+			continue;
+		}
+		p->count[p->item[i].state]++;
+		p->item[n++] = p->item[i];
+	}
+	p->n = n;
+	free(off);
+}
+
 void vcr_rollback_release(struct vcr_rollback *p)
 {
 	for (size_t i = 0; i < p->n; i++)

@@ -53,6 +53,10 @@ int vcr_rollback_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w
 /* Only these paths (relative to the workspace; "" is all of it), what is in them, and the directories that have to be made for them. hit[i]: a savepoint
  * tells of something there. Before vcr_rollback_apply. */
 void vcr_rollback_only(struct vcr_rollback *p, const char *const *path, size_t n, bool *hit);
+/* What the caller knows better of an item that would be changed: VCR_ROLLBACK_DO as it is, VCR_ROLLBACK_FOREIGN somebody else's too, VCR_ROLLBACK_DONE
+ * not of this session at all: it is taken off the plan and stays, and so does a directory that it is in. Before vcr_rollback_apply. */
+typedef enum vcr_rollback_state vcr_rollback_know_fn(void *ctx, const struct vcr_rollback_item *i);
+void vcr_rollback_know(struct vcr_rollback *p, vcr_rollback_know_fn *fn, void *ctx);
 void vcr_rollback_release(struct vcr_rollback *p);
 /* Does what the plan says; with force over foreign edits too. VCR_EBUSY and nothing done if there are such edits (the first is named) or a file
  * changed since the plan was made. message: for the commit that keeps the state before. */

@@ -12,7 +12,7 @@ struct vcr_rollback_call {
 	bool dry_run, force;
 	char session[104];
 	const char *workspace, *vcr_dir;
-	int64_t last_ns;                 /* when the last state that we know was taken */
+	int64_t last_ns;                 /* since when others' changes are told of */
 	struct vcr_store *store;
 	struct vcr_reader *in;           /* the session; NULL */
 	struct vcr_rollback *plan;

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { END_MS = 5000 };
+enum { END_MS = 5000, MAX_THEIRS = 20 };
 
 struct rollback {
 	struct vcr_tool *t;
@@ -21,7 +21,7 @@ struct rollback {
 	bool list, dry_run, force, undo, redo;
 	struct vcr_opt_list paths;
 	char **inside;                /* the same, relative to the workspace */
-	int64_t last_ns;
+	int64_t last_ns, began_ns;
 	struct vcr_reader *in;
 	struct vcr_buf workspace, state, vcr_dir;
 	struct vcr_store *store;
@@ -170,6 +170,46 @@ static void choose_paths(struct rollback *r)
 	free(hit);
 }
 
+/* ---- Other sessions in the same tree ---- */
+
+struct knowing { struct rollback *r; struct vcr_who_index own, others; size_t theirs; };
+
+/* What only another session's programs changed is theirs and stays; what both did is not for one of them to take back. */
+static enum vcr_rollback_state judge_owner(void *ctx, const struct vcr_rollback_item *i)
+{
+	struct knowing *k = ctx;
+	const struct vcr_who *other = vcr_who_find(&k->others, i->path);
+	VCR_AUTO_BUF path = VCR_BUF_INIT, id = VCR_BUF_INIT;
+	if (!other)
+		return VCR_ROLLBACK_DO;
+	if (vcr_who_find(&k->own, i->path))
+		return k->r->force ? VCR_ROLLBACK_DO : VCR_ROLLBACK_FOREIGN;
+	vcr_safe(&path, i->path, strlen(i->path), 0);
+	vcr_safe(&id, other->session, strlen(other->session), 0);
+	if (k->theirs++ < MAX_THEIRS && !k->r->t->quiet)
+		vcr_say(k->r->t, "%s stays: it was changed by session %s, at the same time", path.data, id.data);
+	return VCR_ROLLBACK_DONE;
+}
+
+/* A transaction is of everybody's changes. Of others only what hooks have seen counts, since this session began. */
+static void leave_others(struct rollback *r)
+{
+	struct knowing k = { .r = r };
+	struct vcr_savepoint first, second;
+	if (vcr_store_get(r->store, r->session, 0, &first, NULL) || (!vcr_store_get(r->store, r->session, 1, &second, NULL) && !strcmp(second.kind, "begin")))
+		return;
+	r->began_ns = first.time_ns;
+	vcr_who_add_others(&k.others, r->vcr_dir.data, r->session, first.time_ns);
+	if (k.others.n) {
+		vcr_who_add(&k.own, r->in, r->session, INT64_MIN);
+		vcr_rollback_know(&r->plan, judge_owner, &k);
+	}
+	if (k.theirs > MAX_THEIRS && !r->t->quiet)
+		vcr_say(r->t, "and %zu more paths of other sessions stay", k.theirs - MAX_THEIRS);
+	vcr_who_release(&k.own);
+	vcr_who_release(&k.others);
+}
+
 /* ---- Doing it ---- */
 
 static size_t count_wanted(const struct vcr_rollback_call *c)
@@ -200,7 +240,7 @@ static int tell(struct rollback *r, struct vcr_rollback_call *c, size_t foreign,
 static int carry_out(struct rollback *r, const char *target)
 {
 	struct vcr_rollback_call c = { .t = r->t, .dry_run = r->dry_run, .force = r->force, .workspace = r->workspace.data, .vcr_dir = r->vcr_dir.data,
-		.last_ns = r->last_ns, .store = r->store, .in = r->in, .plan = &r->plan, .all_holders = true };
+		.last_ns = r->began_ns ? r->began_ns : r->last_ns, .store = r->store, .in = r->in, .plan = &r->plan, .all_holders = true };
 	size_t foreign = r->force ? 0 : r->plan.count[VCR_ROLLBACK_FOREIGN], wanted = count_wanted(&c);
 	strcpy(c.session, r->session);
 	if (wanted && (!foreign || r->dry_run) && !r->t->quiet)
@@ -311,6 +351,7 @@ static int roll_back(struct rollback *r, const char *name)
 		return vcr_failed(r->t, &r->e);
 	r->last_ns = also ? after.time_ns : last.time_ns;
 	choose_paths(r);
+	leave_others(r);
 	vcr_buf_printf(&target, "%s of session %s", strcmp(r->to, "start") && strcmp(r->to, "end") ? r->to : !strcmp(r->to, "start") ? "the start" : "the end", r->session);
 	return carry_out(r, target.data);
 }

@@ -163,6 +163,33 @@ status, out, err = p.back()
 ok(status == 0 and "(pid %d) writes f: it goes on with the old file until it opens it again" % holder.pid in err and open(p.work + "/f").read() == "1", "and when it is done", status, out, err)
 holder.communicate("x\n")
 
+# ---- two agents in one tree ----
+p = Project(git=False)
+p.sh("printf 0 > a; printf 0 > b; printf 0 > both; mkdir shared")
+before = p.look()
+TURNS = {"one": "printf 1 > a; printf 1 > both; printf 1 > shared/one; mkdir -p made; printf 1 > made/one; echo; read x; printf 2 > a",
+         "two": "printf 2 > b; printf 22 > both; printf 2 > shared/two; printf 2 > made/two; echo; read x"}
+agents = {}
+for name in ("one", "two"):
+    agents[name] = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "-s", name, "--", "bash", "-c", TURNS[name]], cwd=p.work, env=p.env, stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, text=True)
+    agents[name].stdout.readline()
+for name in ("two", "one"):
+    agents[name].communicate("x\n")
+after = p.look()
+status, out, err = p.back("one")
+ok(status == 1 and re.search(r"foreign +both +\(changed since by bash \(pid \d+\) in session two", out) and p.look() == after,
+   "of two agents that work in one tree at the same time, what both changed is refused by name", status, out, err)
+status, out, err = p.back("one", "--path", "a", "--path", "b", "--path", "shared", "--path", "made")
+want = dict(after, a=before["a"])
+del want["shared/one"], want["made/one"]
+ok(p.look() == want and "b stays: it was changed by session two" in err and "shared/two stays" in err, "each rollback takes back what its own session did, and names what stays as the other's",
+   status, out, err, *differences(want, p.look()))
+status, out, err = p.back("two", "--path", "b", "--path", "shared", "--path", "made/two")
+want.update(b=before["b"])
+del want["shared/two"], want["made/two"]
+ok(status == 0 and p.look() == want, "and the other's does the same", status, out, err, *differences(want, p.look()))
+
 # ---- steps ----
 p = Project()
 p.sh("printf 0 > f")

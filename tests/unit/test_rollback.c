@@ -175,6 +175,37 @@ START_TEST(only_the_paths_that_are_named_are_put_back)
 }
 END_TEST
 
+static enum vcr_rollback_state know(void *ctx, const struct vcr_rollback_item *i)
+{
+	return !strcmp(i->path, "made/theirs") ? VCR_ROLLBACK_DONE : !strcmp(i->path, ctx) ? VCR_ROLLBACK_FOREIGN : VCR_ROLLBACK_DO;
+}
+
+START_TEST(what_is_known_to_be_of_another_session_stays_with_its_directory)
+{
+	struct vcr_rollback p;
+	struct vcr_savepoint now;
+	static const struct vcr_store_note note = { .kind = "base" };
+	sh("mkdir made; printf t > made/theirs; printf o > made/ours");
+	ck_assert_msg(!vcr_store_base(store, &note, &now, &e), "%s", e.what);
+	ck_assert_msg(!vcr_rollback_plan(&p, &where, now.tree, NULL, first.tree, &e), "%s", e.what);
+	vcr_rollback_know(&p, know, (void *)"a");
+	ck_assert_uint_eq(p.count[VCR_ROLLBACK_FOREIGN], 1);
+	ck_assert_uint_eq(p.count[VCR_ROLLBACK_LEFT], 1);
+	ck_assert_int_eq(vcr_rollback_apply(&p, &where, false, "test", &e), VCR_EBUSY);
+	vcr_rollback_release(&p);
+	ck_assert_msg(!vcr_rollback_plan(&p, &where, now.tree, NULL, first.tree, &e), "%s", e.what);
+	vcr_rollback_know(&p, know, (void *)"");
+	ck_assert_msg(!vcr_rollback_apply(&p, &where, false, "test", &e), "%s", e.what);
+	vcr_rollback_release(&p);
+	is("a", "A");
+	is("made/theirs", "t");
+	is("made/ours", NULL);
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("made/ours", "o");
+	is("a", "changed");
+}
+END_TEST
+
 START_TEST(a_foreign_edit_stops_all_of_it_and_is_kept_when_forced)
 {
 	struct vcr_savepoint before, after;
@@ -292,6 +323,7 @@ static TCase *tc(void)
 	tcase_add_test(t, applied_it_can_be_undone);
 	tcase_add_test(t, undo_and_redo_walk_back_and_forth_over_several_rollbacks);
 	tcase_add_test(t, only_the_paths_that_are_named_are_put_back);
+	tcase_add_test(t, what_is_known_to_be_of_another_session_stays_with_its_directory);
 	tcase_add_test(t, a_foreign_edit_stops_all_of_it_and_is_kept_when_forced);
 	tcase_add_test(t, two_rollbacks_at_once_are_refused);
 	tcase_add_test(t, what_a_killed_rollback_began_is_finished);
