@@ -15,6 +15,8 @@
 int vcr_gc_delete(struct vcr_store *s, const char *vcr_dir, const char *const *session, size_t n, struct vcr_error *e);
 int vcr_gc_recover(struct vcr_store *s, struct vcr_error *e);
 struct vcr_gc_stats { int64_t objects, removed; }; /* reached by a name; gone */
+/* What rollbacks replaced is kept of the last VCR_GC_UNDO only. */
+enum { VCR_GC_UNDO = 64 };
 int vcr_gc_repack(struct vcr_store *s, struct vcr_gc_stats *out, struct vcr_error *e);
 
 #endif

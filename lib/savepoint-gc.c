@@ -511,6 +511,58 @@ static int repack(struct vcr_store *s, struct vcr_gc_stats *out, struct vcr_erro
 	return err;
 }
 
+/* ---- What rollbacks replaced: refs/undo, a pair of commits for each, one behind the other ---- */
+
+/* The commit with another parent; "" none. */
+static int with_parent(struct vcr_store *s, const char *commit, const char *parent, char out[41], struct vcr_error *e)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	unsigned char oid[VCR_OID];
+	git_odb_object *o;
+	git_oid id;
+	int err = git_oid_fromstr(&id, commit);
+	if (!err)
+		err = git_odb_read(&o, s->odb, &id);
+	if (err)
+		return vcr_store_git_error(e, err, "what a rollback replaced");
+	const char *p = git_odb_object_data(o);
+	size_t n = git_odb_object_size(o), head = strlen("tree \n") + 40, skip = n > head + 48 && !strncmp(p + head, "parent ", 7) ? 48 : 0;
+	vcr_buf_add(&text, p, n < head ? n : head);
+	if (*parent)
+		vcr_buf_printf(&text, "parent %s\n", parent);
+	if (n > head)
+		vcr_buf_add(&text, p + head + skip, n - head - skip);
+	git_odb_object_free(o);
+	err = text.err ? out_of_memory(e) : vcr_store_object(s, GIT_OBJECT_COMMIT, text.data, text.len, oid, e);
+	if (!err)
+		vcr_store_hex(oid, out);
+	return err;
+}
+
+/* The newest are written anew, so that the oldest of them has nothing behind it. */
+static int trim_undo(struct vcr_store *s, struct vcr_error *e)
+{
+	enum { KEEP = 2 * VCR_GC_UNDO };
+	char (*chain)[41] = calloc(KEEP, sizeof *chain), next[41] = "", parent[41] = "";
+	struct vcr_savepoint p;
+	int n = 0, err = chain ? 0 : out_of_memory(e);
+	if (!err && vcr_refs_read(s, "refs/undo", next))
+		*next = 0;
+	for (; !err && *next && n < KEEP; n++) {
+		strcpy(chain[n], next);
+		err = vcr_store_get_parent(s, next, &p, next, e);
+	}
+	bool more = !err && *next;
+	while (more && !err && n-- > 0) {
+		err = with_parent(s, chain[n], parent, next, e);
+		strcpy(parent, next);
+	}
+	if (more && !err)
+		err = vcr_refs_write(s, "refs/undo", parent, e);
+	free(chain);
+	return err;
+}
+
 int vcr_gc_repack(struct vcr_store *s, struct vcr_gc_stats *out, struct vcr_error *e)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
@@ -519,7 +571,9 @@ int vcr_gc_repack(struct vcr_store *s, struct vcr_gc_stats *out, struct vcr_erro
 	int fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return vcr_error_sys(e, errno, "%s", path.data);
-	int err = flock(fd, LOCK_EX | LOCK_NB) ? vcr_error_set(e, VCR_EBUSY, "other housekeeping is under way in this workspace") : repack(s, out, e);
+	int err = flock(fd, LOCK_EX | LOCK_NB) ? vcr_error_set(e, VCR_EBUSY, "other housekeeping is under way in this workspace") : trim_undo(s, e);
+	if (!err)
+		err = repack(s, out, e);
 	close(fd);
 	return err;
 }

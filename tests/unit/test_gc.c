@@ -1,4 +1,5 @@
 #include "gc.h"
+#include "rollback.h"
 #include "tap.h"
 #include "usage.h"
 #include <fcntl.h>
@@ -221,6 +222,34 @@ START_TEST(recorders_may_write_while_it_works)
 }
 END_TEST
 
+START_TEST(what_rollbacks_replaced_is_kept_of_the_last_ones_only)
+{
+	struct vcr_savepoint p, before, after;
+	char commit[41] = "", tree[41] = "";
+	ck_assert_int_eq(sh("mkdir -p src/deep"), 0);
+	struct vcr_store *s = store_of("s");
+	base(s);
+	for (int i = 0; i < VCR_GC_UNDO + 6; i++) {
+		const struct vcr_store_note a = { .kind = "after", .message = "m" }, b = { .kind = "before", .message = "m" };
+		ck_assert_msg(!take(s, i, &p), "%s", e.what);
+		ck_assert_msg(!vcr_store_commit(s, p.tree, *commit ? commit : NULL, NULL, &a, commit, &e), "%s", e.what);
+		ck_assert_msg(!vcr_store_commit(s, p.tree, commit, "undo", &b, commit, &e), "%s", e.what);
+		strcpy(tree, p.tree);
+	}
+	ck_assert_msg(!vcr_gc_repack(s, &stats, &e), "%s", e.what);
+	is_sound("with a shorter chain");
+	ck_assert_int_eq(sh("test $(git rev-list --count refs/undo) = %d", 2 * VCR_GC_UNDO), 0);
+	ck_assert_int_eq(sh("test $(git log -1 --format=%%T refs/undo) = %s", tree), 0);
+	ck_assert_msg(!vcr_rollback_last(s, &before, &after, &e), "%s", e.what);
+	ck_assert_str_eq(before.kind, "before");
+	ck_assert_str_eq(after.kind, "after");
+	ck_assert_str_eq(before.message, "m");
+	ck_assert_msg(!vcr_gc_repack(s, &stats, &e), "%s", e.what);
+	ck_assert_int_eq(sh("test $(git rev-list --count refs/undo) = %d", 2 * VCR_GC_UNDO), 0);
+	vcr_store_free(s);
+}
+END_TEST
+
 START_TEST(what_was_begun_is_completed_and_who_reads_is_not_disturbed)
 {
 	struct vcr_savepoint p;
@@ -269,6 +298,7 @@ static TCase *tc(void)
 	tcase_add_test(t, a_deleted_session_takes_with_it_only_what_nobody_else_has);
 	tcase_add_test(t, a_recorder_that_is_open_writes_again_what_was_taken_away);
 	tcase_add_test(t, recorders_may_write_while_it_works);
+	tcase_add_test(t, what_rollbacks_replaced_is_kept_of_the_last_ones_only);
 	tcase_add_test(t, what_was_begun_is_completed_and_who_reads_is_not_disturbed);
 	tcase_add_test(t, sizes_are_read_as_people_write_them);
 	return t;
