@@ -34,7 +34,10 @@ static ssize_t write_watched(int fd, int kind, const void *buf, size_t n)
 ssize_t write(int fd, const void *buf, size_t n)
 {
 	int kind = vcr_fd_get(fd);
-	return vcr_likely(!kind) ? VCR_REAL(write)(fd, buf, n) : write_watched(fd, kind, buf, n);
+	if (vcr_likely(!kind))
+		return VCR_REAL(write)(fd, buf, n);
+	vcr_caller = __builtin_return_address(0);
+	return write_watched(fd, kind, buf, n);
 }
 
 ssize_t writev(int fd, const struct iovec *v, int count)
@@ -42,6 +45,7 @@ ssize_t writev(int fd, const struct iovec *v, int count)
 	int kind = vcr_fd_get(fd);
 	if (vcr_likely(!kind))
 		return VCR_REAL(writev)(fd, v, count);
+	vcr_caller = __builtin_return_address(0);
 	uint64_t time_ns = vcr_now();
 	ssize_t r = VCR_REAL(writev)(fd, v, count);
 	wrote_iov(fd, kind, v, count, r, time_ns);

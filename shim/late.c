@@ -11,8 +11,9 @@
 #include <dlfcn.h>
 #include "shim.h"
 
-enum { HEAD = 4000, MOST_BUNDLE = 8 << 20 };
+enum { HEAD = 4000, MOST_BUNDLE = 8 << 20, USED = 16, MODULES = 4 };
 
+__thread const void *vcr_caller;
 uint32_t vcr_late_lends;       /* a bundle that is opened for reading may be lent */
 static uint32_t begun;         /* TLS that no hook hears was seen in this process or one that forked it */
 
@@ -47,11 +48,44 @@ static void add(struct vcr_lead_block *g, const char *name, unsigned port)
 	}
 }
 
+/* Whose the addresses are that this process has used: where a hook hears that host after all, its address is not led either. */
+static struct { uint32_t taken, place; char name[VCR_LEAD_NAME]; } used[USED];
+
+static uint32_t place_hash(const char *ip, unsigned port)
+{
+	return vcr_crc(~port, ip, strlen(ip));
+}
+
+static void use(const char *name, const char *ip, unsigned port)
+{
+	uint32_t place = place_hash(ip, port);
+	for (int i = 0; i < USED; i++) {
+		uint32_t none = 0;
+		if (vcr_load(&used[i].taken) == 2 && used[i].place == place && !strcmp(used[i].name, name))
+			return;
+		if (!__atomic_compare_exchange_n(&used[i].taken, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		used[i].place = place;
+		memcpy(used[i].name, name, strlen(name) + 1);
+		vcr_store(&used[i].taken, 2);
+		return;
+	}
+}
+
+static bool is_heard(const char *name, unsigned port)
+{
+	uint32_t place = place_hash(name, port);
+	for (int i = 0; i < USED && vcr_load(&used[i].taken) == 2; i++)
+		if (used[i].place == place && vcr_unheard_is_heard(used[i].name))
+			return true;
+	return vcr_unheard_is_heard(name);
+}
+
 /* The word about that place, if it may be led there; NULL: none. */
 static const uint64_t *find(const struct vcr_lead_block *g, const char *name, unsigned port)
 {
 	char is[VCR_LEAD_NAME];
-	if (!vcr_self.late || vcr_unheard_is_heard(name) || (!vcr_load(&begun) && vcr_tap_has_openssl()))
+	if (!vcr_self.late || is_heard(name, port) || (!vcr_load(&begun) && vcr_tap_has_openssl()))
 		return NULL;
 	for (int i = 0; i < VCR_LEAD_LATE; i++) {
 		uint64_t word = vcr_load(&g->late[i]);
@@ -71,9 +105,39 @@ bool vcr_late_leads(const struct vcr_lead_block *g, const char *name, unsigned p
 	return at && (word & VCR_LATE_TRUSTED || !(word & VCR_LATE_TRIED));
 }
 
+/* Where an OpenSSL is heard in this process too, its contexts may be older than the gate: only the library whose TLS is not heard is led. */
+static const void *modules[MODULES];
+
+static const void *module_of(const void *caller)
+{
+	Dl_info info;
+	return caller && dladdr(caller, &info) ? info.dli_fbase : NULL;
+}
+
+static void add_module(const void *caller)
+{
+	const void *m = module_of(caller);
+	for (int i = 0; m && i < MODULES; i++) {
+		const void *none = NULL;
+		if (__atomic_compare_exchange_n(&modules[i], &none, m, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) || none == m)
+			return;
+	}
+}
+
+static bool is_deaf(const void *caller)
+{
+	const void *m = module_of(caller);
+	for (int i = 0; m && i < MODULES; i++)
+		if (vcr_load(&modules[i]) == m)
+			return true;
+	return false;
+}
+
 bool vcr_late_try(struct vcr_lead_block *g, const char *name, unsigned port)
 {
 	uint64_t *at = (uint64_t *)find(g, name, port), word = at ? vcr_load(at) : 0;
+	if (at && vcr_tap_has_openssl() && !is_deaf(vcr_caller))
+		return false;
 	if (!at || word & VCR_LATE_TRUSTED)
 		return at;
 	return !(__atomic_fetch_or(at, VCR_LATE_TRIED, __ATOMIC_ACQ_REL) & (VCR_LATE_TRIED | VCR_LATE_REFUSED));
@@ -99,15 +163,17 @@ void vcr_late_learn(const char *name, const char *ip, unsigned port)
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (!h || !port)
 		return;
+	use(name, ip, port);
 	add(&h->gate, name, port);
 	add(&h->gate, ip, port);
 }
 
-bool vcr_late_begin(const char *name, const char *ip, unsigned port)
+bool vcr_late_begin(const char *name, const char *ip, unsigned port, const void *caller)
 {
 	if (!port || vcr_self.sandboxed || vcr_guest() || !vcr_gate_late())
 		return false;
 	vcr_late_learn(name, ip, port);
+	add_module(caller);
 	vcr_store(&begun, 1);
 	vcr_store(&vcr_late_lends, 1);
 	return true;

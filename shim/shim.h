@@ -211,10 +211,11 @@ void vcr_unheard_closed(int fd);
 
 /* ---- late.c: to the gate in the midst of a run ---- */
 extern uint32_t vcr_late_lends;
+extern __thread const void *vcr_caller; /* of this thread's newest connect, or of its newest write to a descriptor that matters */
 /* Whom a socket is connected with: the port, 0 if that is no TCP. */
 unsigned vcr_late_peer(int fd, char ip[46]);
-/* No hook hears what this process says to that host there. True: from the next bundle of certificates on that it reads, the gate will. */
-bool vcr_late_begin(const char *name, const char *ip, unsigned port);
+/* No hook hears what that caller says to that host there. True: from the next bundle of certificates on that it reads, the gate will. */
+bool vcr_late_begin(const char *name, const char *ip, unsigned port, const void *caller);
 /* Another address of such a host. */
 void vcr_late_learn(const char *name, const char *ip, unsigned port);
 /* At load, where there is a gate. */

@@ -288,6 +288,7 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
 	int r;
 	if (a && n >= sizeof a->sa_family && a->sa_family != AF_UNIX)
 		vcr_gate_wanted();
+	vcr_caller = __builtin_return_address(0);
 	enum vcr_lead_way way = vcr_lead_connect(fd, a, n, &r);
 	if (way == VCR_LEAD_ANSWERED)
 		return r;
@@ -331,6 +332,7 @@ ssize_t send(int fd, const void *buf, size_t n, int flags)
 		ssize_t r = VCR_REAL(send)(fd, buf, n, flags);
 		return vcr_unlikely(is_unknown_call(fd, buf, r)) ? sent(fd, buf, r, vcr_now()) : r;
 	}
+	vcr_caller = __builtin_return_address(0);
 	uint64_t time_ns = vcr_now();
 	return sent(fd, buf, VCR_REAL(send)(fd, buf, n, flags), time_ns);
 }
@@ -352,6 +354,7 @@ ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockad
 		return -1;
 	if (vcr_likely(!vcr_fd_is_socket(vcr_fd_get(fd))))
 		return VCR_REAL(sendto)(fd, buf, n, flags, to, size);
+	vcr_caller = __builtin_return_address(0);
 	uint64_t time_ns = vcr_now();
 	return sent(fd, buf, VCR_REAL(sendto)(fd, buf, n, flags, to, size), time_ns);
 }
@@ -362,6 +365,7 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 		return -1;
 	if (vcr_likely(!vcr_fd_is_socket(vcr_fd_get(fd))))
 		return VCR_REAL(sendmsg)(fd, m, flags);
+	vcr_caller = __builtin_return_address(0);
 	uint64_t time_ns = vcr_now();
 	ssize_t r = VCR_REAL(sendmsg)(fd, m, flags);
 	int saved = errno;
@@ -379,6 +383,7 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned count, int flags)
 		if (vcr_unlikely(m[i].msg_hdr.msg_name) && kept_in(fd, m[i].msg_hdr.msg_name, m[i].msg_hdr.msg_namelen, &flags))
 			return -1;
 	bool watched = vcr_fd_is_socket(vcr_fd_get(fd));
+	vcr_caller = __builtin_return_address(0);
 	uint64_t time_ns = watched ? vcr_now() : 0;
 	int r = VCR_REAL(sendmmsg)(fd, m, count, flags), saved = errno;
 	for (int i = 0; watched && i < r; i++)

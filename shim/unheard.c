@@ -14,6 +14,7 @@ static struct watch {
 	int32_t fd;
 	bool sent, only_h2;
 	unsigned port;
+	const void *caller;
 	char name[VCR_LEAD_NAME], ip[46];
 } watches[WATCHES];
 static uint32_t heard[HEARD], said[HEARD]; /* hashes of names */
@@ -84,6 +85,7 @@ bool vcr_unheard_hello(int fd, const void *p, size_t n)
 		watches[i].sent = false;
 		watches[i].only_h2 = only_h2;
 		memcpy(watches[i].name, name, sizeof name);
+		watches[i].caller = vcr_caller;
 		watches[i].port = vcr_late_peer(fd, watches[i].ip);
 		vcr_store(&watches[i].taken, 2);
 		return true;
@@ -121,7 +123,7 @@ static void say_what_comes(char *at, const struct watch *w)
 {
 	if (w->only_h2)
 		vcr_format(at, " (and it speaks HTTP/2 alone, which the gate does not)");
-	else if (vcr_late_begin(w->name, w->ip, w->port))
+	else if (vcr_late_begin(w->name, w->ip, w->port, w->caller))
 		vcr_format(at, " until it reads its certificates anew; then they go through the gate");
 }
 

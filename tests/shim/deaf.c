@@ -9,7 +9,6 @@
  * --h2          offers to speak HTTP/2 alone
  * --anew        makes a client for each question, which reads CA; without it there is one
  * --pinned      reads CA for each question, but believes in what it read first
- * --pause       waits for a line on standard input before the last question
  *
  * pylike exports what a Python does whose _ssl module and OpenSSL are linked in; it trusts what SSL_CERT_FILE names, besides CA.
  * bunlike is the same program exporting what Bun's single files and node export; it trusts what NODE_EXTRA_CA_CERTS names, besides CA. */
@@ -204,11 +203,11 @@ static void say(const char *name)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "addr", 1, NULL, 'a' }, { "ares", 1, NULL, 'r' }, { "name", 0, NULL, 'n' }, { "h2", 0, NULL, '2' },
-		{ "anew", 0, NULL, 'w' }, { "pinned", 0, NULL, 'p' }, { "pause", 0, NULL, 's' }, { 0 } };
+		{ "anew", 0, NULL, 'w' }, { "pinned", 0, NULL, 'p' }, { 0 } };
 	static struct roots roots, ignored;
 	struct tls t;
 	const char *addr = NULL, *ares = NULL, *extra = getenv("NODE_EXTRA_CA_CERTS"), *file = getenv("SSL_CERT_FILE");
-	int name = 0, h2 = 0, anew = 0, pinned = 0, pause = 0;
+	int name = 0, h2 = 0, anew = 0, pinned = 0;
 	say("NODE_EXTRA_CA_CERTS");
 	say("SSL_CERT_FILE");
 	fflush(stdout);
@@ -219,7 +218,6 @@ int main(int argc, char **argv)
 		h2 |= o == '2';
 		anew |= o == 'w';
 		pinned |= o == 'p';
-		pause |= o == 's';
 	}
 	argv += optind;
 	argc -= optind;
@@ -234,8 +232,6 @@ int main(int argc, char **argv)
 	if (file)
 		t.trust(context, file, NULL);
 	for (int i = 3; i < argc; i++) {
-		if (i > 3 && i == argc - 1 && pause)
-			getchar();
 		if (i > 3 && (anew || pinned))
 			read_roots(argv[3], pinned ? &ignored : &roots);
 		if (i > 3 && anew)
