@@ -1,6 +1,5 @@
-#include "forward.h"
+#include "forward-parts.h"
 #include "limits.h"
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/ssl.h>
@@ -11,46 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_S = 120, READ_BYTES = 32 << 10, HOLD_US = 100, HEAD_USUAL = 2048, UNREACHED = 8 };
-
-/* One request on its way, or one tunnel being made. */
-struct transfer {
-	struct vcr_forward *f;
-	struct transfer *prev, *next;
-	struct vcr_gate_exchange *x;   /* NULL when the client has left */
-	CURL *easy;
-	struct curl_slist *fields;
-	char *host;
-	char error[CURL_ERROR_SIZE];
-	uint32_t conn;
-	bool tls, tunnel, opened, paused;
-	bool probe;                    /* a tunnel that is made only to see whether it can be */
-	bool ready;                    /* there is something to deliver */
-	bool released;                 /* nothing is held any more */
-	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
-	CURLcode code;
-	struct vcr_buf head;           /* of the answer, as it comes */
-	int status;                    /* of the head that is complete; 0 none */
-	bool chunked, until_eof, no_body;
-	int64_t left;                  /* of a body whose length is known; else negative */
-	size_t nbody;                  /* of the request */
-};
-
-struct vcr_forward {
-	struct vcr_forward_options o;
-	CURLM *multi;
-	struct curl_slist *connect_to;
-	struct event *timer, *hold;
-	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
-	uint32_t conn;
-	struct { char host[VCR_GATE_HOST]; } unreached[UNREACHED]; /* hosts that could not be connected to when last asked for; "" free */
-	unsigned next_unreached;
-	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
-};
+enum { CONNECT_S = 120, HOLD_US = 100, HEAD_USUAL = 2048 };
 
 static int forward_index; /* in a TLS context: the module it works for */
 
-static uint64_t now_ns(void)
+uint64_t vcr_forward_now_ns(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -59,9 +23,9 @@ static uint64_t now_ns(void)
 
 /* ---- What the sink sees ---- */
 
-static void show_in(struct transfer *t, const char *p, size_t n)
+void vcr_forward_show_in(struct transfer *t, const char *p, size_t n)
 {
-	t->f->o.sink->in(t->f->o.ctx, t->conn, p, n, now_ns());
+	t->f->o.sink->in(t->f->o.ctx, t->conn, p, n, vcr_forward_now_ns());
 }
 
 static void add_line(struct vcr_buf *b, const char *name, const char *value)
@@ -76,7 +40,7 @@ static void add_line(struct vcr_buf *b, const char *name, const char *value)
 static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	uint64_t now = now_ns();
+	uint64_t now = vcr_forward_now_ns();
 	const struct vcr_forward_sink *sink = t->f->o.sink;
 	vcr_buf_reserve(&b, q->nbody + HEAD_USUAL);
 	vcr_buf_printf(&b, "%s %s HTTP/1.%d\r\n", q->method, q->target, q->minor);
@@ -98,7 +62,7 @@ static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 static void show_close(struct transfer *t, int reason)
 {
 	if (t->opened)
-		t->f->o.sink->close(t->f->o.ctx, t->conn, reason, now_ns());
+		t->f->o.sink->close(t->f->o.ctx, t->conn, reason, vcr_forward_now_ns());
 	t->opened = false;
 }
 
@@ -117,14 +81,21 @@ static bool is_held(struct transfer *t)
 	return false;
 }
 
+static void go_on(struct transfer *t)
+{
+	t->paused = false;
+	if (t->line)
+		vcr_line_resume(t->line);
+	else
+		curl_easy_pause(t->easy, CURLPAUSE_CONT);
+}
+
 /* Send what there is. Where the kernel took all of it at once nobody will say that the backlog has become small: curl goes on right away. */
 static void send_out(struct transfer *t)
 {
 	vcr_gate_flush(t->x);
-	if (t->x && t->paused && !t->over && vcr_gate_backlog(t->x) <= VCR_MAX_GATE_BACKLOG) {
-		t->paused = false;
-		curl_easy_pause(t->easy, CURLPAUSE_CONT);
-	}
+	if (t->x && t->paused && !t->over && vcr_gate_backlog(t->x) <= VCR_MAX_GATE_BACKLOG)
+		go_on(t);
 }
 
 /* The exchange goes its own way. */
@@ -139,7 +110,7 @@ static struct vcr_gate_exchange *leave(struct transfer *t)
 
 /* ---- The answer's head ---- */
 
-static bool is_hop(const char *name)
+bool vcr_forward_is_hop(const char *name)
 {
 	static const char *const list[] = { "connection", "proxy-connection", "proxy-authorization", "keep-alive", "transfer-encoding", "expect", "upgrade", "te" };
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
@@ -148,9 +119,8 @@ static bool is_hop(const char *name)
 	return false;
 }
 
-static int take_head(void *transfer, const struct vcr_http1_head *h)
+void vcr_forward_head(struct transfer *t, const struct vcr_http1_head *h)
 {
-	struct transfer *t = transfer;
 	t->status = h->status;
 	t->chunked = h->chunked;
 	t->no_body = h->status == 204 || h->status == 304 || t->no_body;
@@ -158,6 +128,12 @@ static int take_head(void *transfer, const struct vcr_http1_head *h)
 	int64_t length = t->left = h->chunked ? -1 : h->content_length;
 	if (t->x && h->status != 100 && h->status != 101)
 		vcr_gate_head(t->x, h->status, h->reason, h->field, h->nfield, length);
+	t->ready = true;
+}
+
+static int take_head(void *transfer, const struct vcr_http1_head *h)
+{
+	vcr_forward_head(transfer, h);
 	return 1; /* the body is curl's */
 }
 
@@ -173,12 +149,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *transfer)
 		return 0;
 	if (!(n == 2 && p[0] == '\r') && !(n == 1 && p[0] == '\n'))
 		return n;
-	show_in(t, t->head.data, t->head.len);
+	vcr_forward_show_in(t, t->head.data, t->head.len);
 	struct vcr_http1 *h = vcr_http1_new(VCR_HTTP1_RESPONSE, &events, t);
 	int err = h ? vcr_http1_feed(h, t->head.data, t->head.len) : VCR_ENOMEM;
 	vcr_http1_free(h);
 	vcr_buf_reset(&t->head);
-	t->ready = true;
 	return err == 1 ? n : 0;
 }
 
@@ -188,7 +163,31 @@ static size_t on_header(char *p, size_t size, size_t n, void *transfer)
 static bool is_sent(const struct transfer *t)
 {
 	curl_off_t sent = 0;
+	if (t->quick)
+		return !t->line || vcr_line_sent(t->line);
 	return !curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent) && (size_t)sent == t->nbody;
+}
+
+int vcr_forward_body(struct transfer *t, const char *p, size_t n)
+{
+	if (t->chunked) {
+		VCR_AUTO_BUF b = VCR_BUF_INIT;
+		vcr_buf_printf(&b, "%zx\r\n", n);
+		vcr_buf_add(&b, p, n);
+		vcr_buf_puts(&b, "\r\n");
+		vcr_forward_show_in(t, b.data, b.len);
+	} else {
+		vcr_forward_show_in(t, p, n);
+	}
+	if (vcr_gate_body(t->x, p, n))
+		return -1; /* the client has left, which its own end says too */
+	t->ready = true;
+	t->left -= (int64_t)n;
+	if (!t->left && is_sent(t) && !is_held(t)) { /* the client need not wait for what curl has to do yet */
+		vcr_gate_end(leave(t));
+		t->ready = false;
+	}
+	return 0;
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *transfer)
@@ -201,24 +200,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 		t->paused = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
-	if (t->chunked) {
-		VCR_AUTO_BUF b = VCR_BUF_INIT;
-		vcr_buf_printf(&b, "%zx\r\n", n);
-		vcr_buf_add(&b, p, n);
-		vcr_buf_puts(&b, "\r\n");
-		show_in(t, b.data, b.len);
-	} else {
-		show_in(t, p, n);
-	}
-	if (vcr_gate_body(t->x, p, n))
-		return 0; /* the client has left, which its own end says too */
-	t->ready = true;
-	t->left -= (int64_t)n;
-	if (!t->left && is_sent(t) && !is_held(t)) { /* the client need not wait for what curl has to do yet */
-		vcr_gate_end(leave(t));
-		t->ready = false;
-	}
-	return n;
+	return vcr_forward_body(t, p, n) ? 0 : n;
 }
 
 /* ---- Trust ---- */
@@ -231,7 +213,7 @@ static void on_tls(const SSL *ssl, int where, int ret)
 		f->notified = true;
 }
 
-static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
+CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
 {
 	static const char *const names[] = { "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "DENO_CERT" };
 	const struct vcr_forward *f = forward;
@@ -259,29 +241,34 @@ static void release_transfer(struct transfer *t)
 	free(t);
 }
 
-/* What is the same for all requests. */
-static int prepare(struct transfer *t)
+void vcr_forward_prepare(struct vcr_forward *f, CURL *c)
 {
-	const struct vcr_forward_options *o = &t->f->o;
+	const struct vcr_forward_options *o = &f->o;
 	const char *roots = o->cacert ? o->cacert : getenv("SSL_CERT_FILE");
-	CURL *c = t->easy ? t->easy : (t->easy = curl_easy_init());
-	if (!c)
-		return VCR_ENOMEM;
-	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
-	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-	curl_easy_setopt(c, CURLOPT_CONNECT_TO, t->f->connect_to);
+	curl_easy_setopt(c, CURLOPT_CONNECT_TO, f->connect_to);
 	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (roots && *roots)
 		curl_easy_setopt(c, CURLOPT_CAINFO, roots);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, t->f);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, vcr_forward_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, f);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+}
+
+/* What is the same for all whole transfers. */
+static int prepare(struct transfer *t)
+{
+	CURL *c = t->easy ? t->easy : (t->easy = curl_easy_init());
+	if (!c)
+		return VCR_ENOMEM;
+	vcr_forward_prepare(t->f, c);
+	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
@@ -297,6 +284,8 @@ static void free_transfer(struct transfer *t)
 	*(t->prev ? &t->prev->next : &f->first) = t->next;
 	if (t->next)
 		t->next->prev = t->prev;
+	if (t->line)
+		vcr_line_close(t->line);
 	if (easy)
 		curl_multi_remove_handle(f->multi, easy);
 	curl_slist_free_all(t->fields);
@@ -315,8 +304,9 @@ static void free_transfer(struct transfer *t)
 /* How the far side ended, as VCR_REC_CLOSE says it. */
 static int reason_of(const struct transfer *t, CURLcode code)
 {
-	long err = 0;
-	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
+	long err = t->os_error;
+	if (!t->quick)
+		curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
 	if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING)
 		return t->tls && !t->notified ? EPROTO : 1;
 	if (code == CURLE_OPERATION_TIMEDOUT)
@@ -379,15 +369,16 @@ static void finish(struct transfer *t, CURLcode code)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
 		if (t->chunked && !t->no_body)
-			show_in(t, "0\r\n\r\n", 5);
+			vcr_forward_show_in(t, "0\r\n\r\n", 5);
 		show_close(t, t->until_eof ? 1 : 0);
 		if (x)
 			vcr_gate_end(x);
 		return;
 	}
 	int reason = reason_of(t, code);
-	long sent = 0;
-	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
+	long sent = t->begun;
+	if (!t->quick)
+		curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
 	if (!sent && t->f->o.sink->trouble)
 		t->f->o.sink->trouble(t->f->o.ctx, t->host, *t->error ? t->error : curl_easy_strerror(code));
 	show_close(t, reason);
@@ -396,7 +387,7 @@ static void finish(struct transfer *t, CURLcode code)
 }
 
 /* All that one read brought goes out at once, as the pieces that it is, and with the end if that was the end. */
-static void deliver(struct vcr_forward *f)
+void vcr_forward_deliver(struct vcr_forward *f)
 {
 	for (struct transfer *t = f->first, *next; t; t = next) {
 		next = t->next;
@@ -411,6 +402,13 @@ static void deliver(struct vcr_forward *f)
 	}
 }
 
+void vcr_forward_over(struct transfer *t, CURLcode code)
+{
+	t->notified = t->f->notified;
+	t->over = true;
+	t->code = code;
+}
+
 /* Whether what is over is still held is asked in one place, deliver: the answer may change from one moment to the next. */
 static void reap(struct vcr_forward *f)
 {
@@ -422,9 +420,11 @@ static void reap(struct vcr_forward *f)
 			CURLcode code = m->data.result;
 			CURL *easy = m->easy_handle;
 			curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-			t->notified = f->notified;
-			t->over = true;
-			t->code = code;
+			if (t->quick) {
+				vcr_line_connected(t, code);
+				continue;
+			}
+			vcr_forward_over(t, code);
 			if (!t->tunnel) /* its connection is free for the next request */
 				curl_multi_remove_handle(f->multi, easy);
 		}
@@ -432,28 +432,28 @@ static void reap(struct vcr_forward *f)
 
 static void on_hold(evutil_socket_t fd, short what, void *forward)
 {
-	deliver(forward);
+	vcr_forward_deliver(forward);
 }
 
 /* ---- curl on libevent ---- */
 
-static void act(struct vcr_forward *f, curl_socket_t s, int what)
+void vcr_forward_act(struct vcr_forward *f, curl_socket_t s, int what)
 {
 	int running;
 	f->notified = false;
 	curl_multi_socket_action(f->multi, s, what, &running);
 	reap(f);
-	deliver(f);
+	vcr_forward_deliver(f);
 }
 
 static void on_socket_ready(evutil_socket_t fd, short what, void *forward)
 {
-	act(forward, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
+	vcr_forward_act(forward, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *forward)
 {
-	act(forward, CURL_SOCKET_TIMEOUT, 0);
+	vcr_forward_act(forward, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_timer(CURLM *multi, long ms, void *forward)
@@ -504,7 +504,7 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 	bool framed = vcr_http1_field(q->field, q->nfield, "transfer-encoding") != NULL;
 	int err = 0;
 	for (size_t i = 0; i < q->nfield && !err; i++)
-		if (!is_hop(q->field[i].name) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
+		if (!vcr_forward_is_hop(q->field[i].name) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
 			err = add_field(&t->fields, &b, q->field[i].name, q->field[i].value);
 	if (!err)
 		err = add_field(&t->fields, &b, "Host", q->host);
@@ -522,20 +522,21 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 	return err;
 }
 
-static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host)
+static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
 {
-	struct transfer *t = f->spare;
-	f->spare = NULL;
-	if (!t && (t = calloc(1, sizeof *t))) {
+	struct transfer *t = quick ? NULL : f->spare;
+	if (t)
+		f->spare = NULL;
+	else if ((t = calloc(1, sizeof *t)))
 		t->f = f;
-		if (prepare(t)) {
-			release_transfer(t);
-			return NULL;
-		}
-	}
 	if (!t)
 		return NULL;
+	if (!quick && !t->easy && prepare(t)) {
+		release_transfer(t);
+		return NULL;
+	}
 	t->x = x;
+	t->quick = quick;
 	t->left = -1;
 	vcr_buf_init(&t->head, 0);
 	if ((t->next = f->first))
@@ -553,15 +554,11 @@ static int set_request(struct transfer *t, const struct vcr_gate_request *q)
 {
 	CURL *c = t->easy;
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	bool head = !strcmp(q->method, "HEAD");
 	/* A proxy of the user's wants the whole URL of plain HTTP, which only curl knows whether it goes there. */
 	bool whole = !q->tls && *q->target == '/' && !strchr(q->target, '#');
 	vcr_buf_printf(&url, "%s://%s%s", q->tls ? "https" : "http", q->host, whole ? q->target : "/");
 	if (url.err || make_fields(t, q))
 		return VCR_ENOMEM;
-	t->tls = q->tls;
-	t->no_body = head;
-	t->nbody = q->nbody;
 	curl_easy_setopt(c, CURLOPT_URL, url.data);
 	if (!whole)
 		curl_easy_setopt(c, CURLOPT_REQUEST_TARGET, q->target);
@@ -570,11 +567,29 @@ static int set_request(struct transfer *t, const struct vcr_gate_request *q)
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->nbody);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body); /* the gate keeps it until the exchange's end */
 	}
-	if (head)
+	if (t->no_body)
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
 	else
 		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
 	return 0;
+}
+
+static int begin_whole(struct transfer *t, const struct vcr_gate_request *q)
+{
+	int err = set_request(t, q);
+	if (err)
+		return err;
+	show_request(t, q);
+	if (curl_multi_add_handle(t->f->multi, t->easy) != CURLM_OK)
+		return VCR_ENOMEM;
+	vcr_forward_act(t->f, CURL_SOCKET_TIMEOUT, 0); /* it goes out now */
+	return 0;
+}
+
+static int begin_quick(struct transfer *t, const struct vcr_gate_request *q)
+{
+	show_request(t, q);
+	return vcr_line_begin(t, q);
 }
 
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
@@ -586,16 +601,14 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
 		return;
 	}
-	struct transfer *t = new_transfer(f, x, q->host);
+	struct transfer *t = new_transfer(f, x, q->host, q->tls);
 	if (t) {
-		if (!set_request(t, q)) {
-			show_request(t, q);
-			if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK) {
-				act(f, CURL_SOCKET_TIMEOUT, 0); /* it goes out now */
-				return;
-			}
-			show_close(t, ECONNRESET);
-		}
+		t->tls = q->tls;
+		t->no_body = !strcmp(q->method, "HEAD");
+		t->nbody = q->nbody;
+		if (!(t->quick ? begin_quick : begin_whole)(t, q))
+			return;
+		show_close(t, ECONNRESET);
 		vcr_gate_set_user(x, NULL);
 		free_transfer(t);
 	}
@@ -606,9 +619,8 @@ static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 {
 	struct transfer *t = vcr_gate_user(x);
 	if (t && t->paused && !t->over) {
-		t->paused = false;
-		curl_easy_pause(t->easy, CURLPAUSE_CONT);
-		deliver(t->f);
+		go_on(t);
+		vcr_forward_deliver(t->f);
 	}
 }
 
@@ -643,7 +655,7 @@ static void set_proxy(CURL *c)
 static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, bool probe)
 {
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	struct transfer *t = new_transfer(f, x, known_as);
+	struct transfer *t = new_transfer(f, x, known_as, false);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
 		t->tunnel = true;
@@ -722,6 +734,7 @@ void vcr_forward_free(struct vcr_forward *f)
 		return;
 	while (f->first)
 		free_transfer(f->first);
+	vcr_line_close_idle(f);
 	if (f->spare)
 		release_transfer(f->spare);
 	if (f->multi)

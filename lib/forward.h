@@ -2,7 +2,8 @@
  *
  * libcurl on the gate's event loop, HTTP/1.1 upstream. The header list is what the client sent, in its order behind Host, less what belongs to the
  * connection (Connection, Proxy-*, Transfer-Encoding, Expect); nothing is added, nothing decoded, no redirect followed. Upstream connections are kept for
- * the next request; one that the server had closed meanwhile is replaced by curl before anything was answered, and no request is repeated otherwise.
+ * the next request; one that the server had closed meanwhile is replaced before anything was answered, once, and no request is repeated otherwise. curl makes
+ * them all; what is asked for with TLS is written and read by us on a connection that it made (forward-parts.h).
  * The user's proxy variables are honoured, and their certificate files added: $SSL_CERT_FILE in place of the system's roots, $REQUESTS_CA_BUNDLE,
  * $CURL_CA_BUNDLE and $NODE_EXTRA_CA_CERTS beside them; or cacert alone, as curl's --cacert.
  *

@@ -32,15 +32,18 @@ class Upstream(serverkit.Listening):
         self.ca, self.context = ca, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(leaf)
         self.requests, self.script, self.gone = [], [], threading.Event()
+        self.connections, self.eager = 0, False  # eager: a request is answered at its head
         super().__init__()
 
     def serve(self, s):
+        self.connections += 1
         try:
             s = self.context.wrap_socket(s, server_side=True)
             while True:
                 head, body = serverkit.read_head(s)
-                body = None if head is None else serverkit.read_body(s, head, body)
-                if body is None:
+                if head is not None and not self.eager:
+                    body = serverkit.read_body(s, head, body)
+                if head is None or body is None:
                     return
                 self.requests.append((head, body))
                 self.script.pop(0)(s)
@@ -138,6 +141,105 @@ while not rest.endswith(b"0\r\n\r\n"):
     rest += s.recv(65536)
 c = gate.call()
 ok(rest.startswith(b"9\r\ndata: 2\n\n\r\n") and c["response"] == b"data: 1\n\ndata: 2\n\n" and c["chunks"] == 2, "each read is a piece, for the client and for the sink", rest, c)
+
+
+# ---- One connection for one request after another ----
+
+
+def plays(data, *more):
+    """As it is."""
+    def play(s):
+        s.sendall(data)
+        for f in more:
+            f(s)
+    return play
+
+
+def bytewise(data):
+    def play(s):
+        for i in range(len(data)):
+            s.sendall(data[i:i + 1])
+    return play
+
+
+def request(method=b"GET", body=None):
+    s.sendall(method + b" /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n" if body is None else post_bytes(body))
+
+
+def wire(end):
+    data = b""
+    while not data.endswith(end):
+        part = s.recv(65536)
+        if not part:
+            break
+        data += part
+    return data
+
+
+before = up.connections
+kinds = [
+    ("HEAD", b"HEAD", plays(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), b"Content-Length: 5\r\n\r\n"),
+    ("204", b"GET", plays(b"HTTP/1.1 204 None\r\n\r\n"), b"\r\n\r\n"),
+    ("304", b"GET", plays(b"HTTP/1.1 304 Same\r\nETag: x\r\n\r\n"), b"\r\n\r\n"),
+    ("nothing", b"GET", plays(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), b"\r\n\r\n"),
+    ("interim heads", b"GET", plays(b"HTTP/1.1 102 Wait\r\n\r\n", plays(b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")),
+     b"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+    ("a trailer", b"GET", plays(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nX-After: 1\r\n\r\n"), b"2\r\nhi\r\n0\r\n\r\n"),
+    ("byte by byte", b"GET", bytewise(b"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"), b"1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"),
+    ("empty lines first", b"GET", plays(b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), b"\r\n\r\nhi"),
+]
+got = {}
+for name, method, play, want in kinds:
+    up.script = [play]
+    request(method)
+    heard = wire(want)
+    c = gate.call()
+    got[name] = heard.endswith(want) and (heard.startswith(b"HTTP/1.1 102") if name == "interim heads" else True) and c["failure"] is None and c["status"], heard
+ok([g[0] for g in got.values()] == [200, 204, 304, 200, 200, 200, 200, 200] and up.connections == before, "answers of every form come through, one after another over one connection", {k: v for k, v in got.items()}, up.connections - before)
+up.script = [lambda s: s.close(), answer(b"other")]
+request(body=ask("given up"))
+heard = read_answer(s)[2]
+c = gate.call()
+times = len([r for r in up.requests if r[1] == dump(ask("given up"))])
+ok((heard, c["status"], times, up.connections) == (b"other", 200, 2, before + 1), "a kept connection that the server ends before any answer is replaced by another", heard, c, times, up.connections - before)
+up.script = [lambda s: s.close(), lambda s: s.close()]
+request(body=ask("twice"))
+got, exception = read_all(s)
+c = gate.call()
+times = len([r for r in up.requests if r[1] == dump(ask("twice"))])
+ok(got == [] and c["failure"] and times == 2, "by one other, not by a third", got, c, times)
+s, before = gate.tls(), up.connections
+up.script = [plays(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", lambda s: s.close()), answer(b"second"),
+             plays(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nnothing"), answer(b"fourth"),
+             plays(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"), answer(b"sixth")]
+heard = []
+for i in range(6):
+    request(body=ask("request %d" % i))
+    heard.append(read_answer(s)[2])
+    gate.call()
+times = [len([r for r in up.requests if r[1] == dump(ask("request %d" % i))]) for i in range(6)]
+ok((heard, up.connections - before) == ([b"hi", b"second", b"hi", b"fourth", b"hi", b"sixth"], 4) and set(times) <= {1, 2} and times[::2] == [1, 1, 1],
+   "a connection that the server has ended, or spoken out of turn on, or said it will end is not used again", heard, times, up.connections - before)
+up.script = [lambda s: (s.sendall(b"HTTP/1.1 413 Much\r\nContent-Length: 4\r\n\r\nmuch"), s.recv(1)), answer(b"and on")]
+up.eager = True
+s.sendall(b"POST /v1/files HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % (16 * MEGA) + b"u" * (16 * MEGA))
+first = read_answer(s)
+c = gate.call()
+up.eager = False
+request(body=ask("and on"))
+heard = read_answer(s)[2]
+gate.call()
+ok((first[0], first[2], c["status"], heard) == (413, b"much", 413, b"and on"), "an answer to a request that the server has not read to its end is heard, and the next goes another way", first, c.get("failure"), heard)
+
+
+data = os.urandom(12 * MEGA)
+up.script = [answer(b"took it")]
+s.sendall(b"POST /v1/files HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+heard = read_answer(s)[2]
+gate.call()
+ok(heard == b"took it" and up.requests[-1][1] == data, "a large request arrives as it was", heard, len(up.requests[-1][1]))
+
+# ---- A client that is slow, or leaves ----
 
 
 def flood(s):

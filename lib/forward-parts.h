@@ -1,0 +1,80 @@
+/* forward-parts.h — inside the forwarding: forward.c (requests, delivery, ends, whole transfers of curl's), forward-line.c (connections that curl makes and
+ * on which we speak).
+ *
+ * What is asked for with TLS goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
+ * curl's), kept from one request to the next. The request is written by us and the answer read by http1.h, for a transfer of curl's costs more before its
+ * first byte is on the way than all the rest of the gate. Plain HTTP, which a proxy wants to be asked for in another form, and tunnels are whole transfers. */
+#ifndef VCR_FORWARD_PARTS_H
+#define VCR_FORWARD_PARTS_H
+#include <curl/curl.h>
+#include "forward.h"
+
+struct line;
+
+/* One request on its way, or one tunnel being made. */
+struct transfer {
+	struct vcr_forward *f;
+	struct transfer *prev, *next;
+	struct vcr_gate_exchange *x;   /* NULL when the client has left */
+	bool quick;                    /* it goes over a line; else over `easy` */
+	struct line *line;             /* NULL: not any more */
+	CURL *easy;
+	struct curl_slist *fields;
+	char *host;
+	char error[CURL_ERROR_SIZE];
+	int os_error;                  /* quick: of what ended it; 0 none */
+	uint32_t conn;
+	bool tls, tunnel, opened, paused;
+	bool probe;                    /* a tunnel that is made only to see whether it can be */
+	bool ready;                    /* there is something to deliver */
+	bool released;                 /* nothing is held any more */
+	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
+	bool begun;                    /* quick: some of the request has gone out */
+	CURLcode code;
+	struct vcr_buf head;           /* of the answer, as it comes */
+	int status;                    /* of the head that is complete; 0 none */
+	bool chunked, until_eof, no_body;
+	int64_t left;                  /* of a body whose length is known; else negative */
+	size_t nbody;                  /* of the request */
+};
+
+enum { UNREACHED = 8, READ_BYTES = 32 << 10 };
+
+struct vcr_forward {
+	struct vcr_forward_options o;
+	CURLM *multi;
+	struct curl_slist *connect_to;
+	struct event *timer, *hold;
+	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
+	struct line *idle;             /* the one that was used last first */
+	uint32_t conn;
+	struct { char host[VCR_GATE_HOST]; } unreached[UNREACHED]; /* hosts that could not be connected to when last asked for; "" free */
+	unsigned next_unreached;
+	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
+	char scratch[READ_BYTES];
+};
+
+/* ---- forward.c ---- */
+uint64_t vcr_forward_now_ns(void);
+bool vcr_forward_is_hop(const char *name);                     /* a field of the connection, not of the message */
+void vcr_forward_prepare(struct vcr_forward *f, CURL *easy);   /* what is the same for all of curl's handles */
+CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward);
+void vcr_forward_act(struct vcr_forward *f, curl_socket_t s, int what); /* let curl work */
+/* Of an answer, in order; the sink has the head already, and is shown the body. Not 0: the client has left. */
+void vcr_forward_show_in(struct transfer *t, const char *p, size_t n);
+void vcr_forward_head(struct transfer *t, const struct vcr_http1_head *h);
+int vcr_forward_body(struct transfer *t, const char *p, size_t n);
+void vcr_forward_over(struct transfer *t, CURLcode code);
+void vcr_forward_deliver(struct vcr_forward *f);               /* to all; what is over is freed */
+
+/* ---- forward-line.c ---- */
+/* Send the request over a line that is idle, or over a new one. Later: vcr_forward_head, body, over. 0 or an error, after which nothing comes. */
+int vcr_line_begin(struct transfer *t, const struct vcr_gate_request *q);
+/* curl has made the connection, or has not. */
+void vcr_line_connected(struct transfer *t, CURLcode code);
+bool vcr_line_sent(const struct line *l);                      /* is all of the request with the kernel? */
+void vcr_line_resume(struct line *l);                          /* what was paused goes on, from the loop */
+void vcr_line_close(struct line *l);                           /* its transfer has none any more */
+void vcr_line_close_idle(struct vcr_forward *f);
+
+#endif
