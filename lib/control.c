@@ -264,7 +264,7 @@ int vcr_control_spawn_with(char *const argv[], int words, const int *given, int 
 	give(&files, given, n, copy);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	unsetenv("LD_PRELOAD");
 	int err = posix_spawn(pid, argv[0], &files, &attr, argv, environ);
 	if (preload)

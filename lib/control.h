@@ -25,7 +25,9 @@ int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
 int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e);
 /* The shipped price table: installed, or in the build tree that this program stands in. Not for two threads at once. */
 const char *vcr_control_prices_path(void);
-/* Start a collector: in a session of its own, with default signals and no descriptor of ours; what it says on stderr goes to `words` (-1: nowhere). */
+/* Start a collector: in a process group of its own, which no terminal's key ends, with default signals and no descriptor of ours; what it says on stderr goes to
+ * `words` (-1: nowhere). Of the session it stays: the kernel's scheduler shares out the machine by sessions (autogroup), and when others compute too, a gate that
+ * is alone waits for its turn where one among its agent's processes goes on in theirs. */
 int vcr_control_spawn(char *const argv[], int words, pid_t *pid, struct vcr_error *e);
 /* Likewise, but it has these descriptors (16 at most), as 3, 4 and so on; -1: none at that number. */
 int vcr_control_spawn_with(char *const argv[], int words, const int *given, int n, pid_t *pid, struct vcr_error *e);
