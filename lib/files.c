@@ -746,6 +746,11 @@ static void keep_waiting(struct vcr_files *f, struct vcr_file_mark **aside, size
 	}
 }
 
+bool vcr_files_pending(const struct vcr_files *f)
+{
+	return f->nmark || f->must_scan;
+}
+
 int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
 {
 	struct sweep s = { .f = f, .fn = fn, .ctx = ctx };

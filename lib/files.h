@@ -62,6 +62,8 @@ int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e);
 void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t mono_ns);
 /* Read what inotify has. */
 void vcr_files_read_watch(struct vcr_files *f);
+/* Is there anything for a sweep to look at? */
+bool vcr_files_pending(const struct vcr_files *f);
 /* A quiet point (also before the base scan, by a collector that comes late): look at every marked path, report the changes in order of their first mark, make them the new base.
  * upto_ns: marks of hooks up to this time have been handed over (INT64_MAX: all). What inotify alone saw later, or only just before, waits for the
  * next sweep: a hook's mark that says who it was may be on its way. */

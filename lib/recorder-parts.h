@@ -53,6 +53,8 @@ struct conn {
 	int pid;
 	uint64_t first_seq;     /* first record of the exchange under way; 0 none */
 	bool tls, gate;         /* gate: recorded there */
+	bool clean;             /* nothing had changed when its call began, whose savepoint this is: */
+	char before[41];
 	struct { uint64_t seq; char commit[41]; } savepoint[SHARED]; /* taken when the request whose head stood in that record was seen; a ring */
 	unsigned nsavepoint;
 	struct vcr_recorder_rpc *rpc; /* the stdio of an MCP server; NULL */
@@ -83,6 +85,7 @@ struct vcr_recorder {
 	struct vcr_prices *prices;
 	bool salvage;
 	const char *source;               /* as in the options */
+	bool clean;                       /* vcr_recorder_take_clean */
 	char **ignore;                    /* the configured patterns, and our own directories where they lie in the workspace */
 
 	struct process *process[BUCKETS];

@@ -231,6 +231,51 @@ static bool is_held(uint64_t time_ns)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec < time_ns + VCR_HOLD_MS / 2 * 1000000ull;
 }
 
+static int save_call(struct vcr_recorder *r, uint64_t time_ns, struct vcr_savepoint *p)
+{
+	return vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), p);
+}
+
+/* A call begins in the gate. What its savepoint is does not depend on its bytes: when nothing has changed it is the one before, and nobody needs to wait until
+ * they are read. Otherwise on_request will look, when the secrets of the request have been learnt: what has changed may hold them. */
+static void look_early(struct vcr_recorder *r, struct conn *c, uint64_t time_ns)
+{
+	struct vcr_savepoint p;
+	if (!is_held(time_ns) || !r->files)
+		return;
+	vcr_recorder_watch(r);
+	if (r->ndirty || vcr_files_pending(r->files))
+		return;
+	vcr_spool_clean(r->spool, r->event_end);
+	strcpy(c->before, save_call(r, time_ns, &p) ? "" : p.commit);
+	r->clean = c->clean = true;
+}
+
+bool vcr_recorder_take_clean(struct vcr_recorder *r)
+{
+	bool clean = r->clean;
+	r->clean = false;
+	return clean;
+}
+
+static void look(struct vcr_recorder *r, const struct conn *c, uint64_t time_ns)
+{
+	vcr_recorder_notes_read(r);
+	bool behind = is_behind(r) && !(c && c->gate && is_held(time_ns));
+	if (!behind)
+		vcr_recorder_watch(r);
+	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);
+	if (!r->ndirty) /* then the savepoint is what the last one was: nobody needs to wait for it */
+		vcr_spool_acted(r->spool, r->event_end);
+}
+
+static void keep_savepoint(struct vcr_recorder *r, struct conn *c, const char *commit)
+{
+	unsigned at = c->nsavepoint++ % SHARED;
+	c->savepoint[at].seq = r->event_seq;
+	strcpy(c->savepoint[at].commit, commit);
+}
+
 static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 {
 	struct vcr_recorder *r = ctx;
@@ -240,17 +285,13 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 	 * of later: of a time whose secrets have not been learnt yet. */
 	/* Files written before it may hold the key that it carries. */
 	vcr_redact_learn_request(r->redact, call->req_field, call->nreq_field, call->target, "", 0);
-	vcr_recorder_notes_read(r);
-	bool behind = is_behind(r) && !(c && c->gate && is_held(time_ns));
-	if (!behind)
-		vcr_recorder_watch(r);
-	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);
-	if (!r->ndirty) /* then the savepoint is what the last one was: nobody needs to wait for it */
-		vcr_spool_acted(r->spool, r->event_end);
-	if (c) {
-		unsigned at = c->nsavepoint++ % SHARED;
-		c->savepoint[at].seq = r->event_seq;
-		strcpy(c->savepoint[at].commit, vcr_recorder_save(r, "call", NULL, NULL, (int64_t)(r->real_ns + (time_ns - r->mono_ns)), &p) ? "" : p.commit);
+	if (c && c->clean) { /* its answer may have been acted upon by now */
+		c->clean = false;
+		keep_savepoint(r, c, c->before);
+	} else {
+		look(r, c, time_ns);
+		if (c)
+			keep_savepoint(r, c, save_call(r, time_ns, &p) ? "" : p.commit);
 	}
 	vcr_recorder_burst_end(r);
 	if (r->files)
@@ -487,6 +528,8 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		cov->gated++;
 	++*(tls ? &r->conns_tls : &r->conns_plain);
 	vcr_flow_open(r->flow, ev->conn, ev->pid, tls, vcr_spool_string(ev, sizeof rec, 0), vcr_spool_string(ev, sizeof rec, 1), ev->time_ns);
+	if (c && c->gate)
+		look_early(r, c, ev->time_ns);
 }
 
 static void on_bytes(struct vcr_recorder *r, const struct vcr_spool_event *ev)

@@ -47,6 +47,8 @@ uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position);
 size_t vcr_recorder_take_mutes(struct vcr_recorder *r, uint32_t *conn, size_t n);
 /* Pids to be watched since the last call: up to n. */
 size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n);
+/* Has a call begun in the gate since, before which nothing had changed? The gate holds nothing back for it (vcr_spool_clean). */
+bool vcr_recorder_take_clean(struct vcr_recorder *r);
 /* A request on the control socket. processes: how many live. */
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer);
 /* The end: open calls, open programs, last sweep and scan, vcr.end, manifest. Appends the result's JSON (totals, coverage, losses). */

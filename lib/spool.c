@@ -431,22 +431,33 @@ void vcr_spool_wake(uint32_t *word)
 	futex(word, FUTEX_WAKE, INT32_MAX, NULL);
 }
 
-void vcr_spool_acted(struct vcr_spool_header *h, uint64_t upto)
+static void tell_holder(struct vcr_spool_header *h)
 {
-	__atomic_store_n(&h->acted, upto, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&h->held, __ATOMIC_SEQ_CST))
 		return;
 	__atomic_fetch_add(&h->acted_bell, 1, __ATOMIC_SEQ_CST);
 	vcr_spool_wake(&h->acted_bell);
 }
 
-void vcr_spool_await(struct vcr_spool_header *h, uint64_t upto, int timeout_us)
+void vcr_spool_acted(struct vcr_spool_header *h, uint64_t upto)
+{
+	__atomic_store_n(&h->acted, upto, __ATOMIC_SEQ_CST);
+	tell_holder(h);
+}
+
+void vcr_spool_clean(struct vcr_spool_header *h, uint64_t upto)
+{
+	__atomic_store_n(&h->clean, upto, __ATOMIC_SEQ_CST);
+	tell_holder(h);
+}
+
+void vcr_spool_await(struct vcr_spool_header *h, uint64_t begun, uint64_t upto, int timeout_us)
 {
 	uint64_t until = now_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_us * 1000, now;
 	__atomic_store_n(&h->held, 1, __ATOMIC_SEQ_CST);
 	for (;;) {
 		uint32_t bell = __atomic_load_n(&h->acted_bell, __ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&h->acted, __ATOMIC_SEQ_CST) >= upto || (now = now_ns(CLOCK_MONOTONIC)) >= until)
+		if (__atomic_load_n(&h->acted, __ATOMIC_SEQ_CST) >= upto || __atomic_load_n(&h->clean, __ATOMIC_SEQ_CST) >= begun || (now = now_ns(CLOCK_MONOTONIC)) >= until)
 			break;
 		struct timespec left = { (time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u) };
 		futex(&h->acted_bell, FUTEX_WAIT, bell, &left);

@@ -43,8 +43,11 @@ void vcr_spool_grow(struct vcr_spool *s);
 /* Wake everybody who waits on a futex word of the header. */
 /* Everything before has been looked at: who holds an answer back for that (vcr_spool_await) goes on. */
 void vcr_spool_acted(struct vcr_spool_header *h, uint64_t upto);
-/* Sleep until everything before `upto` has been looked at, timeout_us at most. For one process at a time. */
-void vcr_spool_await(struct vcr_spool_header *h, uint64_t upto, int timeout_us);
+/* The same for calls that had begun (VCR_REC_CONN) before `upto`: the savepoint before is theirs too, whatever their bytes say. */
+void vcr_spool_clean(struct vcr_spool_header *h, uint64_t upto);
+/* Sleep until everything before `upto` has been looked at, or the call that began before `begun` was found to follow no change, timeout_us at most. For one
+ * process at a time. */
+void vcr_spool_await(struct vcr_spool_header *h, uint64_t begun, uint64_t upto, int timeout_us);
 void vcr_spool_wake(uint32_t *word);
 /* Field 22 of /proc/PID/stat, 0 if it cannot be read. */
 uint64_t vcr_spool_start_time(int pid);

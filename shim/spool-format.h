@@ -168,6 +168,7 @@ struct vcr_spool_header {
 	_Alignas(64) struct vcr_lead_block gate;
 	_Alignas(64) uint32_t acted_bell; /* futex word: raised with `acted` while somebody holds an answer back for it */
 	uint32_t held;                /* somebody does */
+	uint64_t clean;               /* when the gate's CONN record that ends here was looked at, no file had changed since the savepoint before */
 };
 
 enum vcr_record_type {

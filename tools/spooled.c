@@ -7,6 +7,7 @@
 #include <time.h>
 
 enum { AWAIT_US = 150, WHOSE = 4096 };
+#define ALWAYS UINT64_MAX
 
 static uint64_t now_ns(void)
 {
@@ -15,16 +16,30 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Who waits for what has just been appended to go on its way need not wait for the collector's wake-up too. */
-static void ring_soon(struct vcr_spooled *g)
+static bool is_clean(const struct vcr_spooled *g, uint64_t begun)
 {
+	return __atomic_load_n(&g->h->clean, __ATOMIC_ACQUIRE) >= begun;
+}
+
+/* Who waits for what has just been appended to go on its way need not wait for the collector's wake-up too. One that has found already that the call that began
+ * before `begun` follows no change is not hurried; ALWAYS: it is. */
+static void ring_soon(struct vcr_spooled *g, uint64_t begun)
+{
+	g->to_ring = g->to_ring > begun ? g->to_ring : begun;
 	event_active(g->ring, EV_TIMEOUT, 0);
+}
+
+static void ring_now(struct vcr_spooled *g)
+{
+	if (!is_clean(g, g->to_ring))
+		vcr_spool_writer_ring(g->w);
+	g->to_ring = 0;
 }
 
 static void on_ring(evutil_socket_t fd, short what, void *spooled)
 {
 	struct vcr_spooled *g = spooled;
-	vcr_spool_writer_ring(g->w);
+	ring_now(g);
 	vcr_spool_writer_prepare(g->w);
 }
 
@@ -45,6 +60,8 @@ static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pi
 	g->whose[conn % WHOSE].pid = pid ? pid : g->h->root_pid;
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .head = &c, .nhead = sizeof c,
 		.data = names, .n = strlen(names) + 2 });
+	g->whose[conn % WHOSE].begun = vcr_spool_writer_end(g->w);
+	vcr_spool_writer_ring(g->w); /* it looks whether anything has changed while the request is made ready */
 }
 
 static bool on_bytes(struct vcr_spooled *g, uint32_t type, uint32_t conn, const char *p, size_t n, uint64_t ns)
@@ -75,7 +92,7 @@ static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t n
 	struct vcr_spooled *g = ctx;
 	if (!on_bytes(g, VCR_REC_OUT, conn, p, n, ns))
 		return;
-	ring_soon(g);
+	ring_soon(g, g->whose[conn % WHOSE].begun);
 	if (__atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
 		begin_session(g);
 	g->whose[conn % WHOSE].end = vcr_spool_writer_end(g->w);
@@ -93,7 +110,7 @@ static void on_close(void *ctx, uint32_t conn, int reason, uint64_t ns)
 	struct vcr_spooled *g = ctx;
 	int32_t why = reason;
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CLOSE, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .data = &why, .n = sizeof why });
-	ring_soon(g);
+	ring_soon(g, ALWAYS);
 }
 
 /* Until the collector has the savepoint of that call: the program, which waits for the answer, has changed nothing meanwhile. Mostly that takes less than to be
@@ -102,12 +119,14 @@ static bool is_held(void *ctx, uint32_t conn)
 {
 	struct vcr_spooled *g = ctx;
 	uint64_t acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE), end = g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].end : 0;
-	if (!end || acted >= end || (g->gave_up && acted == g->gave_up))
+	uint64_t begun = g->whose[conn % WHOSE].begun;
+	if (!end || acted >= end || is_clean(g, begun) || (g->gave_up && acted == g->gave_up))
 		return false;
 	if (!g->whose[conn % WHOSE].awaited) {
 		g->whose[conn % WHOSE].awaited = true;
-		vcr_spool_await(g->h, end, AWAIT_US);
-		if ((acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE)) >= end)
+		ring_now(g);
+		vcr_spool_await(g->h, begun, end, AWAIT_US);
+		if ((acted = __atomic_load_n(&g->h->acted, __ATOMIC_ACQUIRE)) >= end || is_clean(g, begun))
 			return false;
 	}
 	if (now_ns() < g->whose[conn % WHOSE].ns + VCR_HOLD_MS * 1000000ull)

@@ -29,7 +29,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25 };
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000 };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -48,6 +48,7 @@ struct collector {
 	pthread_t ringer;       /* that thread, when bell >= 0 */
 	pthread_mutex_t turn;   /* whose turn it is to look at the spool, and at anything else here */
 	uint32_t rung;          /* the doorbell as it last saw it */
+	bool may_linger;        /* what is drained now, it was rung for */
 	bool no_bell;           /* it is to end */
 	bool salvage, late, stop, stay;
 	uint64_t watch_again_ns; /* inotify is not listened to before */
@@ -159,6 +160,18 @@ static void find_writers(struct collector *c, bool in_its_place)
 	c->salvage = in_its_place && !c->late;
 }
 
+/* A call that follows no change has begun. Its request may be read when it has been answered or a while later: on a small machine we would have the core that its
+ * gate or its server needs. */
+static void linger(struct collector *c)
+{
+	struct timespec while_ = { 0, LINGER_US * 1000 };
+	uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE); /* rung since then: by the same call */
+	c->may_linger = false;
+	__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, now, &while_, NULL, 0);
+	__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Everything in the spool up to now. dead: nobody writes any more. */
 static void drain(struct collector *c, bool dead)
 {
@@ -167,6 +180,8 @@ static void drain(struct collector *c, bool dead)
 	while (!vcr_spool_next(c->spool, dead, &ev)) {
 		vcr_recorder_event(c->recorder, &ev);
 		vcr_spool_acted(c->h, vcr_spool_position(c->spool));
+		if (vcr_recorder_take_clean(c->recorder) && c->may_linger)
+			linger(c);
 		if (++n % 64 == 0) {
 			vcr_spool_grow(c->spool);
 			take_mutes(c);
@@ -249,7 +264,9 @@ static void answer_bell(struct collector *c)
 	uint64_t one = 1;
 	pthread_mutex_lock(&c->turn);
 	int known = c->nprocess, early = c->nearly;
+	c->may_linger = true; /* once */
 	drain(c, false);
+	c->may_linger = false;
 	if ((c->nprocess != known || c->nearly != early) && write(c->bell, &one, sizeof one) < 0)
 		c->stop |= errno == EBADF;
 	pthread_mutex_unlock(&c->turn);
@@ -258,15 +275,15 @@ static void answer_bell(struct collector *c)
 static void *ring(void *arg)
 {
 	struct collector *c = arg;
-	uint32_t seen = c->rung;
 	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
-		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, seen, NULL, NULL, 0);
+		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, NULL, NULL, 0);
 		__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-		if (now != seen && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
+		bool rung = now != c->rung;
+		c->rung = now;
+		if (rung && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
 			answer_bell(c);
-		seen = now;
 	}
 	return NULL;
 }

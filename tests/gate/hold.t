@@ -26,7 +26,7 @@ place.env.update(SSL_CERT_FILE=server.ca, VCR_MODEL_HOSTS="localhost:%d" % serve
 
 AGENT = """
 import json, os, signal, sys, time, urllib.request as u
-url, files, rounds, stop = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), len(sys.argv) > 4
+url, files, rounds, stop, again = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "stop" in sys.argv, "again" in sys.argv
 def write(text):
     for i in range(files):
         with open("f%d.txt" % i, "w") as f: f.write((text + " %d\\n" % i) * 3000)
@@ -41,6 +41,7 @@ for n in range(rounds):
         sys.stdin.readline()
     write("before %d" % n)
     took = ask(n)
+    if again: ask(n)
     write("after %d" % n)
     if stop: print(took, flush=True)
 """
@@ -66,6 +67,17 @@ for n in reversed(range(ROUNDS)):
     r = subprocess.run([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "call:%d" % n, "exact"], cwd=work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     bad = wrong("before %d" % n) if not r.returncode else r.stdout
     ok(r.returncode == 0 and not bad, "rolled back to call %d the files are as they were when it was asked" % n, r.stdout, bad)
+
+# ---- A call that follows no change is not held: its savepoint is the one before, whatever is done upon its answer ----
+
+p = record("again", str(FILES), str(ROUNDS), "again")
+out, err = p.communicate(timeout=120)
+bad = {}
+for n in reversed(range(2 * ROUNDS)):
+    r = subprocess.run([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "call:%d" % n, "again"], cwd=work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if r.returncode or wrong("before %d" % (n // 2)):
+        bad[n] = r.stdout or wrong("before %d" % (n // 2))
+ok(p.returncode == 0 and not bad, "what is done upon the answer of a call that follows no change is not in its savepoint either", err, bad)
 
 # ---- Nobody looks ----
 

@@ -225,14 +225,40 @@ START_TEST(who_holds_an_answer_back_goes_on_when_its_request_has_been_looked_at)
 	double begin = seconds();
 	vcr_spool_acted(h, 50);
 	ck_assert_uint_eq(h->acted_bell, 0); /* nobody waits: no system call */
-	vcr_spool_await(h, 50, 10000000);
-	vcr_spool_await(h, 100, 1000);
+	vcr_spool_await(h, 40, 50, 10000000);
+	vcr_spool_await(h, 90, 100, 1000);
 	ck_assert_uint_eq(h->acted, 50);
 	ck_assert_int_eq(pthread_create(&thread, NULL, act, NULL), 0);
 	while (h->acted < 100)
-		vcr_spool_await(h, 100, 10000000);
+		vcr_spool_await(h, 90, 100, 10000000);
 	ck_assert_uint_eq(h->acted, 100);
 	ck_assert_uint_eq(h->held, 0);
+	pthread_join(thread, NULL);
+	ck_assert_double_lt(seconds() - begin, 8);
+}
+END_TEST
+
+static void *find_clean(void *unused)
+{
+	while (!__atomic_load_n(&h->held, __ATOMIC_SEQ_CST))
+		usleep(100);
+	vcr_spool_clean(h, 90);
+	return NULL;
+}
+
+START_TEST(or_when_its_call_was_found_to_follow_no_change)
+{
+	pthread_t thread;
+	double begin = seconds();
+	vcr_spool_clean(h, 40);
+	ck_assert_uint_eq(h->acted_bell, 0);
+	vcr_spool_await(h, 40, 50, 10000000);
+	vcr_spool_await(h, 90, 100, 1000); /* of an earlier call */
+	ck_assert_int_eq(pthread_create(&thread, NULL, find_clean, NULL), 0);
+	while (h->clean < 90)
+		vcr_spool_await(h, 90, 100, 10000000);
+	ck_assert_uint_eq(h->held, 0);
+	ck_assert_uint_lt(h->acted, 100);
 	pthread_join(thread, NULL);
 	ck_assert_double_lt(seconds() - begin, 8);
 }
@@ -274,6 +300,7 @@ static TCase *spools(void)
 	tcase_add_test(tc, where_not_all_can_be_mapped_records_are_read_piece_by_piece);
 #endif
 	tcase_add_test(tc, who_holds_an_answer_back_goes_on_when_its_request_has_been_looked_at);
+	tcase_add_test(tc, or_when_its_call_was_found_to_follow_no_change);
 	tcase_add_test(tc, there_is_one_reader);
 	tcase_add_test(tc, a_file_that_is_no_spool_is_refused);
 	return tc;
