@@ -558,7 +558,8 @@ static void say_gate(struct record *r)
 	bool near = r->gate > 0 || (r->h->gate.pid > 0 && !stat("/proc/self/ns/pid", &ns) && ns.st_ino == r->h->gate.pid_ns);
 	bool ended = near && gate_ended(r) && !runs_unrelated(r);
 	ended |= r->h->gate.pid > 0 && __atomic_load_n(&r->h->gate.state, __ATOMIC_ACQUIRE) == VCR_LEAD_ENDED;
-	if (ended && __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE) != VCR_COLLECTOR_ENDED)
+	bool over = __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_ENDED || access(r->spool, F_OK); /* it removes the spool first */
+	if (ended && !over)
 		vcr_say(r->t, "the gate has ended before the session did: what was passing it was cut, and later calls went to the real hosts");
 }
 
