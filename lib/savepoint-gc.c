@@ -447,6 +447,26 @@ static bool is_tidy(const struct vcr_store *s, const struct packs *p, const stru
 	return mine == count;
 }
 
+/* On the disk before what it replaces goes. */
+static int flush_pack(const struct vcr_store *s, const char *name, struct vcr_error *e)
+{
+	static const char *const ends[] = { ".pack", ".idx", "" };
+	int dir = *name ? open_packs(s) : -1;
+	bool good = !*name || dir >= 0;
+	for (int i = 0; *name && good && i < 3; i++) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		vcr_buf_printf(&path, "%s%s", name, ends[i]);
+		int fd = openat(dir, i < 2 ? path.data : ".", O_RDONLY | O_CLOEXEC);
+		good = fd >= 0 && !fsync(fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	int err = good ? 0 : vcr_error_sys(e, errno, "%s/objects/pack/%s", s->git_dir, name);
+	if (dir >= 0)
+		close(dir);
+	return err;
+}
+
 /* What was written while the first pack was made is looked at again, and packed too if it lies in packs that go. */
 static int take_away(struct vcr_store *s, struct walk *w, const struct packs *old, struct set *packed, const char *pack, struct vcr_gc_stats *out)
 {
@@ -464,12 +484,10 @@ static int take_away(struct vcr_store *s, struct walk *w, const struct packs *ol
 			err = out_of_memory(e);
 	if (!err && late.n)
 		err = write_pack(s, &late, NULL, packed, second, e);
-	if (!err) {
-		int fd = open_packs(s);
-		err = fd < 0 || syncfs(fd) ? vcr_error_sys(e, errno, "%s", s->git_dir) : 0;
-		if (fd >= 0)
-			close(fd);
-	}
+	if (!err)
+		err = flush_pack(s, pack, e);
+	if (!err)
+		err = flush_pack(s, second, e);
 	if (!err)
 		err = pack_names(s, e);
 	if (!err) {

@@ -12,7 +12,7 @@
 		Suite *s = suite_create(name); \
 		for (size_t i = 0; i < sizeof make / sizeof *make; i++) { \
 			TCase *tc = make[i](); \
-			tcase_set_timeout(tc, 60); \
+			tcase_set_timeout(tc, 240); \
 			suite_add_tcase(s, tc); \
 		} \
 		SRunner *sr = srunner_create(s); \

