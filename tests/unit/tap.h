@@ -1,5 +1,5 @@
 /* tap.h — main() of a Check program that prints TAP: `TAP_MAIN("buf", tc_a, tc_b)` where each is a TCase maker.
- * A test that needs longer than 60 s of a busy machine is wrong. */
+ * A test that needs longer than 240 s of a busy machine is wrong: some write thousands of files beside other people's builds. */
 #ifndef VCR_TESTS_TAP_H
 #define VCR_TESTS_TAP_H
 #include <check.h>
