@@ -46,28 +46,7 @@ if not compilers:
     done()
 
 
-class Upstream(leadkit.Server):
-    def __init__(self, leaf=None):
-        self.asked = []
-        super().__init__(leaf, "upstream", v6=False)
-
-    def talk(self, s, family, port):
-        try:
-            if self.tls:
-                s = self.tls.wrap_socket(s, server_side=True)
-            head, _, body = leadkit.read_head(s).partition("\r\n\r\n")
-            length = next((int(l.split(":")[1]) for l in head.split("\r\n") if l.lower().startswith("content-length:")), 0)
-            while len(body) < length:
-                body += s.recv(65536).decode("latin-1")
-            self.asked.append((head, body))
-            answer = json.dumps({"id": "x", "choices": [{"message": {"role": "assistant", "content": "answer %d" % len(self.asked)}}]}).encode()
-            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(answer), answer))
-            s.close()
-        except OSError:
-            pass
-
-
-upstream = Upstream()
+upstream = leadkit.Upstream()
 WAY = ["--vcr-dir", place.vcr_dir, "--connect-to", "%s:80:127.0.0.1:%d" % (HOST, upstream.port)]
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "one"}]})
 
@@ -103,7 +82,7 @@ if not built or built.returncode or not os.path.exists(BUNDLE):
     skip(TITLES[4], "no go here; apt install golang-go" if not built else "go builds no static program here" if built.returncode else "there is no " + BUNDLE)
 else:
     ca, key = leadkit.make_ca(place.dir, "server-ca")
-    secure = Upstream(leadkit.make_leaf(place.dir, ca, key))
+    secure = leadkit.Upstream(leadkit.make_leaf(place.dir, ca, key))
     command = [GOER, "https://api.openai.com/v1/chat/completions", BODY, "NAMED"]
     status, out, err = run("vcr-record", "go", "--sealed", "--session", "go", *WAY, "--cacert", ca, "--connect-to", "api.openai.com:443:127.0.0.1:%d" % secure.port, "--", *command)
     again = run("vcr-replay", "go-again", "--sealed", "--vcr-dir", place.vcr_dir, "go", "--", *command)

@@ -39,30 +39,7 @@ else:
     done()
 
 
-class Upstream(leadkit.Server):
-    """Answers and counts; keeps what it was asked."""
-
-    def __init__(self, leaf=None):
-        self.asked = []
-        super().__init__(leaf, "upstream", v6=False)
-
-    def talk(self, s, family, port):
-        try:
-            if self.tls:
-                s = self.tls.wrap_socket(s, server_side=True)
-            head, _, body = leadkit.read_head(s).partition("\r\n\r\n")
-            length = next((int(l.split(":")[1]) for l in head.split("\r\n") if l.lower().startswith("content-length:")), 0)
-            while len(body) < length:
-                body += s.recv(65536).decode("latin-1")
-            self.asked.append((head, body))
-            answer = json.dumps({"id": "x", "choices": [{"message": {"role": "assistant", "content": "answer %d" % len(self.asked)}}]}).encode()
-            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(answer), answer))
-            s.close()
-        except OSError:  # it does not trust us, or is gone
-            pass
-
-
-upstream = Upstream()
+upstream = leadkit.Upstream()
 WAY = ["--connect-to", "%s:80:127.0.0.1:%d" % (HOST, upstream.port), "--connect-to", "192.0.2.1:80:127.0.0.1:%d" % upstream.port]
 os.makedirs(place.vcr_dir)
 with open(os.path.join(place.vcr_dir, "config"), "w") as f:
@@ -196,7 +173,7 @@ if not built or built.returncode:
         skip(title, "no go here; apt install golang-go" if not built else "go builds no static program here")
 else:
     ca, key = leadkit.make_ca(place.dir, "server-ca")
-    secure = Upstream(leadkit.make_leaf(place.dir, ca, key))
+    secure = leadkit.Upstream(leadkit.make_leaf(place.dir, ca, key))
     WAY += ["--cacert", ca, "--connect-to", "api.openai.com:443:127.0.0.1:%d" % secure.port, "--connect-to", "192.0.2.1:443:127.0.0.1:%d" % secure.port]
     command = [GOER, "https://api.openai.com/v1/chat/completions", body("four")]
     status, out, err = record("go", *command)

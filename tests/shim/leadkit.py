@@ -123,3 +123,26 @@ class Gate(Server):
         """Dead and not waited for, as the collector of a vcr-record that waits for its command."""
         self.helper.kill()
         os.waitid(os.P_PID, self.helper.pid, os.WEXITED | os.WNOWAIT)
+
+
+class Upstream(Server):
+    """Answers and counts; keeps what it was asked."""
+
+    def __init__(self, leaf=None):
+        self.asked = []
+        super().__init__(leaf, "upstream", v6=False)
+
+    def talk(self, s, family, port):
+        try:
+            if self.tls:
+                s = self.tls.wrap_socket(s, server_side=True)
+            head, _, body = read_head(s).partition("\r\n\r\n")
+            length = next((int(l.split(":")[1]) for l in head.split("\r\n") if l.lower().startswith("content-length:")), 0)
+            while len(body) < length:
+                body += s.recv(65536).decode("latin-1")
+            self.asked.append((head, body))
+            answer = json.dumps({"id": "x", "choices": [{"message": {"role": "assistant", "content": "answer %d" % len(self.asked)}}]}).encode()
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(answer), answer))
+            s.close()
+        except OSError:  # it does not trust us, or is gone
+            pass
