@@ -18,6 +18,7 @@ struct vcr_match {
 	struct vcr_recorded **shaped; /* by api, items, then by order; NULL until a normal form is needed */
 	size_t *spent;                /* by place of a shape's first call: so many at its beginning are spent */
 	struct vcr_recorded **found;  /* what vcr_match_equals found last */
+	unsigned returns;             /* how often a call has become free again, and one */
 	struct prefixes *prefixes;    /* NULL until the first miss; parallel to call */
 	size_t hashes;                /* held in prefixes, all in all */
 	struct vcr_match_stats stats;

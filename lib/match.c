@@ -130,9 +130,15 @@ static struct vcr_recorded *climb(struct vcr_match *m, struct asked *a, struct v
 	return c;
 }
 
-static struct vcr_recorded *give(struct vcr_match *m, struct vcr_recorded *c, enum vcr_rung rung)
+static struct vcr_recorded *(*choose_anew(const struct vcr_match *m))(struct vcr_recorded **, size_t)
+{
+	return m->o.repeat == VCR_REPEAT_LAST ? the_last : once_more;
+}
+
+static struct vcr_recorded *give(struct vcr_match *m, struct vcr_recorded *c, unsigned anew, enum vcr_rung rung)
 {
 	if (c) {
+		c->anew = anew;
 		c->state = VCR_GIVEN;
 		c->given++;
 		c->likeness = rung == VCR_RUNG_STRUCTURAL ? c->likeness : 1;
@@ -145,23 +151,27 @@ struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_
 {
 	VCR_AUTO_ASKED a = VCR_ASKED(q);
 	struct vcr_recorded *c = m->o.nothing ? NULL : climb(m, &a, first_free, rung);
-	if (!c && m->o.repeat && !m->o.nothing)
-		c = climb(m, &a, m->o.repeat == VCR_REPEAT_LAST ? the_last : once_more, rung);
-	return give(m, c, *rung);
+	unsigned anew = !c && m->o.repeat && !m->o.nothing ? m->returns : 0;
+	if (anew)
+		c = climb(m, &a, choose_anew(m), rung);
+	return give(m, c, anew, *rung);
 }
 
-struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_recorded *like, enum vcr_rung *rung)
+struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_recorded *like, unsigned anew, enum vcr_rung rung)
 {
 	size_t n;
-	if (*rung > VCR_RUNG_CANONICAL)
+	if (rung > VCR_RUNG_CANONICAL)
 		return NULL;
-	struct vcr_recorded **v = range(m, *rung, key_of(like, *rung), &n);
-	return give(m, first_free(v, n), *rung);
+	struct vcr_recorded **v = range(m, rung, key_of(like, rung), &n), *c = first_free(v, n);
+	if (c)
+		return give(m, c, 0, rung);
+	return anew && anew == m->returns ? give(m, choose_anew(m)(v, n), anew, rung) : NULL; /* since then none has become free on any rung */
 }
 
 void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered)
 {
 	c->state = delivered ? VCR_SPENT : VCR_FREE;
+	m->returns += !delivered;
 	if (!delivered && m->spent)
 		memset(m->spent, 0, m->n * sizeof *m->spent);
 }
@@ -175,6 +185,7 @@ int vcr_match_new(struct vcr_match **out, struct vcr_reader *r, const struct vcr
 		return vcr_error_set(e, VCR_ENOMEM, "replay: out of memory");
 	m->reader = r;
 	m->o = *o;
+	m->returns = 1;
 	int err = vcr_match_load(m, e);
 	if (!err && (index_by(m, VCR_RUNG_EXACT) || index_by(m, VCR_RUNG_CANONICAL)))
 		err = vcr_error_set(e, VCR_ENOMEM, "replay: out of memory");

@@ -51,6 +51,7 @@ struct vcr_recorded {
 	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
 	enum { VCR_FREE, VCR_GIVEN, VCR_SPENT } state;
 	unsigned given;               /* times */
+	unsigned anew;                /* it was given last because no equal one was free: of vcr_match_give_like; else 0 */
 	int64_t took_us;              /* what serving it took, all times together */
 	void *user;                   /* the caller's */
 };
@@ -78,8 +79,9 @@ struct vcr_match_query {
 };
 /* The call that answers, given out until vcr_match_back; *rung says how it was found. NULL: a miss. */
 struct vcr_recorded *vcr_match_give(struct vcr_match *m, const struct vcr_match_query *q, enum vcr_rung *rung);
-/* The same for a request that is known to be equal, at that rung, to one that `like` answered: no key is made. NULL: ask vcr_match_give. */
-struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_recorded *like, enum vcr_rung *rung);
+/* The same for a request that is known to be equal, at that rung, to one that `like` answered: no key is made. anew: what `like` had in its member of that name
+ * when it was given to that request. NULL: ask vcr_match_give. */
+struct vcr_recorded *vcr_match_give_like(struct vcr_match *m, const struct vcr_recorded *like, unsigned anew, enum vcr_rung rung);
 void vcr_match_back(struct vcr_match *m, struct vcr_recorded *c, bool delivered);
 
 enum vcr_miss {

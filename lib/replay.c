@@ -40,6 +40,7 @@ struct recent {
 	size_t known;            /* secrets at the time: more of them, and it would be redacted otherwise */
 	struct vcr_recorded *call; /* NULL: none */
 	enum vcr_rung rung;
+	unsigned anew;           /* match.h */
 };
 
 struct vcr_replay {
@@ -639,7 +640,7 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 		c = give_by_names(r, query, &rung, &told);
 	if (c) {
 		take_names(r, c, rung, query);
-		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung };
+		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung, c->anew };
 		serve_call(r, x, c, rung, query);
 	} else if (r->o.live) {
 		go_live(r, x, q, query);
@@ -657,10 +658,9 @@ static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, cons
 	const struct recent *recent = recent_of(r, q, hash);
 	if (!recent->call || recent->rung >= VCR_RUNG_NORMALISED /* its answer is told anew */ || recent->hash[0] != hash[0] || recent->hash[1] != hash[1] || recent->known != vcr_redact_known(r->redact))
 		return false;
-	enum vcr_rung rung = recent->rung;
-	struct vcr_recorded *c = vcr_match_give_like(r->match, recent->call, &rung);
+	struct vcr_recorded *c = vcr_match_give_like(r->match, recent->call, recent->anew, recent->rung);
 	if (c)
-		serve_call(r, x, c, rung, NULL);
+		serve_call(r, x, c, recent->rung, NULL);
 	return c != NULL;
 }
 

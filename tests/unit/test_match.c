@@ -127,6 +127,27 @@ START_TEST(with_again_spent_calls_are_given_anew_in_turn)
 }
 END_TEST
 
+START_TEST(an_equal_request_is_given_anew_without_a_key_until_one_has_become_free)
+{
+	record("openai.chat", chat, "{\"a\":1}", NULL);
+	record("openai.chat", chat, "{\"b\":\"2026-11-24\"}", NULL);
+	open_match((struct vcr_match_options){ .rung = VCR_RUNG_NORMALISED, .repeat = VCR_REPEAT_LAST });
+	struct vcr_recorded *c = give("{\"a\":1}");
+	vcr_match_back(m, c, true);
+	ck_assert_uint_eq(c->anew, 0);
+	ck_assert_ptr_null(vcr_match_give_like(m, c, c->anew, VCR_RUNG_EXACT));
+	ck_assert_ptr_eq(give("{\"a\":1}"), c);
+	vcr_match_back(m, c, true);
+	unsigned anew = c->anew;
+	for (int i = 0; i < 3; i++) {
+		ck_assert_ptr_eq(vcr_match_give_like(m, c, anew, VCR_RUNG_EXACT), c);
+		vcr_match_back(m, c, true);
+	}
+	vcr_match_back(m, give("{\"b\":\"2026-11-24\"}"), false);
+	ck_assert_ptr_null(vcr_match_give_like(m, c, anew, VCR_RUNG_EXACT));
+}
+END_TEST
+
 START_TEST(the_exact_call_goes_before_one_that_only_means_the_same)
 {
 	record("openai.chat", chat, "{\"a\":1,\"b\":2}", NULL);
@@ -270,6 +291,7 @@ static TCase *match(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, equal_requests_are_given_out_in_the_order_in_which_they_were_asked);
 	tcase_add_test(tc, with_again_spent_calls_are_given_anew_in_turn);
+	tcase_add_test(tc, an_equal_request_is_given_anew_without_a_key_until_one_has_become_free);
 	tcase_add_test(tc, the_exact_call_goes_before_one_that_only_means_the_same);
 	tcase_add_test(tc, no_rung_is_climbed_that_was_not_asked_for);
 	tcase_add_test(tc, only_what_may_match_is_normalised_and_equal_ones_keep_their_order);
