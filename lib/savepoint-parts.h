@@ -42,7 +42,7 @@ struct vcr_store {
 	size_t nsecret_name;
 	unsigned flags;
 	struct vcr_buf scratch, sealed;
-	int lock;                   /* STATE/shadow.lock; -1: none can be had */
+	int lock;                   /* STATE/shadow.lock; -1: it is not held */
 	uint64_t age;               /* of what odb knows */
 	bool held;                  /* shared until the store is freed */
 	struct vcr_buf packed;      /* packed-refs */
@@ -57,7 +57,7 @@ void vcr_store_hex(const unsigned char oid[VCR_OID], char out[41]);
 bool vcr_store_unhex(const char *hex, unsigned char oid[VCR_OID]);
 
 /* savepoint-refs.c. A name is "refs/…". Shared: true if the objects must be opened anew. Alone: for who takes objects away; VCR_EBUSY. */
-void vcr_store_lock_open(struct vcr_store *s);
+void vcr_store_lock_look(struct vcr_store *s); /* how often objects have been taken away until now */
 bool vcr_store_lock_shared(struct vcr_store *s);
 int vcr_store_lock_alone(struct vcr_store *s, int wait_ms, struct vcr_error *e);
 void vcr_store_unlock(struct vcr_store *s);

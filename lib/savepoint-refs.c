@@ -16,19 +16,27 @@
 
 /* ---- The lock ---- */
 
-void vcr_store_lock_open(struct vcr_store *s)
+/* It is open only while it is held: a collector whose host has few descriptors has none to spare. */
+static bool open_lock(struct vcr_store *s)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	vcr_buf_printf(&path, "%s/shadow.lock", s->state_dir);
-	s->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (s->lock >= 0 && pread(s->lock, &s->age, sizeof s->age, 0) != sizeof s->age)
+	if (s->lock < 0)
+		s->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return s->lock >= 0;
+}
+
+void vcr_store_lock_look(struct vcr_store *s)
+{
+	if (open_lock(s) && pread(s->lock, &s->age, sizeof s->age, 0) != sizeof s->age)
 		s->age = 0;
+	vcr_store_unlock(s);
 }
 
 bool vcr_store_lock_shared(struct vcr_store *s)
 {
 	uint64_t age = 0;
-	if (s->lock < 0 || s->held)
+	if (s->held || !open_lock(s))
 		return false;
 	while (flock(s->lock, LOCK_SH) && errno == EINTR)
 		;
@@ -41,14 +49,16 @@ bool vcr_store_lock_shared(struct vcr_store *s)
 void vcr_store_unlock(struct vcr_store *s)
 {
 	int saved = errno;
-	if (s->lock >= 0 && !s->held)
-		flock(s->lock, LOCK_UN);
+	if (s->lock >= 0 && !s->held) {
+		close(s->lock);
+		s->lock = -1;
+	}
 	errno = saved;
 }
 
 int vcr_store_lock_alone(struct vcr_store *s, int wait_ms, struct vcr_error *e)
 {
-	for (int waited = 0; s->lock >= 0; waited += 10) {
+	for (int waited = 0; open_lock(s); waited += 10) {
 		if (!flock(s->lock, LOCK_EX | LOCK_NB)) {
 			s->age++;
 			return pwrite(s->lock, &s->age, sizeof s->age, 0) == sizeof s->age ? 0 : vcr_error_sys(e, errno, "%s/shadow.lock", s->state_dir);

@@ -155,7 +155,7 @@ static int open_repository(struct vcr_store *s, struct vcr_error *e)
 	s->git_started = true;
 	if (access(objects.data, X_OK) && (err = make_repository(s, e)))
 		return err;
-	vcr_store_lock_open(s);
+	vcr_store_lock_look(s);
 	return open_objects(s, e);
 }
 
