@@ -53,9 +53,9 @@ def serving(build, session, directory, env):
 
 def measure_match(build, quick, row):
     calls = 2000 if quick else 10000
-    best = min((json.loads(subprocess.check_output([os.path.join(build, "bench", "match"), str(calls), "20", "400"])) for _ in range(2)), key=lambda r: r["normalised"]["mean_us"])
+    best = min((json.loads(subprocess.check_output([os.path.join(build, "bench", "match"), str(calls), "20", "400"])) for _ in range(4)), key=lambda r: r["normalised"]["mean_us"])
     for rung in ("exact", "canonical", "normalised"):
-        row("finding the recorded call of a 4 KB request among %d, %s" % (calls, rung), "ms", best[rung]["mean_us"] / 1e3, limit=0.2)
+        row("finding the recorded call of a 4 KB request among %d, %s" % (calls, rung), "ms", best[rung]["mean_us"] / 1e3, limit=0.2, guard=1)
     row("… the slowest of them, normalised", "ms", best["normalised"]["worst_us"] / 1e3)
 
 
