@@ -165,7 +165,8 @@ static void end(struct line *l, CURLcode code)
 	t->line = NULL;
 	l->t = NULL;
 	vcr_forward_deliver(f);
-	if (!code && l->ended && l->open && vcr_line_sent(l))
+	size_t n = 0; /* TLS may have read on: the socket does not show that */
+	if (!code && l->ended && l->open && vcr_line_sent(l) && curl_easy_recv(l->easy, f->scratch, 1, &n) == CURLE_AGAIN)
 		keep(l);
 	else
 		vcr_line_close(l);

@@ -500,7 +500,9 @@ static struct vcr_recorded *give_by_names(struct vcr_replay *r, struct vcr_match
 		vcr_buf_reset(told);
 		if (whole_recorded(c, &recorded) || !vcr_scrub_translate(live.data, live.len, recorded.data, recorded.len, told))
 			continue;
-		char *body = strchr(told->data, '\n') + 1;
+		char *body = strchr(told->data, '\n');
+		if (!body++) /* a placeholder went over the line's end */
+			continue;
 		struct vcr_match_query as = *q;
 		body[-1] = 0;
 		as.target = told->data;

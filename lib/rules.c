@@ -7,7 +7,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-enum { MAX_NAMES = 16 /* of one path */ };
+/* A window is what is looked at at once: PCRE and memmem read all that they are given. What begins in the overlap is looked at with more of what follows. */
+enum { MAX_NAMES = 16 /* of one path */, WINDOW = 64 << 10, OVERLAP = 8 << 10 };
 
 struct pattern { char *text; pcre2_code *code; };
 struct field { char *text, *words; const char *name[MAX_NAMES]; size_t n; bool rooted; };
@@ -226,17 +227,19 @@ static bool placeholder(const char *p, size_t n, size_t from, size_t *at, size_t
 static bool match_one(struct vcr_rules *r, size_t i, const char *p, size_t n, size_t from, size_t *at, size_t *len)
 {
 	while (from < n) {
-		size_t hole, end, limit = n;
-		bool holes = placeholder(p, n, from, &hole, &end);
+		size_t hole, end = 0, to = n - from > WINDOW ? from + WINDOW : n, look = n - to > VCR_MAX_PLACEHOLDER ? to + VCR_MAX_PLACEHOLDER : n;
+		bool holes = placeholder(p, look, from, &hole, &end);
 		if (holes && hole <= from) {
 			from = end;
 			continue;
 		}
-		limit = holes ? hole : n;
-		int rc = pcre2_match(r->pattern[i].code, (PCRE2_SPTR)p, limit, from, PCRE2_NOTEMPTY, r->match, r->context);
+		holes = holes && hole <= to;
+		bool more = !holes && to < n;
+		uint32_t how = PCRE2_NOTEMPTY | (more ? PCRE2_NOTEOL : 0);
+		int rc = pcre2_match(r->pattern[i].code, (PCRE2_SPTR)p, holes ? hole : to, from, how, r->match, r->context);
 		if (rc >= 0) {
 			const PCRE2_SIZE *o = pcre2_get_ovector_pointer(r->match);
-			if (o[1] > o[0] && o[0] >= from) {
+			if (o[1] > o[0] && o[0] >= from && (!more || o[0] < to - OVERLAP)) {
 				*at = o[0];
 				*len = o[1] - o[0];
 				return true;
@@ -245,9 +248,9 @@ static bool match_one(struct vcr_rules *r, size_t i, const char *p, size_t n, si
 		}
 		if (rc != PCRE2_ERROR_NOMATCH)
 			r->gave_up = (int)i + 1;
-		if (!holes)
+		if (!holes && !more)
 			return false;
-		from = end;
+		from = more ? to - OVERLAP : end;
 	}
 	return false;
 }

@@ -222,7 +222,7 @@ static int64_t last_loose(struct vcr_store *s, const char *refs)
 
 int64_t vcr_refs_last(struct vcr_store *s, const char *refs)
 {
-	int64_t last = last_packed(s, refs), loose = last_loose(s, refs);
+	int64_t loose = last_loose(s, refs), last = last_packed(s, refs); /* in this order: see vcr_refs_read */
 	return loose > last ? loose : last;
 }
 

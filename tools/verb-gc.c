@@ -54,12 +54,14 @@ static bool add(struct gc *g, const struct kept *k)
 static bool runs(const char *id)
 {
 	VCR_AUTO_BUF answer = VCR_BUF_INIT;
-	return !vcr_control_ask(id, "{\"op\":\"status\"}", &answer, 2000, NULL);
+	int err = vcr_control_ask(id, "{\"op\":\"status\"}", &answer, 2000, NULL);
+	return !err || err == VCR_EBUSY || err == VCR_ETRUNC; /* one that is busy is there too */
 }
 
 static void take(struct gc *g, const char *name)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	VCR_AUTO_JSON meta = VCR_JSON_INIT;
 	struct vcr_reader *r;
 	struct vcr_txn txn;
 	struct stat st;
@@ -69,6 +71,8 @@ static void take(struct gc *g, const char *name)
 	const struct vcr_reader_session *s = vcr_reader_header(r);
 	struct kept k = { .id = strndup(name, strlen(name) - 4), .parent = s->parent_session_id ? strdup(s->parent_session_id) : NULL,
 		.at_ns = s->created_ns ? s->created_ns : (int64_t)st.st_mtim.tv_sec * 1000000000, .bytes = (int64_t)st.st_blocks * 512 };
+	if (!k.parent && !vcr_json_parse(&meta, s->metadata_json, strlen(s->metadata_json), 0, NULL))
+		k.parent = vcr_json_strdup(&meta, vcr_json_get(&meta, 0, "replay_of")); /* chain.h: it holds what that one had not */
 	if (!k.id || vcr_paths_check_session_id(k.id, NULL) || (*s->session_id && strcmp(s->session_id, k.id)))
 		snprintf(k.why, sizeof k.why, "the session in it has another name than its file");
 	else if (runs(k.id))

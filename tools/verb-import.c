@@ -179,8 +179,8 @@ static int import_all(struct import *im, char **file, int n)
 		status = vcr_failed(im->t, &im->e);
 	else if (status)
 		vcr_import_free(im->to);
-	if (status && im->to)
-		unlink(im->path.data); /* ours: it was made with O_EXCL */
+	if (status && im->to && im->e.code != VCR_EEXIST) /* made with O_EXCL: ours, unless there was one */
+		unlink(im->path.data);
 	if (!status)
 		tell(im, &totals);
 	return status;

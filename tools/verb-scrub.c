@@ -43,7 +43,8 @@ static bool is_being_recorded(const struct vcr_reader *r)
 {
 	VCR_AUTO_BUF answer = VCR_BUF_INIT;
 	const struct vcr_reader_session *h = vcr_reader_header(r);
-	return !h->ended && *h->session_id && !vcr_control_ask(h->session_id, "{\"op\":\"status\"}", &answer, VCR_SETTLE_MS, NULL);
+	int err = h->ended || !*h->session_id ? VCR_ENOTFOUND : vcr_control_ask(h->session_id, "{\"op\":\"status\"}", &answer, VCR_SETTLE_MS, NULL);
+	return !err || err == VCR_EBUSY || err == VCR_ETRUNC; /* one that is busy is there too */
 }
 
 /* Does the new file hold what it says? Nobody gets it otherwise. */

@@ -274,22 +274,29 @@ static int end(struct call *c)
 }
 
 /* Killed when it had only begun to begin, there is no savepoint and nothing to put back. */
-static bool has_base(struct call *c)
+static int find_base(struct call *c, bool *there)
 {
 	struct vcr_savepoint p;
-	return !open_store(c) && !vcr_store_get(c->store, c->txn.session, 0, &p, NULL);
+	int err = open_store(c);
+	if (err)
+		return err;
+	err = vcr_store_get(c->store, c->txn.session, 0, &p, &c->e);
+	*there = !err;
+	return err == VCR_ENOTFOUND ? 0 : err;
 }
 
 static int abort_txn(struct call *c)
 {
 	struct vcr_savepoint to = { .n = 0 };
 	size_t changed = 0;
-	bool watched;
+	bool watched, there = false;
 	int status = find_txn(c), how = 0;
 	if (status)
 		return status;
 	c->to = "begin";
-	if (has_base(c) && (how = go_back(c, &watched, &changed, &to)) < 0)
+	if (find_base(c, &there))
+		return say_error(c);
+	if (there && (how = go_back(c, &watched, &changed, &to)) < 0)
 		return VCR_EXIT_NO;
 	if ((status = end(c)))
 		return status;
