@@ -140,6 +140,8 @@ static bool drop_oldest(struct vcr_preimages *p)
 
 static bool make_room(struct vcr_preimages *p, int64_t bytes)
 {
+	if (bytes > MOST_IN_ALL)
+		return false; /* nothing that is dropped would help */
 	while (p->bytes + bytes > MOST_IN_ALL && drop_oldest(p))
 		;
 	return p->bytes + bytes <= MOST_IN_ALL;
@@ -206,12 +208,13 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	char hex[HEX + 1];
 	struct stat st;
-	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < (why == VCR_PREIMAGE_GOES ? LEAST_LINK : LEAST_COPY + 1))
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < (why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : LEAST_LINK))
 		return 1;
 	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st))
 		return 1;
 	vcr_large_id(&st, id);
-	if (vcr_preimages_find(p, id, as))
+	/* One that was put back is the store's own file: to write into it is to write into the store. */
+	if (vcr_preimages_find(p, id, as) && (why != VCR_PREIMAGE_CHANGES || memcmp(id, as, sizeof id)))
 		return 1;
 	hex_of(id, hex);
 	unlinkat(p->dir, hex, 0); /* it was that file's and is not any more */
@@ -220,7 +223,7 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 		p->copied[p->ncopied++ % COPIED].ino = st.st_ino;
 		return keep_copy(p, path, &st, hex, e);
 	}
-	if (!make_room(p, (int64_t)st.st_blocks * 512))
+	if (why != VCR_PREIMAGE_UNDO && !make_room(p, (int64_t)st.st_blocks * 512))
 		return 1;
 	if (linkat(AT_FDCWD, path, p->dir, hex, 0))
 		return vcr_error_sys(e, errno, "%s cannot be kept before it goes", path);
@@ -237,8 +240,10 @@ bool vcr_preimages_find(struct vcr_preimages *p, const unsigned char id[VCR_LARG
 	struct stat st;
 	hex_of(id, hex);
 	memcpy(as, id, VCR_LARGE_ID);
-	ssize_t n = readlinkat(p->dir, hex, to, sizeof to);
-	if (n > 0) {
+	for (int hops = 0; hops < 16; hops++) {
+		ssize_t n = readlinkat(p->dir, hex, to, sizeof to);
+		if (n <= 0)
+			break;
 		to[n < HEX + 1 ? n : HEX + 1] = 0;
 		if (!id_of(to, as))
 			return false;

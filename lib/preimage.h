@@ -27,7 +27,8 @@ struct vcr_preimages;
 int vcr_preimages_open(struct vcr_preimages **p, const char *workspace, const char *state_dir, const char *vcr_dir, bool make, struct vcr_error *e);
 void vcr_preimages_free(struct vcr_preimages *p);
 
-enum vcr_preimage_why { VCR_PREIMAGE_GOES /* deleted, replaced */, VCR_PREIMAGE_CHANGES /* written into, cut */ };
+enum vcr_preimage_why { VCR_PREIMAGE_GOES /* deleted, replaced */, VCR_PREIMAGE_CHANGES /* written into, cut */,
+	VCR_PREIMAGE_UNDO /* as GOES, by a rollback: nothing else is dropped for it */ };
 /* Before it happens to the file at path, the last component of which is not followed. 0: it is kept; 1: there is no need. */
 int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preimage_why why, struct vcr_error *e);
 /* Would a link keep it? */

@@ -371,7 +371,7 @@ static int keep_large(const struct vcr_rollback *p, const struct vcr_rollback_wh
 		vcr_buf_printf(&path, "%s/%s", w->workspace, it->path);
 		if (!kept)
 			err = vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, true, e);
-		int how = err ? err : vcr_preimages_keep(kept, path.data, VCR_PREIMAGE_GOES, e);
+		int how = err ? err : vcr_preimages_keep(kept, path.data, VCR_PREIMAGE_UNDO, e);
 		err = how < 0 ? how : 0;
 		if (!err && !vcr_preimages_find(kept, it->now.oid, as))
 			err = vcr_error_set(e, VCR_EBUSY, "%s is being changed right now, or there is no room to keep it; nothing was done", it->path);

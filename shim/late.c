@@ -39,6 +39,8 @@ static bool is_mine(uint64_t word)
 
 static void add(struct vcr_lead_block *g, const char *name, unsigned port)
 {
+	if (vcr_load(&g->late[VCR_LEAD_LATE - 1]))
+		return; /* full, and a name that is put into the other table stays there */
 	int index = vcr_lead_index(g, name);
 	uint64_t word = program_hash() | (uint64_t)index << VCR_LATE_NAME_SHIFT | (uint64_t)port << VCR_LATE_PORT_SHIFT | VCR_LATE_SET;
 	for (int i = 0; index >= 0 && (uint32_t)word && i < VCR_LEAD_LATE; i++) {

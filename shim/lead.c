@@ -132,9 +132,12 @@ static bool gate_process_runs(const struct vcr_lead_block *g)
 
 bool vcr_lead_open(struct vcr_lead_block *g)
 {
-	uint32_t ready = VCR_LEAD_READY;
-	for (int ms = 0; vcr_load(&g->state) == VCR_LEAD_STARTING && ms < START_WAIT_MS && !vcr_self.sandboxed; ms += 10)
+	uint32_t ready = VCR_LEAD_READY, starting = VCR_LEAD_STARTING;
+	int ms = 0;
+	for (; vcr_load(&g->state) == VCR_LEAD_STARTING && ms < START_WAIT_MS && !vcr_self.sandboxed; ms += 10)
 		raw_wait(&g->state, VCR_LEAD_STARTING, 10000000);
+	if (ms >= START_WAIT_MS) /* those who come later need not wait; one that is ready after all is taken */
+		__atomic_compare_exchange_n(&g->state, &starting, VCR_LEAD_ENDED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	if (vcr_load(&g->state) != VCR_LEAD_READY)
 		return false;
 	if (gate_process_runs(g))

@@ -144,10 +144,12 @@ void vcr_start_collector(struct vcr_spool_header *h)
 /* In a vfork child too: it touches no state of the process. */
 bool vcr_start_gate(struct vcr_spool_header *h, bool untapped_only)
 {
-	uint32_t none = VCR_LEAD_NONE;
+	uint32_t none = VCR_LEAD_NONE, no_flags = 0;
 	struct start s = { .state = &h->gate.state, .ended = VCR_LEAD_ENDED, .waiting = &h->gate.state, .pid = &h->gate.pid, .argv = { [3] = untapped_only ? "--untapped" : NULL } };
 	if (h->flags & VCR_SPOOL_LEAD_ONLY || vcr_self.sandboxed)
 		return false;
+	if (untapped_only && vcr_load(&h->gate.state) == VCR_LEAD_NONE) /* it says so itself, but only when it is ready */
+		__atomic_compare_exchange_n(&h->gate.flags, &no_flags, VCR_LEAD_UNTAPPED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(&h->gate.state, &none, VCR_LEAD_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return false;
 	start(&s, true);

@@ -11,7 +11,7 @@ enum { WATCHES = 16, HEARD = 64, TLS_DATA = 0x17, FINISHED_AT_MOST = 100 /* byte
 
 static struct watch {
 	uint32_t taken;
-	int32_t fd;
+	int32_t fd, pid;
 	bool sent, only_h2;
 	unsigned port;
 	const void *caller;
@@ -82,6 +82,7 @@ bool vcr_unheard_hello(int fd, const void *p, size_t n)
 		if (!__atomic_compare_exchange_n(&watches[i].taken, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
 		watches[i].fd = fd;
+		watches[i].pid = vcr_self.pid;
 		watches[i].sent = false;
 		watches[i].only_h2 = only_h2;
 		memcpy(watches[i].name, name, sizeof name);
@@ -127,13 +128,14 @@ static void say_what_comes(char *at, const struct watch *w)
 		vcr_format(at, " until it reads its certificates anew; then they go through the gate");
 }
 
+/* Nothing but what the host itself would call, where it has locked itself in. */
 static void say(const struct watch *w)
 {
 	char text[VCR_LEAD_NAME + 300];
 	uint32_t h = hash_of(w->name);
 	if (__atomic_exchange_n(&said[h % HEARD], h, __ATOMIC_RELAXED) == h)
 		return;
-	struct vcr_scratch *s = vcr_scratch_take();
+	struct vcr_scratch *s = vcr_self.sandboxed ? NULL : vcr_scratch_take();
 	long n = s ? raw_readlink("/proc/self/exe", s->a, sizeof s->a - 1) : 0;
 	const char *program = "a program";
 	if (n > 0) {
@@ -172,7 +174,7 @@ void vcr_unheard_closed(int fd)
 	struct watch *w = watch_of(fd);
 	if (!w)
 		return;
-	if (w->sent && !is_in(heard, w->name))
+	if (w->sent && w->pid == vcr_self.pid && !is_in(heard, w->name)) /* else it is our parent's, who goes on */
 		say(w);
 	vcr_store(&w->taken, 0);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +49,11 @@ static int start_thread(struct vcr_supervised *v)
 int vcr_supervised_start(struct vcr_supervised *v, struct vcr_run *run, const struct vcr_supervise_options *o, struct vcr_error *e)
 {
 	struct vcr_supervise_options mine = *o;
+	struct rlimit l;
+	if (!getrlimit(RLIMIT_NOFILE, &l)) { /* the command is forked: its limit is its own */
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
 	int fd = -1, err = vcr_run_listener(run, &fd, e);
 	snprintf(spool, sizeof spool, "%s", o->spool);
 	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->replay ? NULL : say_guarded, spool, e)))

@@ -257,6 +257,8 @@ static int spawn_gate(struct record *r, struct vcr_error *e)
 	}
 	argv[n] = NULL;
 	r->gate_words = memfd_create("vcr-gate", MFD_CLOEXEC);
+	if (!strcmp(r->lane, "auto"))
+		__atomic_store_n(&r->h->gate.flags, VCR_LEAD_UNTAPPED, __ATOMIC_RELEASE); /* before anybody looks */
 	__atomic_store_n(&r->h->gate.state, VCR_LEAD_STARTING, __ATOMIC_RELEASE);
 	err = vcr_control_spawn_with((char *const *)argv, r->gate_words, r->sealed.listener, r->seal ? VCR_SEALED_LISTENERS : 0, &r->gate, e);
 	if (err)
