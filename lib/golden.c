@@ -163,7 +163,7 @@ int vcr_golden_path(const char *vcr_dir, const char *fingerprint, struct vcr_buf
 static int parse_index(const char *dir, const struct vcr_buf *text, struct vcr_json *j, struct vcr_error *e)
 {
 	struct vcr_error why = { 0 };
-	if (vcr_json_parse(j, text->data, text->len, VCR_JSON_RELAXED, &why))
+	if (vcr_json_document(j, text->data, text->len, VCR_JSON_RELAXED, &why))
 		return vcr_error_set(e, VCR_ESYNTAX, "%s/%s is damaged (%s); mend it or move it away", dir, index_name, why.what);
 	if (vcr_json_type(j, 0) == VCR_JSON_OBJECT)
 		return 0;

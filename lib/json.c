@@ -1,4 +1,4 @@
-#include "json.h"
+#include "json-parts.h"
 #include "limits.h"
 #include <endian.h>
 #include <errno.h>
@@ -8,10 +8,6 @@
 #include <string.h>
 
 /* ---- One pass: RFC 8259, an explicit stack of one bit per level; and, where somebody wants them, the tokens. ---- */
-
-/* A container, a key, a string or a primitive. start and end: of its text, of a string without the quotes. size: members or items; of a key 1.
- * next: the following sibling. While a container is open, its end is its latest child, and its next the container around it. */
-struct token { int start, end, size, next; enum vcr_json_type type; };
 
 enum seen {
 	NO_LINE = 1,  /* a line end or tab between values, or a byte >= 0x80 */
@@ -311,11 +307,6 @@ static int check_key(struct check *c)
 	return check_word(c, ":");
 }
 
-static enum vcr_json_type scalar_type(unsigned char c)
-{
-	return c == '"' ? VCR_JSON_STRING : c == 't' || c == 'f' ? VCR_JSON_BOOL : c == 'n' ? VCR_JSON_NULL : VCR_JSON_NUMBER;
-}
-
 static int check_text(struct check *c, unsigned max_depth)
 {
 	unsigned char in_object[(VCR_MAX_JSON_DEPTH_RELAXED + 8) / 8] = { 0 };
@@ -347,7 +338,7 @@ static int check_text(struct check *c, unsigned max_depth)
 					return err;
 			}
 		} else {
-			begin_token(c, scalar_type(*c->p), item);
+			begin_token(c, vcr_json_scalar_type((char)*c->p), item);
 			int err = check_scalar(c);
 			if (err)
 				return err;

@@ -54,7 +54,7 @@ int vcr_manifest_put(const char *vcr_dir, const char *session_id, const char *en
 		return err;
 	old.max = MAX_MANIFEST;
 	err = vcr_replace_read(dir, vcr_dir, name, &old, e);
-	if (!err && old.len && (vcr_json_parse(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, 0) != VCR_JSON_OBJECT)) {
+	if (!err && old.len && (vcr_json_document(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, 0) != VCR_JSON_OBJECT)) {
 		vcr_json_release(&j);
 		renameat(dir, name, dir, "manifest.json.bad");
 	}
@@ -76,7 +76,7 @@ int vcr_manifest_remove(const char *vcr_dir, const char *session_id, struct vcr_
 		return err;
 	old.max = MAX_MANIFEST;
 	err = vcr_replace_read(dir, vcr_dir, name, &old, e);
-	if (!err && old.len && !vcr_json_parse(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) && vcr_json_type(&j, 0) == VCR_JSON_OBJECT) {
+	if (!err && old.len && !vcr_json_document(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) && vcr_json_type(&j, 0) == VCR_JSON_OBJECT) {
 		compose(&made, &j, session_id, NULL, NULL);
 		err = made.err ? vcr_error_set(e, made.err, "%s: %s", name, vcr_strerror(made.err)) : vcr_replace_write(dir, vcr_dir, name, &made, e);
 	}

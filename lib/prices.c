@@ -104,7 +104,7 @@ static int parse_json(struct table *t, const char *path, const char *text, size_
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	struct vcr_error why = { 0 };
-	int r = vcr_json_parse(&j, text, n, 0, &why);
+	int r = vcr_json_document(&j, text, n, 0, &why);
 	if (r)
 		return vcr_error_set(e, r, "%s: %s", path, why.what);
 	int models = vcr_json_get(&j, 0, "models"), i = 0;

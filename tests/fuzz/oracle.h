@@ -1,10 +1,8 @@
 /* oracle.h — a second opinion on where the values of a JSON text stand: jsmn's. Both number them in the order in which they begin. */
 #ifndef VCR_ORACLE_H
 #define VCR_ORACLE_H
-#include <config.h>
 #include "json.h"
 #include <stdlib.h>
-#ifdef HAVE_JSMN_H
 #define JSMN_STATIC /* and not JSMN_STRICT, which refuses NaN and a number alone: j is a valid text */
 #include <jsmn.h>
 
@@ -31,11 +29,4 @@ static int differs_from_jsmn(const struct vcr_json *j)
 	free(t);
 	return n == (int)j->ntok && v == n ? -1 : v;
 }
-#else
-static int differs_from_jsmn(const struct vcr_json *j)
-{
-	(void)j;
-	return -1;
-}
-#endif
 #endif

@@ -95,6 +95,28 @@ START_TEST(values_are_found_and_read)
 }
 END_TEST
 
+/* Every value written with its place among its siblings; the walk itself is what is tested. */
+static void write_walk(const struct vcr_json *j, int v, struct vcr_buf *out)
+{
+	size_t n;
+	const char *raw = vcr_json_raw(j, v, &n);
+	bool object = vcr_json_type(j, v) == VCR_JSON_OBJECT;
+	if (!object && vcr_json_type(j, v) != VCR_JSON_ARRAY) {
+		vcr_buf_add(out, raw, n);
+		return;
+	}
+	vcr_buf_printf(out, "%c%d:", object ? '{' : '[', vcr_json_count(j, v));
+	for (int m = vcr_json_first(j, v); m >= 0; m = vcr_json_next(j, m)) {
+		write_walk(j, m, out);
+		if (object) {
+			vcr_buf_putc(out, '=');
+			write_walk(j, vcr_json_value(j, m), out);
+		}
+		vcr_buf_putc(out, ',');
+	}
+	vcr_buf_putc(out, object ? '}' : ']');
+}
+
 /* What jsmn has elsewhere than we. A text of a depth, width and order of its own for each seed. */
 static void write_random(struct vcr_jw *w, unsigned *seed, int depth)
 {
@@ -131,32 +153,16 @@ START_TEST(each_value_of_a_text_stands_where_jsmn_has_it)
 		write_random(&w, &seed, 0);
 		ck_assert_int_eq(vcr_json_parse(&j, s.data, s.len, 0, NULL), 0);
 		int at = differs_from_jsmn(&j);
+		VCR_AUTO_JSON document = VCR_JSON_INIT;
+		VCR_AUTO_BUF walk = VCR_BUF_INIT, other = VCR_BUF_INIT;
+		ck_assert_int_eq(vcr_json_document(&document, s.data, s.len, 0, NULL), 0);
+		write_walk(&j, 0, &walk);
+		write_walk(&document, 0, &other);
+		ck_assert_str_eq(walk.data, other.data);
 		ck_assert_msg(at < 0, "value %d of %s", at, s.data);
 	}
 }
 END_TEST
-
-/* Every value written with its place among its siblings; the walk itself is what is tested. */
-static void write_walk(const struct vcr_json *j, int v, struct vcr_buf *out)
-{
-	size_t n;
-	const char *raw = vcr_json_raw(j, v, &n);
-	bool object = vcr_json_type(j, v) == VCR_JSON_OBJECT;
-	if (!object && vcr_json_type(j, v) != VCR_JSON_ARRAY) {
-		vcr_buf_add(out, raw, n);
-		return;
-	}
-	vcr_buf_printf(out, "%c%d:", object ? '{' : '[', vcr_json_count(j, v));
-	for (int m = vcr_json_first(j, v); m >= 0; m = vcr_json_next(j, m)) {
-		write_walk(j, m, out);
-		if (object) {
-			vcr_buf_putc(out, '=');
-			write_walk(j, vcr_json_value(j, m), out);
-		}
-		vcr_buf_putc(out, ',');
-	}
-	vcr_buf_putc(out, object ? '}' : ']');
-}
 
 START_TEST(a_walk_meets_each_value_once_with_the_text_it_has)
 {
