@@ -9,9 +9,10 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include "shim.h"
 
-enum { PROXIES = 8, SEEN = 64, START_WAIT_MS = 2000, PORT_DNS = 53, NET_ONE = 127, NET_TWO = 77 };
+enum { PROXIES = 8, SEEN = 64, START_WAIT_MS = 2000, DECIDED_MS = 20, PORT_DNS = 53, NET_ONE = 127, NET_TWO = 77 };
 
 /* ---- Texts ---- */
 
@@ -471,6 +472,14 @@ static int option(int fd, int level, int what)
 	return vcr_self.sandboxed || vcr_call6(SYS_getsockopt, fd, level, what, (long)&value, (long)&n, 0) ? -1 : value;
 }
 
+/* A connect on loopback is decided before it returns, even one that does not wait, unless the machine is busy. Has this one failed after all? */
+static bool has_failed(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct timespec most = { .tv_nsec = DECIDED_MS * 1000000 };
+	return !vcr_self.sandboxed && vcr_call6(SYS_ppoll, (long)&p, 1, (long)&most, 0, 0, 0) == 1 && p.revents & (POLLERR | POLLHUP);
+}
+
 static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p, struct goal *o)
 {
 	in_port_t port = htons((uint16_t)vcr_load(&g->port));
@@ -488,7 +497,13 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 		vcr_want_collector(); /* a program whose file calls nobody sees has its base from here on */
 		vcr_wait_base();
 	}
-	int r = p->v6 ? VCR_REAL(connect)(fd, (void *)&v6, sizeof v6) : VCR_REAL(connect)(fd, (void *)&v4, sizeof v4), saved = errno;
+	const struct sockaddr *to = p->v6 ? (void *)&v6 : (void *)&v4;
+	socklen_t n = p->v6 ? sizeof v6 : sizeof v4;
+	int r = VCR_REAL(connect)(fd, to, n), saved = errno;
+	if (r && saved == EINPROGRESS && !is_replay(g) && has_failed(fd)) {
+		r = VCR_REAL(connect)(fd, to, n); /* says how, and makes it a socket that can be connected */
+		saved = errno;
+	}
 	if (r == 0 || saved == EINPROGRESS || saved == EINTR) {
 		say_led(g, fd, only6, o, p->port);
 		remember(fd, o);

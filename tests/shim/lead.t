@@ -263,6 +263,9 @@ if ip:
     session, gate = opened("%s:%d" % (host, real.port))
     first, lines, err = die(session, gate.deaf, host, real.port, "null")
     ok(first == "true" and len(lines) == 2 and about(lines, server="real"), "so they are when it dies between the look at it and the connect", first, lines, err)
+    session, gate = opened("%s:%d" % (host, real.port))
+    first, lines, err = die(session, gate.deaf, host, real.port)
+    ok(first == "true" and len(lines) == 2 and about(lines, server="real"), "also when the connect does not wait, and hears of its refusal later", first, lines, err)
 else:
     skip(title, "this machine does not know its own name")
 session, gate = opened("api.openai.com", flags="6")
