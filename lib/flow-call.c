@@ -29,6 +29,8 @@ void vcr_exchange_free(struct exchange *x, size_t *held)
 	free(x->reason);
 	free(x->coding);
 	free(x->id);
+	vcr_buf_release(&x->aside);
+	vcr_buf_release(&x->turns);
 	free(x->chunk);
 	free(x);
 }
@@ -66,6 +68,8 @@ struct exchange *vcr_exchange_new(const struct vcr_http1_head *h, enum vcr_api a
 	if (!x)
 		return NULL;
 	vcr_buf_init(&x->in.bytes, 0);
+	vcr_buf_init(&x->aside, 0);
+	vcr_buf_init(&x->turns, 0);
 	begin_body(&x->out, keep, h);
 	x->keep = keep;
 	x->host = strdup(host);
@@ -181,6 +185,10 @@ static void connect_pointers(struct exchange *x)
 	c->nres_body = x->in.bytes.len;
 	c->chunk = x->chunk;
 	c->nchunk = x->nchunk;
+	c->aside = x->aside.data;
+	c->naside = x->aside.len;
+	c->turns = x->turns.data;
+	c->nturns = x->turns.len;
 }
 
 void vcr_exchange_asked(struct exchange *x, const struct vcr_flow_events *ev, void *ctx, uint64_t time_ns)

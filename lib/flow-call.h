@@ -25,6 +25,8 @@ struct exchange {
 	struct vcr_chunk *chunk;
 	size_t nchunk, cap;
 	uint32_t stream;             /* HTTP/2; 0 without */
+	struct vcr_buf aside, turns; /* WebSocket: as flow.h says, without brackets */
+	unsigned nasked, turn_of, nlines; /* messages of the request; what `turns` said last; lines of the answer */
 	char *id;                    /* WebSocket: the answer's id once it is known */
 	uint64_t read;               /* the connection's read that brought the last of it */
 	uint64_t last_ns;            /* the last body byte so far */

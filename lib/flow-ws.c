@@ -1,7 +1,7 @@
 /* flow-ws.c — a model's WebSocket: its messages become calls. OpenAI's realtime and responses APIs have one call per response: it begins with the
  * client's "response.create" (or with "response.created", when the server decides by itself that it is its turn) and holds what the client sent since
  * the one before; it ends with response.done, .completed, .failed, .incomplete or .cancelled. What the server says of the session and not of a
- * response is in none. Of any other API a turn lasts until the
+ * response stands beside the answer of the call that is under way, or that comes next. Of any other API a turn lasts until the
  * server says turnComplete (Gemini live), else as long as the connection. */
 #include "flow-parts.h"
 #include "limits.h"
@@ -16,7 +16,9 @@ struct vcr_flow_ws {
 	struct exchange *handshake;  /* its head is that of every call */
 	struct vcr_buf asked;        /* messages since the last call began, joined by "," */
 	unsigned nasked;
+	struct vcr_buf aside;        /* of the call to come, as an exchange has it */
 };
+enum { ASIDE_MAX = 256 << 10 };
 
 static bool is_realtime(const struct vcr_flow_ws *w)
 {
@@ -30,6 +32,7 @@ static int put_request(struct conn *c, struct exchange *x)
 {
 	struct vcr_flow_ws *w = c->ws;
 	size_t *held = &c->flow->held;
+	x->nasked = w->nasked;
 	bool many = w->nasked > 1 || !is_realtime(w);
 	int r = many ? vcr_exchange_out(x, "{\"events\":[", 11, held) : 0;
 	if (!r && w->nasked)
@@ -62,6 +65,8 @@ static struct exchange *begin_call(struct conn *c)
 	x->sent = true;
 	vcr_conn_append(c, x);
 	c->sending = NULL;
+	x->aside = c->ws->aside;
+	vcr_buf_init(&c->ws->aside, 0);
 	vcr_exchange_asked(x, &f->ev, f->ctx, c->now_ns);
 	if (vcr_exchange_response(x, &response) || put_request(c, x)) {
 		vcr_conn_pop(c, x, "malformed");
@@ -93,6 +98,11 @@ static void end_turn(struct conn *c)
 static int put_answer(struct conn *c, struct exchange *x, const char *p, size_t n)
 {
 	int r = 0;
+	if (!is_realtime(c->ws) && x->turn_of != x->nasked && x->turns.len < ASIDE_MAX) {
+		vcr_buf_printf(&x->turns, "%s%u,%u", x->turns.len ? "," : "", x->nlines, x->nasked);
+		x->turn_of = x->nasked;
+	}
+	x->nlines++;
 	if (!x->call.first_byte_ns && c->now_ns >= x->call.start_ns)
 		x->call.first_byte_ns = c->now_ns;
 	while (n && !r) {
@@ -128,6 +138,7 @@ static int on_asked(void *ctx, bool text, const char *p, size_t n)
 		return 0;
 	w->nasked = 0;
 	vcr_buf_reset(&w->asked);
+	c->first->nasked++;
 	int r = vcr_exchange_out(c->first, ",", 1, &c->flow->held);
 	return r ? r : vcr_exchange_out(c->first, p, n, &c->flow->held);
 }
@@ -174,12 +185,25 @@ static bool ends_response(const char *type)
 	return false;
 }
 
+/* What is said of the session: a replay wants to say it too. Messages are bounded as a whole, what is beyond is in no recording. */
+static void note_aside(struct conn *c, const char *p, size_t n)
+{
+	VCR_AUTO_JSON strict = VCR_JSON_INIT;
+	struct vcr_buf *b = c->last ? &c->last->aside : &c->ws->aside;
+	if (b->len + n > ASIDE_MAX || vcr_json_parse(&strict, p, n, 0, NULL))
+		return;
+	vcr_buf_printf(b, "%s%u,", b->len ? "," : "", c->last ? c->last->nasked : c->ws->nasked);
+	vcr_buf_add(b, p, n);
+}
+
 static int on_realtime(struct conn *c, const struct vcr_json *j, const char *p, size_t n)
 {
 	char *type = vcr_json_strdup(j, vcr_json_get(j, 0, "type"));
 	bool error = type && !strcmp(type, "error"), response = type && !strncmp(type, "response.", 9);
 	struct exchange *x = response ? call_of(c, j, type) : !error ? NULL : unnamed(c) ? unnamed(c) : c->first;
 	int r = x ? put_answer(c, x, p, n) : 0;
+	if (!x && !error)
+		note_aside(c, p, n);
 	if (x && !r && (error || (response && ends_response(type))))
 		end_call(c, x);
 	free(type);
@@ -252,7 +276,7 @@ void vcr_conn_ws_end(struct conn *c)
 
 int vcr_conn_ws_begin(struct conn *c)
 {
-	static const struct vcr_ws_events asked = { on_asked, on_close }, answered = { on_answered, on_close };
+	static const struct vcr_ws_events asked = { .message = on_asked, .close = on_close }, answered = { .message = on_answered, .close = on_close };
 	struct vcr_flow *f = c->flow;
 	struct exchange *h = c->first;
 	const char *to = vcr_http1_field(h->res.field, h->res.n, "upgrade");
@@ -280,6 +304,7 @@ int vcr_conn_ws_begin(struct conn *c)
 	*c->ws = (struct vcr_flow_ws){ .api = api, .handshake = h, .out = vcr_ws_new(&asked, c, x.deflate, x.client_forgets),
 		.in = vcr_ws_new(&answered, c, x.deflate, x.server_forgets) };
 	vcr_buf_init(&c->ws->asked, VCR_MAX_WS_MESSAGE);
+	vcr_buf_init(&c->ws->aside, 0);
 	return !c->ws->out || !c->ws->in;
 }
 
@@ -292,6 +317,7 @@ void vcr_conn_ws_free(struct conn *c)
 	vcr_ws_free(w->out);
 	vcr_ws_free(w->in);
 	vcr_buf_release(&w->asked);
+	vcr_buf_release(&w->aside);
 	vcr_exchange_free(w->handshake, &c->flow->held);
 	free(w);
 }

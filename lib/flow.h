@@ -35,6 +35,8 @@ struct vcr_call {
 	bool complete;               /* the HTTP answer ended as HTTP says */
 	const char *failure;         /* NULL, "aborted" (the program closed it), "closed" (the server did), "cut" (… without saying so by TLS), "reset", "interrupted", "malformed", "timeout"; where no connection could be made "refused", "timeout", "unreachable" or "reset", and
 	                              * then method and target are empty */
+	const char *aside; size_t naside; /* of a WebSocket's turn, JSON lists: pairs of how many messages of the request there had been, and what the server then */
+	const char *turns; size_t nturns; /* said that is in no answer; pairs of an answer's line, and how many messages there had been. Empty: none */
 	struct vcr_answer_info *answer; /* NULL for SIDE and NONE */
 };
 struct vcr_flow_events {

@@ -691,7 +691,7 @@ static void on_distrusted(void *ctx, const char *host, int pid)
 		f->o.sink->distrusted(f->o.ctx, host, pid);
 }
 
-const struct vcr_gate_handler vcr_forward_handler = { on_request, on_drained, on_done, on_tunnel, on_connect, on_distrusted };
+const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted };
 
 /* ---- The module ---- */
 

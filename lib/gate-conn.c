@@ -243,7 +243,11 @@ static void input(struct vcr_gate_exchange *c, const char *p, size_t n)
 	case SNIFF: sniff(c, p, n); break;
 	case HTTP: vcr_gate_http_input(c, p, n); break;
 	case ANSWER: /* the next request, before this one is answered */
-		if (c->early.len + n > EARLY_MAX)
+		if (c->socket && !c->ended)
+			c->gate->o.handler->input(c->gate->o.ctx, c, p, n);
+		else if (c->socket)
+			break;
+		else if (c->early.len + n > EARLY_MAX)
 			vcr_gate_kill(c);
 		else if (vcr_buf_add(&c->early, p, n) || !vcr_gate_hold(c))
 			vcr_gate_kill(c);

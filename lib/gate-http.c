@@ -20,7 +20,7 @@ static void reset_buffer(struct vcr_buf *b)
 
 static void begin_request(struct vcr_gate_exchange *c)
 {
-	c->head_done = c->stop = c->is_connect = false;
+	c->head_done = c->stop = c->is_connect = c->socket = false;
 	c->head_bytes = 0;
 	c->refuse = 0;
 	c->nfield = 0;

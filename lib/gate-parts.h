@@ -1,5 +1,5 @@
 /* gate-parts.h — inside the gate: gate.c (listening, limits), gate-conn.c (bytes, TLS), gate-http.c (requests, answers), gate-connect.c (proxying),
- * gate-address.c (connections that only have an address). */
+ * gate-address.c (connections that only have an address), gate-socket.c (WebSockets). */
 #ifndef VCR_GATE_PARTS_H
 #define VCR_GATE_PARTS_H
 #include "gate.h"
@@ -56,7 +56,7 @@ struct vcr_gate_exchange {
 	struct vcr_buf body;
 	struct vcr_gate_request request;
 	char *host_text;
-	bool keep_alive, head_method, is_connect;
+	bool keep_alive, head_method, is_connect, socket;
 	int refuse;                  /* status to answer with instead of asking the handler */
 
 	struct vcr_buf pending;      /* head and pieces that make the next TLS record */

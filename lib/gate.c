@@ -132,7 +132,7 @@ void vcr_gate_conn_later(evutil_socket_t fd, short what, void *conn)
 			tell(c, VCR_GATE_DELIVERED);
 		vcr_gate_conn_finish(c);
 	}
-	if ((c->state == HTTP || c->state == SNIFF) && c->early.len && !c->dead)
+	if ((c->state == HTTP || c->state == SNIFF || c->socket) && c->early.len && !c->dead)
 		vcr_gate_conn_early(c);
 	if (c->eof && c->state == HTTP && !c->dead)
 		vcr_gate_kill(c);

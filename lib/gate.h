@@ -57,6 +57,8 @@ struct vcr_gate_handler {
 	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
 	/* A process whose connections come by their address (`meant`) did not accept the certificate for that host: from now on they are tunnelled. */
 	void (*distrusted)(void *ctx, const char *host, int pid);
+	/* Bytes of a client whose upgrade was answered by vcr_gate_socket. */
+	void (*input)(void *ctx, struct vcr_gate_exchange *x, const char *p, size_t n);
 };
 enum { VCR_GATE_LISTENERS = 6 };
 enum { VCR_GATE_HOST = 280 };                  /* bytes of HOST:PORT with its NUL */
@@ -116,6 +118,11 @@ size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
 int vcr_gate_simple(struct vcr_gate_exchange *x, int status, const char *type, const char *body, size_t n, const struct vcr_http1_field *extra);
 /* After tunnel: 200, then bytes go both ways between the client and fd (a connected socket; the gate owns it now). */
 int vcr_gate_tunnel(struct vcr_gate_exchange *x, int fd);
+
+/* Instead of a head: 101 to a request for a WebSocket (RFC 6455 §4.2.2), without extensions; protocol: of those that the client offered, or NULL. Then its
+ * bytes come by `input`, others go by vcr_gate_send, and it ends by vcr_gate_cut or by the client. VCR_EINVAL: it is no such request. */
+int vcr_gate_socket(struct vcr_gate_exchange *x, const char *protocol);
+int vcr_gate_send(struct vcr_gate_exchange *x, const char *p, size_t n);
 
 /* After connect: 200, and the connection goes on as if it had been led. */
 void vcr_gate_connected(struct vcr_gate_exchange *x);

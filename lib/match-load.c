@@ -22,6 +22,8 @@ void vcr_recorded_release(struct vcr_recorded *c)
 	free(c->reason);
 	free(c->failure);
 	free(c->coding);
+	free(c->aside);
+	free(c->turns);
 }
 
 static char *string(const struct vcr_json *j, int v, const char *key)
@@ -108,6 +110,31 @@ static struct vcr_recorded *new_call(struct vcr_match *m)
 	return c;
 }
 
+static char *array_text(const struct vcr_json *j, int array)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_jw w;
+	if (vcr_json_type(j, array) != VCR_JSON_ARRAY)
+		return NULL;
+	vcr_jw_init(&w, &b);
+	vcr_jw_value(&w, j, array);
+	return vcr_buf_take(&b, NULL);
+}
+
+/* A turn of a WebSocket. One that the server began by itself, before anything was asked, is like no request. */
+static int take_turn(const struct vcr_json *j, int v, struct vcr_recorded *c)
+{
+	c->websocket = true;
+	vcr_json_int(j, vcr_json_get(j, v, "conn"), &c->conn);
+	c->aside = array_text(j, vcr_json_get(j, v, "aside"));
+	c->turns = array_text(j, vcr_json_get(j, v, "turns"));
+	if (*c->request_ref)
+		return 0;
+	free(c->method);
+	*c->k0 = *c->k1 = 0;
+	return (c->method = strdup("WEBSOCKET")) ? 0 : VCR_ENOMEM;
+}
+
 /* Of a line without a time of its own it is when it began. */
 static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int v, struct vcr_recorded *c)
 {
@@ -121,7 +148,7 @@ static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int
 static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call, int64_t time_ns)
 {
 	char *method = string(j, v, "method"), *path = string(j, v, "path");
-	if (!method || !path || vcr_json_is(j, vcr_json_get(j, v, "protocol"), "websocket")) { /* a turn of a WebSocket answers no request */
+	if (!method || !path) {
 		free(method);
 		free(path);
 		m->stats.unusable += frame >= 0;
@@ -165,6 +192,8 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	short_string(j, v, "k1", c->k1, sizeof c->k1);
 	short_string(j, v, "request", c->request_ref, sizeof c->request_ref);
 	short_string(j, v, "response", c->response_ref, sizeof c->response_ref);
+	if (vcr_json_is(j, vcr_json_get(j, v, "protocol"), "websocket") && take_turn(j, v, c))
+		return VCR_ENOMEM;
 	++*(frame >= 0 ? &m->stats.calls : &m->stats.sides);
 	if (!c->host && !(c->host = strdup("")))
 		return VCR_ENOMEM;

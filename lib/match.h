@@ -41,6 +41,9 @@ struct vcr_recorded {
 	int status;                   /* 0: no answer came */
 	char *reason, *failure, *coding; /* NULL */
 	bool tls, complete;
+	bool websocket;               /* a turn of one: its method is the handshake's, or WEBSOCKET where it asks for nothing (no request is equal to that) */
+	int64_t conn;                 /* of a turn: the connection's number */
+	char *aside, *turns;          /* of a turn, vcr-format(5): JSON; NULL */
 	int64_t ttfb_us, total_us;    /* -1 unknown */
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], k2[VCR_KEY_LEN], k3[VCR_KEY_LEN]; /* k2, k3: "" until they are needed */
 	double likeness;              /* 1; STRUCTURAL: when it was given last */

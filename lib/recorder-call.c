@@ -85,6 +85,20 @@ static void write_chunks(struct vcr_jw *w, const struct vcr_call *c)
 	vcr_jw_array_end(w);
 }
 
+/* Of a turn of a WebSocket: what flow.h has without brackets, redacted, as a list. */
+static void write_list(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const char *p, size_t n)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT, clean = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	if (!n)
+		return;
+	vcr_buf_printf(&text, "[%.*s]", (int)n, p);
+	if (text.err || vcr_redact_body(r->redact, text.data, text.len, false, &clean, NULL) || vcr_json_parse(&j, clean.data, clean.len, 0, NULL))
+		return;
+	vcr_jw_key(w, key);
+	vcr_jw_value(w, &j, 0);
+}
+
 static void write_ms(struct vcr_jw *w, const char *key, uint64_t from, uint64_t to)
 {
 	if (!from || to < from)
@@ -134,6 +148,8 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 	write_fields(r, w, "request_headers", c->req_field, c->nreq_field);
 	write_fields(r, w, "response_headers", c->res_field, c->nres_field);
 	write_chunks(w, c);
+	write_list(r, w, "aside", c->aside, c->naside);
+	write_list(r, w, "turns", c->turns, c->nturns);
 }
 
 /* The answers of a lane are a lane of their own: each side is stored against its own kind. lane: as vcr_session_add_body takes it. */

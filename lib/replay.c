@@ -1,7 +1,6 @@
-#include "replay.h"
+#include "replay-parts.h"
 #include "inflate.h"
 #include "limits.h"
-#include "rebind.h"
 #include "scrub.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,13 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEAVE_US = 1000000, RECENT = 256, MOST_NAMED = 256 /* recorded calls that are looked at */, LIVE_NUMBERS = 10000000 /* beyond those of any recording */ };
-#define CACHE_BYTES ((size_t)64 << 20)
-
-/* A decoded body, kept with its call while there is room; told anew for the directories of this run (rebind.h), and then with places of its own
- * where reads began. */
-struct body { struct vcr_buf text; uint64_t *piece; unsigned refs; uint64_t used; bool own; /* one answer's, not the call's */ };
-enum { DIRECTORIES = 4 };
+enum { LEAVE_US = 1000000, MOST_NAMED = 256 /* recorded calls that are looked at */, LIVE_NUMBERS = 10000000 /* beyond those of any recording */ };
 
 /* One answer under way. */
 struct serving {
@@ -34,168 +27,17 @@ struct serving {
 	bool head, all;          /* all: everything that was recorded is written */
 };
 
-/* A request that was answered, by its raw bytes: when the very same comes again (a retry, a poll), nothing needs to be redacted and hashed. */
-struct recent {
-	uint64_t hash[2];
-	size_t known;            /* secrets at the time: more of them, and it would be redacted otherwise */
-	struct vcr_recorded *call; /* NULL: none */
-	enum vcr_rung rung;
-	unsigned anew;           /* match.h */
-};
-
-struct vcr_replay {
-	struct vcr_replay_options o;
-	struct vcr_match *match;
-	struct vcr_redact *redact;
-	struct vcr_scrub **scrub;      /* the session was scrubbed: requests are, too; NULL */
-	size_t bound_values;           /* that had a number when names were taken over last */
-	struct serving *first;
-	struct recent recent[RECENT];
-	size_t cached;
-	uint64_t clock;
-	struct vcr_gate_exchange **live; /* those that the other handler answers */
-	size_t nlive, live_cap;
-};
-
-static void report(struct vcr_replay *r, const struct vcr_replay_event *ev)
+void vcr_replay_report(struct vcr_replay *r, const struct vcr_replay_event *ev)
 {
 	if (r->o.report)
 		r->o.report(r->o.ctx, ev);
-}
-
-/* ---- Bodies ---- */
-
-static void free_body(struct body *b)
-{
-	vcr_buf_release(&b->text);
-	free(b->piece);
-	free(b);
-}
-
-static void leave_body(struct body *b)
-{
-	b->refs--;
-	if (b->own)
-		free_body(b);
-}
-
-static void drop_body(struct vcr_replay *r, struct vcr_recorded *c)
-{
-	struct body *b = c->user;
-	r->cached -= b->text.cap;
-	free_body(b);
-	c->user = NULL;
-}
-
-static void make_room(struct vcr_replay *r)
-{
-	while (r->cached > CACHE_BYTES) {
-		struct vcr_recorded *oldest = NULL;
-		for (size_t i = 0; i < vcr_match_count(r->match); i++) {
-			struct vcr_recorded *c = vcr_match_call(r->match, i);
-			struct body *b = c->user;
-			if (b && !b->refs && (!oldest || b->used < ((struct body *)oldest->user)->used))
-				oldest = c;
-		}
-		if (!oldest)
-			return;
-		drop_body(r, oldest);
-	}
-}
-
-/* A model answers with the paths that it was asked about: they are told as this run has them. */
-static int rebind_body(const struct vcr_binding *bound, size_t nbound, const struct vcr_recorded *c, struct body *b)
-{
-	VCR_AUTO_BUF told = VCR_BUF_INIT;
-	if (!nbound || !b->text.len)
-		return 0;
-	uint64_t *piece = calloc(c->npiece + 1, sizeof *piece);
-	if (!piece)
-		return VCR_ENOMEM;
-	for (size_t i = 0; i < c->npiece; i++) {
-		uint64_t at = b->piece ? b->piece[i] : c->piece[i].offset;
-		piece[i] = at < b->text.len ? at : b->text.len;
-	}
-	int changed = vcr_rebind(bound, nbound, b->text.data, b->text.len, &told, piece, c->npiece);
-	if (changed <= 0) {
-		free(piece);
-		return changed;
-	}
-	vcr_buf_release(&b->text);
-	free(b->piece);
-	b->text = told;
-	told = (struct vcr_buf)VCR_BUF_INIT;
-	b->piece = piece;
-	return 0;
-}
-
-/* A copy of the body, for one answer, that names things as the live request does; NULL: it would be no other. */
-static struct body *bind_names(struct vcr_replay *r, const struct vcr_recorded *c, const struct body *b, const struct vcr_match_query *q)
-{
-	VCR_AUTO_BUF request = VCR_BUF_INIT;
-	struct vcr_bindings names = VCR_BINDINGS_INIT;
-	struct body *own = NULL;
-	if (!*c->request_ref || vcr_reader_body(c->reader, c->request_ref, &request, NULL))
-		return NULL;
-	vcr_normal_bind(c->in, request.data, request.len, &r->o.match.live, q->body, q->nbody, q->api, &names);
-	if (names.n && (own = calloc(1, sizeof *own))) {
-		vcr_buf_init(&own->text, 0);
-		vcr_buf_add(&own->text, b->text.data, b->text.len);
-		if (b->piece && (own->piece = calloc(c->npiece + 1, sizeof *own->piece)))
-			memcpy(own->piece, b->piece, c->npiece * sizeof *own->piece);
-		own->own = true;
-		own->refs = 1;
-		if (own->text.err || (b->piece && !own->piece) || rebind_body(names.b, names.n, c, own)) {
-			free_body(own);
-			own = NULL;
-		}
-	}
-	vcr_bindings_release(&names);
-	return own;
-}
-
-/* Which directories are others now. All, or none: one that has not changed may lie in one that has. */
-static size_t bind_directories(const struct vcr_replay *r, const struct vcr_recorded *c, struct vcr_binding bound[DIRECTORIES])
-{
-	const struct vcr_normal_context *a = c->in, *b = &r->o.match.live;
-	const struct vcr_binding all[DIRECTORIES] = { { a->cwd, b->cwd }, { a->workspace, b->workspace }, { a->home, b->home }, { a->tmp, b->tmp } };
-	bool changed = false;
-	size_t n = 0;
-	for (int i = 0; i < DIRECTORIES; i++)
-		if (all[i].recorded && all[i].live) {
-			changed = changed || strcmp(all[i].recorded, all[i].live);
-			bound[n++] = all[i];
-		}
-	return changed ? n : 0;
-}
-
-/* The answer's body; NULL when the recording's line cannot be read. */
-static struct body *take_body(struct vcr_replay *r, struct vcr_recorded *c, struct vcr_error *e)
-{
-	struct vcr_binding bound[DIRECTORIES];
-	struct body *b = c->user;
-	if (!b) {
-		if (!(b = calloc(1, sizeof *b)))
-			return NULL;
-		vcr_buf_init(&b->text, 0);
-		if ((*c->response_ref && vcr_reader_body(c->reader, c->response_ref, &b->text, e)) || rebind_body(bound, bind_directories(r, c, bound), c, b)) {
-			free_body(b);
-			return NULL;
-		}
-		c->user = b;
-		r->cached += b->text.cap;
-		make_room(r);
-	}
-	b->refs++;
-	b->used = ++r->clock;
-	return b;
 }
 
 /* ---- Serving ---- */
 
 static void on_timer(evutil_socket_t fd, short what, void *serving);
 
-static int64_t now_us(void)
+int64_t vcr_replay_now_us(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -209,7 +51,7 @@ static void end_serving(struct serving *s)
 		s->after->prev = s->prev;
 	if (s->timer)
 		event_free(s->timer);
-	leave_body(s->body);
+	vcr_replay_body_leave(s->body);
 	free(s);
 }
 
@@ -322,7 +164,7 @@ static void go_on(struct serving *s)
 	double speed = s->r->o.speed;
 	int err = 0;
 	while (!s->all && !err) {
-		int64_t wait = speed > 0 ? s->began_us + (int64_t)((double)due_us(s, s->next) / speed) - now_us() : 0;
+		int64_t wait = speed > 0 ? s->began_us + (int64_t)((double)due_us(s, s->next) / speed) - vcr_replay_now_us() : 0;
 		if (wait > 0) {
 			struct timeval tv = { wait / 1000000, wait % 1000000 };
 			vcr_gate_flush(s->x);
@@ -364,7 +206,7 @@ static void serve(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_
 {
 	struct serving *s = calloc(1, sizeof *s);
 	if (!s) {
-		leave_body(b);
+		vcr_replay_body_leave(b);
 		vcr_match_back(r->match, c, false);
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
@@ -373,7 +215,7 @@ static void serve(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_
 	s->x = x;
 	s->call = c;
 	s->body = b;
-	s->began_us = now_us();
+	s->began_us = vcr_replay_now_us();
 	if ((s->after = r->first))
 		r->first->prev = s;
 	r->first = s;
@@ -417,15 +259,21 @@ int vcr_replay_envelope(enum vcr_api api, int status, const char *message, const
 	return out->err;
 }
 
+void vcr_replay_missed(struct vcr_replay *r, const char *host, const struct vcr_match_query *q, struct vcr_divergence *d, struct vcr_buf *message)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
+	vcr_match_explain(r->match, q, d, &words, NULL);
+	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_MISSED, .api = q->api, .method = q->method, .target = q->target, .host = host, .body = q->body,
+		.nbody = q->nbody, .divergence = d, .words = words.data });
+	vcr_buf_printf(message, "vcr replay: %s", words.data);
+}
+
 static void miss(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *host, const struct vcr_match_query *q)
 {
 	static const struct vcr_http1_field no_retry = { "x-should-retry", "false" };
 	struct vcr_divergence d = VCR_DIVERGENCE_INIT;
-	VCR_AUTO_BUF words = VCR_BUF_INIT, message = VCR_BUF_INIT, body = VCR_BUF_INIT;
-	vcr_match_explain(r->match, q, &d, &words, NULL);
-	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_MISSED, .api = q->api, .method = q->method, .target = q->target, .host = host, .body = q->body,
-		.nbody = q->nbody, .divergence = &d, .words = words.data });
-	vcr_buf_printf(&message, "vcr replay: %s", words.data);
+	VCR_AUTO_BUF message = VCR_BUF_INIT, body = VCR_BUF_INIT;
+	vcr_replay_missed(r, host, q, &d, &message);
 	vcr_replay_envelope(q->api, 400, message.data, d.pointer.data, &body);
 	vcr_gate_simple(x, 400, "application/json", body.data, body.len, &no_retry);
 	vcr_divergence_release(&d);
@@ -434,7 +282,7 @@ static void miss(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *
 static void refuse(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *method, const char *target, const char *host)
 {
 	static const char words[] = "vcr replay: this host is not among the recording's model hosts, and nothing goes to the network\n";
-	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_REFUSED, .method = method, .target = target, .host = host });
+	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_REFUSED, .method = method, .target = target, .host = host });
 	vcr_gate_simple(x, 403, NULL, words, sizeof words - 1, NULL);
 }
 
@@ -516,6 +364,12 @@ static struct vcr_recorded *give_by_names(struct vcr_replay *r, struct vcr_match
 	return found;
 }
 
+int vcr_replay_clean(struct vcr_replay *r, const char *host, const char *body, size_t n, struct vcr_buf *out)
+{
+	int err = vcr_redact_body(r->redact, body, n, false, out, NULL);
+	return err || !r->scrub ? err : scrub_up(r, host, out);
+}
+
 static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, struct clean *c)
 {
 	VCR_AUTO_BUF plain = VCR_BUF_INIT;
@@ -531,11 +385,9 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 	}
 	vcr_redact_learn_request(r->redact, q->field, q->nfield, q->target, body, n);
 	int err = vcr_redact(r->redact, q->target, strlen(q->target), &c->target, NULL);
-	if (!err)
-		err = vcr_redact_body(r->redact, body, n, false, &c->body, NULL);
 	if (!err && r->scrub)
 		err = scrub_up(r, q->host, &c->target);
-	return err || !r->scrub ? err : scrub_up(r, q->host, &c->body);
+	return err ? err : vcr_replay_clean(r, q->host, body, n, &c->body);
 }
 
 static void hash_bytes(uint64_t h[2], const char *p, size_t n)
@@ -566,16 +418,16 @@ static struct recent *recent_of(struct vcr_replay *r, const struct vcr_gate_requ
 		hash_bytes(hash, q->field[i].value, strlen(q->field[i].value));
 	}
 	hash_bytes(hash, q->body, q->nbody);
-	return &r->recent[(hash[0] ^ hash[0] >> 32) % RECENT];
+	return &r->recent[(hash[0] ^ hash[0] >> 32) % VCR_RECENT];
 }
 
 /* q: the request, NULL if it is one that was answered before. */
 static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung, const struct vcr_match_query *q)
 {
 	struct vcr_error e = { 0 };
-	struct body *b = take_body(r, c, &e), *own = b && q && rung >= VCR_RUNG_NORMALISED ? bind_names(r, c, b, q) : NULL;
+	struct body *b = vcr_replay_body_take(r, c, &e), *own = b && q && rung >= VCR_RUNG_NORMALISED ? vcr_replay_body_bind(r, c, b, q) : NULL;
 	if (own) {
-		leave_body(b);
+		vcr_replay_body_leave(b);
 		b = own;
 	}
 	if (!b) {
@@ -585,7 +437,7 @@ static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct
 		vcr_gate_simple(x, 400, "application/json", body.data, body.len, NULL);
 		return;
 	}
-	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_SERVED, .call = c, .rung = rung });
+	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_SERVED, .call = c, .rung = rung });
 	serve(r, x, c, b);
 }
 
@@ -627,8 +479,18 @@ static void go_live(struct vcr_replay *r, struct vcr_gate_exchange *x, const str
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
 	}
-	report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_LIVE, .api = query->api, .method = q->method, .target = query->target, .host = q->host });
+	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_LIVE, .api = query->api, .method = q->method, .target = query->target, .host = q->host });
 	r->o.live->request(r->o.live_ctx, x, q);
+}
+
+struct vcr_recorded *vcr_replay_find(struct vcr_replay *r, struct vcr_match_query *q, enum vcr_rung *rung, struct vcr_buf *told)
+{
+	struct vcr_recorded *c = vcr_match_give(r->match, q, rung);
+	if (!c && q->api != VCR_API_NONE)
+		c = give_by_names(r, q, rung, told);
+	if (c)
+		take_names(r, c, *rung, q);
+	return c;
 }
 
 static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q, struct vcr_match_query *query)
@@ -637,11 +499,8 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 	struct recent *recent = recent_of(r, q, hash);
 	enum vcr_rung rung;
 	VCR_AUTO_BUF told = VCR_BUF_INIT;
-	struct vcr_recorded *c = vcr_match_give(r->match, query, &rung);
-	if (!c && query->api != VCR_API_NONE)
-		c = give_by_names(r, query, &rung, &told);
+	struct vcr_recorded *c = vcr_replay_find(r, query, &rung, &told);
 	if (c) {
-		take_names(r, c, rung, query);
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung, c->anew };
 		serve_call(r, x, c, rung, query);
 	} else if (r->o.live) {
@@ -666,15 +525,26 @@ static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, cons
 	return c != NULL;
 }
 
+/* A client that hears 426 goes back to HTTP at once. */
+static void upgrade(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	static const struct vcr_http1_field http = { "Upgrade", "HTTP/1.1" };
+	static const char words[] = "vcr: no WebSocket was recorded here; use HTTP\n";
+	struct clean c = { VCR_BUF_INIT, VCR_BUF_INIT };
+	if (clean_up(r, q, &c) || !vcr_replay_socket_begin(r, x, q, c.target.data))
+		vcr_gate_simple(x, 426, NULL, words, sizeof words - 1, &http);
+	vcr_buf_release(&c.target);
+	vcr_buf_release(&c.body);
+}
+
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {
 	struct vcr_replay *r = ctx;
 	struct clean c = { VCR_BUF_INIT, VCR_BUF_INIT };
-	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
 	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
 	forget_live(r, x);
 	if (to && !strcasecmp(to, "websocket")) {
-		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
+		upgrade(r, x, q);
 		return;
 	}
 	if (!r->scrub && answer_again(r, x, q))
@@ -698,6 +568,10 @@ static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 		r->o.live->drained(r->o.live_ctx, x);
 		return;
 	}
+	if (vcr_replay_socket_is(r, x)) {
+		vcr_replay_socket_drained(r, x);
+		return;
+	}
 	struct serving *s = vcr_gate_user(x);
 	if (s && !s->all)
 		go_on(s);
@@ -719,6 +593,10 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 			forget_live(r, x);
 		return;
 	}
+	if (vcr_replay_socket_is(r, x)) {
+		vcr_replay_socket_done(r, x, fate);
+		return;
+	}
 	struct serving *s = fate == VCR_GATE_UNREAD ? NULL : vcr_gate_user(x);
 	struct vcr_recorded *c = s ? s->call : vcr_gate_user(x);
 	if (!c)
@@ -728,9 +606,9 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 		return; /* a cut answer is never read to its end */
 	vcr_match_back(r->match, c, delivered);
 	if (s)
-		c->took_us += now_us() - s->began_us;
+		c->took_us += vcr_replay_now_us() - s->began_us;
 	if (!delivered)
-		report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_CUT_SHORT, .call = c });
+		vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_CUT_SHORT, .call = c });
 	vcr_gate_set_user(x, c);
 	if (s)
 		end_serving(s);
@@ -772,7 +650,7 @@ static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, 
 		refuse(ctx, x, "CONNECT", NULL, where);
 }
 
-const struct vcr_gate_handler vcr_replay_handler = { on_request, on_drained, on_done, on_tunnel, NULL, NULL };
+const struct vcr_gate_handler vcr_replay_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .input = vcr_replay_socket_input };
 
 /* ---- The module ---- */
 
@@ -819,9 +697,10 @@ void vcr_replay_free(struct vcr_replay *r)
 		return;
 	while (r->first)
 		end_serving(r->first);
+	vcr_replay_socket_end_all(r);
 	for (size_t i = 0; r->match && i < vcr_match_count(r->match); i++)
 		if (vcr_match_call(r->match, i)->user)
-			drop_body(r, vcr_match_call(r->match, i));
+			vcr_replay_body_drop(r, vcr_match_call(r->match, i));
 	vcr_match_free(r->match);
 	vcr_redact_free(r->redact);
 	vcr_scrub_free_list(r->scrub);

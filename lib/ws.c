@@ -1,5 +1,4 @@
 #include "ws.h"
-#include "buf.h"
 #include "limits.h"
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +159,8 @@ static int frame_done(struct vcr_ws *w)
 	w->need = 2;
 	if (opcode(w) == CLOSE && w->ev.close)
 		return w->ev.close(w->ctx, w->ncontrol >= 2 ? w->control[0] * 256u + w->control[1] : NO_CODE);
+	if (opcode(w) == PING && w->ev.ping)
+		return w->ev.ping(w->ctx, (const char *)w->control, w->ncontrol);
 	if (opcode(w) & CONTROL || !(w->head[0] & 128))
 		return 0;
 	return message_done(w);
@@ -247,4 +248,31 @@ int vcr_ws_feed(struct vcr_ws *w, const char *p, size_t n)
 		n -= k;
 	}
 	return r;
+}
+
+/* ---- What a server says ---- */
+
+int vcr_ws_write(struct vcr_buf *out, enum vcr_ws_kind kind, const char *p, size_t n)
+{
+	if (kind & CONTROL && n > MAX_CONTROL)
+		n = MAX_CONTROL;
+	vcr_buf_putc(out, (char)(128 | kind));
+	vcr_buf_putc(out, (char)(n <= MAX_CONTROL ? n : n <= 0xffff ? 126 : 127));
+	for (int i = n <= MAX_CONTROL ? 0 : n <= 0xffff ? 2 : 8; i--;)
+		vcr_buf_putc(out, (char)(n >> 8 * i));
+	return vcr_buf_add(out, p, n);
+}
+
+/* A reason is UTF-8: one that is cut ends before a character, not in it. */
+int vcr_ws_write_close(struct vcr_buf *out, unsigned code, const char *reason)
+{
+	char data[MAX_CONTROL];
+	size_t n = strlen(reason);
+	if (n > sizeof data - 2)
+		for (n = sizeof data - 2; n && (reason[n] & 0xc0) == 0x80;)
+			n--;
+	data[0] = (char)(code >> 8);
+	data[1] = (char)code;
+	memcpy(data + 2, reason, n);
+	return vcr_ws_write(out, VCR_WS_CLOSE, data, n + 2);
 }

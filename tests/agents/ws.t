@@ -19,6 +19,7 @@ with openai.OpenAI(api_key="sk-test-0123456789abcdefghijklmnopqrstuvwxyz", webso
         c.conversation.item.create(item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Question %d " % q * 30}]})
         c.response.create()
         for event in c:
+            print(event.to_json(indent=None))
             if event.type == "response.done":
                 break
 """
@@ -26,18 +27,21 @@ RESPONSES = """
 import json, sys
 from websockets.sync.client import connect
 with connect(sys.argv[1] + "/responses") as c:
-    assert "permessage-deflate" in c.response.headers["Sec-WebSocket-Extensions"]
+    assert len(sys.argv) > 2 or "permessage-deflate" in c.response.headers["Sec-WebSocket-Extensions"]
     items = []
     for q in range(3):
         items.append({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Question %d " % q * 30}]})
         c.send(json.dumps({"type": "response.create", "model": "gpt-5.2-codex", "input": items}))
-        while json.loads(c.recv())["type"] != "response.completed":
-            pass
+        event = {"type": None}
+        while event["type"] != "response.completed":
+            event = json.loads(c.recv())
+            print(json.dumps(event))
 """
 CASES = [("openai's realtime client", REALTIME, "openai.realtime", "gpt-realtime"), ("responses over a socket", RESPONSES, "openai.responses", "gpt-5.2-codex")]
 HOW = {"preload": "LD_PRELOAD", "record": "vcr-record"}
 PROMISE = "each response is one call with its messages, its model and its tokens"
-agentkit.need_agents(*["%s under %s: %s" % (c[0], HOW[how], PROMISE) for c in CASES for how in HOW])
+AGAIN = "%s: a replay says the same messages to it, without the server"
+agentkit.need_agents(*[AGAIN % c[0] for c in CASES], *["%s under %s: %s" % (c[0], HOW[how], PROMISE) for c in CASES for how in HOW])
 
 
 def joined(asked):
@@ -51,7 +55,8 @@ def check(title, program, api, model, how):
         env["SSL_CERT_FILE"] = ca
     server = subprocess.Popen([agentkit.AGENTS_PYTHON, os.path.join(agentkit.HERE, "wsserver.py"), leaf], stdout=subprocess.PIPE, text=True)
     atexit.register(server.kill)
-    r = place.run(agentkit.AGENTS_PYTHON, "-c", program, "wss://127.0.0.1:%d/v1" % int(server.stdout.readline()), how=how)
+    place_of_model = "wss://127.0.0.1:%d/v1" % int(server.stdout.readline())
+    r = place.run(agentkit.AGENTS_PYTHON, "-c", program, place_of_model, how=how)
     session = place.session()
     server.kill()
     said = [json.loads(line) for line in server.stdout]
@@ -62,6 +67,9 @@ def check(title, program, api, model, how):
             len(f["output_state"]["response"]["output"][0]["content"][0]["text"])) for f in session.calls()]
     ok(r.returncode == 0 and len(said) == 3 and said == kept and got == [("llm", model, 20, 9, api, "websocket", 880)] * 3 and not session.complaints,
        "%s under %s: %s" % (title, HOW[how], PROMISE), r.stderr.decode()[-1500:], got, str(said)[:600], str(kept)[:600], session.end, session.complaints)
+    if how == "record":
+        again = place.run(os.path.join(agentkit.BUILD, "vcr-replay"), "--", agentkit.AGENTS_PYTHON, "-c", program, place_of_model, "replayed", how="plain")
+        ok(again.returncode == 0 and again.stdout == r.stdout and r.stdout.count(b"\n") > 60, AGAIN % title, again.stderr.decode()[-1500:], r.stdout[:600], again.stdout[:600])
 
 
 for how in HOW:

@@ -13,7 +13,7 @@ static int on_close(void *ctx, unsigned code) { return vcr_buf_printf(ctx, "clos
 
 static void run(const char *p, size_t n, unsigned options, unsigned seed, struct vcr_buf *out)
 {
-	static const struct vcr_ws_events events = { on_message, on_close };
+	static const struct vcr_ws_events events = { .message = on_message, .close = on_close };
 	struct fuzz_split split = { seed, 1 };
 	struct vcr_ws *w = vcr_ws_new(&events, out, options & 1, options & 2);
 	int r = 0;

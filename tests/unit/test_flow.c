@@ -9,7 +9,7 @@
 /* What flow said, one line per event; calls as "call CONN API STATUS complete|FAILURE" and kept for a closer look. */
 struct said {
 	struct vcr_buf log;
-	struct vcr_buf req_body, res_body, message;
+	struct vcr_buf req_body, res_body, message, aside, turns;
 	struct vcr_call last;
 	struct vcr_chunk chunk[64];
 	char host[300], model[100];
@@ -35,9 +35,13 @@ static int on_call(void *ctx, const struct vcr_call *c)
 	if (c->nchunk)
 		memcpy(s->chunk, c->chunk, (c->nchunk < 64 ? c->nchunk : 64) * sizeof *c->chunk);
 	vcr_buf_reset(&s->req_body);
+	vcr_buf_reset(&s->aside);
+	vcr_buf_reset(&s->turns);
 	vcr_buf_reset(&s->res_body);
 	vcr_buf_reset(&s->message);
 	vcr_buf_add(&s->req_body, c->req_body, c->nreq_body);
+	vcr_buf_add(&s->aside, c->aside, c->naside);
+	vcr_buf_add(&s->turns, c->turns, c->nturns);
 	vcr_buf_add(&s->res_body, c->res_body, c->nres_body);
 	if (c->answer)
 		vcr_buf_add(&s->message, c->answer->message.data, c->answer->message.len);
@@ -61,7 +65,7 @@ static uint64_t now;
 static void start(bool capture_all)
 {
 	static const struct vcr_flow_events ev = { on_request, on_call, on_mute, on_unseen };
-	said = (struct said){ .log = VCR_BUF_INIT, .req_body = VCR_BUF_INIT, .res_body = VCR_BUF_INIT, .message = VCR_BUF_INIT };
+	said = (struct said){ .log = VCR_BUF_INIT, .req_body = VCR_BUF_INIT, .res_body = VCR_BUF_INIT, .message = VCR_BUF_INIT, .aside = VCR_BUF_INIT, .turns = VCR_BUF_INIT };
 	now = 0;
 	flow = vcr_flow_new(&ev, &said, NULL, capture_all);
 	ck_assert_ptr_nonnull(flow);
@@ -72,6 +76,8 @@ static void finish(void)
 	vcr_flow_free(flow);
 	vcr_buf_release(&said.log);
 	vcr_buf_release(&said.req_body);
+	vcr_buf_release(&said.aside);
+	vcr_buf_release(&said.turns);
 	vcr_buf_release(&said.res_body);
 	vcr_buf_release(&said.message);
 }
@@ -627,9 +633,12 @@ START_TEST(each_response_of_a_websocket_is_a_call_with_what_was_sent_since_the_o
 	finish();
 	start_websocket("/v1/realtime?model=gpt-realtime", "{\"type\":\"session.created\"}");
 	say("{\"type\":\"session.update\",\"session\":{}}");
+	hear("{\"type\":\"session.updated\"}");
 	say("{\"type\":\"conversation.item.create\",\"item\":{}}");
 	say("{\"type\":\"response.create\"}");
+	hear("{\"type\":\"rate_limits.updated\"}");
 	hear(DONE("r1", "done"));
+	ck_assert_str_eq(said.aside.data, "0,{\"type\":\"session.created\"},1,{\"type\":\"session.updated\"},3,{\"type\":\"rate_limits.updated\"}");
 	say("{\"type\":\"response.create\"}");
 	hear("{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"no\"}}");
 	expect_log("call 1 side 101 complete\ncall 1 openai.realtime 101 complete\ncall 1 openai.realtime 101 complete\n");
@@ -695,6 +704,7 @@ START_TEST(of_another_api_a_turn_lasts_until_it_is_said_to_be_complete)
 	hear("{\"serverContent\":{\"turnComplete\":true}}");
 	ck_assert_int_eq(said.calls, 2);
 	ck_assert_str_eq(said.req_body.data, "{\"events\":[{\"setup\":{}},{\"clientContent\":{\"turnComplete\":true}}]}");
+	ck_assert_str_eq(said.turns.data, "0,2");
 	say("{\"clientContent\":{}}");
 	hear("{\"serverContent\":{}}");
 	vcr_flow_out(flow, 1, 10, 11, "\x88\x80mask", 6, ++now);

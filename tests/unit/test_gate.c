@@ -54,7 +54,8 @@ static bool tunnels; /* has the gate a way to other hosts? */
 
 static void start(struct vcr_gate_options o)
 {
-	static const struct vcr_gate_handler handler = { on_request, on_drained, on_done, NULL, NULL, NULL }, with = { on_request, on_drained, on_done, on_tunnel, NULL, NULL };
+	static const struct vcr_gate_handler handler = { .request = on_request, .drained = on_drained, .done = on_done },
+		with = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel };
 	static const char *const hosts[] = { "api.openai.com", NULL };
 	struct vcr_error e = { 0 };
 	char path[100];

@@ -15,7 +15,7 @@ static int on_close(void *ctx, unsigned code) { return vcr_buf_printf(ctx, "clos
 
 static void run(const char *p, size_t n, bool deflate, bool forgets, size_t step, struct vcr_buf *out)
 {
-	static const struct vcr_ws_events ev = { on_message, on_close };
+	static const struct vcr_ws_events ev = { .message = on_message, .close = on_close };
 	struct vcr_ws *w = vcr_ws_new(&ev, out, deflate, forgets);
 	int r = 0;
 	vcr_buf_reset(out);
@@ -111,12 +111,56 @@ START_TEST(extensions_are_read_as_the_answer_lists_them)
 }
 END_TEST
 
+static int on_ping(void *ctx, const char *p, size_t n)
+{
+	vcr_buf_puts(ctx, "ping ");
+	return vcr_buf_add(ctx, p, n);
+}
+
+START_TEST(what_is_written_is_read_again_and_pings_are_told)
+{
+	static const struct vcr_ws_events ev = { on_message, on_close, on_ping };
+	VCR_AUTO_BUF frames = VCR_BUF_INIT, out = VCR_BUF_INIT, large = VCR_BUF_INIT, want = VCR_BUF_INIT;
+	const size_t sizes[] = { 0, 125, 126, 65535, 65536 };
+	for (size_t i = 0; i < 5; i++) {
+		vcr_buf_reset(&large);
+		memset(vcr_buf_reserve(&large, sizes[i]), 'x', sizes[i]);
+		vcr_buf_added(&large, sizes[i]);
+		vcr_ws_write(&frames, VCR_WS_TEXT, large.data, large.len);
+		vcr_buf_printf(&want, "[%s]", large.data);
+	}
+	vcr_buf_add(&frames, "\x89\x02hi", 4);
+	vcr_ws_write_close(&frames, 1008, "no");
+	vcr_buf_puts(&want, "ping hiclose 1008");
+	struct vcr_ws *w = vcr_ws_new(&ev, &out, false, false);
+	ck_assert_int_eq(vcr_ws_feed(w, frames.data, frames.len), 0);
+	ck_assert(out.len == want.len && !memcmp(out.data, want.data, want.len));
+	vcr_ws_free(w);
+}
+END_TEST
+
+START_TEST(a_reason_that_is_too_long_is_cut_before_a_character)
+{
+	VCR_AUTO_BUF reason = VCR_BUF_INIT, out = VCR_BUF_INIT;
+	for (int i = 0; i < 100; i++)
+		vcr_buf_puts(&reason, "\xe2\x9c\x93");
+	vcr_ws_write_close(&out, 1008, reason.data);
+	ck_assert_uint_eq(out.len, 2 + 2 + 123);
+	vcr_buf_reset(&out);
+	vcr_buf_puts(&reason, "x");
+	vcr_ws_write_close(&out, 1008, reason.data + 1);
+	ck_assert_uint_eq(out.len, 2 + 2 + 122);
+}
+END_TEST
+
 static TCase *ws(void)
 {
 	TCase *tc = tcase_create("ws");
 	tcase_add_test(tc, messages_come_joined_unmasked_and_inflated_in_any_split);
 	tcase_add_test(tc, a_small_message_that_inflates_without_end_is_refused);
 	tcase_add_test(tc, extensions_are_read_as_the_answer_lists_them);
+	tcase_add_test(tc, what_is_written_is_read_again_and_pings_are_told);
+	tcase_add_test(tc, a_reason_that_is_too_long_is_cut_before_a_character);
 	return tc;
 }
 TAP_MAIN("ws", ws)

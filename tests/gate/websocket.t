@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+"""WebSockets of models in a replay: a recorded talk is told again without the server, message by message, and where it parts the program hears why."""
+import contextlib
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+import gatekit
+import wskit
+from gatekit import BUILD, Gate, Recording, clikit, done, dump, json, ok
+
+REALTIME, LIVE = "/v1/realtime?model=gpt-realtime", "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+
+
+def turn(asked, n, text, **more):
+    """A turn of a recording written by hand."""
+    asked = [dump(a) for a in asked]
+    request = asked[0] if len(asked) == 1 else b'{"events":[%s]}' % b",".join(asked)
+    lines = [dump(e) + b"\n" for e in wskit.answer(n, text)]
+    return request if asked else None, lines, dict(dict(path=REALTIME, method="GET", status=101, api="openai.realtime", protocol="websocket", fields={}), **more)
+
+
+@contextlib.contextmanager
+def socket_to(gate, path=REALTIME, fields=""):
+    sock = gate.tls()
+    yield wskit.client(sock, path, fields=fields)
+    sock.close()
+
+
+def heard(end, n=3):
+    return [end.json() for _ in range(n)]
+
+
+def item(text):
+    return {"type": "conversation.item.create", "item": {"text": text}}
+
+
+CREATE = {"type": "response.create"}
+HELLO = {"type": "session.created", "session": {"id": "sess_1"}}
+TURNS = (turn([item("one"), CREATE], 0, "first", aside=[0, HELLO, 1, {"type": "conversation.item.added"}]), turn([CREATE], 1, "second"))
+
+with gatekit.recorded(*TURNS) as gate:
+    with socket_to(gate, fields="Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-x\r\n") as (end, status, fields):
+        ok(" 101 " in status and "sec-websocket-extensions" not in fields and fields["sec-websocket-protocol"] == "realtime",
+           "the upgrade is accepted as RFC 6455 says, compression is declined, the first protocol offered is taken", status, fields)
+        ok(end.json() == HELLO, "what the server said of the session before it was asked is said")
+        end.send(item("one"))
+        ok(end.json() == {"type": "conversation.item.added"}, "what it said after a message is said after that message")
+        end.send(CREATE)
+        ok(heard(end) == list(wskit.answer(0, "first")), "an answer comes in its recorded messages, as soon as it is asked for")
+        end.send("still there?", op=9)
+        ok(end.frame() == (0x8a, b"still there?"), "a ping is answered by a pong")
+        end.sock.sendall(wskit.frame(1, b'{"type":"resp', b"1234", first=0) + wskit.frame(9, b"", b"1234") + wskit.frame(0, b'onse.create"}', b"abcd"))
+        end.frame()
+        ok(heard(end) == list(wskit.answer(1, "second")), "a message in fragments, with a ping between them, is a message")
+        end.send(b"\x03\xe8", op=8)
+        try:
+            end.text()
+            why = None
+        except wskit.Closed as e:
+            why = e.args
+        ok(why == (1000, ""), "a client that closes is answered with its own code", why)
+
+with gatekit.recorded(*TURNS, (gatekit.ask("plain"), b"{}")) as gate:
+    with socket_to(gate) as (end, _, _):
+        end.json()
+        end.send(item("two"))
+        end.json()
+        end.send(CREATE)
+        said, why = end.json(), None
+        try:
+            end.text()
+        except wskit.Closed as e:
+            why = e.args
+        ok(said["type"] == "error" and said["error"]["code"] == "vcr_replay_miss" and "/events/0/item/text" in said["error"]["message"],
+           "a turn that was not recorded gets an error event that names the place where it differs", said)
+        ok(why and why[0] == 1008 and why[1].startswith("vcr replay: "), "then the connection is closed with a code and a reason", why)
+    with socket_to(gate) as (end, _, _):
+        end.json()
+        end.send(item("one"))
+        end.json()
+        end.sock.sendall(b"\x85\x00")
+        try:
+            end.text()
+        except wskit.Closed as e:
+            why = e.args
+        ok(why[0] == 1002, "a malformed frame ends the connection with the code for it", why)
+    with socket_to(gate, "/v1/other") as (_, status, _):
+        ok(" 426 " in status, "where no WebSocket was recorded, the upgrade is refused so that clients go back to HTTP", status)
+    ok(gate.post(gatekit.ask("plain"))[0] == 200, "calls over HTTP are served beside them")
+
+with gatekit.recorded(turn([CREATE], 0, "cut", failure="reset")) as gate:
+    with socket_to(gate) as (end, _, _):
+        end.send(CREATE)
+        first, why = heard(end), None
+        try:
+            end.text()
+        except (OSError, wskit.Closed) as e:
+            why = type(e).__name__
+        ok(len(first) == 3 and why, "a connection that broke when it was recorded breaks after the same messages", first, why)
+
+with gatekit.recorded(turn([], 0, "by itself"), turn([{"type": "input_audio_buffer.append", "audio": "aaaa"}], 1, "heard you")) as gate:
+    with socket_to(gate) as (end, _, _):
+        ok(heard(end) == list(wskit.answer(0, "by itself")), "an answer that nobody asked for comes by itself")
+        end.send({"type": "input_audio_buffer.append", "audio": "aaaa"})
+        ok(heard(end) == list(wskit.answer(1, "heard you")), "and so does one to speech, when as much has been said as then")
+
+# ---- Recorded and replayed ----
+
+for path, name in ((REALTIME, "realtime"), (LIVE, "live")):
+    server, place = wskit.Server(), clikit.Place()
+    os.mkdir(place.vcr_dir)
+    with open(os.path.join(place.vcr_dir, "config"), "w") as f:
+        f.write("model-host 127.0.0.1\n")
+    place.env.pop("VCR_COLLECTOR")
+    command = [sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "wskit.py"), str(server.port), path, "first words", "then others"]
+
+    def run(*argv, texts=command[4:]):
+        r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:], "--", *command[:4], *texts], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        return r.stdout, r.stderr
+
+    said, err = run("vcr-record", "--session", "talk")
+    clients = server.clients
+    server.close()
+    again, events = run("vcr-replay", "--json", "talk")
+    frames = [l["data"]["metadata"]["custom"]["vcr"] for l in gatekit.frames(place.path("talk")) if l["type"] == "frame" and l["data"]["node_name"].startswith("llm:")]
+    want = {"realtime": ("session.created", "response.done"), "live": ("setupComplete", "turnComplete")}[name]
+    ok(said.count("you said") == 2 and want[0] in said and want[1] in said and again == said and server.clients == clients,
+       "a %s talk that was recorded is replayed without its server: the program hears the same messages in the same order" % name, said, again, err, events, frames)
+    other, err = run("vcr-replay", "talk", texts=["first words", "never said"])
+    ok(other.startswith("".join(l + "\n" for l in said.splitlines()[:4 if name == "realtime" else 2])) and "closed 1008 vcr replay: " in other,
+       "a %s talk that goes another way is told so where it does" % name, other, err)
+done()
