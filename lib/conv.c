@@ -100,8 +100,7 @@ static int only_text(const struct vcr_json *j, int v)
 	return vcr_json_is(j, vcr_json_get(j, block, "type"), "text") && text >= 0 ? text : v;
 }
 
-/* Meaning of a value: member order counts (a client keeps its own), cache markers do not. */
-static uint64_t hash_meaning(uint64_t h, const struct vcr_json *j, int v)
+uint64_t vcr_conv_meaning(uint64_t h, const struct vcr_json *j, int v)
 {
 	enum vcr_json_type type = vcr_json_type(j, v);
 	size_t n;
@@ -114,14 +113,14 @@ static uint64_t hash_meaning(uint64_t h, const struct vcr_json *j, int v)
 				continue;
 			h = hash_bytes(h, p, n);
 			int value = vcr_json_value(j, k);
-			h = hash_meaning(h, j, n == 9 && !memcmp(p, "\"content\"", 9) ? only_text(j, value) : value);
+			h = vcr_conv_meaning(h, j, n == 9 && !memcmp(p, "\"content\"", 9) ? only_text(j, value) : value);
 		}
 		return mix(h, '}');
 	}
 	if (type == VCR_JSON_ARRAY) {
 		h = mix(h, '[');
 		for (int m = vcr_json_first(j, v); m >= 0; m = vcr_json_next(j, m))
-			h = hash_meaning(h, j, m);
+			h = vcr_conv_meaning(h, j, m);
 		return mix(h, ']');
 	}
 	p = vcr_json_raw(j, v, &n);
@@ -151,7 +150,7 @@ static int read_request(struct request *q, const struct vcr_json *j, const struc
 	for (int m = n ? vcr_json_first(j, info->list) : -1; m >= 0 && i < n; m = vcr_json_next(j, m), i++) {
 		q->item[i] = m;
 		q->exact[i] = hash_raw(j, m);
-		q->prefix[i] = h = hash_meaning(h, j, m);
+		q->prefix[i] = h = vcr_conv_meaning(h, j, m);
 	}
 	q->system = hash_raw(j, info->system);
 	q->tools = hash_raw(j, info->tools);

@@ -43,5 +43,8 @@ void vcr_conv_forget(struct vcr_conv *c, const char *frame_id);
 /* Message k of an answer as the APIs shape it (choices[k].message, output[k], candidates[k].content, message, or the answer itself);
  * -1 if there is none. */
 int vcr_conv_answer_message(const struct vcr_json *j, int response, int k);
+/* A hash of what a value says, going on from h: member order counts (a client keeps its own), cache markers do not, nor whether a text that is alone
+ * stands in a block. */
+uint64_t vcr_conv_meaning(uint64_t h, const struct vcr_json *j, int v);
 
 #endif

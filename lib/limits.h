@@ -38,6 +38,7 @@ enum {
 	VCR_MAX_RULE_KIB = 16 << 10,       /* memory of one */
 	VCR_MAX_SCRUBS = 16,               /* scrubbings of one session */
 	VCR_MAX_PLACEHOLDER = 120,         /* {{vcr:…}}, bytes */
+	VCR_MAX_REMINDERS = 256,           /* of the sentinel in the requests of one session */
 	VCR_MAX_GATE_BACKLOG = 256 << 10,  /* of one answer: who writes more than this waits for the client */
 };
 
