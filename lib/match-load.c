@@ -8,6 +8,22 @@
 
 enum { MAX_PIECES = 1 << 20 };
 
+/* What is asked of metadata.custom.vcr of a frame, or of the data of a vcr.http line, all at once. */
+#define MEMBERS(X) X(method) X(path) X(protocol) X(started_at) X(api) X(host) X(reason) X(failure) X(coding) X(scheme) X(complete) X(ttfb_ms) X(total_ms) \
+	X(seq) X(status) X(items) X(request_bytes) X(k0) X(k1) X(request) X(response) X(response_headers) X(chunks) X(conn) X(aside) X(turns)
+struct members {
+#define X(name) int name;
+	MEMBERS(X)
+#undef X
+};
+static const char *const names[] = {
+#define X(name) #name,
+	MEMBERS(X)
+#undef X
+};
+enum { NMEMBERS = sizeof names / sizeof *names };
+_Static_assert(sizeof(struct members) == NMEMBERS * sizeof(int), "a struct of values, in the order of their names");
+
 void vcr_recorded_release(struct vcr_recorded *c)
 {
 	for (size_t i = 0; i < c->nfield; i++) {
@@ -26,24 +42,28 @@ void vcr_recorded_release(struct vcr_recorded *c)
 	free(c->turns);
 }
 
-static char *string(const struct vcr_json *j, int v, const char *key)
-{
-	return vcr_json_strdup(j, vcr_json_get(j, v, key));
-}
-
 /* Fill a fixed field; left empty when it does not fit. */
-static void short_string(const struct vcr_json *j, int v, const char *key, char *to, size_t n)
+static void short_string(const struct vcr_json *j, int v, char *to, size_t n)
 {
-	char *s = string(j, v, key);
+	size_t len;
+	const char *p = vcr_json_raw(j, v, &len);
+	if (vcr_json_type(j, v) == VCR_JSON_STRING && !memchr(p, '\\', len)) {
+		if (len - 2 < n) {
+			memcpy(to, p + 1, len - 2);
+			to[len - 2] = 0;
+		}
+		return;
+	}
+	char *s = vcr_json_strdup(j, v);
 	if (s && strlen(s) < n)
 		strcpy(to, s);
 	free(s);
 }
 
-static int64_t microseconds(const struct vcr_json *j, int v, const char *key)
+static int64_t microseconds(const struct vcr_json *j, int v)
 {
 	double ms;
-	return vcr_json_double(j, vcr_json_get(j, v, key), &ms) && ms >= 0 && ms < 1e12 ? (int64_t)(ms * 1000) : -1;
+	return vcr_json_double(j, v, &ms) && ms >= 0 && ms < 1e12 ? (int64_t)(ms * 1000) : -1;
 }
 
 static enum vcr_api api_of(const struct vcr_json *j, int v)
@@ -122,12 +142,12 @@ static char *array_text(const struct vcr_json *j, int array)
 }
 
 /* A turn of a WebSocket. One that the server began by itself, before anything was asked, is like no request. */
-static int take_turn(const struct vcr_json *j, int v, struct vcr_recorded *c)
+static int take_turn(const struct vcr_json *j, int conn, int aside, int turns, struct vcr_recorded *c)
 {
 	c->websocket = true;
-	vcr_json_int(j, vcr_json_get(j, v, "conn"), &c->conn);
-	c->aside = array_text(j, vcr_json_get(j, v, "aside"));
-	c->turns = array_text(j, vcr_json_get(j, v, "turns"));
+	vcr_json_int(j, conn, &c->conn);
+	c->aside = array_text(j, aside);
+	c->turns = array_text(j, turns);
 	if (*c->request_ref)
 		return 0;
 	free(c->method);
@@ -136,10 +156,10 @@ static int take_turn(const struct vcr_json *j, int v, struct vcr_recorded *c)
 }
 
 /* Of a line without a time of its own it is when it began. */
-static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int v, struct vcr_recorded *c)
+static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int started_at, struct vcr_recorded *c)
 {
 	VCR_AUTO_BUF began = VCR_BUF_INIT;
-	if (!c->time_ns && m->o.not_before_ns && (vcr_json_str(j, vcr_json_get(j, v, "started_at"), &began) || !vcr_scan_time(began.data, began.len, &c->time_ns)))
+	if (!c->time_ns && m->o.not_before_ns && (vcr_json_str(j, started_at, &began) || !vcr_scan_time(began.data, began.len, &c->time_ns)))
 		c->time_ns = 0;
 	return c->time_ns && c->time_ns < m->o.not_before_ns;
 }
@@ -147,7 +167,11 @@ static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int
 /* v: metadata.custom.vcr of a frame, or the data of a vcr.http line. */
 static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call, int64_t time_ns)
 {
-	char *method = string(j, v, "method"), *path = string(j, v, "path");
+	int at[NMEMBERS];
+	struct members of;
+	vcr_json_pick(j, v, names, NMEMBERS, at);
+	memcpy(&of, at, sizeof of);
+	char *method = vcr_json_strdup(j, of.method), *path = vcr_json_strdup(j, of.path);
 	if (!method || !path) {
 		free(method);
 		free(path);
@@ -167,38 +191,38 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	c->frame = frame;
 	c->call = call;
 	c->line = line;
-	c->api = api_of(j, vcr_json_get(j, v, "api"));
-	c->host = string(j, v, "host");
-	c->reason = string(j, v, "reason");
-	c->failure = string(j, v, "failure");
-	c->coding = string(j, v, "coding");
-	c->tls = !vcr_json_is(j, vcr_json_get(j, v, "scheme"), "http");
-	c->complete = vcr_json_true(j, vcr_json_get(j, v, "complete"));
-	c->ttfb_us = microseconds(j, v, "ttfb_ms");
-	c->total_us = microseconds(j, v, "total_ms");
-	vcr_json_int(j, vcr_json_get(j, v, "seq"), &c->seq);
-	vcr_json_int(j, vcr_json_get(j, v, "status"), &status);
+	c->api = api_of(j, of.api);
+	c->host = vcr_json_strdup(j, of.host);
+	c->reason = vcr_json_strdup(j, of.reason);
+	c->failure = vcr_json_strdup(j, of.failure);
+	c->coding = vcr_json_strdup(j, of.coding);
+	c->tls = !vcr_json_is(j, of.scheme, "http");
+	c->complete = vcr_json_true(j, of.complete);
+	c->ttfb_us = microseconds(j, of.ttfb_ms);
+	c->total_us = microseconds(j, of.total_ms);
+	vcr_json_int(j, of.seq, &c->seq);
+	vcr_json_int(j, of.status, &status);
 	c->status = status >= 100 && status <= 999 ? (int)status : 0;
-	bool expired = has_expired(m, j, v, c);
+	bool expired = has_expired(m, j, of.started_at, c);
 	if (expired || (m->o.skip_faults && (c->failure || c->status >= 400))) {
 		vcr_recorded_release(c);
 		m->n--;
 		++*(expired ? &m->stats.expired : &m->stats.skipped);
 		return 0;
 	}
-	vcr_json_int(j, vcr_json_get(j, v, "items"), &c->items);
-	vcr_json_int(j, vcr_json_get(j, v, "request_bytes"), &c->size);
-	short_string(j, v, "k0", c->k0, sizeof c->k0);
-	short_string(j, v, "k1", c->k1, sizeof c->k1);
-	short_string(j, v, "request", c->request_ref, sizeof c->request_ref);
-	short_string(j, v, "response", c->response_ref, sizeof c->response_ref);
-	if (vcr_json_is(j, vcr_json_get(j, v, "protocol"), "websocket") && take_turn(j, v, c))
+	vcr_json_int(j, of.items, &c->items);
+	vcr_json_int(j, of.request_bytes, &c->size);
+	short_string(j, of.k0, c->k0, sizeof c->k0);
+	short_string(j, of.k1, c->k1, sizeof c->k1);
+	short_string(j, of.request, c->request_ref, sizeof c->request_ref);
+	short_string(j, of.response, c->response_ref, sizeof c->response_ref);
+	if (vcr_json_is(j, of.protocol, "websocket") && take_turn(j, of.conn, of.aside, of.turns, c))
 		return VCR_ENOMEM;
 	++*(frame >= 0 ? &m->stats.calls : &m->stats.sides);
 	if (!c->host && !(c->host = strdup("")))
 		return VCR_ENOMEM;
-	int err = read_fields(j, vcr_json_get(j, v, "response_headers"), c);
-	return err ? err : read_pieces(j, vcr_json_get(j, v, "chunks"), c);
+	int err = read_fields(j, of.response_headers, c);
+	return err ? err : read_pieces(j, of.chunks, c);
 }
 
 static int take_side(void *ctx, const struct vcr_json *j, int data, int64_t line)

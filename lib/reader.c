@@ -677,15 +677,19 @@ static double number(const struct vcr_json *j, int v, double missing)
 
 static void read_metadata(struct vcr_reader *r, const struct vcr_json *j, int m, struct vcr_reader_frame *f)
 {
-	f->model = keep(r, 3, j, vcr_json_get(j, m, "model"), NULL);
-	f->error_type = keep(r, 4, j, vcr_json_get(j, m, "error_type"), NULL);
-	f->error_message = keep(r, 5, j, vcr_json_get(j, m, "error_message"), NULL);
-	f->latency_ms = number(j, vcr_json_get(j, m, "latency_ms"), 0);
-	f->cost_usd = number(j, vcr_json_get(j, m, "cost_usd"), -1);
-	f->tokens = whole(j, vcr_json_get(j, m, "tokens_used"));
-	f->tokens_in = whole(j, vcr_json_get(j, m, "tokens_input"));
-	f->tokens_out = whole(j, vcr_json_get(j, m, "tokens_output"));
-	f->custom = vcr_json_get(j, m, "custom");
+	static const char *const names[] = { "model", "error_type", "error_message", "latency_ms", "cost_usd", "tokens_used", "tokens_input", "tokens_output", "custom" };
+	enum { MODEL, ERROR_TYPE, ERROR_MESSAGE, LATENCY, COST, USED, INPUT, OUTPUT, CUSTOM, N };
+	int at[N];
+	vcr_json_pick(j, m, names, N, at);
+	f->model = keep(r, 3, j, at[MODEL], NULL);
+	f->error_type = keep(r, 4, j, at[ERROR_TYPE], NULL);
+	f->error_message = keep(r, 5, j, at[ERROR_MESSAGE], NULL);
+	f->latency_ms = number(j, at[LATENCY], 0);
+	f->cost_usd = number(j, at[COST], -1);
+	f->tokens = whole(j, at[USED]);
+	f->tokens_in = whole(j, at[INPUT]);
+	f->tokens_out = whole(j, at[OUTPUT]);
+	f->custom = at[CUSTOM];
 	f->vcr = vcr_json_get(j, f->custom, "vcr");
 }
 
@@ -702,6 +706,9 @@ const struct vcr_entry *vcr_reader_entry(struct vcr_reader *r, int64_t index, st
 
 int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_frame *f, struct vcr_error *e)
 {
+	static const char *const names[] = { "frame_type", "frame_id", "parent_frame_id", "node_name", "input_state", "output_state", "metadata" };
+	enum { TYPE, ID, PARENT, NODE, INPUT, OUTPUT, METADATA, N };
+	int m[N];
 	const struct vcr_entry *at = vcr_reader_entry(r, index, e);
 	if (!at)
 		return VCR_ENOTFOUND;
@@ -714,13 +721,14 @@ int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_fram
 	int d = r->current.data;
 	free_strings(r);
 	*f = (struct vcr_reader_frame){ .index = index, .line = at->line, .j = j, .time_ns = at->time_ns == INT64_MAX ? 0 : at->time_ns };
-	f->type = strcmp(at->type, "?") ? at->type : keep(r, 6, j, vcr_json_get(j, d, "frame_type"), "node");
-	f->frame_id = keep(r, 0, j, vcr_json_get(j, d, "frame_id"), "");
-	f->parent_frame_id = keep(r, 1, j, vcr_json_get(j, d, "parent_frame_id"), NULL);
-	f->node_name = keep(r, 2, j, vcr_json_get(j, d, "node_name"), "");
-	f->input = vcr_json_get(j, d, "input_state");
-	f->output = vcr_json_get(j, d, "output_state");
-	read_metadata(r, j, vcr_json_get(j, d, "metadata"), f);
+	vcr_json_pick(j, d, names, N, m);
+	f->type = strcmp(at->type, "?") ? at->type : keep(r, 6, j, m[TYPE], "node");
+	f->frame_id = keep(r, 0, j, m[ID], "");
+	f->parent_frame_id = keep(r, 1, j, m[PARENT], NULL);
+	f->node_name = keep(r, 2, j, m[NODE], "");
+	f->input = m[INPUT];
+	f->output = m[OUTPUT];
+	read_metadata(r, j, m[METADATA], f);
 	return 0;
 }
 

@@ -142,6 +142,23 @@ static void write_random(struct vcr_jw *w, unsigned *seed, int depth)
 	}
 }
 
+START_TEST(members_picked_in_one_walk_are_those_that_are_found_one_by_one)
+{
+	static const char *const text[] = { "{\"a\":1,\"ab\":2,\"a\":3,\"\":4,\"\\u0062\":5,\"b\\\"\":6}", "{}", "[1,2]", "\"a\"" };
+	static const char *const key[] = { "a", "ab", "", "b", "b\"", "abc", "a" };
+	enum { N = sizeof key / sizeof *key };
+	for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
+		VCR_AUTO_JSON j = VCR_JSON_INIT;
+		int at[N];
+		ck_assert_int_eq(vcr_json_parse(&j, text[i], strlen(text[i]), 0, NULL), 0);
+		vcr_json_pick(&j, 0, key, N, at);
+		for (int k = 0; k < N; k++)
+			ck_assert_msg(at[k] == vcr_json_get(&j, 0, key[k]), "%s: %s is %d", text[i], key[k], at[k]);
+		ck_assert(i || (at[0] >= 0 && at[4] >= 0 && at[5] < 0));
+	}
+}
+END_TEST
+
 START_TEST(each_value_of_a_text_stands_where_jsmn_has_it)
 {
 	for (unsigned i = 0; i < 2000; i++) {
@@ -271,6 +288,7 @@ static TCase *json(void)
 	tcase_add_test(tc, relaxed_reads_what_python_writes);
 	tcase_add_test(tc, depth_is_bounded);
 	tcase_add_test(tc, values_are_found_and_read);
+	tcase_add_test(tc, members_picked_in_one_walk_are_those_that_are_found_one_by_one);
 	tcase_add_test(tc, each_value_of_a_text_stands_where_jsmn_has_it);
 	tcase_add_test(tc, a_walk_meets_each_value_once_with_the_text_it_has);
 	tcase_add_test(tc, a_line_is_ascii_without_line_ends_and_without_a_key_that_could_be_type);
