@@ -39,6 +39,9 @@ enum {
 	VCR_MAX_SCRUBS = 16,               /* scrubbings of one session */
 	VCR_MAX_PLACEHOLDER = 120,         /* {{vcr:…}}, bytes */
 	VCR_MAX_REMINDERS = 256,           /* of the sentinel in the requests of one session */
+	VCR_MAX_SOURCE = 4 << 20,          /* a source file that is measured, bytes */
+	VCR_MAX_PARSE_MS = 10000,          /* until its structure is found */
+	VCR_MAX_SOURCE_DEPTH = 4000,       /* nodes around a node that is measured */
 	VCR_MAX_GATE_BACKLOG = 256 << 10,  /* of one answer: who writes more than this waits for the client */
 };
 

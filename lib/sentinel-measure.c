@@ -1,0 +1,209 @@
+#include "limits.h"
+#include "sentinel-measure.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct vcr_measure {
+	TSParser *parser;
+	struct vcr_walk walk;
+	char *clean;        /* a copy of the text whose bytes are all UTF-8 */
+	size_t nclean;
+};
+
+struct vcr_tracked {
+	TSTree *tree;
+	char *text;
+	size_t n;
+	int language;
+};
+
+struct vcr_measure *vcr_measure_new(void)
+{
+	struct vcr_measure *m = calloc(1, sizeof *m);
+	if (m && !(m->parser = ts_parser_new())) {
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void vcr_measure_free(struct vcr_measure *m)
+{
+	if (!m)
+		return;
+	ts_parser_delete(m->parser);
+	vcr_walk_release(&m->walk);
+	free(m->clean);
+	free(m);
+}
+
+void vcr_tracked_free(struct vcr_tracked *t)
+{
+	if (!t)
+		return;
+	if (t->tree)
+		ts_tree_delete(t->tree);
+	free(t->text);
+	free(t);
+}
+
+/* Length of the valid UTF-8 character at p; 0: none. */
+static size_t utf8(const unsigned char *p, size_t n)
+{
+	size_t k = *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
+	if (!k || k > n)
+		return 0;
+	for (size_t i = 1; i < k; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return k;
+}
+
+static size_t ascii(const char *p, size_t n)
+{
+	size_t i = 0;
+	for (uint64_t w; i + 8 <= n; i += 8) {
+		memcpy(&w, p + i, 8);
+		if (w & 0x8080808080808080u)
+			break;
+	}
+	while (i < n && (unsigned char)p[i] < 0x80)
+		i++;
+	return i;
+}
+
+/* Where the first byte stands that is no UTF-8; n: there is none. */
+static size_t first_invalid(const char *p, size_t n)
+{
+	size_t i = ascii(p, n);
+	while (i < n) {
+		size_t k = utf8((const unsigned char *)p + i, n - i);
+		if (!k)
+			return i;
+		i += k;
+		i += ascii(p + i, n - i);
+	}
+	return n;
+}
+
+/* *text: with a letter in the place of each byte that is no UTF-8; offsets and lines stay. 1: it begins with a BOM. */
+static int clean(struct vcr_measure *m, const char **text, size_t n)
+{
+	size_t bad = first_invalid(*text, n);
+	bool bom = n >= 3 && !memcmp(*text, "\xef\xbb\xbf", 3);
+	if (bad == n && !bom)
+		return 0;
+	if (n > m->nclean) {
+		char *p = realloc(m->clean, n);
+		if (!p)
+			return VCR_ENOMEM;
+		m->clean = p;
+		m->nclean = n;
+	}
+	memcpy(m->clean, *text, n);
+	while (bad < n) {
+		m->clean[bad] = '_';
+		bad += first_invalid(m->clean + bad, n - bad);
+	}
+	*text = m->clean;
+	return bom;
+}
+
+static int parse(struct vcr_measure *m, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, TSTree **out, struct vcr_error *e)
+{
+	if (n > VCR_MAX_SOURCE)
+		return vcr_error_set(e, VCR_ELIMIT, "%zu bytes are more than the %d that are measured", n, VCR_MAX_SOURCE);
+	if (!ts_parser_set_language(m->parser, map->grammar))
+		return vcr_error_set(e, VCR_EVERSION, "the grammar of %s is of another ABI", vcr_language_name((int)(map->lang - vcr_lang(0))));
+	ts_parser_set_timeout_micros(m->parser, VCR_MAX_PARSE_MS * 1000);
+	*out = ts_parser_parse_string(m->parser, old, text, (uint32_t)n);
+	if (*out)
+		return 0;
+	ts_parser_reset(m->parser);
+	return vcr_error_set(e, VCR_ELIMIT, "its structure was not found within %d ms", VCR_MAX_PARSE_MS);
+}
+
+int vcr_measure(struct vcr_measure *m, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
+{
+	const struct vcr_lang_map *map;
+	TSTree *tree;
+	int err = vcr_lang_map(language, &map, e);
+	if (err || (err = clean(m, &text, n)) < 0)
+		return err;
+	size_t skip = err ? 3 : 0;
+	if ((err = parse(m, map, NULL, text + skip, n - skip, &tree, e)) != 0)
+		return err;
+	err = vcr_walk(&m->walk, language, map, tree, text + skip, n - skip, out, e);
+	ts_tree_delete(tree);
+	return err;
+}
+
+/* What has changed between the two texts, as one edit. */
+static TSInputEdit difference(const char *a, size_t na, const char *b, size_t nb)
+{
+	size_t head = 0, tail = 0, least = na < nb ? na : nb;
+	while (head < least && a[head] == b[head])
+		head++;
+	while (tail < least - head && a[na - 1 - tail] == b[nb - 1 - tail])
+		tail++;
+	TSInputEdit edit = { .start_byte = (uint32_t)head, .old_end_byte = (uint32_t)(na - tail), .new_end_byte = (uint32_t)(nb - tail) };
+	const struct { const char *p; size_t at; TSPoint *to; } points[] = { { b, head, &edit.start_point }, { a, na - tail, &edit.old_end_point },
+		{ b, nb - tail, &edit.new_end_point } };
+	for (size_t i = 0; i < 3; i++) {
+		const char *line = points[i].p, *end = line + points[i].at, *newline;
+		uint32_t row = 0;
+		for (; (newline = memchr(line, '\n', (size_t)(end - line))) != NULL; line = newline + 1)
+			row++;
+		*points[i].to = (TSPoint){ row, (uint32_t)(end - line) };
+	}
+	return edit;
+}
+
+static int keep(struct vcr_tracked **t, int language, TSTree *tree, const char *text, size_t n)
+{
+	struct vcr_tracked *k = *t ? *t : calloc(1, sizeof *k);
+	char *copy = malloc(n ? n : 1);
+	if (!k || !copy) {
+		if (!*t)
+			free(k);
+		free(copy);
+		ts_tree_delete(tree);
+		return VCR_ENOMEM;
+	}
+	memcpy(copy, text, n);
+	if (k->tree)
+		ts_tree_delete(k->tree);
+	free(k->text);
+	*k = (struct vcr_tracked){ .tree = tree, .text = copy, .n = n, .language = language };
+	*t = k;
+	return 0;
+}
+
+int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
+{
+	const struct vcr_lang_map *map;
+	TSTree *tree, *old = *t && (*t)->language == language ? (*t)->tree : NULL;
+	int err = vcr_lang_map(language, &map, e);
+	if (err || (err = clean(m, &text, n)) < 0)
+		return err;
+	if (err) {
+		text += 3;
+		n -= 3;
+	}
+	if (old) {
+		TSInputEdit edit = difference((*t)->text, (*t)->n, text, n);
+		ts_tree_edit(old, &edit);
+	}
+	if ((err = parse(m, map, old, text, n, &tree, e)) != 0) {
+		if (old) { /* it was edited for a text that it does not know */
+			vcr_tracked_free(*t);
+			*t = NULL;
+		}
+		return err;
+	}
+	if ((err = keep(t, language, tree, text, n)) != 0)
+		return vcr_error_set(e, err, "no memory");
+	return vcr_walk(&m->walk, language, map, (*t)->tree, (*t)->text, n, out, e);
+}
