@@ -1,16 +1,14 @@
 /* tap.c — OpenSSL that is linked into the program itself (node, and whatever else exports it): its functions are called directly, no symbol is
  * looked up, so their beginnings are changed to jump here (patch.h). Done once, before main and before the program has threads; done for all
- * functions or for none. No page is writable and executable at any time, and none of the program's ever loses its right to be executed: a page
- * is copied, changed and put in the place of the old one in one step. Calls that OpenSSL makes inside a tapped function are told by where they
+ * functions or for none (image.h). Calls that OpenSSL makes inside a tapped function are told by where they
  * come back to.
  *
  * If it cannot be done the program runs as it is, and that is said when it first speaks TLS. */
-#include <link.h>
 #include <sys/auxv.h>
-#include "patch.h"
+#include "image.h"
 #include "tls.h"
 
-enum { PAGE = 4096, MOST_SEGMENTS = 64 };
+enum { PAGE = VCR_IMAGE_PAGE };
 
 enum tap {
 #define X(name) TAP_##name,
@@ -74,140 +72,10 @@ static int tap_SSL_set_rfd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set
 static int tap_SSL_set_wfd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set_wfd), ssl, fd); }
 static void tap_SSL_set_bio(SSL *ssl, BIO *in, BIO *out) { vcr_tls_set_bio(WAY(SSL_set_bio), ssl, in, out); }
 
-/* ---- what the program exports ---- */
-
-struct image {
-	uintptr_t bias;
-	const ElfW(Phdr) *segment;
-	size_t segments;
-	const uint32_t *hash; /* DT_GNU_HASH */
-	const ElfW(Sym) *symbol;
-	const char *string;
-};
-
-/* Relocated by the loader, or not: that differs between machines. */
-static const void *dynamic_address(const struct image *m, const ElfW(Dyn) *d)
-{
-	uintptr_t p = d->d_un.d_ptr;
-	return (const void *)(p < m->bias ? p + m->bias : p);
-}
-
-static bool read_image(struct image *m)
-{
-	const ElfW(Dyn) *d = NULL;
-	bool placed = false;
-	*m = (struct image){ .segment = (const void *)getauxval(AT_PHDR), .segments = getauxval(AT_PHNUM) };
-	if (!m->segment || m->segments > MOST_SEGMENTS)
-		return false;
-	for (size_t i = 0; i < m->segments; i++)
-		if (m->segment[i].p_type == PT_PHDR) {
-			m->bias = (uintptr_t)m->segment - m->segment[i].p_vaddr;
-			placed = true;
-		}
-	for (size_t i = 0; placed && i < m->segments; i++)
-		if (m->segment[i].p_type == PT_DYNAMIC)
-			d = (const void *)(m->bias + m->segment[i].p_vaddr);
-	for (; d && d->d_tag != DT_NULL; d++)
-		switch (d->d_tag) {
-		case DT_GNU_HASH: m->hash = dynamic_address(m, d); break;
-		case DT_SYMTAB: m->symbol = dynamic_address(m, d); break;
-		case DT_STRTAB: m->string = dynamic_address(m, d); break;
-		default: break;
-		}
-	return m->hash && m->symbol && m->string;
-}
-
-/* The function of that name that the program itself defines: a filter first, then a bucket's chain (the GNU hash section). */
-static const ElfW(Sym) *exported(const struct image *m, const char *name)
-{
-	uint32_t h = 5381, buckets = m->hash[0], first = m->hash[1], words = m->hash[2], shift = m->hash[3];
-	for (const char *p = name; *p; p++)
-		h = h * 33 + (unsigned char)*p;
-	const uint64_t *filter = (const void *)(m->hash + 4);
-	const uint32_t *bucket = (const void *)(filter + words), *chain = bucket + buckets;
-	if (!buckets || !words || !(filter[h / 64 % words] >> h % 64 & filter[h / 64 % words] >> (h >> shift) % 64 & 1))
-		return NULL;
-	for (uint32_t i = bucket[h % buckets]; i >= first; i++) {
-		const ElfW(Sym) *s = &m->symbol[i];
-		if ((chain[i - first] | 1) == (h | 1) && s->st_shndx != SHN_UNDEF && (s->st_info & 15) == STT_FUNC && !strcmp(m->string + s->st_name, name))
-			return s;
-		if (chain[i - first] & 1)
-			break;
-	}
-	return NULL;
-}
-
-static void *function(const struct image *m, const char *name)
-{
-	const ElfW(Sym) *s = exported(m, name);
-	return s ? (void *)(m->bias + s->st_value) : NULL;
-}
-
 bool vcr_program_exports(const char *name)
 {
-	struct image m;
-	return read_image(&m) && exported(&m, name);
-}
-
-/* Does [from, to) lie in a segment that is code and nothing else? */
-static bool is_code(const struct image *m, uintptr_t from, uintptr_t to)
-{
-	for (size_t i = 0; i < m->segments; i++) {
-		const ElfW(Phdr) *p = &m->segment[i];
-		uintptr_t begin = m->bias + p->p_vaddr;
-		if (p->p_type == PT_LOAD && p->p_flags == (PF_R | PF_X) && from >= begin && to <= begin + p->p_filesz)
-			return true;
-	}
-	return false;
-}
-
-/* ---- putting them there ---- */
-
-/* One page at that place and no other. */
-static bool page_at(uintptr_t at)
-{
-	enum { FIXED_NOREPLACE = 0x100000 };
-	void *p = (void *)vcr_call6(SYS_mmap, (long)at, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | FIXED_NOREPLACE, -1, 0);
-	if (raw_failed(p) || p == (void *)at)
-		return p == (void *)at;
-	raw_munmap(p, PAGE);
-	return false;
-}
-
-/* A free page below the program, where the heap does not grow to; 0: none. */
-static uintptr_t page_below(const struct image *m)
-{
-	uintptr_t low = UINTPTR_MAX;
-	for (size_t i = 0; i < m->segments; i++)
-		if (m->segment[i].p_type == PT_LOAD && m->bias + m->segment[i].p_vaddr < low)
-			low = m->bias + m->segment[i].p_vaddr;
-	low &= ~(uintptr_t)0xffff;
-	for (uintptr_t step = 1 << 16, k = 0; k < 128; k++, step <<= k == 64 ? 6 : 0)
-		if (low <= step || (low -= step) < 1 << 16)
-			return 0;
-		else if (page_at(low))
-			return low;
-	return 0;
-}
-
-/* The patch's jump into its function: a copy of the page or two takes their place. */
-static bool replace(const struct image *m, uintptr_t function_at, const struct vcr_patch *patch)
-{
-	uintptr_t at = function_at + patch->at, from = at & ~(uintptr_t)(PAGE - 1), to = (at + patch->jump_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-	if (!is_code(m, at, at + patch->jump_size) || !is_code(m, from, from + 1))
-		return false;
-	char *copy = raw_mmap(to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (raw_failed(copy))
-		return false;
-	memcpy(copy, (const void *)from, to - from);
-	memcpy(copy + (at - from), patch->jump, patch->jump_size);
-	__builtin___clear_cache(copy, copy + (to - from));
-	long r = vcr_call3(SYS_mprotect, (long)copy, (long)(to - from), PROT_READ | PROT_EXEC);
-	if (!r)
-		r = vcr_call6(SYS_mremap, (long)copy, (long)(to - from), (long)(to - from), MREMAP_MAYMOVE | MREMAP_FIXED, (long)from, 0);
-	if (r != (long)from)
-		raw_munmap(copy, to - from);
-	return r == (long)from;
+	struct vcr_image m;
+	return vcr_image_read(&m) && vcr_image_exported(&m, name);
 }
 
 static void refuse(const char *name, const char *why)
@@ -217,7 +85,7 @@ static void refuse(const char *name, const char *why)
 }
 
 struct plan {
-	struct image image;
+	struct vcr_image image;
 	const char *name[TAPS];
 	void *hook[TAPS];
 	struct vcr_patch patch[TAPS];
@@ -228,13 +96,13 @@ struct plan {
 static bool plan_all(struct plan *p)
 {
 	for (size_t i = 0; i < TAPS; i++) {
-		const ElfW(Sym) *s = exported(&p->image, p->name[i]);
+		const ElfW(Sym) *s = vcr_image_exported(&p->image, p->name[i]);
 		if (!s)
 			continue;
 		uintptr_t at = p->image.bias + s->st_value, slot = p->slots + i * VCR_PATCH_SLOT;
 		struct vcr_patch_site site = { .code = (const void *)at, .size = s->st_size, .at = at, .slot = slot, .hook = (uintptr_t)p->hook[i] };
 		p->patch[i].refused = "is not code";
-		if (!is_code(&p->image, at, at + s->st_size) || !(VCR_MACHINE == EM_X86_64 ? vcr_patch_x86 : vcr_patch_arm64)(&site, &p->patch[i])) {
+		if (!vcr_image_is_code(&p->image, at, at + s->st_size) || !(VCR_MACHINE == EM_X86_64 ? vcr_patch_x86 : vcr_patch_arm64)(&site, &p->patch[i])) {
 			refuse(p->name[i], p->patch[i].refused);
 			return false;
 		}
@@ -250,14 +118,14 @@ static bool place_all(struct plan *p)
 	if (vcr_call3(SYS_mprotect, (long)p->slots, PAGE, PROT_READ | PROT_EXEC))
 		return false;
 	for (size_t i = 0; i < TAPS; i++)
-		if (tapped[i].original && !replace(&p->image, tapped[i].begin, &p->patch[i]))
+		if (tapped[i].original && !vcr_image_replace(&p->image, tapped[i].begin, &p->patch[i]))
 			return false; /* what is placed stays, and only forwards */
 	return true;
 }
 
 static void tap_all(struct plan *p)
 {
-	p->slots = getauxval(AT_PAGESZ) == PAGE ? page_below(&p->image) : 0;
+	p->slots = getauxval(AT_PAGESZ) == PAGE ? vcr_image_page_below(&p->image) : 0;
 	if (getauxval(AT_PAGESZ) != PAGE)
 		refuse("OpenSSL", "is on pages that are not of 4 KB");
 	else if (!p->slots)
@@ -273,17 +141,17 @@ static void tap_all(struct plan *p)
 bool vcr_tap_program(void)
 {
 	struct plan p;
-	if (!read_image(&p.image) || !exported(&p.image, "SSL_read") || !exported(&p.image, "SSL_write"))
+	if (!vcr_image_read(&p.image) || !vcr_image_exported(&p.image, "SSL_read") || !vcr_image_exported(&p.image, "SSL_write"))
 		return false;
 #define X(f) p.name[TAP_##f] = #f, p.hook[TAP_##f] = (void *)tap_##f;
 	VCR_HOOKS_TLS(X)
 #undef X
 	program.base = (void *)p.image.bias;
-	program.server_name = (const char *(*)(const SSL *, int))function(&p.image, "SSL_get_servername");
-	program.get_fd = (int (*)(const SSL *))function(&p.image, "SSL_get_fd");
-	program.is_server = (int (*)(const SSL *))function(&p.image, "SSL_is_server");
-	program.get_error = (int (*)(const SSL *, int))function(&p.image, "SSL_get_error");
-	program.is_finished = (int (*)(const SSL *))function(&p.image, "SSL_is_init_finished");
+	program.server_name = (const char *(*)(const SSL *, int))vcr_image_function(&p.image, "SSL_get_servername");
+	program.get_fd = (int (*)(const SSL *))vcr_image_function(&p.image, "SSL_get_fd");
+	program.is_server = (int (*)(const SSL *))vcr_image_function(&p.image, "SSL_is_server");
+	program.get_error = (int (*)(const SSL *, int))vcr_image_function(&p.image, "SSL_get_error");
+	program.is_finished = (int (*)(const SSL *))vcr_image_function(&p.image, "SSL_is_init_finished");
 	tap_all(&p);
 	return taps;
 }

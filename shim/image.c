@@ -1,0 +1,124 @@
+#include <string.h>
+#include <sys/auxv.h>
+#include "image.h"
+#include "raw.h"
+
+enum { PAGE = VCR_IMAGE_PAGE, MOST_SEGMENTS = 64 };
+
+/* ---- what the program exports ---- */
+
+/* Relocated by the loader, or not: that differs between machines. */
+static const void *dynamic_address(const struct vcr_image *m, const ElfW(Dyn) *d)
+{
+	uintptr_t p = d->d_un.d_ptr;
+	return (const void *)(p < m->bias ? p + m->bias : p);
+}
+
+bool vcr_image_read(struct vcr_image *m)
+{
+	const ElfW(Dyn) *d = NULL;
+	bool placed = false;
+	*m = (struct vcr_image){ .segment = (const void *)getauxval(AT_PHDR), .segments = getauxval(AT_PHNUM) };
+	if (!m->segment || m->segments > MOST_SEGMENTS)
+		return false;
+	for (size_t i = 0; i < m->segments; i++)
+		if (m->segment[i].p_type == PT_PHDR) {
+			m->bias = (uintptr_t)m->segment - m->segment[i].p_vaddr;
+			placed = true;
+		}
+	for (size_t i = 0; placed && i < m->segments; i++)
+		if (m->segment[i].p_type == PT_DYNAMIC)
+			d = (const void *)(m->bias + m->segment[i].p_vaddr);
+	for (; d && d->d_tag != DT_NULL; d++)
+		switch (d->d_tag) {
+		case DT_GNU_HASH: m->hash = dynamic_address(m, d); break;
+		case DT_SYMTAB: m->symbol = dynamic_address(m, d); break;
+		case DT_STRTAB: m->string = dynamic_address(m, d); break;
+		default: break;
+		}
+	return m->hash && m->symbol && m->string;
+}
+
+/* A filter first, then a bucket's chain (the GNU hash section). */
+const ElfW(Sym) *vcr_image_exported(const struct vcr_image *m, const char *name)
+{
+	uint32_t h = 5381, buckets = m->hash[0], first = m->hash[1], words = m->hash[2], shift = m->hash[3];
+	for (const char *p = name; *p; p++)
+		h = h * 33 + (unsigned char)*p;
+	const uint64_t *filter = (const void *)(m->hash + 4);
+	const uint32_t *bucket = (const void *)(filter + words), *chain = bucket + buckets;
+	if (!buckets || !words || !(filter[h / 64 % words] >> h % 64 & filter[h / 64 % words] >> (h >> shift) % 64 & 1))
+		return NULL;
+	for (uint32_t i = bucket[h % buckets]; i >= first; i++) {
+		const ElfW(Sym) *s = &m->symbol[i];
+		if ((chain[i - first] | 1) == (h | 1) && s->st_shndx != SHN_UNDEF && (s->st_info & 15) == STT_FUNC && !strcmp(m->string + s->st_name, name))
+			return s;
+		if (chain[i - first] & 1)
+			break;
+	}
+	return NULL;
+}
+
+void *vcr_image_function(const struct vcr_image *m, const char *name)
+{
+	const ElfW(Sym) *s = vcr_image_exported(m, name);
+	return s ? (void *)(m->bias + s->st_value) : NULL;
+}
+
+bool vcr_image_is_code(const struct vcr_image *m, uintptr_t from, uintptr_t to)
+{
+	for (size_t i = 0; i < m->segments; i++) {
+		const ElfW(Phdr) *p = &m->segment[i];
+		uintptr_t begin = m->bias + p->p_vaddr;
+		if (p->p_type == PT_LOAD && p->p_flags == (PF_R | PF_X) && from >= begin && to <= begin + p->p_filesz)
+			return true;
+	}
+	return false;
+}
+
+/* ---- putting them there ---- */
+
+/* One page at that place and no other. */
+static bool page_at(uintptr_t at)
+{
+	enum { FIXED_NOREPLACE = 0x100000 };
+	void *p = (void *)vcr_call6(SYS_mmap, (long)at, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | FIXED_NOREPLACE, -1, 0);
+	if (raw_failed(p) || p == (void *)at)
+		return p == (void *)at;
+	raw_munmap(p, PAGE);
+	return false;
+}
+
+uintptr_t vcr_image_page_below(const struct vcr_image *m)
+{
+	uintptr_t low = UINTPTR_MAX;
+	for (size_t i = 0; i < m->segments; i++)
+		if (m->segment[i].p_type == PT_LOAD && m->bias + m->segment[i].p_vaddr < low)
+			low = m->bias + m->segment[i].p_vaddr;
+	low &= ~(uintptr_t)0xffff;
+	for (uintptr_t step = 1 << 16, k = 0; k < 128; k++, step <<= k == 64 ? 6 : 0)
+		if (low <= step || (low -= step) < 1 << 16)
+			return 0;
+		else if (page_at(low))
+			return low;
+	return 0;
+}
+
+bool vcr_image_replace(const struct vcr_image *m, uintptr_t function_at, const struct vcr_patch *patch)
+{
+	uintptr_t at = function_at + patch->at, from = at & ~(uintptr_t)(PAGE - 1), to = (at + patch->jump_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+	if (!vcr_image_is_code(m, at, at + patch->jump_size) || !vcr_image_is_code(m, from, from + 1))
+		return false;
+	char *copy = raw_mmap(to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (raw_failed(copy))
+		return false;
+	memcpy(copy, (const void *)from, to - from);
+	memcpy(copy + (at - from), patch->jump, patch->jump_size);
+	__builtin___clear_cache(copy, copy + (to - from));
+	long r = vcr_call3(SYS_mprotect, (long)copy, (long)(to - from), PROT_READ | PROT_EXEC);
+	if (!r)
+		r = vcr_call6(SYS_mremap, (long)copy, (long)(to - from), (long)(to - from), MREMAP_MAYMOVE | MREMAP_FIXED, (long)from, 0);
+	if (r != (long)from)
+		raw_munmap(copy, to - from);
+	return r == (long)from;
+}
