@@ -15,7 +15,7 @@
 struct vcr_lead_options {
 	int port;                      /* the gate's, on 127.0.0.1 */
 	bool v6;                       /* … and on ::1 */
-	bool replay;                   /* nothing else may leave the machine */
+	bool replay;                   /* nothing else may leave the machine; in a recording too if that is deterministic */
 	bool untapped_only;            /* record: lead only programs that cannot be tapped */
 	const char *token, *ca, *bundle, *extra; /* as in struct vcr_lead_block; bundle and extra may be NULL */
 	const char *const *hosts;      /* NULL-terminated: names, *.suffix, patterns, addresses; with :port for that port alone */

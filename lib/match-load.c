@@ -2,6 +2,7 @@
 #include "match-parts.h"
 #include "limits.h"
 #include "scan.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static void short_string(const struct vcr_json *j, int v, char *to, size_t n)
 static int64_t microseconds(const struct vcr_json *j, int v)
 {
 	double ms;
-	return vcr_json_double(j, v, &ms) && ms >= 0 && ms < 1e12 ? (int64_t)(ms * 1000) : -1;
+	return vcr_json_double(j, v, &ms) && ms >= 0 && ms < 1e12 ? llround(ms * 1000) : -1;
 }
 
 static enum vcr_api api_of(const struct vcr_json *j, int v)
@@ -164,6 +165,13 @@ static bool has_expired(const struct vcr_match *m, const struct vcr_json *j, int
 	return c->time_ns && c->time_ns < m->o.not_before_ns;
 }
 
+static int64_t began_us(const struct vcr_json *j, int v)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	int64_t ns;
+	return !vcr_json_str(j, v, &text) && vcr_scan_time(text.data, text.len, &ns) ? ns / 1000 : 0;
+}
+
 /* v: metadata.custom.vcr of a frame, or the data of a vcr.http line. */
 static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call, int64_t time_ns)
 {
@@ -198,6 +206,7 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	c->coding = vcr_json_strdup(j, of.coding);
 	c->tls = !vcr_json_is(j, of.scheme, "http");
 	c->complete = vcr_json_true(j, of.complete);
+	c->began_us = m->o.began ? began_us(j, of.started_at) : 0;
 	c->ttfb_us = microseconds(j, of.ttfb_ms);
 	c->total_us = microseconds(j, of.total_ms);
 	vcr_json_int(j, of.seq, &c->seq);

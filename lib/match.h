@@ -44,6 +44,7 @@ struct vcr_recorded {
 	bool websocket;               /* a turn of one: its method is the handshake's, or WEBSOCKET where it asks for nothing (no request is equal to that) */
 	int64_t conn;                 /* of a turn: the connection's number */
 	char *aside, *turns;          /* of a turn, vcr-format(5): JSON; NULL */
+	int64_t began_us;             /* since 1970; 0 unknown, or not asked for */
 	int64_t ttfb_us, total_us;    /* -1 unknown */
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], k2[VCR_KEY_LEN], k3[VCR_KEY_LEN]; /* k2, k3: "" until they are needed */
 	double likeness;              /* 1; STRUCTURAL: when it was given last */
@@ -68,6 +69,7 @@ struct vcr_match_options {
 	const struct vcr_match_session *before; size_t nbefore; /* sessions that this one continues, oldest first; their calls come first. Borrowed */
 	int64_t not_before_ns;        /* calls written down earlier than that have expired, and are not given out; 0: none */
 	bool nothing;                 /* nothing is given out */
+	bool began;                   /* began_us is wanted */
 	bool skip_faults;             /* calls that failed, or were answered with an error status, are not given out */
 	struct vcr_normal_context recorded, live; /* for NORMALISED and STRUCTURAL */
 };

@@ -16,6 +16,35 @@ static const char *how_word(int how)
 	return how == STRIPPED ? "stripped" : vcr_program_kind_word((enum vcr_program_kind)how);
 }
 
+void vcr_recorder_unseen(struct vcr_recorder *r, const char *why)
+{
+	if (!strstr(r->unseen.data, why))
+		vcr_buf_printf(&r->unseen, "%s\n", why);
+}
+
+void vcr_recorder_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	static const size_t n = sizeof VCR_LOST_NOTE - 1;
+	if (!strncmp(ev->payload, VCR_LOST_NOTE, n)) {
+		vcr_recorder_note_refuse(r, ev->payload + n);
+	} else {
+		vcr_recorder_ready(r);
+		vcr_recorder_unseen(r, ev->payload);
+	}
+}
+
+/* A recording that keeps programs from the network is a deterministic one. */
+void vcr_recorder_refused(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
+	const char *where = ev->size > sizeof(struct vcr_rec_refused) ? vcr_spool_string(ev, sizeof(struct vcr_rec_refused), 0) : "";
+	for (const char *p = where; *p; p++)
+		vcr_buf_putc(&words, *p > ' ' && *p < 127 ? *p : '?');
+	vcr_buf_puts(&words, " was refused: a program whose chance is the session's (--deterministic) reaches only model hosts");
+	vcr_recorder_ready(r);
+	vcr_recorder_unseen(r, words.data);
+}
+
 static struct coverage *find(struct vcr_recorder *r, const char *program, int how, int *n)
 {
 	for (struct coverage *c = r->coverage; c; c = c->next, ++*n)

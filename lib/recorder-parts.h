@@ -192,6 +192,9 @@ int vcr_recorder_rpc_feed(struct vcr_recorder_rpc *rpc, bool from_server, const 
 void vcr_recorder_rpc_free(struct vcr_recorder_rpc *rpc);
 void vcr_recorder_rpc_end(struct vcr_recorder_rpc *rpc, uint64_t time_ns);
 /* recorder-coverage.c */
+void vcr_recorder_unseen(struct vcr_recorder *r, const char *why);            /* a reason, once */
+void vcr_recorder_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev);
+void vcr_recorder_refused(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 struct coverage *vcr_recorder_coverage(struct vcr_recorder *r, int pid);      /* the program's entry; NULL: too many */
 void vcr_recorder_cover_process(struct vcr_recorder *r, struct process *p, const char *exe); /* it reports itself */
 void vcr_recorder_cover_seen(struct process *p, const char *exe);             /* the supervisor has met it, and it has not reported */

@@ -339,8 +339,7 @@ static void on_unseen(void *ctx, uint32_t conn, const char *why)
 {
 	struct vcr_recorder *r = ctx;
 	forget_conn(r, conn);
-	if (!strstr(r->unseen.data, why))
-		vcr_buf_printf(&r->unseen, "%s\n", why);
+	vcr_recorder_unseen(r, why);
 }
 
 /* ---- Making ---- */
@@ -595,17 +594,6 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 }
 
 /* What could not be seen is worth a session: without one nobody would learn of it. */
-static void on_lost(struct vcr_recorder *r, const struct vcr_spool_event *ev)
-{
-	static const size_t n = sizeof VCR_LOST_NOTE - 1;
-	if (!strncmp(ev->payload, VCR_LOST_NOTE, n)) {
-		vcr_recorder_note_refuse(r, ev->payload + n);
-	} else {
-		vcr_recorder_ready(r);
-		on_unseen(r, 0, ev->payload);
-	}
-}
-
 static void on_note(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	if (ev->size)
@@ -652,7 +640,8 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 	case VCR_REC_OUT: case VCR_REC_IN: on_bytes(r, ev); break;
 	case VCR_REC_CLOSE: on_close(r, ev); break;
 	case VCR_REC_FILE: on_file(r, ev); break;
-	case VCR_REC_LOST: on_lost(r, ev); break;
+	case VCR_REC_LOST: vcr_recorder_lost(r, ev); break;
+	case VCR_REC_REFUSED: vcr_recorder_refused(r, ev); break;
 	case VCR_REC_NOTE: on_note(r, ev); break;
 	default: break;
 	}

@@ -1,4 +1,5 @@
 #include "spool.h"
+#include "determ.h"
 #include "buf.h"
 #include "crc-machine.h"
 #include "paths.h"
@@ -210,6 +211,7 @@ int vcr_spool_remove(struct vcr_spool *s)
 	vcr_buf_printf(&lock, "%s.lock", s->path);
 	int err = unlink(s->path) ? VCR_EIO : 0;
 	unlink(lock.data);
+	vcr_determ_remove(s->path);
 	return err;
 }
 

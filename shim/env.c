@@ -10,6 +10,11 @@ char *vcr_env_get(char *const env[], const char *name)
 	return NULL;
 }
 
+static bool is_companion(const char *entry, size_t n)
+{
+	return vcr_self.companion && n == strlen(vcr_self.companion) && !memcmp(entry, vcr_self.companion, n);
+}
+
 /* Is this entry of LD_PRELOAD our library? By file where it names one, by name where ld.so searches for it. */
 static bool is_ours(const char *entry, size_t n)
 {
@@ -62,7 +67,7 @@ static char *without_us(const char *list, char *text)
 {
 	char *end = vcr_format(text, "LD_PRELOAD="), *begin = end;
 	for (size_t n; (n = next_entry(&list)); list += n) {
-		if (is_ours(list, n))
+		if (is_ours(list, n) || is_companion(list, n))
 			continue;
 		if (end > begin)
 			*end++ = ':';
@@ -140,6 +145,10 @@ void vcr_env_hide(char **env, bool inserted)
 			char *rest = value + (list - value) + n;
 			if (n && is_ours(list, n)) {
 				rest += strspn(rest, ": ");
+				if (is_companion(rest, strcspn(rest, ": "))) {
+					rest += strlen(vcr_self.companion);
+					rest += strspn(rest, ": ");
+				}
 				if (!*rest) {
 					drop_entry(at);
 					continue;

@@ -252,10 +252,26 @@ static bool find_library(void)
 	return vcr_self.library != NULL;
 }
 
+/* Whoever asks for --deterministic puts it there, from the directory where we are. */
+static void find_companion(char *const env[])
+{
+	static const char name[] = "libvcrdeterm.so";
+	const char *list = vcr_env_get(env, "LD_PRELOAD"), *at = list ? strstr(list, name) : NULL;
+	size_t n = (size_t)(vcr_self.library_name - vcr_self.library);
+	struct vcr_scratch *s = at && (size_t)(at - list) >= n && !memcmp(at - n, vcr_self.library, n) && n + sizeof name <= PATH_MAX ? vcr_scratch_take() : NULL;
+	if (!s)
+		return;
+	memcpy(s->a, vcr_self.library, n);
+	vcr_format(s->a + n, name);
+	vcr_self.companion = keep_text(s->a, NULL);
+	vcr_scratch_give(s);
+}
+
 static bool prepare_environment(void)
 {
 	static const char flags[VCR_ENV_FLAGS][4] = { "-", "p", "j", "pj", "", "", "js", "pjs" }; /* by enum vcr_env_flag; "s" goes with "j" */
-	bool ok = (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, NULL)) != NULL;
+	const char *more = vcr_self.companion;
+	bool ok = (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, more ? ":" : NULL, more, NULL)) != NULL;
 	for (int i = 0; i < VCR_ENV_FLAGS; i++)
 		ok &= !*flags[i] || (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
 	return ok;
@@ -277,6 +293,8 @@ void vcr_init_slow(void)
 	char *spool = vcr_env_get(env, VCR_ENV_SPOOL);
 	unsigned flags = spool ? vcr_env_flags(spool) : 0;
 	bool ok = !getauxval(AT_SECURE) && find_library() && (spool ? become_member(spool) : become_root(env));
+	if (ok && spool)
+		find_companion(env);
 	ok = ok && prepare_environment();
 	if (ok)
 		resolve_early();

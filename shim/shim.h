@@ -45,6 +45,7 @@ struct vcr_process {
 	const char *library;          /* ours, absolute */
 	const char *env_preload, *env_spool[VCR_ENV_FLAGS]; /* entries for children; the latter by enum vcr_env_flag */
 	const char *library_name;     /* last component */
+	const char *companion;        /* libvcrdeterm.so, absolute: it was preloaded behind us, and goes with us; NULL: no */
 	const char *notes_path;       /* the file of $VCR_ANNOTATE; NULL: none */
 };
 extern struct vcr_process vcr_self;

@@ -74,7 +74,7 @@ enum {
 };
 enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY = 2, VCR_LEAD_ENDED = 3 };
 enum vcr_lead_flag {
-	VCR_LEAD_REPLAY = 1,                 /* nothing may leave this machine: what is not led or loopback is refused and said (REFUSED) */
+	VCR_LEAD_REPLAY = 1,                 /* nothing may leave this machine: what is not led or loopback is refused and said (REFUSED); deterministic recordings too */
 	VCR_LEAD_V6 = 2,                     /* it listens on ::1, same port, too */
 	VCR_LEAD_UNTAPPED = 4,               /* lead only programs whose plaintext no hook sees (Bun) */
 };

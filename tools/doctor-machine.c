@@ -37,7 +37,7 @@ static void parts(struct vcr_doctor *d)
 {
 	VCR_AUTO_BUF preload = VCR_BUF_INIT, collector = VCR_BUF_INIT, gate = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
-	const char *why = vcr_preload_list(&preload);
+	const char *why = vcr_preload_list(&preload, false);
 	size_t n = strcspn(preload.data, ":");
 	if (why)
 		vcr_finding(d, VCR_FINDING_BAD, "library", NULL, "%s", why);

@@ -24,12 +24,12 @@ static int map_header(struct vcr_fence *f, struct vcr_error *e)
 	return 0;
 }
 
-int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, const char *session, struct vcr_error *e)
+int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, const char *session, const struct vcr_determ_terms *deterministic, struct vcr_error *e)
 {
 	VCR_AUTO_BUF workspace = VCR_BUF_INIT;
 	char cwd[PATH_MAX], own[40];
 	*f = (struct vcr_fence){ .preload = VCR_BUF_INIT };
-	const char *why = vcr_preload_list(&f->preload);
+	const char *why = vcr_preload_list(&f->preload, deterministic != NULL);
 	if (why)
 		return vcr_error_set(e, VCR_ENOTFOUND, "%s", why);
 	if (vcr_paths_workspace(".", &workspace, NULL))
@@ -38,7 +38,7 @@ int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, const char *session
 	struct vcr_spool_make make = { .session_id = session ? session : own, .start_dir = getcwd(cwd, sizeof cwd), .workspace = workspace.data, .vcr_dir = vcr_dir,
 		.flags = VCR_SPOOL_BY_RECORD | (session ? 0 : VCR_SPOOL_LEAD_ONLY) };
 	int err = vcr_spool_create(&make, &f->spool, e);
-	if (err || (err = map_header(f, e)))
+	if (err || (err = map_header(f, e)) || (deterministic && (err = vcr_determ_make(f->spool, deterministic, e))))
 		return err;
 	f->h->lane = session ? VCR_LANE_GATE : VCR_LANE_NOT_KNOWN;
 	f->h->base_ready = !session; /* nobody scans */
@@ -77,8 +77,10 @@ void vcr_fence_release(struct vcr_fence *f)
 		vcr_lead_retract(f->h);
 		munmap(f->h, sizeof *f->h);
 	}
-	if (f->spool && !recorded) /* else it is the collector's */
+	if (f->spool && !recorded) { /* else it is the collector's */
 		unlink(f->spool);
+		vcr_determ_remove(f->spool);
+	}
 	free(f->spool);
 	vcr_buf_release(&f->preload);
 	*f = (struct vcr_fence){ .preload = VCR_BUF_INIT };

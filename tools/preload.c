@@ -22,22 +22,33 @@ static const char *find_shim(char path[PATH_MAX])
 	return !access(path, R_OK) ? path : NULL;
 }
 
+/* libvcrdeterm.so is beside it. */
+static bool find_companion(const char *shim, char path[PATH_MAX])
+{
+	const char *slash = strrchr(shim, '/');
+	return snprintf(path, PATH_MAX, "%.*s/libvcrdeterm.so", (int)(slash - shim), shim) < PATH_MAX && !access(path, R_OK);
+}
+
 /* LD_PRELOAD: ours, then what the user has there, without a second copy of ours. */
-const char *vcr_preload_list(struct vcr_buf *out)
+const char *vcr_preload_list(struct vcr_buf *out, bool deterministic)
 {
 	static const char gap[] = ": ";
-	char found[PATH_MAX], real[PATH_MAX];
+	char found[PATH_MAX], real[PATH_MAX], companion[PATH_MAX] = "";
 	const char *shim = find_shim(found), *old = getenv("LD_PRELOAD");
 	if (!shim)
 		return "libvcrshim.so is not installed in " VCR_LIBDIR "; install vcr, or set VCR_SHIM";
 	if (!realpath(shim, real) || strpbrk(real, ": "))
 		return "the path of libvcrshim.so has a space or colon, which the dynamic linker cannot take; install it elsewhere";
+	if (deterministic && !find_companion(real, companion))
+		return "libvcrdeterm.so is not where libvcrshim.so is; install all of vcr";
 	vcr_buf_puts(out, real);
+	if (deterministic)
+		vcr_buf_printf(out, ":%s", companion);
 	for (const char *p = old ? old : ""; *p; p += strspn(p, gap)) {
 		char one[PATH_MAX], other[PATH_MAX];
 		size_t n = strcspn(p, gap);
 		snprintf(one, sizeof one, "%.*s", (int)(n < sizeof one ? n : sizeof one - 1), p);
-		bool same = !strcmp(one, "libvcrshim.so") || (realpath(one, other) && !strcmp(other, real));
+		bool same = !strcmp(one, "libvcrshim.so") || (realpath(one, other) && (!strcmp(other, real) || !strcmp(other, companion)));
 		if (n && !same)
 			vcr_buf_printf(out, ":%s", one);
 		p += n;

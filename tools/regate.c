@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OPTIONS = 4 };
+enum { OPTIONS = 5 };
 
 void vcr_regate_init(struct vcr_regate *r, const char *spool, struct vcr_spool_header *h)
 {
@@ -57,6 +57,8 @@ static void start(struct vcr_regate *r)
 	argv[n++] = r->spool;
 	if (r->h->gate.flags & VCR_LEAD_UNTAPPED)
 		argv[n++] = "--untapped";
+	if (r->h->gate.flags & VCR_LEAD_REPLAY)
+		argv[n++] = "--fenced";
 	for (int i = 0; i < r->nword; i++)
 		argv[n++] = r->word[i];
 	argv[n] = NULL;

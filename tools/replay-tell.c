@@ -70,6 +70,13 @@ void vcr_replay_fenced(void *ctx, const char *where, uint32_t kind)
 		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL, 1);
 }
 
+/* The command's clock is at the time at which that answer began. */
+static void set_clock(const struct replay *r, const struct vcr_recorded *c)
+{
+	if (r->determ && c->began_us > 0)
+		vcr_determ_answered(r->determ, c->began_us + (c->ttfb_us > 0 ? c->ttfb_us : 0));
+}
+
 void vcr_replay_event(void *ctx, const struct vcr_replay_event *ev)
 {
 	struct replay *r = ctx;
@@ -80,6 +87,7 @@ void vcr_replay_event(void *ctx, const struct vcr_replay_event *ev)
 	case VCR_REPLAY_LIVE: on_live(r, ev); break;
 	case VCR_REPLAY_SERVED:
 		r->served++;
+		set_clock(r, ev->call);
 		if (r->t->json && !r->t->quiet)
 			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung), ev->call->likeness);
 		else if (r->t->verbose)

@@ -4,6 +4,7 @@
 #define VCR_REPLAYING_H
 #include "chain.h"
 #include "context.h"
+#include "determ.h"
 #include "fence.h"
 #include "ledger.h"
 #include "limits.h"
@@ -67,7 +68,9 @@ struct replay {
 		int64_t calls, sides;   /* that went on */
 		struct vcr_reader *reader; /* of what was recorded; NULL until the end */
 	} live;
-	bool supervise, seal;
+	bool supervise, seal, deterministic;
+	struct vcr_determ_terms terms;
+	struct vcr_determ_page *determ; /* the command's clock; NULL: it has the machine's */
 	struct vcr_sealed sealed;
 	struct vcr_buf hosts_file;  /* that stands for /etc/hosts inside */
 	struct vcr_supervised supervised;

@@ -57,6 +57,8 @@ static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pi
 	snprintf(names, VCR_GATE_HOST, "%s", host); /* and an empty peer behind it */
 	g->whose[conn % WHOSE].conn = conn;
 	g->whose[conn % WHOSE].end = 0;
+	g->whose[conn % WHOSE].answered = false;
+	g->whose[conn % WHOSE].ns = ns;
 	g->whose[conn % WHOSE].pid = pid ? pid : g->h->root_pid;
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .head = &c, .nhead = sizeof c,
 		.data = names, .n = strlen(names) + 2 });
@@ -100,8 +102,21 @@ static void on_out(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t n
 	g->whose[conn % WHOSE].awaited = false;
 }
 
+/* The clock of a deterministic session, in the very microsecond that the session's file will give: when the request was made, and the time to the first byte. */
+static void set_clock(struct vcr_spooled *g, uint32_t conn, uint64_t ns)
+{
+	uint64_t asked = g->whose[conn % WHOSE].ns;
+	if (g->whose[conn % WHOSE].conn != conn || g->whose[conn % WHOSE].answered || ns < asked)
+		return;
+	g->whose[conn % WHOSE].answered = true;
+	vcr_determ_answered(g->determ, (int64_t)((g->h->real_ns + (asked - g->h->mono_ns)) / 1000 + (ns - asked) / 1000));
+}
+
 static void on_in(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t ns)
 {
+	struct vcr_spooled *g = ctx;
+	if (g->determ)
+		set_clock(g, conn, ns);
 	on_bytes(ctx, VCR_REC_IN, conn, p, n, ns);
 }
 
@@ -174,6 +189,7 @@ int vcr_spooled_open(struct vcr_spooled *g, const char *spool, struct vcr_error 
 	int err = vcr_spool_writer_new(&g->w, spool, e);
 	if (!err)
 		g->h = vcr_spool_writer_header(g->w);
+	g->determ = err ? NULL : vcr_determ_open(spool);
 	return err;
 }
 
@@ -196,5 +212,6 @@ void vcr_spooled_release(struct vcr_spooled *g)
 	vcr_spooled_stop(g);
 	free(g->whose);
 	vcr_spool_writer_free(g->w);
+	vcr_determ_close(g->determ);
 	*g = (struct vcr_spooled){ 0 };
 }

@@ -3,6 +3,7 @@
  * An answer is held back until the session's collector has the savepoint of its call, or has found that the call follows no change. */
 #ifndef VCR_SPOOLED_H
 #define VCR_SPOOLED_H
+#include "determ.h"
 #include "forward.h"
 #include "spool-write.h"
 #include "spool.h"
@@ -12,8 +13,9 @@ struct vcr_spooled {
 	struct vcr_spool_writer *w;
 	struct vcr_spool_header *h;
 	struct event *ring;
-	struct { uint32_t conn; int pid; uint64_t begun, end, ns; bool awaited; } *whose; /* by conn % WHOSE; of the request in the spool: behind its CONN, its end, its time */
+	struct { uint32_t conn; int pid; uint64_t begun, end, ns; bool awaited, answered; } *whose; /* by conn % WHOSE; of the request in the spool: behind its CONN, its end, its time */
 	uint64_t to_ring;            /* the collector is to be woken when the loop comes to it, unless `clean` has come so far; 0 no */
+	struct vcr_determ_page *determ; /* NULL: an ordinary session */
 	uint64_t gave_up;            /* `acted` when an answer had been held long enough: nobody looks */
 };
 /* Zero-initialised; release in any case. */

@@ -28,7 +28,7 @@ enum { FIRST_LISTENER = 3, TOKEN_BYTES = 16, MOST_WAYS = 64, LOOK_MS = 200, NAME
 struct gate {
 	const char *spool, *cacert, *connect_to[MOST_WAYS + 1];
 	int nconnect_to;
-	bool untapped_only, inherits;
+	bool untapped_only, inherits, fenced;
 	struct vcr_spooled spooled;
 	struct vcr_spool_header *h;
 	struct vcr_config config;
@@ -202,7 +202,7 @@ static int prepare(struct gate *g, struct vcr_error *e)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	if ((err = vcr_spooled_start(&g->spooled, g->base, e)) || (err = vcr_config_load(&g->config, dir, e)) || (err = take_config(g, e)) || (err = gather_hosts(g, e)) || (err = make_ca(g, &bundle, &extra, e)) || (err = make_gate(g, e)))
 		return err;
-	struct vcr_lead_options o = { .port = vcr_gate_port(g->gate), .v6 = vcr_gate_has_v6(g->gate), .untapped_only = g->untapped_only, .token = g->token,
+	struct vcr_lead_options o = { .replay = g->fenced, .port = vcr_gate_port(g->gate), .v6 = vcr_gate_has_v6(g->gate), .untapped_only = g->untapped_only, .token = g->token,
 		.ca = vcr_ca_path(g->ca), .bundle = bundle.data, .extra = extra.data, .hosts = g->hosts };
 	err = vcr_lead_publish(g->h, &o, e);
 	return err == VCR_ELIMIT ? 0 : err;
@@ -270,12 +270,13 @@ static void release(struct gate *g)
 
 static void usage(FILE *to)
 {
-	fputs("usage: vcr-gate --spool PATH [--untapped] [--inherit] [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE]\n"
+	fputs("usage: vcr-gate --spool PATH [--untapped] [--fenced] [--inherit] [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE]\n"
 	      "\n"
 	      "The gate of a recording. Started by vcr-record --lane=gate; there is no need to start it by hand.\n"
 	      "\n"
 	      "  --spool PATH      the session's spool, in the runtime directory\n"
 	      "  --untapped        for programs only whose plaintext cannot be tapped\n"
+	      "  --fenced          nothing of the session reaches another machine but by the gate\n"
 	      "  --inherit         listen on the descriptors from 3 on, which vcr-record --sealed has made elsewhere\n"
 	      "  --connect-to ...  connect to HOST2:PORT2 where HOST1:PORT1 is asked for, as curl does\n"
 	      "  --cacert FILE     whom the gate trusts, instead of the system's roots\n"
@@ -286,7 +287,7 @@ static void usage(FILE *to)
 static int parse(int argc, char **argv, struct gate *g)
 {
 	static const struct option options[] = {
-		{ "spool", required_argument, NULL, 's' }, { "untapped", no_argument, NULL, 'u' }, { "inherit", no_argument, NULL, 'i' }, { "connect-to", required_argument, NULL, 'c' },
+		{ "spool", required_argument, NULL, 's' }, { "untapped", no_argument, NULL, 'u' }, { "inherit", no_argument, NULL, 'i' }, { "fenced", no_argument, NULL, 'f' }, { "connect-to", required_argument, NULL, 'c' },
 		{ "cacert", required_argument, NULL, 'a' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
@@ -295,6 +296,7 @@ static int parse(int argc, char **argv, struct gate *g)
 		case 's': g->spool = optarg; break;
 		case 'u': g->untapped_only = true; break;
 		case 'i': g->inherits = true; break;
+		case 'f': g->fenced = true; break;
 		case 'c':
 			if (g->nconnect_to < MOST_WAYS)
 				g->connect_to[g->nconnect_to++] = optarg;

@@ -6,6 +6,7 @@
 #include "agent.h"
 #include "control.h"
 #include "coverage.h"
+#include "determ.h"
 #include "json.h"
 #include "limits.h"
 #include "options.h"
@@ -55,7 +56,9 @@ struct record {
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst;
-	bool supervise, seal;
+	bool supervise, seal, deterministic;
+	struct vcr_determ_terms terms;
+	struct vcr_buf terms_text; /* as an entry of the metadata */
 	struct vcr_record_txn txn;
 	struct vcr_sealed sealed;
 	char hosts[PATH_MAX], bundle[PATH_MAX]; /* files that stand for the system's inside; "" none */
@@ -117,6 +120,17 @@ static int check_call(struct record *r)
 	}
 	if (r->seal)
 		r->lane = "gate";
+	if (r->deterministic && r->lane && !strcmp(r->lane, "tap"))
+		return vcr_wrong_call(r->t, "--deterministic is the gate's, and the lane is tap: use --lane=gate");
+	if (r->deterministic && vcr_determ_terms_new(&r->terms, &e)) {
+		vcr_say(r->t, "--deterministic cannot be had: %s; the command is not run", e.what);
+		return EXIT_RECORDER;
+	}
+	if (r->deterministic) {
+		r->lane = "gate";
+		vcr_buf_puts(&r->terms_text, "deterministic=");
+		vcr_determ_terms_text(&r->terms, &r->terms_text);
+	}
 	if (r->supervise && vcr_notify_possible(&e)) {
 		vcr_say(r->t, "--supervise cannot be had: %s; the command is not run", e.what);
 		return EXIT_RECORDER;
@@ -162,6 +176,8 @@ static int make_spool(struct record *r, struct vcr_error *e)
 	if (map == MAP_FAILED)
 		return vcr_error_sys(e, errno, "%s", r->spool);
 	r->h = map;
+	if (r->deterministic && (err = vcr_determ_make(r->spool, &r->terms, e)))
+		return err;
 	make_notes(r);
 	r->h->lane = !r->lane || !strcmp(r->lane, "auto") ? VCR_LANE_AUTO : !strcmp(r->lane, "gate") ? VCR_LANE_GATE : VCR_LANE_TAP;
 	r->awaits = vcr_control_await_result(r->id);
@@ -172,7 +188,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 
 static char **collector_argv(const struct record *r, char *program)
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 11, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 13, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
@@ -192,6 +208,10 @@ static char **collector_argv(const struct record *r, char *program)
 	if (r->agent.len > strlen("agent=")) {
 		argv[n++] = "--meta";
 		argv[n++] = r->agent.data;
+	}
+	if (r->deterministic) {
+		argv[n++] = "--meta";
+		argv[n++] = r->terms_text.data;
 	}
 	if (r->burst) {
 		argv[n++] = "--burst";
@@ -236,7 +256,7 @@ static void said(int words, char *to, size_t cap)
 static int spawn_gate(struct record *r, struct vcr_error *e)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
-	const char *argv[9 + 2 * MOST_WAYS];
+	const char *argv[10 + 2 * MOST_WAYS];
 	int n = 0, err = vcr_control_program_path("vcr-gate", &program, e);
 	if (err)
 		return err;
@@ -245,6 +265,8 @@ static int spawn_gate(struct record *r, struct vcr_error *e)
 	argv[n++] = r->spool;
 	if (!strcmp(r->lane, "auto"))
 		argv[n++] = "--untapped";
+	if (r->deterministic)
+		argv[n++] = "--fenced";
 	if (r->seal)
 		argv[n++] = "--inherit";
 	for (int i = 0; i < r->connect_to.n; i++) {
@@ -399,6 +421,7 @@ static void forget_files(const struct record *r, bool spool)
 	if (spool && r->spool && !vcr_buf_printf(&lock, "%s.lock", r->spool)) {
 		unlink(r->spool);
 		unlink(lock.data);
+		vcr_determ_remove(r->spool);
 	}
 	if (r->notes.len)
 		unlink(r->notes.data);
@@ -408,7 +431,7 @@ static void forget_files(const struct record *r, bool spool)
 static bool prepare(struct record *r)
 {
 	struct vcr_error e = { 0 }, no_gate = { 0 };
-	const char *why = vcr_preload_list(&r->preload);
+	const char *why = vcr_preload_list(&r->preload, r->deterministic);
 	bool gated = r->lane && strcmp(r->lane, "tap");
 	if (r->nowhere.code)
 		e = r->nowhere;
@@ -718,8 +741,10 @@ static int record(struct record *r, char **argv)
 	r->run.sealed = r->seal ? &r->sealed : NULL;
 	if (r->txn.wanted && (status = vcr_record_txn_open(&r->txn, r->t, r->id, r->workspace.data, r->vcr_dir.data)))
 		return status;
+	if (*r->terms.zone)
+		setenv("TZ", r->terms.zone, 1);
 	if (vcr_run_fork(&r->run, argv, &e)) {
-		if (!r->txn.open)
+		if (!r->txn.open && !r->deterministic)
 			return become(r, argv, e.what);
 		vcr_record_txn_drop(&r->txn, r->id, r->workspace.data);
 		vcr_say(r->t, "%s; the command is not run", e.what);
@@ -745,6 +770,10 @@ static int record(struct record *r, char **argv)
 	r->run.supervised &= recorded;
 	if (r->seal && !(recorded && furnish(r)))
 		return give_up(r, recorded);
+	if (r->deterministic && !gated) {
+		vcr_say(r->t, "--deterministic is not to be had without a gate; the command is not run");
+		return give_up(r, recorded);
+	}
 	if (r->txn.open && (!recorded || vcr_record_txn_begin(&r->txn, r->t, r->id))) {
 		vcr_record_txn_drop(&r->txn, r->id, r->workspace.data);
 		return give_up(r, recorded);
@@ -782,13 +811,14 @@ static void release(struct record *r)
 	vcr_buf_release(&r->preload);
 	vcr_buf_release(&r->notes);
 	vcr_buf_release(&r->agent);
+	vcr_buf_release(&r->terms_text);
 	vcr_sealed_release(&r->sealed);
 	free(r->spool);
 }
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
-	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .agent = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1,
+	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .agent = VCR_BUF_INIT, .terms_text = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1,
 		.sealed = VCR_SEALED_INIT };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
@@ -800,6 +830,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "in namespaces of its own: no network but the gate, with its own hosts file and certificates" },
+		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &r.deterministic, "clock and random bytes that vcr-replay --deterministic gives again; only model hosts can be reached" },
 		{ 0, "txn", NULL, VCR_OPT_FLAG, &r.txn.wanted, "a transaction: vcr-txn commits it or takes it back afterwards" },
 		{ 0, "commit-on-success", NULL, VCR_OPT_FLAG, &r.txn.commit_on_success, "a transaction, committed if COMMAND succeeds" },
 		{ 0, "rollback-on-failure", NULL, VCR_OPT_FLAG, &r.txn.rollback_on_failure, "a transaction, taken back if COMMAND fails" },

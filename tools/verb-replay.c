@@ -178,8 +178,16 @@ static int make_replay(struct replay *r, enum vcr_rung rung, double speed, enum 
 	recorded.user = live.user = r->normalisers;
 	struct vcr_replay_options o = { .base = r->base, .reader = r->reader, .model_hosts = (const char *const *)r->config.model_hosts, .speed = speed, .environ = environ,
 		.report = vcr_replay_event, .ctx = r, .live = r->online ? &vcr_forward_handler : NULL, .live_ctx = r->live.forward,
-		.match = { .rung = rung, .before = r->before, .nbefore = r->nbefore, .not_before_ns = expired == EXPIRED_RECORD ? expires_ns(r) : 0, .nothing = r->online && r->mode != VCR_MODE_NEW_EPISODES, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
+		.match = { .rung = rung, .began = r->deterministic, .before = r->before, .nbefore = r->nbefore, .not_before_ns = expired == EXPIRED_RECORD ? expires_ns(r) : 0, .nothing = r->online && r->mode != VCR_MODE_NEW_EPISODES, .repeat = r->repeat_last ? VCR_REPEAT_LAST : r->command ? VCR_REPEAT_NONE : VCR_REPEAT_ANEW, .skip_faults = r->skip_faults, .recorded = recorded, .live = live } };
 	return vcr_replay_new(&r->replay, &o, e);
+}
+
+/* The certificates are looked at with the command's clock. 0: it is the machine's. */
+static int64_t first_day(const struct replay *r)
+{
+	enum { DAY = 86400 };
+	int64_t start = r->terms.start_us / 1000000, now = time(NULL);
+	return r->deterministic ? (start < now ? start : now) - DAY : 0;
 }
 
 static int make_ca(struct replay *r, struct vcr_error *e)
@@ -187,7 +195,7 @@ static int make_ca(struct replay *r, struct vcr_error *e)
 	VCR_AUTO_BUF base = VCR_BUF_INIT;
 	int err = vcr_paths_runtime_dir(&base, e);
 	vcr_buf_printf(&base, "/replay-%d", (int)getpid());
-	struct vcr_ca_options o = { .base = base.data, .hosts = (const char *const *)r->hosts };
+	struct vcr_ca_options o = { .base = base.data, .hosts = (const char *const *)r->hosts, .not_before = first_day(r) };
 	if (err || (err = vcr_ca_open(&r->ca, &o, e)))
 		return err;
 	return vcr_ca_bundles(r->ca, &r->bundle, &r->extra, e);
@@ -229,8 +237,10 @@ static int seal(struct replay *r, struct vcr_error *e)
 static void make_fence(struct replay *r)
 {
 	struct vcr_error e = { 0 };
-	if (!r->command || !vcr_fence_make(&r->fence, r->vcr_dir.data, NULL, &e))
+	if (!r->command || !vcr_fence_make(&r->fence, r->vcr_dir.data, NULL, r->deterministic ? &r->terms : NULL, &e)) {
+		r->determ = r->fence.spool ? vcr_determ_open(r->fence.spool) : NULL;
 		return;
+	}
 	vcr_say(r->t, "the command is pointed here by variables alone, and not kept from the network: %s", e.what);
 	vcr_fence_release(&r->fence);
 }
@@ -243,7 +253,7 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed, enum expi
 		err = vcr_normal_user_new(&r->normalisers, r->config.normalisers, &e);
 	if (!err && !(r->base = event_base_new()))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
-	if (!err && r->online && !(err = vcr_fence_make(&r->fence, r->vcr_dir.data, r->live.id, &e)))
+	if (!err && r->online && !(err = vcr_fence_make(&r->fence, r->vcr_dir.data, r->live.id, NULL, &e)))
 		err = vcr_replay_live_prepare(r, &e);
 	if (!err)
 		err = make_replay(r, rung, speed, expired, &e);
@@ -255,6 +265,8 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed, enum expi
 		err = seal(r, &e);
 	if (!err && !r->online)
 		make_fence(r);
+	if (!err && r->deterministic && !r->determ)
+		err = vcr_error_set(&e, VCR_ENOTFOUND, "--deterministic is not to be had without the library");
 	if (!err)
 		err = make_gate(r, &e);
 	if (err) {
@@ -452,6 +464,7 @@ static void release(struct replay *r)
 	vcr_replay_free(r->replay);
 	vcr_replay_live_release(r);
 	vcr_fence_release(&r->fence); /* the gate asks it */
+	vcr_determ_close(r->determ);
 	if (r->ca)
 		vcr_ca_remove(r->ca);
 	vcr_ca_free(r->ca);
@@ -523,6 +536,28 @@ static int open_recording(struct replay *r, const char *session)
 	return 0;
 }
 
+/* Clock and seed of the recording: of the first of its sessions, with which the command began. */
+static int take_terms(struct replay *r)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	if (r->online)
+		return vcr_wrong_call(r->t, "--deterministic is for a replay that stays offline: leave --mode away");
+	const struct vcr_reader_session *h = vcr_reader_header(r->nbefore ? r->before[0].reader : r->reader);
+	if (!vcr_json_parse(&j, h->metadata_json, strlen(h->metadata_json), 0, NULL) && !vcr_json_str(&j, vcr_json_get(&j, 0, "deterministic"), &text) &&
+	    vcr_determ_terms_parse(text.data, &r->terms)) {
+		if (*r->terms.zone)
+			setenv("TZ", r->terms.zone, 1);
+		return 0;
+	}
+	if (vcr_determ_terms_of(&r->terms, h->session_id, h->created_ns / 1000, &e))
+		return vcr_failed(r->t, &e);
+	if (!r->t->quiet)
+		vcr_say(r->t, "that session was not recorded with --deterministic: the command's random bytes are the same each time, but not the recorded ones");
+	return 0;
+}
+
 static int replay(struct replay *r, const char *session)
 {
 	struct vcr_error e = { 0 };
@@ -539,7 +574,7 @@ static int replay(struct replay *r, const char *session)
 		return vcr_wrong_call(r->t, "--port wants a number below 65536");
 	if (vcr_tool_dir(r->t, &r->vcr_dir, &e))
 		return vcr_failed(r->t, &e);
-	if ((status = open_recording(r, session)) || (status = prepare(r, rung, speed, expired)) || (status = look_at_age(r, expired)))
+	if ((status = open_recording(r, session)) || (r->deterministic && (status = take_terms(r))) || (status = prepare(r, rung, speed, expired)) || (status = look_at_age(r, expired)))
 		return status;
 	compare_agents(r);
 	signal(SIGPIPE, SIG_IGN);
@@ -562,6 +597,7 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "faults", "HOW", VCR_OPT_STRING, &r.faults, "replay (default): calls that failed fail again; skip: as if they had not been made" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "answer and fence static programs that honour no proxy variable; setuid programs will not work" },
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "the command in namespaces of its own, where there is no network but this" },
+		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &r.deterministic, "the command has the clock and the random bytes of the recorded one (vcr-record --deterministic)" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
@@ -585,6 +621,8 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 		vcr_say(t, "--sealed cannot be had: %s; the command is not run", e.what);
 		return EXIT_REPLAY;
 	}
+	if (r.deterministic && !command)
+		return vcr_wrong_call(t, "--deterministic is about a command: vcr-replay --deterministic [SESSION] -- COMMAND");
 	if (r.supervise && !command)
 		return vcr_wrong_call(t, "--supervise is about a command: vcr-replay --supervise [SESSION] -- COMMAND");
 	if (r.supervise && vcr_notify_possible(&e)) {

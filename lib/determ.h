@@ -1,0 +1,36 @@
+/* determ.h — a deterministic session: what its clock begins with and its random bytes come from, and the file in which its processes find it.
+ *
+ * The terms stand in the session's metadata as one text, "deterministic", so that the session alone replays:
+ *   v1 seed=<64 hex digits> start=<microseconds since 1970> host=<name> zone=<TZ>
+ * Whoever has it can compute what the recorded programs drew: secrets that they made are none to him.
+ * The file is ../shim/determ-format.h's, beside the spool, for the time of the run. */
+#ifndef VCR_DETERM_LIB_H
+#define VCR_DETERM_LIB_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "buf.h"
+#include "determ-format.h"
+
+struct vcr_determ_terms {
+	unsigned char seed[VCR_DETERM_KEY];
+	int64_t start_us;
+	char host[VCR_DETERM_HOST], zone[64]; /* "": this machine's own */
+};
+/* For a recording: a new seed, the time of now, the names of this machine. */
+int vcr_determ_terms_new(struct vcr_determ_terms *t, struct vcr_error *e);
+/* For a session that was not recorded so: of its id and time, the same ones each time. */
+int vcr_determ_terms_of(struct vcr_determ_terms *t, const char *session_id, int64_t start_us, struct vcr_error *e);
+void vcr_determ_terms_text(const struct vcr_determ_terms *t, struct vcr_buf *out);
+/* False: text is none. *t is untouched then. */
+bool vcr_determ_terms_parse(const char *text, struct vcr_determ_terms *t);
+
+/* Make the file of the spool at that path. */
+int vcr_determ_make(const char *spool, const struct vcr_determ_terms *t, struct vcr_error *e);
+void vcr_determ_remove(const char *spool);
+/* It, mapped; NULL: that session is an ordinary one. */
+struct vcr_determ_page *vcr_determ_open(const char *spool);
+void vcr_determ_close(struct vcr_determ_page *p);
+/* An answer begins: at that time. It never goes back. */
+void vcr_determ_answered(struct vcr_determ_page *p, int64_t us);
+
+#endif

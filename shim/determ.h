@@ -1,0 +1,63 @@
+/* determ.h — inside libvcrdeterm.so: wall clock and random bytes that are the same when a session is replayed.
+ *
+ * It is preloaded behind libvcrshim.so, by --deterministic alone, and stands between that and libc. It is a guest under the same rules (shim.h):
+ * nothing is allocated or locked, no descriptor kept; where the session's page (determ-format.h) cannot be had, all is as libc has it.
+ *
+ * A process that draws its bytes here must not speak to anybody but this machine: the session's gate refuses that (VCR_LEAD_REPLAY), in a recording
+ * too. What TLS itself draws is real all the same: libraries of cryptography, programs linked with one, and node's OpenSSL get the kernel's bytes. */
+#ifndef VCR_DETERM_H
+#define VCR_DETERM_H
+#include <stdbool.h>
+#include <string.h>
+#include "chacha.h"
+#include "determ-format.h"
+#include "raw.h"
+
+/* The list of what is exported. determ-clock.c */
+#define VCR_DETERM_CLOCK(X) \
+	X(clock_gettime) X(gettimeofday) X(time) X(timespec_get) X(nanosleep) X(clock_nanosleep) X(usleep) X(sleep) X(select) X(poll) \
+	X(pthread_cond_timedwait) X(pthread_mutex_timedlock) X(pthread_rwlock_timedrdlock) X(pthread_rwlock_timedwrlock) X(sem_timedwait)
+/* determ-random.c */
+#define VCR_DETERM_RANDOM(X) \
+	X(getrandom) X(getentropy) X(arc4random) X(arc4random_buf) X(arc4random_uniform) X(RAND_bytes) X(syscall)
+/* determ-file.c */
+#define VCR_DETERM_FILE(X) \
+	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(fopen) X(fopen64) X(read) X(__read_chk) \
+	X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) X(gethostname) X(uname)
+
+#define VCR_DETERM_EXPORT __attribute__((visibility("default")))
+
+/* ---- determ.c: the process ---- */
+struct vcr_determ {
+	uint32_t ready;               /* 0 not yet, 1 being made, 2 made, 3 off for good */
+	struct vcr_determ_page *page;
+	int pid;                      /* the process this memory belongs to; another getpid() is a vfork or raw clone child, which is left alone */
+	unsigned char key[VCR_DETERM_KEY];
+	uint64_t forks, threads;      /* that it has had */
+	bool python, node;
+	bool own_random;              /* a program of cryptography: its bytes are the kernel's */
+	bool own_clock;               /* one that compares the clock with the times of files, which are real */
+};
+extern struct vcr_determ vcr_determ;
+void vcr_determ_start(void);
+static inline bool vcr_determ_on(void)
+{
+	if (!__atomic_load_n(&vcr_determ.ready, __ATOMIC_ACQUIRE))
+		vcr_determ_start();
+	return __atomic_load_n(&vcr_determ.ready, __ATOMIC_ACQUIRE) == 2;
+}
+/* The key of the n-th child of that kind. */
+void vcr_determ_derive(const unsigned char key[VCR_DETERM_KEY], const char *kind, uint64_t n, unsigned char out[VCR_DETERM_KEY]);
+/* libc's function of a name that is exported here too. */
+void *vcr_determ_next(void **cache, const char *name);
+#define VCR_NEXT(name) ({ static void *next_; (__typeof__(&name))vcr_determ_next(&next_, #name); })
+
+/* ---- determ-random.c ---- */
+/* This thread's next bytes. False: none are to be had here, take the kernel's. */
+bool vcr_determ_bytes(void *to, size_t n);
+/* Is the code there one whose bytes are to be real? */
+bool vcr_determ_is_crypto(const void *caller);
+/* Before main: RAND_bytes that is linked into the program itself (node) is answered too. */
+void vcr_determ_patch(void);
+
+#endif

@@ -1,0 +1,169 @@
+#!/usr/bin/python3
+"""--deterministic: what a program makes of the clock and of chance is the same when its session is replayed, and TLS and the network do not suffer."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+import gatekit  # noqa: F401
+from gatekit import BUILD, clikit, done, ok, skip
+import leadkit
+
+PYTHON, RECORD, REPLAY = "/usr/bin/python3", os.path.join(BUILD, "vcr-record"), os.path.join(BUILD, "vcr-replay")
+TIMES = 10
+place = clikit.Place()
+del place.env["VCR_COLLECTOR"]
+
+
+class Model:
+    """Answers every request over plain HTTP, and keeps the bodies."""
+
+    def __init__(self):
+        self.bodies, self.listener = [], socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            s = self.listener.accept()[0]
+            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+
+    def talk(self, s):
+        answer = json.dumps({"id": "x", "choices": [{"message": {"role": "assistant", "content": "echo"}}]}).encode()
+        with s:
+            head = leadkit.read_head(s)
+            head, _, body = head.partition("\r\n\r\n")
+            length = next((int(l.split(":")[1]) for l in head.split("\r\n") if l.lower().startswith("content-length:")), 0)
+            while len(body) < length:
+                body += s.recv(65536).decode("latin-1")
+            self.bodies.append(body)
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(answer), answer))
+
+
+model = Model()
+place.env.update(VCR_MODEL_HOSTS="127.0.0.1:%d" % model.port)
+URL = "http://127.0.0.1:%d/v1/chat/completions" % model.port
+
+
+def run(*argv, cwd=None, **env):
+    r = subprocess.run(argv, cwd=cwd or place.dir, env=dict(place.env, **env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    return r.returncode, r.stdout, r.stderr
+
+
+def record(session, *command, options=("--deterministic",), **env):
+    """What the model was asked, what the program printed."""
+    model.bodies.clear()
+    status, out, err = run(RECORD, "--session", session, *options, "--vcr-dir", place.vcr_dir, "--", *command, **env)
+    return status, out, err, list(model.bodies)
+
+
+def replay(session, *command, options=("--deterministic",), vcr_dir=None, **more):
+    """(exit status, how many calls were exact, missed), what it printed."""
+    status, out, err = run(REPLAY, "-q", "--json", "--strict=exact", *options, "--vcr-dir", vcr_dir or place.vcr_dir, session, "--", *command, **more)
+    events = [json.loads(l) for l in err.splitlines() if l.startswith("{")]
+    rungs = next((e["rungs"] for e in events if e["event"] == "ledger"), {})
+    return (status, rungs.get("exact"), rungs.get("missed")), out, err
+
+
+HEAD = """
+import json, sys, urllib.request
+def ask(**facts):
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": json.dumps(facts)}]}).encode()
+    return urllib.request.urlopen(urllib.request.Request(%r, body, {"Content-Type": "application/json"}), timeout=30).read()
+""" % URL
+
+# ---- Python ----
+
+AGENT = HEAD + """
+import ctypes, ctypes.util, datetime, os, random, secrets, socket, ssl, tempfile, threading, time, uuid
+def facts():
+    with tempfile.NamedTemporaryFile() as f, tempfile.TemporaryDirectory() as d:
+        return dict(now=datetime.datetime.now().isoformat(), utc=time.time(), uuid=str(uuid.uuid4()), random=random.random(), choice=random.SystemRandom().random(), secret=secrets.token_hex(),
+                    file=f.name, dir=d, bytes=os.urandom(8).hex(), order=list({"a", "b", "c", "d", "e", "f"}), ssl=ssl.RAND_bytes(8).hex(), zone=time.tzname, host=socket.gethostname())
+for n in range(3):
+    ask(n=n, **facts())
+    time.sleep(0.02)
+drawn = []
+for i in range(3):
+    t = threading.Thread(target=lambda: drawn.append(secrets.token_hex(4)))
+    t.start()
+    t.join()
+if os.fork() == 0:
+    ask(child=secrets.token_hex(4), now=time.time())
+    os._exit(0)
+os.wait()
+ask(drawn=drawn, **facts())
+began, until = time.monotonic(), time.time() + 0.001
+while time.time() < until and time.monotonic() < began + 20:
+    pass
+print("ends" if time.time() >= until else "waits forever")
+lock = threading.Condition()
+with lock:
+    began = time.monotonic()
+    lock.wait(0.05)
+    print("waited" if 0.04 < time.monotonic() - began < 20 else "did not wait")
+began = time.time()
+time.sleep(0.1)
+print("slept", round(time.time() - began, 3))
+private = ctypes.create_string_buffer(16)
+ctypes.CDLL(ctypes.util.find_library("crypto")).RAND_priv_bytes(private, 16)
+print(private.raw.hex())
+"""
+status, out, err, asked = record("python", PYTHON, "-c", AGENT)
+first, keys = out.splitlines(), set(out.splitlines()[-1:])
+ok(status == 0 and len(asked) == 5 and len(set(asked)) == 5, "a Python program runs and asks while its session is recorded with --deterministic", status, err)
+ok(first[:3] == ["ends", "waited", "slept 0.1"], "a loop that waits for a time ends, a wait with a timeout lasts, and what is slept through has passed", first)
+outs, got = [], []
+for i in range(TIMES):
+    was, out, err = replay("python", PYTHON, "-c", AGENT)
+    got.append(was)
+    outs.append(out.splitlines())
+    keys.update(out.splitlines()[-1:])
+ok(got == [(0, 5, 0)] * TIMES, "with datetime.now(), uuid4, random, secrets and tempfile in its prompt every call of a Python agent is exact, ten times in a row", got, err)
+ok(all(o[:-1] == first[:-1] for o in outs), "and it prints the same", outs)
+ok(len(keys) == TIMES + 1, "what OpenSSL draws for its keys is other bytes each time, in the recording and in each replay", keys)
+was, _, err = replay("python", PYTHON, "-c", AGENT, options=())
+ok(was[2], "without --deterministic they are not exact", was, err)
+other = os.path.join(place.dir, "other")
+os.mkdir(other)
+shutil.copy(place.path("python"), other)
+was, _, err = replay("python", PYTHON, "-c", AGENT, vcr_dir=other, TZ="Asia/Tokyo", PYTHONDONTWRITEBYTECODE="1")
+ok(was == (0, 5, 0), "the session file alone, in another time zone, is enough", was, err)
+left = [f for f in os.listdir(os.path.join(place.run_dir, "vcr")) if not f.endswith(".lock")] if os.path.isdir(os.path.join(place.run_dir, "vcr")) else []
+ok(not left, "nothing is left in the runtime directory", left)
+
+# ---- Nothing but the model ----
+
+REACH = HEAD + """
+import socket
+for where in ("192.0.2.1", 443), ("example.invalid", 80):
+    try:
+        socket.create_connection(where, timeout=10)
+    except OSError as e:
+        print(type(e).__name__, e.errno)
+ask(n=1)
+"""
+status, out, err, asked = record("fenced", PYTHON, "-c", REACH)
+said = out.splitlines()
+ok(status == 0 and len(asked) == 1 and len(said) == 2 and said[0] == "OSError 101", "a deterministic recording reaches no other machine but by the gate", said, err)
+ok("192.0.2.1:443" in err, "what it was kept from is said at the end", err)
+
+# ---- A session that was not recorded so ----
+
+CHANCE = HEAD + "import uuid, time\nprint(uuid.uuid4(), time.time())\nask(n=1)\n"
+record("plain", PYTHON, "-c", CHANCE, options=("--lane=gate",))
+printed = [replay("plain", PYTHON, "-c", CHANCE) for _ in range(2)]
+ok(printed[0][0] == (0, 1, 0) and printed[0][1] == printed[1][1], "a session that was recorded without it replays with the same chance each time", printed)
+
+# ---- Wrong calls ----
+
+for words, argv in (("--deterministic with --lane=tap is refused", (RECORD, "--deterministic", "--lane=tap", "--", "true")),
+                    ("without a command it is refused", (REPLAY, "--deterministic", "python")),
+                    ("so it is for a replay that goes online", (REPLAY, "--deterministic", "--mode=new-episodes", "python", "--", "true"))):
+    status, out, err = run(*argv)
+    ok(status == 2 and "--deterministic" in err, words, status, err)
+done()
