@@ -79,7 +79,7 @@ def ask(**facts):
 # ---- Python ----
 
 AGENT = HEAD + """
-import ctypes, ctypes.util, datetime, os, random, secrets, socket, ssl, tempfile, threading, time, uuid
+import ctypes, datetime, os, random, secrets, socket, ssl, tempfile, threading, time, uuid
 def facts():
     with tempfile.NamedTemporaryFile() as f, tempfile.TemporaryDirectory() as d:
         return dict(now=datetime.datetime.now().isoformat(), utc=time.time(), uuid=str(uuid.uuid4()), random=random.random(), choice=random.SystemRandom().random(), secret=secrets.token_hex(),
@@ -110,7 +110,7 @@ began = time.time()
 time.sleep(0.1)
 print("slept", round(time.time() - began, 3))
 private = ctypes.create_string_buffer(16)
-ctypes.CDLL(ctypes.util.find_library("crypto")).RAND_priv_bytes(private, 16)
+ctypes.CDLL(next(l.split()[-1] for l in open("/proc/self/maps") if "libcrypto" in l)).RAND_priv_bytes(private, 16)
 print(private.raw.hex())
 """
 status, out, err, asked = record("python", PYTHON, "-c", AGENT)
