@@ -127,6 +127,21 @@ static const char *home(void)
 	return h && *h == '/' ? h : pw ? pw->pw_dir : "/nonexistent";
 }
 
+int vcr_paths_cache_dir(const char *name, bool make, struct vcr_buf *out, struct vcr_error *e)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *h = getenv("HOME");
+	size_t from = out->len;
+	struct stat st;
+	bool given = cache && *cache == '/';
+	if (!given && (!h || *h != '/' || stat(h, &st) || !S_ISDIR(st.st_mode)))
+		return vcr_error_set(e, VCR_ENOTFOUND, "no cache directory: $HOME is none");
+	vcr_buf_printf(out, given ? "%s/vcr/%s" : "%s/.cache/vcr/%s", given ? cache : h, name);
+	int err = out->err ? vcr_error_set(e, out->err, "cache directory: %s", vcr_strerror(out->err)) : make ? make_dirs(out->data + from, e) : 0;
+	if (err)
+		vcr_buf_cut(out, from);
+	return err;
+}
+
 int vcr_paths_state_dir(const char *workspace, struct vcr_buf *out, struct vcr_error *e)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH];

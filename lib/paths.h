@@ -13,6 +13,8 @@ int vcr_paths_vcr_dir(const char *dir, struct vcr_buf *out, struct vcr_error *e)
 int vcr_paths_make_vcr_dir(const char *vcr_dir, struct vcr_error *e);
 /* $XDG_STATE_HOME/vcr/<workspace-id> ($HOME/.local/state); made 0700. workspace-id: first 16 hex digits of SHA-256 of the path. */
 int vcr_paths_state_dir(const char *workspace, struct vcr_buf *out, struct vcr_error *e);
+/* $XDG_CACHE_HOME/vcr/NAME ($HOME/.cache); made 0700 when `make` is set. VCR_ENOTFOUND: nothing says where. */
+int vcr_paths_cache_dir(const char *name, bool make, struct vcr_buf *out, struct vcr_error *e);
 /* The runtime directory of spools and sockets (spool-format.h); made 0700 and checked to be ours and on a tmpfs. */
 int vcr_paths_runtime_dir(struct vcr_buf *out, struct vcr_error *e);
 /* 0 if id may name a session: 1..VCR_MAX_SESSION_ID of [A-Za-z0-9._-] and space, not starting with '-' or '.', not ending in .lock,

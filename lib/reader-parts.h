@@ -5,6 +5,7 @@
 #ifndef VCR_READER_PARTS_H
 #define VCR_READER_PARTS_H
 #include <stddef.h>
+#include "index.h"
 #include "reader.h"
 #include "scan.h"
 
@@ -14,6 +15,7 @@ struct vcr_entry {
 	int64_t line, time_ns;     /* INT64_MAX: none */
 	const char *type;          /* frames: frame_type; other lines: type. Interned. */
 	bool call;                 /* a model call or its error */
+	bool look;                 /* something was said of it: it is among `looks` too */
 };
 struct vcr_entries { struct vcr_entry *v; size_t n, cap; };
 
@@ -49,6 +51,9 @@ struct vcr_reader {
 	int64_t lines, last_line;  /* newlines seen; the last line that is not blank */
 	bool torn_reported, has_session;
 	struct vcr_entries frames, others;
+	struct vcr_entries looks;  /* of a large file: lines that are not known without being read, headers among them */
+	struct vcr_index_file of;  /* size 0: too small for an index, or unknown */
+	bool indexed, no_index;    /* lines are where an index says; none can be made */
 	char *types[64]; size_t ntypes;
 	struct vcr_hash_index by_id, by_ref;
 	struct vcr_reader_session session;
@@ -62,6 +67,16 @@ struct vcr_reader {
 	struct vcr_decoded { char *ref; struct vcr_buf body; } decoded[2]; /* the bodies decoded last: asked for; near one of these */
 	struct vcr_full full;
 };
+
+/* reader.c, for reader-index.c: the one copy of a name; one more entry; a line that an index only says where it is. */
+const char *vcr_reader_intern(struct vcr_reader *r, const struct vcr_span *s, const char *missing);
+int vcr_reader_push(struct vcr_entries *l, const struct vcr_entry *at);
+int vcr_reader_look(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *line);
+/* reader-index.c: before the file is read, and after. An index that proves wrong in this leaves the reader as new. */
+void vcr_reader_take_index(struct vcr_reader *r);
+void vcr_reader_leave_index(struct vcr_reader *r);
+/* Is p[0..at->len) the line that an index said it is? VCR_ECORRUPT if not; there is no index any more then. */
+int vcr_reader_is_line(struct vcr_reader *r, const struct vcr_entry *at, const char *p, struct vcr_error *e);
 
 /* reader-ahead.c: a line as a thread found it. type NULL: no plain frame, the line has to be looked at. */
 struct vcr_found { uint64_t offset, id_hash; size_t len; int64_t blank /* lines before it */, time_ns; const char *type; bool call; };

@@ -26,7 +26,7 @@ static void warn(struct vcr_reader *r, int64_t line, const char *fmt, ...)
 		r->warn(r->warn_ctx, r->path, line, what);
 }
 
-/* Eight bytes a step: ids are hashed for every line of a file. It stays in memory and may be any hash. */
+/* Eight bytes a step: ids are hashed for every line of a file. It may be any hash; another one is another magic of index.c. */
 uint64_t vcr_reader_hash(const char *p, size_t n)
 {
 	uint64_t h = 0xcbf29ce484222325ull ^ n, w;
@@ -81,7 +81,7 @@ static int read_line(struct vcr_reader *r, const struct vcr_entry *at, struct vc
 	if (err)
 		return vcr_error_set(e, err, "%s:%lld: the line cannot be read any more (was the file cut?)", r->path, (long long)at->line);
 	vcr_buf_added(text, at->len);
-	return 0;
+	return vcr_reader_is_line(r, at, text->data, e);
 }
 
 int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_loaded *l, struct vcr_error *e)
@@ -121,7 +121,16 @@ static struct vcr_entry *new_entry(struct vcr_entries *l)
 	return &l->v[l->n++];
 }
 
-static const char *intern(struct vcr_reader *r, const struct vcr_span *s, const char *missing)
+int vcr_reader_push(struct vcr_entries *l, const struct vcr_entry *at)
+{
+	struct vcr_entry *to = new_entry(l);
+	if (!to)
+		return VCR_ENOMEM;
+	*to = *at;
+	return 0;
+}
+
+const char *vcr_reader_intern(struct vcr_reader *r, const struct vcr_span *s, const char *missing)
 {
 	const char *p = s->p ? s->p : missing;
 	size_t n = s->p ? s->n : strlen(missing);
@@ -158,17 +167,23 @@ bool vcr_reader_is_call(const char *type, const struct vcr_line *l)
 	return type && (!strcmp(type, "llm") || (!strcmp(type, "error") && starts(&l->node_name, "llm:")));
 }
 
+static int keep_look(struct vcr_reader *r, const struct vcr_entry *at)
+{
+	return r->of.size && !r->no_index ? vcr_reader_push(&r->looks, at) : 0;
+}
+
 static int take_frame(struct vcr_reader *r, const struct vcr_line *l, struct vcr_entry at)
 {
 	struct vcr_entry *to = new_entry(&r->frames);
 	if (!to)
 		return VCR_ENOMEM;
 	at.time_ns = time_of(r, l, at.line);
-	at.type = intern(r, &l->frame_type, "node");
+	at.type = vcr_reader_intern(r, &l->frame_type, "node");
 	at.id_hash = vcr_reader_hash(l->frame_id.p ? l->frame_id.p : "", l->frame_id.n);
 	at.call = vcr_reader_is_call(at.type, l);
+	at.look = at.time_ns == INT64_MAX && l->timestamp.p;
 	*to = at;
-	return 0;
+	return at.look ? keep_look(r, &at) : 0;
 }
 
 static int take_other(struct vcr_reader *r, const struct vcr_line *l, struct vcr_entry at)
@@ -176,7 +191,7 @@ static int take_other(struct vcr_reader *r, const struct vcr_line *l, struct vcr
 	struct vcr_entry *to = new_entry(&r->others);
 	if (!to)
 		return VCR_ENOMEM;
-	at.type = intern(r, &l->type, "");
+	at.type = vcr_reader_intern(r, &l->type, "");
 	at.id_hash = vcr_reader_hash(l->ref.p ? l->ref.p : "", l->ref.n);
 	*to = at;
 	return 0;
@@ -192,11 +207,14 @@ static int take_line(struct vcr_reader *r, const char *p, size_t n, uint64_t off
 		p += 3;
 		n -= 3;
 		offset += 3;
+		r->no_index = true; /* where it begins is not where a line does */
 	}
 	vcr_scan_line(p, n, &l);
 	struct vcr_entry at = { .offset = offset, .len = n, .line = r->lines + 1 };
 	if (l.kind != VCR_LINE_BLANK)
 		r->last_line = at.line;
+	if ((l.kind == VCR_LINE_SESSION || l.kind == VCR_LINE_BAD) && keep_look(r, &at))
+		return VCR_ENOMEM;
 	switch (l.kind) {
 	case VCR_LINE_BLANK: return 0;
 	case VCR_LINE_SESSION: return take_session(r, &at, p);
@@ -236,6 +254,7 @@ static int take_window(struct vcr_reader *r, struct window *w)
 static int grow_window(struct vcr_reader *r, struct window *w)
 {
 	if (w->skipping || w->cap >= VCR_MAX_LINE) {
+		r->no_index = true;
 		if (!w->skipping)
 			warn(r, r->lines + 1, "the line is longer than %d bytes and is left out", VCR_MAX_LINE);
 		w->skipping = true;
@@ -290,6 +309,14 @@ static int scan_file(struct vcr_reader *r)
 	return err;
 }
 
+int vcr_reader_look(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *line)
+{
+	int err = read_line(r, at, line, NULL);
+	r->lines = at->line - 1;
+	err = err ? err : take_line(r, line->data, line->len, at->offset, true);
+	return err < 0 ? err : 0;
+}
+
 /* What a thread found. A line that it did not decide is looked at here. */
 static int take_found(struct vcr_reader *r, const struct vcr_found *f, struct vcr_buf *line)
 {
@@ -306,7 +333,7 @@ static int take_found(struct vcr_reader *r, const struct vcr_found *f, struct vc
 	if (!to)
 		return VCR_ENOMEM;
 	const struct vcr_span type = { f->type, strlen(f->type) };
-	at.type = intern(r, &type, "node");
+	at.type = vcr_reader_intern(r, &type, "node");
 	*to = at;
 	r->last_line = at.line;
 	r->lines++;
@@ -568,7 +595,9 @@ int vcr_reader_open(struct vcr_reader **out, const char *path, vcr_reader_warn_f
 	r->warn = fn;
 	r->warn_ctx = ctx;
 	int err = open_file(r, e);
-	if (!err && ((err = scan_bulk(r)) != 0 || (err = scan_file(r)) != 0))
+	if (!err)
+		vcr_reader_take_index(r);
+	if (!err && ((!r->indexed && (err = scan_bulk(r)) != 0) || (err = scan_file(r)) != 0))
 		vcr_error_set(e, err, "%s:%lld: %s", path, (long long)r->lines + 1, vcr_strerror(err));
 	if (!err && !r->has_session && !r->frames.n && (r->lines || r->session.warnings))
 		err = vcr_error_set(e, VCR_ESYNTAX, "%s:1: no session file: it has neither a session header nor frames", path);
@@ -580,6 +609,7 @@ int vcr_reader_open(struct vcr_reader **out, const char *path, vcr_reader_warn_f
 		warn(r, 1, "no session header");
 	sort_frames(r);
 	find_end(r);
+	vcr_reader_leave_index(r);
 	*out = r;
 	return 0;
 }
@@ -627,6 +657,7 @@ void vcr_reader_free(struct vcr_reader *r)
 	free(r->by_ref.slot);
 	free(r->frames.v);
 	free(r->others.v);
+	free(r->looks.v);
 	free(r->end_json);
 	free(r->metadata_json);
 	free(r->session_id);

@@ -1,5 +1,6 @@
 #include "session.h"
 #include "body.h"
+#include "index.h"
 #include "limits.h"
 #include "manifest.h"
 #include "paths.h"
@@ -834,6 +835,14 @@ static int list_in_manifest(struct vcr_session *s, struct vcr_error *e)
 	return entry.err ? vcr_error_set(e, entry.err, "manifest.json: no memory") : vcr_manifest_put(s->dir, s->id, entry.data, time, e);
 }
 
+/* A large file is read once more, from the cache, so that whoever opens it finds an index. */
+static void leave_index(const struct vcr_session *s)
+{
+	struct vcr_reader *r;
+	if (s->totals.bytes >= VCR_INDEX_BYTES && !vcr_reader_open(&r, s->path, NULL, NULL, NULL))
+		vcr_reader_free(r);
+}
+
 int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_error *e)
 {
 	int sys = 0;
@@ -847,6 +856,7 @@ int vcr_session_end(struct vcr_session *s, const char *extra_json, struct vcr_er
 	int listed = list_in_manifest(s, err ? NULL : e);
 	if (!access(s->path, F_OK) && s->spare)
 		unlink(s->spare);
+	leave_index(s);
 	vcr_session_free(s);
 	return err ? err : listed;
 }
