@@ -142,20 +142,29 @@ int vcr_paths_cache_dir(const char *name, bool make, struct vcr_buf *out, struct
 	return err;
 }
 
+int vcr_paths_state_root(struct vcr_buf *out, struct vcr_error *e)
+{
+	const char *state = getenv("XDG_STATE_HOME");
+	if (state && *state == '/')
+		vcr_buf_printf(out, "%s/vcr", state);
+	else
+		vcr_buf_printf(out, "%s/.local/state/vcr", home());
+	return out->err ? vcr_error_set(e, out->err, "state directory: %s", vcr_strerror(out->err)) : 0;
+}
+
 int vcr_paths_state_dir(const char *workspace, struct vcr_buf *out, struct vcr_error *e)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 	size_t from = out->len;
-	const char *state = getenv("XDG_STATE_HOME");
+	int err = vcr_paths_state_root(out, e);
+	if (err)
+		return err;
 	SHA256((const unsigned char *)workspace, strlen(workspace), hash);
-	if (state && *state == '/')
-		vcr_buf_printf(out, "%s/vcr/", state);
-	else
-		vcr_buf_printf(out, "%s/.local/state/vcr/", home());
+	vcr_buf_putc(out, '/');
 	vcr_buf_hex(out, hash, 8);
 	if (out->err)
 		return vcr_error_set(e, out->err, "state directory: %s", vcr_strerror(out->err));
-	int err = make_dirs(out->data + from, e);
+	err = make_dirs(out->data + from, e);
 	if (err)
 		vcr_buf_cut(out, from);
 	return err;

@@ -11,6 +11,8 @@ int vcr_paths_workspace(const char *dir, struct vcr_buf *out, struct vcr_error *
 int vcr_paths_vcr_dir(const char *dir, struct vcr_buf *out, struct vcr_error *e);
 /* Make it: 0700, with a .gitignore of "*" when it is new. */
 int vcr_paths_make_vcr_dir(const char *vcr_dir, struct vcr_error *e);
+/* $XDG_STATE_HOME/vcr, where the state directories are; need not exist. */
+int vcr_paths_state_root(struct vcr_buf *out, struct vcr_error *e);
 /* $XDG_STATE_HOME/vcr/<workspace-id> ($HOME/.local/state); made 0700. workspace-id: first 16 hex digits of SHA-256 of the path. */
 int vcr_paths_state_dir(const char *workspace, struct vcr_buf *out, struct vcr_error *e);
 /* $XDG_CACHE_HOME/vcr/NAME ($HOME/.cache); made 0700 when `make` is set. VCR_ENOTFOUND: nothing says where. */

@@ -1,4 +1,5 @@
 #include "tool.h"
+#include "isolate.h"
 #include "paths.h"
 #include <linux/limits.h> /* <limits.h> would be lib/limits.h */
 #include <stdarg.h>
@@ -148,8 +149,14 @@ unsigned vcr_distance(const char *s, const char *t)
 
 int vcr_tool_dir(const struct vcr_tool *t, struct vcr_buf *dir, struct vcr_error *e)
 {
-	if (!t->vcr_dir)
+	if (!t->vcr_dir) {
+		const char *set = getenv("VCR_DIR");
+		VCR_AUTO_BUF here = VCR_BUF_INIT, home = VCR_BUF_INIT;
+		struct vcr_txn txn;
+		if (!(set && *set) && !vcr_paths_workspace(".", &here, NULL) && !vcr_isolate_home(here.data, &home, &txn, NULL))
+			return vcr_buf_puts(dir, txn.vcr_dir); /* a transaction's own tree is recorded where its repository is */
 		return vcr_paths_vcr_dir(".", dir, e);
+	}
 	/* spools name their directory absolutely, so must we, or nothing settles */
 	char *real = realpath(t->vcr_dir, NULL);
 	char cwd[PATH_MAX];

@@ -44,6 +44,6 @@ void vcr_safe_line(struct vcr_buf *out, const char *p, size_t n, size_t columns)
 
 /* How many of s's letters must change to make t (Levenshtein, adjacent swaps count one); for "did you mean". */
 unsigned vcr_distance(const char *s, const char *t);
-/* The .vcr directory that this call is about: --vcr-dir, else vcr_paths_vcr_dir of the current directory. */
+/* The .vcr directory that this call is about: --vcr-dir, else vcr_paths_vcr_dir of the current directory; in a transaction's own tree its repository's. */
 int vcr_tool_dir(const struct vcr_tool *t, struct vcr_buf *dir, struct vcr_error *e);
 #endif

@@ -739,14 +739,14 @@ static int record(struct record *r, char **argv)
 	int status = 0;
 	r->run.supervised = r->supervise;
 	r->run.sealed = r->seal ? &r->sealed : NULL;
-	if (r->txn.wanted && (status = vcr_record_txn_open(&r->txn, r->t, r->id, r->workspace.data, r->vcr_dir.data)))
+	if (r->txn.wanted && (status = vcr_record_txn_open(&r->txn, r->t, r->id, &r->workspace, r->vcr_dir.data)))
 		return status;
 	if (*r->terms.zone)
 		setenv("TZ", r->terms.zone, 1);
 	if (vcr_run_fork(&r->run, argv, &e)) {
 		if (!r->txn.open && !r->deterministic)
 			return become(r, argv, e.what);
-		vcr_record_txn_drop(&r->txn, r->id, r->workspace.data);
+		vcr_record_txn_drop(&r->txn);
 		vcr_say(r->t, "%s; the command is not run", e.what);
 		return EXIT_RECORDER;
 	}
@@ -775,7 +775,7 @@ static int record(struct record *r, char **argv)
 		return give_up(r, recorded);
 	}
 	if (r->txn.open && (!recorded || vcr_record_txn_begin(&r->txn, r->t, r->id))) {
-		vcr_record_txn_drop(&r->txn, r->id, r->workspace.data);
+		vcr_record_txn_drop(&r->txn);
 		return give_up(r, recorded);
 	}
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
@@ -813,13 +813,14 @@ static void release(struct record *r)
 	vcr_buf_release(&r->agent);
 	vcr_buf_release(&r->terms_text);
 	vcr_sealed_release(&r->sealed);
+	vcr_record_txn_release(&r->txn);
 	free(r->spool);
 }
 
 int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 {
 	struct record r = { .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .preload = VCR_BUF_INIT, .notes = VCR_BUF_INIT, .agent = VCR_BUF_INIT, .terms_text = VCR_BUF_INIT, .collector_words = -1, .gate_words = -1, .awaits = -1,
-		.sealed = VCR_SEALED_INIT };
+		.sealed = VCR_SEALED_INIT, .txn = VCR_RECORD_TXN_INIT };
 	const struct vcr_opt opts[] = {
 		{ 't', "tag", "TAG", VCR_OPT_LIST, &r.tags, "a tag of the session; may be given several times" },
 		{ 'm', "meta", "KEY=VALUE", VCR_OPT_LIST, &r.meta, "an entry of its metadata; may be given several times" },
@@ -832,13 +833,14 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "in namespaces of its own: no network but the gate, with its own hosts file and certificates" },
 		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &r.deterministic, "clock and random bytes that vcr-replay --deterministic gives again; only model hosts can be reached" },
 		{ 0, "txn", NULL, VCR_OPT_FLAG, &r.txn.wanted, "a transaction: vcr-txn commits it or takes it back afterwards" },
+		{ 'i', "isolate", NULL, VCR_OPT_FLAG, &r.txn.isolate, "a transaction, and COMMAND runs in a git work tree of its own, which commit merges" },
 		{ 0, "commit-on-success", NULL, VCR_OPT_FLAG, &r.txn.commit_on_success, "a transaction, committed if COMMAND succeeds" },
 		{ 0, "rollback-on-failure", NULL, VCR_OPT_FLAG, &r.txn.rollback_on_failure, "a transaction, taken back if COMMAND fails" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "[--] COMMAND [ARGUMENT]...", "Run COMMAND and record its model calls, file changes and programs.", opts, true };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
-	r.txn.wanted |= r.txn.commit_on_success || r.txn.rollback_on_failure;
+	r.txn.wanted |= r.txn.isolate || r.txn.commit_on_success || r.txn.rollback_on_failure;
 	if (n == 0)
 		status = vcr_wrong_call(t, "which command? vcr-record -- COMMAND");
 	else if (n > 0 && !(status = check_call(&r)))

@@ -7,7 +7,7 @@
 #include "rollback.h"
 #include "rolling.h"
 #include "standing.h"
-#include "txn.h"
+#include "txn-isolate.h"
 #include "verbs.h"
 #include "words.h"
 #include <errno.h>
@@ -21,12 +21,14 @@
 struct call {
 	struct vcr_tool *t;
 	const char *session, *message, *to;
-	bool force;
+	bool force, isolate, squash, inside; /* inside: we are in a transaction's own tree */
 	struct vcr_buf vcr_dir, workspace, state;
+	struct vcr_buf home;    /* the state directory where it says what is open; state is that of a transaction's own tree then */
 	struct vcr_txn txn;
 	struct vcr_store *store;
 	struct vcr_rollback plan;
 	int lock;
+	char own[104];          /* what session points to if it was not given */
 	struct vcr_error e;
 };
 typedef int step_fn(struct call *c);
@@ -47,9 +49,20 @@ static int say_error(struct call *c)
 	return VCR_EXIT_NO;
 }
 
+/* The rest is about that tree. */
+static int enter_tree(struct call *c)
+{
+	if (!vcr_txn_is_isolated(&c->txn))
+		return 0;
+	vcr_buf_reset(&c->workspace);
+	vcr_buf_reset(&c->state);
+	vcr_buf_puts(&c->workspace, c->txn.dir);
+	return vcr_paths_state_dir(c->txn.dir, &c->state, &c->e) ? vcr_failed(c->t, &c->e) : 0;
+}
+
 static int find_txn(struct call *c)
 {
-	return vcr_txn_find(c->state.data, c->session, &c->txn, &c->e) ? say_error(c) : 0;
+	return vcr_txn_find(c->home.data, c->session, &c->txn, &c->e) ? say_error(c) : enter_tree(c);
 }
 
 /* What a collector that died left is decoded: its session is whole then, and takes no more savepoints. */
@@ -86,6 +99,10 @@ static void print_object(struct call *c, const char *op, int64_t savepoint, int6
 		else
 			vcr_jw_null(&w);
 	}
+	if (vcr_txn_is_isolated(&c->txn)) {
+		vcr_jw_key(&w, "directory");
+		vcr_jw_str(&w, c->txn.dir);
+	}
 	vcr_jw_object_end(&w);
 	printf("%s\n", out.data);
 }
@@ -115,17 +132,29 @@ static int begin(struct call *c)
 	int status = check_new(c);
 	if (status)
 		return status;
-	if (vcr_txn_open(c->state.data, &c->txn, &c->e))
+	if (c->inside)
+		return vcr_wrong_call(c->t, "this is the tree of a transaction; begin another one in %s", c->workspace.data);
+	if (c->isolate ? vcr_isolated_begin(c->t, c->home.data, c->workspace.data, &c->txn, &c->e) : vcr_txn_open(c->home.data, &c->txn, &c->e))
 		return say_error(c);
+	if ((status = enter_tree(c)))
+		return status;
 	int err = vcr_standing_start(c->txn.session, c->workspace.data, c->vcr_dir.data, &c->e);
 	if (!err && (err = vcr_standing_mark(c->txn.session, "txn:begin", c->message, -1, NULL, &c->e)))
 		vcr_standing_end(c->txn.session, NULL);
 	if (err) {
-		vcr_txn_close(c->state.data, c->txn.session, NULL);
+		if (c->isolate)
+			vcr_isolate_remove(c->home.data, &c->txn, NULL);
+		else
+			vcr_txn_close(c->home.data, c->txn.session, NULL);
 		return vcr_failed(c->t, &c->e);
 	}
 	if (c->t->json)
 		print_object(c, "begin", 0, -1);
+	else if (c->isolate) {
+		if (!c->t->quiet)
+			vcr_say(c->t, "transaction %s has begun in a tree of its own; vcr-txn commit merges what is done there, vcr-txn abort gives it up", c->txn.session);
+		printf("%s\n", c->txn.dir);
+	}
 	else if (!c->t->quiet)
 		printf("transaction %s has begun; vcr-txn commit keeps what is done from here on, vcr-txn abort takes it back\n", c->txn.session);
 	return VCR_EXIT_YES;
@@ -268,7 +297,7 @@ static int rollback(struct call *c)
 
 static int end(struct call *c)
 {
-	if (vcr_standing_end(c->txn.session, &c->e) || vcr_txn_close(c->state.data, c->txn.session, &c->e))
+	if (vcr_standing_end(c->txn.session, &c->e) || vcr_txn_close(c->home.data, c->txn.session, &c->e))
 		return say_error(c);
 	return 0;
 }
@@ -285,14 +314,32 @@ static int find_base(struct call *c, bool *there)
 	return err == VCR_ENOTFOUND ? 0 : err;
 }
 
+static int abort_isolated(struct call *c)
+{
+	int lock, err;
+	if (runs(c))
+		vcr_standing_mark(c->txn.session, "txn:rollback", "abort: its tree is given up", 0, NULL, NULL);
+	if ((err = vcr_isolate_lock(c->home.data, &lock, &c->e)))
+		return say_error(c);
+	err = vcr_isolated_end(c->home.data, &c->txn, &c->e);
+	close(lock);
+	if (err)
+		return say_error(c);
+	if (c->t->json)
+		print_object(c, "abort", 0, -1);
+	else if (!c->t->quiet)
+		printf("transaction %s is given up: its tree and its branch are gone\n", c->txn.session);
+	return VCR_EXIT_YES;
+}
+
 static int abort_txn(struct call *c)
 {
 	struct vcr_savepoint to = { .n = 0 };
 	size_t changed = 0;
 	bool watched, there = false;
 	int status = find_txn(c), how = 0;
-	if (status)
-		return status;
+	if (status || vcr_txn_is_isolated(&c->txn))
+		return status ? status : abort_isolated(c);
 	c->to = "begin";
 	if (find_base(c, &there))
 		return say_error(c);
@@ -327,12 +374,33 @@ static int64_t count_changes(struct call *c, int64_t *last)
 	return vcr_store_diff(c->store, a.tree, b.tree, count_path, &n, NULL) ? -1 : n;
 }
 
+static int commit_isolated(struct call *c)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
+	struct vcr_isolate_merge m = { .squash = c->squash, .message = c->message, .paths = VCR_BUF_INIT };
+	if (!*c->txn.to && runs(c)) /* the last of its work is in the session, whatever becomes of the merge */
+		vcr_standing_mark(c->txn.session, "savepoint", "before the commit", -1, NULL, NULL);
+	int status = vcr_isolated_commit(c->t, c->home.data, &c->txn, &m);
+	if (!status && c->t->json)
+		print_object(c, "commit", -1, m.changed);
+	else if (!status && !c->t->quiet) {
+		vcr_isolated_words(&c->txn, &m, &words);
+		printf("transaction %s is committed: %lld path%s changed, %s\n", c->txn.session, (long long)m.changed, m.changed == 1 ? "" : "s", words.data);
+	}
+	vcr_isolate_merge_release(&m);
+	return status;
+}
+
 static int commit(struct call *c)
 {
 	int64_t last, changed;
 	int status = find_txn(c);
 	if (status)
 		return status;
+	if (vcr_txn_is_isolated(&c->txn))
+		return commit_isolated(c);
+	if (c->squash)
+		return vcr_wrong_call(c->t, "--squash is about a transaction that was begun with --isolate; %s was not", c->txn.session);
 	if (runs(c) ? vcr_standing_mark(c->txn.session, "txn:commit", c->message, -1, NULL, &c->e) : 0)
 		return say_error(c);
 	changed = count_changes(c, &last);
@@ -380,43 +448,109 @@ static int list(struct call *c)
 	return VCR_EXIT_YES;
 }
 
-static int status_of(struct call *c)
+static int status_of_one(struct call *c)
 {
 	VCR_AUTO_BUF when = VCR_BUF_INIT;
 	int64_t last;
 	int status = find_txn(c);
 	if (status)
 		return status;
-	bool watched = runs(c);
+	bool watched = runs(c), isolated = vcr_txn_is_isolated(&c->txn);
 	int64_t changed = count_changes(c, &last);
+	if (isolated)
+		changed = vcr_isolate_count(c->home.data, &c->txn);
 	vcr_words_time(&when, c->txn.began_ns, "%Y-%m-%d %H:%M:%S");
 	if (c->t->json)
 		print_object(c, "status", last, changed);
 	else
-		printf("transaction %s, begun %s: savepoint %lld, %lld path%s changed up to it%s\n", c->txn.session, when.data, (long long)last, (long long)(changed < 0 ? 0 : changed),
-			changed == 1 ? "" : "s", watched ? "" : "; its collector has ended");
+		printf("transaction %s, begun %s: savepoint %lld, %lld path%s changed%s%s%s%s\n", c->txn.session, when.data, (long long)last, (long long)(changed < 0 ? 0 : changed),
+			changed == 1 ? "" : "s", isolated ? "" : " up to it", isolated ? ", in " : "", isolated ? c->txn.dir : "", watched ? "" : "; its collector has ended");
 	return VCR_EXIT_YES;
+}
+
+/* Without a session, all that are open. */
+static int status_of(struct call *c)
+{
+	VCR_AUTO_BUF names = VCR_BUF_INIT, workspace = VCR_BUF_INIT, state = VCR_BUF_INIT;
+	int status = 0;
+	if (c->session || vcr_txn_list(c->home.data, &names, &c->e) || !*names.data)
+		return status_of_one(c);
+	vcr_buf_puts(&workspace, c->workspace.data);
+	vcr_buf_puts(&state, c->state.data);
+	for (char *p = names.data, *next; *p && !status; p = next) {
+		next = p + strcspn(p, "\n");
+		*next++ = 0;
+		c->session = p;
+		vcr_buf_reset(&c->workspace);
+		vcr_buf_reset(&c->state);
+		vcr_buf_puts(&c->workspace, workspace.data);
+		vcr_buf_puts(&c->state, state.data);
+		vcr_store_free(c->store);
+		c->store = NULL;
+		status = status_of_one(c);
+	}
+	return status;
 }
 
 /* ---- The call ---- */
 
-static const struct { const char *name; step_fn *run; bool message, to, force; } steps[] = {
-	{ "begin", begin, true, false, false }, { "savepoint", savepoint, true, false, false }, { "rollback", rollback, false, true, true },
-	{ "commit", commit, true, false, false }, { "abort", abort_txn, false, false, true }, { "status", status_of, false, false, false }, { "list", list, false, false, false },
+enum { MESSAGE = 1, TO = 2, FORCE = 4, ISOLATE = 8, SQUASH = 16 };
+static const struct { const char *name; step_fn *run; unsigned takes; } steps[] = {
+	{ "begin", begin, MESSAGE | ISOLATE }, { "savepoint", savepoint, MESSAGE }, { "rollback", rollback, TO | FORCE }, { "commit", commit, MESSAGE | SQUASH }, { "abort", abort_txn, FORCE },
+	{ "status", status_of, 0 }, { "list", list, 0 },
 };
+
+/* An option that this step does not take, or NULL. */
+static const char *stray(const struct call *c, unsigned takes)
+{
+	const struct { unsigned what; bool given; const char *name; } all[] = { { MESSAGE, c->message, "--message" }, { TO, c->to, "--to" }, { FORCE, c->force, "--force" },
+		{ ISOLATE, c->isolate, "--isolate" }, { SQUASH, c->squash, "--squash" } };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i].given && !(takes & all[i].what))
+			return all[i].name;
+	return NULL;
+}
+
+/* In a transaction's own tree that one is meant, and the others are those of where it came from. */
+static int find_place(struct call *c)
+{
+	struct vcr_txn here;
+	if (vcr_tool_dir(c->t, &c->vcr_dir, &c->e) || vcr_paths_workspace(".", &c->workspace, &c->e))
+		return vcr_failed(c->t, &c->e);
+	if (!vcr_isolate_home(c->workspace.data, &c->home, &here, NULL)) {
+		c->inside = true;
+		snprintf(c->own, sizeof c->own, "%s", here.session);
+		if (!c->session)
+			c->session = c->own;
+		vcr_buf_reset(&c->workspace);
+		vcr_buf_puts(&c->workspace, here.workspace);
+		return vcr_buf_puts(&c->state, c->home.data);
+	}
+	if (vcr_paths_state_dir(c->workspace.data, &c->state, &c->e))
+		return vcr_failed(c->t, &c->e);
+	return vcr_buf_puts(&c->home, c->state.data);
+}
+
+/* Only commit completes its own: it has something to say of it. */
+static int settle(struct call *c, bool commits)
+{
+	struct vcr_txn t;
+	return vcr_isolated_settle(c->t, c->home.data, commits && !vcr_txn_find(c->home.data, c->session, &t, NULL) ? t.session : NULL);
+}
 
 static int run_step(struct call *c, const char *name)
 {
-	const char *to = c->to;
+	const char *to = c->to, *no;
+	int status;
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
 		if (strcmp(steps[i].name, name))
 			continue;
-		if ((c->message && !steps[i].message) || (to && !steps[i].to) || (c->force && !steps[i].force))
-			return vcr_wrong_call(c->t, "%s takes no %s", name, c->message && !steps[i].message ? "--message" : to && !steps[i].to ? "--to" : "--force");
+		if ((no = stray(c, steps[i].takes)))
+			return vcr_wrong_call(c->t, "%s takes no %s", name, no);
 		if (to && strcmp(to, "begin") && (!*to || strspn(to, "0123456789") != strlen(to) || strlen(to) > 9))
 			return vcr_wrong_call(c->t, "--to wants the number of a savepoint or begin, not '%s'", to);
-		if (vcr_tool_dir(c->t, &c->vcr_dir, &c->e) || vcr_paths_workspace(".", &c->workspace, &c->e) || vcr_paths_state_dir(c->workspace.data, &c->state, &c->e))
-			return vcr_failed(c->t, &c->e);
+		if ((status = find_place(c)) || (status = settle(c, steps[i].run == commit)))
+			return status;
 		return steps[i].run(c);
 	}
 	return vcr_wrong_call(c->t, "'%s' is no step of a transaction: begin, savepoint, rollback, commit, abort, status or list", name);
@@ -425,11 +559,13 @@ static int run_step(struct call *c, const char *name)
 int vcr_verb_txn(struct vcr_tool *t, int argc, char **argv)
 {
 	static struct call c;
-	c = (struct call){ .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .state = VCR_BUF_INIT, .lock = -1 };
+	c = (struct call){ .t = t, .vcr_dir = VCR_BUF_INIT, .workspace = VCR_BUF_INIT, .state = VCR_BUF_INIT, .home = VCR_BUF_INIT, .lock = -1 };
 	const struct vcr_opt opts[] = {
 		{ 's', "session", "ID", VCR_OPT_STRING, &c.session, "begin: its id, instead of one made from date and time; else: the transaction that is meant" },
 		{ 'm', "message", "TEXT", VCR_OPT_STRING, &c.message, "begin, savepoint, commit: a note for people" },
 		{ 't', "to", "N", VCR_OPT_STRING, &c.to, "rollback: the savepoint, by its number, or begin; the last that was asked for unless given" },
+		{ 'i', "isolate", NULL, VCR_OPT_FLAG, &c.isolate, "begin: in a git work tree of its own, whose directory is printed; commit merges it" },
+		{ 0, "squash", NULL, VCR_OPT_FLAG, &c.squash, "commit, of one that is isolated: as a single commit" },
 		{ 'f', "force", NULL, VCR_OPT_FLAG, &c.force, "rollback, abort: overwrite what somebody else changed since" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
@@ -446,5 +582,6 @@ int vcr_verb_txn(struct vcr_tool *t, int argc, char **argv)
 	vcr_buf_release(&c.vcr_dir);
 	vcr_buf_release(&c.workspace);
 	vcr_buf_release(&c.state);
+	vcr_buf_release(&c.home);
 	return status;
 }

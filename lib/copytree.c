@@ -1,0 +1,213 @@
+#include "copytree.h"
+#include "replace.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEPTH = 256, STEP = 1 << 16 };
+
+struct walk {
+	struct vcr_copytree *c;
+	dev_t dev;            /* the tree's file system */
+	struct vcr_buf path;  /* where we are, relative */
+	struct vcr_error *e;
+};
+
+static void skip(struct walk *w, const char *why)
+{
+	vcr_buf_printf(&w->c->skipped, "%s: %s\n", w->path.data, why);
+}
+
+static int failed(struct walk *w, int sys)
+{
+	return vcr_error_sys(w->e, sys, "%s cannot be copied", w->path.data);
+}
+
+/* The bytes; a clone where that can be had. */
+static int copy_bytes(struct walk *w, int from, int to)
+{
+	char step[STEP];
+	ssize_t n;
+	if (!ioctl(to, FICLONE, from)) {
+		w->c->shared++;
+		return 0;
+	}
+	while ((n = copy_file_range(from, NULL, to, NULL, 1 << 30, 0)) > 0)
+		;
+	if (n < 0 && errno != EINVAL && errno != EXDEV && errno != ENOSYS && errno != EOPNOTSUPP)
+		return failed(w, errno);
+	while ((n = read(from, step, sizeof step)) > 0)
+		if (vcr_write_all(to, step, (size_t)n))
+			return failed(w, errno);
+	return n < 0 ? failed(w, errno) : 0;
+}
+
+static int copy_file(struct walk *w, int dir, int into, const char *name, const struct stat *seen)
+{
+	int from = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), to, err;
+	struct stat st;
+	if (from < 0 || fstat(from, &st) || !S_ISREG(st.st_mode)) {
+		if (errno != ENOENT)
+			skip(w, strerror(errno));
+		if (from >= 0)
+			close(from);
+		return 0;
+	}
+	to = openat(into, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	err = to < 0 ? failed(w, errno) : copy_bytes(w, from, to);
+	if (!err && (fchmod(to, st.st_mode & 07777) || futimens(to, (struct timespec[]){ seen->st_mtim, seen->st_mtim })))
+		err = failed(w, errno);
+	w->c->files++;
+	close(from);
+	if (to >= 0)
+		close(to);
+	return err;
+}
+
+static int copy_link(struct walk *w, int dir, int into, const char *name)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, target, sizeof target - 1);
+	if (n < 0)
+		return skip(w, strerror(errno)), 0;
+	target[n] = 0;
+	return symlinkat(target, into, name) ? failed(w, errno) : 0;
+}
+
+static bool is_left_out(const struct walk *w, const struct stat *st)
+{
+	for (size_t i = 0; i < w->c->nnot; i++)
+		if (w->c->not[i].dev == st->st_dev && w->c->not[i].ino == st->st_ino)
+			return true;
+	return false;
+}
+
+static int copy_dir(struct walk *w, int from, int into, int depth);
+
+static int copy_subdir(struct walk *w, int dir, int into, const char *name, const struct stat *st, int depth)
+{
+	struct stat git;
+	if (!strcmp(name, ".vcr") || is_left_out(w, st))
+		return 0;
+	if (st->st_dev != w->dev || depth == DEPTH)
+		return skip(w, depth == DEPTH ? "too deep" : "another file system"), 0;
+	int from = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), to, err;
+	if (from < 0)
+		return skip(w, strerror(errno)), 0;
+	if (!fstatat(from, ".git", &git, AT_SYMLINK_NOFOLLOW)) {
+		close(from);
+		return skip(w, "a git repository of its own"), 0;
+	}
+	if (mkdirat(into, name, 0700) || (to = openat(into, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+		err = errno;
+		close(from);
+		return failed(w, err);
+	}
+	err = copy_dir(w, from, to, depth + 1); /* closes from */
+	if (!err && fchmod(to, st->st_mode & 07777))
+		err = failed(w, errno);
+	close(to);
+	return err;
+}
+
+static int copy_entry(struct walk *w, int dir, int into, const char *name, int depth)
+{
+	struct stat st;
+	size_t here = w->path.len;
+	int err = 0;
+	for (int i = 0; !depth && w->c->top && w->c->top[i]; i++)
+		if (!strcmp(name, w->c->top[i]))
+			return 0;
+	vcr_buf_printf(&w->path, "%s%s", here ? "/" : "", name);
+	if (w->path.err)
+		err = vcr_error_set(w->e, w->path.err, "out of memory");
+	else if (!fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		if (S_ISDIR(st.st_mode))
+			err = copy_subdir(w, dir, into, name, &st, depth);
+		else if (S_ISLNK(st.st_mode))
+			err = copy_link(w, dir, into, name);
+		else if (S_ISREG(st.st_mode))
+			err = copy_file(w, dir, into, name, &st);
+	}
+	vcr_buf_cut(&w->path, here);
+	return err;
+}
+
+/* Closes from. */
+static int copy_dir(struct walk *w, int from, int into, int depth)
+{
+	DIR *d = fdopendir(from);
+	struct dirent *ent;
+	int err = d ? 0 : failed(w, errno);
+	while (!err && (ent = readdir(d)))
+		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, ".."))
+			err = copy_entry(w, from, into, ent->d_name, depth);
+	if (d)
+		closedir(d);
+	else
+		close(from);
+	return err;
+}
+
+int vcr_copytree(struct vcr_copytree *c, const char *from, const char *to, struct vcr_error *e)
+{
+	struct walk w = { .c = c, .path = VCR_BUF_INIT, .e = e };
+	struct stat st;
+	int dir = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC), into = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+	if (dir < 0 || into < 0 || fstat(dir, &st)) {
+		err = vcr_error_sys(e, errno, "%s", dir < 0 ? from : to);
+		if (dir >= 0)
+			close(dir);
+	} else {
+		w.dev = st.st_dev;
+		err = copy_dir(&w, dir, into, 0);
+	}
+	if (into >= 0)
+		close(into);
+	vcr_buf_release(&w.path);
+	return err;
+}
+
+/* ---- Removing ---- */
+
+static int remove_in(int dir, const char *name, int depth)
+{
+	struct dirent *ent;
+	int err = 0;
+	if (!unlinkat(dir, name, 0) || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return errno;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == EACCES && !fchmodat(dir, name, 0700, 0))
+		fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *d = fd < 0 || depth > DEPTH * 8 ? NULL : fdopendir(fd);
+	if (!d) {
+		err = depth > DEPTH * 8 ? ELOOP : errno;
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	fchmod(fd, 0700);
+	while (!err && (ent = readdir(d)))
+		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, ".."))
+			err = remove_in(fd, ent->d_name, depth + 1);
+	closedir(d);
+	if (err || !unlinkat(dir, name, AT_REMOVEDIR) || errno == ENOENT)
+		return err;
+	return errno != ENOTEMPTY || depth > DEPTH * 8 ? errno : remove_in(dir, name, depth + 1); /* somebody still writes there */
+}
+
+int vcr_copytree_remove(const char *path, struct vcr_error *e)
+{
+	int err = remove_in(AT_FDCWD, path, 0);
+	return err ? vcr_error_sys(e, err, "%s cannot be removed", path) : 0;
+}

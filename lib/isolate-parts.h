@@ -1,0 +1,26 @@
+/* isolate-parts.h — the inside of isolate.h: isolate.c makes and removes, isolate-merge.c finds out what is to be merged, isolate-apply.c does it. */
+#ifndef VCR_ISOLATE_PARTS_H
+#define VCR_ISOLATE_PARTS_H
+#include "git.h"
+#include "isolate.h"
+
+#define VCR_ISOLATE_GOING "-" /* t->to of one that is being removed: nothing is to be merged of what is left of it */
+
+/* Where a work tree's repository keeps its things; absolute. */
+struct vcr_isolate_git { char dir[4096], common[4096], objects[4096], index[4096]; };
+int vcr_isolate_where(const char *worktree, struct vcr_isolate_git *out, struct vcr_error *e);
+/* STATE/trees/.<session>[/name]: what belongs to it and is not in the tree. */
+int vcr_isolate_beside(const char *state_dir, const struct vcr_txn *t, const char *name, struct vcr_buf *out);
+/* Its branch: refs/heads/vcr/<session>, what git forbids there as %XX. */
+void vcr_isolate_branch(const struct vcr_txn *t, struct vcr_buf *out);
+/* With its time: git tells by an index's time which of its entries it has to look at again. */
+int vcr_isolate_copy_file(const char *from, const char *to, struct vcr_error *e);
+/* The tree of all files that git does not ignore, as they are now; its objects are kept apart. */
+int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e);
+/* For every name in a list that ends each with a NUL. */
+#define VCR_EACH_Z(p, buf) (const char *p = (buf).data; p < (buf).data + (buf).len; p += strlen(p) + 1)
+
+/* The work tree, its index and the branch go from t->from to t->to. As vcr_isolate_merge. again: it may have been begun before. */
+int vcr_isolate_apply(const char *state_dir, struct vcr_txn *t, bool again, struct vcr_isolate_merge *m, struct vcr_error *e);
+
+#endif
