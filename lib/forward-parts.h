@@ -36,6 +36,12 @@ struct transfer {
 	bool chunked, until_eof, no_body;
 	int64_t left;                  /* of a body whose length is known; else negative */
 	size_t nbody;                  /* of the request */
+	struct vcr_gate_request q;     /* as it goes out; what it points to is the exchange's, or */
+	struct vcr_buf instead;        /* another body, with */
+	struct vcr_http1_field *field; /* its length */
+	char length[24];
+	bool waits;                    /* it does not go out yet */
+	unsigned round;                /* in which that was asked last */
 };
 
 enum { UNREACHED = 8, READ_BYTES = 32 << 10 };
@@ -50,6 +56,7 @@ struct vcr_forward {
 	uint32_t conn;
 	struct { char host[VCR_GATE_HOST]; } unreached[UNREACHED]; /* hosts that could not be connected to when last asked for; "" free */
 	unsigned next_unreached;
+	unsigned round;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
 	char scratch[READ_BYTES];
 };

@@ -68,13 +68,18 @@ static void show_close(struct transfer *t, int reason)
 
 /* ---- Delivery ---- */
 
-static bool is_held(struct transfer *t)
+static void ask_again_soon(struct vcr_forward *f)
 {
 	static const struct timeval soon = { 0, HOLD_US };
+	if (!event_pending(f->hold, EV_TIMEOUT, NULL))
+		event_add(f->hold, &soon);
+}
+
+static bool is_held(struct transfer *t)
+{
 	struct vcr_forward *f = t->f;
 	if (!t->released && !t->tunnel && f->o.held && f->o.held(f->o.ctx, t->conn)) {
-		if (!event_pending(f->hold, EV_TIMEOUT, NULL))
-			event_add(f->hold, &soon);
+		ask_again_soon(f);
 		return true;
 	}
 	t->released = true;
@@ -290,6 +295,8 @@ static void free_transfer(struct transfer *t)
 		curl_multi_remove_handle(f->multi, easy);
 	curl_slist_free_all(t->fields);
 	vcr_buf_release(&t->head);
+	vcr_buf_release(&t->instead);
+	free(t->field);
 	free(t->host);
 	if (!easy || f->spare) {
 		release_transfer(t);
@@ -430,9 +437,23 @@ static void reap(struct vcr_forward *f)
 		}
 }
 
+static void go_out(struct transfer *t);
+
+/* What waits is asked once each time; one that goes out may end others, or itself. */
 static void on_hold(evutil_socket_t fd, short what, void *forward)
 {
-	vcr_forward_deliver(forward);
+	struct vcr_forward *f = forward;
+	struct transfer *t = f->first;
+	f->round++;
+	while (t)
+		if (t->waits && t->round != f->round) {
+			t->round = f->round;
+			go_out(t);
+			t = f->first;
+		} else {
+			t = t->next;
+		}
+	vcr_forward_deliver(f);
 }
 
 /* ---- curl on libevent ---- */
@@ -539,6 +560,7 @@ static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exch
 	t->quick = quick;
 	t->left = -1;
 	vcr_buf_init(&t->head, 0);
+	vcr_buf_init(&t->instead, 0);
 	if ((t->next = f->first))
 		f->first->prev = t;
 	f->first = t;
@@ -579,17 +601,67 @@ static int begin_whole(struct transfer *t, const struct vcr_gate_request *q)
 	int err = set_request(t, q);
 	if (err)
 		return err;
-	show_request(t, q);
 	if (curl_multi_add_handle(t->f->multi, t->easy) != CURLM_OK)
 		return VCR_ENOMEM;
 	vcr_forward_act(t->f, CURL_SOCKET_TIMEOUT, 0); /* it goes out now */
 	return 0;
 }
 
-static int begin_quick(struct transfer *t, const struct vcr_gate_request *q)
+/* The request goes out with that body. A client that framed its own has a length among its fields, unless it sent chunks. */
+static int replace_body(struct transfer *t)
 {
-	show_request(t, q);
-	return vcr_line_begin(t, q);
+	struct vcr_gate_request *q = &t->q;
+	if (t->instead.err || !(t->field = calloc(q->nfield + 1, sizeof *t->field)))
+		return VCR_ENOMEM;
+	snprintf(t->length, sizeof t->length, "%zu", t->instead.len);
+	for (size_t i = 0; i < q->nfield; i++) {
+		t->field[i] = q->field[i];
+		if (!strcasecmp(q->field[i].name, "content-length"))
+			t->field[i].value = t->length;
+	}
+	q->field = t->field;
+	q->body = t->instead.data;
+	q->nbody = t->instead.len;
+	return 0;
+}
+
+static void answer_here(struct transfer *t)
+{
+	static const struct vcr_http1_field no_retry = { "x-should-retry", "false" };
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_gate_exchange *x = leave(t);
+	vcr_buf_printf(&b, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", t->instead.len);
+	vcr_buf_add(&b, t->instead.data, t->instead.len);
+	vcr_forward_show_in(t, b.data, b.len);
+	show_close(t, 0);
+	if (x)
+		vcr_gate_simple(x, 400, "application/json", t->instead.data, t->instead.len, &no_retry);
+	free_transfer(t);
+}
+
+static void go_out(struct transfer *t)
+{
+	struct vcr_forward *f = t->f;
+	vcr_buf_reset(&t->instead);
+	enum vcr_forward_way way = f->o.way ? f->o.way(f->o.ctx, t->conn, &t->q, &t->instead) : VCR_FORWARD_AS_IT_IS;
+	t->waits = way == VCR_FORWARD_WAIT;
+	if (t->waits) {
+		ask_again_soon(f);
+		return;
+	}
+	if (way == VCR_FORWARD_ANSWERED) {
+		answer_here(t);
+		return;
+	}
+	int err = way == VCR_FORWARD_INSTEAD ? replace_body(t) : 0;
+	t->nbody = t->q.nbody;
+	if (!err && !(t->quick ? vcr_line_begin : begin_whole)(t, &t->q))
+		return;
+	struct vcr_gate_exchange *x = leave(t);
+	show_close(t, ECONNRESET);
+	free_transfer(t);
+	if (x)
+		vcr_gate_cut(x, VCR_CUT_RESET);
 }
 
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
@@ -602,17 +674,15 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		return;
 	}
 	struct transfer *t = new_transfer(f, x, q->host, q->tls);
-	if (t) {
-		t->tls = q->tls;
-		t->no_body = !strcmp(q->method, "HEAD");
-		t->nbody = q->nbody;
-		if (!(t->quick ? begin_quick : begin_whole)(t, q))
-			return;
-		show_close(t, ECONNRESET);
-		vcr_gate_set_user(x, NULL);
-		free_transfer(t);
+	if (!t) {
+		vcr_gate_cut(x, VCR_CUT_RESET);
+		return;
 	}
-	vcr_gate_cut(x, VCR_CUT_RESET);
+	t->tls = q->tls;
+	t->no_body = !strcmp(q->method, "HEAD");
+	t->q = *q;
+	show_request(t, q);
+	go_out(t);
 }
 
 static void on_drained(void *ctx, struct vcr_gate_exchange *x)

@@ -23,6 +23,8 @@ struct vcr_forward_sink {
 	void (*trouble)(void *ctx, const char *host, const char *words);       /* upstream could not be reached or not be trusted; may be NULL */
 	void (*distrusted)(void *ctx, const char *host, int pid);              /* struct vcr_gate_handler; may be NULL */
 };
+/* How a request goes on its way: as it is; not yet, asked again in a moment; with another body in place of its own; or not at all. */
+enum vcr_forward_way { VCR_FORWARD_AS_IT_IS, VCR_FORWARD_WAIT, VCR_FORWARD_INSTEAD, VCR_FORWARD_ANSWERED };
 struct vcr_forward_options {
 	struct event_base *base;
 	const char *const *connect_to;      /* HOST1:PORT1:HOST2:PORT2, NULL-terminated, as curl's --connect-to; may be NULL */
@@ -30,6 +32,9 @@ struct vcr_forward_options {
 	const struct vcr_forward_sink *sink;
 	void *ctx;
 	uint32_t (*next_conn)(void *ctx);   /* a connection number; NULL: 1, 2, … */
+	/* Asked when the sink has been shown a request, as the client sent it. INSTEAD: the body that goes is what was appended to `body`. ANSWERED: that is the
+	 * answer, JSON of status 400; the sink is shown it too. NULL: all go as they are. */
+	enum vcr_forward_way (*way)(void *ctx, uint32_t conn, const struct vcr_gate_request *q, struct vcr_buf *body);
 	bool (*held)(void *ctx, uint32_t conn); /* must nothing of the answer be delivered yet? Asked until it says no once; NULL: no */
 };
 struct vcr_forward;

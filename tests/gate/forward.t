@@ -118,6 +118,25 @@ read_answer(s)
 ok(up.requests[-1][0] == b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com", "a bare GET stays bare", up.requests[-1][0])
 gate.call()
 
+# ---- Not as it was ----
+
+for how, kind in ((b"", "with a length"), (b"Transfer-Encoding: chunked\r\n", "in chunks")):
+    up.script = [answer(b"5"), answer(b"6")]
+    data = dump(ask("[[wait]] [[instead]]"))
+    framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data) if how else data
+    s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nX-A: 1\r\n" + (how or b"Content-Length: %d\r\n" % len(data)) + b"X-B: 2\r\n\r\n" + framed)
+    got, (head, body), c = read_answer(s)[2], up.requests[-1], gate.call()
+    ok(got == b"5" and body == b"and more: " + data and b"Content-Length: %d" % len(body) in head and c["request"] == data,
+       "a request that came %s waits, then goes out with another body of its own length; the sink saw the client's" % kind, head, body, c)
+    s.sendall(post_bytes(ask("plain again")))
+    ok(read_answer(s)[2] == b"6" and up.requests[-1][1] == dump(ask("plain again")) and gate.call()["request"] == up.requests[-1][1], "and the next one goes as it is", up.requests[-1])
+asked = len(up.requests)
+s.sendall(post_bytes(ask("[[wait]] [[no]]")))
+status, fields, body = read_answer(s)
+c = gate.call()
+ok((status, body, fields["x-should-retry"], len(up.requests)) == (400, b'{"error":"no"}', "false", asked) and (c["status"], c["response"]) == (400, body),
+   "one that is answered here does not leave the machine, and the sink sees the answer", status, body, c)
+
 # ---- At once ----
 
 held = threading.Event()

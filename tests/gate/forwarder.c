@@ -1,6 +1,6 @@
 /* forwarder CA-BASE CACERT|- [--held N] [--connect-to C]... HOST... — a gate that records, for tests/gate/forward.t: says where it listens, then each
  * call that flow makes of what the sink was shown, a line of JSON each (bodies up to 4 KiB). --held: the first N times that it is asked about a call
- * its answer is still to be held. Ends with its standard input. */
+ * its answer is still to be held. A request that says [[wait]], [[instead]] or [[no]] goes on its way like that. Ends with its standard input. */
 #include "flow.h"
 #include "forward.h"
 #include <signal.h>
@@ -106,6 +106,27 @@ static bool is_held(void *ctx, uint32_t conn)
 	return held_asked++ < held_times;
 }
 
+/* A request's text says how it goes on its way. */
+static enum vcr_forward_way way(void *ctx, uint32_t conn, const struct vcr_gate_request *q, struct vcr_buf *body)
+{
+	static uint32_t waits_conn;
+	static int asked;
+	if (waits_conn != conn)
+		asked = 0;
+	waits_conn = conn;
+	if (q->nbody && memmem(q->body, q->nbody, "[[wait]]", 8) && asked++ < 20)
+		return VCR_FORWARD_WAIT;
+	if (q->nbody && memmem(q->body, q->nbody, "[[no]]", 6)) {
+		vcr_buf_puts(body, "{\"error\":\"no\"}");
+		return VCR_FORWARD_ANSWERED;
+	}
+	if (!q->nbody || !memmem(q->body, q->nbody, "[[instead]]", 11))
+		return VCR_FORWARD_AS_IT_IS;
+	vcr_buf_puts(body, "and more: ");
+	vcr_buf_add(body, q->body, q->nbody);
+	return VCR_FORWARD_INSTEAD;
+}
+
 static void on_stdin(evutil_socket_t fd, short what, void *base)
 {
 	event_base_loopbreak(base);
@@ -133,7 +154,7 @@ int main(int argc, char **argv)
 			hosts[nh++] = argv[i];
 	struct event_base *base = event_base_new();
 	struct vcr_ca_options co = { .base = argv[1], .hosts = hosts };
-	struct vcr_forward_options fo = { .base = base, .connect_to = connect_to, .cacert = strcmp(argv[2], "-") ? argv[2] : NULL, .sink = &sink, .held = is_held };
+	struct vcr_forward_options fo = { .base = base, .connect_to = connect_to, .cacert = strcmp(argv[2], "-") ? argv[2] : NULL, .sink = &sink, .held = is_held, .way = way };
 	flow = vcr_flow_new(&events, NULL, hosts, true);
 	if (vcr_ca_open(&ca, &co, &e) || vcr_forward_new(&f, &fo, &e)) {
 		fprintf(stderr, "%s\n", e.what);
