@@ -138,6 +138,14 @@ int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e)
 	return vcr_control_program_path("vcr-collector", path, e);
 }
 
+int vcr_control_judge_path(struct vcr_buf *path, struct vcr_error *e)
+{
+	const char *set = getenv("VCR_JUDGE");
+	if (set && *set)
+		return vcr_buf_puts(path, set);
+	return vcr_control_program_path("vcr-sentinel", path, e);
+}
+
 int vcr_control_await_result(const char *session_id)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;

@@ -38,6 +38,10 @@ enum {
 	VCR_MAX_RULE_KIB = 16 << 10,       /* memory of one */
 	VCR_MAX_SCRUBS = 16,               /* scrubbings of one session */
 	VCR_MAX_PLACEHOLDER = 120,         /* {{vcr:…}}, bytes */
+	VCR_MAX_JUDGE_QUEUE = 64 << 20,    /* contents that wait for the sentinel's judge, bytes */
+	VCR_MAX_JUDGE_ANSWER = 4 << 20,    /* one answer of it, bytes */
+	VCR_MAX_VIOLATIONS = 256,          /* kept of one answer */
+	VCR_MAX_FINDINGS = 4096,           /* of the sentinel that one session keeps in mind */
 	VCR_MAX_REMINDERS = 256,           /* of the sentinel in the requests of one session */
 	VCR_MAX_SOURCE = 4 << 20,          /* a source file that is measured, bytes */
 	VCR_MAX_PARSE_MS = 10000,          /* until its structure is found */

@@ -107,6 +107,20 @@ static void write_ms(struct vcr_jw *w, const char *key, uint64_t from, uint64_t 
 	vcr_jw_double(w, (double)((to - from) / 1000) / 1000.0);
 }
 
+/* What the gate put into the request that is recorded without it, or that the answer is the gate's. */
+static void write_told(struct vcr_recorder *r, struct vcr_jw *w, uint32_t conn)
+{
+	const char *told = vcr_recorder_told(r, conn);
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	unsigned n = 0;
+	if (!told || vcr_redact_body(r->redact, told, strlen(told), false, &clean, &n) || vcr_json_parse(&j, clean.data, clean.len, 0, NULL))
+		return;
+	vcr_jw_key(w, "sentinel");
+	vcr_jw_value(w, &j, 0);
+	r->redactions += n;
+}
+
 /* metadata.custom.vcr, and the data of a vcr.http line. */
 static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_call *c, const struct clean *k)
 {
@@ -150,6 +164,7 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 	write_chunks(w, c);
 	write_list(r, w, "aside", c->aside, c->naside);
 	write_list(r, w, "turns", c->turns, c->nturns);
+	write_told(r, w, c->conn);
 }
 
 /* The answers of a lane are a lane of their own: each side is stored against its own kind. lane: as vcr_session_add_body takes it. */

@@ -1,5 +1,5 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
- * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-coverage.c
+ * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-sentinel.c (what the judge says of writes), recorder-coverage.c
  * (what was seen of each program), recorder-context.c (where it is at home),
  * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may), recorder-tools.c (tool calls, whose work is what). */
 #ifndef VCR_RECORDER_PARTS_H
@@ -57,6 +57,7 @@ struct conn {
 	char before[41];
 	struct { uint64_t seq; char commit[41]; } savepoint[SHARED]; /* taken when the request whose head stood in that record was seen; a ring */
 	unsigned nsavepoint;
+	char *told;             /* JSON: what the gate put into its request, or answered itself; NULL */
 	struct vcr_recorder_rpc *rpc; /* the stdio of an MCP server; NULL */
 	struct conn *next;
 };
@@ -83,6 +84,7 @@ struct vcr_recorder {
 	struct vcr_prehash *asked;  /* the requests' forms for their keys */
 	const char *answering;            /* frame id of the call whose request is looked at for results */
 	struct vcr_prices *prices;
+	struct vcr_recorder_sentinel *sentinel; /* NULL: nothing is judged */
 	bool salvage;
 	const char *source;               /* as in the options */
 	bool clean;                       /* vcr_recorder_take_clean */
@@ -129,6 +131,7 @@ struct vcr_recorder {
 /* recorder.c */
 bool vcr_recorder_ready(struct vcr_recorder *r);                 /* the session file is there (made now if need be) */
 void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[40]); /* ISO 8601 UTC, microseconds */
+const char *vcr_recorder_told(struct vcr_recorder *r, uint32_t conn); /* NULL: nothing */
 bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn);
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
@@ -204,6 +207,8 @@ void vcr_recorder_coverage_write(struct vcr_jw *w, const struct vcr_recorder *r)
 void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out); /* nothing if there were some */
 /* recorder-context.c: the line about it, behind the header of a new session. */
 void vcr_recorder_write_context(struct vcr_recorder *r);
+/* What is not the agent's work: the configured patterns, and our own directories. */
+int vcr_recorder_make_ignore(struct vcr_recorder *r, char *const *configured);
 void vcr_recorder_coverage_free(struct vcr_recorder *r);
 /* recorder-annotate.c. A note: what is wrong with it, or NULL (counted already). pid 0: everybody's. seq 0: not from the spool. */
 const char *vcr_recorder_note(struct vcr_recorder *r, const char *text, size_t n, int pid, int tid, uint64_t time_ns, uint64_t seq);
@@ -217,6 +222,15 @@ void vcr_recorder_notes_free(struct vcr_recorder *r);
 /* recorder-notes.c: the file of $VCR_ANNOTATE. last: read all of it, nobody writes any more, and remove it. */
 void vcr_recorder_notes_open(struct vcr_recorder *r);
 void vcr_recorder_notes_close(struct vcr_recorder *r, bool last);
+/* recorder-sentinel.c */
+void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *const *argv); /* argv: of the judge */
+void vcr_recorder_sentinel_ready(struct vcr_recorder *r);                        /* the base is scanned: the judge may begin */
+/* The frame of that change is written: it is to be judged. */
+void vcr_recorder_sentinel_change(struct vcr_recorder *r, const struct vcr_change *c, const char *node, const char *frame_id, const struct vcr_recorder_owner *o);
+void vcr_recorder_sentinel_asked(struct vcr_recorder *r);                        /* a model is asked; what was written before has been handed to the judge */
+void vcr_recorder_sentinel_end(struct vcr_recorder *r);                          /* wait for its answers, within bounds */
+void vcr_recorder_sentinel_write(const struct vcr_recorder *r, struct vcr_jw *w); /* a member of vcr.end */
+void vcr_recorder_sentinel_free(struct vcr_recorder *r);
 /* recorder-save.c */
 void vcr_recorder_save_base(struct vcr_recorder *r);
 void vcr_recorder_save_end(struct vcr_recorder *r);

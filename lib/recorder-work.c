@@ -158,7 +158,9 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 		.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
 		.latency_ms = c->last_ns > c->first_ns ? (double)(c->last_ns - c->first_ns) / 1e6 : 0 };
 	r->file_changes++;
-	vcr_recorder_frame(r, &f);
+	vcr_frame_new_id(f.frame_id);
+	if (!vcr_recorder_frame(r, &f))
+		vcr_recorder_sentinel_change(r, c, f.node_name, f.frame_id, &owner);
 	return 0;
 }
 

@@ -159,6 +159,12 @@ static struct conn *conn_of(struct vcr_recorder *r, uint32_t id, bool make)
 	return *slot = c;
 }
 
+const char *vcr_recorder_told(struct vcr_recorder *r, uint32_t conn)
+{
+	const struct conn *c = conn_of(r, conn, false);
+	return c ? c->told : NULL;
+}
+
 bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn)
 {
 	const struct conn *c = conn_of(r, conn, false);
@@ -172,6 +178,7 @@ static void forget_conn(struct vcr_recorder *r, uint32_t id)
 			struct conn *gone = *p;
 			*p = gone->next;
 			vcr_recorder_rpc_end(gone->rpc, r->event_ns);
+			free(gone->told);
 			free(gone);
 			return;
 		}
@@ -248,6 +255,7 @@ static void look_early(struct vcr_recorder *r, struct conn *c, uint64_t time_ns)
 		return;
 	vcr_spool_clean(r->spool, r->event_end);
 	strcpy(c->before, save_call(r, time_ns, &p) ? "" : p.commit);
+	vcr_recorder_sentinel_asked(r);
 	r->clean = c->clean = true;
 }
 
@@ -293,6 +301,7 @@ static int on_request(void *ctx, const struct vcr_call *call, uint64_t time_ns)
 		if (c)
 			keep_savepoint(r, c, save_call(r, time_ns, &p) ? "" : p.commit);
 	}
+	vcr_recorder_sentinel_asked(r);
 	vcr_recorder_burst_end(r);
 	if (r->files)
 		vcr_files_period(r->files);
@@ -344,45 +353,6 @@ static void on_unseen(void *ctx, uint32_t conn, const char *why)
 
 /* ---- Making ---- */
 
-/* A pattern for a directory of ours that lies in the workspace. */
-static char *own_pattern(const struct vcr_recorder *r, const char *dir)
-{
-	size_t n = strlen(r->workspace);
-	VCR_AUTO_BUF pattern = VCR_BUF_INIT;
-	if (strncmp(dir, r->workspace, n) || dir[n] != '/' || !dir[n + 1])
-		return NULL;
-	for (const char *p = dir + n; *p; p++) {
-		if (strchr("*?[\\", *p))
-			vcr_buf_putc(&pattern, '\\');
-		vcr_buf_putc(&pattern, *p);
-	}
-	vcr_buf_putc(&pattern, '/');
-	return pattern.len ? vcr_buf_take(&pattern, NULL) : NULL;
-}
-
-/* What is not the agent's work: the configured patterns, and our own directories. */
-static int make_ignore(struct vcr_recorder *r, char *const *configured)
-{
-	VCR_AUTO_BUF state = VCR_BUF_INIT, run = VCR_BUF_INIT;
-	size_t n = 0;
-	while (configured[n])
-		n++;
-	if (!(r->ignore = calloc(n + 4, sizeof *r->ignore)))
-		return VCR_ENOMEM;
-	for (n = 0; configured[n]; n++)
-		if (!(r->ignore[n] = strdup(configured[n])))
-			return VCR_ENOMEM;
-	if (!vcr_paths_state_dir(r->workspace, &state, NULL)) {
-		*strrchr(state.data, '/') = 0; /* of every workspace */
-		if ((r->ignore[n] = own_pattern(r, state.data)))
-			n++;
-	}
-	if (!vcr_paths_runtime_dir(&run, NULL) && (r->ignore[n] = own_pattern(r, run.data)))
-		n++;
-	r->ignore[n] = own_pattern(r, r->vcr_dir);
-	return 0;
-}
-
 int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_options *o, struct vcr_error *e)
 {
 	static const struct vcr_flow_events events = { on_request, on_call, on_mute, on_unseen };
@@ -409,7 +379,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->pair = vcr_pair_new(vcr_recorder_tool, r);
 	r->asked = vcr_prehash_new(); /* without: each is hashed as a whole */
 	r->answering = "";
-	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv || !r->pair || make_ignore(r, o->config->ignore)) {
+	if (!r->workspace || !r->vcr_dir || !r->session_id || !r->flow || !r->redact || !r->conv || !r->pair || vcr_recorder_make_ignore(r, o->config->ignore)) {
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
@@ -426,6 +396,8 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		vcr_recorder_notes_open(r);
 		go_on(r);
 	}
+	if (o->judge && !r->source)
+		vcr_recorder_sentinel_new(r, o->judge);
 	if (o->eager)
 		vcr_recorder_ready(r);
 	*out = r;
@@ -448,9 +420,11 @@ void vcr_recorder_free(struct vcr_recorder *r)
 		for (struct conn *c = r->conn[i], *next; c; c = next) {
 			next = c->next;
 			vcr_recorder_rpc_free(c->rpc);
+			free(c->told);
 			free(c);
 		}
 	}
+	vcr_recorder_sentinel_free(r);
 	vcr_recorder_coverage_free(r);
 	vcr_recorder_notes_free(r);
 	vcr_recorder_notes_close(r, false);
@@ -483,6 +457,7 @@ void vcr_recorder_scan(struct vcr_recorder *r)
 	if (r->files)
 		vcr_files_scan_base(r->files, &r->last_error);
 	vcr_recorder_save_base(r);
+	vcr_recorder_sentinel_ready(r);
 }
 
 int vcr_recorder_watch_fd(const struct vcr_recorder *r)
@@ -594,6 +569,16 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 }
 
 /* What could not be seen is worth a session: without one nobody would learn of it. */
+/* Of a call whose answer has not come yet. */
+static void on_told(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct conn *c = conn_of(r, ev->conn, false);
+	if (!c || !ev->size)
+		return;
+	free(c->told);
+	c->told = strndup(ev->payload, ev->size);
+}
+
 static void on_note(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	if (ev->size)
@@ -643,6 +628,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 	case VCR_REC_LOST: vcr_recorder_lost(r, ev); break;
 	case VCR_REC_REFUSED: vcr_recorder_refused(r, ev); break;
 	case VCR_REC_NOTE: on_note(r, ev); break;
+	case VCR_REC_TOLD: on_told(r, ev); break;
 	default: break;
 	}
 }
@@ -834,6 +820,7 @@ static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const stru
 	vcr_recorder_write_savepoints(r, w);
 	vcr_recorder_write_files(r, w);
 	vcr_recorder_notes_write(r, w);
+	vcr_recorder_sentinel_write(r, w);
 	vcr_jw_key(w, "no_calls_because");
 	vcr_jw_str(w, why.len ? why.data : NULL);
 	vcr_jw_key(w, "unseen");
@@ -857,6 +844,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	vcr_recorder_sweep(r, INT64_MAX);
 	if (r->files)
 		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
+	vcr_recorder_sentinel_end(r);
 	vcr_recorder_save_end(r);
 	vcr_recorder_save_close(r); /* their descriptors may be wanted for what is still to be written */
 	vcr_recorder_burst_end(r);

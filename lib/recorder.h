@@ -5,13 +5,14 @@
  * earlier recorder wrote (known by the seq of its records) is not written twice. */
 #ifndef VCR_RECORDER_H
 #define VCR_RECORDER_H
+#include <poll.h>
 #include "config.h"
 #include "files.h"
 #include "session.h"
 #include "spool.h"
 
 struct vcr_recorder_options {
-	struct vcr_spool_header *spool; /* names and clocks; only `acted` is written to */
+	struct vcr_spool_header *spool; /* names and clocks; only `acted`, `clean` and `judged` are written to */
 	const struct vcr_config *config;
 	const char *const *tags;              /* NULL-terminated, NULL */
 	const char *metadata_json;            /* NULL */
@@ -20,6 +21,7 @@ struct vcr_recorder_options {
 	bool salvage;                         /* no process lives: no base scan, no watching */
 	const char *source;                   /* NULL; else the events come from another tool's recording: this word stands for tap and gate, and there are no
 	                                         files, no savepoints, no directories, and nothing of an earlier recorder */
+	const char *const *judge;             /* command line of the judge of writes (judge.h); NULL: nothing is judged */
 	char **environ;                       /* secrets are learnt from it */
 };
 
@@ -49,6 +51,10 @@ size_t vcr_recorder_take_mutes(struct vcr_recorder *r, uint32_t *conn, size_t n)
 size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n);
 /* Has a call begun in the gate since, before which nothing had changed? The gate holds nothing back for it (vcr_spool_clean). */
 bool vcr_recorder_take_clean(struct vcr_recorder *r);
+/* The judge's side: what to poll for (0 or 1 of them), for how long at most (-1: as long as you like), and going on; cheap when there is none. */
+int vcr_recorder_judge_pollfd(const struct vcr_recorder *r, struct pollfd *fd);
+int vcr_recorder_judge_timeout(const struct vcr_recorder *r);
+void vcr_recorder_judge(struct vcr_recorder *r);
 /* A request on the control socket. processes: how many live. */
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer);
 /* The end: open calls, open programs, last sweep and scan, vcr.end, manifest. Appends the result's JSON (totals, coverage, losses). */

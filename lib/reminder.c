@@ -27,6 +27,11 @@ static const struct shape *shape_of(enum vcr_api api)
 	return NULL;
 }
 
+bool vcr_reminder_speaks(enum vcr_api api)
+{
+	return shape_of(api) != NULL;
+}
+
 /* The conversation of a request. */
 struct talk {
 	const struct shape *shape;

@@ -31,6 +31,8 @@ struct vcr_reminder {
 	size_t n;
 };
 
+/* Is that an API whose requests may hold one? */
+bool vcr_reminder_speaks(enum vcr_api api);
 /* Where a reminder that is new would stand in that request: 0; 1: there is no place. *goes_on: the model has spoken before, so whoever asks has acted
  * upon it. j: the body. */
 int vcr_reminder_find(enum vcr_api api, const char *target, const struct vcr_json *j, struct vcr_reminder_place *place, bool *goes_on);

@@ -1,4 +1,5 @@
 #include "replay-parts.h"
+#include "envelope.h"
 #include "inflate.h"
 #include "limits.h"
 #include "scrub.h"
@@ -227,36 +228,7 @@ static void serve(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_
 
 int vcr_replay_envelope(enum vcr_api api, int status, const char *message, const char *pointer, struct vcr_buf *out)
 {
-	struct vcr_jw w;
-	vcr_jw_init(&w, out);
-	vcr_jw_object(&w);
-	if (api == VCR_API_ANTHROPIC_MESSAGES) {
-		vcr_jw_key(&w, "type");
-		vcr_jw_str(&w, "error");
-	}
-	vcr_jw_key(&w, "error");
-	vcr_jw_object(&w);
-	if (api == VCR_API_GEMINI_GENERATE || api == VCR_API_GEMINI_EMBED) {
-		vcr_jw_key(&w, "code");
-		vcr_jw_int(&w, status);
-	} else {
-		vcr_jw_key(&w, "type");
-		vcr_jw_str(&w, "invalid_request_error");
-	}
-	vcr_jw_key(&w, "message");
-	vcr_jw_str(&w, message);
-	if (api == VCR_API_GEMINI_GENERATE || api == VCR_API_GEMINI_EMBED) {
-		vcr_jw_key(&w, "status");
-		vcr_jw_str(&w, "INVALID_ARGUMENT");
-	} else if (api != VCR_API_ANTHROPIC_MESSAGES) {
-		vcr_jw_key(&w, "param");
-		vcr_jw_str(&w, pointer && *pointer ? pointer : NULL);
-		vcr_jw_key(&w, "code");
-		vcr_jw_str(&w, "vcr_replay_miss");
-	}
-	vcr_jw_object_end(&w);
-	vcr_jw_object_end(&w);
-	return out->err;
+	return vcr_envelope(api, status, message, "vcr_replay_miss", pointer, out);
 }
 
 void vcr_replay_missed(struct vcr_replay *r, const char *host, const struct vcr_match_query *q, struct vcr_divergence *d, struct vcr_buf *message)

@@ -169,7 +169,12 @@ struct vcr_spool_header {
 	_Alignas(64) uint32_t acted_bell; /* futex word: raised with `acted` while somebody holds an answer back for it */
 	uint32_t held;                /* somebody does */
 	uint64_t clean;               /* when the gate's CONN record that ends here was looked at, no file had changed since the savepoint before */
+	uint32_t sentinel;            /* enum vcr_sentinel, as vcr-record was told */
+	uint64_t judged;              /* what was written before a model call that began before has been judged (lib/recorder-sentinel.c) */
 };
+
+/* What is done about the code that is written. */
+enum vcr_sentinel { VCR_SENTINEL_OFF = 0, VCR_SENTINEL_OBSERVE = 1, VCR_SENTINEL_WARN = 2, VCR_SENTINEL_BLOCK = 3, VCR_SENTINEL_STOP = 4 };
 
 enum vcr_record_type {
 	/* a process was loaded (constructor) or first spoke: payload struct vcr_rec_proc + strings */
@@ -185,6 +190,7 @@ enum vcr_record_type {
 	VCR_REC_NOTE = 10,    /* annotation: JSON text, VCR_NOTE_MAX bytes at most; empty: read on in the file of $VCR_ANNOTATE */
 	VCR_REC_LOST = 11,    /* the shim could not see something: text reason */
 	VCR_REC_ROOT_END = 12,/* the root process is about to exit */
+	VCR_REC_TOLD = 15,    /* what the gate put into that connection's request behind the program's back: JSON text */
 	VCR_REC_SEEN = 14,    /* the supervisor meets a process that the library is not in: struct vcr_rec_proc + strings, without variables */
 	VCR_REC_REFUSED = 13, /* replay let it not out: struct vcr_rec_refused + destination. Once per process and destination */
 };

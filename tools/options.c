@@ -37,8 +37,9 @@ static void gather(struct parse *p)
 static void print_option(const struct vcr_opt *o)
 {
 	char left[80];
-	snprintf(left, sizeof left, "  %c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
-		o->arg ? "=" : "", o->arg ? o->arg : "");
+	bool maybe = o->kind == VCR_OPT_MAYBE;
+	snprintf(left, sizeof left, "  %c%c%s --%s%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+		o->arg ? maybe ? "[=" : "=" : "", o->arg ? o->arg : "", maybe ? "]" : "");
 	if (strlen(left) < HELP_COLUMN - 1)
 		printf("%-*s%s\n", HELP_COLUMN, left, o->help);
 	else
@@ -89,6 +90,9 @@ static int store(struct parse *p, const struct vcr_opt *o, const char *value)
 	case VCR_OPT_COUNT:
 		++*(int *)o->to;
 		return 0;
+	case VCR_OPT_MAYBE:
+		*(const char **)o->to = value ? value : "";
+		return 0;
 	case VCR_OPT_STRING:
 		*(const char **)o->to = value;
 		return 0;
@@ -136,6 +140,8 @@ static int parse_long(struct parse *p, const char *arg)
 			continue;
 		if (!o->arg && eq)
 			return vcr_wrong_call(p->t, "--%s takes no value", o->name);
+		if (o->kind == VCR_OPT_MAYBE)
+			return store(p, o, eq ? eq + 1 : NULL);
 		if (o->arg && !(value = value_of(p, eq ? eq + 1 : NULL)))
 			return vcr_wrong_call(p->t, "--%s wants a value: --%s=%s", o->name, o->name, o->arg);
 		return store(p, o, value);

@@ -10,6 +10,7 @@ enum vcr_opt_kind {
 	VCR_OPT_FLAG,   /* bool *to = true */
 	VCR_OPT_COUNT,  /* int *to += 1 */
 	VCR_OPT_STRING, /* const char **to */
+	VCR_OPT_MAYBE,  /* the same; the value may be left away, which is "", and is never the next argument */
 	VCR_OPT_NUMBER, /* int64_t *to, not negative */
 	VCR_OPT_LIST,   /* struct vcr_opt_list *to, may stand several times */
 	VCR_OPT_END = -1,

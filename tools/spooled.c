@@ -1,6 +1,7 @@
 #include "spooled.h"
 #include "control.h"
 #include "gate.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,22 @@ static bool is_held(void *ctx, uint32_t conn)
 	return false;
 }
 
+/* What was put into a request is said before its answer can come. */
+static enum vcr_forward_way way(void *ctx, uint32_t conn, const struct vcr_gate_request *q, struct vcr_buf *body)
+{
+	struct vcr_spooled *g = ctx;
+	VCR_AUTO_BUF told = VCR_BUF_INIT;
+	bool known = g->whose[conn % WHOSE].conn == conn && g->whose[conn % WHOSE].end;
+	if (!g->reminded || !known)
+		return VCR_FORWARD_AS_IT_IS;
+	enum vcr_forward_way way = vcr_reminded_way(g->reminded, q, g->whose[conn % WHOSE].begun, g->whose[conn % WHOSE].ns, body, &told);
+	if (told.len && !told.err)
+		vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_TOLD, .conn = conn, .pid = pid_of(g, conn), .time_ns = now_ns(), .data = told.data, .n = told.len });
+	if (vcr_reminded_stops(g->reminded) && g->h->root_pid > 1)
+		kill(g->h->root_pid, SIGTERM);
+	return way;
+}
+
 static uint32_t next_conn(void *ctx)
 {
 	return vcr_spool_writer_conn(((struct vcr_spooled *)ctx)->w);
@@ -181,6 +198,7 @@ void vcr_spooled_passes(struct vcr_spooled *g, struct vcr_forward_options *o)
 	o->ctx = g;
 	o->next_conn = next_conn;
 	o->held = is_held;
+	o->way = way;
 }
 
 int vcr_spooled_open(struct vcr_spooled *g, const char *spool, struct vcr_error *e)

@@ -5,6 +5,7 @@
 #define VCR_SPOOLED_H
 #include "determ.h"
 #include "forward.h"
+#include "reminded.h"
 #include "spool-write.h"
 #include "spool.h"
 
@@ -14,6 +15,7 @@ struct vcr_spooled {
 	struct vcr_spool_header *h;
 	struct event *ring;
 	struct { uint32_t conn; int pid; uint64_t begun, end, ns; bool awaited, answered; } *whose; /* by conn % WHOSE; of the request in the spool: behind its CONN, its end, its time */
+	struct vcr_reminded *reminded; /* NULL: requests go as they are. Not ours */
 	uint64_t to_ring;            /* the collector is to be woken when the loop comes to it, unless `clean` has come so far; 0 no */
 	struct vcr_determ_page *determ; /* NULL: an ordinary session */
 	uint64_t gave_up;            /* `acted` when an answer had been held long enough: nobody looks */

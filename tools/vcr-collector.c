@@ -258,16 +258,18 @@ static void reap(struct collector *c)
 
 /* ---- The bell: a thread waits for the spool's futex and looks at once, for the gate holds an answer back until that is done ---- */
 
-/* Who else has to know: the other thread waits for processes. */
+/* Who else has to know: the other thread waits for processes, and for the judge. */
 static void answer_bell(struct collector *c)
 {
 	uint64_t one = 1;
 	pthread_mutex_lock(&c->turn);
 	int known = c->nprocess, early = c->nearly;
+	struct pollfd judge;
 	c->may_linger = true; /* once */
 	drain(c, false);
 	c->may_linger = false;
-	if ((c->nprocess != known || c->nearly != early) && write(c->bell, &one, sizeof one) < 0)
+	bool polls = vcr_recorder_judge_pollfd(c->recorder, &judge);
+	if ((c->nprocess != known || c->nearly != early || polls) && write(c->bell, &one, sizeof one) < 0)
 		c->stop |= errno == EBADF;
 	pthread_mutex_unlock(&c->turn);
 }
@@ -340,7 +342,7 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
  * listened to for a while after each time: who writes would wake us with every file. What it knows is read wherever it matters. */
 static void wait_for_something(struct collector *c, int timeout_ms)
 {
-	static struct pollfd fds[VCR_CONTROL_CLIENTS + 5 + MAX_PROCESSES];
+	static struct pollfd fds[VCR_CONTROL_CLIENTS + 6 + MAX_PROCESSES];
 	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder), notes = vcr_recorder_notes_fd(c->recorder);
 	if (c->bell >= 0)
 		fds[n++] = (struct pollfd){ c->bell, POLLIN, 0 };
@@ -353,6 +355,9 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		int left = (int)((c->watch_again_ns - now) / 1000000u) + 1;
 		timeout_ms = timeout_ms < left ? timeout_ms : left;
 	}
+	n += vcr_recorder_judge_pollfd(c->recorder, &fds[n]);
+	int judge_ms = vcr_recorder_judge_timeout(c->recorder);
+	timeout_ms = judge_ms >= 0 && judge_ms < timeout_ms ? judge_ms : timeout_ms;
 	if (notes >= 0)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	if (vcr_regate_fd(&c->regate) >= 0)
@@ -390,6 +395,7 @@ static void run(struct collector *c)
 		drain(c, false);
 		vcr_recorder_notes_read(c->recorder);
 		vcr_recorder_watch(c->recorder);
+		vcr_recorder_judge(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
 		reap(c);
 		if (!c->salvage)
@@ -592,6 +598,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "vcr-collector: --burst wants a number or off, not '%s'\n", a.burst);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
 		.prices_path = vcr_control_prices_path(), .eager = c.stay || c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
+	VCR_AUTO_BUF judge = VCR_BUF_INIT;
+	if (c.h->sentinel && !c.salvage && vcr_control_judge_path(&judge, &e))
+		fprintf(stderr, "vcr-collector: %s\n", e.what);
+	const char *judge_argv[] = { judge.data, "judge", NULL };
+	o.judge = judge.len ? judge_argv : NULL;
 	status = collect(&c, &o);
 	vcr_regate_release(&c.regate);
 	vcr_config_release(&c.config);

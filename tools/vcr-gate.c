@@ -163,6 +163,8 @@ static int make_gate(struct gate *g, struct vcr_error *e)
 {
 	struct vcr_forward_options fo = { .base = g->base, .connect_to = g->connect_to, .cacert = g->cacert };
 	vcr_spooled_passes(&g->spooled, &fo);
+	if (g->h->sentinel >= VCR_SENTINEL_WARN && vcr_reminded_new(&g->spooled.reminded, g->spool, g->h, g->hosts))
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	int port = take_over(g), err = port ? 0 : make_token(g, e);
 	if (!err)
 		err = vcr_forward_new(&g->forward, &fo, e);
@@ -264,6 +266,7 @@ static void release(struct gate *g)
 	if (g->base)
 		event_base_free(g->base);
 	vcr_config_release(&g->config);
+	vcr_reminded_free(g->spooled.reminded);
 	free(g->hosts);
 	vcr_spooled_release(&g->spooled);
 }

@@ -55,7 +55,8 @@ struct record {
 	struct vcr_tool *t;
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
-	const char *burst;
+	const char *burst, *sentinel; /* NULL: not given */
+	enum vcr_sentinel judges;
 	bool supervise, seal, deterministic;
 	struct vcr_determ_terms terms;
 	struct vcr_buf terms_text; /* as an entry of the metadata */
@@ -89,15 +90,40 @@ static int64_t now_ms(void)
 
 /* ---- What is needed before ---- */
 
+/* What is done about the code that is written; what warns has to be in the way. */
+static int check_sentinel(struct record *r)
+{
+	static const char *const names[] = { "off", "observe", "warn", "block", "block:stop" };
+	VCR_AUTO_BUF judge = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	int mode = *r->sentinel ? VCR_SENTINEL_OFF : VCR_SENTINEL_OBSERVE;
+	for (int i = 0; *r->sentinel && i <= VCR_SENTINEL_STOP; i++)
+		mode = strcmp(names[i], r->sentinel) ? mode : i;
+	if (!mode)
+		return !strcmp(r->sentinel, "off") ? 0 : vcr_wrong_call(r->t, "--sentinel wants observe, warn, block, block:stop or off, not '%s'", r->sentinel);
+	if (vcr_control_judge_path(&judge, &e)) {
+		vcr_say(r->t, "--sentinel cannot be had: %s; the command is not run", e.what);
+		return EXIT_RECORDER;
+	}
+	if (mode >= VCR_SENTINEL_WARN && r->lane && strcmp(r->lane, "gate"))
+		return vcr_wrong_call(r->t, "--sentinel=%s speaks to the agent through the gate, and the lane is %s: use --lane=gate", r->sentinel, r->lane);
+	if (mode >= VCR_SENTINEL_WARN)
+		r->lane = "gate";
+	r->judges = (enum vcr_sentinel)mode;
+	return 0;
+}
+
 static int check_call(struct record *r)
 {
 	struct vcr_error e = { 0 };
-	int burst;
+	int burst, status;
 	for (int i = 0; i < r->meta.n; i++)
 		if (!strchr(r->meta.item[i], '=') || *r->meta.item[i] == '=')
 			return vcr_wrong_call(r->t, "--meta wants KEY=VALUE, not '%s'", r->meta.item[i]);
 	if (r->lane && strcmp(r->lane, "tap") && strcmp(r->lane, "gate") && strcmp(r->lane, "auto"))
 		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
+	if (r->sentinel && (status = check_sentinel(r)))
+		return status;
 	if (r->burst && vcr_config_burst(r->burst, &burst))
 		return vcr_wrong_call(r->t, "--burst wants a number from 1, or off, not '%s'", r->burst);
 	if (r->connect_to.n > MOST_WAYS)
@@ -179,6 +205,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 	if (r->deterministic && (err = vcr_determ_make(r->spool, &r->terms, e)))
 		return err;
 	make_notes(r);
+	r->h->sentinel = r->judges;
 	r->h->lane = !r->lane || !strcmp(r->lane, "auto") ? VCR_LANE_AUTO : !strcmp(r->lane, "gate") ? VCR_LANE_GATE : VCR_LANE_TAP;
 	r->awaits = vcr_control_await_result(r->id);
 	return 0;
@@ -425,6 +452,11 @@ static void forget_files(const struct record *r, bool spool)
 	}
 	if (r->notes.len)
 		unlink(r->notes.data);
+	if (r->judges && r->spool) { /* what the gate reads of the sentinel */
+		VCR_AUTO_BUF told = VCR_BUF_INIT;
+		vcr_buf_printf(&told, "%.*s/%s.sentinel", (int)(strrchr(r->spool, '/') - r->spool), r->spool, r->id);
+		unlink(told.data);
+	}
 }
 
 /* Everything that recording needs; says why when there is something missing, and the command runs without us then. */
@@ -829,6 +861,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "connect-to", "H1:P1:H2:P2", VCR_OPT_LIST, &r.connect_to, "the gate connects to H2:P2 where H1:P1 is asked for, as curl does" },
 		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
+		{ 0, "sentinel", "HOW", VCR_OPT_MAYBE, &r.sentinel, "judge the code that is written: observe (default), warn the agent, block it, block:stop the run" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "in namespaces of its own: no network but the gate, with its own hosts file and certificates" },
 		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &r.deterministic, "clock and random bytes that vcr-replay --deterministic gives again; only model hosts can be reached" },

@@ -1,0 +1,468 @@
+/* recorder-sentinel.c — what the judge (judge.h) says of each captured write becomes frames, and what the agent is to be told of it.
+ *
+ * RUNTIME/<session>.sentinel (0600, on tmpfs, gone with the session) is what the gate reads, a line of JSON each, only ever appended to:
+ *   {"id":1,"text":"...","tool_calls":["call_1"]}   a reminder: to be put into the next request of the conversation that made that call, of any without
+ *   {"blockers":["src/a.py:3: ..."]}                those that stand now; an empty list: none does any more
+ * A line is there before `judged` in the spool's header says that the writes before it have been judged. */
+#include "recorder-parts.h"
+#include "judge.h"
+#include "paths.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST_CALLS = 16 };
+
+/* One that stands, or did. */
+struct finding {
+	char *key, *line;          /* line: for people */
+	char *tool_call;           /* which asked for the write; NULL not known */
+	bool stands, told, blocks;
+};
+
+struct vcr_recorder_sentinel {
+	struct vcr_recorder *r;
+	struct vcr_judge *judge;
+	int mode;                  /* enum vcr_sentinel */
+	int fd;                    /* of the file; -1: nobody is told anything */
+	char path[VCR_MAX_PATH], *config;
+	struct finding *finding;
+	size_t n;
+	bool blockers_changed;
+	int64_t judged, unjudged, violations, corrected, reminders;
+	char why[200];             /* the first time that something was not judged */
+};
+
+/* Of a question: the write that it is about. */
+struct about { char *path, *tool_call, frame[37], parent[37]; const char *node; };
+
+static void free_about(struct about *a)
+{
+	free(a->path);
+	free(a->tool_call);
+	free(a);
+}
+
+/* ---- Findings ---- */
+
+static struct finding *find(struct vcr_recorder_sentinel *s, const char *key)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->finding[i].key, key))
+			return &s->finding[i];
+	return NULL;
+}
+
+static struct finding *add(struct vcr_recorder_sentinel *s, const char *key)
+{
+	if (s->n == VCR_MAX_FINDINGS)
+		return NULL;
+	if (!(s->n & (s->n - 1))) {
+		struct finding *more = reallocarray(s->finding, s->n ? s->n * 2 : 1, sizeof *more);
+		if (!more)
+			return NULL;
+		s->finding = more;
+	}
+	char *copy = strdup(key);
+	if (!copy)
+		return NULL;
+	s->finding[s->n] = (struct finding){ .key = copy };
+	return &s->finding[s->n++];
+}
+
+static void put_text(struct vcr_buf *b, const struct vcr_json *j, int v)
+{
+	VCR_AUTO_BUF s = VCR_BUF_INIT;
+	vcr_json_str(j, v, &s);
+	for (size_t i = 0; i < s.len && i < MOST_LINE; i++)
+		vcr_buf_putc(b, (unsigned char)s.data[i] < ' ' ? ' ' : s.data[i]);
+}
+
+/* "src/a.py:12: critical: f is 109 lines long [function-length]" */
+static char *line_of(const struct vcr_json *j, int v)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	int64_t line;
+	put_text(&b, j, vcr_json_get(j, v, "path"));
+	if (vcr_json_int(j, vcr_json_get(j, v, "line"), &line))
+		vcr_buf_printf(&b, ":%lld", (long long)line);
+	vcr_buf_puts(&b, ": ");
+	put_text(&b, j, vcr_json_get(j, v, "severity"));
+	vcr_buf_puts(&b, ": ");
+	put_text(&b, j, vcr_json_get(j, v, "message"));
+	vcr_buf_puts(&b, " [");
+	put_text(&b, j, vcr_json_get(j, v, "rule"));
+	vcr_buf_putc(&b, ']');
+	return vcr_buf_take(&b, NULL);
+}
+
+static bool key_of(const struct vcr_json *j, int v, struct vcr_buf *key)
+{
+	return !vcr_json_str(j, vcr_json_get(j, v, "key"), key) && key->len && key->len <= MOST_KEY && strlen(key->data) == key->len;
+}
+
+static void take_violation(struct vcr_recorder_sentinel *s, const struct vcr_json *j, int v, const struct about *a)
+{
+	VCR_AUTO_BUF key = VCR_BUF_INIT;
+	int state = vcr_json_get(j, v, "state");
+	if (vcr_json_is(j, state, "old") || vcr_json_is(j, vcr_json_get(j, v, "severity"), "info") || !key_of(j, v, &key))
+		return;
+	struct finding *f = find(s, key.data);
+	if (!f && !(f = add(s, key.data)))
+		return;
+	if (!f->stands || vcr_json_is(j, state, "worse"))
+		f->told = false;
+	f->stands = true;
+	bool blocks = vcr_json_is(j, vcr_json_get(j, v, "severity"), "blocker");
+	s->blockers_changed |= blocks || f->blocks;
+	f->blocks = blocks;
+	free(f->line);
+	f->line = line_of(j, v);
+	free(f->tool_call);
+	f->tool_call = a->tool_call ? strdup(a->tool_call) : NULL;
+}
+
+static void take_corrected(struct vcr_recorder_sentinel *s, const struct vcr_json *j, int v)
+{
+	VCR_AUTO_BUF key = VCR_BUF_INIT;
+	struct finding *f = key_of(j, v, &key) ? find(s, key.data) : NULL;
+	if (!f || !f->stands)
+		return;
+	f->stands = false;
+	s->blockers_changed |= f->blocks;
+	s->corrected++;
+}
+
+/* ---- Frames ---- */
+
+/* A list of the answer's, without secrets; [] if it is none. Returns how many there were. */
+static int write_list(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const struct vcr_json *j, int list)
+{
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
+	int n = 0;
+	vcr_jw_key(w, key);
+	vcr_jw_array(w);
+	for (int m = vcr_json_type(j, list) == VCR_JSON_ARRAY ? vcr_json_first(j, list) : -1; m >= 0; m = vcr_json_next(j, m), n++) {
+		size_t k;
+		unsigned count = 0;
+		const char *raw = vcr_json_raw(j, m, &k);
+		VCR_AUTO_JSON one = VCR_JSON_INIT;
+		vcr_buf_reset(&clean);
+		if (n < VCR_MAX_VIOLATIONS && !vcr_redact_body(r->redact, raw, k, false, &clean, &count) && !vcr_json_parse(&one, clean.data, clean.len, 0, NULL)) {
+			vcr_jw_value(w, &one, 0);
+			r->redactions += count;
+		}
+	}
+	vcr_jw_array_end(w);
+	return n;
+}
+
+static void write_output(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_json *j, const char *why)
+{
+	vcr_jw_object(w);
+	vcr_jw_key(w, "passed");
+	if (why)
+		vcr_jw_null(w);
+	else
+		vcr_jw_bool(w, vcr_json_true(j, vcr_json_get(j, 0, "passed")));
+	if (why) {
+		vcr_jw_key(w, "error");
+		vcr_jw_str(w, why);
+	} else {
+		int n = write_list(r, w, "violations", j, vcr_json_get(j, 0, "violations"));
+		vcr_jw_key(w, "violation_count");
+		vcr_jw_int(w, n);
+		write_list(r, w, "corrected", j, vcr_json_get(j, 0, "corrected"));
+		vcr_jw_key(w, "metrics");
+		if (vcr_json_type(j, vcr_json_get(j, 0, "metrics")) == VCR_JSON_OBJECT)
+			vcr_jw_value(w, j, vcr_json_get(j, 0, "metrics"));
+		else
+			vcr_jw_raw(w, "{}", 2);
+	}
+	vcr_jw_object_end(w);
+}
+
+static void write_frame(struct vcr_recorder_sentinel *s, const struct about *a, const struct vcr_json *j, const char *why)
+{
+	VCR_AUTO_BUF in = VCR_BUF_INIT, out = VCR_BUF_INIT, meta = VCR_BUF_INIT;
+	struct vcr_recorder *r = s->r;
+	struct vcr_jw w;
+	vcr_jw_init(&w, &in);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "file_path");
+	vcr_recorder_redacted(r, &w, a->path, strlen(a->path));
+	vcr_jw_key(&w, "trigger");
+	vcr_jw_str(&w, a->node);
+	vcr_jw_object_end(&w);
+	vcr_jw_init(&w, &out);
+	write_output(r, &w, j, why);
+	vcr_jw_init(&w, &meta);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "source");
+	vcr_jw_str(&w, "sentinel");
+	vcr_jw_key(&w, "write");
+	vcr_jw_str(&w, a->frame);
+	if (a->tool_call) {
+		vcr_jw_key(&w, "tool_call");
+		vcr_jw_str(&w, a->tool_call);
+	}
+	vcr_jw_object_end(&w);
+	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = "sentinel:analysis", .parent_frame_id = *a->parent ? a->parent : NULL, .input_json = in.data, .output_json = out.data,
+		.vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
+	vcr_recorder_frame(r, &f);
+}
+
+static void on_answer(void *ctx, void *tag, const struct vcr_json *j, const char *why)
+{
+	struct vcr_recorder_sentinel *s = ctx;
+	struct about *a = tag;
+	int violations = j ? vcr_json_get(j, 0, "violations") : -1, corrected = j ? vcr_json_get(j, 0, "corrected") : -1, n = 0;
+	if (!j && !s->unjudged++)
+		snprintf(s->why, sizeof s->why, "%s", why);
+	if (!j || vcr_json_get(j, 0, "skipped") < 0)
+		write_frame(s, a, j, why);
+	if (j && vcr_json_get(j, 0, "skipped") < 0)
+		s->judged++;
+	for (int m = vcr_json_type(j, violations) == VCR_JSON_ARRAY ? vcr_json_first(j, violations) : -1; m >= 0; m = vcr_json_next(j, m), s->violations++)
+		if (n++ < VCR_MAX_VIOLATIONS)
+			take_violation(s, j, m, a);
+	for (int m = vcr_json_type(j, corrected) == VCR_JSON_ARRAY ? vcr_json_first(j, corrected) : -1; m >= 0; m = vcr_json_next(j, m))
+		take_corrected(s, j, m);
+	free_about(a);
+}
+
+/* ---- What the agent is told ---- */
+
+static void append_line(struct vcr_recorder_sentinel *s, struct vcr_buf *line)
+{
+	vcr_buf_putc(line, '\n');
+	if (!line->err && write(s->fd, line->data, line->len) != (ssize_t)line->len) { /* tmpfs is full: whoever reads it passes over a part of a line */
+		close(s->fd);
+		s->fd = -1;
+	}
+}
+
+/* The calls that asked for what is told, each once; false: there are findings of which that is not known, so whoever asks next is told. */
+static bool write_calls(const struct vcr_recorder_sentinel *s, struct vcr_jw *w)
+{
+	const char *call[MOST_CALLS];
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct finding *f = &s->finding[i];
+		bool again = !f->stands || f->told;
+		for (size_t k = 0; k < n && !again && f->tool_call; k++)
+			again = !strcmp(call[k], f->tool_call);
+		if (again)
+			continue;
+		if (!f->tool_call || n == MOST_CALLS)
+			return false;
+		call[n++] = f->tool_call;
+	}
+	vcr_jw_key(w, "tool_calls");
+	vcr_jw_array(w);
+	for (size_t i = 0; i < n; i++)
+		vcr_jw_str(w, call[i]);
+	vcr_jw_array_end(w);
+	return true;
+}
+
+static void remind(struct vcr_recorder_sentinel *s)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT, line = VCR_BUF_INIT;
+	struct vcr_jw w;
+	int n = 0;
+	vcr_buf_puts(&text, "<system-reminder>\nThe code that was just written has been checked (vcr sentinel). It found:\n");
+	for (size_t i = 0; i < s->n; i++)
+		if (s->finding[i].stands && !s->finding[i].told && n++ < MOST_TOLD && s->finding[i].line)
+			vcr_buf_printf(&text, "- %s\n", s->finding[i].line);
+	if (!n || s->reminders == VCR_MAX_REMINDERS)
+		return;
+	if (n > MOST_TOLD)
+		vcr_buf_printf(&text, "- and %d more\n", n - MOST_TOLD);
+	vcr_buf_puts(&text, "Correct this before you go on, unless the user asked for it to be so. This is a note of the recorder, not of the user.\n</system-reminder>");
+	vcr_jw_init(&w, &line);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "id");
+	vcr_jw_int(&w, ++s->reminders);
+	vcr_jw_key(&w, "text");
+	vcr_jw_strn(&w, text.data, text.len);
+	write_calls(s, &w);
+	vcr_jw_object_end(&w);
+	append_line(s, &line);
+	for (size_t i = 0; i < s->n; i++)
+		s->finding[i].told |= s->finding[i].stands;
+}
+
+static void tell_blockers(struct vcr_recorder_sentinel *s)
+{
+	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	struct vcr_jw w;
+	int n = 0;
+	vcr_jw_init(&w, &line);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "blockers");
+	vcr_jw_array(&w);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->finding[i].stands && s->finding[i].blocks && n++ < MOST_TOLD)
+			vcr_jw_str(&w, s->finding[i].line);
+	vcr_jw_array_end(&w);
+	vcr_jw_object_end(&w);
+	append_line(s, &line);
+	s->blockers_changed = false;
+}
+
+static void on_reached(void *ctx, uint64_t mark)
+{
+	struct vcr_recorder_sentinel *s = ctx;
+	uint64_t *judged = &s->r->spool->judged;
+	if (s->fd >= 0)
+		remind(s);
+	if (s->fd >= 0 && s->blockers_changed)
+		tell_blockers(s);
+	if (__atomic_load_n(judged, __ATOMIC_ACQUIRE) < mark)
+		__atomic_store_n(judged, mark, __ATOMIC_RELEASE);
+}
+
+/* ---- The recorder's side ---- */
+
+static struct vcr_judge_text text_of(const struct vcr_file_state *f, bool unknown)
+{
+	struct vcr_judge_text t = { .is = VCR_JUDGE_UNKNOWN };
+	if (unknown)
+		return t;
+	if (!f->exists)
+		t.is = VCR_JUDGE_ABSENT;
+	else if (f->content && S_ISREG(f->mode))
+		t = (struct vcr_judge_text){ f->content, f->len, VCR_JUDGE_PRESENT };
+	return t;
+}
+
+void vcr_recorder_sentinel_change(struct vcr_recorder *r, const struct vcr_change *c, const char *node, const char *frame_id, const struct vcr_recorder_owner *o)
+{
+	struct vcr_recorder_sentinel *s = r->sentinel;
+	if (!s || c->withheld || (c->kind != VCR_CHANGE_WRITE && c->kind != VCR_CHANGE_RENAME && c->kind != VCR_CHANGE_DELETE))
+		return;
+	struct vcr_judge_text before = text_of(&c->before, c->before_unknown), after = text_of(&c->after, false);
+	struct about *a = after.is == VCR_JUDGE_UNKNOWN || c->transient ? NULL : calloc(1, sizeof *a);
+	if (!a || !(a->path = strdup(c->path))) {
+		free(a);
+		return;
+	}
+	a->tool_call = o->tool_call ? strdup(o->tool_call) : NULL;
+	a->node = node;
+	snprintf(a->frame, sizeof a->frame, "%s", frame_id);
+	snprintf(a->parent, sizeof a->parent, "%s", o->parent);
+	vcr_judge_ask(s->judge, c->path, before, after, a);
+}
+
+void vcr_recorder_sentinel_asked(struct vcr_recorder *r)
+{
+	if (r->sentinel)
+		vcr_judge_mark(r->sentinel->judge, r->event_end);
+}
+
+int vcr_recorder_judge_pollfd(const struct vcr_recorder *r, struct pollfd *fd)
+{
+	return r->sentinel ? vcr_judge_pollfd(r->sentinel->judge, fd) : 0;
+}
+
+int vcr_recorder_judge_timeout(const struct vcr_recorder *r)
+{
+	return r->sentinel ? vcr_judge_timeout(r->sentinel->judge) : -1;
+}
+
+void vcr_recorder_judge(struct vcr_recorder *r)
+{
+	if (r->sentinel)
+		vcr_judge_serve(r->sentinel->judge);
+}
+
+void vcr_recorder_sentinel_ready(struct vcr_recorder *r)
+{
+	if (r->sentinel)
+		vcr_judge_start(r->sentinel->judge);
+}
+
+void vcr_recorder_sentinel_end(struct vcr_recorder *r)
+{
+	if (r->sentinel)
+		vcr_judge_finish(r->sentinel->judge, FINISH_MS);
+}
+
+void vcr_recorder_sentinel_write(const struct vcr_recorder *r, struct vcr_jw *w)
+{
+	const struct vcr_recorder_sentinel *s = r->sentinel;
+	int64_t standing = 0;
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		standing += s->finding[i].stands;
+	const struct { const char *key; int64_t n; } list[] = { { "judged", s->judged }, { "unjudged", s->unjudged }, { "violations", s->violations }, { "standing", standing },
+		{ "corrected", s->corrected }, { "reminders", s->reminders } };
+	vcr_jw_key(w, "sentinel");
+	vcr_jw_object(w);
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		vcr_jw_key(w, list[i].key);
+		vcr_jw_int(w, list[i].n);
+	}
+	vcr_jw_key(w, "unjudged_because");
+	vcr_jw_str(w, *s->why ? s->why : NULL);
+	vcr_jw_object_end(w);
+}
+
+static int open_file(struct vcr_recorder_sentinel *s)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (vcr_paths_runtime_dir(&path, NULL) || vcr_buf_printf(&path, "/%s.sentinel", s->r->session_id) || path.len >= sizeof s->path)
+		return -1;
+	memcpy(s->path, path.data, path.len + 1);
+	return open(s->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *const *argv)
+{
+	VCR_AUTO_BUF config = VCR_BUF_INIT;
+	struct vcr_recorder_sentinel *s = calloc(1, sizeof *s);
+	uint32_t mode = r->spool->sentinel;
+	if (!s)
+		return;
+	s->r = r;
+	s->mode = (int)mode;
+	vcr_buf_printf(&config, "%s/sentinel.conf", r->vcr_dir);
+	if (!(s->config = vcr_buf_take(&config, NULL))) {
+		free(s);
+		return;
+	}
+	struct vcr_judge_options o = { .argv = argv, .workspace = r->workspace, .config = s->config, .answered = on_answer, .reached = on_reached, .ctx = s };
+	if (vcr_judge_new(&s->judge, &o)) {
+		free(s->config);
+		free(s);
+		return;
+	}
+	s->fd = mode >= VCR_SENTINEL_WARN ? open_file(s) : -1;
+	r->sentinel = s;
+}
+
+void vcr_recorder_sentinel_free(struct vcr_recorder *r)
+{
+	struct vcr_recorder_sentinel *s = r->sentinel;
+	if (!s)
+		return;
+	vcr_judge_free(s->judge);
+	for (size_t i = 0; i < s->n; i++) {
+		free(s->finding[i].key);
+		free(s->finding[i].line);
+		free(s->finding[i].tool_call);
+	}
+	free(s->finding);
+	if (s->fd >= 0)
+		close(s->fd);
+	if (*s->path)
+		unlink(s->path);
+	free(s->config);
+	free(s);
+	r->sentinel = NULL;
+}

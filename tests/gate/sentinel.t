@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+"""vcr-record --sentinel: what an agent writes is judged, and it is told of it in its own next request, in its provider's shape; what is recorded is what it
+sent itself, so the session replays. The judge is a script (judge.py); the agent speaks each of the APIs, over TLS and without."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+import agentkit
+import gatekit
+import modelserver
+from gatekit import BUILD, SOURCE, clikit, done, ok
+
+place = clikit.Place()
+del place.env["VCR_COLLECTOR"]
+server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
+place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
+                 VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
+
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, ask=TEXT, aside (a question of another conversation), again (the last request once more).
+AGENT = r"""
+import json, os, sys, urllib.request as u
+base, api = sys.argv[1:3]
+talk, last, n = [], None, 0
+def block(role, text, n):
+    if api == "chat": return {"role": role, "content": text} if role == "assistant" or n % 2 == 0 else {"role": "tool", "tool_call_id": "call_%d" % n, "content": text}
+    if api == "messages":
+        if role == "assistant": return {"role": role, "content": [{"type": "text", "text": text}]}
+        return {"role": role, "content": text if n % 2 else [{"type": "tool_result", "tool_use_id": "toolu_%d" % n, "content": text}]}
+    if api == "responses": return {"role": role, "content": text} if role == "assistant" or n % 2 == 0 else {"type": "function_call_output", "call_id": "call_%d" % n, "output": text}
+    return {"role": "model" if role == "assistant" else role, "parts": [{"text": text}]}
+PATH = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses", "gemini": "/v1beta/models/gemini-2.5-flash:generateContent"}
+LIST = {"chat": "messages", "messages": "messages", "responses": "input", "gemini": "contents"}
+def post(body):
+    q = u.Request(base + PATH[api], body, {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]})
+    try:
+        return u.urlopen(q).status, ""
+    except u.HTTPError as e:
+        return e.code, json.loads(e.read())["error"]["message"]
+def ask(list):
+    global last
+    last = json.dumps(dict({"model": "m", LIST[api]: list}, **({"max_tokens": 9} if api == "messages" else {}))).encode()
+    print(*post(last), flush=True)
+for step in sys.argv[3:]:
+    what, _, text = step.partition("=")
+    if what == "write":
+        name, _, text = text.partition(":")
+        open(name, "w").write(text.replace("|", "\n"))
+    elif what == "rm": os.unlink(text)
+    elif what == "aside": ask([block("user", "name this [[q=%d]]" % n, 0)])
+    elif what == "again": print(*post(last), flush=True)
+    else:
+        talk.append(block("user", "%s [[q=%d]]" % (text, n), n))
+        ask(talk)
+        talk.append(block("assistant", "answer %d" % n, n))
+        n += 1
+"""
+
+
+class Run:
+    """The agent in a new workspace, recorded."""
+
+    def __init__(self, name, how, api, *steps, base=None, env=None):
+        self.name, self.api, self.steps = name, api, steps
+        self.work = os.path.join(place.dir, name)
+        os.makedirs(self.work)
+        subprocess.run(["git", "init", "-q"], cwd=self.work, env=place.env, check=True)
+        self.env = dict(place.env, **env or {})
+        self.base = base or server.https
+        first = len(server.calls())
+        words = ["--sentinel=" + how] if how else ["--sentinel"]
+        self.r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--json", "--session", name, *words, "--", *self.command()], cwd=self.work, env=self.env,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        server.settle()
+        self.sent = [c["request"] for c in server.calls()[first:]]
+        self.session = agentkit.Session(os.path.join(self.work, ".vcr", name + ".vcr"))
+        self.calls = self.session.calls()
+        self.told = [self.session.vcr(f).get("sentinel") for f in self.calls]
+        self.bodies = [self.session.body(f, "request") for f in self.calls]
+        self.judged = [f for f in self.session.frames if f["node_name"] == "sentinel:analysis"]
+        self.end = json.loads(open(self.session.path).read().splitlines()[-1])["data"]["sentinel"]
+
+    def command(self):
+        return ["/usr/bin/python3", "-c", AGENT, self.base, self.api, *self.steps]
+
+    def replay(self):
+        for name in os.listdir(self.work):
+            if name.endswith(".py"):
+                os.unlink(os.path.join(self.work, name))
+        return subprocess.run([os.path.join(BUILD, "vcr-replay"), "-q", self.name, "--", *self.command()], cwd=self.work, env=dict(place.env, **{"VCR_JUDGE": "/nonexistent"}), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+
+
+def marks(body):
+    return body.count(b"<system-reminder>")
+
+
+def without(body, reminders, api):
+    """The agent's own request: what ours holds more is taken out again, by meaning."""
+    q = json.loads(body)
+    key = {"chat": "messages", "messages": "messages", "responses": "input", "gemini": "contents"}[api]
+    out = []
+    for item in q[key]:
+        text = json.dumps(item)
+        if "<system-reminder>" not in text:
+            out.append(item)
+        elif api == "messages":
+            left = [b for b in item["content"] if "<system-reminder>" not in json.dumps(b)]
+            out.append(dict(item, content=left[0]["text"] if left[0]["type"] == "text" else left))
+    q[key] = out
+    return q
+
+
+STEPS = ("ask=begin", "write=a.py:x = 1|BAD one|", "aside", "ask=done", "ask=and on", "write=a.py:x = 2|", "ask=mended", "write=b.py:BAD two|BAD three|", "ask=more", "again")
+for api, base in (("chat", server.https), ("messages", server.https), ("responses", server.https), ("gemini", server.http), ("chat", server.http)):
+    run = Run("%s-%s" % (api, base.split(":")[0]), "warn", api, *STEPS, base=base)
+    kind = "%s over %s" % (api, base.split(":")[0])
+    ok(run.r.returncode == 0 and run.r.stdout == "200 \n" * 7 and [marks(b) for b in run.sent] == [0, 0, 1, 1, 1, 2, 2],
+       "%s: the next request of the conversation carries the finding, once, and each later one again; a question aside carries none" % kind, run.r, [marks(b) for b in run.sent])
+    ok(b"a.py:2: critical: 'one' is bad [bad]" in run.sent[2] and b"'two' is bad" in run.sent[5] and b"'three' is bad" in run.sent[5] and run.sent[5] == run.sent[6],
+       "%s: in words that say where and what; two of one time in one reminder; asked again the same" % kind, run.sent[2], run.sent[5])
+    ends = [run.sent[i].rfind(b"</system-reminder>") + 18 for i in (2, 3, 4)]
+    ok(len(set(ends)) == 1 and len({run.sent[i][:ends[0]] for i in (2, 3, 4, 5)}) == 1, "%s: up to its end the later requests are the same, byte for byte" % kind, ends)
+    own = [json.loads(b) for b in run.bodies]
+    ok(not any(map(marks, run.bodies)) and own == [without(b, None, api) for b in run.sent] and all(marks(s) == 0 and s == b or marks(s) for s, b in zip(run.sent, run.bodies)),
+       "%s: recorded is what the agent sent itself" % kind, run.bodies[2:4], run.sent[2:4])
+    texts = [[r.get("text") for r in t["reminders"]] if t else None for t in run.told]
+    ids = [[r["id"] for r in t["reminders"]] if t else None for t in run.told]
+    ok(ids == [None, None, [1], [1], [1], [1, 2], [1, 2]] and [t and [bool(x) for x in t] for t in texts] == [None, None, [True], [False], [False], [False, True], [False, False]]
+       and run.told[2]["reminders"][0]["items"] == 3, "%s: the frame says what was put in and where, each text once" % kind, run.told)
+    again = run.replay()
+    ok(again.returncode == 0 and again.stdout == run.r.stdout and len(server.calls()) and again.stderr == "", "%s: it replays without a model and without a judge" % kind, again)
+    if api == "chat" and base == server.https:
+        frames = [(f["input_state"]["file_path"], f["output_state"]["passed"], f["output_state"]["violation_count"], len(f["output_state"]["corrected"])) for f in run.judged]
+        writes = {f["frame_id"]: f["input_state"]["path"] for f in run.session.frames if f["node_name"] == "file:write"}
+        ok(frames == [("a.py", False, 1, 0), ("a.py", True, 0, 1), ("b.py", False, 2, 0)] and [writes.get(run.session.vcr(f)["write"]) for f in run.judged] == ["a.py", "a.py", "b.py"],
+           "each write has an analysis beside it, which names it, and says what it found and what was corrected", frames, run.judged)
+        ok(run.end == {"judged": 3, "unjudged": 0, "violations": 3, "standing": 2, "corrected": 1, "reminders": 2, "unjudged_because": None}, "the session's end counts them", run.end)
+
+# ---- observe: only recorded ----
+
+run = Run("observe", "", "chat", "ask=begin", "write=a.py:BAD one|", "write=readme.txt:BAD no code|", "ask=done")
+ok([marks(b) for b in run.sent] == [0, 0] and run.sent == run.bodies and [f["output_state"]["violation_count"] for f in run.judged] == [1],
+   "--sentinel alone observes: the agent hears nothing, the session has the finding; what the judge passes over has no analysis", run.r, run.judged)
+
+# ---- block ----
+
+run = Run("block", "block", "messages", "ask=begin", "write=a.py:WORSE one|", "ask=done", "again", "aside", "write=a.py:fine|", "ask=mended")
+lines = run.r.stdout.splitlines()
+ok([l[:3] for l in lines] == ["200", "400", "400", "200", "200"] and "a.py:1: blocker: 'one' is bad" in lines[1] and len(run.sent) == 3,
+   "--sentinel=block: while a blocker stands the conversation is answered with the provider's own error, and nothing is sent; mended it goes on", run.r.stdout, run.r.stderr)
+ok([f["frame_type"] for f in run.calls] == ["llm", "error", "error", "llm", "llm"] and "'one' is bad" in run.told[1]["refused"], "the session has the refusal as what was answered", run.told)
+again = run.replay()
+ok(again.stdout == run.r.stdout, "and it replays", again)
+run = Run("old", "block", "chat", "write=a.py:fine|", "ask=begin", "write=a.py:BAD small|", "ask=done")
+ok(run.r.stdout == "200 \n" * 2 and [marks(b) for b in run.sent] == [0, 1], "what is no blocker is told under block as under warn", run.r)
+run = Run("stop", "block:stop", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "write=late.py:x|", "ask=still here")
+ok(run.r.returncode in (-15, 128 + 15) and len(run.sent) == 1 and not os.path.exists(os.path.join(run.work, "late.py")), "--sentinel=block:stop: the run is ended", run.r)
+
+# ---- A judge that is slow, dies, or is not there ----
+
+run = Run("slow", "warn", "chat", "ask=begin", "write=a.py:WAIT|BAD one|", "ask=done", "write=" + place.env["JUDGE_WAITS"] + ":go", "write=b.py:fine|", "ask=later")
+ok(run.r.stdout == "200 \n" * 3 and [marks(b) for b in run.sent] == [0, 0, 1], "a judge that is slow holds a request back for a while only, and its finding comes with the next", run.r, [marks(b) for b in run.sent])
+run = Run("dies", "warn", "chat", "ask=begin", "write=a.py:DIE|", "write=b.py:BAD two|", "ask=done")
+found = {f["input_state"]["file_path"]: f["output_state"] for f in run.judged}
+ok(run.r.stdout == "200 \n" * 2 and found["a.py"]["passed"] is None and "signal 11" in found["a.py"]["error"] and found["b.py"]["violation_count"] == 1 and marks(run.sent[1]) == 1,
+   "one that dies costs the file that it died of, which the session says", run.r, found)
+ok(run.end["unjudged"] == 1 and run.end["unjudged_because"] == "the judge died of signal 11", "and the session's end too", run.end)
+r = subprocess.run([os.path.join(BUILD, "vcr-record"), "--sentinel=loud", "--", "true"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+ok(r.returncode == 2 and "--sentinel wants observe, warn, block, block:stop or off, not 'loud'" in r.stderr, "a wrong word is said", r)
+server.close()
+done()
