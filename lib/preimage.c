@@ -9,16 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LEAST_LINK (1ll << 20)
 #define LEAST_COPY (16ll << 20)
 #define MOST_COPY (128ll << 20)
 #define MOST_IN_ALL (4ll << 30)
-enum { HEX = 2 * VCR_LARGE_ID, COPIED = 256, PART = 1 << 20 };
+enum { HEX = 2 * VCR_LARGE_ID, COPIED = 256, PART = 1 << 20, COPYING = 60 /* seconds that a copy may take */ };
 
 struct vcr_preimages {
 	int dir;
+	char *path;
 	dev_t device;
 	int64_t bytes;                /* in the store, as far as is known */
 	struct { dev_t dev; ino_t ino; } copied[COPIED]; /* a ring */
@@ -55,7 +57,7 @@ static bool id_of(const char *hex, unsigned char id[VCR_LARGE_ID])
 
 /* ---- The place ---- */
 
-static int open_in(const char *parent, bool make, dev_t device)
+static int open_in(const char *parent, bool make, dev_t device, char **where)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	struct stat st;
@@ -66,7 +68,9 @@ static int open_in(const char *parent, bool make, dev_t device)
 	vcr_buf_printf(&path, "%s/preimages", parent);
 	if (make && mkdir(path.data, 0700) && errno != EEXIST)
 		return -1;
-	return open(path.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(path.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	*where = fd < 0 ? NULL : strdup(path.data);
+	return fd;
 }
 
 static int64_t weigh(int dir)
@@ -90,9 +94,9 @@ int vcr_preimages_open(struct vcr_preimages **out, const char *workspace, const 
 	struct stat st;
 	if (!p)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
-	p->dir = stat(workspace, &st) ? -1 : open_in(state_dir, make, st.st_dev);
+	p->dir = stat(workspace, &st) ? -1 : open_in(state_dir, make, st.st_dev, &p->path);
 	if (p->dir < 0 && vcr_dir && !stat(workspace, &st))
-		p->dir = open_in(vcr_dir, make, st.st_dev);
+		p->dir = open_in(vcr_dir, make, st.st_dev, &p->path);
 	if (p->dir < 0) {
 		int err = errno;
 		free(p);
@@ -109,7 +113,13 @@ void vcr_preimages_free(struct vcr_preimages *p)
 	if (!p)
 		return;
 	close(p->dir);
+	free(p->path);
 	free(p);
+}
+
+const char *vcr_preimages_path(const struct vcr_preimages *p)
+{
+	return p->path ? p->path : "";
 }
 
 /* ---- Bounds ---- */
@@ -145,6 +155,13 @@ static bool make_room(struct vcr_preimages *p, int64_t bytes)
 	while (p->bytes + bytes > MOST_IN_ALL && drop_oldest(p))
 		;
 	return p->bytes + bytes <= MOST_IN_ALL;
+}
+
+int64_t vcr_preimages_room(struct vcr_preimages *p, int64_t least)
+{
+	while (MOST_IN_ALL - p->bytes < least && drop_oldest(p))
+		;
+	return p->bytes < MOST_IN_ALL ? MOST_IN_ALL - p->bytes : 0;
 }
 
 /* ---- Keeping ---- */
@@ -200,7 +217,7 @@ static int keep_copy(struct vcr_preimages *p, const char *path, const struct sta
 bool vcr_preimages_can(const struct vcr_preimages *p, const char *path)
 {
 	struct stat st;
-	return !lstat(path, &st) && S_ISREG(st.st_mode) && st.st_dev == p->device && st.st_size >= LEAST_LINK;
+	return !lstat(path, &st) && S_ISREG(st.st_mode) && st.st_dev == p->device && st.st_size > 0;
 }
 
 int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preimage_why why, struct vcr_error *e)
@@ -208,7 +225,8 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	char hex[HEX + 1];
 	struct stat st;
-	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < (why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : LEAST_LINK))
+	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_UNDO ? 1 : LEAST_LINK;
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
 		return 1;
 	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st))
 		return 1;
@@ -229,6 +247,115 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 		return vcr_error_sys(e, errno, "%s cannot be kept before it goes", path);
 	p->bytes += (int64_t)st.st_blocks * 512;
 	return 0;
+}
+
+/* ---- What the library has kept ---- */
+
+/* "l.<size>.<seconds>.<nanoseconds>.<inode>", c likewise. */
+static bool parse_name(const char *name, struct stat *st)
+{
+	unsigned long long size, sec, ino;
+	unsigned nsec;
+	int end = 0;
+	if ((*name != 'l' && *name != 'c') || sscanf(name + 1, ".%16llx.%16llx.%8x.%16llx%n", &size, &sec, &nsec, &ino, &end) != 4 || name[1 + end])
+		return false;
+	*st = (struct stat){ .st_mode = S_IFREG, .st_size = (off_t)size, .st_mtim = { (time_t)sec, (long)nsec }, .st_ino = (ino_t)ino };
+	return true;
+}
+
+static void adopt(struct vcr_preimages *p, const char *name)
+{
+	unsigned char id[VCR_LARGE_ID], own[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	char hex[HEX + 1], own_hex[HEX + 1];
+	struct stat was, is;
+	if (!parse_name(name, &was) || fstatat(p->dir, name, &is, AT_SYMLINK_NOFOLLOW) || !S_ISREG(is.st_mode))
+		return;
+	vcr_large_id(&was, id);
+	vcr_large_id(&is, own);
+	hex_of(id, hex);
+	hex_of(own, own_hex);
+	bool copy = *name == 'c', good = is.st_size == was.st_size && is.st_mtim.tv_sec == was.st_mtim.tv_sec && is.st_mtim.tv_nsec == was.st_mtim.tv_nsec &&
+		(copy || is.st_ino == was.st_ino);
+	if (!good && copy && time(NULL) - is.st_ctim.tv_sec < COPYING)
+		return; /* it may be under way */
+	if (!good || vcr_preimages_find(p, id, as) || renameat(p->dir, name, p->dir, own_hex)) {
+		unlinkat(p->dir, name, 0); /* it was written into through another of its names, or is there already */
+		return;
+	}
+	if (copy) {
+		unlinkat(p->dir, hex, 0);
+		if (symlinkat(own_hex, p->dir, hex))
+			unlinkat(p->dir, own_hex, 0);
+	}
+}
+
+void vcr_preimages_adopt(struct vcr_preimages *p)
+{
+	struct dirent *ent;
+	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && (ent = readdir(d)))
+		if (ent->d_name[1] == '.')
+			adopt(p, ent->d_name);
+	if (d)
+		closedir(d);
+}
+
+/* ---- Housekeeping ---- */
+
+struct held { int64_t kept_ns, bytes; char name[80]; };
+
+static int by_time(const void *a, const void *b)
+{
+	int64_t x = ((const struct held *)a)->kept_ns, y = ((const struct held *)b)->kept_ns;
+	return (x > y) - (x < y);
+}
+
+/* All that is in the store, the oldest first: to be linked, copied or made is a change of its status. */
+static struct held *list_all(struct vcr_preimages *p, size_t *n)
+{
+	struct held *all = NULL;
+	struct dirent *ent;
+	struct stat st;
+	size_t cap = 0;
+	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	*n = 0;
+	while (d && (ent = readdir(d))) {
+		if (strlen(ent->d_name) >= sizeof all->name || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || S_ISDIR(st.st_mode))
+			continue;
+		if (*n == cap) {
+			struct held *more = reallocarray(all, cap = cap ? cap * 2 : 64, sizeof *all);
+			if (!more)
+				break;
+			all = more;
+		}
+		all[*n] = (struct held){ .kept_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, .bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_blocks * 512 : 0 };
+		strcpy(all[(*n)++].name, ent->d_name);
+	}
+	if (d)
+		closedir(d);
+	if (*n)
+		qsort(all, *n, sizeof *all, by_time);
+	return all;
+}
+
+size_t vcr_preimages_prune(struct vcr_preimages *p, int64_t before_ns, int64_t most, bool pretend, int64_t *bytes)
+{
+	size_t n, gone = 0;
+	struct held *all = list_all(p, &n);
+	*bytes = 0;
+	for (size_t i = 0; i < n; i++)
+		*bytes += all[i].bytes;
+	for (size_t i = 0; i < n && (all[i].kept_ns < before_ns || (most >= 0 && *bytes > most)); i++) {
+		if (!pretend && unlinkat(p->dir, all[i].name, 0))
+			continue;
+		*bytes -= all[i].bytes;
+		gone++;
+	}
+	free(all);
+	p->bytes = *bytes;
+	return gone;
 }
 
 /* ---- Finding ---- */

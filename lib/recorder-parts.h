@@ -116,6 +116,9 @@ struct vcr_recorder {
 
 	struct vcr_buf unseen;            /* reasons, one per line, each once */
 	struct vcr_buf dotenv;            /* .env files that were touched since the last sweep, NUL behind each */
+	struct vcr_preimages *preimages;  /* where programs keep what savepoints do not; NULL: nowhere */
+	size_t nheavy_said;
+	int64_t quota;                    /* bytes; 0: none */
 	struct vcr_recorder_notes *notes; /* NULL: nothing was annotated */
 	int notes_fd, notes_watch;        /* the file of $VCR_ANNOTATE, and its inotify; -1 */
 	char notes_path[VCR_MAX_PATH];

@@ -2,6 +2,8 @@
 #include "recorder-parts.h"
 #include "files-parts.h"
 #include "paths.h"
+#include "preimage.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -31,18 +33,74 @@ static void open_store(struct vcr_recorder *r)
 		r->store = NULL;
 }
 
-void vcr_recorder_save_base(struct vcr_recorder *r)
+static int64_t now(void)
 {
-	struct vcr_store_note note = { .kind = "base" };
-	struct vcr_savepoint p;
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	note.as_of_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* ---- What programs keep (../shim/keep.c) ---- */
+
+static void open_preimages(struct vcr_recorder *r)
+{
+	VCR_AUTO_BUF state = VCR_BUF_INIT;
+	struct vcr_keep_block *k = &r->spool->keep;
+	if (vcr_paths_state_dir(r->workspace, &state, NULL) || vcr_preimages_open(&r->preimages, r->workspace, state.data, r->vcr_dir, true, NULL))
+		return; /* it is said when something cannot come back */
+	vcr_preimages_adopt(r->preimages);
+	if (snprintf(k->dir, sizeof k->dir, "%s", vcr_preimages_path(r->preimages)) >= (int)sizeof k->dir)
+		*k->dir = 0;
+	int64_t room = vcr_preimages_room(r->preimages, VCR_PREIMAGE_ROOM);
+	__atomic_store_n(&k->room, r->quota > 0 && r->quota < room ? r->quota : room, __ATOMIC_RELAXED);
+}
+
+/* From here on what is as it was at since_ns is kept before it goes. */
+static void say_unkept(struct vcr_recorder *r, int64_t since_ns)
+{
+	struct vcr_keep_block *k = &r->spool->keep;
+	struct vcr_store_unkept u;
+	if (!r->preimages || !r->store)
+		return;
+	vcr_store_unkept(r->store, &u);
+	bool all = u.small;
+	for (uint32_t at = k->heavy_bytes; r->nheavy_said < u.nheavy; r->nheavy_said++) {
+		size_t n = strlen(u.heavy[r->nheavy_said]) + 1;
+		if (at > sizeof k->heavy || n > sizeof k->heavy - at) {
+			all = true;
+			break;
+		}
+		memcpy(k->heavy + at, u.heavy[r->nheavy_said], n);
+		__atomic_store_n(&k->heavy_bytes, at += (uint32_t)n, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&k->larger, u.larger, __ATOMIC_RELEASE);
+	__atomic_store_n(&k->all, all, __ATOMIC_RELEASE);
+	__atomic_store_n(&k->since_ns, since_ns, __ATOMIC_RELEASE);
+}
+
+static void close_preimages(struct vcr_recorder *r)
+{
+	if (!r->preimages)
+		return;
+	__atomic_store_n(&r->spool->keep.since_ns, 0, __ATOMIC_RELEASE);
+	vcr_preimages_adopt(r->preimages);
+	vcr_preimages_free(r->preimages);
+	r->preimages = NULL;
+}
+
+/* ---- Savepoints ---- */
+
+void vcr_recorder_save_base(struct vcr_recorder *r)
+{
+	struct vcr_store_note note = { .kind = "base", .as_of_ns = now() };
+	struct vcr_savepoint p;
 	open_store(r);
 	if (!r->store || vcr_store_base(r->store, &note, &p, &r->save_error))
 		vcr_recorder_save_close(r);
 	if (!r->store)
 		return;
+	open_preimages(r);
+	say_unkept(r, note.as_of_ns);
 	r->savepoints = p.n + 1;
 	r->unstable = (p.flags & VCR_SAVEPOINT_UNSTABLE) != 0;
 }
@@ -93,9 +151,11 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 	const struct vcr_store_note note = { .kind = kind, .frame_id = frame_id, .message = message, .as_of_ns = as_of_ns };
 	if (!r->store)
 		return VCR_ENOTFOUND;
+	say_unkept(r, now());
 	int err = vcr_store_take(r->store, r->dirty, r->ndirty, &note, out, &r->save_error);
 	if (err)
 		return err;
+	say_unkept(r, r->spool->keep.since_ns);
 	forget_dirty(r);
 	if (out->n + 1 > r->savepoints)
 		r->unstable += (out->flags & VCR_SAVEPOINT_UNSTABLE) != 0;
@@ -105,6 +165,7 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 
 void vcr_recorder_save_close(struct vcr_recorder *r)
 {
+	close_preimages(r);
 	forget_dirty(r);
 	free(r->dirty);
 	r->dirty = NULL;
@@ -120,6 +181,10 @@ void vcr_recorder_write_savepoints(const struct vcr_recorder *r, struct vcr_jw *
 	vcr_jw_int(w, r->savepoints);
 	vcr_jw_key(w, "unstable");
 	vcr_jw_int(w, r->unstable);
+	vcr_jw_key(w, "preimages");
+	vcr_jw_int(w, (int64_t)__atomic_load_n(&r->spool->keep.kept, __ATOMIC_RELAXED));
+	vcr_jw_key(w, "not_kept");
+	vcr_jw_int(w, (int64_t)__atomic_load_n(&r->spool->keep.refused, __ATOMIC_RELAXED));
 	vcr_jw_key(w, "error");
 	vcr_jw_str(w, r->save_error.code ? r->save_error.what : NULL);
 	vcr_jw_object_end(w);

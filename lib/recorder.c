@@ -371,6 +371,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->salvage = o->salvage;
 	r->source = o->source;
 	r->burst_limit = o->config->burst;
+	r->quota = o->config->quota;
 	r->notes_fd = r->notes_watch = -1;
 	r->session_options = (struct vcr_session_options){ .session_id = r->session_id, .forked_from_frame = -1, .metadata_json = r->metadata_json, .tags = o->tags };
 	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
@@ -804,6 +805,7 @@ void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n,
 		vcr_jw_int(&w, processes);
 		write_losses(&w, r, l);
 		vcr_recorder_write_files(r, &w);
+		vcr_recorder_write_savepoints(r, &w);
 	}
 	vcr_jw_object_end(&w);
 }

@@ -52,6 +52,12 @@ static struct vcr_rollback_item *add_item(struct vcr_rollback *p, const char *pa
 	return &p->item[p->n++];
 }
 
+static void release_item(struct vcr_rollback_item *i)
+{
+	free(i->path);
+	free(i->source);
+}
+
 struct collect { struct vcr_rollback *p; bool also; struct vcr_error *e; };
 
 static int collect(void *ctx, const char *path, const struct vcr_entry *from, const struct vcr_entry *to)
@@ -86,7 +92,7 @@ static void sort_items(struct vcr_rollback *p)
 			last->expected = now->expected;
 		if (now->also.mode != NOTHING)
 			last->also = now->also;
-		free(now->path);
+		release_item(now);
 	}
 	p->n = n;
 }
@@ -180,18 +186,55 @@ static int judge_inside(struct vcr_rollback *p, const struct vcr_rollback_where 
 	return err;
 }
 
-/* What savepoints do not hold may have been kept when it was about to go. */
+/* What savepoints do not hold may have been kept when it was about to go. kept may be NULL. */
 static void find_kept(struct vcr_preimages *kept, const struct vcr_rollback_where *w, struct vcr_rollback_item *i)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	unsigned char as[VCR_OID];
 	bool large = type_of(&i->to) == VCR_ENTRY_LARGE;
+	vcr_buf_printf(&path, "%s/%s", w->workspace, i->path);
 	if (large && !vcr_entry_same(&i->now, &i->to) && vcr_store_is_large(w->store, i->path, &i->to))
 		i->now = i->to; /* small enough to be read now, but it is that file */
-	if (large && !vcr_entry_same(&i->now, &i->to) && (i->to_kept = vcr_preimages_find(kept, i->to.oid, as)))
+	if (large && !vcr_entry_same(&i->now, &i->to) && kept && (i->to_kept = vcr_preimages_find(kept, i->to.oid, as)))
 		memcpy(i->to.oid, as, VCR_OID);
-	vcr_buf_printf(&path, "%s/%s", w->workspace, i->path);
-	i->now_kept = type_of(&i->now) == VCR_ENTRY_LARGE && (vcr_preimages_find(kept, i->now.oid, as) || vcr_preimages_can(kept, path.data));
+	i->now_kept = type_of(&i->now) == VCR_ENTRY_LARGE && kept && (vcr_preimages_find(kept, i->now.oid, as) || vcr_preimages_can(kept, path.data));
+}
+
+struct whereabouts { unsigned char oid[VCR_OID]; const char *path; };
+
+static int by_oid(const void *a, const void *b)
+{
+	return memcmp(((const struct whereabouts *)a)->oid, ((const struct whereabouts *)b)->oid, VCR_OID);
+}
+
+/* What was renamed is somewhere else. */
+static int find_renamed(struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
+{
+	size_t wanted = 0, n = 0;
+	for (size_t i = 0; i < p->n; i++)
+		wanted += type_of(&p->item[i].to) == VCR_ENTRY_LARGE && !p->item[i].to_kept && !vcr_entry_same(&p->item[i].now, &p->item[i].to);
+	struct whereabouts *at = wanted ? calloc(p->n, sizeof *at) : NULL;
+	if (wanted && !at)
+		return vcr_error_set(e, VCR_ENOMEM, "rollback: out of memory");
+	for (size_t i = 0; wanted && i < p->n; i++) {
+		struct vcr_entry large;
+		unsigned now = type_of(&p->item[i].now);
+		if ((now == VCR_ENTRY_FILE || now == VCR_ENTRY_LARGE) && vcr_store_large(w->store, p->item[i].path, &large)) {
+			memcpy(at[n].oid, large.oid, VCR_OID);
+			at[n++].path = p->item[i].path;
+		}
+	}
+	if (n)
+		qsort(at, n, sizeof *at, by_oid);
+	for (size_t i = 0; n && i < p->n; i++) {
+		struct vcr_rollback_item *it = &p->item[i];
+		struct whereabouts key, *found;
+		memcpy(key.oid, it->to.oid, VCR_OID);
+		if (type_of(&it->to) == VCR_ENTRY_LARGE && !it->to_kept && !vcr_entry_same(&it->now, &it->to) && (found = bsearch(&key, at, n, sizeof *at, by_oid)))
+			it->to_kept = (it->source = strdup(found->path)) != NULL;
+	}
+	free(at);
+	return 0;
 }
 
 static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
@@ -201,15 +244,18 @@ static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w,
 	struct vcr_preimages *kept = NULL;
 	if (root < 0)
 		return vcr_error_sys(e, errno, "%s", w->workspace);
-	vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, false, NULL);
+	if (!vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, true, NULL))
+		vcr_preimages_adopt(kept);
 	for (size_t i = 0; !err && i < known; i++)
-		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e))) {
-			if (kept)
-				find_kept(kept, w, &p->item[i]);
-			p->item[i].state = judge(&p->item[i]);
-			if (p->item[i].state == VCR_ROLLBACK_FOREIGN && is_unread(w->store, &p->item[i]))
-				p->item[i].state = VCR_ROLLBACK_DO;
-		}
+		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e)))
+			find_kept(kept, w, &p->item[i]);
+	if (!err && kept)
+		err = find_renamed(p, w, e);
+	for (size_t i = 0; !err && i < known; i++) {
+		p->item[i].state = judge(&p->item[i]);
+		if (p->item[i].state == VCR_ROLLBACK_FOREIGN && is_unread(w->store, &p->item[i]))
+			p->item[i].state = VCR_ROLLBACK_DO;
+	}
 	for (size_t i = known; !err && i-- > 0;) {
 		struct vcr_rollback_item *it = &p->item[i];
 		if (type_of(&it->now) == VCR_ENTRY_DIR && type_of(&it->to) != VCR_ENTRY_DIR && (it->state == VCR_ROLLBACK_DO || it->state == VCR_ROLLBACK_FOREIGN))
@@ -263,7 +309,7 @@ void vcr_rollback_only(struct vcr_rollback *p, const char *const *path, size_t n
 			chosen |= is_in(it->path, path[k]) || on_the_way;
 		}
 		if (!chosen) {
-			free(it->path);
+			release_item(it);
 			continue;
 		}
 		p->count[it->state]++;
@@ -300,7 +346,7 @@ void vcr_rollback_know(struct vcr_rollback *p, vcr_rollback_know_fn *fn, void *c
 	memset(p->count, 0, sizeof p->count);
 	for (size_t i = 0; i < p->n; i++) {
 		if (off && off[i]) {
-			free(p->item[i].path);
+			release_item(&p->item[i]);
 			continue;
 		}
 		p->count[p->item[i].state]++;
@@ -313,7 +359,7 @@ void vcr_rollback_know(struct vcr_rollback *p, vcr_rollback_know_fn *fn, void *c
 void vcr_rollback_release(struct vcr_rollback *p)
 {
 	for (size_t i = 0; i < p->n; i++)
-		free(p->item[i].path);
+		release_item(&p->item[i]);
 	free(p->item);
 	*p = (struct vcr_rollback){ 0 };
 }
@@ -357,24 +403,33 @@ static int make_trees(struct vcr_rollback *p, struct vcr_store *s, bool force, c
 	return err;
 }
 
-/* A large file that is to make room stays known by a link, for an undo. */
+static int keep_one(struct vcr_preimages **kept, const struct vcr_rollback_where *w, const char *path, const unsigned char id[VCR_OID], struct vcr_error *e)
+{
+	VCR_AUTO_BUF full = VCR_BUF_INIT;
+	unsigned char as[VCR_OID];
+	int err = *kept ? 0 : vcr_preimages_open(kept, w->workspace, w->state_dir, w->vcr_dir, true, e);
+	if (err)
+		return err;
+	vcr_buf_printf(&full, "%s/%s", w->workspace, path);
+	int how = vcr_preimages_keep(*kept, full.data, VCR_PREIMAGE_UNDO, e);
+	if (how >= 0 && !vcr_preimages_find(*kept, id, as))
+		return vcr_error_set(e, VCR_EBUSY, "%s is being changed right now, or there is no room to keep it; nothing was done", path);
+	return how < 0 ? how : 0;
+}
+
+/* A file that savepoints do not hold and that is to make room stays known by a link, for an undo; what is to have another name gets it from the store too. */
 static int keep_large(const struct vcr_rollback *p, const struct vcr_rollback_where *w, bool force, struct vcr_error *e)
 {
 	struct vcr_preimages *kept = NULL;
-	unsigned char as[VCR_OID];
 	int err = 0;
 	for (size_t i = 0; !err && i < p->n; i++) {
 		const struct vcr_rollback_item *it = &p->item[i];
-		VCR_AUTO_BUF path = VCR_BUF_INIT;
-		if (!is_wanted(it, force) || type_of(&it->now) != VCR_ENTRY_LARGE || !it->now_kept)
+		if (!is_wanted(it, force))
 			continue;
-		vcr_buf_printf(&path, "%s/%s", w->workspace, it->path);
-		if (!kept)
-			err = vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, true, e);
-		int how = err ? err : vcr_preimages_keep(kept, path.data, VCR_PREIMAGE_UNDO, e);
-		err = how < 0 ? how : 0;
-		if (!err && !vcr_preimages_find(kept, it->now.oid, as))
-			err = vcr_error_set(e, VCR_EBUSY, "%s is being changed right now, or there is no room to keep it; nothing was done", it->path);
+		if (type_of(&it->now) == VCR_ENTRY_LARGE && it->now_kept)
+			err = keep_one(&kept, w, it->path, it->now.oid, e);
+		if (!err && it->source)
+			err = keep_one(&kept, w, it->source, it->to.oid, e);
 	}
 	vcr_preimages_free(kept);
 	return err;

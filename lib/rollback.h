@@ -9,7 +9,8 @@
  * before and removed after; modes are exact. Then every path is read again and compared by hash. Killed at any moment before the journal is
  * there, nothing happened; after that the next vcr_rollback_recover finishes. Nothing is followed out of the workspace (beneath.h).
  *
- * Large files, which savepoints do not hold, come from the store of preimage.h if they were kept there; one that is there now goes there by a link.
+ * Files whose content savepoints do not hold come from the store of preimage.h if they were kept there, or from where they are now if they were only renamed; one
+ * that is there now goes there by a link.
  *
  * Not restored: owners beyond those of the file that is replaced, times, extended attributes, hard links (a file is replaced, not written
  * into: a program that has it open, a database for instance, goes on with the old one until it opens it again). */
@@ -28,6 +29,7 @@ struct vcr_rollback_item {
 	char *path;
 	struct vcr_entry expected, also, now, to; /* also: what an earlier rollback left; the mode 0177777: no such thing */
 	enum vcr_rollback_state state;
+	char *source;         /* `to` is that path's file now; NULL: it is not known where, or in the store */
 	bool to_kept, now_kept; /* its content is in the store of large files (preimage.h); to has the id that it has there */
 	bool blocked;         /* a directory that cannot go because of what else is in it, forced or not */
 };

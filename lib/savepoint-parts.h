@@ -7,7 +7,7 @@
 #include <git2/sys/odb_backend.h>
 #include <sys/stat.h>
 
-enum { VCR_STORE_DEPTH = 256 /* directories inside one another */, VCR_REFS_MAX = 256 << 20 };
+enum { VCR_STORE_DEPTH = 256 /* directories inside one another */, VCR_STORE_NAMES = 400000 /* files in heavy directories, in one savepoint */, VCR_REFS_MAX = 256 << 20 };
 
 struct vcr_pack;
 struct vcr_borrow;
@@ -37,6 +37,11 @@ struct vcr_store {
 	struct vcr_pack *pack;      /* where objects go; NULL: loose */
 	struct vcr_borrow *borrow;  /* NULL: nothing */
 	int64_t budget;             /* bytes that may still be read */
+	int64_t names;              /* files whose names alone may still be noted */
+	bool in_heavy;              /* what is looked at now is in one of heavy */
+	char **heavy;               /* directories whose files' content is not kept */
+	size_t nheavy, cap_heavy;
+	bool small_unkept;
 	int64_t as_of_ns;
 	char **secret_name;         /* names that were sealed when they were read or written: they stay so */
 	size_t nsecret_name;

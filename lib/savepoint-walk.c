@@ -35,14 +35,51 @@ static bool left_out(const struct vcr_store *s, const char *path, const char *na
 	return st && !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
 }
 
-/* Directories that a package manager or a build fills, and mounts: not looked into unless git tracks files there. */
-static bool is_heavy(struct vcr_store *s, int fd, const char *path, const char *name, const struct stat *st)
+/* Directories that a package manager or a build fills, unless git tracks files there: of their files a savepoint has the names, and what tells whether they are
+ * the same. Other file systems are not even looked into. */
+static bool is_heavy(struct vcr_store *s, int fd, const char *path, const char *name)
 {
 	static const char *const heavy[] = { "node_modules", "bower_components", ".tox", ".nox", ".gradle", ".terraform", ".direnv", NULL };
 	struct stat mark;
-	bool is = st->st_dev != s->root_st.st_dev || is_name(name, heavy) || !fstatat(fd, "CACHEDIR.TAG", &mark, AT_SYMLINK_NOFOLLOW) ||
-		!fstatat(fd, "pyvenv.cfg", &mark, AT_SYMLINK_NOFOLLOW);
+	bool is = is_name(name, heavy) || !fstatat(fd, "CACHEDIR.TAG", &mark, AT_SYMLINK_NOFOLLOW) || !fstatat(fd, "pyvenv.cfg", &mark, AT_SYMLINK_NOFOLLOW);
 	return is && !(s->borrow && vcr_borrow_tracks(s->borrow, path));
+}
+
+static bool is_beneath(const char *path, const char *dir, size_t n)
+{
+	return !n || (!strncmp(path, dir, n) && (path[n] == '/' || !path[n]));
+}
+
+static bool is_in_heavy(const struct vcr_store *s, const char *path)
+{
+	for (size_t i = 0; i < s->nheavy; i++)
+		if (is_beneath(path, s->heavy[i], strlen(s->heavy[i])))
+			return true;
+	return false;
+}
+
+/* False: memory is short. */
+static bool note_heavy(struct vcr_store *s, const char *path)
+{
+	if (is_in_heavy(s, path))
+		return true;
+	if (s->nheavy == s->cap_heavy) {
+		size_t cap = s->cap_heavy ? s->cap_heavy * 2 : 16;
+		char **heavy = reallocarray(s->heavy, cap, sizeof *heavy);
+		if (!heavy)
+			return false;
+		s->heavy = heavy;
+		s->cap_heavy = cap;
+	}
+	if (!(s->heavy[s->nheavy] = strdup(path)))
+		return false;
+	s->nheavy++;
+	return true;
+}
+
+void vcr_store_unkept(const struct vcr_store *s, struct vcr_store_unkept *out)
+{
+	*out = (struct vcr_store_unkept){ (const char *const *)s->heavy, s->nheavy, s->max_file, s->small_unkept };
 }
 
 /* ---- Entries ---- */
@@ -52,7 +89,8 @@ static void large_entry(struct vcr_store *s, const struct stat *st, struct vcr_e
 {
 	out->mode = VCR_ENTRY_LARGE | (st->st_mode & 07777);
 	vcr_large_id(st, out->oid);
-	s->flags |= VCR_SAVEPOINT_LIMITED;
+	if (!s->in_heavy)
+		s->flags |= VCR_SAVEPOINT_LIMITED;
 }
 
 static void heavy_entry(const struct stat *st, struct vcr_entry *out)
@@ -124,11 +162,17 @@ static int seal_object(struct vcr_store *s, const char *p, size_t n, unsigned ch
 static int file_entry(struct vcr_store *s, int dir, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
 {
 	int err = 0;
+	if (s->in_heavy && st->st_size) {
+		large_entry(s, st, out);
+		s->names--;
+		return 0;
+	}
 	if (!s->is_secret(path) && vcr_borrow_blob(s->borrow, path, st, out->oid)) {
 		out->mode = st->st_mode;
 		return 0;
 	}
 	if (st->st_size > s->max_file || st->st_size > s->budget) {
+		s->small_unkept |= st->st_size <= s->max_file;
 		large_entry(s, st, out);
 		return 0;
 	}
@@ -202,14 +246,19 @@ static int scan_dir_entry(struct vcr_store *s, int dir, const char *name, struct
 	struct vcr_error *e)
 {
 	*out = (struct vcr_entry){ .mode = st->st_mode };
+	bool was = s->in_heavy;
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || depth >= VCR_STORE_DEPTH || is_heavy(s, fd, path->data, name, st)) {
+	bool foreign = st->st_dev != s->root_st.st_dev && !(s->borrow && vcr_borrow_tracks(s->borrow, path->data));
+	bool heavy = fd >= 0 && !foreign && !was && is_heavy(s, fd, path->data, name);
+	if (fd < 0 || depth >= VCR_STORE_DEPTH || foreign || (was && s->names <= 0) || (heavy && !note_heavy(s, path->data))) {
 		if (fd >= 0)
 			close(fd);
 		heavy_entry(st, out);
 		return 0;
 	}
+	s->in_heavy = was || heavy;
 	int err = vcr_store_scan(s, fd, path, depth + 1, out->oid, e);
+	s->in_heavy = was;
 	close(fd);
 	return err;
 }
@@ -282,11 +331,6 @@ static int add_put(struct patching *p, const struct vcr_entry *entry)
 		return vcr_error_set(p->e, VCR_ENOMEM, "savepoint: out of memory");
 	u->put[u->n++] = (struct vcr_store_put){ path, *entry };
 	return 0;
-}
-
-static bool is_beneath(const char *path, const char *dir, size_t n)
-{
-	return !n || (!strncmp(path, dir, n) && (path[n] == '/' || !path[n]));
 }
 
 static void leave(struct patching *p)
@@ -383,6 +427,7 @@ static int dirty_path(struct patching *p, const char *path, bool deep)
 		at = (size_t)(from - path) + len;
 		vcr_buf_reset(&p->path);
 		vcr_buf_add(&p->path, path, at);
+		p->s->in_heavy = p->s->nheavy && is_in_heavy(p->s, p->path.data);
 		int err = dirty_component(p, name, !path[at], deep);
 		if (err <= 0)
 			return err;
@@ -415,8 +460,10 @@ int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID]
 		qsort(sorted, n, sizeof *sorted, by_path);
 		p->level[0].fd = s->root;
 		err = vcr_folder_load(s, tree, &p->level[0].tree, e);
+		s->names = VCR_STORE_NAMES;
 		for (size_t i = 0; !err && i < n; i++)
 			err = dirty_path(p, sorted[i].path, sorted[i].deep);
+		s->in_heavy = false;
 		while (p->depth)
 			leave(p);
 		vcr_folder_release(&p->level[0].tree);
@@ -500,18 +547,33 @@ int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry
 	return err;
 }
 
+static bool stat_path(struct vcr_store *s, const char *path, struct stat *st)
+{
+	const char *name;
+	int dir = vcr_beneath_parent(s->root, path, &name);
+	bool there = dir >= 0 && !fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW);
+	if (dir >= 0)
+		close(dir);
+	return there;
+}
+
+bool vcr_store_large(struct vcr_store *s, const char *path, struct vcr_entry *out)
+{
+	struct stat st;
+	if (!stat_path(s, path, &st) || !S_ISREG(st.st_mode))
+		return false;
+	large_entry(s, &st, out);
+	return true;
+}
+
 bool vcr_store_is_large(struct vcr_store *s, const char *path, const struct vcr_entry *large)
 {
 	struct stat st;
 	struct vcr_entry now = { 0 };
-	const char *name;
-	int dir = vcr_beneath_parent(s->root, path, &name);
-	bool there = dir >= 0 && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
-	if (dir >= 0)
-		close(dir);
-	if (there)
-		large_entry(s, &st, &now);
-	return there && vcr_entry_same(&now, large);
+	if (!stat_path(s, path, &st))
+		return false;
+	large_entry(s, &st, &now);
+	return vcr_entry_same(&now, large);
 }
 
 int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e)

@@ -272,6 +272,9 @@ void vcr_store_free(struct vcr_store *s)
 	for (size_t i = 0; i < s->nsecret_name; i++)
 		free(s->secret_name[i]);
 	free(s->secret_name);
+	for (size_t i = 0; i < s->nheavy; i++)
+		free(s->heavy[i]);
+	free(s->heavy);
 	free(s->written);
 	free(s->used);
 	free(s->session);
@@ -481,6 +484,7 @@ static int take_base(struct vcr_store *s, const struct vcr_store_note *note, str
 	s->flags = 0;
 	s->as_of_ns = note->as_of_ns;
 	s->budget = s->max_base;
+	s->names = VCR_STORE_NAMES;
 	s->borrow = vcr_borrow_new(s);
 	int err = vcr_pack_new(&s->pack, s->git_dir, e);
 	if (!err)

@@ -6,8 +6,9 @@
  *   - a blob that begins with VCR_SEAL_MAGIC is sealed: files that hold secrets, and files whose own text begins so. 12 bytes of nonce, 16 bytes
  *     of tag, then AES-256-GCM under STATE/seal.key. The nonce is made from the content, so equal content is an equal blob;
  *   - a name that holds a secret is VCR_SEAL_NAME and the hex digits of what would follow the magic;
- *   - 160000 + permissions: a file whose content was not kept (too large, unreadable); the id stands for its size, time and inode;
- *   - 170000 + permissions: a directory that was not looked into (node_modules, virtual environments, build caches, other file systems).
+ *   - 160000 + permissions: a file whose content was not kept (too large, unreadable, in a directory that a package manager or a build fills: node_modules,
+ *     virtual environments, build caches); the id stands for its size, time and inode. preimage.h has the content if it was kept when it went;
+ *   - 170000 + permissions: a directory that was not looked into (other file systems; more than 400,000 files of that kind).
  * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times and extended attributes.
  *
  * The user's repository is only read: blobs that its index knows to be clean are taken over by linking its packs and loose objects, so
@@ -67,6 +68,11 @@ struct vcr_store_dirty {
  * first of a session without a base (VCR_ENOTFOUND) needs vcr_store_base. */
 int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e);
 
+/* What savepoints have names of, and no content: for who keeps it otherwise (preimage.h). Directories relative to the workspace, in the order in which they were
+ * found; small: files below `larger` bytes too, somewhere. */
+struct vcr_store_unkept { const char *const *heavy; size_t nheavy; int64_t larger; bool small; };
+void vcr_store_unkept(const struct vcr_store *s, struct vcr_store_unkept *out);
+
 /* At a session's end: the many small objects of its savepoints become one pack, a tenth in size. */
 int vcr_store_pack(struct vcr_store *s, struct vcr_error *e);
 
@@ -107,6 +113,8 @@ int vcr_store_find(struct vcr_store *s, const char *tree, const char *path, stru
 int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out, struct vcr_error *e);
 /* Is the file at path still the one that `large` (VCR_ENTRY_LARGE) stands for? Its owner's vcr_store_look may read what the recording could not. */
 bool vcr_store_is_large(struct vcr_store *s, const char *path, const struct vcr_entry *large);
+/* What a VCR_ENTRY_LARGE of the regular file at path would be; false: there is none. */
+bool vcr_store_large(struct vcr_store *s, const char *path, struct vcr_entry *out);
 /* Content of a file or target of a link, unsealed. VCR_ENOTFOUND for what was not kept. */
 int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e);
 /* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode is set, it is made if need be. */

@@ -57,6 +57,8 @@ uint32_t vcr_before_open(int dir, const char *path, int flags)
 		return 2;
 	if (!vcr_load(&base_done))
 		change_ahead(dir, path);
+	if (!error && (flags & (O_ACCMODE | O_TRUNC) || flags & O_CREAT) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL) && (flags & O_TMPFILE) != O_TMPFILE)
+		vcr_keep_changing(dir, path);
 	return error == 0 ? 1 : error == ENOENT ? 0 : 2;
 }
 

@@ -1,6 +1,13 @@
 /* name.c — names that come, go and change, and modes. Each: the start scan first, then the original, then a mark. */
 #include "shim.h"
 
+/* After a call that was to take the name of what was kept. */
+static int gone(int r, const struct vcr_kept *kept)
+{
+	vcr_keep_after(kept, r);
+	return r;
+}
+
 static int named(int r, uint32_t op, uint32_t flags, int dir, const char *path)
 {
 	if (r == 0)
@@ -15,30 +22,42 @@ static int renamed(int r, uint32_t op, uint32_t flags, int dir, const char *path
 	return r;
 }
 
-static void before_rename(int dir, const char *path, int dir2, const char *path2)
+static void before_naming(int dir, const char *path, int dir2, const char *path2)
 {
 	vcr_names_changed();
 	vcr_before_change(dir, path);
 	vcr_before_change(dir2, path2);
 }
 
+static void before_rename(int dir, const char *path, int dir2, const char *path2, struct vcr_kept *kept)
+{
+	before_naming(dir, path, dir2, path2);
+	vcr_keep_going(dir2, path2, kept);
+}
+
 int rename(const char *from, const char *to)
 {
-	before_rename(AT_FDCWD, from, AT_FDCWD, to);
-	return renamed(VCR_REAL(rename)(from, to), VCR_FILE_RENAME, 0, AT_FDCWD, from, AT_FDCWD, to);
+	struct vcr_kept kept;
+	before_rename(AT_FDCWD, from, AT_FDCWD, to, &kept);
+	return renamed(gone(VCR_REAL(rename)(from, to), &kept), VCR_FILE_RENAME, 0, AT_FDCWD, from, AT_FDCWD, to);
 }
 
 int renameat(int dir, const char *from, int dir2, const char *to)
 {
-	before_rename(dir, from, dir2, to);
-	return renamed(VCR_REAL(renameat)(dir, from, dir2, to), VCR_FILE_RENAME, 0, dir, from, dir2, to);
+	struct vcr_kept kept;
+	before_rename(dir, from, dir2, to, &kept);
+	return renamed(gone(VCR_REAL(renameat)(dir, from, dir2, to), &kept), VCR_FILE_RENAME, 0, dir, from, dir2, to);
 }
 
 int renameat2(int dir, const char *from, int dir2, const char *to, unsigned flags)
 {
 	uint32_t op = flags & RENAME_EXCHANGE ? VCR_FILE_EXCHANGE : VCR_FILE_RENAME;
-	before_rename(dir, from, dir2, to);
-	return renamed(VCR_REAL(renameat2)(dir, from, dir2, to, flags), op, flags, dir, from, dir2, to);
+	struct vcr_kept kept = { .made = false };
+	if (flags & (RENAME_EXCHANGE | RENAME_NOREPLACE))
+		before_naming(dir, from, dir2, to);
+	else
+		before_rename(dir, from, dir2, to, &kept);
+	return renamed(gone(VCR_REAL(renameat2)(dir, from, dir2, to, flags), &kept), op, flags, dir, from, dir2, to);
 }
 
 int link(const char *from, const char *to)
@@ -81,22 +100,28 @@ int symlinkat(const char *target, int dir, const char *path)
 
 int unlink(const char *path)
 {
+	struct vcr_kept kept;
 	vcr_before_change(AT_FDCWD, path);
-	return named(VCR_REAL(unlink)(path), VCR_FILE_UNLINK, 0, AT_FDCWD, path);
+	vcr_keep_going(AT_FDCWD, path, &kept);
+	return named(gone(VCR_REAL(unlink)(path), &kept), VCR_FILE_UNLINK, 0, AT_FDCWD, path);
 }
 
 int unlinkat(int dir, const char *path, int flags)
 {
+	struct vcr_kept kept;
 	vcr_before_change(dir, path);
-	return named(VCR_REAL(unlinkat)(dir, path, flags), flags & AT_REMOVEDIR ? VCR_FILE_RMDIR : VCR_FILE_UNLINK, 0, dir, path);
+	vcr_keep_going(dir, path, &kept);
+	return named(gone(VCR_REAL(unlinkat)(dir, path, flags), &kept), flags & AT_REMOVEDIR ? VCR_FILE_RMDIR : VCR_FILE_UNLINK, 0, dir, path);
 }
 
 int remove(const char *path)
 {
 	struct stat st;
 	bool dir = vcr_ready() && !vcr_self.sandboxed && !raw_statat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
+	struct vcr_kept kept;
 	vcr_before_change(AT_FDCWD, path);
-	return named(VCR_REAL(remove)(path), dir ? VCR_FILE_RMDIR : VCR_FILE_UNLINK, 0, AT_FDCWD, path);
+	vcr_keep_going(AT_FDCWD, path, &kept);
+	return named(gone(VCR_REAL(remove)(path), &kept), dir ? VCR_FILE_RMDIR : VCR_FILE_UNLINK, 0, AT_FDCWD, path);
 }
 
 int rmdir(const char *path)
@@ -120,12 +145,14 @@ int mkdirat(int dir, const char *path, mode_t mode)
 int truncate(const char *path, off_t n)
 {
 	vcr_before_change(AT_FDCWD, path);
+	vcr_keep_changing(AT_FDCWD, path);
 	return named(VCR_REAL(truncate)(path, n), VCR_FILE_TRUNCATE, 0, AT_FDCWD, path);
 }
 
 int truncate64(const char *path, off64_t n)
 {
 	vcr_before_change(AT_FDCWD, path);
+	vcr_keep_changing(AT_FDCWD, path);
 	return named(VCR_REAL(truncate64)(path, n), VCR_FILE_TRUNCATE, 0, AT_FDCWD, path);
 }
 

@@ -28,6 +28,8 @@ static inline long raw_readlink(const char *path, char *out, size_t n) { return 
 static inline long raw_getcwd(char *out, size_t n) { return vcr_call3(SYS_getcwd, (long)out, (long)n, 0); }
 static inline int raw_unlink(const char *path) { return (int)vcr_call3(SYS_unlinkat, AT_FDCWD, (long)path, 0); }
 static inline int raw_mkdir(const char *path, int mode) { return (int)vcr_call3(SYS_mkdirat, AT_FDCWD, (long)path, mode); }
+static inline int raw_linkat(int dir, const char *from, const char *to) { return (int)vcr_call6(SYS_linkat, dir, (long)from, AT_FDCWD, (long)to, 0, 0); }
+static inline int raw_rename(const char *from, const char *to) { return (int)vcr_call4(SYS_renameat, AT_FDCWD, (long)from, AT_FDCWD, (long)to); }
 static inline void *raw_mmap(size_t n, int prot, int flags, int fd)
 {
 	return (void *)vcr_call6(SYS_mmap, 0, (long)n, prot, flags, fd, 0);

@@ -187,6 +187,14 @@ static inline bool vcr_open_changes(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);
 }
 
+/* ---- keep.c: pre-images ---- */
+struct vcr_kept { bool made; struct stat st; };
+/* Before the name goes (deleted, renamed over), and after the call that returned r: 0 for success. */
+void vcr_keep_going(int dir, const char *path, struct vcr_kept *kept);
+void vcr_keep_after(const struct vcr_kept *kept, long r);
+/* Before what it leads to is written into or cut. */
+void vcr_keep_changing(int dir, const char *path);
+
 /* ---- sock.c ---- */
 void vcr_sock_out(int fd, const void *buf, size_t n, uint64_t time_ns);
 void vcr_sock_out_file(int fd, int from, uint64_t at, size_t n, uint64_t time_ns);

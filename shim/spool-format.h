@@ -134,6 +134,22 @@ struct vcr_lead_block {
 	uint64_t late[VCR_LEAD_LATE]; /* the first 0 ends it */
 };
 
+/* ---- Pre-images: what the shim keeps before a file goes or changes (lib/preimage.h has the store) ----
+ *
+ * Only what no savepoint holds and what has not changed since the newest one began: files above `larger` bytes and files in the directories that `heavy` lists,
+ * `all` files where there are too many of both. The collector writes it, but for the counters. */
+enum { VCR_KEEP_DIR = 640, VCR_KEEP_HEAVY = 2048, VCR_KEEP_COPY = 64 << 20 /* bytes that are copied on a program's thread */ };
+struct vcr_keep_block {
+	int64_t since_ns;             /* real time at which the newest savepoint began; 0: nothing is kept */
+	int64_t larger;
+	int64_t room;                 /* bytes that may still be kept; writers take from it */
+	uint64_t kept, refused;       /* files: kept, and not for want of room */
+	uint32_t all;
+	uint32_t heavy_bytes;         /* that are set of `heavy`; only grows */
+	char dir[VCR_KEEP_DIR];       /* absolute, on the workspace's file system; set before since_ns */
+	char heavy[VCR_KEEP_HEAVY];   /* relative to the workspace, each NUL-terminated */
+};
+
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
  * separate cache lines. */
 struct vcr_spool_header {
@@ -171,6 +187,7 @@ struct vcr_spool_header {
 	uint64_t clean;               /* when the gate's CONN record that ends here was looked at, no file had changed since the savepoint before */
 	uint32_t sentinel;            /* enum vcr_sentinel, as vcr-record was told */
 	uint64_t judged;              /* what was written before a model call that began before has been judged (lib/recorder-sentinel.c) */
+	struct vcr_keep_block keep;
 };
 
 /* What is done about the code that is written. */

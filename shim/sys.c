@@ -41,9 +41,15 @@ static long opened(call7 *real, long dir, long path, long flags, long mode)
 
 static long observed(call7 *real, long number, long a, long b, long c, long d, long e, long f)
 {
+	struct vcr_kept kept = { .made = false };
 	if (number == SYS_renameat || number == SYS_renameat2 || number == SYS_unlinkat || number == SYS_mkdirat)
 		vcr_before_change((int)a, (const char *)b);
+	if (number == SYS_renameat || (number == SYS_renameat2 && !(e & (RENAME_EXCHANGE | RENAME_NOREPLACE))))
+		vcr_keep_going((int)c, (const char *)d, &kept);
+	else if (number == SYS_unlinkat)
+		vcr_keep_going((int)a, (const char *)b, &kept);
 	long r = real(number, a, b, c, d, e, f);
+	vcr_keep_after(&kept, r);
 	int saved = errno;
 	if (r >= 0)
 		observe(number, a, b, c, d);

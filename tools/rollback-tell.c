@@ -197,7 +197,7 @@ static void say_why(struct vcr_rollback_call *c, const struct vcr_rollback_item 
 		say_foreign(c, i, out);
 		break;
 	case VCR_ROLLBACK_LOST:
-		vcr_buf_puts(out, "its content was not kept: too large, or in a directory that is not looked into");
+		vcr_buf_puts(out, "its content was not kept: too large for a savepoint, or in a directory that packages or a build fill, and no hook saw it go");
 		break;
 	case VCR_ROLLBACK_LEFT:
 		vcr_buf_puts(out, type_of(&i->now) == VCR_ENTRY_DIR ? "stays: there is something in it that no savepoint knows"

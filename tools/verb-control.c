@@ -81,6 +81,7 @@ static int print_status(void *ctx, const char *id, const struct vcr_json *j)
 	}
 	VCR_AUTO_BUF files = VCR_BUF_INIT;
 	vcr_words_files(&files, j, vcr_json_get(j, 0, "files"), "  ");
+	vcr_words_kept(&files, j, vcr_json_get(j, 0, "savepoints"), "  ");
 	fputs(files.data, stdout);
 	return 0;
 }

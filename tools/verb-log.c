@@ -188,8 +188,10 @@ void vcr_log_totals(struct vcr_log *l, const struct vcr_reader *r, const char *p
 		!strcmp(state, "cut") ? "; the recording was cut" : !strcmp(state, "live") ? "; still being recorded" : "", "");
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	VCR_AUTO_BUF files = VCR_BUF_INIT;
-	if (s->end_json && !vcr_json_parse(&j, s->end_json, strlen(s->end_json), VCR_JSON_RELAXED, NULL))
+	if (s->end_json && !vcr_json_parse(&j, s->end_json, strlen(s->end_json), VCR_JSON_RELAXED, NULL)) {
 		vcr_words_files(&files, &j, vcr_json_get(&j, 0, "files"), "");
+		vcr_words_kept(&files, &j, vcr_json_get(&j, 0, "savepoints"), "");
+	}
 	fputs(files.data, stdout);
 }
 

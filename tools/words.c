@@ -171,3 +171,10 @@ void vcr_words_files(struct vcr_buf *out, const struct vcr_json *j, int files, c
 	if (number(j, files, "overflows"))
 		vcr_buf_printf(out, "%slimit: the kernel dropped notices of changes %lld times; everything was looked at again\n", indent, (long long)number(j, files, "overflows"));
 }
+
+void vcr_words_kept(struct vcr_buf *out, const struct vcr_json *j, int savepoints, const char *indent)
+{
+	int64_t n = vcr_json_type(j, savepoints) == VCR_JSON_OBJECT ? number(j, savepoints, "not_kept") : 0;
+	if (n)
+		vcr_buf_printf(out, "%slimit: %lld file%s that no savepoint holds went without being kept, for want of room; vcr-gc makes some\n", indent, (long long)n, n == 1 ? "" : "s");
+}

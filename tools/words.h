@@ -21,6 +21,8 @@ void vcr_words_cost(struct vcr_buf *out, double usd);
 void vcr_words_ledger(struct vcr_buf *out, const struct vcr_ledger *l);
 /* Lines about storms, and about limits that were met: of the member "files" of a status or of vcr.end; indent goes before each. */
 void vcr_words_files(struct vcr_buf *out, const struct vcr_json *j, int files, const char *indent);
+/* A line about files that were not kept before they went: of the member "savepoints" of the same. */
+void vcr_words_kept(struct vcr_buf *out, const struct vcr_json *j, int savepoints, const char *indent);
 /* An argument as sh(1) takes it. */
 void vcr_words_quoted(struct vcr_buf *out, const char *s, size_t n);
 /* A value over several lines, two columns per level after `indent` columns; the first line is not indented, the last has no newline. */

@@ -157,6 +157,100 @@ START_TEST(a_store_that_somebody_wrote_is_not_believed)
 }
 END_TEST
 
+/* As the library keeps the file: a second name, or a copy, under a name that says what the file was. */
+static void keep_as_the_library(char kind, unsigned char id[VCR_LARGE_ID])
+{
+	char name[200], command[600];
+	struct stat st;
+	ck_assert_int_eq(stat(file, &st), 0);
+	snprintf(name, sizeof name, "%s/preimages/%c.%llx.%llx.%lx.%llx", state, kind, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec,
+		(unsigned long long)st.st_ino);
+	snprintf(command, sizeof command, "cp -p %s '%s' '%s'", kind == 'l' ? "-l" : "", file, name);
+	ck_assert_int_eq(system(command), 0);
+	vcr_large_id(&st, id);
+}
+
+START_TEST(what_the_library_kept_comes_back)
+{
+	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	make(file, 3, 'a', id);
+	keep_as_the_library(_i ? 'c' : 'l', id);
+	ck_assert(!vcr_preimages_find(p, id, as));
+	if (_i)
+		make(file, 4, 'b', as);
+	else
+		unlink(file);
+	vcr_preimages_adopt(p);
+	vcr_preimages_adopt(p);
+	comes_back(p, id, 'a');
+	vcr_preimages_free(p);
+}
+END_TEST
+
+START_TEST(a_link_of_the_library_that_was_written_through_is_dropped)
+{
+	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	int64_t bytes;
+	make(file, 3, 'a', id);
+	keep_as_the_library('l', id);
+	make(file, 4, 'b', as);
+	vcr_preimages_adopt(p);
+	ck_assert(!vcr_preimages_find(p, id, as));
+	ck_assert_uint_eq(vcr_preimages_prune(p, INT64_MAX, -1, false, &bytes), 0);
+	vcr_preimages_free(p);
+}
+END_TEST
+
+START_TEST(names_that_the_library_would_not_give_are_left)
+{
+	static const char *const names[] = { "l.", "l.1.2.3", "c.1.2.3.4.5", "x.1.2.3.4", "c.10000000000000000.1.1.1", "l.1.2.3.4 ", "c.g.1.1.1" };
+	unsigned char id[VCR_LARGE_ID];
+	char path[200];
+	struct vcr_preimages *p = opened();
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/preimages/%s", state, names[i]);
+		make(path, 3, 'a', id);
+	}
+	vcr_preimages_adopt(p);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/preimages/%s", state, names[i]);
+		ck_assert_int_eq(access(path, F_OK), 0);
+	}
+	vcr_preimages_free(p);
+}
+END_TEST
+
+START_TEST(housekeeping_takes_what_is_older_and_then_the_oldest)
+{
+	unsigned char id[3][VCR_LARGE_ID], as[VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	struct stat st;
+	int64_t bytes, second = 0;
+	for (int i = 0; i < 3; i++) {
+		make(file, 2 * MB, (char)('a' + i), id[i]);
+		ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+		ck_assert_int_eq(stat(file, &st), 0);
+		if (i == 1)
+			second = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+		for (struct stat now = st; now.st_ctim.tv_sec == st.st_ctim.tv_sec && now.st_ctim.tv_nsec == st.st_ctim.tv_nsec;) /* the next one is later, by the file system's clock */
+			ck_assert(!chmod(file, 0600) && !stat(file, &now));
+		unlink(file);
+	}
+	ck_assert_uint_eq(vcr_preimages_prune(p, 0, -1, false, &bytes), 0);
+	ck_assert_int_gt(bytes, 0);
+	ck_assert_uint_eq(vcr_preimages_prune(p, INT64_MAX, -1, true, &bytes), 3);
+	ck_assert_int_eq(bytes, 0);
+	ck_assert(vcr_preimages_find(p, id[0], as));
+	ck_assert_uint_eq(vcr_preimages_prune(p, second, -1, false, &bytes), 1);
+	ck_assert(!vcr_preimages_find(p, id[0], as) && vcr_preimages_find(p, id[1], as));
+	ck_assert_uint_eq(vcr_preimages_prune(p, 0, bytes - 1, false, &bytes), 1);
+	ck_assert(!vcr_preimages_find(p, id[1], as) && vcr_preimages_find(p, id[2], as));
+	vcr_preimages_free(p);
+}
+END_TEST
+
 static TCase *tc_preimage(void)
 {
 	TCase *tc = tcase_create("preimage");
@@ -167,6 +261,10 @@ static TCase *tc_preimage(void)
 	tcase_add_test(tc, small_files_links_and_directories_are_not_kept);
 	tcase_add_test(tc, where_there_is_no_place_nothing_is_kept);
 	tcase_add_test(tc, a_store_that_somebody_wrote_is_not_believed);
+	tcase_add_loop_test(tc, what_the_library_kept_comes_back, 0, 2);
+	tcase_add_test(tc, a_link_of_the_library_that_was_written_through_is_dropped);
+	tcase_add_test(tc, names_that_the_library_would_not_give_are_left);
+	tcase_add_test(tc, housekeeping_takes_what_is_older_and_then_the_oldest);
 	return tc;
 }
 

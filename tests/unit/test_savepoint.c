@@ -389,18 +389,42 @@ END_TEST
 
 START_TEST(what_is_too_large_is_named_and_not_read)
 {
-	sh("mkdir -p node_modules/x keep/node_modules cache venv; echo 1 > node_modules/x/y; truncate -s 3M big; touch cache/CACHEDIR.TAG venv/pyvenv.cfg; echo 2 > keep/node_modules/z; "
-	   "git init -q; git add -f keep; git commit -qm x");
+	sh("truncate -s 3M big");
 	struct vcr_store *s = store("s");
 	struct vcr_savepoint p = base(s), q;
-	ck_listing(s, p.tree, "160644 big \n170755 cache \n40755 keep \n40755 keep/node_modules \n100644 keep/node_modules/z 2\n\n170755 node_modules \n170755 venv \n");
+	ck_listing(s, p.tree, "160644 big \n");
 	ck_assert_uint_eq(p.flags, VCR_SAVEPOINT_LIMITED);
-	sh("echo more > node_modules/x/y");
-	q = take(s, "node_modules/x/y", false);
-	ck_assert_str_eq(q.tree, p.tree);
 	sh("echo more >> big");
 	q = take(s, "big", false);
 	ck_assert_str_ne(q.tree, p.tree); /* changed, though not kept */
+	vcr_store_free(s);
+}
+END_TEST
+
+START_TEST(of_directories_that_packages_or_builds_fill_the_names_are_noted)
+{
+	struct vcr_store_unkept u;
+	sh("mkdir -p node_modules/x/empty keep/node_modules cache venv; echo 1 > node_modules/x/y; ln -s y node_modules/x/l; touch cache/CACHEDIR.TAG venv/pyvenv.cfg; echo 3 > venv/z; "
+	   "echo 2 > keep/node_modules/z; git init -q; git add -f keep; git commit -qm x");
+	struct vcr_store *s = store("s");
+	struct vcr_savepoint p = base(s), q;
+	ck_listing(s, p.tree, "40755 cache \n100644 cache/CACHEDIR.TAG \n40755 keep \n40755 keep/node_modules \n100644 keep/node_modules/z 2\n\n40755 node_modules \n40755 node_modules/x \n"
+		"40755 node_modules/x/empty \n120777 node_modules/x/l y\n160644 node_modules/x/y \n40755 venv \n100644 venv/pyvenv.cfg \n160644 venv/z \n");
+	ck_assert_uint_eq(p.flags, 0);
+	vcr_store_unkept(s, &u);
+	ck_assert_uint_eq(u.nheavy, 3);
+	ck_assert(!u.small);
+	sh("echo more > node_modules/x/y; mkdir -p new/node_modules; echo n > new/node_modules/n; echo m > node_modules/x/m");
+	take(s, "node_modules/x/y", false);
+	take(s, "new", false);
+	q = take(s, "node_modules/x/m", false);
+	ck_assert_str_ne(q.tree, p.tree);
+	ck_listing(s, q.tree, "40755 cache \n100644 cache/CACHEDIR.TAG \n40755 keep \n40755 keep/node_modules \n100644 keep/node_modules/z 2\n\n40755 new \n40755 new/node_modules \n"
+		"160644 new/node_modules/n \n40755 node_modules \n40755 node_modules/x \n40755 node_modules/x/empty \n120777 node_modules/x/l y\n160644 node_modules/x/m \n160644 node_modules/x/y \n"
+		"40755 venv \n100644 venv/pyvenv.cfg \n160644 venv/z \n");
+	vcr_store_unkept(s, &u);
+	ck_assert_uint_eq(u.nheavy, 4);
+	ck_assert_str_eq(u.heavy[3], "new/node_modules");
 	vcr_store_free(s);
 }
 END_TEST
@@ -507,6 +531,7 @@ static TCase *tc(void)
 	tcase_add_test(t, files_come_as_they_stand_on_the_disk_not_as_git_stores_them);
 	tcase_add_loop_test(t, every_kind_of_repository_and_none_will_do, 0, 8);
 	tcase_add_test(t, what_is_too_large_is_named_and_not_read);
+	tcase_add_test(t, of_directories_that_packages_or_builds_fill_the_names_are_noted);
 	tcase_add_test(t, home_and_root_are_refused);
 	tcase_add_test(t, a_file_that_changes_while_it_is_read_makes_the_savepoint_unstable);
 	tcase_add_test(t, names_that_lead_out_are_passed_over_and_damage_is_reported);
