@@ -1,7 +1,16 @@
 #include "limits.h"
 #include "sentinel-measure.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <lz4.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SAFE_BYTES = 60000, SAFE_DEPTH = 1000, SAFE_RATIO = 12 };
 
 struct vcr_measure {
 	TSParser *parser;
@@ -111,6 +120,48 @@ static int clean(struct vcr_measure *m, const char **text, size_t n)
 	return bom;
 }
 
+/* tree-sitter before 0.22 writes beyond its memory when it gives up with more than 65,535 things begun and not ended. So many do not fit into a small
+ * text, and a text that holds them is one bracket after the other, or repeats itself. */
+static bool is_risky(const char *p, size_t n)
+{
+	size_t depth = 0, deepest = 0;
+	if (n < SAFE_BYTES)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		depth += p[i] == '(' || p[i] == '[' || p[i] == '{';
+		if (depth > deepest)
+			deepest = depth;
+		depth -= depth && (p[i] == ')' || p[i] == ']' || p[i] == '}');
+	}
+	if (deepest > SAFE_DEPTH)
+		return true;
+	int bound = (int)(n / SAFE_RATIO);
+	char *packed = malloc((size_t)bound);
+	bool fits = !packed || LZ4_compress_default(p, packed, (int)n, bound) > 0;
+	free(packed);
+	return fits;
+}
+
+/* Does the parser survive it? A process of its own finds out. */
+static bool survives(struct vcr_measure *m, const char *text, size_t n)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (!pid) {
+		signal(SIGABRT, SIG_DFL);
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+		dup2(null, STDERR_FILENO);
+		TSTree *tree = ts_parser_parse_string(m->parser, NULL, text, (uint32_t)n);
+		if (tree)
+			ts_tree_delete(tree);
+		_exit(!tree);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
 static int parse(struct vcr_measure *m, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, TSTree **out, struct vcr_error *e)
 {
 	if (n > VCR_MAX_SOURCE)
@@ -118,6 +169,8 @@ static int parse(struct vcr_measure *m, const struct vcr_lang_map *map, const TS
 	if (!ts_parser_set_language(m->parser, map->grammar))
 		return vcr_error_set(e, VCR_EVERSION, "the grammar of %s is of another ABI", vcr_language_name((int)(map->lang - vcr_lang(0))));
 	ts_parser_set_timeout_micros(m->parser, VCR_MAX_PARSE_MS * 1000);
+	if (is_risky(text, n) && !survives(m, text, n))
+		return vcr_error_set(e, VCR_ELIMIT, "its structure is more than the parser takes");
 	*out = ts_parser_parse_string(m->parser, old, text, (uint32_t)n);
 	if (*out)
 		return 0;

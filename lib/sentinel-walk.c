@@ -304,7 +304,7 @@ static void enter_node(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame
 	if (r & R_CATCH)
 		caught(w, f);
 	if (r & R_IMPORT)
-		mark(w, VCR_MARK_WILDCARD, f, f->node);
+		mark(w, VCR_MARK_WILDCARD, f, around->node);
 	if (r & R_JUMP)
 		jump(w, f);
 	if (r & R_ASSERT)

@@ -25,6 +25,7 @@
 	X(rollback, FAR, "put the files back as they were at a step of a session") \
 	X(txn, FAR, "begin, commit or take back a transaction of the workspace's files") \
 	X(blame, FAR, "say which prompt, call and frame a line of a file comes from") \
+	X(sentinel, FAR, "judge code: how complex it is, what was copied, what is not written yet") \
 	X(gc, FAR, "delete old sessions, keep savepoints small, say what they take") \
 	X(doctor, NEAR, "say whether recording works here, and what would be seen of a command") \
 	X(help, NEAR, "open the manual page of a verb")

@@ -1,0 +1,49 @@
+/* sentinel-scan.h — every source file below some directories: measured on all processors, judged, and compared with each other.
+ *
+ * Symbolic links are not followed. Not gone into: .git and the like, directories of dependencies and of build products (node_modules, .venv,
+ * __pycache__ …); what is given by name is looked at whatever it is called. Each file that is not measured is in the result with the reason.
+ * The result is in the order of the paths, whatever the number of threads. */
+#ifndef VCR_SENTINEL_SCAN_H
+#define VCR_SENTINEL_SCAN_H
+#include "sentinel.h"
+
+struct vcr_scanned_function {
+	const char *name; /* qualified */
+	uint32_t start_line, end_line, parameters, cyclomatic, cognitive, nesting, length, tokens;
+	uint64_t body, body_renamed;
+	bool plain;       /* not a stub, an abstract method or a test */
+};
+struct vcr_scanned_file {
+	char *path;
+	int language;          /* -1: none that is known (only files given by name) */
+	const char *skipped;   /* NULL: it was measured */
+	uint32_t lines;
+	bool is_broken;
+	struct vcr_scanned_function *function; size_t nfunction;
+	struct vcr_token *token; size_t ntoken; /* if clones are looked for */
+	struct vcr_findings findings;
+	char *words;           /* private: what skipped and the names point into */
+};
+struct vcr_scan_options {
+	const struct vcr_policy *policy;
+	unsigned jobs;         /* 0: one for each processor */
+	bool keep_unfit;       /* measure generated and minified files too */
+	void (*progress)(void *ctx, size_t done, size_t all); /* from any thread, may be NULL */
+	void *ctx;
+};
+struct vcr_scanned {
+	struct vcr_scanned_file *file; size_t n;
+	size_t measured, skipped, unread_dirs;
+	unsigned absent;       /* bit per language: files were there, its grammar was not */
+	struct vcr_findings across; /* duplicates and clones: between files */
+};
+/* paths: directories and files. VCR_ENOTFOUND: one of them is not there. */
+int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_options *o, struct vcr_scanned *out, struct vcr_error *e);
+void vcr_scanned_release(struct vcr_scanned *s);
+
+/* Findings about functions whose body another one has. (clones.c) */
+int vcr_duplicates(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out);
+/* Findings about passages that stand in two places. */
+int vcr_clones(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out);
+
+#endif

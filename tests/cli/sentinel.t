@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+"""vcr sentinel: what scan finds, what it does not, what it skips and says, its exit statuses, and the rules it explains."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
+from clikit import Place, ok, skip, done  # noqa: E402
+
+place = Place()
+
+
+def put(name, text):
+    path = os.path.join(place.dir, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(text if isinstance(text, bytes) else text.encode())
+    return name
+
+
+def scan(*argv):
+    """(status, findings, functions, skipped {path: reason}, summary, stderr)"""
+    status, out, err = place.run("vcr-sentinel", "scan", "--json", *argv)
+    lines = [json.loads(line) for line in out.splitlines()]
+    by = {kind: [o for o in lines if o["type"] == kind] for kind in ("finding", "function", "skipped", "summary")}
+    return status, by["finding"], by["function"], {o["path"]: o["reason"] for o in by["skipped"]}, by["summary"][0] if by["summary"] else {}, err
+
+
+status, out, err = place.run("vcr-sentinel", "rules")
+ok(status == 0 and len(out.splitlines()) == 15 and "cyclomatic" in out, "rules lists the rules with their thresholds", out, err)
+names = [line.split()[0] for line in out.splitlines()]
+explained = [place.run("vcr-sentinel", "explain", name) for name in names]
+ok(all(s == 0 and len(o) > 120 and not e for s, o, e in explained), "explain says of every rule what it measures and where that is from")
+status, out, err = place.run("vcr-sentinel", "rules", "--preset=agent-vcr", "-r", "parameters=3,4")
+ok("(warning above 50 lines, critical above 100 lines, blocker above 200 lines)" in out and "(warning above 3 parameters, critical above 4 parameters)" in out,
+   "a preset has its thresholds, and --rule changes one", out)
+wrong = [(), ("look",), ("explain",), ("explain", "nothing"), ("rules", "x"), ("scan", "--preset=x"), ("scan", "--rule=x=1"), ("scan", "--rule=nesting=x"), ("scan", "--nonsense")]
+got = [place.run("vcr-sentinel", *w) for w in wrong]
+ok(all(s == 64 and not o and e.count("\n") == 2 for s, o, e in got), "a wrong call is said in one line, with status 64", got)
+status, out, err = place.run("vcr-sentinel", "scan", "nowhere")
+ok(status == 3 and "nowhere" in err and not out, "a directory that is not there is a failure, not a clean scan", status, err)
+os.mkdir(os.path.join(place.dir, "empty"))
+status, out, err = place.run("vcr-sentinel", "scan", "empty")
+ok(status == 3 and "nothing was measured" in err, "a scan that saw nothing says so, and has not passed", status, out, err)
+
+put("clean/a.py", "def f(a):\n    return a\n")
+status, findings, functions, skipped, summary, err = scan("-m", "clean")
+if "not installed" in err:
+    ok(status == 3 and "the grammar of Python" in err and skipped["clean/a.py"], "without its grammar a language is absent, and that is said by name", err)
+    skip("what vcr-sentinel finds, skips and says", "no grammars here; scripts/grammars fetches them")
+    done()
+    sys.exit()
+ok(status == 0 and not findings and summary["files"] == 1 and functions == [
+    dict(type="function", path="clean/a.py", line=1, end_line=2, name="f", language="python", complexity=1, cognitive=0, nesting=0, length=2, parameters=1, tokens=4)],
+   "what is clean has status 0, and --metrics says the figures of each function", status, findings, functions)
+put("grammars/python.so", "no module")
+status, out, err = place.run("vcr-sentinel", "scan", "clean", env={"VCR_GRAMMARS": os.path.join(place.dir, "grammars")})
+ok(status == 3 and "the grammar of Python cannot be loaded" in err and "nothing was measured" in err, "a grammar that cannot be loaded is said by name", status, err)
+
+# a function as a careless agent writes it: 109 lines, complexity 32, 9 parameters, and the body of another one copied
+body = "".join("    if a == %d:\n        b += %d\n        c.append(b)\n" % (i, i) for i in range(31)) + "".join("    d = %d\n" % i for i in range(14)) + "    return d\n"
+helper = "    total = 0\n    for name in names:\n        if name.startswith('a') and len(name) > limit:\n            total += len(name)\n    print(total, names, limit)\n    return total\n"
+put("agent/utils.py", "def measure(names, limit):\n" + helper)
+put("agent/handlers.py", "def handle(a, b, c, d, e, f, g, h, i):\n" + body + "\n\ndef measure_again(names, limit):\n    # a copy\n" + helper)
+status, findings, functions, skipped, summary, err = scan("-m", "--preset=agent-vcr", "agent")
+about = {f["rule"]: f for f in findings}
+handle = [f for f in functions if f["name"] == "handle"][0]
+ok((handle["length"], handle["complexity"], handle["parameters"]) == (109, 32, 9), "a function of 109 lines, complexity 32 and 9 parameters is measured as that", handle)
+ok({r: (f["severity"], f["value"], f["threshold"]) for r, f in about.items()} == {
+    "function-length": ("critical", 109, 100), "cyclomatic": ("critical", 32, 19), "parameters": ("warning", 9, 7), "duplicate-function": ("critical", None, None)} and status == 1,
+   "the preset agent-vcr finds it too long, too complex, and the copy of another file's function; status 1", findings, status)
+ok(about["duplicate-function"]["path"] == "agent/utils.py" and "measure_again() in agent/handlers.py:112" in about["duplicate-function"]["message"],
+   "a duplicate names the place of the other one", about["duplicate-function"])
+os.remove(os.path.join(place.dir, "agent/utils.py"))
+ok("duplicate-function" not in {f["rule"] for f in scan("agent")[1]}, "a function that moved to another file is no duplicate")
+status, out, err = place.run("vcr-sentinel", "scan", "--preset=agent-vcr", "agent")
+ok("agent/handlers.py:1: critical: handle() is 109 lines long" in out and "      1 | def handle(a, b" in out and "1 file, 2 functions" in out, "people see the place, the reason and the line", out)
+put("key/a.py", "KEY = 'ghp_" + "0123456789abcdefghijABCDEFGHIJ012345'\n")
+status, out, err = place.run("vcr-sentinel", "scan", "-v", "key")
+ok(status == 2 and "blocker: a secret stands here" in out and "0123456789" not in out, "a secret in a file is a blocker, has status 2, and is not shown", status, out)
+
+# what cannot be measured
+put("odd/.hidden/deep/a.py", "def f(): return 1\n")
+put("odd/binary.py", b"\x7fELF\0\0\0")
+put("odd/wide.py", b"\xff\xfed\0e\0f\0")
+put("odd/made.go", "// Code generated by a program. DO NOT EDIT.\npackage a\n")
+put("odd/lib.min.js", "var a=1\n")
+put("odd/latin.py", b"\xef\xbb\xbfdef latin(a):\r\n    return '\xe9\xff'\r\n")
+put("odd/broken.py", "def before(a):\n    return a\n\ndef (:\n    x = = 3\n\ndef behind(a):\n    if a:\n        return 1\n")
+put("odd/nested.js", "([{\n" * 30000)
+put("odd/node_modules/x/a.js", "function no() {}\n")
+put("odd/run", "#!/usr/bin/env python3\ndef main(): return 1\n")
+with open(os.path.join(place.dir, "odd/large.c"), "wb") as f:
+    f.truncate(50 << 20)
+os.symlink(".", os.path.join(place.dir, "odd/loop"))
+os.symlink("latin.py", os.path.join(place.dir, "odd/link.py"))
+os.mkfifo(os.path.join(place.dir, "odd/pipe.py"))
+status, findings, functions, skipped, summary, err = scan("-m", "odd")
+reasons = {os.path.basename(p): why for p, why in skipped.items()}
+want = {"binary.py": "binary", "wide.py": "UTF-16", "made.go": "generated", "lib.min.js": "minified", "large.c": "too large", "link.py": "a symbolic link",
+        "nested.js": "its structure is more than the parser takes"}
+ok(reasons == want, "binary, wide, generated, minified, large and bottomless files and symbolic links are skipped, each by name with the reason", reasons)
+ok([f["name"] for f in functions] == ["f", "before", "behind", "latin", "main"], "hidden directories are gone into, dependencies are not; around errors, in Latin-1, with BOM and CRLF it measures",
+   functions)
+ok([(f["rule"], f["severity"]) for f in findings] == [("syntax-error", "critical")] and status == 1, "what does not parse is said once", findings)
+place_of = os.path.join(place.dir, "odd/.hidden")
+ok(place.run("vcr-sentinel", "scan", "deep", cwd=place_of)[0] == 0, "a project within a hidden directory is scanned like any other")
+ok(place.run("vcr-sentinel", "scan", "-q", "odd", "odd/latin.py", "odd/latin.py")[1].count("broken.py") == 1, "a file that is named twice is measured once")
+one = place.run("vcr-sentinel", "scan", "--json", "-m", "-J", "1", ".")[1]
+ok(one == place.run("vcr-sentinel", "scan", "--json", "-m", "-J", "7", ".")[1], "the answer does not depend on the number of threads")
+
+# CPython's own packages: a reader agrees with every duplicate that is found
+agreed = {
+    "asyncio": {
+        "BaseEventLoop.connect_write_pipe", "Event.__repr__", "BaseSelectorEventLoop._write_to_self", "BaseSelectorEventLoop.sock_recv_into",
+        "BaseSelectorEventLoop._sock_recv_into", "BaseSelectorEventLoop.sock_recvfrom", "BaseSelectorEventLoop._sock_recvfrom", "_SelectorTransport.__del__",
+        "_UnixWritePipeTransport.__del__", "_UnixWritePipeTransport._fatal_error", "_UnixWritePipeTransport._call_connection_lost", "IocpProactor.recv_into.finish_recv",
+        "IocpProactor.recvfrom.finish_recv", "IocpProactor.recvfrom_into.finish_recv", "IocpProactor.sendto.finish_send", "IocpProactor.send.finish_send",
+        "IocpProactor.sendfile.finish_sendfile"},
+    "email": {"get_ttext", "get_attrtext", "get_attribute", "get_extended_attrtext", "get_extended_attribute", "MessageIDHeader.parse"}}
+for package, names in agreed.items():
+    where = "/usr/lib/python3.11/" + package
+    title = "in CPython's %s the only duplicates are those that a reader agrees with" % package
+    if not os.path.isdir(where):
+        skip(title, "there is no %s" % where)
+        continue
+    found = {f["function"] for f in scan(where)[1] if f["rule"] == "duplicate-function"}
+    ok(found == names, title, found ^ names)
+done()
