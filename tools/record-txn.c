@@ -77,7 +77,6 @@ int vcr_record_txn_begin(struct vcr_record_txn *x, const struct vcr_tool *t, con
 	if (!vcr_standing_mark(session, "txn:begin", "vcr-record", -1, NULL, &e))
 		return 0;
 	vcr_say(t, "no transaction: %s; the command is not run", e.what);
-	vcr_standing_end(session, NULL);
 	return EXIT_RECORDER;
 }
 
@@ -90,6 +89,8 @@ static void leave(struct vcr_record_txn *x)
 void vcr_record_txn_drop(struct vcr_record_txn *x)
 {
 	leave(x);
+	if (x->open)
+		vcr_standing_end(x->txn.session, NULL);
 	if (x->open && x->isolate)
 		vcr_isolate_remove(x->home.data, &x->txn, NULL);
 	else if (x->open)

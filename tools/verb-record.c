@@ -758,6 +758,7 @@ static int give_up(struct record *r, bool recorded)
 	int status;
 	kill(r->run.pid, SIGKILL);
 	vcr_run_wait(&r->run, &status);
+	vcr_record_txn_drop(&r->txn);
 	if (recorded)
 		finish(r);
 	else
@@ -806,10 +807,8 @@ static int record(struct record *r, char **argv)
 		vcr_say(r->t, "--deterministic is not to be had without a gate; the command is not run");
 		return give_up(r, recorded);
 	}
-	if (r->txn.open && (!recorded || vcr_record_txn_begin(&r->txn, r->t, r->id))) {
-		vcr_record_txn_drop(&r->txn);
+	if (r->txn.open && (!recorded || vcr_record_txn_begin(&r->txn, r->t, r->id)))
 		return give_up(r, recorded);
-	}
 	vcr_run_start(&r->run, recorded ? r->preload.data : NULL, recorded ? r->spool : NULL, target, gated ? &r->h->gate : NULL);
 	if (r->run.supervised && supervise(r, &e))
 		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);

@@ -214,6 +214,8 @@ status, out, err = p.record("echo open > open", "--isolate", "-s", "r3")
 ok(status == 0 and "transaction r3 is open, in " + p.state("trees", "r3") in err and p.look() == start and txn(p, "commit")[0] == 0 and open(p.work + "/open").read() == "open\n", "alone it leaves the tree for vcr-txn, and says where", status, err)
 status, out, err = p.record("echo mine > c; sed -i s/line/LINE/ src/a", "--isolate", "--commit-on-success", "-s", "r4")
 ok(status == 0 and "c: has changes of yours" not in out and "transaction r4 is open" in err and p.look()["c"] == start["c"] and txn(p, "abort")[0] == 0, "a merge that cannot be leaves it open", status, err)
+status, out, err = p.vcr("record", "--isolate", "-s", "r5", "--", "bash", "-c", "echo x > x", env={"VCR_COLLECTOR": "/nonexistent"})
+ok(status == 125 and "NOT RECORDED" in err and not left(p) and git(p, "branch", "--list", "vcr/*") == "", "where nothing can be recorded the command is not run, and no tree is left", status, err, left(p))
 for argv, word in ((["status", "--isolate"], "--isolate"), (["begin", "--squash"], "--squash")):
     status, out, err = txn(p, *argv)
     ok(status == 2 and word in err, "a wrong call is refused in words: " + " ".join(argv), status, err)
