@@ -12,13 +12,31 @@
 
 enum { MAX_FILE = 1 << 20, MAX_OPEN = 1000 };
 
+/* What a writer that was killed has left: nobody else writes while the directory is locked. */
+static void sweep(int dir)
+{
+	int fd = dup(dir);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
+	if (d)
+		rewinddir(d);
+	while (d && (ent = readdir(d)))
+		if (!strncmp(ent->d_name, ".replace_", 9))
+			unlinkat(dir, ent->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
 static int open_dir(const char *state_dir, int *dir, struct vcr_error *e)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	vcr_buf_printf(&path, "%s/txn", state_dir);
 	if (mkdir(path.data, 0700) && errno != EEXIST)
 		return vcr_error_sys(e, errno, "%s", path.data);
-	return vcr_replace_lock(path.data, "txn", dir, e);
+	int err = vcr_replace_lock(path.data, "txn", dir, e);
+	if (!err)
+		sweep(*dir);
+	return err;
 }
 
 static bool take_line(const char *text, const char *key, char *to, size_t cap)
