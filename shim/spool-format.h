@@ -42,7 +42,7 @@ enum {
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
 enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };
 enum vcr_spool_flag {
-	VCR_SPOOL_CAPTURE_ALL = 1,
+	VCR_SPOOL_CAPTURE_ALL = 1,           /* every HTTP exchange; and, where `standin` names it, what tools print */
 	VCR_SPOOL_BY_RECORD = 2,             /* vcr-record made it and started the collector */
 	VCR_SPOOL_LEAD_ONLY = 4,             /* vcr-replay: nothing but PROC, LOST and REFUSED is appended */
 };

@@ -594,6 +594,8 @@ int main(int argc, char **argv)
 	c.stay = a.stay;
 	if (chdir("/") || vcr_config_load(&c.config, c.h->vcr_dir, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
+	if (c.h->flags & VCR_SPOOL_BY_RECORD) /* vcr-record has read it too, and asks for more or less */
+		c.config.capture_all = c.h->flags & VCR_SPOOL_CAPTURE_ALL;
 	if (a.burst && vcr_config_burst(a.burst, &c.config.burst))
 		fprintf(stderr, "vcr-collector: --burst wants a number or off, not '%s'\n", a.burst);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,

@@ -57,9 +57,10 @@ struct record {
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst, *sentinel; /* NULL: not given */
 	enum vcr_sentinel judges;
-	bool supervise, seal, deterministic;
+	bool supervise, seal, deterministic, capture_all;
 	struct vcr_determ_terms terms;
 	struct vcr_buf terms_text; /* as an entry of the metadata */
+	const char *capture;       /* --capture; NULL: as .vcr/config says */
 	struct vcr_record_txn txn;
 	struct vcr_sealed sealed;
 	char hosts[PATH_MAX], bundle[PATH_MAX]; /* files that stand for the system's inside; "" none */
@@ -126,10 +127,13 @@ static int check_call(struct record *r)
 		return status;
 	if (r->burst && vcr_config_burst(r->burst, &burst))
 		return vcr_wrong_call(r->t, "--burst wants a number from 1, or off, not '%s'", r->burst);
+	if (r->capture && strcmp(r->capture, "models") && strcmp(r->capture, "all"))
+		return vcr_wrong_call(r->t, "--capture wants models or all, not '%s'", r->capture);
 	if (r->connect_to.n > MOST_WAYS)
 		return vcr_wrong_call(r->t, "--connect-to can be given %d times", MOST_WAYS);
 	if (!vcr_tool_dir(r->t, &r->vcr_dir, &r->nowhere) && !vcr_paths_workspace(".", &r->workspace, &r->nowhere) && vcr_config_load(&r->config, r->vcr_dir.data, &e))
 		vcr_say(r->t, "%s", e.what); /* the collector takes what stands above it */
+	r->capture_all = r->capture ? !strcmp(r->capture, "all") : r->config.capture_all;
 	if (!r->lane)
 		r->lane = r->config.lane;
 	if (r->cacert && realpath(r->cacert, r->cacert_path))
@@ -192,7 +196,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 {
 	char cwd[PATH_MAX];
 	struct vcr_spool_make make = { .session_id = r->id, .start_dir = getcwd(cwd, sizeof cwd), .workspace = r->workspace.data,
-		.vcr_dir = r->vcr_dir.data, .flags = VCR_SPOOL_BY_RECORD, .root_pid = r->run.pid };
+		.vcr_dir = r->vcr_dir.data, .flags = VCR_SPOOL_BY_RECORD | (r->capture_all ? VCR_SPOOL_CAPTURE_ALL : 0), .root_pid = r->run.pid };
 	int err = vcr_spool_create(&make, &r->spool, e);
 	int fd = err ? -1 : open(r->spool, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (err || fd < 0)
@@ -859,6 +863,7 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 'l', "lane", "LANE", VCR_OPT_STRING, &r.lane, "tap: watch; gate: model calls pass through us; auto (default): those that cannot be tapped" },
 		{ 0, "connect-to", "H1:P1:H2:P2", VCR_OPT_LIST, &r.connect_to, "the gate connects to H2:P2 where H1:P1 is asked for, as curl does" },
 		{ 0, "cacert", "FILE", VCR_OPT_STRING, &r.cacert, "whom the gate trusts, instead of the system's roots" },
+		{ 'c', "capture", "WHAT", VCR_OPT_STRING, &r.capture, "models (default): their calls; all: every HTTP exchange, and what tools print, for vcr-replay --hermetic" },
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
 		{ 0, "sentinel", "HOW", VCR_OPT_MAYBE, &r.sentinel, "judge the code that is written: observe (default), warn the agent, block it, block:stop the run" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },

@@ -254,7 +254,7 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed, enum expi
 	if (!err && !(r->base = event_base_new()))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (!err && r->online && !(err = vcr_fence_make(&r->fence, r->vcr_dir.data, r->live.id, NULL, &e)))
-		err = vcr_replay_live_prepare(r, &e);
+		r->fence.h->flags |= r->config.capture_all ? VCR_SPOOL_CAPTURE_ALL : 0, err = vcr_replay_live_prepare(r, &e);
 	if (!err)
 		err = make_replay(r, rung, speed, expired, &e);
 	if (!err && gather_hosts(r))
