@@ -18,7 +18,7 @@ struct vcr_recorder_burst {
 	unsigned who;
 	int pid;                    /* 0: several, or unknown */
 	enum vcr_change_source source;
-	char parent[37], node[37];  /* frame ids; "" none */
+	char parent[37], node[37], tool[37];  /* frame ids; "" none */
 	int64_t first_ns, last_ns, n, count[WHATS], bytes, writes, listed;
 	struct vcr_buf list;
 	struct vcr_buf names;       /* the first ones, NUL behind each */
@@ -62,6 +62,7 @@ static struct vcr_recorder_burst *burst_of(struct vcr_recorder *r, const struct 
 	vcr_recorder_whose(r, c->pid, (uint64_t)c->first_ns, NULL, &owner);
 	copy_id(b->parent, owner.parent);
 	copy_id(b->node, vcr_recorder_node(r, c->pid, 0));
+	copy_id(b->tool, vcr_recorder_tool_of(r, c->pid));
 	b->first_ns = c->first_ns;
 	b->next = r->burst;
 	return r->burst = b;
@@ -160,7 +161,7 @@ static void write_meta(struct vcr_recorder *r, struct vcr_jw *w, const struct vc
 		vcr_jw_key(w, "pid");
 		vcr_jw_int(w, b->pid);
 	}
-	const struct { const char *key, *s; } strings[] = { { "program", b->program }, { "source", source[b->source] }, { "node", *b->node ? b->node : NULL }, { "started_at", when } };
+	const struct { const char *key, *s; } strings[] = { { "program", b->program }, { "source", source[b->source] }, { "node", *b->node ? b->node : NULL }, { "tool_run", *b->tool ? b->tool : NULL }, { "started_at", when } };
 	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
 		if (strings[i].s) {
 			vcr_jw_key(w, strings[i].key);

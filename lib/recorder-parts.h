@@ -1,6 +1,7 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
  * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-sentinel.c (what the judge says of writes), recorder-coverage.c
  * (what was seen of each program), recorder-context.c (where it is at home),
+ * recorder-outputs.c (what tools print),
  * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may), recorder-tools.c (tool calls, whose work is what). */
 #ifndef VCR_RECORDER_PARTS_H
 #define VCR_RECORDER_PARTS_H
@@ -20,6 +21,7 @@ struct run {
 	char **argv;
 	int argc;
 	bool confirmed; /* the exec succeeded */
+	char frame_id[37]; /* of a tool (recorder-outputs.c); "" it is none */
 };
 
 struct process {
@@ -34,6 +36,7 @@ struct process {
 	char last_call[37];     /* frame id of the last model call of this process; "" none */
 	char asked_by[37];      /* it was begun while a tool call of that model call was pending; "" none */
 	char *tool_call;        /* that one's id; NULL: not known which */
+	char under[37];         /* frame id of the tool that it is, or belongs to; "" none */
 	struct process *next;   /* hash chain */
 	struct process *next_ended;
 };
@@ -124,6 +127,10 @@ struct vcr_recorder {
 	char notes_path[VCR_MAX_PATH];
 	int64_t notes_at;                 /* it is read up to here */
 	bool notes_skip;                  /* in the rest of a line that is too long */
+	char stood[400];                  /* where what tools print is kept; "": it is not */
+	struct vcr_recorder_output *outputs; /* of tools that have ended */
+	int open_tools;                   /* that run, and the frame of the one that began last */
+	char open_tool[37];
 	struct vcr_recorder_burst *burst; /* under way */
 	int burst_limit;                  /* changes of one place and program that have frames of their own; 0 all */
 	int64_t bursts, coalesced;
@@ -186,6 +193,13 @@ void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, u
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev);
 void vcr_recorder_seen(struct vcr_recorder *r, const struct vcr_spool_event *ev); /* the supervisor says that it is there */
 void vcr_recorder_run_release(struct run *run);
+/* recorder-outputs.c: tools, where vcr-standin keeps what they print. under: p is new, or runs another program. tool_of: the frame id of the tool that what pid (0:
+ * nobody knows who) does is of; NULL: none. outputs: write down what is complete; last: everything. */
+void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p);
+void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p);
+void vcr_recorder_under(struct vcr_recorder *r, struct process *p);
+const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid);
+void vcr_recorder_outputs(struct vcr_recorder *r, bool last);
 /* recorder-burst.c */
 unsigned vcr_recorder_who(void *recorder, int pid);                   /* for files.h */
 bool vcr_recorder_burst_take(struct vcr_recorder *r, const struct vcr_change *c); /* it is of a storm and needs no frame of its own */

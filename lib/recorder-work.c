@@ -101,6 +101,15 @@ static void write_work_meta(struct vcr_recorder *r, struct vcr_jw *w, int pid, u
 	}
 }
 
+static void put_tool(struct vcr_recorder *r, struct vcr_jw *w, int pid)
+{
+	const char *tool = vcr_recorder_tool_of(r, pid);
+	if (!tool)
+		return;
+	vcr_jw_key(w, "tool_run");
+	vcr_jw_str(w, tool);
+}
+
 int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 {
 	static const char *const source[] = { "shim", "watch", "scan" };
@@ -139,6 +148,7 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	vcr_jw_object(&w);
 	write_work_meta(r, &w, c->pid, (uint64_t)c->first_ns, source[c->source], (uint64_t)c->first_ns);
 	vcr_recorder_put_owner(&w, &owner);
+	put_tool(r, &w, c->pid);
 	vcr_jw_key(&w, "writes");
 	vcr_jw_int(&w, c->writes);
 	if (c->transient) {
@@ -169,6 +179,7 @@ void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns)
 	vcr_recorder_learn_noted(r);
 	if (r->files)
 		vcr_files_sweep(r->files, upto_ns, vcr_recorder_change, r, &r->last_error);
+	vcr_recorder_outputs(r, false);
 	vcr_recorder_forget_ended(r);
 }
 
@@ -239,13 +250,17 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 		vcr_jw_object(&w);
 		write_work_meta(r, &w, p->pid, p->run.seq, "shim", p->run.start_ns);
 		vcr_recorder_put_owner(&w, &owner);
+		put_tool(r, &w, p->pid);
 		vcr_jw_object_end(&w);
 		struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node.data, .parent_frame_id = owner.parent,
 			.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
 			.latency_ms = mono_ns > p->run.start_ns ? (double)(mono_ns - p->run.start_ns) / 1e6 : 0 };
+		strcpy(f.frame_id, p->run.frame_id);
 		r->programs++;
 		vcr_recorder_frame(r, &f);
 	}
+	if (*p->run.frame_id)
+		vcr_recorder_tool_ended(r, p);
 	vcr_recorder_run_release(&p->run);
 }
 
@@ -328,8 +343,14 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	struct process *p = started(r, rec.child);
 	if (!p)
 		return;
+	bool tool = rec.kind & VCR_EXEC_TOOL;
+	rec.kind &= ~(uint32_t)VCR_EXEC_TOOL;
 	if (rec.kind == VCR_EXEC_FAILED) {
 		rename_program(p, "", rec.kind);
+		if (!p->run.confirmed && *p->run.frame_id) {
+			r->open_tools--;
+			*p->under = 0;
+		}
 		if (!p->run.confirmed)
 			vcr_recorder_run_release(&p->run);
 		return;
@@ -343,6 +364,9 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	vcr_recorder_cover_exec(p, rec.kind == VCR_EXEC_REPLACE);
 	if (rec.child != ev->pid && !p->ppid)
 		p->ppid = ev->pid;
+	if (tool)
+		vcr_recorder_tool_began(r, p);
+	vcr_recorder_under(r, p);
 	vcr_recorder_began(r, p, ev->time_ns);
 	vcr_redact_learn_argv(r->redact, p->run.argc, (const char *const *)p->run.argv);
 }
@@ -360,6 +384,7 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	p->before = NULL;
 	p->program = strdup(base_name(vcr_spool_string(ev, sizeof rec, 0)));
 	vcr_recorder_cover_process(r, p, vcr_spool_string(ev, sizeof rec, 0));
+	vcr_recorder_under(r, p);
 	if (!*p->asked_by)
 		vcr_recorder_began(r, p, ev->time_ns);
 	if (p->run.path)

@@ -369,6 +369,8 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->real_ns = o->spool->real_ns;
 	r->mono_ns = o->spool->mono_ns;
 	r->salvage = o->salvage;
+	if (!(o->spool->flags & VCR_SPOOL_ANSWERS))
+		memcpy(r->stood, o->spool->stood, strnlen(o->spool->stood, sizeof r->stood - 1));
 	r->source = o->source;
 	r->burst_limit = o->config->burst;
 	r->quota = o->config->quota;
@@ -610,6 +612,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 		}
 		if (p) {
 			p->joined = true;
+			vcr_recorder_under(r, p);
 			vcr_recorder_began(r, p, ev->time_ns);
 		}
 		break;
@@ -860,6 +863,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 				p->run.confirmed = p->run.confirmed || p->ended_ns;
 				vcr_recorder_exit(r, p->pid, NULL, now);
 			}
+	vcr_recorder_outputs(r, true);
 	vcr_recorder_notes_gone(r, -1, now);
 	vcr_pair_end(r->pair, now);
 	vcr_jw_init(&w, &extra);

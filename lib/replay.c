@@ -253,9 +253,10 @@ static void miss(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *
 
 static void refuse(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *method, const char *target, const char *host)
 {
-	static const char words[] = "vcr replay: this host is not among the recording's model hosts, and nothing goes to the network\n";
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
+	vcr_buf_printf(&words, "vcr replay: %s %s%s was not recorded, and nothing goes to the network\n", method, host, target ? target : "");
 	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_REFUSED, .method = method, .target = target, .host = host });
-	vcr_gate_simple(x, 403, NULL, words, sizeof words - 1, NULL);
+	vcr_gate_simple(x, 403, NULL, words.data, words.len, NULL);
 }
 
 /* ---- The handler ---- */

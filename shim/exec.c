@@ -5,7 +5,7 @@
 
 enum { MOST_ARGS = 96, MOST_BYTES = 64 << 10 };
 
-static void announce(enum vcr_exec_kind kind, int child, int error, const char *path, char *const argv[])
+static void announce(uint32_t kind, int child, int error, const char *path, char *const argv[])
 {
 	struct vcr_scratch *s = vcr_self.sandboxed ? NULL : vcr_scratch_take();
 	struct vcr_rec_exec e = { .child = child, .kind = kind, .error = error };
@@ -124,9 +124,24 @@ static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 	return true;
 }
 
+/* One that was found by its name, or by a path. */
+static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
+{
+	return p->how <= BY_NAME && vcr_stand_wanted(spawns, s);
+}
+
+static size_t count(char *const argv[])
+{
+	size_t n = 0;
+	while (argv && argv[n])
+		n++;
+	return n;
+}
+
 static int become(const struct program *p)
 {
 	enum vcr_target target;
+	struct vcr_stand stand;
 	if (!vcr_ready() || !look(p, &target))
 		return call(p, p->env);
 	struct vcr_lend terms;
@@ -136,12 +151,19 @@ static int become(const struct program *p)
 	char of_fd[PATH_MAX];
 	if (p->how == BY_FD && vcr_path_of_fd(p->dir, of_fd))
 		name = of_fd;
+	bool tool = stands(p, false, &stand);
+	char *argv[tool ? count(p->argv) + VCR_STAND_ROOM : 1];
+	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
+	if (tool && stand.answers)
+		target = VCR_TARGET_HARMED; /* the library is not for it */
 	vcr_env_fill(p->env, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
-	announce(VCR_EXEC_REPLACE, raw_getpid(), 0, name, p->argv);
+	if (tool)
+		vcr_stand(&stand, p->how == BY_NAME, p->name, p->argv, env, argv);
+	announce(VCR_EXEC_REPLACE | (tool ? VCR_EXEC_TOOL : 0), raw_getpid(), 0, name, p->argv);
 	pass_place(target, true);
-	int r = call(p, env), saved = errno;
+	int r = call(tool ? &through : p, env), saved = errno;
 	pass_place(target, false);
 	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
 	errno = saved;
@@ -243,24 +265,32 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 {
 	struct program p = { .how = how, .name = name, .argv = argv, .env = given };
 	enum vcr_target target;
+	struct vcr_stand stand;
 	pid_t child = 0;
-	if (!vcr_ready() || (!look(&p, &target) && !acts))
+	bool found = vcr_ready() && look(&p, &target);
+	if (!vcr_ready() || (!found && !acts))
 		return real(pid, name, acts, attr, argv, given);
+	bool tool = found && stands(&p, true, &stand);
+	char *through[tool ? count(argv) + VCR_STAND_ROOM : 1];
+	if (tool && stand.answers)
+		target = VCR_TARGET_HARMED;
 	struct vcr_lend terms;
 	bool lends = is_lent(target, 0, &terms);
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
 	vcr_env_fill(given, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
+	if (tool)
+		vcr_stand(&stand, how == BY_NAME, name, argv, env, through);
 	vcr_spool(VCR_MAKE); /* the child has to find it */
 	vcr_spool_count(vcr_target_takes(target));
-	int r = real(&child, name, acts, attr, argv, env);
+	int r = tool ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);
 	if (r)
 		vcr_spool_count(-vcr_target_takes(target));
 	if (r == 0) {
 		if (pid)
 			*pid = child;
-		announce(VCR_EXEC_SPAWN, child, 0, name, argv);
+		announce(VCR_EXEC_SPAWN | (tool ? VCR_EXEC_TOOL : 0), child, 0, name, argv);
 	}
 	return r;
 }

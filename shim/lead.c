@@ -456,6 +456,7 @@ static void remember(int fd, const struct goal *o)
 		return;
 	if (vcr_fd_get(fd) == VCR_FD_PLAIN)
 		vcr_fd_closed(fd);
+	vcr_stand_spoke();
 	vcr_fd_set(fd, VCR_FD_LED);
 	if (o->proxy)
 		vcr_store(&met_proxy, 1);

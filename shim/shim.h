@@ -355,6 +355,16 @@ void vcr_lend(const struct vcr_lend *l, char **env, char *text);
 /* In place, before main: what was lent to a program that this one descends from is as it was before. */
 void vcr_lend_back(char **env);
 
+/* ---- stand.c: tools, where somebody stands in for them (spool-format.h) ---- */
+extern int32_t vcr_spoke;           /* the process that has spoken to a model; its children, which find it here too, are another. exec forgets it */
+static inline void vcr_stand_spoke(void) { if (vcr_unlikely(!vcr_load(&vcr_spoke))) vcr_store(&vcr_spoke, raw_getpid()); }
+/* Is what this process is about to start, or to become, a tool that is started through the stand-in? Then argv is laid out in `out`, which has VCR_STAND_ROOM
+ * entries more than argv, and env loses its LD_PRELOAD to it. */
+enum { VCR_STAND_ROOM = 8 };
+struct vcr_stand { char program[400], place[400]; bool answers; };
+bool vcr_stand_wanted(bool spawns, struct vcr_stand *s);
+void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out);
+
 /* ---- exec.c, proc.c ---- */
 void vcr_say_process(struct vcr_spool_header *h);
 void vcr_say_exit(int child, int status, uint32_t source);

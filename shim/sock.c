@@ -87,6 +87,8 @@ uint32_t vcr_conn_open(uint32_t kind, int fd, const char *server)
 	bool local;
 	peer_name(fd, peer, &local);
 	uint32_t conn = vcr_next_conn();
+	if (kind != VCR_CONN_PIPE && !vcr_guest())
+		vcr_stand_spoke();
 	struct vcr_rec_conn c = { .kind = local && kind == VCR_CONN_PLAIN ? VCR_CONN_UNIX : kind, .fd = fd };
 	struct vcr_piece piece[3] = { { &c, sizeof c }, vcr_text(server), vcr_text(peer) };
 	return conn && vcr_append(VCR_REC_CONN, conn, 0, piece, 3, 0) ? conn : 0;

@@ -45,6 +45,7 @@ enum vcr_spool_flag {
 	VCR_SPOOL_CAPTURE_ALL = 1,           /* every HTTP exchange; and, where `standin` names it, what tools print */
 	VCR_SPOOL_BY_RECORD = 2,             /* vcr-record made it and started the collector */
 	VCR_SPOOL_LEAD_ONLY = 4,             /* vcr-replay: nothing but PROC, LOST and REFUSED is appended */
+	VCR_SPOOL_ANSWERS = 8,               /* vcr-replay --hermetic: `standin` answers in a tool's place; else it keeps what the tool prints */
 };
 
 /* How model calls are recorded. NOT_KNOWN: nobody has looked into .vcr/config yet (a bare preload). AUTO and GATE: a gate that is not there is
@@ -188,6 +189,9 @@ struct vcr_spool_header {
 	uint32_t sentinel;            /* enum vcr_sentinel, as vcr-record was told */
 	uint64_t judged;              /* what was written before a model call that began before has been judged (lib/recorder-sentinel.c) */
 	struct vcr_keep_block keep;
+	/* Programs that a process starts once it has spoken to a model, tools, are started through this one (tools/vcr-standin.c): a path; "" : they are not.
+	 * What it keeps goes into the directory `stood`; what it answers it asks for at the socket of that name. */
+	char standin[400], stood[400];
 };
 
 /* What is done about the code that is written. */
@@ -231,10 +235,11 @@ struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments, then NAME
 	uint32_t argc;
 	uint64_t start;       /* field 22 of /proc/self/stat */
 };
+enum { VCR_EXEC_TOOL = 0x100 }; /* or-ed into `kind`: through the stand-in */
 enum vcr_exec_kind { VCR_EXEC_REPLACE = 0 /* exec: this pid becomes it */, VCR_EXEC_SPAWN = 1 /* a child was made */, VCR_EXEC_FAILED = 2 /* the exec announced before failed */ };
 struct vcr_rec_exec {         /* + program path as given, cwd, then argc arguments */
 	int32_t child;        /* pid that runs it */
-	uint32_t kind;
+	uint32_t kind;        /* enum vcr_exec_kind | VCR_EXEC_TOOL */
 	int32_t error;        /* errno for VCR_EXEC_FAILED */
 	uint32_t argc;
 };

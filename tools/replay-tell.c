@@ -1,4 +1,5 @@
 /* replay-tell.c — what happens in a replay, as it happens, and how it ended. */
+#include "hermetic.h"
 #include "ledger.h"
 #include "replaying.h"
 #include "words.h"
@@ -213,6 +214,10 @@ static void say_ledger(const struct replay *r)
 		write_rungs(r, &w);
 		vcr_jw_key(&w, "unused");
 		write_unused(r, &w);
+		if (r->hermetic) {
+			vcr_jw_key(&w, "tools");
+			vcr_hermetic_write(r->hermetic, &w);
+		}
 		vcr_jw_object_end(&w);
 		fprintf(r->command ? stderr : stdout, "%s\n", b.data);
 	} else if (l.replayed && !r->t->quiet) {
@@ -243,6 +248,8 @@ void vcr_replay_summary(struct replay *r)
 	}
 	say_given_up(r);
 	say_ledger(r);
+	if (r->hermetic)
+		vcr_hermetic_say(r->hermetic);
 	vcr_refused_say(&r->refused, &refused);
 	if (refused.len)
 		vcr_say(r->t, "%s", refused.data);

@@ -1,5 +1,5 @@
 /* replaying.h — inside vcr replay: verb-replay.c prepares and serves, replay-tell.c says what happens and how it ended, replay-own.c keeps the
- * divergences, replay-live.c what goes on to the real hosts. */
+ * divergences, replay-live.c what goes on to the real hosts, replay-hermetic.c has tools answered. */
 #ifndef VCR_REPLAYING_H
 #define VCR_REPLAYING_H
 #include "chain.h"
@@ -68,9 +68,10 @@ struct replay {
 		int64_t calls, sides;   /* that went on */
 		struct vcr_reader *reader; /* of what was recorded; NULL until the end */
 	} live;
-	bool supervise, seal, deterministic;
+	bool supervise, seal, deterministic, wants_hermetic;
 	struct vcr_determ_terms terms;
 	struct vcr_determ_page *determ; /* the command's clock; NULL: it has the machine's */
+	struct vcr_hermetic *hermetic; /* NULL: tools run */
 	struct vcr_sealed sealed;
 	struct vcr_buf hosts_file;  /* that stands for /etc/hosts inside */
 	struct vcr_supervised supervised;

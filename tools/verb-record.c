@@ -192,6 +192,20 @@ static void make_notes(struct record *r)
 		close(fd);
 }
 
+/* What tools print is kept beside the spool until the collector has it: where nothing reaches a disk. */
+static void make_stand_in(struct record *r)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT, dir = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	vcr_buf_printf(&dir, "%.*s.out", (int)(strlen(r->spool) - strlen(".spool")), r->spool);
+	if (vcr_control_program_path("vcr-standin", &program, &e) || program.len >= sizeof r->h->standin || dir.len >= sizeof r->h->stood || (mkdir(dir.data, 0700) && errno != EEXIST)) {
+		vcr_say(r->t, "what tools print is not kept: %s", *e.what ? e.what : strerror(errno));
+		return;
+	}
+	strcpy(r->h->stood, dir.data);
+	strcpy(r->h->standin, program.data);
+}
+
 static int make_spool(struct record *r, struct vcr_error *e)
 {
 	char cwd[PATH_MAX];
@@ -210,6 +224,8 @@ static int make_spool(struct record *r, struct vcr_error *e)
 		return err;
 	make_notes(r);
 	r->h->sentinel = r->judges;
+	if (r->capture_all)
+		make_stand_in(r);
 	r->h->lane = !r->lane || !strcmp(r->lane, "auto") ? VCR_LANE_AUTO : !strcmp(r->lane, "gate") ? VCR_LANE_GATE : VCR_LANE_TAP;
 	r->awaits = vcr_control_await_result(r->id);
 	return 0;

@@ -3,6 +3,7 @@
  * Alone it serves until it is interrupted. With a command it serves for as long as that runs: the gate is bound first, the command is forked and
  * waits, the gate's loop gets a thread of its own, and this thread is the command's parent as run.h describes. */
 #include "control.h"
+#include "hermetic.h"
 #include "agent.h"
 #include "chain.h"
 #include "open.h"
@@ -267,6 +268,10 @@ static int prepare(struct replay *r, enum vcr_rung rung, double speed, enum expi
 		make_fence(r);
 	if (!err && r->deterministic && !r->determ)
 		err = vcr_error_set(&e, VCR_ENOTFOUND, "--deterministic is not to be had without the library");
+	if (!err && r->wants_hermetic && !r->fence.h)
+		err = vcr_error_set(&e, VCR_ENOSYS, "--hermetic wants the library in the command");
+	else if (!err && r->wants_hermetic)
+		err = vcr_hermetic_new(r, rung < VCR_RUNG_NORMALISED, &e);
 	if (!err)
 		err = make_gate(r, &e);
 	if (err) {
@@ -453,7 +458,7 @@ static int run_command(struct replay *r)
 	vcr_replay_summary(r);
 	if (r->mode == VCR_MODE_REWRITE)
 		vcr_replay_rewrite(r, WIFEXITED(status) && !WEXITSTATUS(status));
-	if (r->missed_calls && WIFEXITED(status) && !WEXITSTATUS(status))
+	if ((r->missed_calls || (r->hermetic && vcr_hermetic_refused(r->hermetic))) && WIFEXITED(status) && !WEXITSTATUS(status))
 		return VCR_EXIT_NO;
 	return status ? -1 - status : 0; /* the caller ends as the command did, when all is put away */
 }
@@ -465,6 +470,7 @@ static void release(struct replay *r)
 	vcr_replay_live_release(r);
 	vcr_fence_release(&r->fence); /* the gate asks it */
 	vcr_determ_close(r->determ);
+	vcr_hermetic_free(r->hermetic);
 	if (r->ca)
 		vcr_ca_remove(r->ca);
 	vcr_ca_free(r->ca);
@@ -598,6 +604,7 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "answer and fence static programs that honour no proxy variable; setuid programs will not work" },
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "the command in namespaces of its own, where there is no network but this" },
 		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &r.deterministic, "the command has the clock and the random bytes of the recorded one (vcr-record --deterministic)" },
+		{ 0, "hermetic", NULL, VCR_OPT_FLAG, &r.wants_hermetic, "tools are answered from the session too, and do not run (recorded with --capture=all)" },
 		{ 'p', "port", "N", VCR_OPT_NUMBER, &r.port, "listen on this port, not on any that is free" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
@@ -615,6 +622,10 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 	r.command = command;
 	if (r.seal && !command)
 		return vcr_wrong_call(t, "--sealed is about a command: vcr-replay --sealed [SESSION] -- COMMAND");
+	if (r.wants_hermetic && !command)
+		return vcr_wrong_call(t, "--hermetic is about a command: vcr-replay --hermetic [SESSION] -- COMMAND");
+	if (r.wants_hermetic && r.mode_word && strcmp(r.mode_word, "none"))
+		return vcr_wrong_call(t, "--hermetic never goes online, and --mode=%s does: give one of both", r.mode_word);
 	if (r.seal && r.port)
 		return vcr_wrong_call(t, "--port is of this machine's network, and --sealed leaves it: give one of both");
 	if (r.seal && vcr_sealed_make(&r.sealed, &e)) {

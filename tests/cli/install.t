@@ -59,7 +59,7 @@ prefix = variable("prefix")
 bindir, libdir, libexecdir = (tree + prefix + d for d in ("/bin", "/lib", "/libexec/vcr"))
 verbs = re.findall(r"^\tX\((\w+),", open(os.path.join(top, "tools", "verbs.h")).read(), re.M)
 absent = [v for v in verbs if os.path.realpath(os.path.join(bindir, "vcr-" + v)) != os.path.realpath(os.path.join(bindir, "vcr"))]
-wanted = [bindir + "/vcr", libdir + "/libvcrshim.so", libdir + "/libvcrdeterm.so", libexecdir + "/vcr-collector", libexecdir + "/vcr-gate", libexecdir + "/vcr-verbs", tree + prefix + "/share/vcr/prices.json",
+wanted = [bindir + "/vcr", libdir + "/libvcrshim.so", libdir + "/libvcrdeterm.so", libexecdir + "/vcr-collector", libexecdir + "/vcr-gate", libexecdir + "/vcr-standin", libexecdir + "/vcr-verbs", tree + prefix + "/share/vcr/prices.json",
           tree + prefix + "/include/vcr.h", libdir + "/pkgconfig/vcr.pc"]
 ok(r.returncode == 0 and all(map(os.path.isfile, wanted)) and len(verbs) > 3 and not absent,
    "make install puts the tools, a link for each verb, the library, its header, the collector and the prices where they look for each other",

@@ -101,7 +101,7 @@ ok([(k["path"], k["status"], k["api"]) for k in kept] == [("/one", 200, "none"),
 again, err, status, asked = world.replay("http", "/one", "/missing", "/one")
 ok(again == said and said.count("page") == 3 and not asked and status == 0, "a replay answers them from the session, in recorded order, without their server", said, again, err, asked)
 other, err, status, asked = world.replay("http", "/one", "/other")
-ok("200 page" in other and "\n403 " in other and not asked and "refused" in err and world.web.url[7:] in err, "what was not recorded is refused by name, and listed at the end", other, err, asked)
+ok("200 page" in other and "\n403 vcr replay: GET %s/other was not recorded" % world.web.url[7:] in other and not asked and "refused" in err and world.web.url[7:] in err, "what was not recorded is refused by name, and listed at the end", other, err, asked)
 world.record("models", "/one", options=())
 ok(not [l for l in world.lines("models") if l["type"] == "vcr.http"], "without it only models' exchanges are kept")
 with open(os.path.join(world.vcr_dir, "config"), "w") as f:
@@ -112,4 +112,119 @@ count = [sum(l["type"] == "vcr.http" for l in world.lines(s)) for s in ("configu
 ok(count == [1, 0], "capture in .vcr/config says it too, and the option goes before it", count)
 ok(world.record("x", options=("--capture=some",))[2] == 2, "another word is a wrong call")
 os.unlink(os.path.join(world.vcr_dir, "config"))
+
+# ---- Tools ----
+
+world = World()
+ran = os.path.join(world.run_dir, "ran")  # outside of the workspace: who really runs leaves a line there
+for name in ("old", "gone"):
+    open(os.path.join(world.dir, name), "w").write(name + "\n")
+TOOLS = ("echo said; echo wrong >&2; exit 3", "date", "date +%%N; echo 1 >>%s" % ran, "date +%%N; echo 1 >>%s" % ran, "pwd; echo \"in $PWD\" >here; echo 1 >>%s" % ran,
+         "mkdir -p sub/deep; echo new >sub/deep/made; chmod 755 sub/deep/made; mv old moved; rm gone; ln -s made sub/deep/link", "kill -9 $$", "sh -c 'echo nested; sh -c \"echo deeper >nested\"'")
+said, err, status = world.record("tools", *TOOLS)
+results = [json.loads(l) for l in said.splitlines()[1:]]
+ok(results[0] == [3, "said\n", "wrong\n"] and results[4][1] == world.dir + "\n" and results[6] == [-9, "", ""] and results[7][1] == "nested\n" and not err,
+   "tools that are recorded end and print as they would", said, err)
+kept = [l["data"] for l in world.lines("tools") if l["type"] == "vcr.output"]
+ok(len(kept) == len(TOOLS) and not [k for k in kept if "not_kept" in k], "what each of them printed is in the session, and nothing of what ran under them apart", kept)
+
+other = clikit.Place()
+for name in ("old", "gone"):
+    open(os.path.join(other.dir, name), "w").write(name + "\n")
+count = len(open(ran).readlines())
+again, err, status, asked = world.replay("tools", *TOOLS, options=("--hermetic",), cwd=other.dir)
+there = {n: open(os.path.join(other.dir, n)).read() for n in ("here", "sub/deep/made", "sub/deep/link", "moved", "nested") if os.path.exists(os.path.join(other.dir, n))}
+ok(again == said.replace(world.dir, other.dir) and status == 0 and not asked and len(open(ran).readlines()) == count,
+   "--hermetic: none of them runs, and each prints and ends as it did, in another directory with its paths", again, said, err, status)
+ok(there == {"here": "in %s\n" % other.dir, "sub/deep/made": "new\n", "sub/deep/link": "new\n", "moved": "old\n", "nested": "deeper\n"} and
+   not os.path.exists(os.path.join(other.dir, "gone")) and os.path.islink(os.path.join(other.dir, "sub/deep/link")) and os.stat(os.path.join(other.dir, "sub/deep/made")).st_mode & 0o777 == 0o755,
+   "what they did to files is done again: written, moved, removed, linked, made executable", there, err)
+again, err, status, asked = world.replay("tools", TOOLS[0], "uname -n", TOOLS[1], TOOLS[1], options=("--hermetic",))
+lines = [json.loads(l) for l in again.splitlines()[1:]]
+ok(lines[0][0] == 3 and lines[1][0] == 127 and "uname -n: it was not recorded" in lines[1][2] and lines[2][0] == 0 and lines[3][0] == 127 and "so often" in lines[3][2] and status == 1 and "2 tools were refused" in err and "uname -n" in err,
+   "what was not recorded, or not so often, ends with 127 and its name, is listed at the end, and the replay's status says so", again, err, status)
+again, err, status, asked = world.replay("tools", "echo 1 >>" + ran)
+ok(len(open(ran).readlines()) == count + 1, "without --hermetic tools run", again, err)
+world.record("plain", options=())
+again, err, status, asked = world.replay("plain", options=("--hermetic",))
+ok(status == 125 and "--capture=all" in err and not again, "a session in which no tool's output was kept is not replayed so, and it is said what keeps it", again, err, status)
+ok("--mode" in world.run("vcr-replay", "--hermetic", "--mode=all", "tools", "--", "true")[1] and world.run("vcr-replay", "--hermetic", "tools")[2] == 2, "--hermetic with what goes online, or without a command, is a wrong call")
+
+# ---- A recorded tool is what it would be ----
+
+PROBE = """
+import json, os, signal, subprocess, sys, time, urllib.request
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+say = {}
+p = subprocess.Popen(["sh", "-c", "echo $$ $PPID; read line; echo got $line"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+out = p.communicate("a line\\n")[0].split()
+say["pid"] = out[0] == str(p.pid) and out[1] == str(os.getpid())
+say["stdin"] = out[2:] == ["got", "a", "line"]
+big = subprocess.run([sys.executable, "-c", "import sys\\nfor i in range(3000): sys.stdout.write('o' * 1000); sys.stderr.write('e' * 100)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+say["large"] = [len(big.stdout), len(big.stderr)] == [3000000, 300000]
+p = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
+p.terminate()
+say["signal"] = p.wait() == -signal.SIGTERM and p.stdout.read() == b""
+both = subprocess.run(["sh", "-c", "echo 1; echo 2 >&2; echo 3; echo 4 >&2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+say["order"] = both.stdout == b"1\\n2\\n3\\n4\\n"
+try:
+    subprocess.run(["no-such-program"])
+except FileNotFoundError:
+    say["missing"] = True
+p = subprocess.Popen(["sh", "-c", "cat & exec 1>&-; exit 5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+say["early end"] = p.wait() == 5
+p.stdin.close()
+say["its end"] = p.stdout.read() == b""
+with open("log", "w") as f:
+    f.write("first\\n")
+    f.flush()
+    subprocess.run(["echo", "second"], stdout=f)
+say["file"] = open("log").read() == "first\\nsecond\\n"
+os.set_blocking(0, False)
+p = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
+p.stdout.read(10)
+p.stdout.close()
+say["reader gone"] = p.wait() == -signal.SIGPIPE
+if hasattr(os, "posix_spawn"):
+    r, w = os.pipe()
+    pid = os.posix_spawn("/bin/echo", ["echo", "spawned"], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, w, 1), (os.POSIX_SPAWN_CLOSE, r)])
+    os.close(w)
+    say["spawn"] = os.read(r, 100) == b"spawned\\n" and os.waitpid(pid, 0)[1] == 0
+try:
+    os.waitpid(-1, 0)
+    say["children"] = False
+except ChildProcessError:
+    say["children"] = True
+print(json.dumps(say))
+"""
+world.agent = os.path.join(world.dir, "probe.py")
+open(world.agent, "w").write(PROBE)
+said, err, status = world.record("probe")
+say = json.loads(said) if said else {}
+for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("signal", "dies of the signal that it is sent"),
+                    ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
+                    ("file", "may print into a file that others write"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
+    ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
+again, err, status, asked = world.replay("probe", options=("--hermetic",))
+say = json.loads(again) if again else {}
+ok(say.get("large") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("spawn"), "and is answered as large, into files, and when it is spawned", again, err, status)
+
+# ---- A recording is hostile ----
+
+bad = [l for l in world.lines("tools")]
+evil = ("../escaped", "/" + ran.lstrip("/") + ".evil", ".git/hooks/x", ".vcr/x", "sub/../../escaped")
+n = 0
+for l in bad:
+    if l["type"] == "frame" and l["data"]["node_name"].startswith("file:") and n < len(evil):
+        l["data"]["input_state"]["path"], n = evil[n], n + 1
+    if l["type"] == "frame":
+        l["data"]["output_state"].get("after") and l["data"]["output_state"]["after"].update(mode="106755")
+world.write("evil", *bad)
+victim = clikit.Place()
+os.makedirs(os.path.join(victim.dir, "in"))
+world.agent = os.path.join(world.dir, "agent.py")
+again, err, status, asked = world.replay("evil", *TOOLS, options=("--hermetic",), cwd=os.path.join(victim.dir, "in"))
+found = [os.path.join(d, f) for d, _, files in os.walk(victim.dir) for f in files]
+ok(n == len(evil) and not [f for f in found if "escaped" in f or "/.git/" in f or f.endswith(".vcr/x")] and not os.path.exists(ran + ".evil") and not [f for f in found if os.lstat(f).st_mode & 0o7000] and err.count("not made again") >= n,
+   "files outside of the workspace, of git and of ours are not touched, no file gets a set-id bit, and what is not done is named", n, found, err)
 done()

@@ -1,0 +1,216 @@
+/* recorder-outputs.c — tools: programs that were started through vcr-standin, which keeps what they print. Which processes belong to one, and what it printed:
+ * a vcr.output line, written once the stand-in's file is complete. */
+#include "recorder-parts.h"
+#include "standin.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAMES = 64, LATE_MS = 1000, SLICE_MS = 10 };
+
+/* A run that has ended, and whose output is still to be written down. */
+struct vcr_recorder_output { struct vcr_recorder_output *next; int pid; char frame[37]; };
+
+struct printed { struct vcr_buf text[2], cwd; bool kept[2], whole, too_much; const char *why; };
+
+/* ---- Whose ---- */
+
+void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p)
+{
+	vcr_frame_new_id(p->run.frame_id);
+	strcpy(p->under, p->run.frame_id);
+	r->open_tools++;
+	strcpy(r->open_tool, p->under);
+}
+
+void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p)
+{
+	struct vcr_recorder_output *o = calloc(1, sizeof *o), **at = &r->outputs;
+	r->open_tools--;
+	if (!o)
+		return;
+	o->pid = p->pid;
+	strcpy(o->frame, p->run.frame_id);
+	while (*at)
+		at = &(*at)->next;
+	*at = o;
+}
+
+void vcr_recorder_under(struct vcr_recorder *r, struct process *p)
+{
+	const struct process *parent = *p->under ? NULL : vcr_recorder_process(r, p->ppid, false);
+	if (parent && parent != p)
+		strcpy(p->under, parent->under);
+}
+
+const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid)
+{
+	const struct process *p = pid > 0 ? vcr_recorder_process(r, pid, false) : NULL;
+	if (pid <= 0 && r->open_tools == 1)
+		return r->open_tool; /* nobody has said whose it is, and one is at work */
+	return p && *p->under ? p->under : NULL;
+}
+
+/* ---- What they printed ---- */
+
+/* What is in a regular file from the place on where the program began: "PLACE PATH". */
+static void read_file(const char *text, struct vcr_buf *out, bool *kept)
+{
+	char *path;
+	long long at = strtoll(text, &path, 10);
+	int fd = *path == ' ' && at >= 0 && !vcr_redact_is_secret_file(path + 1) ? open(path + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+	struct stat st;
+	*kept = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size - at <= VCR_STANDIN_KEPT;
+	for (ssize_t n = 1; *kept && n > 0 && out->len <= VCR_STANDIN_KEPT; at += n > 0 ? n : 0) {
+		char *to = vcr_buf_reserve(out, 64 << 10);
+		n = to ? pread(fd, to, 64 << 10, at) : -1;
+		if (n > 0)
+			vcr_buf_added(out, (size_t)n);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void take_chunk(struct printed *p, char what, const char *data, size_t n)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	switch (what) {
+	case 'c': vcr_buf_reset(&p->cwd), vcr_buf_add(&p->cwd, data, n); break;
+	case '1': case '2': vcr_buf_add(&p->text[what - '1'], data, n); break;
+	case 'f': case 'g':
+		vcr_buf_add(&text, data, n);
+		read_file(text.data, &p->text[what - 'f'], &p->kept[what - 'f']);
+		p->why = p->kept[what - 'f'] ? p->why : "the file that it printed to is gone or too large";
+		break;
+	case '-':
+		p->kept[n && *data == '2'] = false;
+		p->why = "it printed to a terminal or another device";
+		break;
+	case '!': p->too_much = p->whole = true; break;
+	case '.': p->whole = true; break;
+	default: break;
+	}
+}
+
+static void take_chunks(struct printed *p, const struct vcr_buf *file)
+{
+	struct vcr_standin_chunk head;
+	p->kept[0] = p->kept[1] = true;
+	for (size_t at = 0; file->len - at >= sizeof head;) {
+		memcpy(&head, file->data + at, sizeof head);
+		at += sizeof head;
+		if (head.size > file->len - at)
+			return;
+		take_chunk(p, head.what, file->data + at, head.size);
+		at += head.size;
+	}
+}
+
+static bool read_whole(const char *path, struct vcr_buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = 1;
+	while (fd >= 0 && n > 0 && out->len < 2 * (size_t)VCR_STANDIN_KEPT) {
+		char *to = vcr_buf_reserve(out, 64 << 10);
+		n = to ? read(fd, to, 64 << 10) : -1;
+		if (n > 0)
+			vcr_buf_added(out, (size_t)n);
+	}
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* The first file that a process of that number has left. */
+static bool find_file(const struct vcr_recorder *r, int pid, char path[VCR_MAX_PATH])
+{
+	for (int n = 0; n < NAMES; n++) {
+		snprintf(path, VCR_MAX_PATH, "%.399s/%d.%d", r->stood, pid, n);
+		if (!access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
+static void store(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const struct vcr_buf *text)
+{
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
+	char ref[40] = "";
+	if (!text->len || vcr_redact(r->redact, text->data, text->len, &clean, NULL) || vcr_session_add_body(r->session, "", NULL, clean.data, clean.len, ref, &r->last_error))
+		return;
+	vcr_jw_key(w, key);
+	vcr_jw_str(w, ref);
+}
+
+static void write_output(struct vcr_recorder *r, const struct vcr_recorder_output *o, const struct printed *p)
+{
+	VCR_AUTO_BUF data = VCR_BUF_INIT;
+	struct vcr_jw w;
+	const char *why = p->too_much ? "it printed more than is kept" : !p->whole ? "what it printed was still going on when the session ended" : p->kept[0] && p->kept[1] ? NULL : p->why;
+	if (!vcr_recorder_ready(r)) {
+		r->lost++;
+		return;
+	}
+	vcr_jw_init(&w, &data);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "frame");
+	vcr_jw_str(&w, o->frame);
+	if (p->cwd.len) {
+		vcr_jw_key(&w, "cwd");
+		vcr_recorder_redacted(r, &w, p->cwd.data, p->cwd.len);
+	}
+	if (why) {
+		vcr_jw_key(&w, "not_kept");
+		vcr_jw_str(&w, why);
+	} else {
+		store(r, &w, "stdout", &p->text[0]);
+		store(r, &w, "stderr", &p->text[1]);
+	}
+	vcr_jw_object_end(&w);
+	vcr_session_add_record(r->session, "output", data.data, &r->last_error);
+}
+
+/* False: it is not complete yet. */
+static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output *o, bool last)
+{
+	char path[VCR_MAX_PATH];
+	VCR_AUTO_BUF file = VCR_BUF_INIT;
+	struct printed p = { .text = { VCR_BUF_INIT, VCR_BUF_INIT }, .cwd = VCR_BUF_INIT };
+	bool done = find_file(r, o->pid, path) && read_whole(path, &file);
+	if (done) {
+		take_chunks(&p, &file);
+		done = p.whole;
+	}
+	if (done || last) {
+		write_output(r, o, &p);
+		unlink(path);
+	}
+	vcr_buf_release(&p.text[0]);
+	vcr_buf_release(&p.text[1]);
+	vcr_buf_release(&p.cwd);
+	return done || last;
+}
+
+void vcr_recorder_outputs(struct vcr_recorder *r, bool last)
+{
+	for (int waited = 0; r->outputs; waited += SLICE_MS) {
+		for (struct vcr_recorder_output **at = &r->outputs, *o; (o = *at);) {
+			if (!take_output(r, o, last && waited >= LATE_MS)) {
+				at = &o->next;
+				continue;
+			}
+			*at = o->next;
+			free(o);
+		}
+		if (!last || !r->outputs)
+			break;
+		poll(NULL, 0, SLICE_MS);
+	}
+	if (last && *r->stood)
+		rmdir(r->stood);
+}

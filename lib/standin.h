@@ -1,0 +1,11 @@
+/* standin.h — what vcr-standin says to the collector (files) and to vcr-replay (a socket); vcr-standin.c describes both. */
+#ifndef VCR_STANDIN_H
+#define VCR_STANDIN_H
+#include <stdint.h>
+
+enum { VCR_STANDIN_KEPT = 8 << 20 /* bytes of one program */, VCR_STANDIN_ASKED = 4 << 20 /* of its arguments */ };
+struct vcr_standin_chunk { char what, zero[3]; uint32_t size; };
+enum vcr_standin_how { VCR_STANDIN_EXIT, VCR_STANDIN_SIGNAL };
+struct vcr_standin_answer { uint32_t how, value, out, error; }; /* then that many bytes of output, and of error output */
+
+#endif

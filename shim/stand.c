@@ -1,0 +1,45 @@
+/* stand.c — tools: the programs that a process starts once it has spoken to a model. Where the session's header names a stand-in, they are started through
+ * it: it keeps what they print (vcr-record --capture=all), or answers in their place (vcr-replay --hermetic). What a tool starts itself is covered by it.
+ * Called in vfork children: nothing is touched but the caller's stack. */
+#include "shim.h"
+
+int32_t vcr_spoke;
+
+static bool copy(const char shared[400], char out[400])
+{
+	size_t n = strnlen(shared, 399);
+	memcpy(out, shared, n);
+	out[n] = 0;
+	return n > 0;
+}
+
+bool vcr_stand_wanted(bool spawns, struct vcr_stand *s)
+{
+	int32_t spoke = vcr_load(&vcr_spoke);
+	if (vcr_likely(!spoke) || vcr_self.sandboxed || (!spawns && spoke == raw_getpid()))
+		return false;
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (!h || !h->standin[0] || !copy(h->standin, s->program) || !copy(h->stood, s->place))
+		return false;
+	s->answers = h->flags & VCR_SPOOL_ANSWERS;
+	return true;
+}
+
+void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out)
+{
+	char *preload = "";
+	size_t n = 0;
+	for (; *env; env++)
+		if (!strncmp(*env, "LD_PRELOAD=", 11)) {
+			preload = *env;
+			for (char **at = env; (at[0] = at[1]); at++)
+				;
+			break;
+		}
+	const char *const front[] = { s->program, s->answers ? "answer" : "keep", s->place, by_name ? "name" : "path", preload, name };
+	for (; n < sizeof front / sizeof *front; n++)
+		out[n] = (char *)front[n];
+	for (size_t i = 0; argv && argv[i]; i++)
+		out[n++] = argv[i];
+	out[n] = NULL;
+}

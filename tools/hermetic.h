@@ -1,0 +1,17 @@
+/* hermetic.h — tools that are answered from the session (vcr-replay --hermetic). */
+#ifndef VCR_HERMETIC_H
+#define VCR_HERMETIC_H
+#include "json.h"
+#include "replaying.h"
+
+/* After the replay and its fence, before the gate's loop runs; r->hermetic is set, also on failure. exact: what differs from run to run matters. From then on the library
+ * starts tools through the stand-in. VCR_ENOTFOUND: the session has none. */
+int vcr_hermetic_new(struct replay *r, bool exact, struct vcr_error *e);
+/* How it ended, for people and as an object. */
+void vcr_hermetic_say(const struct vcr_hermetic *h);
+void vcr_hermetic_write(const struct vcr_hermetic *h, struct vcr_jw *w);
+int64_t vcr_hermetic_refused(const struct vcr_hermetic *h);
+/* Before the event base is freed. */
+void vcr_hermetic_free(struct vcr_hermetic *h);
+
+#endif

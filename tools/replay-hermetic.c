@@ -1,0 +1,601 @@
+/* replay-hermetic.c — tools that are answered from the session: vcr-standin asks at a socket, by working directory and arguments, what its program printed and how
+ * it ended when it was recorded; what the program and those under it did to files of the workspace is done again.
+ *
+ * Of equal runs the first that nobody has had is given out. A recording is hostile: paths stay beneath the workspace, outside .git and .vcr, no mode has more
+ * than permissions. */
+#include "beneath.h"
+#include "control.h"
+#include "hermetic.h"
+#include "redact.h"
+#include "standin.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { ANNOUNCED = 96 /* arguments that the library tells */, NOT_RECORDED = 127, PATIENCE_S = 5, BACKLOG = 64, NAMED = 120, MOST_REFUSED = 20 };
+
+struct run {
+	struct vcr_reader *reader;
+	const struct vcr_normal_context *in;
+	char frame[37];
+	struct vcr_buf asked, normal; /* cwd and arguments, each with a NUL behind it; normalised */
+	char stdout_ref[48], stderr_ref[48], *why; /* why: it cannot be answered; NULL */
+	uint32_t how, value;
+	bool ended, given, printed;
+	int64_t *change;              /* indexes of frames */
+	size_t nchange;
+};
+
+struct vcr_hermetic {
+	struct replay *r;
+	struct run *run;
+	size_t n, cap;
+	struct vcr_normal_context live, in; /* in: where the last session was recorded */
+	struct vcr_redact *redact;
+	bool exact;
+	char path[108];
+	int fd, root;
+	struct event *ev;
+	int64_t answered, refused, unwritten;
+	struct vcr_buf named;         /* those that were refused */
+};
+
+/* ---- What was recorded ---- */
+
+/* NUL-separated text, every part of it for itself. */
+static void normalise(const struct vcr_normal_context *c, const struct vcr_buf *text, struct vcr_buf *out)
+{
+	for (size_t at = 0; at < text->len; at += strlen(text->data + at) + 1) {
+		vcr_normal_text(c, text->data + at, strlen(text->data + at), out);
+		vcr_buf_putc(out, 0);
+	}
+}
+
+static void add_string(const struct vcr_json *j, int v, struct vcr_buf *out)
+{
+	VCR_AUTO_BUF s = VCR_BUF_INIT;
+	vcr_json_str(j, v, &s);
+	vcr_buf_add(out, s.data, strlen(s.data));
+	vcr_buf_putc(out, 0);
+}
+
+static struct run *find_frame(const struct vcr_hermetic *h, const struct vcr_reader *reader, const char *frame)
+{
+	for (size_t i = h->n; i-- > 0;)
+		if (h->run[i].reader == reader && !strcmp(h->run[i].frame, frame))
+			return &h->run[i];
+	return NULL;
+}
+
+static struct run *add_run(struct vcr_hermetic *h)
+{
+	if (h->n == h->cap) {
+		size_t cap = h->cap ? 2 * h->cap : 64;
+		struct run *more = realloc(h->run, cap * sizeof *more);
+		if (!more)
+			return NULL;
+		h->run = more;
+		h->cap = cap;
+	}
+	struct run *run = &h->run[h->n++];
+	*run = (struct run){ .asked = VCR_BUF_INIT, .normal = VCR_BUF_INIT };
+	return run;
+}
+
+static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, const struct vcr_reader_frame *f)
+{
+	struct run *run = add_run(h);
+	int64_t n;
+	if (!run)
+		return VCR_ENOMEM;
+	run->reader = reader;
+	run->in = in;
+	snprintf(run->frame, sizeof run->frame, "%s", f->frame_id);
+	add_string(f->j, vcr_json_get(f->j, f->input, "cwd"), &run->asked);
+	int argv = vcr_json_get(f->j, f->input, "argv");
+	for (int a = vcr_json_type(f->j, argv) == VCR_JSON_ARRAY ? vcr_json_first(f->j, argv) : -1; a >= 0; a = vcr_json_next(f->j, a))
+		add_string(f->j, a, &run->asked);
+	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &n) && n >= 0 && n < 256) {
+		run->ended = true;
+		run->value = (uint32_t)n;
+	} else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n) && n > 0 && n < 65) {
+		run->ended = true;
+		run->how = VCR_STANDIN_SIGNAL;
+		run->value = (uint32_t)n;
+	}
+	return 0;
+}
+
+/* What is done to files of one tool comes before its own frame, which is written when it has ended, or, of what it leaves running, behind it. */
+static int take_change(struct vcr_hermetic *h, struct vcr_reader *reader, const char *tool, int64_t index)
+{
+	struct run *run = find_frame(h, reader, tool);
+	if (!run)
+		return 0;
+	int64_t *more = realloc(run->change, (run->nchange + 1) * sizeof *more);
+	if (!more)
+		return VCR_ENOMEM;
+	run->change = more;
+	run->change[run->nchange++] = index;
+	return 0;
+}
+
+static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, bool changes)
+{
+	int err = 0;
+	for (int64_t i = 0; i < vcr_reader_count(reader) && !err; i++) {
+		struct vcr_reader_frame f;
+		VCR_AUTO_BUF tool = VCR_BUF_INIT;
+		if (vcr_reader_brief(reader, i).call || vcr_reader_frame(reader, i, &f, NULL) || vcr_json_str(f.j, vcr_json_get(f.j, f.vcr, "tool_run"), &tool) || !tool.len)
+			continue;
+		bool is_run = !strncmp(f.node_name, "exec:", 5), is_file = !strncmp(f.node_name, "file:", 5);
+		if (!changes && is_run && !strcmp(tool.data, f.frame_id))
+			err = take_run(h, reader, in, &f);
+		else if (changes && is_file)
+			err = take_change(h, reader, tool.data, i);
+	}
+	return err;
+}
+
+static void short_string(const struct vcr_json *j, int v, const char *key, char *to, size_t cap)
+{
+	VCR_AUTO_BUF s = VCR_BUF_INIT;
+	if (!vcr_json_str(j, vcr_json_get(j, v, key), &s) && s.len < cap)
+		strcpy(to, s.data);
+}
+
+struct taking { struct vcr_hermetic *h; struct vcr_reader *reader; };
+
+static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t line)
+{
+	struct taking *t = ctx;
+	char frame[37] = "";
+	short_string(j, data, "frame", frame, sizeof frame);
+	struct run *run = find_frame(t->h, t->reader, frame);
+	if (!run || run->printed)
+		return 0;
+	run->printed = true;
+	short_string(j, data, "stdout", run->stdout_ref, sizeof run->stdout_ref);
+	short_string(j, data, "stderr", run->stderr_ref, sizeof run->stderr_ref);
+	run->why = vcr_json_strdup(j, vcr_json_get(j, data, "not_kept"));
+	int cwd = vcr_json_get(j, data, "cwd");
+	if (vcr_json_type(j, cwd) == VCR_JSON_STRING) { /* as the program itself had it, not who started it */
+		VCR_AUTO_BUF rest = VCR_BUF_INIT;
+		size_t n = strlen(run->asked.data) + 1;
+		vcr_buf_add(&rest, run->asked.data + n, run->asked.len - n);
+		vcr_buf_reset(&run->asked);
+		add_string(j, cwd, &run->asked);
+		vcr_buf_add(&run->asked, rest.data, rest.len);
+	}
+	return 0;
+}
+
+static int take_session(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, struct vcr_error *e)
+{
+	struct taking t = { h, reader };
+	size_t from = h->n;
+	int err = take_frames(h, reader, in, false);
+	if (!err)
+		err = take_frames(h, reader, in, true);
+	if (!err)
+		err = vcr_reader_each(reader, "vcr.output", take_output, &t, e);
+	for (size_t i = from; i < h->n && !err; i++)
+		normalise(in, &h->run[i].asked, &h->run[i].normal);
+	return err;
+}
+
+/* ---- Which one ---- */
+
+static bool equal(const struct vcr_buf *a, const struct vcr_buf *b)
+{
+	return a->len == b->len && !memcmp(a->data, b->data, a->len);
+}
+
+/* The library tells of so many arguments, and no more. */
+static void cut_arguments(struct vcr_buf *asked)
+{
+	size_t at = 0;
+	for (int n = 0; n < ANNOUNCED + 1 && at < asked->len; n++)
+		at += strlen(asked->data + at) + 1;
+	vcr_buf_cut(asked, at < asked->len ? at : asked->len);
+}
+
+/* *spent: it was recorded, and all of its runs have been given out. */
+static struct run *look_for(struct vcr_hermetic *h, const struct vcr_buf *asked, bool *spent)
+{
+	VCR_AUTO_BUF normal = VCR_BUF_INIT;
+	normalise(&h->live, asked, &normal);
+	*spent = false;
+	for (int pass = 0; pass < (h->exact ? 1 : 2); pass++)
+		for (size_t i = 0; i < h->n; i++) {
+			struct run *run = &h->run[i];
+			if (!equal(pass ? &run->normal : &run->asked, pass ? &normal : asked))
+				continue;
+			*spent = true;
+			if (!run->given)
+				return run;
+		}
+	return NULL;
+}
+
+/* ---- Its files ---- */
+
+/* Recorded directories in a text become those of this run. */
+static void rebind(const struct vcr_hermetic *h, const struct run *run, const struct vcr_buf *text, struct vcr_buf *out)
+{
+	const char *const from[] = { run->in->cwd, run->in->workspace, run->in->home, run->in->tmp }, *const to[] = { h->live.cwd, h->live.workspace, h->live.home, h->live.tmp };
+	for (size_t at = 0; at < text->len;) {
+		size_t longest = 0, which = 0;
+		for (size_t i = 0; i < 4 && text->data[at] == '/'; i++) {
+			size_t n = to[i] ? vcr_normal_directory(from[i], text->data, text->len, at) : 0;
+			if (n > longest)
+				longest = n, which = i;
+		}
+		if (longest)
+			vcr_buf_puts(out, to[which]);
+		else
+			vcr_buf_putc(out, text->data[at]);
+		at += longest ? longest : 1;
+	}
+}
+
+static bool is_ours(const char *rel)
+{
+	return !strncmp(rel, ".vcr", 4) && (!rel[4] || rel[4] == '/');
+}
+
+static void make_parents(int root, const char *rel)
+{
+	char dir[VCR_MAX_PATH];
+	for (const char *slash = strchr(rel, '/'); slash; slash = strchr(slash + 1, '/')) {
+		const char *name;
+		snprintf(dir, sizeof dir, "%.*s", (int)(slash - rel), rel);
+		int at = vcr_beneath_parent(root, dir, &name);
+		if (at < 0)
+			return;
+		mkdirat(at, name, 0777);
+		close(at);
+	}
+}
+
+/* Beside it, then in its place. A link is made by what it points to. */
+static bool put_file(int at, const char *name, unsigned mode, const struct vcr_buf *content)
+{
+	char beside[40];
+	snprintf(beside, sizeof beside, ".vcr-standin.%d", (int)getpid());
+	unlinkat(at, beside, 0);
+	if (S_ISLNK(mode))
+		return !symlinkat(content->data, at, beside) && !renameat(at, beside, at, name);
+	int fd = openat(at, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return false;
+	bool good = true;
+	for (size_t done = 0; good && done < content->len;) {
+		ssize_t k = write(fd, content->data + done, content->len - done);
+		good = k > 0 || (k < 0 && errno == EINTR);
+		done += k > 0 ? (size_t)k : 0;
+	}
+	good = good && !fchmod(fd, mode & 0777);
+	close(fd);
+	if (good && !renameat(at, beside, at, name))
+		return true;
+	unlinkat(at, beside, 0);
+	return false;
+}
+
+static bool put_content(struct vcr_hermetic *h, const struct run *run, const struct vcr_reader_frame *f, int at, const char *name)
+{
+	VCR_AUTO_BUF recorded = VCR_BUF_INIT, live = VCR_BUF_INIT;
+	char ref[48] = "", mode[16] = "";
+	int after = vcr_json_get(f->j, f->output, "after");
+	short_string(f->j, f->output, "content", ref, sizeof ref);
+	short_string(f->j, after, "mode", mode, sizeof mode);
+	unsigned bits = (unsigned)strtoul(mode, NULL, 8);
+	if (!*ref || vcr_reader_body(run->reader, ref, &recorded, NULL))
+		return false;
+	if (!memchr(recorded.data, 0, recorded.len))
+		rebind(h, run, &recorded, &live);
+	return put_file(at, name, bits, memchr(recorded.data, 0, recorded.len) ? &recorded : &live);
+}
+
+static bool change_mode(int root, const char *rel, const struct vcr_reader_frame *f)
+{
+	char mode[16] = "";
+	short_string(f->j, vcr_json_get(f->j, f->output, "after"), "mode", mode, sizeof mode);
+	int fd = vcr_beneath_open(root, rel, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	bool good = fd >= 0 && *mode && !fchmod(fd, (mode_t)strtoul(mode, NULL, 8) & 0777);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+static bool move_file(struct vcr_hermetic *h, const struct vcr_reader_frame *f, int at, const char *name)
+{
+	VCR_AUTO_BUF old = VCR_BUF_INIT;
+	const char *from;
+	if (vcr_json_str(f->j, vcr_json_get(f->j, f->input, "old_path"), &old) || is_ours(old.data))
+		return false;
+	int there = vcr_beneath_parent(h->root, old.data, &from);
+	bool good = there >= 0 && !renameat(there, from, at, name);
+	if (there >= 0)
+		close(there);
+	return good;
+}
+
+/* One change of a file, again. False: it could not be made. */
+static bool change(struct vcr_hermetic *h, const struct run *run, const struct vcr_reader_frame *f)
+{
+	VCR_AUTO_BUF rel = VCR_BUF_INIT;
+	const char *what = f->node_name + strlen("file:"), *name;
+	if (vcr_json_str(f->j, vcr_json_get(f->j, f->input, "path"), &rel) || strlen(rel.data) != rel.len || !vcr_beneath_valid(rel.data) || is_ours(rel.data))
+		return false;
+	make_parents(h->root, rel.data);
+	int at = vcr_beneath_parent(h->root, rel.data, &name);
+	if (at < 0)
+		return false;
+	bool done;
+	if (!strcmp(what, "delete"))
+		done = !unlinkat(at, name, 0) || errno == ENOENT;
+	else if (!strcmp(what, "rmdir"))
+		done = !unlinkat(at, name, AT_REMOVEDIR) || errno == ENOENT;
+	else if (!strcmp(what, "mkdir"))
+		done = !mkdirat(at, name, 0777) || errno == EEXIST;
+	else if (!strcmp(what, "mode"))
+		done = change_mode(h->root, rel.data, f);
+	else if (!strcmp(what, "rename"))
+		done = move_file(h, f, at, name) || put_content(h, run, f, at, name);
+	else
+		done = put_content(h, run, f, at, name);
+	close(at);
+	return done;
+}
+
+static void change_files(struct vcr_hermetic *h, const struct run *run)
+{
+	for (size_t i = 0; i < run->nchange; i++) {
+		struct vcr_reader_frame f;
+		VCR_AUTO_BUF path = VCR_BUF_INIT, safe = VCR_BUF_INIT;
+		if (!vcr_reader_frame(run->reader, run->change[i], &f, NULL) && change(h, run, &f))
+			continue;
+		h->unwritten++;
+		vcr_json_str(f.j, vcr_json_get(f.j, f.input, "path"), &path);
+		vcr_safe_line(&safe, path.data, path.len, NAMED);
+		vcr_say(h->r->t, "a tool's change is not made again: %s (frame %lld)", safe.data, (long long)run->change[i]);
+	}
+}
+
+/* ---- Asking ---- */
+
+static bool send_all(int fd, const void *data, size_t n)
+{
+	for (const char *p = data; n;) {
+		ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return false;
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+static void reply(int fd, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error)
+{
+	struct vcr_standin_answer a = { how, value, (uint32_t)out->len, (uint32_t)error->len };
+	if (send_all(fd, &a, sizeof a) && send_all(fd, out->data, out->len))
+		send_all(fd, error->data, error->len);
+}
+
+/* The arguments as one line for people. */
+static void words_of(const struct vcr_buf *asked, struct vcr_buf *out)
+{
+	VCR_AUTO_BUF line = VCR_BUF_INIT;
+	for (size_t at = strlen(asked->data) + 1; at < asked->len; at += strlen(asked->data + at) + 1)
+		vcr_buf_printf(&line, "%s%s", line.len ? " " : "", asked->data + at);
+	vcr_safe_line(out, line.data, line.len, NAMED);
+}
+
+static void refuse(struct vcr_hermetic *h, int fd, const struct vcr_buf *asked, const char *why)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT, text = VCR_BUF_INIT, none = VCR_BUF_INIT;
+	words_of(asked, &words);
+	vcr_buf_printf(&text, "vcr replay: %s: %s\n", words.data, why);
+	if (++h->refused <= MOST_REFUSED)
+		vcr_buf_printf(&h->named, "%s%s (%s)", h->named.len ? "; " : "", words.data, why);
+	reply(fd, VCR_STANDIN_EXIT, NOT_RECORDED, &none, &text);
+}
+
+static void answer(struct vcr_hermetic *h, int fd, const struct vcr_buf *asked)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT, error = VCR_BUF_INIT, live_out = VCR_BUF_INIT, live_error = VCR_BUF_INIT;
+	bool spent;
+	struct run *run = look_for(h, asked, &spent);
+	if (!run) {
+		refuse(h, fd, asked, spent ? "it was not run so often when it was recorded" : "it was not recorded");
+		return;
+	}
+	run->given = true;
+	const char *why = run->why ? run->why : !run->printed ? "what it printed is not in the session" : !run->ended ? "how it ended was not seen" : NULL;
+	if (!why && ((*run->stdout_ref && vcr_reader_body(run->reader, run->stdout_ref, &out, NULL)) || (*run->stderr_ref && vcr_reader_body(run->reader, run->stderr_ref, &error, NULL))))
+		why = "what it printed cannot be read in the session";
+	if (why) {
+		refuse(h, fd, asked, why);
+		return;
+	}
+	h->answered++;
+	change_files(h, run);
+	rebind(h, run, &out, &live_out);
+	rebind(h, run, &error, &live_error);
+	reply(fd, run->how, run->value, &live_out, &live_error);
+}
+
+static bool hear(int fd, struct vcr_buf *text)
+{
+	char step[16 << 10];
+	ssize_t n;
+	while ((n = recv(fd, step, sizeof step, 0)) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0 && (text->len > VCR_STANDIN_ASKED || vcr_buf_add(text, step, (size_t)n)))
+			return false;
+	return n == 0 && text->len && !text->data[text->len - 1];
+}
+
+/* As the recorder writes arguments down. */
+static void redact(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_buf *out)
+{
+	const char *argv[ANNOUNCED + 1];
+	int argc = 0;
+	size_t cwd = strlen(said->data) + 1;
+	for (size_t at = cwd; at < said->len && argc < ANNOUNCED; at += strlen(said->data + at) + 1)
+		argv[argc++] = said->data + at;
+	vcr_redact_learn_argv(h->redact, argc, argv);
+	for (size_t at = 0; at < said->len; at += strlen(said->data + at) + 1) {
+		vcr_redact(h->redact, said->data + at, strlen(said->data + at), out, NULL);
+		vcr_buf_putc(out, 0);
+	}
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *hermetic)
+{
+	struct vcr_hermetic *h = hermetic;
+	VCR_AUTO_BUF said = VCR_BUF_INIT, asked = VCR_BUF_INIT;
+	const struct timeval patience = { PATIENCE_S, 0 };
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (hear(fd, &said)) {
+		redact(h, &said, &asked);
+		cut_arguments(&asked);
+		answer(h, fd, &asked);
+	}
+	close(fd);
+}
+
+/* ---- The module ---- */
+
+static int listen_at(struct vcr_hermetic *h, const char *spool, struct vcr_error *e)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int n = snprintf(h->path, sizeof h->path, "%.*s.tools", (int)(strlen(spool) - strlen(".spool")), spool);
+	if (n >= (int)sizeof a.sun_path)
+		return vcr_error_set(e, VCR_ELIMIT, "the path of the runtime directory is too long for a socket");
+	strcpy(a.sun_path, h->path);
+	unlink(h->path);
+	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (h->fd < 0 || bind(h->fd, (struct sockaddr *)&a, sizeof a) || listen(h->fd, BACKLOG))
+		return vcr_error_sys(e, errno, "%s", h->path);
+	h->ev = event_new(h->r->base, h->fd, EV_READ | EV_PERSIST, on_accept, h);
+	return h->ev && !event_add(h->ev, NULL) ? 0 : vcr_error_set(e, VCR_ENOMEM, "out of memory");
+}
+
+static int load(struct vcr_hermetic *h, struct vcr_error *e)
+{
+	struct replay *r = h->r;
+	int err = 0;
+	for (size_t i = 0; i < r->nbefore && !err; i++)
+		err = take_session(h, r->before[i].reader, &r->before[i].recorded, e);
+	h->in = vcr_context_normal(&r->recorded);
+	h->in.user = r->normalisers;
+	if (!err)
+		err = take_session(h, r->reader, &h->in, e);
+	if (!err && !h->n)
+		return vcr_error_set(e, VCR_ENOTFOUND, "no tool's output is in the session; vcr-record --capture=all keeps it");
+	return err;
+}
+
+int vcr_hermetic_new(struct replay *r, bool exact, struct vcr_error *e)
+{
+	VCR_AUTO_BUF program = VCR_BUF_INIT;
+	struct vcr_hermetic *h = calloc(1, sizeof *h);
+	if (!h)
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	*h = (struct vcr_hermetic){ .r = r, .fd = -1, .root = -1, .exact = exact, .named = VCR_BUF_INIT, .redact = vcr_redact_new(), .live = vcr_context_normal(&r->here) };
+	r->hermetic = h;
+	h->live.user = r->normalisers;
+	if (!h->redact)
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	for (char **env = environ; *env; env++) {
+		char name[256];
+		size_t n = strcspn(*env, "=");
+		if ((*env)[n] && n < sizeof name) {
+			snprintf(name, sizeof name, "%.*s", (int)n, *env);
+			vcr_redact_learn_env(h->redact, name, *env + n + 1);
+		}
+	}
+	int err = load(h, e);
+	if (!err && (h->root = open(r->here.workspace ? r->here.workspace : ".", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		err = vcr_error_sys(e, errno, "%s", r->here.workspace);
+	if (!err && !(err = vcr_control_program_path("vcr-standin", &program, e)) && program.len >= sizeof r->fence.h->standin)
+		err = vcr_error_set(e, VCR_ELIMIT, "%s: the path is too long", program.data);
+	if (!err)
+		err = listen_at(h, r->fence.spool, e);
+	if (err)
+		return err;
+	strcpy(r->fence.h->stood, h->path);
+	r->fence.h->flags |= VCR_SPOOL_ANSWERS;
+	strcpy(r->fence.h->standin, program.data);
+	return 0;
+}
+
+void vcr_hermetic_say(const struct vcr_hermetic *h)
+{
+	size_t unused = 0;
+	for (size_t i = 0; i < h->n; i++)
+		unused += !h->run[i].given;
+	if (!h->r->t->quiet)
+		vcr_say(h->r->t, "%lld tool%s answered from the session, %zu recorded run%s not asked for", (long long)h->answered, h->answered == 1 ? " was" : "s were", unused, unused == 1 ? " was" : "s were");
+	if (h->refused)
+		vcr_say(h->r->t, "%lld tool%s refused: %s%s", (long long)h->refused, h->refused == 1 ? " was" : "s were", h->named.data, h->refused > MOST_REFUSED ? " and others" : "");
+}
+
+void vcr_hermetic_write(const struct vcr_hermetic *h, struct vcr_jw *w)
+{
+	vcr_jw_object(w);
+	vcr_jw_key(w, "answered");
+	vcr_jw_int(w, h->answered);
+	vcr_jw_key(w, "refused");
+	vcr_jw_int(w, h->refused);
+	vcr_jw_key(w, "files_not_changed");
+	vcr_jw_int(w, h->unwritten);
+	vcr_jw_object_end(w);
+}
+
+int64_t vcr_hermetic_refused(const struct vcr_hermetic *h)
+{
+	return h->refused;
+}
+
+void vcr_hermetic_free(struct vcr_hermetic *h)
+{
+	if (!h)
+		return;
+	if (h->ev)
+		event_free(h->ev);
+	if (h->fd >= 0) {
+		close(h->fd);
+		unlink(h->path);
+	}
+	if (h->root >= 0)
+		close(h->root);
+	for (size_t i = 0; i < h->n; i++) {
+		vcr_buf_release(&h->run[i].asked);
+		vcr_buf_release(&h->run[i].normal);
+		free(h->run[i].why);
+		free(h->run[i].change);
+	}
+	free(h->run);
+	vcr_buf_release(&h->named);
+	vcr_redact_free(h->redact);
+	free(h);
+}

@@ -1,0 +1,334 @@
+/* vcr-standin — started in the place of a tool, by the library's exec hook (shim/stand.c). Not for people.
+ *
+ *   vcr-standin keep DIR path|name PRELOAD PROGRAM [ARGUMENT…]      become PROGRAM, and keep what it prints
+ *   vcr-standin answer SOCKET path|name PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did
+ *
+ * The arguments include the zeroth. PRELOAD is an entry of the environment that is PROGRAM's and not ours, or empty.
+ *
+ * Keeping: the process that was to run PROGRAM does, so its number, its parent, its signals and its exit status are what they would be. In front of its standard
+ * output and error, where these are pipes or sockets, there is a pipe whose other end a process of ours copies; it belongs to nobody, ends when the last
+ * writer has, and outlives what is sent to the process group. A regular file stays as it is: what is in it behind the place where the program began is
+ * read at its end. Of terminals and other devices nothing is kept, as they would not be what they are. The file DIR/PID.N, N the first that is
+ * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
+ *   'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
+ *   place on that stands in decimal before it and a space; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "standin.h"
+
+enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127 };
+
+static bool write_all(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+	while (n) {
+		ssize_t k = write(fd, p, n);
+		if (k < 0 && errno == EAGAIN) { /* the other end has made it so */
+			struct pollfd wait = { .fd = fd, .events = POLLOUT };
+			poll(&wait, 1, -1);
+			continue;
+		}
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return false;
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+/* ---- Keeping ---- */
+
+struct stream { int from, to; }; /* -1: it is not copied */
+struct keep { int file; size_t kept; struct stream out[2]; };
+
+static void put(struct keep *k, char what, const void *p, size_t n)
+{
+	struct vcr_standin_chunk head = { .what = what, .size = (uint32_t)n };
+	if (k->kept + n > VCR_STANDIN_KEPT && k->file >= 0) {
+		head = (struct vcr_standin_chunk){ .what = '!' };
+		write_all(k->file, &head, sizeof head);
+		k->kept = SIZE_MAX / 2;
+	}
+	if (k->file < 0 || k->kept > VCR_STANDIN_KEPT)
+		return;
+	k->kept += n;
+	write_all(k->file, &head, sizeof head);
+	write_all(k->file, p, n);
+}
+
+static int make_file(const char *dir)
+{
+	char path[PATH_MAX];
+	for (int n = 0; n < NAMES; n++) {
+		snprintf(path, sizeof path, "%s/%d.%d", dir, (int)getpid(), n);
+		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd >= 0 || errno != EEXIST)
+			return fd;
+	}
+	return -1;
+}
+
+static void put_file(struct keep *k, int fd)
+{
+	char link[40], text[PATH_MAX + 40];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	int flags = fcntl(fd, F_GETFL);
+	off_t at = lseek(fd, 0, flags >= 0 && flags & O_APPEND ? SEEK_END : SEEK_CUR);
+	int n = snprintf(text, 40, "%lld ", (long long)(at > 0 ? at : 0));
+	ssize_t length = readlink(link, text + n, PATH_MAX);
+	if (length > 0)
+		put(k, fd == 1 ? 'f' : 'g', text, (size_t)(n + length));
+}
+
+static bool is_null(const struct stat *st)
+{
+	struct stat null;
+	return S_ISCHR(st->st_mode) && !stat("/dev/null", &null) && st->st_rdev == null.st_rdev;
+}
+
+/* Is there something to copy from that descriptor? If not, why. */
+static bool look_at(struct keep *k, int fd)
+{
+	struct stat st;
+	const char *why = fd == 1 ? "1it is a terminal or another device" : "2it is a terminal or another device";
+	if (fstat(fd, &st) || is_null(&st))
+		return false; /* nobody will read it */
+	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+		return true;
+	if (S_ISREG(st.st_mode))
+		put_file(k, fd);
+	else
+		put(k, '-', why, strlen(why));
+	return false;
+}
+
+static bool are_the_same(void)
+{
+	struct stat a, b;
+	return !fstat(1, &a) && !fstat(2, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Copy until the last writer has ended. A reader that is gone is gone for the program too. */
+static void copy(struct keep *k)
+{
+	char *buffer = malloc(STEP);
+	struct pollfd p[2] = { { .fd = k->out[0].from, .events = POLLIN }, { .fd = k->out[1].from, .events = POLLIN } };
+	while (buffer && (p[0].fd >= 0 || p[1].fd >= 0) && (poll(p, 2, -1) >= 0 || errno == EINTR))
+		for (int i = 0; i < 2; i++) {
+			ssize_t n = p[i].fd >= 0 && p[i].revents ? read(p[i].fd, buffer, STEP) : -1;
+			if (p[i].fd < 0 || !p[i].revents || (n < 0 && errno == EINTR))
+				continue;
+			if (n > 0)
+				put(k, i ? '2' : '1', buffer, (size_t)n);
+			if (n > 0 && write_all(k->out[i].to, buffer, (size_t)n))
+				continue;
+			close(p[i].fd);
+			close(k->out[i].to);
+			p[i].fd = -1;
+		}
+	put(k, '.', "", 0);
+}
+
+/* A process that is nobody's child, in no group that is sent signals, and holds nothing but what it copies. */
+static void copier(struct keep *k)
+{
+	static const int spared[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTOU, SIGTTIN, SIGALRM, SIGUSR1, SIGUSR2 };
+	sigset_t none;
+	sigemptyset(&none);
+	setsid();
+	for (size_t i = 0; i < sizeof spared / sizeof *spared; i++)
+		signal(spared[i], SIG_IGN);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir("/"))
+		return;
+	copy(k);
+}
+
+/* Between 3 and LEAST_FD there may be what PROGRAM inherits. */
+static int out_of_the_way(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD);
+	if (high >= 0)
+		close(fd);
+	return high >= 0 ? high : fd;
+}
+
+static bool begin_stream(struct keep *k, int fd, int ends[2])
+{
+	int both[2];
+	if (pipe2(both, O_CLOEXEC))
+		return false;
+	ends[0] = out_of_the_way(both[0]);
+	ends[1] = out_of_the_way(both[1]);
+	k->out[fd - 1] = (struct stream){ .from = ends[0], .to = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD) };
+	return k->out[fd - 1].to >= 0;
+}
+
+/* False: nothing was begun, and the descriptors are what they were. */
+static bool begin_copying(struct keep *k, bool out, bool error)
+{
+	int ends[2][2] = { { -1, -1 }, { -1, -1 } };
+	bool same = out && error && are_the_same(), good = (!out || begin_stream(k, 1, ends[0])) && (!error || same || begin_stream(k, 2, ends[1]));
+	pid_t between = good ? fork() : -1;
+	if (between == 0) {
+		if (fork() == 0) {
+			for (int fd = 0; fd < MOST_FDS; fd++)
+				if (fd != k->file && fd != k->out[0].from && fd != k->out[0].to && fd != k->out[1].from && fd != k->out[1].to)
+					close(fd);
+			copier(k);
+		}
+		_exit(0);
+	}
+	if (between > 0)
+		waitpid(between, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		if (between > 0 && ends[i][1] >= 0)
+			dup2(ends[i][1], i + 1);
+		for (int n = 0; n < 2; n++)
+			if (ends[i][n] >= 0)
+				close(ends[i][n]);
+		if (k->out[i].to >= 0)
+			close(k->out[i].to);
+	}
+	if (between > 0 && same)
+		dup2(1, 2);
+	return between > 0;
+}
+
+static void keep(const char *dir)
+{
+	struct keep k = { .file = make_file(dir), .out = { { .from = -1, .to = -1 }, { .from = -1, .to = -1 } } };
+	char cwd[PATH_MAX];
+	if (k.file < 0)
+		return;
+	k.file = out_of_the_way(k.file);
+	if (getcwd(cwd, sizeof cwd))
+		put(&k, 'c', cwd, strlen(cwd));
+	bool out = look_at(&k, 1), error = look_at(&k, 2);
+	if (!(out || error) || !begin_copying(&k, out, error))
+		put(&k, out || error ? '!' : '.', "", 0);
+	close(k.file);
+}
+
+/* With the signals as they were: nothing here has changed them. */
+_Noreturn static void become(bool by_name, const char *program, char *const argv[])
+{
+	by_name ? execvp(program, argv) : execv(program, argv);
+	int err = errno;
+	fprintf(stderr, "%s: %s\n", program, strerror(err));
+	_exit(err == ENOENT || err == ENOTDIR ? NOT_FOUND : CANNOT_RUN);
+}
+
+/* ---- Answering ---- */
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = strlen(path) < sizeof a.sun_path ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	if (fd < 0)
+		return -1;
+	strcpy(a.sun_path, path);
+	if (!connect(fd, (struct sockaddr *)&a, sizeof a))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* cwd, then the arguments, each with its NUL; then our direction ends. */
+static bool ask(int fd, char *const argv[])
+{
+	char cwd[PATH_MAX] = "";
+	if (!getcwd(cwd, sizeof cwd))
+		*cwd = 0;
+	bool good = write_all(fd, cwd, strlen(cwd) + 1);
+	for (; good && *argv; argv++)
+		good = write_all(fd, *argv, strlen(*argv) + 1);
+	return good && !shutdown(fd, SHUT_WR);
+}
+
+static bool read_all(int fd, void *to, size_t n)
+{
+	for (char *p = to; n;) {
+		ssize_t k = read(fd, p, n);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return false;
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+static void say(int from, int to, size_t n)
+{
+	static char buffer[STEP];
+	for (bool heard = true; n;) {
+		size_t k = n < STEP ? n : STEP;
+		if (!read_all(from, buffer, k))
+			return;
+		heard = heard && write_all(to, buffer, k);
+		n -= k;
+	}
+}
+
+_Noreturn static void end_as(const struct vcr_standin_answer *a)
+{
+	if (a->how != VCR_STANDIN_SIGNAL)
+		_exit((int)a->value);
+	struct rlimit no_core = { 0, 0 };
+	sigset_t one;
+	sigemptyset(&one);
+	sigaddset(&one, (int)a->value);
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal((int)a->value, SIG_DFL);
+	raise((int)a->value);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	_exit(128 + (int)a->value);
+}
+
+_Noreturn static void answer(const char *path, const char *program, char *const argv[])
+{
+	struct vcr_standin_answer a;
+	int fd = connect_to(path);
+	signal(SIGPIPE, SIG_IGN);
+	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a)) {
+		fprintf(stderr, "vcr replay: %s: nobody is there who could say what it printed\n", program);
+		_exit(NOT_FOUND);
+	}
+	signal(SIGPIPE, SIG_DFL);
+	say(fd, 1, a.out);
+	say(fd, 2, a.error);
+	end_as(&a);
+}
+
+int main(int argc, char **argv)
+{
+	bool keeps = argc >= 6 && !strcmp(argv[1], "keep");
+	if (!keeps && (argc < 7 || strcmp(argv[1], "answer"))) {
+		fputs("vcr-standin is started by the library of vcr where vcr-record --capture=all or vcr-replay --hermetic says so; there is no need to start it by hand\n", stderr);
+		return 2;
+	}
+	if (!keeps)
+		answer(argv[2], argv[5], argv + 6);
+	keep(argv[2]);
+	if (*argv[4])
+		putenv(argv[4]);
+	become(!strcmp(argv[3], "name"), argv[5], argv + 6);
+}
