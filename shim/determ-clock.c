@@ -11,7 +11,7 @@
 VCR_DETERM_CLOCK(X)
 #undef X
 
-enum { MS = 1000, COARSE_US = 100 * MS, FINE_MS = 1, COARSE_MS = 10, FREE_READS = 1000 };
+enum { MS = 1000, COARSE_US = 100 * MS, FINE_MS = 1, COARSE_MS = 10, FREE_READS = 100000 };
 #define SEEN_MASK ((1ull << VCR_DETERM_SEEN_BITS) - 1)
 #define EPOCH_S 1000000000l /* no machine has run for so long, and no wall clock shows less */
 

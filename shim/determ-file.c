@@ -28,7 +28,7 @@ static bool is_random_name(const char *path)
 
 static bool draws(const void *caller)
 {
-	return vcr_determ_on() && !vcr_determ.own_random && !vcr_determ.node && !vcr_determ_is_crypto(caller);
+	return vcr_determ_on() && !vcr_determ.own_random && !vcr_determ.own_tls && !vcr_determ_is_crypto(caller);
 }
 
 /* What is printed there is a UUID, version 4 (RFC 9562 §5.4), in a file of its own. */

@@ -100,16 +100,15 @@ bool vcr_determ_is_crypto(const void *caller)
 	return crypto;
 }
 
-/* node's TLS asks the kernel from within the program; what its crypto module gives out comes through RAND_bytes. */
 static bool answers(void *to, size_t n, const void *caller)
 {
-	return vcr_determ_on() && !vcr_determ.node && !vcr_determ_is_crypto(caller) && vcr_determ_bytes(to, n);
+	return vcr_determ_on() && !vcr_determ_is_crypto(caller) && vcr_determ_bytes(to, n);
 }
 
-/* CPython asks by getrandom alone, an OpenSSL that is linked into it by the others. */
+/* CPython and V8 ask by getrandom(3) alone, an OpenSSL that is linked into the same program by getentropy(3) or syscall(2). */
 static bool answers_others(void *to, size_t n, const void *caller)
 {
-	return vcr_determ_on() && !vcr_determ.python && answers(to, n, caller);
+	return vcr_determ_on() && !vcr_determ.python && !vcr_determ.own_tls && answers(to, n, caller);
 }
 
 /* ---- What is exported ---- */
@@ -167,11 +166,17 @@ int RAND_bytes(unsigned char *to, int n)
 typedef long call7(long, long, long, long, long, long, long);
 VCR_DETERM_EXPORT long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
 
+/* libuv's uv_random, of which V8 makes Math.random from node 26 on: it asks for eight bytes, OpenSSL for more. */
+static bool is_for_math(long n)
+{
+	return vcr_determ.own_tls && n == sizeof(uint64_t);
+}
+
 /* Six longs, whatever there are; on by a jump, as the shim does. */
 long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	static void *next;
-	if (number == SYS_getrandom && answers_others((void *)a, (size_t)b, __builtin_return_address(0)))
+	if (number == SYS_getrandom && (is_for_math(b) ? answers : answers_others)((void *)a, (size_t)b, __builtin_return_address(0)))
 		return b;
 	if (number == SYS_clock_gettime)
 		return clock_gettime((clockid_t)a, (struct timespec *)b);

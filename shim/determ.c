@@ -184,7 +184,7 @@ static bool is_of_cryptography(void)
 {
 	static const char *const names[] = { "ssh", "sshd", "ssh-keygen", "ssh-agent", "gpg", "gpg2", "gpg-agent", "wg", "cryptsetup", "openssl", "certtool", NULL };
 	static const char *const functions[] = { "RAND_bytes", "gnutls_global_init", "gcry_check_version", "NSS_NoDB_Init", "sodium_init", "mbedtls_ctr_drbg_init", "wolfSSL_Init" };
-	if (vcr_determ.python || vcr_determ.node)
+	if (vcr_determ.python || vcr_determ.own_tls)
 		return false;
 	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
 		if (dlsym(RTLD_NEXT, functions[i]))

@@ -34,7 +34,8 @@ struct vcr_determ {
 	int pid;                      /* the process this memory belongs to; another getpid() is a vfork or raw clone child, which is left alone */
 	unsigned char key[VCR_DETERM_KEY];
 	uint64_t forks, threads;      /* that it has had */
-	bool python, node;
+	bool python;
+	bool own_tls, patched;        /* node: an OpenSSL is linked into it and exported; what it draws beside that is answered */
 	bool own_random;              /* a program of cryptography: its bytes are the kernel's */
 	bool own_clock;               /* one that compares the clock with the times of files, which are real */
 };
@@ -57,7 +58,7 @@ void *vcr_determ_next(void **cache, const char *name);
 bool vcr_determ_bytes(void *to, size_t n);
 /* Is the code there one whose bytes are to be real? */
 bool vcr_determ_is_crypto(const void *caller);
-/* Before main: RAND_bytes that is linked into the program itself (node) is answered too. */
+/* Before main: what node draws for its program. */
 void vcr_determ_patch(void);
 
 #endif

@@ -419,8 +419,9 @@ static int run_command(struct replay *r)
 	int status = 0;
 	point_of(r, &p);
 	r->run.supervised = r->supervise;
-	/* Where we record, programs that can be tapped have to be led by the library, so that it knows what not to tap; others are lent the variables. */
-	bool unready = pipe(r->stop) || (!r->online && vcr_point_each(&p, put, NULL)) || vcr_run_fork(&r->run, r->command, &e);
+	/* Where we record, programs that can be tapped have to be led by the library, so that it knows what not to tap; others are lent the variables. So it was
+	 * when a deterministic session was recorded, and its programs are to find what they found then. */
+	bool unready = pipe(r->stop) || (!r->online && !r->deterministic && vcr_point_each(&p, put, NULL)) || vcr_run_fork(&r->run, r->command, &e);
 	if (!unready && r->online && vcr_replay_live_start(r, r->run.pid, &e)) {
 		kill(r->run.pid, SIGKILL);
 		unready = true;
