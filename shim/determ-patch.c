@@ -25,7 +25,10 @@ void vcr_determ_patch(void)
 {
 	struct vcr_image m;
 	struct vcr_patch patch;
-	if (!vcr_image_read(&m) || !vcr_image_exported(&m, "SSL_read"))
+	if (!vcr_image_read(&m))
+		return;
+	vcr_determ.bun = vcr_image_exported(&m, "napi_module_register") && !vcr_image_exported(&m, "SSL_CTX_new");
+	if (!vcr_image_exported(&m, "SSL_read"))
 		return;
 	vcr_determ.own_tls = true; /* what the program asks the kernel may be for that */
 	const ElfW(Sym) *s = find(&m), *init = vcr_image_exported(&m, "_ZN4node6crypto13SecureContext4InitERKN2v820FunctionCallbackInfoINS2_5ValueEEE");

@@ -161,6 +161,28 @@ int RAND_bytes(unsigned char *to, int n)
 	return real_bytes(to, (size_t)n);
 }
 
+/* ---- Bun ---- */
+
+/* The BoringSSL inside mixes what the processor's RDRAND gives into each byte, and so its UUIDs too; it can be told that there is none (bit 62). Nothing of this
+ * stands in the environment that the program sees. */
+static char *no_rdrand(const char *name)
+{
+	static char value[] = "~0x4000000000000000";
+	return name && *name == 'O' && !strcmp(name, "OPENSSL_ia32cap") && vcr_determ_on() && vcr_determ.bun ? value : NULL;
+}
+
+char *getenv(const char *name)
+{
+	char *is = VCR_NEXT(getenv)(name);
+	return is ? is : no_rdrand(name);
+}
+
+char *secure_getenv(const char *name)
+{
+	char *is = VCR_NEXT(secure_getenv)(name);
+	return is ? is : no_rdrand(name);
+}
+
 /* ---- syscall(2) ---- */
 
 typedef long call7(long, long, long, long, long, long, long);

@@ -19,7 +19,7 @@
 	X(pthread_cond_timedwait) X(pthread_mutex_timedlock) X(pthread_rwlock_timedrdlock) X(pthread_rwlock_timedwrlock) X(sem_timedwait)
 /* determ-random.c */
 #define VCR_DETERM_RANDOM(X) \
-	X(getrandom) X(getentropy) X(arc4random) X(arc4random_buf) X(arc4random_uniform) X(RAND_bytes) X(syscall)
+	X(getrandom) X(getentropy) X(arc4random) X(arc4random_buf) X(arc4random_uniform) X(RAND_bytes) X(syscall) X(getenv) X(secure_getenv)
 /* determ-file.c */
 #define VCR_DETERM_FILE(X) \
 	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(fopen) X(fopen64) X(read) X(__read_chk) \
@@ -34,7 +34,7 @@ struct vcr_determ {
 	int pid;                      /* the process this memory belongs to; another getpid() is a vfork or raw clone child, which is left alone */
 	unsigned char key[VCR_DETERM_KEY];
 	uint64_t forks, threads;      /* that it has had */
-	bool python;
+	bool python, bun;
 	bool own_tls, patched;        /* node: an OpenSSL is linked into it and exported; what it draws beside that is answered */
 	bool own_random;              /* a program of cryptography: its bytes are the kernel's */
 	bool own_clock;               /* one that compares the clock with the times of files, which are real */
