@@ -27,7 +27,7 @@ enum {
 	VCR_DETERM_PROCESSES = 4096,
 	VCR_DETERM_PROBE = 8,
 	VCR_DETERM_SEEN_BITS = 12,
-	VCR_DETERM_STEP_US = 10000000,
+	VCR_DETERM_STEP_US = 30000000,      /* longer than a program takes to begin on a busy machine */
 };
 
 struct vcr_determ_page {
