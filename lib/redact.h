@@ -4,7 +4,8 @@
  * .env files, argv) and replaces them wherever they appear, in plain, URL-encoded, JSON-escaped and base64 form (all three
  * alignments), and well-known token shapes (sk-…, ghp_…, AKIA…, PEM private keys, JWTs in authorization …) even if not learnt,
  * by stable placeholders `{{vcr:secret:N:NAME}}`. Values shorter than 12 characters, numbers, words like true, paths, and
- * whatever appears as a model id, signature or image data are left alone. One Aho-Corasick pass over each text. */
+ * whatever appears as a model id, signature or image data are left alone. Valid JSON stays valid, unless a learnt value spans quotes and brackets of it: then
+ * the value goes, whatever becomes of the JSON. One Aho-Corasick pass over each text. */
 #ifndef VCR_REDACT_H
 #define VCR_REDACT_H
 #include <stdbool.h>

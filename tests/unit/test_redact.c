@@ -340,6 +340,20 @@ START_TEST(json_in_json_split_across_events_is_found)
 }
 END_TEST
 
+START_TEST(a_value_that_spans_the_json_around_it_is_replaced_all_the_same)
+{
+	static const char secret[] = "abcdefgh\",\"next\":\"ijkl", text[] = "{\"k\":\"abcdefgh\",\"next\":\"ijklmnop\"}";
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	unsigned count = 0;
+	struct vcr_redact *r = vcr_redact_new();
+	ck_assert_int_eq(vcr_redact_learn(r, "API_KEY", secret, strlen(secret)), 0);
+	ck_assert_int_eq(vcr_redact_body(r, text, strlen(text), false, &out, &count), 0);
+	ck_assert_str_eq(out.data, "{\"k\":\"{{vcr:secret:1:API_KEY}}mnop\"}");
+	ck_assert_uint_eq(count, 1);
+	vcr_redact_free(r);
+}
+END_TEST
+
 START_TEST(files_that_are_secrets_are_known_by_name)
 {
 	static const char *const yes[] = { ".env", "a/.env.local", "x/server.pem", "id_rsa", "/h/.ssh/id_ed25519", ".netrc", "credentials", "p.key", "c.p12", "h/.docker/config.json" };
@@ -438,6 +452,7 @@ static TCase *redaction(void)
 	tcase_add_test(tc, a_secret_split_across_events_is_replaced_inside_them);
 	tcase_add_test(tc, one_byte_per_event_and_two_lanes_at_once);
 	tcase_add_test(tc, json_in_json_split_across_events_is_found);
+	tcase_add_test(tc, a_value_that_spans_the_json_around_it_is_replaced_all_the_same);
 	tcase_add_test(tc, files_that_are_secrets_are_known_by_name);
 	tcase_add_test(tc, a_clean_text_passes_at_memory_speed);
 	return tc;
