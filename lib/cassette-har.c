@@ -75,7 +75,7 @@ static void times_of(struct tape *t, const struct vcr_json *j, int entry)
 
 int vcr_tape_entry(struct tape *t, const struct vcr_json *j, int v)
 {
-	int request = vcr_json_get(j, v, "request"), response = vcr_json_get(j, v, "response"), post = vcr_json_get(j, request, "postData"), err;
+	int request = vcr_json_get(j, v, "request"), response = vcr_json_get(j, v, "response"), post = vcr_json_get(j, request, "postData");
 	vcr_tape_reset(t);
 	t->x.plain = true;
 	if (vcr_json_is(j, vcr_json_get(j, v, "_resourceType"), "websocket")) {
@@ -85,16 +85,8 @@ int vcr_tape_entry(struct tape *t, const struct vcr_json *j, int v)
 	if (vcr_tape_request(t, j, vcr_json_get(j, request, "method"), vcr_json_get(j, request, "url")) || vcr_tape_status(t, j, vcr_json_get(j, response, "status")))
 		return 0;
 	if (content_of(j, post, &t->req) || (!t->req.len && form_of(j, vcr_json_get(j, post, "params"), &t->req)) ||
-	    content_of(j, vcr_json_get(j, response, "content"), &t->res)) {
-		vcr_tape_skip(t, "a body that is neither text nor base64; left out");
-		return t->req.err == VCR_ENOMEM || t->res.err == VCR_ENOMEM ? VCR_ENOMEM : 0;
-	}
-	if ((err = headers_of(t, j, vcr_json_get(j, request, "headers"))) != 0)
-		return err;
-	size_t half = t->first = t->nfield;
-	if ((err = headers_of(t, j, vcr_json_get(j, response, "headers"))) != 0)
-		return err;
-	vcr_tape_reason(t, j, vcr_json_get(j, response, "statusText"));
+	    content_of(j, vcr_json_get(j, response, "content"), &t->res))
+		return vcr_tape_no_body(t);
 	times_of(t, j, v);
-	return vcr_tape_tell(t, half);
+	return vcr_tape_tell(t, j, request, response, vcr_json_get(j, response, "statusText"), headers_of);
 }

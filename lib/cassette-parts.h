@@ -26,7 +26,11 @@ void vcr_tape_reason(struct tape *t, const struct vcr_json *j, int v);
 int vcr_tape_field(struct tape *t, const struct vcr_json *j, int name, int value);
 void vcr_tape_fields(struct tape *t, size_t from, struct vcr_http1_field *out, const struct vcr_http1_field **field, size_t *n);
 int vcr_tape_base64(const struct vcr_json *j, int v, struct vcr_buf *out);
-int vcr_tape_tell(struct tape *t, size_t half); /* the first `half` fields are the request's */
+/* A body was none: that is said, and the exchange left out; VCR_ENOMEM where it was memory. */
+int vcr_tape_no_body(struct tape *t);
+/* The header fields of both sides as `headers` adds them, and the answer's reason; then the exchange is told. */
+typedef int vcr_tape_headers_fn(struct tape *t, const struct vcr_json *j, int headers);
+int vcr_tape_tell(struct tape *t, const struct vcr_json *j, int request, int response, int reason, vcr_tape_headers_fn *headers);
 int vcr_tape_entry(struct tape *t, const struct vcr_json *j, int v); /* of a HAR (cassette-har.c) */
 
 #endif

@@ -196,26 +196,25 @@ static int headers_of(struct tape *t, const struct vcr_json *j, int headers)
 
 static int interaction(struct tape *t, const struct vcr_json *j, int v)
 {
-	int request = vcr_json_get(j, v, "request"), response = vcr_json_get(j, v, "response"), status = vcr_json_get(j, response, "status"), err;
+	int request = vcr_json_get(j, v, "request"), response = vcr_json_get(j, v, "response"), status = vcr_json_get(j, response, "status");
 	vcr_tape_reset(t);
 	bool old = vcr_json_get(j, response, "status_code") >= 0; /* of httpx, by vcrpy before 6: {"status_code", "content"} */
 	if (vcr_tape_request(t, j, vcr_json_get(j, request, "method"), vcr_json_get(j, request, "uri")) ||
 	    vcr_tape_status(t, j, old ? vcr_json_get(j, response, "status_code") : vcr_json_get(j, status, "code")))
 		return 0;
-	if (body_of(j, vcr_json_get(j, request, "body"), 4, &t->req) || body_of(j, vcr_json_get(j, response, old ? "content" : "body"), 4, &t->res)) {
-		vcr_tape_skip(t, "a body that is neither text nor base64; left out");
-		return t->req.err == VCR_ENOMEM || t->res.err == VCR_ENOMEM ? VCR_ENOMEM : 0;
-	}
-	if ((err = headers_of(t, j, vcr_json_get(j, request, "headers"))) != 0)
-		return err;
-	size_t half = t->first = t->nfield;
-	if ((err = headers_of(t, j, vcr_json_get(j, response, "headers"))) != 0)
-		return err;
-	vcr_tape_reason(t, j, vcr_json_get(j, status, "message"));
-	return vcr_tape_tell(t, half);
+	if (body_of(j, vcr_json_get(j, request, "body"), 4, &t->req) || body_of(j, vcr_json_get(j, response, old ? "content" : "body"), 4, &t->res))
+		return vcr_tape_no_body(t);
+	return vcr_tape_tell(t, j, request, response, vcr_json_get(j, status, "message"), headers_of);
 }
 
-int vcr_tape_tell(struct tape *t, size_t half)
+int vcr_tape_no_body(struct tape *t)
+{
+	vcr_tape_skip(t, "a body that is neither text nor base64; left out");
+	return t->req.err == VCR_ENOMEM || t->res.err == VCR_ENOMEM ? VCR_ENOMEM : 0;
+}
+
+/* The first `half` fields are the request's. */
+static int tell(struct tape *t, size_t half)
 {
 	struct vcr_http1_field field[MAX_TAPE_FIELDS];
 	size_t all = t->nfield;
@@ -228,6 +227,16 @@ int vcr_tape_tell(struct tape *t, size_t half)
 	t->x.res_body = t->res.data;
 	t->x.nres_body = t->res.len;
 	return t->fn(t->ctx, &t->x);
+}
+
+int vcr_tape_tell(struct tape *t, const struct vcr_json *j, int request, int response, int reason, vcr_tape_headers_fn *headers)
+{
+	int err = headers(t, j, vcr_json_get(j, request, "headers"));
+	size_t half = t->first = t->nfield;
+	if (!err)
+		err = headers(t, j, vcr_json_get(j, response, "headers"));
+	vcr_tape_reason(t, j, reason);
+	return err ? err : tell(t, half);
 }
 
 /* ---- Both ---- */

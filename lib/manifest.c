@@ -1,6 +1,7 @@
 #include "manifest.h"
 #include "json.h"
 #include "replace.h"
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,7 +45,8 @@ static void compose(struct vcr_buf *out, const struct vcr_json *j, const char *i
 	vcr_buf_putc(out, '\n');
 }
 
-int vcr_manifest_put(const char *vcr_dir, const char *session_id, const char *entry_json, const char *now_iso, struct vcr_error *e)
+/* bad_aside: a manifest that is none is set aside and begun anew; otherwise it is left alone, and so is one that is not there. */
+static int change(const char *vcr_dir, const char *session_id, const char *entry_json, const char *now_iso, bool bad_aside, struct vcr_error *e)
 {
 	static const char name[] = "manifest.json";
 	VCR_AUTO_BUF old = VCR_BUF_INIT, made = VCR_BUF_INIT;
@@ -54,11 +56,13 @@ int vcr_manifest_put(const char *vcr_dir, const char *session_id, const char *en
 		return err;
 	old.max = MAX_MANIFEST;
 	err = vcr_replace_read(dir, vcr_dir, name, &old, e);
-	if (!err && old.len && (vcr_json_document(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, 0) != VCR_JSON_OBJECT)) {
+	bool good = !err && old.len && !vcr_json_document(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) && vcr_json_type(&j, 0) == VCR_JSON_OBJECT;
+	if (!err && !good && bad_aside) {
 		vcr_json_release(&j);
-		renameat(dir, name, dir, "manifest.json.bad");
+		if (old.len)
+			renameat(dir, name, dir, "manifest.json.bad");
 	}
-	if (!err) {
+	if (!err && (good || bad_aside)) {
 		compose(&made, &j, session_id, entry_json, now_iso);
 		err = made.err ? vcr_error_set(e, made.err, "%s: %s", name, vcr_strerror(made.err)) : vcr_replace_write(dir, vcr_dir, name, &made, e);
 	}
@@ -66,20 +70,12 @@ int vcr_manifest_put(const char *vcr_dir, const char *session_id, const char *en
 	return err;
 }
 
+int vcr_manifest_put(const char *vcr_dir, const char *session_id, const char *entry_json, const char *now_iso, struct vcr_error *e)
+{
+	return change(vcr_dir, session_id, entry_json, now_iso, true, e);
+}
+
 int vcr_manifest_remove(const char *vcr_dir, const char *session_id, struct vcr_error *e)
 {
-	static const char name[] = "manifest.json";
-	VCR_AUTO_BUF old = VCR_BUF_INIT, made = VCR_BUF_INIT;
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
-	int dir, err = vcr_replace_lock(vcr_dir, name, &dir, e);
-	if (err)
-		return err;
-	old.max = MAX_MANIFEST;
-	err = vcr_replace_read(dir, vcr_dir, name, &old, e);
-	if (!err && old.len && !vcr_json_document(&j, old.data, old.len, VCR_JSON_RELAXED, NULL) && vcr_json_type(&j, 0) == VCR_JSON_OBJECT) {
-		compose(&made, &j, session_id, NULL, NULL);
-		err = made.err ? vcr_error_set(e, made.err, "%s: %s", name, vcr_strerror(made.err)) : vcr_replace_write(dir, vcr_dir, name, &made, e);
-	}
-	close(dir);
-	return err;
+	return change(vcr_dir, session_id, NULL, NULL, false, e);
 }
