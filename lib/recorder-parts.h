@@ -1,4 +1,4 @@
-/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events, end), recorder-call.c (calls), recorder-process.c (who lives),
+/* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events), recorder-control.c (questions, the end), recorder-call.c (calls), recorder-process.c (who lives),
  * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-sentinel.c (what the judge says of writes), recorder-coverage.c
  * (what was seen of each program), recorder-context.c (where it is at home),
  * recorder-outputs.c (what tools print),
@@ -146,6 +146,7 @@ bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn);
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);
+void vcr_recorder_end_rpc(struct vcr_recorder *r, int pid, uint64_t mono_ns); /* of that process, or with 0 of all: what its MCP servers have been asked is closed */
 /* recorder-process.c */
 struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make);
 void vcr_recorder_forget_ended(struct vcr_recorder *r);

@@ -1,5 +1,4 @@
-#include "session.h"
-#include "body.h"
+#include "session-parts.h"
 #include "index.h"
 #include "limits.h"
 #include "manifest.h"
@@ -24,40 +23,6 @@ enum {
 	FORMAT = 1,
 	MAX_BACKLOG = 16 << 20,   /* bytes that wait for a disk to have room again */
 	MAX_HELD = 256 << 10,     /* bytes of lines that wait for the line that refers to them */
-	MAX_LANES = 64,
-	MAX_LANE_BYTES = 64 << 20, /* previous bodies kept for deltas, all lanes together */
-};
-
-struct lane {
-	char *key;
-	size_t nkey;
-	char *body;
-	size_t n, added;     /* added: packed bytes since the last key body */
-	char ref[40];
-	int chain;           /* bodies between this one and its key body */
-	uint64_t used;
-};
-struct stored { unsigned char sha256[VCR_SHA256]; unsigned suffix; bool taken; };
-
-struct vcr_session {
-	int fd;
-	char *dir, *path, *id;
-	char *spare;                   /* another link to the file; NULL */
-	struct vcr_buf head;           /* members of the header's data, without totals and times */
-	char created[40];
-	int64_t last_us;
-	EVP_MD_CTX *chain;
-	struct vcr_prehash *hashed;    /* bodies of calls */
-	struct vcr_buf line, backlog, scratch;
-	size_t held;                   /* bytes of whole lines at the beginning of `line` that are written with the next one */
-	int64_t dropped, bodies;
-	int sys;                       /* why the file did not take something, 0 if it took all */
-	struct vcr_session_totals totals;
-	struct lane lane[MAX_LANES];
-	size_t nlanes, lane_bytes;
-	uint64_t tick;
-	struct stored *stored;         /* open addressing by the first 8 bytes of the hash */
-	size_t nstored, cap_stored;
 };
 
 const char *vcr_frame_type_name(enum vcr_frame_type t)
@@ -120,23 +85,6 @@ static void count_written(struct vcr_session *s, const char *p, size_t n)
 	s->totals.bytes += (int64_t)n;
 }
 
-static void drop_lane(struct vcr_session *s, struct lane *l)
-{
-	s->lane_bytes -= l->n;
-	free(l->key);
-	free(l->body);
-	*l = s->lane[--s->nlanes];
-}
-
-static void forget_bodies(struct vcr_session *s)
-{
-	while (s->nlanes)
-		drop_lane(s, &s->lane[0]);
-	free(s->stored);
-	s->stored = NULL;
-	s->nstored = s->cap_stored = 0;
-}
-
 /* As much of p[0..n) as the disk takes; returns the bytes it took. */
 static size_t write_some(struct vcr_session *s, const char *p, size_t n, int *sys)
 {
@@ -176,7 +124,7 @@ static void drop_lines(struct vcr_session *s, bool bodies)
 	for (const char *p = s->line.data, *end = p + s->line.len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
 		s->dropped++;
 	if (bodies)
-		forget_bodies(s);
+		vcr_session_forget_bodies(s);
 	count_lost(s);
 }
 
@@ -221,7 +169,7 @@ static int put_line(struct vcr_session *s, struct vcr_error *e)
 }
 
 /* A line that nothing refers to yet: the one that does comes at once, and is written with it. */
-static int hold_line(struct vcr_session *s, struct vcr_error *e)
+int vcr_session_hold_line(struct vcr_session *s, struct vcr_error *e)
 {
 	int err = end_line(s, e);
 	s->held = s->line.len;
@@ -234,7 +182,7 @@ static int write_held(struct vcr_session *s)
 	return s->held ? write_lines(s, NULL) : 0;
 }
 
-static void begin_line(struct vcr_session *s, struct vcr_jw *w, const char *type)
+void vcr_session_begin_line(struct vcr_session *s, struct vcr_jw *w, const char *type)
 {
 	s->line.err = 0;
 	vcr_buf_cut(&s->line, s->held);
@@ -314,7 +262,7 @@ static int write_header(struct vcr_session *s, struct vcr_error *e)
 	struct vcr_jw w;
 	int sys = 0;
 	next_time(s, s->created);
-	begin_line(s, &w, "session");
+	vcr_session_begin_line(s, &w, "session");
 	add_session_object(s, &w, s->created, false);
 	vcr_jw_object_end(&w);
 	vcr_buf_putc(&s->line, '\n');
@@ -409,9 +357,6 @@ const char *vcr_session_path(const struct vcr_session *s) { return s->path; }
 
 /* ---- Reopening ---- */
 
-static struct stored *stored_slot(struct vcr_session *s, const unsigned char *sha256, unsigned *same_ref);
-static int remember_body(struct vcr_session *s, const unsigned char *sha256, unsigned suffix);
-
 static int recall_body(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
 	struct vcr_session *s = ctx;
@@ -421,7 +366,7 @@ static int recall_body(void *ctx, const struct vcr_json *j, int data, int64_t li
 	for (size_t i = 0; good && i < sizeof sha256; i++)
 		good = sscanf(hex + 2 * i, "%2hhx", &sha256[i]) == 1;
 	const char *dash = ref ? strchr(ref, '-') : NULL;
-	int err = good ? remember_body(s, sha256, dash ? (unsigned)strtoul(dash + 1, NULL, 10) : 0) : 0;
+	int err = good ? vcr_session_remember_body(s, sha256, dash ? (unsigned)strtoul(dash + 1, NULL, 10) : 0) : 0;
 	s->bodies++;
 	free(hex);
 	free(ref);
@@ -588,7 +533,7 @@ int vcr_session_add_frame(struct vcr_session *s, struct vcr_frame *f, int64_t *i
 	if (!f->frame_id[0])
 		vcr_frame_new_id(f->frame_id);
 	next_time(s, time);
-	begin_line(s, &w, "frame");
+	vcr_session_begin_line(s, &w, "frame");
 	vcr_jw_object(&w);
 	add_member(&w, "frame_id", f->frame_id);
 	add_member(&w, "session_id", s->id);
@@ -617,173 +562,11 @@ int vcr_session_add_record(struct vcr_session *s, const char *kind, const char *
 	struct vcr_jw w;
 	char type[64];
 	snprintf(type, sizeof type, "vcr.%s", kind);
-	begin_line(s, &w, type);
+	vcr_session_begin_line(s, &w, type);
 	vcr_state_write(&s->line, data_json);
 	w.after_key = false;
 	vcr_jw_object_end(&w);
 	return put_line(s, e);
-}
-
-/* ---- Bodies ---- */
-
-/* The slot of that hash, or the free one where it belongs; *same_ref: one more than the greatest suffix in use for its first 8 bytes. */
-static struct stored *stored_slot(struct vcr_session *s, const unsigned char *sha256, unsigned *same_ref)
-{
-	uint64_t h;
-	memcpy(&h, sha256, 8);
-	*same_ref = 0;
-	for (size_t i = h & (s->cap_stored - 1);; i = (i + 1) & (s->cap_stored - 1)) {
-		struct stored *at = &s->stored[i];
-		if (!at->taken || !memcmp(at->sha256, sha256, sizeof at->sha256))
-			return at;
-		if (!memcmp(at->sha256, sha256, 8) && at->suffix >= *same_ref)
-			*same_ref = at->suffix + 1;
-	}
-}
-
-static int grow_stored(struct vcr_session *s)
-{
-	struct stored *old = s->stored;
-	size_t n = s->cap_stored;
-	unsigned unused;
-	s->cap_stored = n ? 2 * n : 256;
-	s->stored = calloc(s->cap_stored, sizeof *s->stored);
-	if (!s->stored) {
-		s->stored = old;
-		s->cap_stored = n;
-		return VCR_ENOMEM;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (old[i].taken)
-			*stored_slot(s, old[i].sha256, &unused) = old[i];
-	free(old);
-	return 0;
-}
-
-static int remember_body(struct vcr_session *s, const unsigned char *sha256, unsigned suffix)
-{
-	unsigned unused;
-	if (2 * s->nstored >= s->cap_stored && grow_stored(s))
-		return VCR_ENOMEM;
-	struct stored *at = stored_slot(s, sha256, &unused);
-	s->nstored += !at->taken;
-	memcpy(at->sha256, sha256, sizeof at->sha256);
-	at->suffix = suffix;
-	at->taken = true;
-	return 0;
-}
-
-static void format_ref(const unsigned char *sha256, unsigned suffix, char ref[40])
-{
-	for (int i = 0; i < 8; i++)
-		snprintf(ref + 2 * i, 3, "%02x", sha256[i]);
-	if (suffix)
-		snprintf(ref + 16, 24, "-%u", suffix);
-}
-
-static struct lane *find_lane(struct vcr_session *s, const char *key, size_t n)
-{
-	for (size_t i = 0; n && i < s->nlanes; i++)
-		if (s->lane[i].nkey == n && !memcmp(s->lane[i].key, key, n)) {
-			s->lane[i].used = ++s->tick;
-			return &s->lane[i];
-		}
-	return NULL;
-}
-
-static void make_room(struct vcr_session *s, size_t n)
-{
-	while (s->nlanes && (s->nlanes == MAX_LANES || s->lane_bytes + n > MAX_LANE_BYTES)) {
-		struct lane *oldest = &s->lane[0];
-		for (size_t i = 1; i < s->nlanes; i++)
-			if (s->lane[i].used < oldest->used)
-				oldest = &s->lane[i];
-		drop_lane(s, oldest);
-	}
-}
-
-/* Keep p as the lane's previous body. Without memory the next body of the lane is simply written whole. */
-static void set_lane(struct vcr_session *s, const char *key, size_t nkey, const char *p, size_t n, const struct lane *like)
-{
-	struct lane *old = find_lane(s, key, nkey);
-	if (old)
-		drop_lane(s, old);
-	if (!nkey || n > MAX_LANE_BYTES / 2)
-		return;
-	make_room(s, n);
-	struct lane l = *like;
-	l.key = strndup(key, nkey);
-	l.nkey = nkey;
-	l.body = malloc(n + 1);
-	if (!l.key || !l.body) {
-		free(l.key);
-		free(l.body);
-		return;
-	}
-	memcpy(l.body, p, n);
-	l.n = n;
-	l.used = ++s->tick;
-	s->lane_bytes += n;
-	s->lane[s->nlanes++] = l;
-}
-
-/* A base is worth it while the deltas behind it are smaller than the body and the chain is short enough to rebuild quickly. */
-static bool can_extend(const struct lane *l, size_t n)
-{
-	return l && l->chain < VCR_MAX_CHAIN && l->added <= n;
-}
-
-static int write_body(struct vcr_session *s, const struct lane *base, const struct lane *near, bool legible, const char *p, size_t n, const unsigned char *sha256,
-	struct lane *now, struct vcr_error *e)
-{
-	struct vcr_jw w;
-	struct vcr_near beside = { near ? near->ref : NULL, near ? near->body : NULL, near ? near->n : 0 };
-	size_t added;
-	begin_line(s, &w, "vcr.body");
-	vcr_jw_object(&w);
-	add_member(&w, "ref", now->ref);
-	int how = vcr_body_encode(&w, p, n, sha256, base ? base->body : NULL, base ? base->n : 0, base ? base->ref : NULL, near ? &beside : NULL, legible, &added, e);
-	if (how < 0)
-		return how;
-	vcr_jw_object_end(&w);
-	vcr_jw_object_end(&w);
-	now->chain = how ? base->chain + 1 : 0;
-	now->added = how == 1 ? base->added + added : 0;
-	/* A dictionary costs little to do without, so such chains are kept short by ending them early. */
-	if (how == 2 && now->chain >= VCR_MAX_DICT_CHAIN)
-		now->chain = VCR_MAX_CHAIN;
-	return hold_line(s, e);
-}
-
-int vcr_session_add_body(struct vcr_session *s, const char *lane, const char *near, const char *p, size_t n, char ref[40], struct vcr_error *e)
-{
-	unsigned char sha256[VCR_SHA256];
-	unsigned suffix;
-	struct lane now = { 0 };
-	if (!s->cap_stored && grow_stored(s))
-		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
-	if (!vcr_prehash(*lane ? s->hashed : NULL, p, n, sha256))
-		return vcr_error_set(e, VCR_ENOMEM, "%s: no memory", s->path);
-	const struct stored *at = stored_slot(s, sha256, &suffix);
-	format_ref(sha256, at->taken ? at->suffix : suffix, now.ref);
-	if (at->taken) {
-		strcpy(ref, now.ref);
-		return 0;
-	}
-	size_t nlane = strcspn(lane, "<");
-	const struct lane *base = find_lane(s, lane, nlane);
-	if (!base && lane[nlane])
-		base = find_lane(s, lane + nlane + 1, strlen(lane + nlane + 1));
-	const struct lane *beside = near ? find_lane(s, near, strlen(near)) : NULL;
-	int err = write_body(s, can_extend(base, n) ? base : NULL, beside, nlane > 0, p, n, sha256, &now, e);
-	if (!err)
-		err = remember_body(s, sha256, suffix);
-	if (err)
-		return err;
-	s->bodies++;
-	set_lane(s, lane, nlane, p, n, &now);
-	strcpy(ref, now.ref);
-	return 0;
 }
 
 /* ---- The end ---- */
@@ -801,7 +584,7 @@ static void compose_end(struct vcr_session *s, const char *extra_json)
 	}
 	EVP_MD_CTX_free(copy);
 	next_time(s, time);
-	begin_line(s, &w, "vcr.end");
+	vcr_session_begin_line(s, &w, "vcr.end");
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "format");
 	vcr_jw_int(&w, FORMAT);
@@ -869,7 +652,7 @@ void vcr_session_free(struct vcr_session *s)
 		write_held(s);
 		close(s->fd);
 	}
-	forget_bodies(s);
+	vcr_session_forget_bodies(s);
 	EVP_MD_CTX_free(s->chain);
 	vcr_prehash_free(s->hashed);
 	vcr_buf_release(&s->head);
