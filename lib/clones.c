@@ -1,87 +1,233 @@
-/* What stands in two places: bodies of functions, and passages. */
+/* Passages that stand in two places, as they are or with names and literals replaced.
+ *
+ * Names and literals are blind at first: hashes over SHINGLE tokens are sampled by winnowing (Schleimer, Wilkerson, Aiken, 2003), so that two passages of
+ * WINDOW equal tokens share at least one. Where two are equal the passage is extended, and then cut to what is the same under one renaming: each name
+ * on the one side has one name on the other. Tables, lists and imports are no clones: a passage has names, few literals, and several kinds of words. */
 #include "sentinel-scan.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAME = 30, RENAMED = 60, WINDOW = 100, LINES = 10, PLACES = 64 };
+enum { WINDOW = 100, SHINGLE = 40, SAMPLE = WINDOW - SHINGLE + 1, LINES = 10, PLACES = 8, NAMES = 1024 };
 
-/* --- functions */
+struct print { uint64_t hash; uint32_t file, at; };
+struct passage { uint32_t file_a, a, file_b, b, n; };
+struct seeking {
+	const struct vcr_policy *policy;
+	const struct vcr_scanned *s;
+	struct vcr_findings *out;
+	struct print *print; size_t n, capacity;
+	uint32_t *covered;   /* by file: up to where its tokens are told to be a copy */
+	size_t duplicates;   /* findings of out that are duplicates */
+	int err;
+};
 
-struct body { uint64_t hash; uint32_t file, function; };
+static uint32_t blind(const struct vcr_clone_token *t)
+{
+	return t->kind == 1 ? 1 : t->text;
+}
+
+static void add_print(struct seeking *k, uint64_t hash, size_t file, size_t at)
+{
+	if (k->n == k->capacity) {
+		size_t more = k->n ? k->n * 2 : 1024;
+		struct print *p = realloc(k->print, more * sizeof *p);
+		if (!p) {
+			k->err = VCR_ENOMEM;
+			return;
+		}
+		k->print = p;
+		k->capacity = more;
+	}
+	k->print[k->n++] = (struct print){ hash, (uint32_t)file, (uint32_t)at };
+}
+
+/* The least of each SAMPLE neighbouring hashes; of equal ones the last. */
+static void sample(struct seeking *k, size_t file)
+{
+	const struct vcr_scanned_file *f = &k->s->file[file];
+	const uint64_t base = 0x9e3779b97f4a7c15u;
+	uint64_t top = 1, h = 0, ring[SAMPLE], seed = (uint64_t)f->language + 1;
+	size_t chosen = SIZE_MAX;
+	for (int i = 0; i < SHINGLE; i++)
+		top *= base;
+	for (size_t i = 0; i < f->ntoken && !k->err; i++) {
+		h = h * base + blind(&f->token[i]) + seed;
+		if (i >= SHINGLE)
+			h -= top * (blind(&f->token[i - SHINGLE]) + seed);
+		if (i + 1 < SHINGLE)
+			continue;
+		size_t at = i + 1 - SHINGLE, first = at + 1 > SAMPLE ? at + 1 - SAMPLE : 0, least = first;
+		ring[at % SAMPLE] = (h ^ h >> 31) * 0xbf58476d1ce4e5b9u;
+		if (at + 1 < SAMPLE)
+			continue;
+		if (chosen != SIZE_MAX && chosen >= first && ring[at % SAMPLE] > ring[chosen % SAMPLE])
+			continue;
+		for (size_t q = first; q <= at; q++)
+			if (ring[q % SAMPLE] <= ring[least % SAMPLE])
+				least = q;
+		if (least != chosen)
+			add_print(k, ring[least % SAMPLE], file, least);
+		chosen = least;
+	}
+}
 
 static int by_hash(const void *a, const void *b)
 {
-	const struct body *x = a, *y = b;
+	const struct print *x = a, *y = b;
 	if (x->hash != y->hash)
 		return x->hash < y->hash ? -1 : 1;
 	if (x->file != y->file)
 		return x->file < y->file ? -1 : 1;
-	return x->function < y->function ? -1 : x->function > y->function;
+	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-static const struct vcr_scanned_function *function_of(const struct vcr_scanned *s, const struct body *b)
+/* As far as the blind tokens are equal, and the two do not overlap. */
+static void extend(const struct vcr_scanned *s, struct passage *p)
 {
-	return &s->file[b->file].function[b->function];
+	const struct vcr_scanned_file *fa = &s->file[p->file_a], *fb = &s->file[p->file_b];
+	while (p->a && p->b && blind(&fa->token[p->a - 1]) == blind(&fb->token[p->b - 1])) {
+		p->a--;
+		p->b--;
+		p->n++;
+	}
+	while (p->a + p->n < fa->ntoken && p->b + p->n < fb->ntoken && blind(&fa->token[p->a + p->n]) == blind(&fb->token[p->b + p->n]))
+		p->n++;
+	if (p->file_a == p->file_b && p->a + p->n > p->b)
+		p->n = p->b - p->a;
 }
 
-static int say_duplicate(const struct vcr_policy *p, const struct vcr_scanned *s, const struct body *first, const struct body *again, bool same, struct vcr_findings *out)
+/* The first part of the passage, of WINDOW tokens or more, that one renaming makes the same; false: there is none. */
+static bool renamed(const struct vcr_scanned *s, struct passage *p)
 {
-	const struct vcr_scanned_function *a = function_of(s, first), *b = function_of(s, again);
-	char words[700];
-	snprintf(words, sizeof words, "%.150s() %s %.150s() in %.200s:%u: use that one", b->name, same ? "has the same body as" : "has, but for names, the same body as", a->name,
-		s->file[first->file].path, a->start_line);
-	return vcr_findings_add(out, &(struct vcr_finding){ .rule = VCR_RULE_DUPLICATE, .severity = vcr_policy_severity(p, VCR_RULE_DUPLICATE, 1, NULL), .start_line = b->start_line,
-		.end_line = b->end_line, .measured = -1, .threshold = -1, .path = s->file[again->file].path, .function = b->name, .message = words });
+	struct { uint32_t from, to; } names[NAMES];
+	const struct vcr_clone_token *a = s->file[p->file_a].token, *b = s->file[p->file_b].token;
+	uint32_t n = 0, start = 0, known = 0;
+	for (; n < p->n; n++) {
+		if (a[p->a + n].kind != 1)
+			continue;
+		uint32_t from = a[p->a + n].text, to = b[p->b + n].text, i = 0;
+		while (i < known && names[i].from != from && names[i].to != to)
+			i++;
+		if (i == known && known < NAMES) {
+			names[known].from = from;
+			names[known++].to = to;
+		} else if (i == known || names[i].from != from || names[i].to != to) {
+			if (n - start >= WINDOW)
+				break;
+			start = n + 1;
+			known = 0;
+		}
+	}
+	p->a += start;
+	p->b += start;
+	p->n = n - start;
+	return p->n >= WINDOW;
 }
 
-/* A function within one that is a duplicate itself is not said again. */
-static bool stands_within(const struct vcr_scanned *s, const struct body *b, const struct vcr_findings *said)
+/* Is it code, and not a table, a list of names, or a heap of imports? */
+static bool says_something(const struct vcr_clone_token *t, uint32_t n)
 {
-	const struct vcr_scanned_function *f = function_of(s, b);
-	for (size_t i = said->n; i-- > 0 && said->n - i < 2000;)
-		if (!strcmp(said->item[i].path, s->file[b->file].path) && said->item[i].start_line < f->start_line && said->item[i].end_line >= f->end_line)
+	uint32_t names = 0, literals = 0, kinds = 0, seen[10];
+	for (uint32_t i = 0; i < n; i++) {
+		names += t[i].kind == 1;
+		literals += t[i].kind == 2;
+		uint32_t k = 0;
+		while (k < kinds && seen[k] != t[i].text)
+			k++;
+		if (!t[i].kind && k == kinds && kinds < sizeof seen / sizeof *seen)
+			seen[kinds++] = t[i].text;
+	}
+	return names >= n / 8 && literals < n / 4 && kinds == sizeof seen / sizeof *seen;
+}
+
+static bool is_duplicate(const struct seeking *k, const char *path, uint32_t first, uint32_t last)
+{
+	for (size_t i = 0; i < k->duplicates; i++) {
+		const struct vcr_finding *f = &k->out->item[i];
+		uint32_t from = f->start_line > first ? f->start_line : first, to = f->end_line < last ? f->end_line : last;
+		if (!strcmp(f->path, path) && from < to && (to - from + 1) * 2 > last - first + 1)
 			return true;
+	}
 	return false;
 }
 
-int vcr_duplicates(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out)
+static void say(struct seeking *k, const struct passage *p)
 {
-	size_t n = 0, k = 0;
-	for (size_t i = 0; i < s->n; i++)
-		n += s->file[i].nfunction;
-	struct body *all = malloc((n + 1) * sizeof *all);
-	int err = all ? 0 : VCR_ENOMEM;
-	for (size_t i = 0; i < s->n && all; i++)
-		for (size_t f = 0; f < s->file[i].nfunction; f++) {
-			const struct vcr_scanned_function *fn = &s->file[i].function[f];
-			if (fn->plain && fn->tokens >= SAME)
-				all[k++] = (struct body){ fn->body_renamed, (uint32_t)i, (uint32_t)f };
-		}
-	if (k)
-		qsort(all, k, sizeof *all, by_hash);
-	for (size_t i = 0, first = 0; i < k && !err; i++) {
-		if (all[i].hash != all[first].hash)
-			first = i;
-		for (size_t c = first; c < i; c++) { /* the first that it is a duplicate of; of short ones only an equal one */
-			const struct vcr_scanned_function *a = function_of(s, &all[c]), *b = function_of(s, &all[i]);
-			bool same = a->body == b->body;
-			if (a->tokens != b->tokens || (!same && b->tokens < RENAMED) || s->file[all[c].file].language != s->file[all[i].file].language) {
-				if (c - first > PLACES)
-					break;
-				continue;
-			}
-			if (!stands_within(s, &all[i], out))
-				err = say_duplicate(p, s, &all[c], &all[i], same, out);
-			break;
-		}
+	const struct vcr_scanned_file *fa = &k->s->file[p->file_a], *fb = &k->s->file[p->file_b];
+	uint32_t a1 = fa->token[p->a].line, a2 = fa->token[p->a + p->n - 1].line, b1 = fb->token[p->b].line, b2 = fb->token[p->b + p->n - 1].line;
+	char words[400];
+	if (b2 - b1 + 1 < LINES || a2 - a1 + 1 < LINES || !says_something(&fb->token[p->b], p->n) || is_duplicate(k, fb->path, b1, b2))
+		return;
+	snprintf(words, sizeof words, "these %u lines (%u tokens) are a copy of lines %u to %u of %.250s", b2 - b1 + 1, p->n, a1, a2, fa->path);
+	k->err = vcr_findings_add(k->out, &(struct vcr_finding){ .rule = VCR_RULE_CLONE, .severity = vcr_policy_severity(k->policy, VCR_RULE_CLONE, 1, NULL), .start_line = b1,
+		.end_line = b2, .measured = -1, .threshold = -1, .path = fb->path, .function = "", .message = words });
+}
+
+/* The print i against the first ones of the same hash. */
+static void compare(struct seeking *k, size_t first, size_t i)
+{
+	const struct print *b = &k->print[i];
+	for (size_t c = first; c < i && c < first + PLACES; c++) {
+		const struct print *a = &k->print[c];
+		struct passage p = { a->file, a->at, b->file, b->at, 0 };
+		if (b->at < k->covered[b->file])
+			return;
+		if (k->s->file[a->file].language != k->s->file[b->file].language)
+			continue;
+		extend(k->s, &p);
+		if (p.n < WINDOW || !renamed(k->s, &p) || p.b + p.n <= k->covered[b->file])
+			continue;
+		say(k, &p);
+		k->covered[b->file] = p.b + p.n;
+		return;
 	}
-	free(all);
-	return err;
+}
+
+/* Pairs of equal hashes are looked at in the order of the places where a copy would be said. */
+struct pair { uint32_t first, at, file, token; };
+
+static int by_place(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+	if (x->file != y->file)
+		return x->file < y->file ? -1 : 1;
+	return x->token < y->token ? -1 : x->token > y->token;
+}
+
+static int compare_all(struct seeking *k)
+{
+	struct pair *pair = malloc((k->n + 1) * sizeof *pair);
+	size_t n = 0;
+	if (!pair)
+		return VCR_ENOMEM;
+	for (size_t i = 0, first = 0; i < k->n; i++) {
+		if (k->print[i].hash != k->print[first].hash)
+			first = i;
+		if (i > first)
+			pair[n++] = (struct pair){ (uint32_t)first, (uint32_t)i, k->print[i].file, k->print[i].at };
+	}
+	if (n)
+		qsort(pair, n, sizeof *pair, by_place);
+	for (size_t i = 0; i < n && !k->err; i++)
+		compare(k, pair[i].first, pair[i].at);
+	free(pair);
+	return k->err;
 }
 
 int vcr_clones(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out)
 {
-	(void)p, (void)s, (void)out;
-	return 0;
+	struct seeking k = { .policy = p, .s = s, .out = out, .duplicates = out->n, .covered = calloc(s->n + 1, sizeof(uint32_t)) };
+	int err = k.covered ? 0 : VCR_ENOMEM;
+	for (size_t i = 0; i < s->n && !err; i++) {
+		sample(&k, i);
+		err = k.err;
+	}
+	if (!err && k.n) {
+		qsort(k.print, k.n, sizeof *k.print, by_hash);
+		err = compare_all(&k);
+	}
+	free(k.print);
+	free(k.covered);
+	return err;
 }

@@ -157,7 +157,10 @@ static int keep(struct vcr_scanned_file *f, const struct vcr_metrics *m, bool wa
 	if (want_tokens && m->ntoken) {
 		if (!(f->token = malloc(m->ntoken * sizeof *f->token)))
 			return VCR_ENOMEM;
-		memcpy(f->token, m->token, m->ntoken * sizeof *f->token);
+		for (size_t i = 0; i < m->ntoken; i++) {
+			const struct vcr_token *t = &m->token[i];
+			f->token[i] = (struct vcr_clone_token){ t->is_name == 2 ? t->symbol : t->text, t->line, t->is_name };
+		}
 		f->ntoken = m->ntoken;
 	}
 	return 0;

@@ -13,6 +13,8 @@ struct vcr_scanned_function {
 	uint64_t body, body_renamed;
 	bool plain;       /* not a stub, an abstract method or a test */
 };
+/* A token as clones see it: text is a name's hash, else what the token is; kind as vcr_token.is_name. */
+struct vcr_clone_token { uint32_t text; uint32_t line : 30, kind : 2; };
 struct vcr_scanned_file {
 	char *path;
 	int language;          /* -1: none that is known (only files given by name) */
@@ -20,7 +22,7 @@ struct vcr_scanned_file {
 	uint32_t lines;
 	bool is_broken;
 	struct vcr_scanned_function *function; size_t nfunction;
-	struct vcr_token *token; size_t ntoken; /* if clones are looked for */
+	struct vcr_clone_token *token; size_t ntoken; /* if clones are looked for */
 	struct vcr_findings findings;
 	char *words;           /* private: what skipped and the names point into */
 };
@@ -41,9 +43,9 @@ struct vcr_scanned {
 int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_options *o, struct vcr_scanned *out, struct vcr_error *e);
 void vcr_scanned_release(struct vcr_scanned *s);
 
-/* Findings about functions whose body another one has. (clones.c) */
+/* Findings about functions whose body another one has. (duplicates.c) */
 int vcr_duplicates(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out);
-/* Findings about passages that stand in two places. */
+/* Findings about passages that stand in two places; after vcr_duplicates, whose functions are not said again. (clones.c) */
 int vcr_clones(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out);
 
 #endif

@@ -109,6 +109,34 @@ ok(place.run("vcr-sentinel", "scan", "-q", "odd", "odd/latin.py", "odd/latin.py"
 one = place.run("vcr-sentinel", "scan", "--json", "-m", "-J", "1", ".")[1]
 ok(one == place.run("vcr-sentinel", "scan", "--json", "-m", "-J", "7", ".")[1], "the answer does not depend on the number of threads")
 
+# passages
+passage = """    opened = open(path, "rb")
+    try:
+        header = opened.read(16)
+        if len(header) < 16 or header[:4] != MAGIC:
+            raise ValueError("not one of ours: %s" % path)
+        count, size = struct.unpack("<II", header[4:12])
+        for index in range(count):
+            record = opened.read(size)
+            if len(record) != size:
+                log.warning("record %d of %s is short", index, path)
+                break
+            records.append(parse(record, index, size))
+    finally:
+        opened.close()
+    if not records and count:
+        raise ValueError("nothing in %s" % path)
+"""
+put("copies/a.py", "def load(path, records):\n    print('load')\n" + passage + "    return records\n")
+put("copies/b.py", "def other(x):\n    return x\n\n\ndef fetch(path, kept):\n    check(path)\n" + passage.replace("records", "kept").replace("opened", "f").replace("16", "32")
+    + "    # another end\n    kept.sort()\n    print(len(kept))\n")
+put("copies/table.py", "".join("    ('%s', %d, %s, 'x'),\n" % (chr(97 + i % 26), i, bool(i % 2)) for i in range(200)).join(["TABLE = [\n", "]\n"]))
+put("copies/table2.py", "".join("    ('%s', %d, %s, 'y'),\n" % (chr(97 + i % 25), i * 3, bool(i % 2)) for i in range(200)).join(["OTHER = [\n", "]\n"]))
+found = [f for f in scan("copies")[1] if f["rule"] == "clone"]
+ok([(f["path"], f["severity"], f["line"], f["end_line"]) for f in found] == [("copies/b.py", "info", 6, 22)] and "a copy of lines 2 to 18 of copies/a.py" in found[0]["message"],
+   "a passage that was copied and renamed is found; tables are no clones", found)
+ok("clone" not in {f["rule"] for f in scan("-r", "clone=off", "copies")[1]}, "a rule that is off says nothing")
+
 # CPython's own packages: a reader agrees with every duplicate that is found
 agreed = {
     "asyncio": {
