@@ -16,7 +16,7 @@ static const struct vcr_lang_node python[] = {
 	{ "for_statement while_statement", R_PATH | LEVEL_BRANCH },
 	{ "conditional_expression", R_PATH | R_BRANCH },
 	{ "for_in_clause if_clause", R_PATH },
-	{ "boolean_operator", R_PATH | R_BINARY },
+	{ "boolean_operator", R_BINARY },
 	{ "and or", R_LOGIC },
 	{ "try_statement", R_LEVEL },
 	{ "except_clause except_group_clause", R_PATH | R_BRANCH | R_CATCH },
@@ -39,7 +39,7 @@ static const struct vcr_lang_node javascript[] = {
 	{ "function_declaration generator_function_declaration method_definition", R_FUNCTION },
 	{ "function_expression generator_function arrow_function", R_FUNCTION | R_ANONYMOUS },
 	{ "class_declaration class", R_CLASS },
-	{ "if for while case catch && || ??", R_PATH },
+	{ "if for while case catch ??", R_PATH },
 	{ "if_statement", LEVEL_BRANCH | R_IF },
 	{ "else", R_ELSE },
 	{ "for_statement for_in_statement while_statement do_statement switch_statement", LEVEL_BRANCH },
@@ -61,7 +61,7 @@ static const struct vcr_lang_node typescript[] = {
 	{ "function_declaration generator_function_declaration method_definition", R_FUNCTION },
 	{ "function_expression generator_function arrow_function", R_FUNCTION | R_ANONYMOUS },
 	{ "class_declaration class abstract_class_declaration interface_declaration", R_CLASS },
-	{ "if for while case catch && || ??", R_PATH },
+	{ "if for while case catch ??", R_PATH },
 	{ "if_statement", LEVEL_BRANCH | R_IF },
 	{ "else", R_ELSE },
 	{ "for_statement for_in_statement while_statement do_statement switch_statement", LEVEL_BRANCH },
@@ -82,7 +82,7 @@ static const struct vcr_lang_node typescript[] = {
 static const struct vcr_lang_node go[] = {
 	{ "function_declaration method_declaration", R_FUNCTION },
 	{ "func_literal", R_FUNCTION | R_ANONYMOUS },
-	{ "if for case && ||", R_PATH },
+	{ "if for case", R_PATH },
 	{ "if_statement", LEVEL_BRANCH | R_IF },
 	{ "else", R_ELSE },
 	{ "for_statement expression_switch_statement type_switch_statement select_statement", LEVEL_BRANCH },
@@ -103,7 +103,7 @@ static const struct vcr_lang_node rust[] = {
 	{ "function_item", R_FUNCTION },
 	{ "closure_expression", R_INNER },
 	{ "impl_item trait_item", R_CLASS },
-	{ "if for while where && || ? =>", R_PATH },
+	{ "if for while where ? =>", R_PATH },
 	{ "if_expression", LEVEL_BRANCH | R_IF },
 	{ "else", R_ELSE },
 	{ "for_expression while_expression loop_expression match_expression", LEVEL_BRANCH },
@@ -122,8 +122,8 @@ static const struct vcr_lang_node rust[] = {
 };
 
 #define C_LIKE \
-	{ "if for while case && || ?", R_PATH }, \
-	{ "#if #ifdef", R_PATH }, \
+	{ "if for while case ? #if #ifdef #elif", R_PATH }, \
+	{ "preproc_if preproc_elif", R_PREPROC }, \
 	{ "if_statement", LEVEL_BRANCH | R_IF }, \
 	{ "else", R_ELSE }, \
 	{ "for_statement while_statement do_statement switch_statement", LEVEL_BRANCH }, \
@@ -148,7 +148,8 @@ static const struct vcr_lang_node cpp[] = {
 	{ "lambda_expression", R_INNER },
 	{ "class_specifier struct_specifier", R_CLASS },
 	C_LIKE,
-	{ "catch and or", R_PATH },
+	{ "catch", R_PATH },
+	{ "and or", R_LOGIC },
 	{ "for_range_loop", LEVEL_BRANCH },
 	{ "try_statement", R_LEVEL },
 	{ "catch_clause", R_BRANCH | R_CATCH },
@@ -160,7 +161,7 @@ static const struct vcr_lang_node java[] = {
 	{ "method_declaration constructor_declaration compact_constructor_declaration", R_FUNCTION },
 	{ "lambda_expression", R_INNER },
 	{ "class_declaration interface_declaration enum_declaration record_declaration annotation_type_declaration", R_CLASS },
-	{ "if for while case catch && || ?", R_PATH },
+	{ "if for while case catch ?", R_PATH },
 	{ "if_statement", LEVEL_BRANCH | R_IF },
 	{ "else", R_ELSE },
 	{ "for_statement enhanced_for_statement while_statement do_statement switch_expression", LEVEL_BRANCH },
@@ -185,7 +186,7 @@ static const struct vcr_lang_node ruby[] = {
 	{ "method singleton_method", R_FUNCTION },
 	{ "do_block block lambda", R_INNER },
 	{ "class module singleton_class", R_CLASS },
-	{ "if elsif until for while rescue when unless && || ? and or", R_PATH },
+	{ "if elsif until for while rescue when unless ?", R_PATH },
 	{ "if unless while until for case case_match", LEVEL_BRANCH },
 	{ "elsif else", R_FLAT },
 	{ "if_modifier unless_modifier while_modifier until_modifier conditional rescue_modifier", R_BRANCH },
@@ -205,7 +206,7 @@ static const struct vcr_lang_node c_sharp[] = {
 	{ "method_declaration constructor_declaration destructor_declaration operator_declaration conversion_operator_declaration local_function_statement", R_FUNCTION },
 	{ "lambda_expression anonymous_method_expression", R_INNER },
 	{ "class_declaration struct_declaration interface_declaration record_declaration enum_declaration", R_CLASS },
-	{ "if for foreach while case catch && || ? ??", R_PATH },
+	{ "if for foreach while case catch ? ??", R_PATH },
 	{ "if_statement", LEVEL_BRANCH | R_IF },
 	{ "else", R_ELSE },
 	{ "for_statement foreach_statement while_statement do_statement switch_statement switch_expression", LEVEL_BRANCH },
@@ -228,7 +229,7 @@ static const struct vcr_lang_node php[] = {
 	{ "function_definition method_declaration", R_FUNCTION },
 	{ "anonymous_function arrow_function", R_FUNCTION | R_ANONYMOUS },
 	{ "class_declaration interface_declaration trait_declaration enum_declaration", R_CLASS },
-	{ "if elseif for foreach while case catch match && || ?", R_PATH },
+	{ "if elseif for foreach while case catch match ?", R_PATH },
 	{ "if_statement", LEVEL_BRANCH | R_IF },
 	{ "else_if_clause", R_FLAT },
 	{ "else", R_ELSE },
@@ -251,7 +252,7 @@ static const struct vcr_lang_node php[] = {
 
 static const struct vcr_lang_node bash[] = {
 	{ "function_definition", R_FUNCTION },
-	{ "if elif for while until case_item && ||", R_PATH },
+	{ "if elif for while until case_item", R_PATH },
 	{ "if_statement for_statement c_style_for_statement while_statement case_statement", LEVEL_BRANCH },
 	{ "elif_clause else_clause", R_FLAT },
 	{ "list", R_BINARY },
@@ -332,7 +333,7 @@ static int fill(struct vcr_lang_map *m, const struct vcr_lang *l, const TSLangua
 	*m = (struct vcr_lang_map){ .lang = l, .grammar = g, .role = role, .nsymbol = n, .decorated = ts_language_symbol_for_name(g, "decorated_definition", 20, true),
 		.name = FIELD("name"), .body = FIELD("body"), .parameters = FIELD("parameters"),
 		.parameter = FIELD("parameter"), .operator_ = FIELD("operator"), .declarator = FIELD("declarator"), .function = FIELD("function"),
-		.alternative = FIELD("alternative"), .left = FIELD("left"), .key = FIELD("key") };
+		.alternative = FIELD("alternative"), .left = FIELD("left"), .key = FIELD("key"), .condition = FIELD("condition") };
 #undef FIELD
 	return 0;
 }

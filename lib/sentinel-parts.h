@@ -17,7 +17,7 @@ enum vcr_role {
 	R_IF = 1 << 8,         /* an if: behind R_ELSE it is an else if */
 	R_ELSE = 1 << 9,       /* the token else */
 	R_BINARY = 1 << 10,    /* has an operator, which may be R_LOGIC */
-	R_LOGIC = 1 << 11,     /* && and the like */
+	R_LOGIC = 1 << 11,     /* && and the like: as an operator, one more path */
 	R_PAREN = 1 << 12,     /* says nothing itself */
 	R_BLOCK = 1 << 13,     /* a block that no token delimits */
 	R_COMMENT = 1 << 14,
@@ -34,6 +34,7 @@ enum vcr_role {
 	R_ASSERT = 1 << 25,    /* the statement assert */
 	R_ANONYMOUS = 1 << 26, /* a function without a name: what it is assigned to names it */
 	R_WHOLE = 1 << 27,     /* one token, whatever is in it */
+	R_PREPROC = 1 << 28,   /* its condition is no code */
 };
 
 struct vcr_lang_node { const char *types; uint32_t roles; }; /* types: names, separated by blanks */
@@ -54,7 +55,7 @@ struct vcr_lang_map {
 	uint32_t *role;          /* by symbol */
 	uint32_t nsymbol;
 	TSSymbol decorated;
-	TSFieldId name, body, parameters, parameter, operator_, declarator, function, alternative, left, key;
+	TSFieldId name, body, parameters, parameter, operator_, declarator, function, alternative, left, key, condition;
 };
 /* Made once for a language, kept. Errors of vcr_grammar_load. */
 int vcr_lang_map(int language, const struct vcr_lang_map **out, struct vcr_error *e);

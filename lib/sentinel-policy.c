@@ -48,7 +48,8 @@ static const struct vcr_policy presets[] = {
 #define EXPLAIN(id, unit, text) [VCR_RULE_##id] = { NULL, NULL, unit, text }
 static struct vcr_rule rules[VCR_RULE_COUNT] = {
 	EXPLAIN(SYNTAX, "", "A place of the file is not what the language's grammar allows. What stands around it is measured all the same; a program with it does not\n"
-		"run. The grammars are those of tree-sitter: they accept a little more than the languages, and lag behind their newest syntax."),
+		"run. The grammars are those of tree-sitter: they accept a little more than the languages, and lag behind their newest syntax. In C and C++, where a macro may\n"
+		"make anything of it, this is never more than a note."),
 	EXPLAIN(LENGTH, "lines", "From the line of the definition to its last one, comments and blank lines too, decorators not. A function that does not fit on a screen is\n"
 		"read in parts, and changed in parts: split it where a comment would begin a paragraph."),
 	EXPLAIN(CYCLOMATIC, "", "The number of independent paths through a function (T. J. McCabe, 1976). Python: exactly as radon counts (radon cc): 1, and 1 more for each\n"

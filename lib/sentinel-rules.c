@@ -25,6 +25,9 @@ static void say(struct judging *j, enum vcr_rule_id rule, uint32_t start, uint32
 	struct vcr_finding f = { .rule = rule, .start_line = start, .end_line = end, .path = j->path, .function = function, .measured = value, .threshold = -1 };
 	int64_t threshold = -1;
 	f.severity = vcr_policy_severity(j->policy, rule, value < 0 ? 1 : value, &threshold);
+	/* what the preprocessor makes of it, nobody knows who reads one file */
+	if (rule == VCR_RULE_SYNTAX && f.severity > VCR_SEVERITY_INFO && (j->m->language == VCR_LANG_C || j->m->language == VCR_LANG_CPP))
+		f.severity = VCR_SEVERITY_INFO;
 	if (f.severity == VCR_SEVERITY_OFF || j->err)
 		return;
 	va_list ap;

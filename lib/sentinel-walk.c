@@ -178,7 +178,8 @@ static void chain(struct vcr_walk *w, struct vcr_frame *f, const struct vcr_fram
 	if (s >= w->map->nsymbol || !(w->map->role[s] & R_LOGIC))
 		return;
 	f->logic = s;
-	if (around->logic != s)
+	add_path(w, f, 1);
+	if (around->logic != s && !(f->apart && !w->map->lang->body_apart))
 		add_cognitive(w, f, false);
 }
 
@@ -277,14 +278,12 @@ static void enter_node(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame
 		open_function(w, f, around);
 	if (r & R_CLASS)
 		open_class(w, f, around);
-	if (r & R_PATH && !(r & R_BINARY))
+	if (r & R_PATH)
 		add_path(w, f, 1);
 	if (r & R_ELSE_CLAUSE && !(around->roles & R_IF))
 		add_path(w, f, 1);
-	if (r & R_BINARY) {
-		add_path(w, f, r & R_PATH ? 1 : 0);
+	if (r & R_BINARY)
 		chain(w, f, around);
-	}
 	if (r & R_CASE)
 		one_case(w, f, around);
 	if (r & R_BRANCH && !else_if) {
@@ -383,6 +382,8 @@ static bool enter(struct vcr_walk *w, const TSTreeCursor *cursor, size_t depth)
 		m->body_start = (uint32_t)w->ntoken;
 		m->has_body = true;
 	}
+	if (depth && around->roles & R_PREPROC && ts_tree_cursor_current_field_id(cursor) == w->map->condition)
+		f->apart = true;
 	if (r)
 		enter_node(w, f, around, is_else && r & R_IF);
 	if (r & R_BLOCK)
