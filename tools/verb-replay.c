@@ -359,6 +359,7 @@ static int serve_alone(struct replay *r)
 	for (int i = 0; i < 3; i++)
 		if ((ev[i] = evsignal_new(r->base, signals[i], on_signal, r->base)))
 			event_add(ev[i], NULL);
+	signal(SIGPIPE, SIG_IGN);
 	announce(r);
 	event_base_dispatch(r->base);
 	for (int i = 0; i < 3; i++)
@@ -422,6 +423,7 @@ static int run_command(struct replay *r)
 	/* Where we record, programs that can be tapped have to be led by the library, so that it knows what not to tap; others are lent the variables. So it was
 	 * when a deterministic session was recorded, and its programs are to find what they found then. */
 	bool unready = pipe(r->stop) || (!r->online && !r->deterministic && vcr_point_each(&p, put, NULL)) || vcr_run_fork(&r->run, r->command, &e);
+	signal(SIGPIPE, SIG_IGN); /* ours, not the command's */
 	if (!unready && r->online && vcr_replay_live_start(r, r->run.pid, &e)) {
 		kill(r->run.pid, SIGKILL);
 		unready = true;
@@ -584,7 +586,6 @@ static int replay(struct replay *r, const char *session)
 	if ((status = open_recording(r, session)) || (r->deterministic && (status = take_terms(r))) || (status = prepare(r, rung, speed, expired)) || (status = look_at_age(r, expired)))
 		return status;
 	compare_agents(r);
-	signal(SIGPIPE, SIG_IGN);
 	return r->command ? run_command(r) : serve_alone(r);
 }
 

@@ -408,6 +408,8 @@ r = run(place, replay, "rec", "--", sys.executable, "-c", program, "9", "hello",
 ok(r.returncode == 9 and b"/messages/0/content" in r.stderr, "another status stays", r)
 r = run(place, replay, "rec", "--", "/nonexistent/program")
 ok(r.returncode == 127, "a command that is not there is 127", r)
+r = run(place, replay, "-q", "rec", "--", "sh", "-c", "yes | head -n 1")
+ok(r.stdout == b"y\n" and not r.stderr, "a command's pipes break as they always do: SIGPIPE is not ignored in it", r)
 r = run(place, replay, "rec", "--", "sh", "-c", "kill -9 $$")
 ok(r.returncode == -9, "a command that is killed is reported as killed", r)
 r = run(place, replay, "nosuch", "--", "true")
