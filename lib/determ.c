@@ -102,7 +102,7 @@ bool vcr_determ_terms_parse(const char *text, struct vcr_determ_terms *t)
 	    !take_word(&at, "host=", is.host, sizeof is.host) || !take_word(&at, "zone=", is.zone, sizeof is.zone))
 		return false;
 	is.start_us = strtoll(start, &end, 10);
-	if (!*start || *end || is.start_us <= 0 || is.start_us >= 1ll << (64 - VCR_DETERM_SEEN_BITS - 1))
+	if (!*start || *end || is.start_us <= 0 || is.start_us >= VCR_DETERM_LATEST_US)
 		return false;
 	*t = is;
 	return true;
@@ -151,7 +151,7 @@ int vcr_determ_make(const char *spool, const struct vcr_determ_terms *t, struct 
 	}
 	memcpy(p->seed, t->seed, sizeof p->seed);
 	memcpy(p->host, t->host, sizeof p->host);
-	p->clock = (uint64_t)t->start_us << VCR_DETERM_SEEN_BITS;
+	p->clock = (uint64_t)t->start_us;
 	p->set_ns = mono_ns();
 	memcpy(p->magic, VCR_DETERM_MAGIC, sizeof p->magic);
 	vcr_determ_close(p);
@@ -189,8 +189,8 @@ void vcr_determ_close(struct vcr_determ_page *p)
 void vcr_determ_answered(struct vcr_determ_page *p, int64_t us)
 {
 	uint64_t is = __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE);
-	while (us > 0 && is >> VCR_DETERM_SEEN_BITS < (uint64_t)us)
-		if (__atomic_compare_exchange_n(&p->clock, &is, (uint64_t)us << VCR_DETERM_SEEN_BITS, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	while (us > 0 && us < VCR_DETERM_LATEST_US && is < (uint64_t)us)
+		if (__atomic_compare_exchange_n(&p->clock, &is, (uint64_t)us, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			break;
 	__atomic_store_n(&p->set_ns, mono_ns(), __ATOMIC_RELEASE);
 }

@@ -12,7 +12,6 @@ VCR_DETERM_CLOCK(X)
 #undef X
 
 enum { MS = 1000, COARSE_US = 100 * MS, FINE_MS = 1, COARSE_MS = 10, FREE_READS = 100000 };
-#define SEEN_MASK ((1ull << VCR_DETERM_SEEN_BITS) - 1)
 #define EPOCH_S 1000000000l /* no machine has run for so long, and no wall clock shows less */
 
 /* ---- The session's clock ---- */
@@ -28,8 +27,8 @@ static void set_clock(uint64_t us)
 {
 	struct vcr_determ_page *p = vcr_determ.page;
 	uint64_t is = __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE);
-	while (is >> VCR_DETERM_SEEN_BITS < us)
-		if (__atomic_compare_exchange_n(&p->clock, &is, us << VCR_DETERM_SEEN_BITS, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+	while (is < us)
+		if (__atomic_compare_exchange_n(&p->clock, &is, us, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			__atomic_store_n(&p->set_ns, real_ns(CLOCK_MONOTONIC), __ATOMIC_RELEASE);
 			return;
 		}
@@ -39,29 +38,13 @@ static void set_clock(uint64_t us)
 static uint64_t session_us(void)
 {
 	struct vcr_determ_page *p = vcr_determ.page;
-	uint64_t us = __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE) >> VCR_DETERM_SEEN_BITS;
+	uint64_t us = __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE);
 	uint64_t since = __atomic_load_n(&p->set_ns, __ATOMIC_ACQUIRE), now = real_ns(CLOCK_MONOTONIC);
 	uint64_t steps = now > since ? (now - since) / 1000 / VCR_DETERM_STEP_US : 0;
 	if (!steps)
 		return us;
 	set_clock(us + steps * VCR_DETERM_STEP_US);
-	return __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE) >> VCR_DETERM_SEEN_BITS;
-}
-
-/* The how manieth process that reads it since it was set; all threads of this one are the same. */
-static uint64_t share_of(uint64_t us)
-{
-	static uint64_t mine; /* as `clock`: of which microsecond, which share */
-	struct vcr_determ_page *p = vcr_determ.page;
-	uint64_t known = __atomic_load_n(&mine, __ATOMIC_ACQUIRE), is = __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE);
-	if (known >> VCR_DETERM_SEEN_BITS == us)
-		return known & SEEN_MASK;
-	while (is >> VCR_DETERM_SEEN_BITS == us && (is & SEEN_MASK) < SEEN_MASK &&
-	       !__atomic_compare_exchange_n(&p->clock, &is, is + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		;
-	uint64_t share = is >> VCR_DETERM_SEEN_BITS == us ? is & SEEN_MASK : 0;
-	__atomic_compare_exchange_n(&mine, &known, us << VCR_DETERM_SEEN_BITS | share, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-	return share;
+	return __atomic_load_n(&p->clock, __ATOMIC_ACQUIRE);
 }
 
 /* One that does nothing but look comes to see it move: so much. */
@@ -78,7 +61,7 @@ static uint64_t patience_us(uint64_t us, uint64_t look)
 static uint64_t wall_us(void)
 {
 	static uint64_t last;
-	uint64_t us = session_us(), seen = us + share_of(us) + patience_us(us, 1), before = __atomic_load_n(&last, __ATOMIC_RELAXED);
+	uint64_t us = session_us(), seen = us + vcr_determ_starts() + patience_us(us, 1), before = __atomic_load_n(&last, __ATOMIC_RELAXED);
 	while (before < seen && !__atomic_compare_exchange_n(&last, &before, seen, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	return before > seen ? before : seen;

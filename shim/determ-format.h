@@ -4,12 +4,12 @@
  * removed with the session. Every process of the session maps it and can write to it, so what is read is bounded: the worst that wrong content
  * can do is to make bytes and times differ from those of another run.
  *
- * The clock: bits 12 and up of `clock` are the wall clock in microseconds since 1970, bits 0-11 how many processes have read it since it was
- * set; the k-th of them sees k microseconds more, so that `date +%N` twice gives two names. It is set
+ * The clock: `clock` is the wall clock in microseconds since 1970. It is set
  *   - to the time at which an answer of a model began, by who answers: in a recording the true time, in a replay the recorded one;
  *   - by a sleep that is over, to the time at which it began and its length;
  *   - by whoever reads it when STEP_US have passed since: so much later. Nothing that waits for a time waits forever.
- * It never goes back.
+ * It never goes back. A process sees as many microseconds more as there have been starts in its line before it: its parent's at that moment, and one. So two
+ * that a shell starts one after the other, `date +%N` twice, see two times, and those that it starts at once see the same ones in each run.
  *
  * Random bytes: ChaCha20 with a key for each thread. A key is derived from another by one block of it, nonce: what for (a hash of a name), counter: the
  * how manieth of that kind:
@@ -26,9 +26,10 @@ enum {
 	VCR_DETERM_COUNTS = 8192,
 	VCR_DETERM_PROCESSES = 4096,
 	VCR_DETERM_PROBE = 8,
-	VCR_DETERM_SEEN_BITS = 12,
 	VCR_DETERM_STEP_US = 30000000,      /* longer than a program takes to begin on a busy machine */
 };
+
+#define VCR_DETERM_LATEST_US (1ll << 55) /* times from there on are none */
 
 struct vcr_determ_page {
 	char magic[8];
@@ -39,8 +40,8 @@ struct vcr_determ_page {
 	uint64_t crowded;                 /* children that found no place below */
 	/* How many children of a kind a process has had: by what its key and the kind give, 0 free. */
 	struct { uint64_t key, n; } count[VCR_DETERM_COUNTS];
-	/* Keys of processes that may start others: at [(pid + 0 ... PROBE - 1) % PROCESSES]. */
-	struct { uint64_t pid; unsigned char key[VCR_DETERM_KEY]; } process[VCR_DETERM_PROCESSES];
+	/* Processes that may start others, with their keys and the starts in their line: at [(pid + 0 ... PROBE - 1) % PROCESSES]. */
+	struct vcr_determ_process { uint64_t pid, starts; unsigned char key[VCR_DETERM_KEY]; } process[VCR_DETERM_PROCESSES];
 };
 
 #endif

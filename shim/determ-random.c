@@ -55,6 +55,11 @@ bool vcr_determ_bytes(void *to, size_t n)
 	return true;
 }
 
+void vcr_determ_anew(void)
+{
+	stream.pid = 0;
+}
+
 /* The kernel's; there is nothing else to be done where it has none. */
 static bool real_bytes(void *to, size_t n)
 {

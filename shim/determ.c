@@ -52,35 +52,37 @@ static uint64_t ordinal(const unsigned char key[VCR_DETERM_KEY], const char *kin
 	return (1ull << 32) + __atomic_fetch_add(&p->crowded, 1, __ATOMIC_RELAXED);
 }
 
-static bool key_of(int pid, unsigned char key[VCR_DETERM_KEY])
+static struct vcr_determ_process *find(int pid)
 {
-	struct vcr_determ_page *p = vcr_determ.page;
 	for (int i = 0; i < VCR_DETERM_PROBE; i++) {
-		unsigned at = (unsigned)(pid + i) % VCR_DETERM_PROCESSES;
-		if (__atomic_load_n(&p->process[at].pid, __ATOMIC_ACQUIRE) == (uint64_t)pid) {
-			memcpy(key, p->process[at].key, VCR_DETERM_KEY);
-			return true;
-		}
+		struct vcr_determ_process *p = &vcr_determ.page->process[(unsigned)(pid + i) % VCR_DETERM_PROCESSES];
+		if (__atomic_load_n(&p->pid, __ATOMIC_ACQUIRE) == (uint64_t)pid)
+			return p;
 	}
-	return false;
+	return NULL;
 }
 
 /* In a free place, else in that of one that is no more likely to start somebody than others: the first. */
-static void keep_key(int pid, const unsigned char key[VCR_DETERM_KEY])
+static void enter(int pid, const unsigned char key[VCR_DETERM_KEY], uint64_t starts)
 {
-	struct vcr_determ_page *p = vcr_determ.page;
-	unsigned at = (unsigned)pid % VCR_DETERM_PROCESSES;
-	for (int i = 0; i < VCR_DETERM_PROBE; i++) {
-		unsigned k = (unsigned)(pid + i) % VCR_DETERM_PROCESSES;
+	struct vcr_determ_process *p = find(pid);
+	for (int i = 0; !p && i < VCR_DETERM_PROBE; i++) {
+		struct vcr_determ_process *at = &vcr_determ.page->process[(unsigned)(pid + i) % VCR_DETERM_PROCESSES];
 		uint64_t none = 0;
-		if (__atomic_load_n(&p->process[k].pid, __ATOMIC_ACQUIRE) == (uint64_t)pid ||
-		    __atomic_compare_exchange_n(&p->process[k].pid, &none, (uint64_t)pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-			at = k;
-			break;
-		}
+		if (__atomic_compare_exchange_n(&at->pid, &none, (uint64_t)pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			p = at;
 	}
-	memcpy(p->process[at].key, key, VCR_DETERM_KEY);
-	__atomic_store_n(&p->process[at].pid, (uint64_t)pid, __ATOMIC_RELEASE);
+	if (!p)
+		p = &vcr_determ.page->process[(unsigned)pid % VCR_DETERM_PROCESSES];
+	memcpy(p->key, key, VCR_DETERM_KEY);
+	__atomic_store_n(&p->starts, starts, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->pid, (uint64_t)pid, __ATOMIC_RELEASE);
+	vcr_determ.self = p;
+}
+
+uint64_t vcr_determ_starts(void)
+{
+	return __atomic_load_n(&vcr_determ.self->starts, __ATOMIC_RELAXED);
 }
 
 /* An exec keeps the number; a child that was started without a fork we saw (vfork, posix_spawn) is its parent's next of that name. */
@@ -88,16 +90,18 @@ static void find_key(void)
 {
 	unsigned char of[VCR_DETERM_KEY];
 	const char *name = program_invocation_short_name;
-	int parent = (int)vcr_call3(SYS_getppid, 0, 0, 0);
-	if (!key_of(vcr_determ.pid, of) && !key_of(parent, of))
-		memcpy(of, vcr_determ.page->seed, sizeof of);
+	struct vcr_determ_process *mine = find(vcr_determ.pid), *parent = mine ? NULL : find((int)vcr_call3(SYS_getppid, 0, 0, 0));
+	uint64_t starts = mine ? mine->starts : parent ? __atomic_add_fetch(&parent->starts, 1, __ATOMIC_RELAXED) : 0;
+	memcpy(of, mine ? mine->key : parent ? parent->key : vcr_determ.page->seed, sizeof of);
 	vcr_determ_derive(of, name, ordinal(of, name), vcr_determ.key);
-	keep_key(vcr_determ.pid, vcr_determ.key);
+	enter(vcr_determ.pid, vcr_determ.key, starts);
 }
 
 static void before_fork(void)
 {
 	__atomic_fetch_add(&vcr_determ.forks, 1, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&vcr_determ.ready, __ATOMIC_ACQUIRE) == 2)
+		vcr_determ.begun = __atomic_add_fetch(&vcr_determ.self->starts, 1, __ATOMIC_RELAXED);
 }
 
 static void in_child(void)
@@ -109,7 +113,7 @@ static void in_child(void)
 	vcr_determ_derive(of, "fork", vcr_determ.forks, vcr_determ.key);
 	vcr_determ.pid = raw_getpid();
 	vcr_determ.forks = vcr_determ.threads = 0;
-	keep_key(vcr_determ.pid, vcr_determ.key);
+	enter(vcr_determ.pid, vcr_determ.key, vcr_determ.begun);
 }
 
 /* ---- The page ---- */

@@ -22,7 +22,7 @@
 	X(getrandom) X(getentropy) X(arc4random) X(arc4random_buf) X(arc4random_uniform) X(RAND_bytes) X(syscall) X(getenv) X(secure_getenv)
 /* determ-file.c */
 #define VCR_DETERM_FILE(X) \
-	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(fopen) X(fopen64) X(read) X(__read_chk) \
+	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(fopen) X(fopen64) X(mkdir) X(read) X(__read_chk) \
 	X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) X(gethostname) X(uname)
 
 #define VCR_DETERM_EXPORT __attribute__((visibility("default")))
@@ -31,6 +31,8 @@
 struct vcr_determ {
 	uint32_t ready;               /* 0 not yet, 1 being made, 2 made, 3 off for good */
 	struct vcr_determ_page *page;
+	struct vcr_determ_process *self; /* in it; somebody else's if it is crowded */
+	uint64_t begun;               /* starts in its line, of the child that is being forked */
 	int pid;                      /* the process this memory belongs to; another getpid() is a vfork or raw clone child, which is left alone */
 	unsigned char key[VCR_DETERM_KEY];
 	uint64_t forks, threads;      /* that it has had */
@@ -49,6 +51,8 @@ static inline bool vcr_determ_on(void)
 }
 /* The key of the n-th child of that kind. */
 void vcr_determ_derive(const unsigned char key[VCR_DETERM_KEY], const char *kind, uint64_t n, unsigned char out[VCR_DETERM_KEY]);
+/* In this process's line so far: microseconds that it is ahead. */
+uint64_t vcr_determ_starts(void);
 /* libc's function of a name that is exported here too. */
 void *vcr_determ_next(void **cache, const char *name);
 #define VCR_NEXT(name) ({ static void *next_; (__typeof__(&name))vcr_determ_next(&next_, #name); })
@@ -56,6 +60,8 @@ void *vcr_determ_next(void **cache, const char *name);
 /* ---- determ-random.c ---- */
 /* This thread's next bytes. False: none are to be had here, take the kernel's. */
 bool vcr_determ_bytes(void *to, size_t n);
+/* This thread's bytes are given from the first one on again. */
+void vcr_determ_anew(void);
 /* Is the code there one whose bytes are to be real? */
 bool vcr_determ_is_crypto(const void *caller);
 /* Before main: what node draws for its program. */

@@ -136,6 +136,34 @@ ok(was == (0, 5, 0), "the session file alone, in another time zone, is enough", 
 left = [f for f in os.listdir(os.path.join(place.run_dir, "vcr")) if not f.endswith(".lock")] if os.path.isdir(os.path.join(place.run_dir, "vcr")) else []
 ok(not left, "nothing is left in the runtime directory", left)
 
+# ---- A shell and what it starts ----
+
+SHELL = r"""
+facts() {
+	date +%s.%N; date; date +%N; echo $EPOCHREALTIME; printf '%(%F %T)T\n' -1; echo $SRANDOM
+	(echo $SRANDOM; echo $SRANDOM); d=$(mktemp -d); echo "$d"; rmdir "$d"; f=$(mktemp); echo "$f"; rm "$f"
+	head -c 8 /dev/urandom | od -An -tx1; tr -dc a-z </dev/urandom | head -c 12; echo; od -An -N4 -tx4 /dev/urandom
+	cat /proc/sys/kernel/random/uuid; read -r u </proc/sys/kernel/random/uuid; echo $u
+	git init -q r && git -C r -c user.name=a -c user.email=a@b commit -q --allow-empty -m x; git -C r rev-parse HEAD; rm -rf r
+	perl -e 'print rand(), " ", time, "\n"'; shuf -i 1-1000000 -n 3; sort -R --random-source=/dev/urandom <<<$'1\n2\n3\n4\n5'; uname -n; sleep 0.05; date +%s.%N
+	env -i /bin/date +%s.%N; env -i python3 -c 'import uuid; print(uuid.uuid4())'
+}
+for i in 1 2; do facts 2>&1 | tee -a "$1" | python3 -c "$2" || exit 1; done
+"""
+POST = HEAD + "ask(facts=sys.stdin.read())\n"
+lines = {}
+for name in "recorded", "first", "second":
+    if name == "recorded":
+        status, out, err, asked = record("shell", "bash", "-c", SHELL, "bash", os.path.join(place.dir, name), POST)
+        ok(status == 0 and len(asked) == 2 and not out and b"\x00" not in asked[0].encode(), "a shell with date, git, perl, mktemp and /dev/urandom runs as always", status, out, err)
+    else:
+        was, out, err = replay("shell", "bash", "-c", SHELL, "bash", os.path.join(place.dir, name), POST)
+    lines[name] = open(os.path.join(place.dir, name)).read().splitlines()
+ok(was == (0, 2, 0) and lines["recorded"] == lines["first"] == lines["second"], "what bash, date, git, perl, mktemp, shuf, sort and /dev/urandom say is the same again",
+   was, [l for l in zip(lines["recorded"], lines["first"], lines["second"]) if len(set(l)) > 1], err)
+stamps = [l for l in lines["recorded"] if l.count(".") == 1 and l.replace(".", "").isdigit()]
+ok(len(stamps) >= 6 and stamps == sorted(set(stamps)), "two programs that a shell runs one after the other never see the same time, nor an earlier one", stamps)
+
 # ---- Nothing but the model ----
 
 REACH = HEAD + """

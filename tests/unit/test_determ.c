@@ -62,11 +62,11 @@ START_TEST(the_clock_never_goes_back)
 	ck_assert_int_lt(vcr_determ_make(spool, &t, NULL), 0);
 	ck_assert(!stat(path, &st) && (st.st_mode & 0777) == 0600);
 	struct vcr_determ_page *p = vcr_determ_open(spool);
-	ck_assert(p && p->clock >> VCR_DETERM_SEEN_BITS == 1000);
+	ck_assert(p && p->clock == 1000);
 	vcr_determ_answered(p, 3000);
 	vcr_determ_answered(p, 2000);
 	vcr_determ_answered(p, -1);
-	ck_assert(p->clock >> VCR_DETERM_SEEN_BITS == 3000);
+	ck_assert(p->clock == 3000);
 	vcr_determ_close(p);
 	ck_assert(!truncate(path, 100) && !vcr_determ_open(spool));
 	vcr_determ_remove(spool);
