@@ -242,7 +242,7 @@ static int with_ours(int from, const char *ours, int flags)
 {
 	char path[40];
 	uint64_t size = 1;
-	int to = (int)vcr_call3(SYS_memfd_create, (long)"certificates", 1 /* MFD_CLOEXEC */, 0), ca = raw_open(ours, O_RDONLY | O_CLOEXEC, 0), r = -1;
+	int to = (int)vcr_call3(SYS_memfd_create, (long)"certificates", 1 /* MFD_CLOEXEC */, 0), ca = raw_open(ours, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0), r = -1;
 	vcr_format_number(vcr_format(path, "/proc/self/fd/"), (uint64_t)(to > 0 ? to : 0), 1);
 	if (to >= 0 && ca >= 0 && copy_all(to, from, &size) && vcr_call3(SYS_write, to, (long)"\n", 1) == 1 && copy_all(to, ca, &size))
 		r = raw_open(path, O_RDONLY | (flags & O_CLOEXEC), 0);

@@ -85,6 +85,11 @@ r = w.run("sh", "-c", '"$@"; "$@"', "sh", *w.ask(n=1), how="record")
 calls, unseen, coverage = w.seen()
 ok(r.returncode == 0 and r.stdout.count(b"Answer to question") == 2 and calls == [GATED], "a program that asks one question each time it is started is recorded from its second start on", r, calls, unseen)
 
+PIPES = 'until [ "$(find "$XDG_RUNTIME_DIR" -name "*.pem")" ]; do sleep 0.02; done; for f in $(find "$XDG_RUNTIME_DIR" -name "*.pem"); do rm "$f"; mkfifo "$f"; done'
+w = Work()
+r = w.run("timeout", "60", "sh", "-c", '"$@"; %s; "$@"' % PIPES, "sh", *w.ask(n=1), how="record")
+ok(r.returncode == 0 and r.stdout.count(b"Answer to question") == 2, "a certificate of the gate's that has become a pipe holds nobody", r)
+
 w = Work("lane tap")
 r = w.run(*w.ask("--anew"), how="preload")
 calls, unseen, coverage = w.seen()
