@@ -78,16 +78,30 @@ static bool gate_is_ready(struct vcr_supervise *s)
 	return __atomic_load_n(state, __ATOMIC_ACQUIRE) == VCR_LEAD_READY;
 }
 
+/* A socket that is bound to an interface reaches nobody on this machine but by that interface: it is left alone. Said once. */
+static bool is_bound(struct vcr_supervise *s, const struct vcr_seen *p, int fd, const union address *a)
+{
+	char to[INET6_ADDRSTRLEN + 10], text[sizeof to + 100];
+	if (option(fd, SOL_SOCKET, SO_BINDTOIFINDEX) <= 0)
+		return false;
+	text_of(a, to, sizeof to);
+	int n = snprintf(text, sizeof text, "a connection to %s is bound to a network interface: what is said there is not seen", to);
+	if (!s->told_bound && !s->o.replay)
+		vcr_supervise_append(s, VCR_REC_LOST, p->pid, text, (size_t)n + 1, NULL, 0);
+	s->told_bound = true;
+	return true;
+}
+
 /* True: *r is what connect returns. */
 static bool lead(struct vcr_supervise *s, struct vcr_seen *p, int fd, const union address *a, socklen_t n, int64_t *r)
 {
 	bool stream = option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
 	enum vcr_lead_goal goal = vcr_lead_goal(s->h, &a->any, n, stream);
-	if (goal == VCR_GOAL_GATE && gate_is_ready(s) && vcr_notify_waits(s->o.notify)) {
+	if (goal == VCR_GOAL_GATE && !is_bound(s, p, fd, a) && gate_is_ready(s) && vcr_notify_waits(s->o.notify)) {
 		vcr_seen_tell(s, p); /* before the gate speaks of it */
 		*r = connect_gate(s, p, fd, a);
 		s->stats.led++;
-		if (*r != -ECONNREFUSED && *r != -EINVAL) /* it has ended; the program's end of the socket is bound to another interface */
+		if (*r != -ECONNREFUSED && *r != -EINVAL) /* it has ended; the program's end of the socket has an address that does not reach it */
 			return true;
 		s->stats.led--;
 		__atomic_fetch_add(&s->h->gate.went_direct, !s->o.replay, __ATOMIC_RELAXED);

@@ -46,6 +46,7 @@ struct vcr_supervise {
 	int nlater;
 	char parent[PATH_MAX], true_parent[PATH_MAX]; /* the last directory that had to be resolved */
 	bool asked_for_gate;
+	bool told_bound;          /* that a connection is bound to an interface */
 	struct vcr_preimages *kept; /* NULL: nothing is */
 	dev_t own_dev; /* of this program: a child that has not become the command yet is not supervised */
 	ino_t own_ino;

@@ -5,6 +5,7 @@
  *   doer ASK HOST BODY [EPOLL]    POST to 192.0.2.1:80, an address that nobody has (RFC 5737), for HOST: prints the answer's body, writes it to said.txt. EPOLL: a
  *                                 socket that does not block, registered before it is connected
  *   doer NAMED HOST BODY          likewise, to the address that /etc/hosts has for HOST
+ *   doer BOUND PORT HOST BODY     POST to 127.0.0.1:PORT on a socket that is bound to the interface lo
  *   doer SEND PORT                "ping\n" to 127.0.0.1:PORT, what comes back
  *   doer MANY N                   N files made, renamed and removed, a child after each tenth; prints how many of it all worked
  *   doer RUN PROGRAM ARG...       in a child
@@ -54,12 +55,16 @@ static int files(void)
 	return ok;
 }
 
+static const char *device; /* what its sockets are bound to */
+
 static int dial(const char *address, int port, int epoll)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = inet_addr(address) };
 	int fd = socket(AF_INET, SOCK_STREAM | (epoll ? SOCK_NONBLOCK : 0), 0), set = epoll ? epoll_create1(0) : -1, error = 0;
 	struct epoll_event ev = { .events = EPOLLOUT, .data.fd = fd };
 	socklen_t n = sizeof error;
+	if (device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)))
+		return -1;
 	if (epoll && epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev))
 		return -1;
 	int r = connect(fd, (struct sockaddr *)&a, sizeof a);
@@ -98,9 +103,9 @@ static const char *address_of(const char *host)
 	return "192.0.2.1";
 }
 
-static int ask(const char *address, const char *host, const char *body, int epoll)
+static int ask(const char *address, int port, const char *host, const char *body, int epoll)
 {
-	int fd = dial(address, 80, epoll);
+	int fd = dial(address, port, epoll);
 	if (fd < 0) {
 		printf("no connection: %s\n", strerror(errno));
 		return 0;
@@ -161,9 +166,13 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "DESTROY"))
 		return !destroy();
 	if (argc >= 4 && !strcmp(argv[1], "ASK"))
-		return !ask("192.0.2.1", argv[2], argv[3], argc > 4);
+		return !ask("192.0.2.1", 80, argv[2], argv[3], argc > 4);
 	if (argc == 4 && !strcmp(argv[1], "NAMED"))
-		return !ask(address_of(argv[2]), argv[2], argv[3], 0);
+		return !ask(address_of(argv[2]), 80, argv[2], argv[3], 0);
+	if (argc == 5 && !strcmp(argv[1], "BOUND")) {
+		device = "lo";
+		return !ask("127.0.0.1", atoi(argv[2]), argv[3], argv[4], 0);
+	}
 	if (argc == 3 && !strcmp(argv[1], "SEND"))
 		return !sends(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "MANY"))

@@ -60,8 +60,8 @@ def run(verb, directory, *words, env=None, **more):
     return p.returncode, p.stdout, p.stderr
 
 
-def record(session, *command, options=(), where=None):
-    return run("vcr-record", where or workspace(session), "--supervise", "--session", session, "--vcr-dir", place.vcr_dir, *WAY, *options, "--", *command)
+def record(session, *command, options=(), where=None, env=None):
+    return run("vcr-record", where or workspace(session), "--supervise", "--session", session, "--vcr-dir", place.vcr_dir, *WAY, *options, "--", *command, env=env)
 
 
 def lines(session):
@@ -137,6 +137,16 @@ ok(status == 0 and len(upstream.asked) == before + 1 and not calls("elsewhere") 
    "what it says to another host passes to the address that it chose", status, out, err)
 again = run("vcr-replay", workspace("elsewhere-again"), "--supervise", "--vcr-dir", place.vcr_dir, "asks", "--", DOER, "ASK", "other.example", body("three"))
 ok(again[0] != 0 and "192.0.2.1:80" in again[2] and len(upstream.asked) == before + 1, "in a replay it is refused, and named", again)
+
+here = "127.0.0.1:%d" % upstream.port
+before = len(upstream.asked)
+status, out, err = record("bound", DOER, "BOUND", str(upstream.port), here, body("six"), env={"VCR_MODEL_HOSTS": here})
+unseen = [w for l in lines("bound") if l["type"] == "vcr.end" for w in l["data"].get("unseen", [])]
+if "no connection: Operation not permitted" in out:
+    skip("a connection that is bound to an interface goes by that interface, and the session says so", "this kernel lets root alone bind to one")
+else:
+    ok(status == 0 and len(upstream.asked) == before + 1 and not calls("bound") and any("bound to a network interface" in w for w in unseen),
+       "a connection that is bound to an interface goes by that interface, and the session says so", status, out, err, unseen)
 
 
 class First:
