@@ -26,6 +26,7 @@ struct transfer {
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
 	bool probe;                    /* a tunnel that is made only to see whether it can be */
+	int pid;                       /* probe: who asks; 0 not known */
 	bool ready;                    /* there is something to deliver */
 	bool released;                 /* nothing is held any more */
 	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
@@ -44,7 +45,7 @@ struct transfer {
 	unsigned round;                /* in which that was asked last */
 };
 
-enum { UNREACHED = 8, READ_BYTES = 32 << 10 };
+enum { REACHES = 16, READ_BYTES = 32 << 10 };
 
 struct vcr_forward {
 	struct vcr_forward_options o;
@@ -54,8 +55,8 @@ struct vcr_forward {
 	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
 	struct line *idle;             /* the one that was used last first */
 	uint32_t conn;
-	struct { char host[VCR_GATE_HOST]; } unreached[UNREACHED]; /* hosts that could not be connected to when last asked for; "" free */
-	unsigned next_unreached;
+	struct { char host[VCR_GATE_HOST]; bool out; } reach[REACHES]; /* whether hosts could be connected to when they were last asked for; "" free */
+	unsigned next_reach;
 	unsigned round;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
 	char scratch[READ_BYTES];

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_S = 120, HOLD_US = 100, HEAD_USUAL = 2048 };
+enum { CONNECT_S = 120, HOLD_US = 100, HEAD_USUAL = 2048, PORT_TLS = 443, PORT_TLS_TOO = 8443 };
 
 static int forward_index; /* in a TLS context: the module it works for */
 
@@ -323,32 +323,74 @@ static int reason_of(const struct transfer *t, CURLcode code)
 
 /* ---- Hosts that are out of reach: a client hears it from the proxy that it believes to speak to, not by a connection that is cut ---- */
 
-static int unreached(const struct vcr_forward *f, const char *host)
+static int known_reach(const struct vcr_forward *f, const char *host)
 {
-	for (int i = 0; i < UNREACHED; i++)
-		if (!strcasecmp(f->unreached[i].host, host))
+	for (int i = 0; i < REACHES; i++)
+		if (!strcasecmp(f->reach[i].host, host))
 			return i;
 	return -1;
 }
 
-static void remember_reach(struct vcr_forward *f, const char *host, CURLcode code)
+static bool is_out_of_reach(CURLcode code)
 {
-	bool out = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_PROXY;
-	int i = unreached(f, host);
-	if (i >= 0 && !out)
-		*f->unreached[i].host = 0;
-	else if (i < 0 && out && strlen(host) < VCR_GATE_HOST)
-		strcpy(f->unreached[f->next_unreached++ % UNREACHED].host, host);
+	return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_PROXY;
 }
 
+static void remember_reach(struct vcr_forward *f, const char *host, CURLcode code)
+{
+	int i = known_reach(f, host);
+	if (strlen(host) >= VCR_GATE_HOST)
+		return;
+	if (i < 0)
+		strcpy(f->reach[i = (int)(f->next_reach++ % REACHES)].host, host);
+	f->reach[i].out = is_out_of_reach(code);
+}
+
+/* The user's proxy for such hosts, by hand: curl would take that of plain HTTP. */
+static const char *users_proxy(void)
+{
+	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *proxy = getenv(names[i]);
+		if (proxy && *proxy)
+			return proxy;
+	}
+	return NULL;
+}
+
+/* Is it to be tried before it is promised? Behind a proxy of the user's, which would be asked for a connection that nobody uses, only if it failed before. */
+static bool is_doubtful(const struct vcr_forward *f, const char *host)
+{
+	int i = known_reach(f, host);
+	return i < 0 ? !users_proxy() : f->reach[i].out;
+}
+
+/* A call that was not made, for what should have carried it could not be. */
+static void show_unmade(struct transfer *t, int error)
+{
+	const struct vcr_forward_sink *sink = t->f->o.sink;
+	uint32_t conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
+	sink->open(t->f->o.ctx, conn, t->tls, t->host, t->pid, vcr_forward_now_ns());
+	sink->close(t->f->o.ctx, conn, error, vcr_forward_now_ns());
+}
+
+/* VCR-Errno is for the shim (ask.c): what connect(2) said, 0 where the name has no address. */
 static void finish_probe(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
 {
 	static const char words[] = "vcr: the host cannot be reached\n";
+	char number[16] = "0";
+	struct vcr_http1_field why = { "VCR-Errno", number };
+	bool nameless = code == CURLE_COULDNT_RESOLVE_HOST;
 	remember_reach(t->f, t->host, code);
-	if (!code)
+	if (!code) {
 		vcr_gate_connected(x);
-	else
-		vcr_gate_simple(x, 502, NULL, words, sizeof words - 1, NULL);
+		return;
+	}
+	if (!nameless) {
+		snprintf(number, sizeof number, "%d", reason_of(t, code));
+		show_unmade(t, reason_of(t, code));
+	}
+	vcr_gate_simple(x, 502, NULL, words, sizeof words - 1, nameless || code == CURLE_COULDNT_CONNECT ? &why : NULL);
 }
 
 static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
@@ -705,31 +747,26 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	free_transfer(t);
 }
 
-/* The user's proxy for such a host, by hand: curl would take that of plain HTTP. */
 static void set_proxy(CURL *c)
 {
-	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
-	const char *around = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		const char *proxy = getenv(names[i]);
-		if (proxy && *proxy) {
-			curl_easy_setopt(c, CURLOPT_PROXY, proxy);
-			break;
-		}
-	}
+	const char *around = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY"), *proxy = users_proxy();
+	if (proxy)
+		curl_easy_setopt(c, CURLOPT_PROXY, proxy);
 	if (around)
 		curl_easy_setopt(c, CURLOPT_NOPROXY, around);
 	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
 }
 
-static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, bool probe)
+static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by)
 {
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
 	struct transfer *t = new_transfer(f, x, known_as, false);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
 		t->tunnel = true;
-		t->probe = probe;
+		t->probe = asked_by;
+		t->pid = asked_by ? *asked_by : 0;
+		t->tls = port == PORT_TLS || port == PORT_TLS_TOO;
 		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
 		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
 		set_proxy(t->easy);
@@ -743,15 +780,16 @@ static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, cons
 
 static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
 {
-	if (!open_tunnel(ctx, x, host, port, host, false))
+	if (!open_tunnel(ctx, x, host, port, host, NULL))
 		vcr_gate_cut(x, VCR_CUT_RESET);
 }
 
-static bool on_connect(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
+static bool on_connect(void *ctx, struct vcr_gate_exchange *x, const char *host, int port, int pid)
 {
 	VCR_AUTO_BUF name = VCR_BUF_INIT;
-	vcr_buf_printf(&name, port == 443 ? "%s" : strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
-	return unreached(ctx, name.data) >= 0 && open_tunnel(ctx, x, host, port, name.data, true);
+	struct vcr_forward *f = ctx;
+	vcr_buf_printf(&name, port == PORT_TLS ? "%s" : strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
+	return is_doubtful(f, name.data) && open_tunnel(f, x, host, port, name.data, &pid);
 }
 
 static void on_distrusted(void *ctx, const char *host, int pid)

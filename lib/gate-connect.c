@@ -253,7 +253,7 @@ void vcr_gate_connect_begin(struct vcr_gate_exchange *c)
 	}
 	if (vcr_ca_lists(g->o.ca, name, port)) {
 		c->told = true;
-		if (!g->o.handler->connect || !g->o.handler->connect(g->o.ctx, c, name, port))
+		if (!g->o.handler->connect || !g->o.handler->connect(g->o.ctx, c, name, port, c->pid))
 			vcr_gate_connected(c);
 		return;
 	}

@@ -53,8 +53,8 @@ struct vcr_gate_handler {
 	/* CONNECT to a host that is not listed: answer with vcr_gate_tunnel or with a refusal (vcr_gate_simple). NULL: refused. */
 	void (*tunnel)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
 	/* CONNECT to one that is listed. False: it is answered at once. True: the handler answers, with vcr_gate_connected or with a refusal, so that
-	 * a client that cannot reach its server hears it where it would hear it from any proxy. NULL: always at once. */
-	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port);
+	 * a client that cannot reach its server hears it where it would hear it from any proxy. pid: whose connection it is, 0 not known. NULL: always at once. */
+	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port, int pid);
 	/* A process whose connections come by their address (`meant`) did not accept the certificate for that host: from now on they are tunnelled. */
 	void (*distrusted)(void *ctx, const char *host, int pid);
 	/* Bytes of a client whose upgrade was answered by vcr_gate_socket. */

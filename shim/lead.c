@@ -12,7 +12,10 @@
 #include <poll.h>
 #include "shim.h"
 
-enum { PROXIES = 8, SEEN = 64, START_WAIT_MS = 2000, DECIDED_MS = 20, PORT_DNS = 53, NET_ONE = 127, NET_TWO = 77 };
+enum {
+	PROXIES = 8, SEEN = 64, START_WAIT_MS = 2000, DECIDED_MS = 20, PORT_DNS = 53, PORT_TLS = 443, NET_ONE = 127, NET_TWO = 77,
+	ASK_MS = 2000, ASK_SOON_MS = 100, /* where the program does not mean to wait */
+};
 
 /* ---- Texts ---- */
 
@@ -264,6 +267,8 @@ static const struct proxy *proxy_at(const char *name, unsigned port)
 
 /* ---- Refusals ---- */
 
+static const char ended[] = "the gate has ended: ", bound_to[] = "a connection is bound to a network interface: ";
+
 void vcr_lead_refused(uint32_t kind, int error, const char *where)
 {
 	static uint32_t seen[SEEN];
@@ -278,15 +283,15 @@ void vcr_lead_refused(uint32_t kind, int error, const char *where)
 }
 
 /* A model's host is spoken to without us: once per name and process. */
-static void say_direct(struct vcr_lead_block *g, const char *name, unsigned port)
+static void say_direct(struct vcr_lead_block *g, const char *why, const char *name, unsigned port)
 {
 	static uint32_t seen[SEEN];
-	char text[VCR_LEAD_NAME + 80];
+	char text[VCR_LEAD_NAME + 120];
 	uint32_t hash = vcr_crc(~0u, name, strlen(name)) | 1;
 	__atomic_fetch_add(&g->went_direct, 1, __ATOMIC_RELAXED);
 	if (!vcr_guest() && __atomic_exchange_n(&seen[hash % SEEN], hash, __ATOMIC_RELAXED) == hash)
 		return;
-	char *end = vcr_format(vcr_format(vcr_format(text, "the gate has ended: "), name), " is spoken to directly");
+	char *end = vcr_format(vcr_format(vcr_format(text, why), name), " is spoken to directly");
 	if (port)
 		vcr_format_number(vcr_format(end, ", port "), port, 1);
 	struct vcr_piece piece = vcr_text(text);
@@ -386,7 +391,7 @@ bool vcr_lead_name(const char *asked, unsigned port, struct vcr_lead_numeric *ou
 	if (!(proxy && proxy->http) && !listed(g, name, port))
 		return false;
 	if (!vcr_lead_open(g) && !is_replay(g)) {
-		say_direct(g, name, port); /* whoever asks for its address means to connect */
+		say_direct(g, ended, name, port); /* whoever asks for its address means to connect */
 		return false;
 	}
 	int i = vcr_lead_index(g, name);
@@ -395,6 +400,16 @@ bool vcr_lead_name(const char *asked, unsigned port, struct vcr_lead_numeric *ou
 	vcr_format_number(vcr_format(out->v4, "127.77.0."), (uint64_t)i + 1, 1);
 	vcr_format(vcr_format(out->v6, "::ffff:"), out->v4);
 	return true;
+}
+
+bool vcr_lead_is_known(const char *asked, unsigned port)
+{
+	struct vcr_lead_block *g = vcr_lead();
+	char name[VCR_LEAD_NAME];
+	if (!g || is_replay(g) || is_late(g) || !plain_name(asked, name) || proxy_at(name, port))
+		return true;
+	int i = vcr_lead_index(g, name);
+	return i < 0 || vcr_ask(g, i, name, port ? port : PORT_TLS, ASK_MS) != VCR_ASK_UNKNOWN_NAME;
 }
 
 /* ---- What is led ---- */
@@ -428,15 +443,15 @@ static bool find_goal(const struct vcr_lead_block *g, const struct place *p, str
 }
 
 /* Which local port stands for what, for the gate. */
-static void say_led(struct vcr_lead_block *g, int fd, bool v6, const struct goal *o, unsigned port)
+void vcr_lead_say(struct vcr_lead_block *g, int fd, bool v6, int index, bool proxy, unsigned port)
 {
 	union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } own;
 	socklen_t n = sizeof own;
-	if (o->index < 0 || vcr_self.sandboxed || vcr_call3(SYS_getsockname, fd, (long)&own, (long)&n))
+	if (index < 0 || vcr_self.sandboxed || vcr_call3(SYS_getsockname, fd, (long)&own, (long)&n))
 		return;
 	unsigned local = ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 	uint64_t key = local | (v6 ? VCR_LED_V6 : 0), *free_slot = NULL;
-	uint64_t word = key | (o->proxy ? VCR_LED_PROXY : 0) | (uint64_t)o->index << VCR_LED_NAME_SHIFT | (uint64_t)port << VCR_LED_PORT_SHIFT |
+	uint64_t word = key | (proxy ? VCR_LED_PROXY : 0) | (uint64_t)index << VCR_LED_NAME_SHIFT | (uint64_t)port << VCR_LED_PORT_SHIFT |
 		((uint64_t)raw_getpid() & VCR_LED_PID_MASK) << VCR_LED_PID_SHIFT | VCR_LED_SET;
 	for (unsigned i = 0; local && i < VCR_LEAD_PROBE; i++) {
 		uint64_t *slot = &g->led[(local + i) % VCR_LEAD_PORTS], is = vcr_load(slot);
@@ -506,11 +521,23 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 		saved = errno;
 	}
 	if (r == 0 || saved == EINPROGRESS || saved == EINTR) {
-		say_led(g, fd, only6, o, p->port);
+		vcr_lead_say(g, fd, only6, o->index, o->proxy, p->port);
 		remember(fd, o);
 	}
 	errno = saved;
 	return r;
+}
+
+/* What a connect to the host itself would say, if that is known; else 0. A proxy of the user's says so in its own words. */
+static int refusal(struct vcr_lead_block *g, int fd, const struct place *p, struct goal *o)
+{
+	if (is_replay(g) || is_late(g) || o->proxy || vcr_self.sandboxed || vcr_guest())
+		return 0;
+	if (o->index < 0)
+		o->index = vcr_lead_index(g, o->name);
+	bool waits = !(vcr_call3(SYS_fcntl, fd, F_GETFL, 0) & O_NONBLOCK);
+	int error = o->index < 0 ? 0 : vcr_ask(g, o->index, o->name, p->port, waits ? ASK_MS : ASK_SOON_MS);
+	return error > 0 ? error : 0;
 }
 
 /* The name's own address after all. It is asked for here and now, which a vfork child must not do. */
@@ -546,7 +573,14 @@ enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n
 		}
 		if (o.fits && is_late(g) && vcr_lead_open(g))
 			o.fits = vcr_late_try(g, o.name, p.port);
-		if (o.fits && vcr_lead_open(g)) {
+		bool bound = o.fits && option(fd, SOL_SOCKET, SO_BINDTOIFINDEX) > 0; /* the gate is not reached by that interface */
+		bool open = o.fits && !bound && vcr_lead_open(g);
+		int refused = open ? refusal(g, fd, &p, &o) : 0;
+		if (refused) {
+			errno = refused;
+			return VCR_LEAD_ANSWERED;
+		}
+		if (open) {
 			*r = connect_gate(g, fd, &p, &o);
 			if (replay || *r >= 0 || errno != ECONNREFUSED)
 				return VCR_LEAD_ANSWERED;
@@ -557,7 +591,7 @@ enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n
 			return VCR_LEAD_ANSWERED;
 		}
 		if (o.fits)
-			say_direct(g, o.name, p.port);
+			say_direct(g, bound ? bound_to : ended, o.name, p.port);
 		if (!o.named)
 			return VCR_LEAD_OWN_WAY;
 		*r = connect_real(fd, &p, &o);

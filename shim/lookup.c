@@ -91,6 +91,12 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 		return VCR_REAL(getaddrinfo)(name, service, hints, found);
 	switch (way_of(name, port_of(service), &n)) {
 	case LED:
+		if (!vcr_lead_is_known(name, port_of(service))) {
+			int none = VCR_REAL(getaddrinfo)(name, service, hints, found);
+			if (none)
+				return none;
+			freeaddrinfo(*found);
+		}
 		if (hints)
 			h = *hints;
 		h.ai_flags &= ~AI_ADDRCONFIG; /* it holds whatever networks there are */

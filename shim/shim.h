@@ -289,6 +289,10 @@ bool vcr_lead_name_at(const struct vcr_lead_block *g, size_t i, char out[VCR_LEA
 int vcr_lead_index(struct vcr_lead_block *g, const char *name);
 /* The addresses that stand for a name that is led; port 0: not known yet. */
 bool vcr_lead_name(const char *name, unsigned port, struct vcr_lead_numeric *out);
+/* Says to the gate, with the socket's local port, where its connection is meant to go; proxy: its program speaks to a proxy there. */
+void vcr_lead_say(struct vcr_lead_block *g, int fd, bool v6, int index, bool proxy, unsigned port);
+/* Before a name that is led is said to be known: false where the gate's own look-up fails, so that the program should hear what its own says. */
+bool vcr_lead_is_known(const char *name, unsigned port);
 /* The name that such an address stands for. */
 bool vcr_lead_stands_for(const struct sockaddr *a, socklen_t n, char name[VCR_LEAD_NAME]);
 /* The original of an SSL function for this caller, remembered for jumps from inside it; *inner: libssl itself calls. NULL: not to be found. */
@@ -297,6 +301,11 @@ void *vcr_tls_original(enum vcr_hook hook, const char *name, const void *caller,
 void *vcr_tls_beside(void *original, const char *name);
 /* Variables that this program needs to trust the gate, before its main. False: it needs some, and they could not be put there. */
 bool vcr_trust_environment(void);
+
+/* ---- ask.c: can the gate connect there? ---- */
+enum { VCR_ASK_UNKNOWN_NAME = -1 };
+/* 0 yes, or that cannot be said within ms; else the errno that a connect there has, or VCR_ASK_UNKNOWN_NAME. index: of the name in the table. */
+int vcr_ask(struct vcr_lead_block *g, int index, const char *name, unsigned port, int ms);
 
 /* ---- tap.c: OpenSSL inside the program itself ---- */
 bool vcr_tap_program(void);         /* before main, once; true: it is tapped */

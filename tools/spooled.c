@@ -176,6 +176,7 @@ static void on_trouble(void *ctx, const char *host, const char *words)
 {
 	struct vcr_spooled *g = ctx;
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	__atomic_fetch_add(&g->h->gate.troubles, 1, __ATOMIC_RELAXED);
 	vcr_buf_printf(&b, "the gate could not reach %s: %s", host, words);
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
