@@ -18,6 +18,8 @@ ASKED = "Write a poem, and let the shell write too."
 class Claude:
     """One place in which the agent works, and its command. tls_port: the server's; do: modelserver.py's directives for the answer to its question."""
 
+    host = HOST
+
     def __init__(self, kind, tls_port=0, **do):
         self.do = do
         self.server = agentkit.server(tls_port=tls_port)
@@ -39,7 +41,7 @@ class Claude:
         """For the gate, that the model's host is the server, and what else is given."""
         os.makedirs(os.path.join(self.place.work, ".vcr"), exist_ok=True)
         with open(os.path.join(self.place.work, ".vcr", "config"), "w") as f:
-            f.write("".join(line + "\n" for line in ("connect-to %s:443:127.0.0.1:%d" % (HOST, self.server.tls_port), "cacert " + self.server.ca) + lines))
+            f.write("".join(line + "\n" for line in ("connect-to %s:443:127.0.0.1:%d" % (self.host, self.server.tls_port), "cacert " + self.server.ca) + lines))
 
     def run(self, how):
         self.r = self.place.run(*self.command, how=how, env=self.env)

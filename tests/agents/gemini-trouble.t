@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+"""gemini-cli in trouble - killed in the midst of an answer, its network refused, the gate killed - behaves as it does without us.
+
+Runs in a namespace in which the model's real name is this machine's, and the model listens on the port that it really has."""
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+import agentkit
+import nodekit
+import troublekit
+from agentkit import ok, skip
+from geminikit import HOST, WANT, Gemini, plain
+
+KILLED = ("killed in the midst of an answer, it ends as it does without us and leaves the same", "and what had come of the answer is recorded as a call that was cut")
+REFUSED = "with its network refused, it gives up as it does without us, and says the same"
+GATE = ("with the gate killed in the midst of an answer, it asks again, and leaves what it leaves without us", "and the session says so, with the call that was cut")
+LANES = {"tapped": (), "through the gate": ("lane gate",)}
+WAIT = {"wait": "mid", "after": "1"}  # its streams are short
+
+
+def begin(config, how, **do):
+    gemini = Gemini("node24", True, **do)
+    if how == "preload":
+        gemini.configure(*config)
+    return gemini
+
+
+def first(session):
+    """(kind, complete, source) of the first call that asks with tools."""
+    calls = sorted((f for f in session.calls() if b'"functionDeclarations"' in session.body(f, "request")), key=lambda f: session.vcr(f)["started_at"])
+    return [(f["frame_type"], session.vcr(f)["complete"], session.vcr(f)["source"]) for f in calls[:1]]
+
+
+def said(r):
+    return (r[0], plain(r[1]), *r[2:])
+
+
+troublekit.enter(HOST, __file__)
+why = nodekit.missing("node24", True) or (None if troublekit.inside() else "no namespaces in which names can be made up")
+if why:
+    for lane in LANES:
+        for title in (*KILLED, REFUSED, *(GATE if LANES[lane] else ())):
+            skip("%s: %s" % (lane, title), why)
+    agentkit.done()
+bare = {"killed": troublekit.killed(begin((), "plain", **WAIT), "plain")[0], "refused": said(troublekit.refused(begin((), "plain"), "plain"))}
+for lane, config in LANES.items():
+    mine, session = troublekit.killed(begin(config, "preload", **WAIT), "preload")
+    ok(mine == bare["killed"] and mine[0] == -signal.SIGKILL, "%s: %s" % (lane, KILLED[0]), mine, bare["killed"])
+    ok(first(session) == [("error", False, "gate" if config else "tap")], "%s: %s" % (lane, KILLED[1]), first(session))
+    mine = said(troublekit.refused(begin(config, "preload"), "preload"))
+    ok(mine == bare["refused"] and mine[0], "%s: %s" % (lane, REFUSED), mine, bare["refused"])
+    if config:
+        mine, session = troublekit.gate_killed(begin(config, "preload", **WAIT), "preload")
+        ok(mine[0] == 0 and mine[2] == WANT, "%s: %s" % (lane, GATE[0]), mine)
+        gone = [u for u in session.end["unseen"] if "the gate has ended: %s is spoken to directly" % HOST in u or "the gate has died and another has taken its place" in u]
+        ok(first(session) == [("error", False, "gate")] and len(gone) == 1, "%s: %s" % (lane, GATE[1]), first(session), session.end["unseen"])
+agentkit.done()
