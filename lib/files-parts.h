@@ -66,6 +66,7 @@ struct vcr_file_mark {
 	int64_t seen_ns;                 /* when inotify last said so */
 	uint64_t order;
 	unsigned writes;
+	bool begun;                      /* made or emptied by a hook, and no write has been told since */
 	int pid;
 	bool hooked, seen, scanned;      /* who says so */
 	bool made, directory;            /* came to be in this interval; was a directory then */

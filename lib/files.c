@@ -276,6 +276,7 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 		new->last_ns = old->last_ns;
 		new->written_ns = old->written_ns;
 		new->writes = old->writes;
+		new->begun = old->begun;
 		new->pid = old->pid;
 		new->hooked = old->hooked;
 		new->seen = old->seen;
@@ -358,12 +359,13 @@ static void mark_rename(struct vcr_files *f, const char *from, const char *to, i
 	b->made = !there;
 	b->directory = directory;
 	b->writes = a->writes;
+	b->begun = a->begun;
 	b->written_ns = a->written_ns;
 	b->open = a->open;
 	b->first_ns = a->first_ns < b->first_ns ? a->first_ns : b->first_ns;
 	a->first_ns = a->last_ns = ns;
 	a->moved_away = a->moved_away || !chain; /* in a chain what was known there has been replaced, or has moved before */
-	a->made = a->open = false;
+	a->made = a->open = a->begun = false;
 	a->writes = 0;
 	if (directory)
 		move_below(f, from, to);
@@ -376,8 +378,10 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 	if (!m)
 		return;
 	switch (op) {
+	case VCR_MARK_BEGIN:
 	case VCR_MARK_WRITE:
-		m->writes++;
+		m->writes += op == VCR_MARK_BEGIN || !m->begun || !m->writes;
+		m->begun = op == VCR_MARK_BEGIN;
 		m->written_ns = ns;
 		m->made = m->made || !k;
 		m->open = true;

@@ -554,7 +554,7 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	enum vcr_mark_op op;
 	switch (rec.op) {
 	case VCR_FILE_OPEN:
-		op = rec.flags & O_TRUNC || (rec.flags & O_CREAT && rec.existed == 0) ? VCR_MARK_WRITE : VCR_MARK_OPEN;
+		op = rec.flags & O_TRUNC || (rec.flags & O_CREAT && rec.existed == 0) ? VCR_MARK_BEGIN : VCR_MARK_OPEN;
 		break;
 	case VCR_FILE_WRITE: case VCR_FILE_TRUNCATE: op = VCR_MARK_WRITE; break;
 	case VCR_FILE_CLOSE: op = VCR_MARK_CLOSE; break;

@@ -53,6 +53,8 @@ uint32_t vcr_before_open(int dir, const char *path, int flags)
 {
 	struct stat st;
 	int error;
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) && vcr_load(&base_done))
+		return 0; /* or it fails */
 	if (!readable(dir, path, &st, &error))
 		return 2;
 	if (!vcr_load(&base_done))
@@ -62,12 +64,12 @@ uint32_t vcr_before_open(int dir, const char *path, int flags)
 	return error == 0 ? 1 : error == ENOENT ? 0 : 2;
 }
 
-void vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2)
+uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2)
 {
 	struct vcr_rec_file f = { .op = op, .flags = flags, .fd = fd, .existed = existed };
 	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(path), vcr_text(path2) };
 	vcr_want_collector();
-	vcr_append(VCR_REC_FILE, 0, 0, piece, 3, 0);
+	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, 0);
 }
 
 /* A scratch if marks can be made now. */
@@ -145,9 +147,11 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 	if (!matters && strncmp(s->a, "/dev/", 5) && !(known && existed == 0 && vcr_names_is_outside(s->a)))
 		matters = leads_in(fd, known, s);
 	if (matters && (flags & O_TMPFILE) != O_TMPFILE) {
-		vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
+		uint64_t end = vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
 		if (!vcr_guest()) {
 			vcr_fd_set(fd, VCR_FD_FILE);
+			if ((unsigned)fd < VCR_FDS)
+				vcr_fd_conn[fd] = flags & O_TRUNC || existed == 0 ? (uint32_t)(end / VCR_SPOOL_ALIGN) : 0;
 			if (existed == 0)
 				vcr_names_keep(fd, s->a);
 		}
@@ -162,6 +166,13 @@ void vcr_mark_notes(void)
 	vcr_append(VCR_REC_NOTE, 0, 0, NULL, 0, VCR_RING);
 }
 
+/* Of a file that its open has made or emptied, with nothing told since for which somebody would have looked at it: a build makes files by the ten thousand. */
+bool vcr_mark_is_pending(int fd)
+{
+	int kind = vcr_fd_get(fd);
+	return (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_spool_is_last(vcr_fd_conn[fd]);
+}
+
 /* The descriptor itself says which file it is: the table may be stale. */
 void vcr_mark_written(int fd)
 {
@@ -170,7 +181,8 @@ void vcr_mark_written(int fd)
 	if (vcr_fd_get(fd) != VCR_FD_FILE || vcr_guest())
 		return;
 	vcr_fd_set(fd, VCR_FD_DIRTY);
-	vcr_mark_fd(VCR_FILE_WRITE, 0, fd);
+	if (!vcr_mark_is_pending(fd))
+		vcr_mark_fd(VCR_FILE_WRITE, 0, fd);
 }
 
 void vcr_mark_closed(int fd, int kind)

@@ -188,7 +188,8 @@ int lchmod(const char *path, mode_t mode)
 
 int fchmod(int fd, mode_t mode)
 {
-	return changed_fd(VCR_REAL(fchmod)(fd, mode), VCR_FILE_MODE, mode, fd);
+	int r = VCR_REAL(fchmod)(fd, mode);
+	return vcr_mark_is_pending(fd) ? r : changed_fd(r, VCR_FILE_MODE, mode, fd);
 }
 
 int fchmodat(int dir, const char *path, mode_t mode, int flags)

@@ -85,11 +85,13 @@ struct vcr_spool_header *vcr_spool(enum vcr_spool_how how);
 struct vcr_spool_header *vcr_spool_mapped(void);
 struct vcr_piece { const void *data; size_t size; };
 enum { VCR_RING = 1 };
-/* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. False: lost and counted. */
-bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags);
+/* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. Where it ends in the spool; 0: lost and counted. */
+uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags);
 /* Bytes of a connection, in as many records as it takes. Nothing if the collector muted it. */
 void vcr_append_bytes(uint32_t type, uint32_t conn, uint64_t time_ns, const void *p, size_t n, int flags);
 bool vcr_muted(uint32_t conn);
+/* There is a collector, and nobody has appended anything since the record that ends there: it has not been acted upon. */
+bool vcr_spool_is_last(uint32_t end_in_units);
 uint32_t vcr_next_conn(void);
 void vcr_ring(void);
 /* Count an event that could not be written. */
@@ -159,7 +161,7 @@ enum vcr_fd_kind {
 	VCR_FD_TLS = 9,       /* speaks TLS with a model, and no hook has heard it yet (unheard.c) */
 };
 extern uint8_t vcr_fd_kind[VCR_FDS];
-extern uint32_t vcr_fd_conn[VCR_FDS];
+extern uint32_t vcr_fd_conn[VCR_FDS]; /* of a connection; of a VCR_FD_FILE that its open made or emptied: where the record of that ends, in units of VCR_SPOOL_ALIGN; else 0 */
 static inline int vcr_fd_get(int fd) { return vcr_likely((unsigned)fd < VCR_FDS) ? __atomic_load_n(&vcr_fd_kind[fd], __ATOMIC_RELAXED) : VCR_FD_NONE; }
 void vcr_fd_set(int fd, enum vcr_fd_kind kind);
 void vcr_fd_plain(int fd, uint32_t conn); /* it is recorded from here on, and so are its copies */
@@ -169,9 +171,10 @@ void vcr_fd_copied(int from, int to);
 static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; } /* one whose bytes matter */
 
 /* ---- marks.c: file records ---- */
-void vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2);
+uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2); /* as vcr_append */
 void vcr_mark_written(int fd);      /* bytes went into a VCR_FD_FILE */
 void vcr_mark_closed(int fd, int kind);
+bool vcr_mark_is_pending(int fd);   /* its open has said that it changes, and nobody can have looked at it since: it need not be said again before its close */
 void vcr_mark_notes(void);          /* something was written into a VCR_FD_NOTES: its place among what else was done */
 /* A name changed: op(path as seen from dir). Call after success. */
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path);

@@ -327,16 +327,16 @@ void vcr_ring(void)
 		raw_wake(&h->doorbell);
 }
 
-bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags)
+uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags)
 {
 	struct vcr_spool_header *h = vcr_spool(VCR_MAKE);
 	size_t size = 0;
 	if (vcr_unlikely(!h)) {
 		vcr_lost(0);
-		return false;
+		return 0;
 	}
 	if (vcr_unlikely(h->flags & VCR_SPOOL_LEAD_ONLY) && type != VCR_REC_PROC && type != VCR_REC_LOST && type != VCR_REC_REFUSED)
-		return true;
+		return VCR_SPOOL_HEADER;
 	if (vcr_unlikely(!vcr_self.said))
 		vcr_say_process(h);
 	for (int i = 0; i < pieces; i++)
@@ -345,7 +345,7 @@ bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr
 	uint64_t at = size <= VCR_SPOOL_MAX_RECORD ? reserve(h, n) : 0;
 	if (!at) {
 		vcr_lost(size);
-		return false;
+		return 0;
 	}
 	struct vcr_spool_record *r = (void *)((char *)h + at);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_BUSY | n << 32, __ATOMIC_RELEASE);
@@ -359,7 +359,13 @@ bool vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr
 		vcr_ring();
 	if (vcr_unlikely(vcr_load(&h->wanted) && vcr_load(&h->collector) == VCR_COLLECTOR_NONE))
 		vcr_start_collector(h);
-	return true;
+	return at + n;
+}
+
+bool vcr_spool_is_last(uint32_t end_in_units)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	return end_in_units && h && vcr_load(&h->collector) == VCR_COLLECTOR_RUNNING && (uint32_t)(vcr_load(&h->tail) / VCR_SPOOL_ALIGN) == end_in_units;
 }
 
 bool vcr_muted(uint32_t conn)

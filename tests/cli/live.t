@@ -162,6 +162,26 @@ ok(killed == [{"signal": 9}], "how a child ended is known though its parent wait
 program = frames.get("file:writeforked", frames["file:writeone"])["metadata"]["custom"]["vcr"].get("program", "")
 ok(program.startswith("python3"), "a file names the program of the process that wrote it though that one was forked and is gone", program)
 
+OPENED = '''
+import os, signal, subprocess
+def begin(name):
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+open("first", "w").close()
+slow = begin("slow")
+subprocess.run(["/bin/true"])
+os.write(slow, b"in the end\\n")
+os.write(begin("quick"), b"at once\\n")
+os.fchmod(slow, 0o600)
+os.kill(os.getpid(), signal.SIGKILL)
+'''
+place = Live()
+p = subprocess.run(["/usr/bin/python3", "-c", OPENED], cwd=place.dir, env=dict(place.env, LD_PRELOAD=tapkit.SHIM))
+frames = [f["index"] for f in place.json("vcr-log", "last", "--json") if f["node"] == "file:write"]
+frames = [json.loads(place.run("vcr-show", str(i), "--json")[1]) for i in frames]
+told = {f["input_state"]["path"]: (f["metadata"]["custom"]["vcr"].get("program", "")[:7], f["metadata"]["custom"]["vcr"]["source"], f["output_state"].get("mode")) for f in frames}
+ok({k: v[:2] for k, v in told.items()} == {n: ("python3", "shim") for n in ("first", "slow", "quick")} and "in the end" in str(frames) and "at once" in str(frames),
+   "what is written to files that are open when their program is killed is its own, at once or a while after they were opened", told, frames)
+
 place = Live()
 a = place.agent("echo one > one; /bin/true --api-key Canary7Kx2Rm9Qw4Tz; echo ready; read line; echo 'the key is Canary7Kx2Rm9Qw4Tz' > leak; /bin/true; echo ready; read line")
 a.stdout.readline()

@@ -356,6 +356,46 @@ START_TEST(data_that_comes_through_a_descriptor_kept_open_is_its_owners)
 }
 END_TEST
 
+static int add_writes(void *sum, const struct vcr_change *c)
+{
+	*(unsigned *)sum = *(unsigned *)sum * 10 + c->writes;
+	return 0;
+}
+
+static unsigned sweep_counts(void)
+{
+	unsigned sum = 0;
+	vcr_files_read_watch(files);
+	vcr_files_sweep(files, INT64_MAX, add_writes, &sum, NULL);
+	return sum;
+}
+
+START_TEST(a_file_that_is_made_and_written_is_written_once_whether_its_first_write_is_told_or_not)
+{
+	make_files(NULL);
+	put("told", "a");
+	mark(VCR_MARK_BEGIN, "told", NULL);
+	mark(VCR_MARK_WRITE, "told", NULL);
+	mark(VCR_MARK_CLOSE, "told", NULL);
+	ck_assert_uint_eq(sweep_counts(), 1);
+	put("untold", "a");
+	mark(VCR_MARK_BEGIN, "untold", NULL);
+	mark(VCR_MARK_CLOSE, "untold", NULL);
+	ck_assert_uint_eq(sweep_counts(), 1);
+	put("twice", "a");
+	mark(VCR_MARK_BEGIN, "twice", NULL);
+	mark(VCR_MARK_WRITE, "twice", NULL);
+	mark(VCR_MARK_WRITE, "twice", NULL);
+	ck_assert_uint_eq(sweep_counts(), 2);
+	put("later", "");
+	mark(VCR_MARK_BEGIN, "later", NULL);
+	ck_assert_uint_eq(sweep_counts(), 1);
+	put("later", "a");
+	mark(VCR_MARK_WRITE, "later", NULL);
+	ck_assert_uint_eq(sweep_counts(), 1);
+}
+END_TEST
+
 static bool is_env(const char *path)
 {
 	return strstr(path, ".env") != NULL;
@@ -874,6 +914,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
 	tcase_add_test(tc, what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way);
 	tcase_add_test(tc, data_that_comes_through_a_descriptor_kept_open_is_its_owners);
+	tcase_add_test(tc, a_file_that_is_made_and_written_is_written_once_whether_its_first_write_is_told_or_not);
 	tcase_add_test(tc, a_file_of_secrets_is_reported_without_content_or_hash);
 	tcase_add_test(tc, git_and_vcr_and_what_is_configured_are_left_out);
 	tcase_add_test(tc, paths_are_understood_as_the_kernel_does_and_never_left);
