@@ -1,9 +1,10 @@
-"""storm.py — many small files written by an installation and by tar, with and without vcr-record, in turns."""
+"""storm.py — many small files written by an installation, by tar, by cp and by recipes of make, with and without vcr-record, in turns."""
 import base64
 import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -81,6 +82,13 @@ def plain_writer(turns, n, rounds, row):
     row("%s, added to its own CPU time (bare %.1f us a file), least of %d each" % (name, bare_cpu, rounds), "us a file", max(0.01, recorded_cpu - bare_cpu))
 
 
+def make_makefile(path, n):
+    """A recipe for each hundred files: a shell that writes them, as generators of code do."""
+    with open(path, "w") as f:
+        f.write("all: %s\n" % " ".join("p%03d" % i for i in range(n // 100)))
+        f.write("p%%:\n\t@mkdir $@; i=0; while [ $$i -lt 100 ]; do echo '%s' > $@/m$$i.c; i=$$((i+1)); done\n" % ("int f(int x) { return x + 1; } " * 10))
+
+
 def measure(build, directory, env, quick, row, skipped):
     n, rounds = (20000, 2) if quick else (100000, 3)
     wheel, tar = os.path.join(directory, "storm-1.0-py3-none-any.whl"), os.path.join(directory, "storm.tar")
@@ -88,9 +96,16 @@ def measure(build, directory, env, quick, row, skipped):
     make_tar(tar, n)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-index", "--no-deps", "--no-compile", "--target", "site", wheel]
     turns = Turns(build, directory, dict(env, PIP_ROOT_USER_ACTION="ignore"))
-    for name, argv, limit in (("pip install", pip, 10), ("tar x", ["tar", "xf", tar], None)):
+    subprocess.run(["tar", "xf", tar, "-C", directory], check=True)
+    makefile = os.path.join(directory, "Makefile")
+    make_makefile(makefile, n)
+    builds = (("pip install", pip, 10), ("make -j2", ["make", "-s", "-j2", "-f", makefile], 10), ("cp -r", ["cp", "-r", os.path.join(directory, "storm"), "copy"], None), ("tar x", ["tar", "xf", tar], None))
+    for name, argv, limit in builds:
         if argv is pip and subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             skipped.append("pip install of %d files: there is no pip" % n)
+            continue
+        if argv[0] == "make" and not shutil.which("make"):
+            skipped.append("make -j2 of %d files: there is no make" % n)
             continue
         runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
         bare, recorded = (min(r[side][0] for r in runs) for side in (0, 1))

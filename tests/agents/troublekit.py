@@ -60,13 +60,18 @@ def killed(agent, how):
     return (p.returncode, agent.files()), end(agent, how)
 
 
-def refused(agent, how):
+def to_end(agent, how):
     """(status, what it says, files)"""
-    agent.server.close()
     p = start(agent, how)
     out, _ = p.communicate(timeout=LONG)
     agent.place.settle()
+    agent.server.close()
     return p.returncode, out, agent.files()
+
+
+def refused(agent, how):
+    agent.server.close()
+    return to_end(agent, how)
 
 
 def gate_killed(agent, how):
