@@ -5,14 +5,14 @@
  * What it said stands in the session's table: that a host can be reached until the gate has trouble with any, that it cannot for a moment only. So a run
  * asks once for each host, and what a network is that has come back is heard at once.
  *
- * A word of reach[]: 0 never asked, else bits 0-15 the port, 16-31 the answer (0 reached, NAMELESS, else errno), 32-47 `troubles` of then, 48-62 when, in parts of a
- * second, 63 set. */
+ * A word of reach[]: 0 never asked, else bits 0-15 the port, 16-27 the answer (0 reached, NAMELESS, else errno), 28-34 the index of the name, 35-47 `troubles` of then,
+ * 48-62 when, in parts of a second, 63 set. */
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include "shim.h"
 
-enum { NAMELESS = 0xffff, PART_NS = 250000000, LASTS = 4 /* parts */, ANSWER = 512 };
+enum { NAMELESS = 0xfff, TROUBLES = 0x1fff, PART_NS = 250000000, LASTS = 4 /* parts */, ANSWER = 512 };
 #define SET (1ull << 63)
 
 static unsigned now_in_parts(void)
@@ -22,21 +22,21 @@ static unsigned now_in_parts(void)
 
 static unsigned troubles(const struct vcr_lead_block *g)
 {
-	return vcr_load(&g->troubles) & 0xffff;
+	return vcr_load(&g->troubles) & TROUBLES;
 }
 
-/* Does that word still hold for the port? */
-static bool holds(const struct vcr_lead_block *g, uint64_t word, unsigned port)
+/* Does that word still hold for that place? */
+static bool holds(const struct vcr_lead_block *g, uint64_t word, int index, unsigned port)
 {
-	if (!(word & SET) || (word & 0xffff) != port)
+	if (!(word & SET) || (word & 0xffff) != port || (int)(word >> 28 & 0x7f) != index)
 		return false;
-	bool reached = !(word >> 16 & 0xffff);
-	return reached ? (word >> 32 & 0xffff) == troubles(g) : ((now_in_parts() - (word >> 48)) & 0x7fff) <= LASTS;
+	bool reached = !(word >> 16 & NAMELESS);
+	return reached ? (word >> 35 & TROUBLES) == troubles(g) : ((now_in_parts() - (word >> 48)) & 0x7fff) <= LASTS;
 }
 
 static int said_by(uint64_t word)
 {
-	int answer = (int)(word >> 16 & 0xffff);
+	int answer = (int)(word >> 16 & NAMELESS);
 	return answer == NAMELESS ? VCR_ASK_UNKNOWN_NAME : answer;
 }
 
@@ -81,7 +81,7 @@ static int read_answer(int fd)
 		text[n += (size_t)k] = 0;
 	}
 	int error = strncmp(text, "HTTP/1.1 502", 12) ? -1 : errno_of(text);
-	return error < 0 || error > 4095 ? 0 : error ? error : NAMELESS;
+	return error < 0 || error >= NAMELESS ? 0 : error ? error : NAMELESS;
 }
 
 static int put_question(struct vcr_lead_block *g, int index, const char *name, unsigned port, int ms)
@@ -101,15 +101,15 @@ static int put_question(struct vcr_lead_block *g, int index, const char *name, u
 
 int vcr_ask(struct vcr_lead_block *g, int index, const char *name, unsigned port, int ms)
 {
-	uint64_t *at = &g->reach[index], word = vcr_load(at);
-	if (vcr_likely(holds(g, word, port)))
+	uint64_t *at = &g->reach[index % VCR_LEAD_REACHES], word = vcr_load(at);
+	if (vcr_likely(holds(g, word, index, port)))
 		return said_by(word);
 	if (vcr_self.sandboxed || vcr_guest())
 		return 0;
 	vcr_say_process(vcr_spool_mapped()); /* before the gate speaks of it */
 	unsigned before = troubles(g);
 	uint64_t answer = (uint64_t)put_question(g, index, name, port, ms);
-	word = port | answer << 16 | (uint64_t)before << 32 | (uint64_t)now_in_parts() << 48 | SET;
+	word = port | answer << 16 | (uint64_t)index << 28 | (uint64_t)before << 35 | (uint64_t)now_in_parts() << 48 | SET;
 	vcr_store(at, word);
 	return said_by(word);
 }

@@ -72,6 +72,7 @@ enum {
 	VCR_LEAD_TOKEN = 64,
 	VCR_LEAD_ADDRESSES = 128,            /* address[(port + 0 ... VCR_LEAD_PROBE - 1) % VCR_LEAD_ADDRESSES] */
 	VCR_LEAD_LATE = 32,
+	VCR_LEAD_REACHES = 32,
 	VCR_HOLD_MS = 2000,                  /* the gate keeps an answer back until the request has been acted upon (`acted`), so long at most */
 };
 enum vcr_lead_state { VCR_LEAD_NONE = 0, VCR_LEAD_STARTING = 1, VCR_LEAD_READY = 2, VCR_LEAD_ENDED = 3 };
@@ -134,7 +135,7 @@ struct vcr_lead_block {
 	_Alignas(64) uint64_t led[VCR_LEAD_PORTS];
 	struct vcr_lead_address address[VCR_LEAD_ADDRESSES];
 	uint64_t late[VCR_LEAD_LATE]; /* the first 0 ends it */
-	uint64_t reach[VCR_LEAD_NAMES]; /* beside `name`: whether the gate could connect there when it was last asked (shim/ask.c) */
+	uint64_t reach[VCR_LEAD_REACHES]; /* by index in `name`, modulo: whether the gate could connect there when it was last asked (shim/ask.c) */
 	uint32_t troubles;            /* hosts that the gate could not connect to: what reach[] says that it can is asked for anew */
 };
 

@@ -15,7 +15,7 @@ from geminikit import HOST, Gemini, plain
 
 KILLED = ("killed in the midst of an answer, it ends as it does without us and leaves the same", "and what had come of the answer is recorded as a call that was cut")
 REFUSED = "with its network refused, it gives up as it does without us, and says the same"
-GATE = ("with the gate killed in the midst of an answer, it ends as it does without us where the connection is reset there", "and the session has the call that was cut")
+GATE = ("with the gate killed in the midst of an answer, it ends as it does without us where the connection ends there", "and the session has the call that was cut")
 LANES = {"tapped": (), "through the gate": ("lane gate",)}
 WAIT = {"wait": "mid", "after": "1"}  # its streams are short
 
@@ -53,7 +53,7 @@ for lane, config in LANES.items():
     mine = said(troublekit.refused(begin(config, "preload"), "preload"))
     ok(mine == bare["refused"] and mine[0], "%s: %s" % (lane, REFUSED), mine, bare["refused"])
     if config:
-        cut = said(troublekit.to_end(begin((), "plain", abort="reset", after="1"), "plain"))
+        cut = said(troublekit.to_end(begin((), "plain", abort="cut", after="1"), "plain"))
         mine, session = troublekit.gate_killed(begin(config, "preload", **WAIT), "preload")
         ok(said(mine) == cut and cut[0] and cut[1], "%s: %s" % (lane, GATE[0]), mine, cut)
         ok(first(session) == [("error", False, "gate")], "%s: %s" % (lane, GATE[1]), first(session), session.end["unseen"])
