@@ -347,6 +347,8 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 		vcr_recorder_node_called(r, c->pid, c->tid, f.frame_id);
 		if (!type && k->has_message)
 			vcr_recorder_tools_after(r, c, f.frame_id, &k->mj);
+		if (!type && k->has_message)
+			vcr_recorder_sentinel_said(r, f.frame_id, &k->mj);
 	} else {
 		vcr_conv_forget(r->conv, f.frame_id);
 	}

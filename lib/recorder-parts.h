@@ -246,6 +246,9 @@ void vcr_recorder_sentinel_ready(struct vcr_recorder *r);                       
 /* The frame of that change is written: it is to be judged. */
 void vcr_recorder_sentinel_change(struct vcr_recorder *r, const struct vcr_change *c, const char *node, const char *frame_id, const struct vcr_recorder_owner *o);
 void vcr_recorder_sentinel_asked(struct vcr_recorder *r);                        /* a model is asked; what was written before has been handed to the judge */
+/* A program has ended; an answer has come: one that says that the tests pass, when none was run or the last run failed, is a finding (claims.h). */
+void vcr_recorder_sentinel_ran(struct vcr_recorder *r, const struct run *run, const char *frame_id, bool passed);
+void vcr_recorder_sentinel_said(struct vcr_recorder *r, const char *frame_id, const struct vcr_json *message);
 void vcr_recorder_sentinel_end(struct vcr_recorder *r);                          /* wait for its answers, within bounds */
 void vcr_recorder_sentinel_write(const struct vcr_recorder *r, struct vcr_jw *w); /* a member of vcr.end */
 void vcr_recorder_sentinel_free(struct vcr_recorder *r);

@@ -5,6 +5,8 @@
  *   {"blockers":["src/a.py:3: ..."]}                those that stand now; an empty list: none does any more
  * A line is there before `judged` in the spool's header says that the writes before it have been judged. */
 #include "recorder-parts.h"
+#include "claims.h"
+#include "conv.h"
 #include "judge.h"
 #include "paths.h"
 #include <fcntl.h>
@@ -14,7 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST_CALLS = 16 };
+#define CLAIM "claims"
+
+enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST_CALLS = 16, MOST_MESSAGES = 64, MOST_QUOTED = 200 };
 
 /* One that stands, or did. */
 struct finding {
@@ -32,6 +36,9 @@ struct vcr_recorder_sentinel {
 	struct finding *finding;
 	size_t n;
 	bool blockers_changed;
+	char test[37];             /* frame of the last run of tests; "" none was run */
+	bool test_passed;
+	int64_t claims;
 	int64_t judged, unjudged, violations, corrected, reminders;
 	char why[200];             /* the first time that something was not judged */
 };
@@ -234,6 +241,98 @@ static void on_answer(void *ctx, void *tag, const struct vcr_json *j, const char
 	free_about(a);
 }
 
+/* ---- What is said about tests ---- */
+
+void vcr_recorder_sentinel_ran(struct vcr_recorder *r, const struct run *run, const char *frame_id, bool passed)
+{
+	struct vcr_recorder_sentinel *s = r->sentinel;
+	if (!s || !vcr_is_test_run(run->argc, (const char *const *)run->argv))
+		return;
+	snprintf(s->test, sizeof s->test, "%s", frame_id);
+	s->test_passed = passed;
+	struct finding *f = passed ? find(s, CLAIM) : NULL;
+	if (f && f->stands) {
+		f->stands = false;
+		s->corrected++;
+	}
+}
+
+/* What a message says in words, a line for each text. */
+static void add_words(const struct vcr_json *j, int v, struct vcr_buf *out)
+{
+	if (vcr_json_type(j, v) == VCR_JSON_STRING) {
+		vcr_json_str(j, v, out);
+		vcr_buf_putc(out, '\n');
+		return;
+	}
+	for (int m = vcr_json_type(j, v) == VCR_JSON_ARRAY ? vcr_json_first(j, v) : -1; m >= 0; m = vcr_json_next(j, m))
+		if (vcr_json_type(j, m) == VCR_JSON_OBJECT && !vcr_json_true(j, vcr_json_get(j, m, "thought")))
+			add_words(j, vcr_json_get(j, m, "text"), out);
+}
+
+static void write_claim(struct vcr_recorder_sentinel *s, struct vcr_jw *w, const char *quoted, size_t n, const char *message, const char *frame_id)
+{
+	vcr_jw_object(w);
+	vcr_jw_key(w, "passed");
+	vcr_jw_bool(w, false);
+	vcr_jw_key(w, "violation_count");
+	vcr_jw_int(w, 1);
+	vcr_jw_key(w, "violations");
+	vcr_jw_array(w);
+	vcr_jw_object(w);
+	const struct { const char *key, *s; } list[] = { { "key", CLAIM }, { "rule", CLAIM }, { "severity", "critical" }, { "path", NULL }, { "state", "new" }, { "message", message } };
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		vcr_jw_key(w, list[i].key);
+		vcr_jw_str(w, list[i].s);
+	}
+	vcr_jw_key(w, "said");
+	vcr_recorder_redacted(s->r, w, quoted, n);
+	vcr_jw_key(w, "answer");
+	vcr_jw_str(w, frame_id);
+	vcr_jw_key(w, "run");
+	vcr_jw_str(w, *s->test ? s->test : NULL);
+	vcr_jw_object_end(w);
+	vcr_jw_array_end(w);
+	vcr_jw_key(w, "corrected");
+	vcr_jw_raw(w, "[]", 2);
+	vcr_jw_key(w, "metrics");
+	vcr_jw_raw(w, "{}", 2);
+	vcr_jw_object_end(w);
+}
+
+void vcr_recorder_sentinel_said(struct vcr_recorder *r, const char *frame_id, const struct vcr_json *j)
+{
+	struct vcr_recorder_sentinel *s = r->sentinel;
+	VCR_AUTO_BUF words = VCR_BUF_INIT, out = VCR_BUF_INIT;
+	size_t at, n;
+	if (!s || s->test_passed)
+		return;
+	for (int k = 0, m; k < MOST_MESSAGES && (m = vcr_conv_answer_message(j, 0, k)) >= 0; k++) {
+		add_words(j, vcr_json_get(j, m, "content"), &words);
+		add_words(j, vcr_json_get(j, m, "parts"), &words);
+	}
+	if (!vcr_claims_passing(words.data, words.len, &at, &n))
+		return;
+	const char *message = *s->test ? "the answer says that tests pass, but the last run of tests failed" : "the answer says that tests pass, but none was run";
+	struct vcr_jw w;
+	vcr_jw_init(&w, &out);
+	write_claim(s, &w, words.data + at, n < MOST_QUOTED ? n : MOST_QUOTED, message, frame_id);
+	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = "sentinel:analysis", .parent_frame_id = frame_id, .input_json = "{\"file_path\":null,\"trigger\":\"claim\"}",
+		.output_json = out.data, .vcr_json = "{\"source\":\"sentinel\"}", .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
+	vcr_recorder_frame(r, &f);
+	s->claims++;
+	s->violations++;
+	struct finding *known = find(s, CLAIM), *claim = known ? known : add(s, CLAIM);
+	if (!claim || claim->stands)
+		return;
+	claim->stands = true;
+	claim->told = false;
+	free(claim->line);
+	claim->line = NULL;
+	if (asprintf(&claim->line, "%s: \"%.*s\" [claims]", message, (int)(n < MOST_QUOTED ? n : MOST_QUOTED), words.data + at) < 0)
+		claim->line = NULL;
+}
+
 /* ---- What the agent is told ---- */
 
 static void append_line(struct vcr_recorder_sentinel *s, struct vcr_buf *line)
@@ -400,7 +499,7 @@ void vcr_recorder_sentinel_write(const struct vcr_recorder *r, struct vcr_jw *w)
 		return;
 	for (size_t i = 0; i < s->n; i++)
 		standing += s->finding[i].stands;
-	const struct { const char *key; int64_t n; } list[] = { { "judged", s->judged }, { "unjudged", s->unjudged }, { "violations", s->violations }, { "standing", standing },
+	const struct { const char *key; int64_t n; } list[] = { { "judged", s->judged }, { "unjudged", s->unjudged }, { "violations", s->violations }, { "claims", s->claims }, { "standing", standing },
 		{ "corrected", s->corrected }, { "reminders", s->reminders } };
 	vcr_jw_key(w, "sentinel");
 	vcr_jw_object(w);

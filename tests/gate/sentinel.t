@@ -20,9 +20,9 @@ server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
 place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
                  VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
 
-# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, ask=TEXT, aside (a question of another conversation), again (the last request once more).
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, ask=TEXT, aside (a question of another conversation), again (the last request once more).
 AGENT = r"""
-import json, os, sys, urllib.request as u
+import json, os, subprocess, sys, urllib.request as u
 base, api = sys.argv[1:3]
 talk, last, n = [], None, 0
 def block(role, text, n):
@@ -50,10 +50,11 @@ for step in sys.argv[3:]:
         name, _, text = text.partition(":")
         open(name, "w").write(text.replace("|", "\n"))
     elif what == "rm": os.unlink(text)
+    elif what == "run": subprocess.run(["sh", text])
     elif what == "aside": ask([block("user", "name this [[q=%d]]" % n, 0)])
     elif what == "again": print(*post(last), flush=True)
     else:
-        talk.append(block("user", "%s [[q=%d]]" % (text, n), n))
+        talk.append(block("user", text if "[[" in text else "%s [[q=%d]]" % (text, n), n))
         ask(talk)
         talk.append(block("assistant", "answer %d" % n, n))
         n += 1
@@ -138,7 +139,7 @@ for api, base in (("chat", server.https), ("messages", server.https), ("response
         writes = {f["frame_id"]: f["input_state"]["path"] for f in run.session.frames if f["node_name"] == "file:write"}
         ok(frames == [("a.py", False, 1, 0), ("a.py", True, 0, 1), ("b.py", False, 2, 0)] and [writes.get(run.session.vcr(f)["write"]) for f in run.judged] == ["a.py", "a.py", "b.py"],
            "each write has an analysis beside it, which names it, and says what it found and what was corrected", frames, run.judged)
-        ok(run.end == {"judged": 3, "unjudged": 0, "violations": 3, "standing": 2, "corrected": 1, "reminders": 2, "unjudged_because": None}, "the session's end counts them", run.end)
+        ok(run.end == {"judged": 3, "unjudged": 0, "violations": 3, "claims": 0, "standing": 2, "corrected": 1, "reminders": 2, "unjudged_because": None}, "the session's end counts them", run.end)
 
 # ---- observe: only recorded ----
 
@@ -159,6 +160,19 @@ run = Run("old", "block", "chat", "write=a.py:fine|", "ask=begin", "write=a.py:B
 ok(run.r.stdout == "200 \n" * 2 and [marks(b) for b in run.sent] == [0, 1], "what is no blocker is told under block as under warn", run.r)
 run = Run("stop", "block:stop", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "write=late.py:x|", "ask=still here")
 ok(run.r.returncode in (-15, 128 + 15) and len(run.sent) == 1 and not os.path.exists(os.path.join(run.work, "late.py")), "--sentinel=block:stop: the run is ended", run.r)
+
+# ---- What is said about tests ----
+
+server.texts["pass"] = "I have mended it. All tests pass now."
+run = Run("claims", "warn", "chat", "ask=begin", "ask=[[q=1 say=pass]]", "write=run_tests.sh:exit 1|", "run=./run_tests.sh", "ask=[[q=2 say=pass]]", "write=run_tests.sh:exit 0|", "run=./run_tests.sh",
+          "ask=[[q=3 say=pass]]", "ask=end")
+claims = [(f["output_state"]["violations"][0], f["parent_frame_id"]) for f in run.judged if f["input_state"]["trigger"] == "claim"]
+answers = {f["frame_id"]: i for i, f in enumerate(run.calls)}
+runs = {f["frame_id"]: f["output_state"] for f in run.session.frames if f["node_name"] == "exec:sh"}
+ok([(answers[v["answer"]], v["run"] and runs[v["run"]], v["said"]) for v, _ in claims] == [(1, None, "All tests pass now."), (2, {"exit_code": 1}, "All tests pass now.")],
+   "an answer that says that tests pass when none was run, or when the last run failed, is a finding that names both frames; after a run that passed it is none", claims, run.r, runs)
+ok([marks(b) for b in run.sent] == [0, 0, 1, 1, 1] and b"says that tests pass, but none was run" in run.sent[2] and (run.end["claims"], run.end["corrected"]) == (2, 1),
+   "the agent is told with its next request, and a run that passes corrects it", [marks(b) for b in run.sent], run.end)
 
 # ---- A judge that is slow, dies, or is not there ----
 
