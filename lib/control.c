@@ -143,7 +143,7 @@ int vcr_control_judge_path(struct vcr_buf *path, struct vcr_error *e)
 	const char *set = getenv("VCR_JUDGE");
 	if (set && *set)
 		return vcr_buf_puts(path, set);
-	return vcr_control_program_path("vcr-sentinel", path, e);
+	return vcr_control_program_path("vcr-verbs", path, e); /* by the name vcr-sentinel */
 }
 
 int vcr_control_await_result(const char *session_id)

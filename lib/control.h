@@ -23,7 +23,7 @@ void vcr_control_settle(const char *vcr_dir, int timeout_ms);
 int vcr_control_collector_path(struct vcr_buf *path, struct vcr_error *e);
 /* The program of that name beside this executable (a build tree, or libexec itself), else in libexec. */
 int vcr_control_program_path(const char *name, struct vcr_buf *path, struct vcr_error *e);
-/* Likewise the judge of what is written (judge.h): $VCR_JUDGE, else vcr-sentinel. */
+/* Likewise the judge of what is written (judge.h): $VCR_JUDGE, else what is started with the words vcr-sentinel judge. */
 int vcr_control_judge_path(struct vcr_buf *path, struct vcr_error *e);
 /* The shipped price table: installed, or in the build tree that this program stands in. Not for two threads at once. */
 const char *vcr_control_prices_path(void);

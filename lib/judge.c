@@ -51,7 +51,7 @@ static int64_t now_ms(void)
 
 /* ---- The program ---- */
 
-static int spawn(const char *const *argv, int fd, pid_t *pid)
+static int spawn(const struct vcr_judge_options *o, int fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -67,7 +67,7 @@ static int spawn(const char *const *argv, int fd, pid_t *pid)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	int err = posix_spawn(pid, argv[0], &files, &attr, (char *const *)argv, environ);
+	int err = posix_spawn(pid, o->program, &files, &attr, (char *const *)o->argv, environ);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	return err;
@@ -109,11 +109,11 @@ static bool launch(struct vcr_judge *j)
 		snprintf(j->why, sizeof j->why, "the judge cannot be started: %s", strerror(errno));
 		return false;
 	}
-	int err = spawn(j->o.argv, pair[1], &j->pid);
+	int err = spawn(&j->o, pair[1], &j->pid);
 	close(pair[1]);
 	if (err) {
 		close(pair[0]);
-		snprintf(j->why, sizeof j->why, "the judge cannot be started: %.120s: %s", j->o.argv[0], strerror(err));
+		snprintf(j->why, sizeof j->why, "the judge cannot be started: %.120s: %s", j->o.program, strerror(err));
 		j->started = STARTS;
 		return false;
 	}

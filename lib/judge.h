@@ -27,7 +27,8 @@
 
 struct vcr_judge;
 struct vcr_judge_options {
-	const char *const *argv;   /* argv[0]: a path; borrowed */
+	const char *program;       /* its path, and with which words it is started; borrowed */
+	const char *const *argv;
 	const char *workspace, *config; /* config may be NULL */
 	int timeout_ms, memory_mb; /* 0: 10 s, 2048 */
 	/* What became of a question: its answer; or NULL, and why there is none. tag: the question's. */

@@ -241,7 +241,7 @@ void vcr_recorder_notes_free(struct vcr_recorder *r);
 void vcr_recorder_notes_open(struct vcr_recorder *r);
 void vcr_recorder_notes_close(struct vcr_recorder *r, bool last);
 /* recorder-sentinel.c */
-void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *const *argv); /* argv: of the judge */
+void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *program, const char *const *argv); /* of the judge */
 void vcr_recorder_sentinel_ready(struct vcr_recorder *r);                        /* the base is scanned: the judge may begin */
 /* The frame of that change is written: it is to be judged. */
 void vcr_recorder_sentinel_change(struct vcr_recorder *r, const struct vcr_change *c, const char *node, const char *frame_id, const struct vcr_recorder_owner *o);

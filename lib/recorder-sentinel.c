@@ -226,9 +226,12 @@ static void on_answer(void *ctx, void *tag, const struct vcr_json *j, const char
 {
 	struct vcr_recorder_sentinel *s = ctx;
 	struct about *a = tag;
+	VCR_AUTO_BUF passed_over = VCR_BUF_INIT;
 	int violations = j ? vcr_json_get(j, 0, "violations") : -1, corrected = j ? vcr_json_get(j, 0, "corrected") : -1, n = 0;
 	if (!j && !s->unjudged++)
 		snprintf(s->why, sizeof s->why, "%s", why);
+	if (j && !vcr_json_str(j, vcr_json_get(j, 0, "skipped"), &passed_over) && strstr(passed_over.data, "not installed") && !s->unjudged++)
+		snprintf(s->why, sizeof s->why, "%.80s: %.100s", a->path, passed_over.data);
 	if (!j || vcr_json_get(j, 0, "skipped") < 0)
 		write_frame(s, a, j, why);
 	if (j && vcr_json_get(j, 0, "skipped") < 0)
@@ -521,7 +524,7 @@ static int open_file(struct vcr_recorder_sentinel *s)
 	return open(s->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *const *argv)
+void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *program, const char *const *argv)
 {
 	VCR_AUTO_BUF config = VCR_BUF_INIT;
 	struct vcr_recorder_sentinel *s = calloc(1, sizeof *s);
@@ -535,7 +538,7 @@ void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *const *argv)
 		free(s);
 		return;
 	}
-	struct vcr_judge_options o = { .argv = argv, .workspace = r->workspace, .config = s->config, .answered = on_answer, .reached = on_reached, .ctx = s };
+	struct vcr_judge_options o = { .program = program, .argv = argv, .workspace = r->workspace, .config = s->config, .answered = on_answer, .reached = on_reached, .ctx = s };
 	if (vcr_judge_new(&s->judge, &o)) {
 		free(s->config);
 		free(s);

@@ -400,7 +400,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		go_on(r);
 	}
 	if (o->judge && !r->source)
-		vcr_recorder_sentinel_new(r, o->judge);
+		vcr_recorder_sentinel_new(r, o->judge, o->judge_argv);
 	if (o->eager)
 		vcr_recorder_ready(r);
 	*out = r;

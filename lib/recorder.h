@@ -21,7 +21,8 @@ struct vcr_recorder_options {
 	bool salvage;                         /* no process lives: no base scan, no watching */
 	const char *source;                   /* NULL; else the events come from another tool's recording: this word stands for tap and gate, and there are no
 	                                         files, no savepoints, no directories, and nothing of an earlier recorder */
-	const char *const *judge;             /* command line of the judge of writes (judge.h); NULL: nothing is judged */
+	const char *judge;                    /* program of the judge of writes (judge.h), and its words; NULL: nothing is judged */
+	const char *const *judge_argv;
 	char **environ;                       /* secrets are learnt from it */
 };
 

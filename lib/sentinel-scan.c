@@ -287,16 +287,51 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 	return 0;
 }
 
+static void release_file(struct vcr_scanned_file *f)
+{
+	free(f->path);
+	free(f->words);
+	free(f->function);
+	free(f->token);
+	vcr_findings_release(&f->findings);
+}
+
+int vcr_scanned_last(struct vcr_scanned *s, const char *path)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->file[i].path, path)) {
+			struct vcr_scanned_file f = s->file[i];
+			memmove(&s->file[i], &s->file[i + 1], (s->n - i - 1) * sizeof f);
+			s->file[s->n - 1] = f;
+			return 0;
+		}
+	return VCR_ENOTFOUND;
+}
+
+int vcr_scanned_put(struct vcr_scanned *s, const char *path, int language, const struct vcr_metrics *m)
+{
+	if (!vcr_scanned_last(s, path))
+		release_file(&s->file[--s->n]);
+	if (!m)
+		return 0;
+	struct vcr_scanned_file *more = realloc(s->file, (s->n + 1) * sizeof *more);
+	if (!more)
+		return VCR_ENOMEM;
+	s->file = more;
+	struct vcr_scanned_file *f = &more[s->n];
+	*f = (struct vcr_scanned_file){ .path = strdup(path), .language = language, .findings = VCR_FINDINGS_INIT };
+	int err = f->path ? keep(f, m, false) : VCR_ENOMEM;
+	if (err)
+		release_file(f);
+	else
+		s->n++;
+	return err;
+}
+
 void vcr_scanned_release(struct vcr_scanned *s)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		struct vcr_scanned_file *f = &s->file[i];
-		free(f->path);
-		free(f->words);
-		free(f->function);
-		free(f->token);
-		vcr_findings_release(&f->findings);
-	}
+	for (size_t i = 0; i < s->n; i++)
+		release_file(&s->file[i]);
 	free(s->file);
 	vcr_findings_release(&s->across);
 	memset(s, 0, sizeof *s);

@@ -42,6 +42,10 @@ struct vcr_scanned {
 /* paths: directories and files. VCR_ENOTFOUND: one of them is not there. */
 int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_options *o, struct vcr_scanned *out, struct vcr_error *e);
 void vcr_scanned_release(struct vcr_scanned *s);
+/* What that file is like now, without its findings and tokens; it stands last then. m NULL: it is gone. */
+int vcr_scanned_put(struct vcr_scanned *s, const char *path, int language, const struct vcr_metrics *m);
+/* Make it the last, so that it is what is said to be a duplicate of the others. VCR_ENOTFOUND. */
+int vcr_scanned_last(struct vcr_scanned *s, const char *path);
 
 /* Findings about functions whose body another one has. (duplicates.c) */
 int vcr_duplicates(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out);

@@ -19,5 +19,7 @@ struct vcr_judging {
 void vcr_judging_tell(const struct vcr_judging *j, const struct vcr_finding *f);
 /* All of a scan: findings, figures with --metrics, what was skipped, the summary. */
 void vcr_judging_tell_scan(const struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all);
+/* sentinel-judge.c: the judge of a recording, until standard input ends. */
+int vcr_judging_serve(struct vcr_judging *j);
 int vcr_judged_status(enum vcr_severity worst);
 #endif

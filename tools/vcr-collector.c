@@ -603,8 +603,9 @@ int main(int argc, char **argv)
 	VCR_AUTO_BUF judge = VCR_BUF_INIT;
 	if (c.h->sentinel && !c.salvage && vcr_control_judge_path(&judge, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);
-	const char *judge_argv[] = { judge.data, "judge", NULL };
-	o.judge = judge.len ? judge_argv : NULL;
+	const char *judge_argv[] = { "vcr-sentinel", "judge", NULL };
+	o.judge = judge.len ? judge.data : NULL;
+	o.judge_argv = judge_argv;
 	status = collect(&c, &o);
 	vcr_regate_release(&c.regate);
 	vcr_config_release(&c.config);

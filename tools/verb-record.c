@@ -8,6 +8,7 @@
 #include "coverage.h"
 #include "determ.h"
 #include "json.h"
+#include "judged.h"
 #include "limits.h"
 #include "options.h"
 #include "paths.h"
@@ -598,6 +599,7 @@ static void say_totals(const struct record *r, const struct vcr_json *j, bool go
 	if (path.len)
 		vcr_say(r->t, "%s   (vcr-log %s)", path.data, r->id);
 	vcr_coverage_say(r->t, j);
+	vcr_judged_say(r->t, j);
 	if (!vcr_json_str(j, vcr_json_get(j, 0, "no_calls_because"), &why) && why.len)
 		vcr_say(r->t, "NO MODEL CALLS were seen: %s", why.data);
 	int unseen = vcr_json_get(j, 0, "unseen");

@@ -149,6 +149,8 @@ static int command(struct vcr_judging *j, int n, char **argv)
 		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], rules, or explain RULE");
 	else if (!strcmp(argv[0], "scan"))
 		return scan(j, n > 1 ? n - 1 : 1, n > 1 ? argv + 1 : (char **)there);
+	else if (!strcmp(argv[0], "judge") && n == 1)
+		return vcr_judging_serve(j);
 	else if (!strcmp(argv[0], "rules") && n == 1)
 		return rules(j);
 	else if (!strcmp(argv[0], "explain") && n == 2)
@@ -171,7 +173,7 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		{ 'J', "jobs", "N", VCR_OPT_NUMBER, &j.jobs, "scan: threads; one for each processor if not given" },
 		VCR_OPT_LAST,
 	};
-	const struct vcr_usage u = { "scan [PATH...] | rules | explain RULE",
+	const struct vcr_usage u = { "scan [PATH...] | rules | explain RULE | judge",
 		"Judge code. Exit status: 0 nothing critical, 1 something critical, 2 a blocker, 3 failure or nothing measured, 64 wrong call.", opts, false };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n < 0)

@@ -37,7 +37,7 @@ static void on_mark(void *ctx, uint64_t mark)
 
 static struct vcr_judge *new_judge(const char *const *argv, int timeout_ms)
 {
-	struct vcr_judge_options o = { .argv = argv, .workspace = "/w", .timeout_ms = timeout_ms, .answered = on_answer, .reached = on_mark };
+	struct vcr_judge_options o = { .program = argv[0], .argv = argv, .workspace = "/w", .timeout_ms = timeout_ms, .answered = on_answer, .reached = on_mark };
 	struct vcr_judge *j;
 	signal(SIGPIPE, SIG_IGN);
 	*said = 0;

@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""vcr-sentinel judge: what it answers of one write after the other: new, worse, old, corrected; duplicates in the workspace, and code that only moves."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+import gatekit
+from gatekit import BUILD, clikit, done, ok, skip
+
+place = clikit.Place()
+OTHER = """def normalise(text):
+    out = []
+    for word in text.split():
+        if word and not word.startswith("#"):
+            out.append(word.strip().lower())
+        else:
+            out.append(word)
+    return " ".join(out)
+"""
+# as a careless agent writes it: 109 lines, complexity 32, 9 parameters, and another file's function again
+BAD = ("def report(a, b, c, d, e, f, g, h, i):\n    total = 0\n" + "".join("    if a > %d:\n        total += %d\n\n" % (n, n) for n in range(31)) +
+       "".join("    total += %d\n" % n for n in range(13)) + "    return total\n\n\n" + OTHER.replace("normalise", "clean"))
+GOOD = "from other import normalise\n\n\ndef report(a):\n    return sum(range(a))\n"
+
+
+def judge(*changes, config="", env=None, files={"other.py": OTHER}):
+    """The answers to (path, before, after); None: no such file; a change may have a fourth word: what to do with the workspace first."""
+    work = tempfile.mkdtemp(dir=place.dir)
+    for name, text in files.items():
+        open(os.path.join(work, name), "w").write(text)
+    with open(os.path.join(work, "sentinel.conf"), "w") as f:
+        f.write(config)
+    p = subprocess.Popen([os.path.join(BUILD, "vcr-sentinel"), "judge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(place.env, **env or {}))
+    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf")}) + "\n").encode())
+    out = []
+    for n, (path, before, after) in enumerate(changes):
+        full = os.path.join(work, path)
+        open(full, "w").write(after) if after is not None else os.path.exists(full) and os.unlink(full)
+        data = [t.encode() for t in (before, after) if isinstance(t, str)]
+        q = {"id": n, "path": path, "after": None if after is None else len(after.encode())}
+        if before is not False:
+            q["before"] = None if before is None else len(before.encode())
+        p.stdin.write((json.dumps(q) + "\n").encode() + b"".join(data))
+        p.stdin.flush()
+        line = p.stdout.readline()
+        if not line:
+            break
+        out.append(json.loads(line))
+    p.stdin.close()
+    judge.err, judge.status = p.stderr.read().decode(), p.wait(30)
+    return out
+
+
+def found(a):
+    return sorted((v["rule"], v["state"]) for v in a["violations"])
+
+
+probe = judge(("a.py", None, "x = 1\n"))
+if "grammar" in probe[0].get("skipped", ""):
+    skip("what vcr-sentinel judge says of writes", "no grammars here; scripts/grammars fetches them")
+    done()
+    sys.exit()
+a = judge(("report.py", None, BAD), ("report.py", BAD, GOOD), ("notes.txt", None, "def f(\n"), ("report.py", GOOD, None))
+ALL = ["cognitive", "cyclomatic", "duplicate-function", "function-length", "parameters"]
+words = " ".join(v["message"] for v in a[0]["violations"])
+ok(found(a[0]) == [(r, "new") for r in ALL] and not a[0]["passed"] and all(w in words for w in ("109 lines", "complexity of 32", "9 parameters", "normalise() in other.py:1")),
+   "a function of 109 lines, complexity 32 and 9 parameters, and a copy of another file's, are found and named", a[0])
+ok(a[1]["passed"] and not a[1]["violations"] and sorted(v["rule"] for v in a[1]["corrected"]) == ALL, "mended, each of them is corrected", a[1])
+ok(a[2]["skipped"] == "of no language that is known" and a[3]["passed"] and not a[3]["violations"] and judge.status == 0, "what is no code is passed over; a file that goes has nothing wrong", a[2:], judge.err)
+
+a = judge(("old.py", BAD, BAD + "\n\nX = 1\n"), ("old.py", BAD + "\n\nX = 1\n", BAD.replace("e, f, g, h, i", "e, f, g, h, i, j")), files={"old.py": BAD})
+ok({s for _, s in found(a[0])} == {"old"} and a[0]["passed"], "what stood there before is old, and no reason not to pass", found(a[0]))
+ok(("parameters", "worse") in found(a[1]) and ("function-length", "old") in found(a[1]) and not a[1]["passed"], "what a write made worse is worse; the rest stays old", found(a[1]))
+a = judge(("late.py", False, BAD), ("late.py", BAD, BAD + "x = 1\n"), files={})
+ok({s for _, s in found(a[0]) + found(a[1])} == {"old"}, "where nobody knows what stood there, nothing is new", found(a[0]))
+a = judge(("new.py", None, OTHER), files={"other.py": "x = 1\n"})
+ok(a[0]["passed"], "a function that has moved to another file is no duplicate", a[0])
+work = tempfile.mkdtemp(dir=place.dir)
+a = judge(("a.py", None, OTHER), ("new.py", None, OTHER.replace("normalise", "again")), ("a.py", OTHER, "x = 1\n"), ("new.py", OTHER.replace("normalise", "again"), OTHER), files={})
+ok([x["passed"] for x in a] == [True, False, True, True] and len(a[3]["corrected"]) == 1, "of two files of one session too; and not any more when the other one has changed", [found(x) for x in a])
+
+a = judge(("report.py", None, BAD), config="# ours\npreset agent-vcr\nrule parameters=off\nrule function-length=200\n")
+ok("parameters" not in str(found(a[0])) and "function-length" not in str(found(a[0])) and ("cyclomatic", "new") in found(a[0]), "sentinel.conf sets preset and rules", found(a[0]))
+a = judge(("report.py", None, BAD), config="rule parameters=off\npreset default\n")
+ok(not a and judge.status == 3 and "sentinel.conf:2: preset must stand before any rule" in judge.err, "one that is wrong is said with its line", a, judge.err)
+for data, name in ((b"", "nothing"), (b"hello\n", "what is no protocol"), (b'{"judge":1,"workspace":"/w"}\n{"id":1,"path":"a.py","after":99}\nshort', "a text that ends early")):
+    r = subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "judge"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.env)
+    ok(r.returncode == 3 and not r.stdout and r.stderr.count(b"\n") == 1, "%s on its input is a failure, said in one line" % name, r)
+done()

@@ -1,0 +1,20 @@
+#include "judged.h"
+
+static long long number(const struct vcr_json *j, int object, const char *key)
+{
+	int64_t n = 0;
+	vcr_json_int(j, vcr_json_get(j, object, key), &n);
+	return n;
+}
+
+void vcr_judged_say(const struct vcr_tool *t, const struct vcr_json *j)
+{
+	VCR_AUTO_BUF why = VCR_BUF_INIT;
+	int s = vcr_json_get(j, 0, "sentinel");
+	if (s < 0)
+		return;
+	vcr_say(t, "sentinel: %lld writes judged, %lld findings stand, %lld were corrected; the agent was told %lld times", number(j, s, "judged"), number(j, s, "standing"),
+		number(j, s, "corrected"), number(j, s, "reminders"));
+	if (number(j, s, "unjudged") && !vcr_json_str(j, vcr_json_get(j, s, "unjudged_because"), &why))
+		vcr_say(t, "NOT JUDGED: %lld writes; the first: %s", number(j, s, "unjudged"), why.data);
+}

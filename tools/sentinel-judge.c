@@ -1,0 +1,432 @@
+/* vcr sentinel judge — the judge of a recording (lib/judge.h has the protocol): a write after the other on standard input, what it is like on standard output.
+ *
+ * What is new or worse is measured against what stood there when the path was first seen; what a function is a duplicate of is looked for in the whole
+ * workspace, which is scanned when the first write comes. Of the other file it is looked again what it is like now: code that moves is no duplicate. */
+#include "json.h"
+#include "judging.h"
+#include "limits.h"
+#include "sentinel-conf.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MOST_PATHS = 8192, MOST_KEY = 900 };
+#define MOST_BASES (256u << 20) /* of texts that are kept to compare with, bytes */
+
+/* A file of the session: as it was before, and what was said of it last. */
+struct known {
+	char *path, *base;         /* base: NULL: there was none, or it is not known */
+	size_t nbase;
+	bool unknown;              /* what stood there nobody can say: all that is there is old */
+	struct said { char *key, *json; } *said;
+	size_t nsaid;
+};
+
+struct serving {
+	struct vcr_judging *j;
+	char *workspace;
+	struct vcr_measure *now, *was;
+	struct vcr_scanned all;    /* of the workspace, by paths relative to it */
+	bool scanned;
+	struct known *known;
+	size_t nknown, bases;
+};
+
+struct text { char *p; size_t n; bool there, known; };
+
+/* ---- What is known ---- */
+
+static struct known *find(struct serving *s, const char *path)
+{
+	for (size_t i = 0; i < s->nknown; i++)
+		if (!strcmp(s->known[i].path, path))
+			return &s->known[i];
+	return NULL;
+}
+
+static struct known *remember(struct serving *s, const char *path, const struct text *before)
+{
+	struct known *more = s->nknown < MOST_PATHS ? reallocarray(s->known, s->nknown + 1, sizeof *more) : NULL;
+	if (!more)
+		return NULL;
+	s->known = more;
+	struct known *k = &s->known[s->nknown];
+	*k = (struct known){ .path = strdup(path), .unknown = !before->known };
+	if (!k->path)
+		return NULL;
+	if (before->there && s->bases + before->n <= MOST_BASES && (k->base = malloc(before->n + 1))) {
+		memcpy(k->base, before->p, before->n);
+		k->base[before->n] = 0;
+		k->nbase = before->n;
+		s->bases += before->n;
+	} else if (before->there) {
+		k->unknown = true;
+	}
+	s->nknown++;
+	return k;
+}
+
+static void forget_said(struct known *k)
+{
+	for (size_t i = 0; i < k->nsaid; i++) {
+		free(k->said[i].key);
+		free(k->said[i].json);
+	}
+	free(k->said);
+	k->said = NULL;
+	k->nsaid = 0;
+}
+
+/* ---- The workspace ---- */
+
+static void scan(struct serving *s)
+{
+	char *paths[] = { s->workspace };
+	struct vcr_policy own = s->j->policy; /* functions alone are wanted */
+	struct vcr_scan_options o = { .policy = &own, .jobs = 1 };
+	size_t n = strlen(s->workspace);
+	s->scanned = true;
+	for (int i = 0; i < VCR_RULE_COUNT; i++)
+		for (int k = 0; k <= VCR_SEVERITY_BLOCKER; k++)
+			own.rule[i].step[k] = -1;
+	if (vcr_sentinel_scan(paths, 1, &o, &s->all, NULL))
+		return;
+	for (size_t i = 0; i < s->all.n; i++) {
+		char *p = s->all.file[i].path;
+		if (!strncmp(p, s->workspace, n) && p[n] == '/')
+			memmove(p, p + n + 1, strlen(p + n + 1) + 1);
+	}
+}
+
+/* What a file is like now, if it is not what it was when it was scanned. */
+static void look_again(struct serving *s, const char *path)
+{
+	VCR_AUTO_BUF full = VCR_BUF_INIT;
+	struct stat st;
+	struct vcr_metrics m;
+	vcr_buf_printf(&full, "%s/%s", s->workspace, path);
+	int fd = open(full.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char *text = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= VCR_MAX_FILE_CONTENT ? malloc((size_t)st.st_size + 1) : NULL;
+	ssize_t n = text ? read(fd, text, (size_t)st.st_size) : -1;
+	int language = n >= 0 ? vcr_language_of(path, text, (size_t)n) : -1;
+	if (fd >= 0)
+		close(fd);
+	if (language >= 0 && !vcr_measure(s->was, language, text, (size_t)n, &m, NULL))
+		vcr_scanned_put(&s->all, path, language, &m);
+	else
+		vcr_scanned_put(&s->all, path, -1, NULL);
+	free(text);
+}
+
+/* Of which files functions of that one seem to be copied. The message names them; so does the hash, without being parsed. */
+static void look_at_others(struct serving *s, const char *path)
+{
+	struct vcr_scanned_file *own = s->all.n ? &s->all.file[s->all.n - 1] : NULL;
+	VCR_AUTO_BUF paths = VCR_BUF_INIT;
+	if (!own || strcmp(own->path, path))
+		return;
+	for (size_t i = 0; i + 1 < s->all.n; i++)
+		for (size_t f = 0, hit = 0; f < s->all.file[i].nfunction && !hit; f++)
+			for (size_t k = 0; k < own->nfunction && !hit; k++)
+				if ((hit = s->all.file[i].function[f].body_renamed == own->function[k].body_renamed && own->function[k].body_renamed))
+					vcr_buf_add(&paths, s->all.file[i].path, strlen(s->all.file[i].path) + 1);
+	for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1)
+		look_again(s, paths.data + at);
+}
+
+/* Duplicates of other files' functions in that one, which stands last. */
+static void find_duplicates(struct serving *s, const char *path, int language, const struct vcr_metrics *m, struct vcr_findings *out)
+{
+	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT;
+	if (!s->scanned)
+		scan(s);
+	if (vcr_scanned_put(&s->all, path, language, m))
+		return;
+	look_at_others(s, path); /* puts them behind ours */
+	if (vcr_scanned_last(&s->all, path) || vcr_duplicates(&s->j->policy, &s->all, &all))
+		return;
+	for (size_t i = 0; i < all.n; i++)
+		if (!strcmp(all.item[i].path, path) && all.item[i].severity > VCR_SEVERITY_OFF)
+			vcr_findings_add(out, &all.item[i]);
+}
+
+/* ---- An answer ---- */
+
+static void key_of(const struct vcr_finding *f, char out[MOST_KEY])
+{
+	bool by_words = !*f->function && (f->rule == VCR_RULE_WILDCARD || f->rule == VCR_RULE_SECRET || f->rule == VCR_RULE_TESTS);
+	snprintf(out, MOST_KEY, "%.40s:%.400s:%.400s", vcr_sentinel_rule(f->rule)->id, f->path, by_words ? f->message : f->function);
+}
+
+static bool has_key(const struct vcr_findings *l, const char *key)
+{
+	char other[MOST_KEY];
+	for (size_t i = 0; i < l->n; i++) {
+		key_of(&l->item[i], other);
+		if (!strcmp(other, key))
+			return true;
+	}
+	return false;
+}
+
+static void write_finding(struct vcr_jw *w, const struct vcr_finding *f, const char *key, const char *state)
+{
+	const struct { const char *key, *s; } strings[] = { { "key", key }, { "rule", vcr_sentinel_rule(f->rule)->id }, { "severity", vcr_severity_name(f->severity) }, { "path", f->path },
+		{ "name", *f->function ? f->function : NULL }, { "message", f->message }, { "state", state } };
+	vcr_jw_object(w);
+	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
+		vcr_jw_key(w, strings[i].key);
+		vcr_jw_str(w, strings[i].s);
+	}
+	const struct { const char *key; int64_t n; bool is; } ints[] = { { "line", f->start_line, f->start_line > 0 }, { "end_line", f->end_line, f->start_line > 0 },
+		{ "measured", f->measured, f->measured >= 0 }, { "threshold", f->threshold, f->threshold >= 0 } };
+	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+		if (ints[i].is) {
+			vcr_jw_key(w, ints[i].key);
+			vcr_jw_int(w, ints[i].n);
+		}
+	vcr_jw_object_end(w);
+}
+
+static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m)
+{
+	uint32_t cyclomatic = 0, cognitive = 0, length = 0;
+	for (size_t i = 0; i < m->nfunction; i++) {
+		cyclomatic = m->function[i].cyclomatic > cyclomatic ? m->function[i].cyclomatic : cyclomatic;
+		cognitive = m->function[i].cognitive > cognitive ? m->function[i].cognitive : cognitive;
+		length = m->function[i].length > length ? m->function[i].length : length;
+	}
+	const struct { const char *key; int64_t n; } list[] = { { "lines", m->lines }, { "functions", (int64_t)m->nfunction }, { "classes", (int64_t)m->nclass }, { "complexity", cyclomatic },
+		{ "cognitive", cognitive }, { "length", length } };
+	vcr_jw_object(w);
+	vcr_jw_key(w, "language");
+	vcr_jw_str(w, vcr_language_name(m->language));
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		vcr_jw_key(w, list[i].key);
+		vcr_jw_int(w, list[i].n);
+	}
+	vcr_jw_object_end(w);
+}
+
+static void skipped(struct vcr_jw *w, const char *why)
+{
+	vcr_jw_key(w, "skipped");
+	vcr_jw_str(w, why);
+}
+
+/* Those of the last answer that are not among the findings now. */
+static void write_corrected(struct vcr_jw *w, const struct known *k, const struct vcr_findings *now)
+{
+	vcr_jw_key(w, "corrected");
+	vcr_jw_array(w);
+	for (size_t i = 0; i < k->nsaid; i++)
+		if (!has_key(now, k->said[i].key))
+			vcr_jw_raw(w, k->said[i].json, strlen(k->said[i].json));
+	vcr_jw_array_end(w);
+}
+
+static void say(struct known *k, const char *key, const char *json, size_t n)
+{
+	struct said *more = reallocarray(k->said, k->nsaid + 1, sizeof *more);
+	if (!more)
+		return;
+	k->said = more;
+	more[k->nsaid] = (struct said){ strdup(key), strndup(json, n) };
+	if (more[k->nsaid].key && more[k->nsaid].json) {
+		k->nsaid++;
+		return;
+	}
+	free(more[k->nsaid].key);
+	free(more[k->nsaid].json);
+}
+
+/* changed: what is new or worse; base: what stood there before, by key. */
+static void write_findings(struct vcr_jw *w, struct known *k, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, bool *passed)
+{
+	char key[MOST_KEY];
+	vcr_jw_key(w, "violations");
+	vcr_jw_array(w);
+	for (size_t i = 0; i < all->n && i < VCR_MAX_VIOLATIONS; i++) {
+		VCR_AUTO_BUF json = VCR_BUF_INIT;
+		struct vcr_jw one;
+		key_of(&all->item[i], key);
+		const char *state = !has_key(changed, key) ? "old" : has_key(base, key) ? "worse" : "new";
+		vcr_jw_init(&one, &json);
+		write_finding(&one, &all->item[i], key, state);
+		vcr_jw_raw(w, json.data, json.len);
+		say(k, key, json.data, json.len);
+		*passed &= *state == 'o' || all->item[i].severity <= VCR_SEVERITY_INFO;
+	}
+	vcr_jw_array_end(w);
+}
+
+static bool was_function(const struct vcr_metrics *was, const struct vcr_finding *f)
+{
+	for (size_t i = 0; was && i < was->nfunction; i++)
+		if (!strcmp(was->function[i].qualified, f->function))
+			return true;
+	return false;
+}
+
+/* The findings of a text: all of them, those that the change has made, and those of what stood there before. */
+static int judge(struct serving *s, const struct known *k, int language, const struct text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
+	struct vcr_findings *base)
+{
+	const struct vcr_policy *p = &s->j->policy;
+	VCR_AUTO_FINDINGS duplicates = VCR_FINDINGS_INIT;
+	struct vcr_metrics old;
+	struct vcr_error e = { 0 };
+	int err = vcr_measure(s->now, language, after->p, after->n, m, &e);
+	if (err)
+		return err;
+	find_duplicates(s, k->path, language, m, &duplicates); /* before s->was is used */
+	bool had = k->base && !vcr_measure(s->was, language, k->base, k->nbase, &old, &e);
+	if ((err = vcr_sentinel_judge(p, k->path, after->p, after->n, m, all)) || (had && (err = vcr_sentinel_judge(p, k->path, k->base, k->nbase, &old, base))))
+		return err;
+	if (!k->unknown && (err = vcr_sentinel_judge_change(p, k->path, after->p, after->n, had ? &old : NULL, m, changed)))
+		return err;
+	for (size_t i = 0; i < duplicates.n && !err; i++) {
+		err = vcr_findings_add(all, &duplicates.item[i]);
+		if (!err && !k->unknown && !was_function(had ? &old : NULL, &duplicates.item[i]))
+			err = vcr_findings_add(changed, &duplicates.item[i]);
+	}
+	char key[MOST_KEY];
+	for (size_t i = 0; i < changed->n && !err; i++) { /* growth and weakened tests are of a change only */
+		key_of(&changed->item[i], key);
+		if (!has_key(all, key))
+			err = vcr_findings_add(all, &changed->item[i]);
+	}
+	vcr_findings_sort(all);
+	return err;
+}
+
+static void answer(struct serving *s, struct vcr_jw *w, const char *path, const struct text *before, const struct text *after)
+{
+	struct known *k = find(s, path);
+	int language = after->there ? vcr_language_of(path, after->p, after->n) : -1;
+	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT, changed = VCR_FINDINGS_INIT, base = VCR_FINDINGS_INIT;
+	struct vcr_metrics m;
+	bool passed = true;
+	if (after->there && language < 0 && !k) {
+		skipped(w, "of no language that is known");
+		return;
+	}
+	const char *unfit = after->there && language >= 0 ? vcr_source_unfit(path, after->p, after->n) : NULL;
+	if (unfit && !k) {
+		skipped(w, unfit);
+		return;
+	}
+	if (!k && !(k = remember(s, path, before))) {
+		skipped(w, "too many files");
+		return;
+	}
+	int err = language >= 0 && !unfit ? judge(s, k, language, after, &m, &all, &changed, &base) : 1;
+	if (err < 0) {
+		skipped(w, err == VCR_ENOTFOUND || err == VCR_EVERSION ? "its language's grammar is not installed" : vcr_strerror(err));
+		return;
+	}
+	if (err && s->scanned)
+		vcr_scanned_put(&s->all, path, -1, NULL); /* it is gone */
+	write_corrected(w, k, &all);
+	forget_said(k);
+	write_findings(w, k, &all, &changed, &base, &passed);
+	vcr_jw_key(w, "passed");
+	vcr_jw_bool(w, passed);
+	vcr_jw_key(w, "metrics");
+	if (err)
+		vcr_jw_raw(w, "{}", 2);
+	else
+		write_metrics(w, &m);
+}
+
+/* ---- The protocol ---- */
+
+static int read_text(const struct vcr_json *q, const char *key, struct text *t)
+{
+	int v = vcr_json_get(q, 0, key);
+	int64_t n = 0;
+	*t = (struct text){ .known = v >= 0 };
+	if (v < 0 || vcr_json_type(q, v) == VCR_JSON_NULL)
+		return 0;
+	if (!vcr_json_int(q, v, &n) || n < 0 || n > VCR_MAX_JUDGE_QUEUE)
+		return VCR_ESYNTAX;
+	if (!(t->p = malloc((size_t)n + 1)))
+		return VCR_ENOMEM;
+	t->there = true;
+	t->n = (size_t)n;
+	t->p[n] = 0;
+	return fread(t->p, 1, t->n, stdin) == t->n ? 0 : VCR_ETRUNC;
+}
+
+static int serve_one(struct serving *s, const char *line, size_t n)
+{
+	VCR_AUTO_JSON q = VCR_JSON_INIT;
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	struct text before, after = { .p = NULL };
+	struct vcr_jw w;
+	int64_t id = 0;
+	if (vcr_json_parse(&q, line, n, 0, NULL) || !vcr_json_int(&q, vcr_json_get(&q, 0, "id"), &id))
+		return VCR_ESYNTAX;
+	char *path = vcr_json_strdup(&q, vcr_json_get(&q, 0, "path"));
+	int err = read_text(&q, "before", &before);
+	err = err ? err : read_text(&q, "after", &after);
+	if (!err && path) {
+		vcr_jw_init(&w, &out);
+		vcr_jw_object(&w);
+		vcr_jw_key(&w, "id");
+		vcr_jw_int(&w, id);
+		answer(s, &w, path, &before, &after);
+		vcr_jw_object_end(&w);
+		vcr_buf_putc(&out, '\n');
+		err = out.err ? out.err : fwrite(out.data, 1, out.len, stdout) == out.len && !fflush(stdout) ? 0 : VCR_EIO;
+	}
+	free(path);
+	free(before.p);
+	free(after.p);
+	return err;
+}
+
+static int hello(struct serving *s, const char *line, size_t n, struct vcr_error *e)
+{
+	VCR_AUTO_JSON q = VCR_JSON_INIT;
+	int64_t version = 0;
+	if (vcr_json_parse(&q, line, n, 0, NULL) || !vcr_json_int(&q, vcr_json_get(&q, 0, "judge"), &version) || version != 1)
+		return vcr_error_set(e, VCR_ESYNTAX, "standard input is not a recording's: vcr-record --sentinel starts this");
+	char *config = vcr_json_strdup(&q, vcr_json_get(&q, 0, "config"));
+	s->workspace = vcr_json_strdup(&q, vcr_json_get(&q, 0, "workspace"));
+	int err = s->workspace ? 0 : VCR_ENOMEM;
+	if (!err && config)
+		err = vcr_sentinel_conf_load(config, &s->j->policy, e);
+	free(config);
+	return err;
+}
+
+int vcr_judging_serve(struct vcr_judging *j)
+{
+	struct serving s = { .j = j, .now = vcr_measure_new(), .was = vcr_measure_new() };
+	struct vcr_error e = { 0 };
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n = getline(&line, &cap, stdin);
+	int err = !s.now || !s.was ? VCR_ENOMEM : n > 0 ? hello(&s, line, (size_t)n, &e) : VCR_ETRUNC;
+	while (!err && (n = getline(&line, &cap, stdin)) > 0)
+		err = serve_one(&s, line, (size_t)n);
+	if (err)
+		vcr_say(j->t, "%s", *e.what ? e.what : vcr_strerror(err));
+	free(line);
+	for (size_t i = 0; i < s.nknown; i++) {
+		forget_said(&s.known[i]);
+		free(s.known[i].path);
+		free(s.known[i].base);
+	}
+	free(s.known);
+	free(s.workspace);
+	vcr_scanned_release(&s.all);
+	vcr_measure_free(s.now);
+	vcr_measure_free(s.was);
+	return err ? VCR_JUDGED_FAILED : VCR_JUDGED_CLEAN;
+}
