@@ -10,7 +10,7 @@ static struct vcr_text text_of(TSNode node, const char *text)
 
 static TSNode field(TSNode node, TSFieldId id)
 {
-	return id ? ts_node_child_by_field_id(node, id) : (TSNode){ 0 };
+	return id && !ts_node_is_null(node) ? ts_node_child_by_field_id(node, id) : (TSNode){ 0 };
 }
 
 static bool is(TSNode node, const char *type)

@@ -278,7 +278,7 @@ static void enter_node(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame
 		open_function(w, f, around);
 	if (r & R_CLASS)
 		open_class(w, f, around);
-	if (r & R_PATH)
+	if (r & R_PATH && !(around->roles & R_CASE)) /* the guard of a case belongs to it */
 		add_path(w, f, 1);
 	if (r & R_ELSE_CLAUSE && !(around->roles & R_IF))
 		add_path(w, f, 1);

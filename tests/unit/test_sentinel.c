@@ -83,7 +83,7 @@ static const char python[] =
 	"        raise\n"
 	"    else:\n"                                        /* 1 */
 	"        match a:\n"
-	"            case 1 | 2: pass\n"                     /* 1 */
+	"            case 1 | 2 if c: pass\n"                 /* 1 */
 	"            case x: pass\n"
 	"    def g(z):\n"
 	"        return 1 if z else 2\n"
