@@ -5,18 +5,15 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
 import agentkit
-import nodekit
 import replies
-import serverkit
 from agentkit import ok, skip
+from codexkit import HOSTS, POEM, Agent, turn, no_codex
 
 CALLS = "the session holds each model call of the agent, byte for byte"
 FILES = "what its patch tool and its shell wrote is in the session, with what they wrote"
@@ -29,86 +26,13 @@ KILLED = "killed in the midst of an answer: it ends as it does without us, and w
 GATE = "the gate is killed in the midst of an answer: the agent asks again, says and leaves what it does without us, and is recorded to the end"
 REFUSED = "its model's host refuses: it waits for it, and goes on when it is there, as it does without us"
 TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED, GATE, REFUSED)
-MODEL, KEY = "gpt-5.5", "sk-test-0123456789abcdef0123456789abcdef"
-POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
-PATCH = "*** Begin Patch\n*** Add File: poem.txt\n%s*** End Patch\n" % "".join("+%s\n" % l for l in POEM.splitlines())
-SHELL_COMMAND = "printf 'from the shell\\n' > shell.txt && env > variables.txt"
 KNOWN = base64.b64encode(b"me:word-0123456789").decode()
-HOSTS = ("api.openai.com", "chatgpt.com")  # the latter knows of plugins and models
 
-why = nodekit.missing("node", True)
-CODEX = os.path.join(nodekit.AGENTS_NPM, "node_modules", "@openai", "codex", "bin", "codex.js")
-if not why and not os.path.exists(CODEX):
-    why = "no codex here"
+why = no_codex()
 if why:
     for title in TITLES:
         skip(title, why)
     agentkit.done()
-
-
-def turn(api, request):
-    if api != "openai.responses":
-        return None
-    n = sum(str(i.get("type")).endswith("_call_output") for i in request.get("input", []))
-    tools = [[("call_a", "apply_patch", PATCH)], [("call_b", "exec_command", {"cmd": SHELL_COMMAND})], []][min(n, 2)]
-    return replies.Reply(("I write a poem.", "The shell writes too.", "Done.")[min(n, 2)], MODEL, tools, len(json.dumps(request)) // 4, 20, str(n))
-
-
-class Agent:
-    """The agent in a place, with a model server of its own."""
-
-    def __init__(self, server=True):
-        self.server = agentkit.server()
-        self.server.script = turn
-        self.place = agentkit.Place()
-        self.port = self.server.tls_port
-        if not server:
-            self.refusing = socket.socket()  # bound and not listening
-            self.refusing.bind(("127.0.0.1", 0))
-            self.port = self.refusing.getsockname()[1]
-        self.proxy = serverkit.Proxy(lambda target: self.port if target.rsplit(":", 1)[0] in HOSTS else None)  # the hosts' real names, and nothing else
-        self.home = os.path.join(self.place.home, ".codex")
-        self.env = {"CODEX_API_KEY": KEY, "CODEX_HOME": self.home, "TERM": "dumb", "CODEX_CA_CERTIFICATE": self.server.ca, "NO_COLOR": "1"}
-        self.command = [nodekit.program("node"), CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", MODEL]
-
-    def let_in(self):
-        """What was refused is accepted from here on."""
-        self.refusing.listen(64)
-        threading.Thread(target=self.lead, daemon=True).start()
-
-    def lead(self):
-        while True:
-            s, _ = self.refusing.accept()
-            far = socket.create_connection(("127.0.0.1", self.server.tls_port))
-            for a, b in ((s, far), (far, s)):
-                threading.Thread(target=serverkit.pump, args=(a, b), daemon=True).start()
-
-    def words(self, how):
-        way = [w for host in HOSTS for w in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, self.port))]
-        record = [os.path.join(agentkit.BUILD, "vcr-record"), "-q"]
-        return {"record": record + way + ["--cacert", self.server.ca, "--"], "proxied": record + ["--lane=auto", "--"], "plain": []}[how]
-
-    def start(self, how, prompt="Write a poem."):
-        shutil.rmtree(self.home, True)
-        os.makedirs(self.home)
-        env = dict(self.place.record, **self.env, **({} if how == "record" else {"HTTPS_PROXY": self.proxy.url}))
-        return subprocess.Popen(self.words(how) + self.command + [prompt], cwd=self.place.work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def run(self, how, *prompt):
-        p = self.start(how, *prompt)
-        self.out, self.err = (b.decode(errors="replace") for b in p.communicate(timeout=300))
-        self.status = p.returncode
-        return self.status, self.out
-
-    def calls(self):
-        self.server.settle()
-        return [c for c in self.server.calls() if c["method"] == "POST"]
-
-    def files(self):
-        return {f: open(os.path.join(self.place.work, f), "rb").read() for f in os.listdir(self.place.work) if os.path.isfile(os.path.join(self.place.work, f))}
-
-    def left(self):
-        return {f: data for f, data in self.files().items() if f != "variables.txt"}
 
 
 def kill_codex(agent):
