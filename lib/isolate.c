@@ -2,6 +2,7 @@
 #include "copytree.h"
 #include "paths.h"
 #include "replace.h"
+#include "sealkey.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -238,6 +239,16 @@ static int make_beside(const char *state_dir, const struct vcr_txn *t, struct vc
 	return err ? err : vcr_git_apart(objects.data, w.objects, e);
 }
 
+/* Its savepoints are to be readable where they go when it is merged. */
+static int share_key(const char *state_dir, const struct vcr_txn *t, struct vcr_error *e)
+{
+	VCR_AUTO_BUF from = VCR_BUF_INIT, to = VCR_BUF_INIT;
+	int err = vcr_paths_state_dir(t->dir, &to, e);
+	vcr_buf_printf(&from, "%s/seal.key", state_dir);
+	vcr_buf_puts(&to, "/seal.key");
+	return err ? err : vcr_sealkey_share(from.data, to.data, e);
+}
+
 /* Locked: a git that looks through the work trees fails when it meets one that is half made. */
 static int add_worktree(const char *state_dir, const struct vcr_txn *t, struct vcr_error *e)
 {
@@ -260,6 +271,8 @@ int vcr_isolate_make(const char *state_dir, struct vcr_txn *t, struct vcr_buf *s
 	int err = make_beside(state_dir, t, e);
 	if (!err)
 		err = add_worktree(state_dir, t, e);
+	if (!err)
+		err = share_key(state_dir, t, e);
 	if (!err && !(err = copy_files(state_dir, t, skipped, e)) && !(err = copy_index(t->workspace, t->dir, e))) {
 		g.dir = t->dir;
 		int status = VCR_GIT(&g, NULL, e, "update-index", "-q", "--refresh"); /* 1: something is changed */
@@ -270,6 +283,41 @@ int vcr_isolate_make(const char *state_dir, struct vcr_txn *t, struct vcr_buf *s
 }
 
 /* ---- Removing ---- */
+
+/* Whole or not at all. */
+static int move_file(const char *from, const char *to, struct vcr_error *e)
+{
+	VCR_AUTO_BUF part = VCR_BUF_INIT;
+	if (!rename(from, to))
+		return 0;
+	vcr_buf_printf(&part, "%s.part", to);
+	int err = vcr_isolate_copy_file(from, part.data, e);
+	return err ? err : rename(part.data, to) ? vcr_error_sys(e, errno, "%s", to) : 0;
+}
+
+/* What a program recorded there by the bare library goes where the others are. */
+static int keep_recordings(const struct vcr_txn *t, struct vcr_error *e)
+{
+	VCR_AUTO_BUF dir = VCR_BUF_INIT;
+	int err = 0;
+	vcr_buf_printf(&dir, "%s/.vcr", t->dir);
+	DIR *d = opendir(dir.data);
+	if (d)
+		err = vcr_paths_make_vcr_dir(t->vcr_dir, e);
+	for (struct dirent *ent; !err && d && (ent = readdir(d));) {
+		VCR_AUTO_BUF from = VCR_BUF_INIT, to = VCR_BUF_INIT;
+		size_t n = strlen(ent->d_name);
+		if (*ent->d_name == '.' || n < 5 || strcmp(ent->d_name + n - 4, ".vcr"))
+			continue;
+		vcr_buf_printf(&from, "%s/%s", dir.data, ent->d_name);
+		vcr_buf_printf(&to, "%s/%s", t->vcr_dir, ent->d_name);
+		if (access(to.data, F_OK))
+			err = move_file(from.data, to.data, e);
+	}
+	if (d)
+		closedir(d);
+	return err;
+}
 
 /* The administrative files of the work tree at dir; also those that git had only begun to make, which are named as it. */
 static int remove_admin(const struct vcr_isolate_git *w, const struct vcr_txn *t, struct vcr_error *e)
@@ -337,7 +385,7 @@ int vcr_isolate_remove(const char *state_dir, struct vcr_txn *t, struct vcr_erro
 	}
 	beside(state_dir, t->session, NULL, &aside);
 	vcr_buf_printf(&trees, "%s/trees", state_dir);
-	if (!err && !(err = vcr_copytree_remove(t->dir, e)) && !(err = remove_admin(&w, t, e)) && !(err = remove_branch(&w, t, e))) {
+	if (!err && !(err = keep_recordings(t, e)) && !(err = vcr_copytree_remove(t->dir, e)) && !(err = remove_admin(&w, t, e)) && !(err = remove_branch(&w, t, e))) {
 		remove_empty(&w);
 		err = vcr_copytree_remove(aside.data, e);
 	}

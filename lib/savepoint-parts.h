@@ -1,5 +1,5 @@
 /* savepoint-parts.h — the inside of savepoint.h: savepoint.c (repository, commits, names), -tree.c (trees), -walk.c (the workspace), -seal.c
- * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -flush.c (to the disk), -refs.c (names, the lock), -gc.c (housekeeping). */
+ * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -flush.c (to the disk), -adopt.c (from another store), -refs.c (names, the lock), -gc.c (housekeeping). */
 #ifndef VCR_SAVEPOINT_PARTS_H
 #define VCR_SAVEPOINT_PARTS_H
 #include "savepoint.h"

@@ -3,6 +3,7 @@
  * The nonce is an HMAC of the content under a key of its own, so equal content gives equal objects (a savepoint in which .env did not change
  * costs nothing) and different content never shares a nonce. */
 #include "savepoint-parts.h"
+#include "sealkey.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -14,42 +15,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { MAGIC = sizeof VCR_SEAL_MAGIC - 1, NONCE = 12, TAG = 16, KEY = 32 };
+enum { MAGIC = sizeof VCR_SEAL_MAGIC - 1, NONCE = 12, TAG = 16, KEY = VCR_SEALKEY };
 
 bool vcr_store_is_sealed(const char *p, size_t n)
 {
 	return n >= MAGIC && !memcmp(p, VCR_SEAL_MAGIC, MAGIC);
-}
-
-static int read_key(const char *path, unsigned char key[KEY], struct vcr_error *e)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? VCR_ENOTFOUND : vcr_error_sys(e, errno, "%s", path);
-	bool good = !fstat(fd, &st) && S_ISREG(st.st_mode) && read(fd, key, KEY) == KEY;
-	close(fd);
-	return good ? 0 : vcr_error_set(e, VCR_ECORRUPT, "%s is no key: what it sealed cannot be opened", path);
-}
-
-/* Under a name of its own, then linked: whoever comes first gives the key, and no half of one is ever seen. */
-static int make_key(const char *path, struct vcr_error *e)
-{
-	VCR_AUTO_BUF temp = VCR_BUF_INIT;
-	unsigned char key[KEY];
-	vcr_buf_printf(&temp, "%s.%d", path, (int)getpid());
-	if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
-		return vcr_error_sys(e, errno, "no random bytes for %s", path);
-	unlink(temp.data);
-	int fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), err = 0;
-	if (fd < 0)
-		return vcr_error_sys(e, errno, "%s", temp.data);
-	if (write(fd, key, KEY) != KEY || fsync(fd) || (link(temp.data, path) && errno != EEXIST))
-		err = vcr_error_sys(e, errno, "cannot make %s", path);
-	close(fd);
-	unlink(temp.data);
-	OPENSSL_cleanse(key, sizeof key);
-	return err;
 }
 
 static int need_key(struct vcr_store *s, bool make, struct vcr_error *e)
@@ -58,11 +28,11 @@ static int need_key(struct vcr_store *s, bool make, struct vcr_error *e)
 	if (s->have_key)
 		return 0;
 	vcr_buf_printf(&path, "%s/seal.key", s->state_dir);
-	int err = read_key(path.data, s->key, e);
+	int err = vcr_sealkey_read(path.data, s->key, e);
 	if (err == VCR_ENOTFOUND && !make)
 		return vcr_error_set(e, VCR_ENOTFOUND, "%s is missing: what it sealed cannot be opened", path.data);
-	if (err == VCR_ENOTFOUND && !(err = make_key(path.data, e)))
-		err = read_key(path.data, s->key, e);
+	if (err == VCR_ENOTFOUND && !(err = vcr_sealkey_make(path.data, e)))
+		err = vcr_sealkey_read(path.data, s->key, e);
 	s->have_key = !err;
 	return err;
 }

@@ -76,6 +76,9 @@ void vcr_store_unkept(const struct vcr_store *s, struct vcr_store_unkept *out);
 /* At a session's end: the many small objects of its savepoints become one pack, a tenth in size. */
 int vcr_store_pack(struct vcr_store *s, struct vcr_error *e);
 
+/* The savepoints of a session in another store, with the same key (sealkey.h) and on the same file system, become this one's too: objects get second names. */
+int vcr_store_adopt(struct vcr_store *s, struct vcr_store *from, const char *session, struct vcr_error *e);
+
 /* For who reads for long: no housekeeping takes anything away until the store is freed. */
 int vcr_store_hold(struct vcr_store *s, struct vcr_error *e);
 

@@ -48,14 +48,14 @@ int vcr_record_txn_open(struct vcr_record_txn *x, const struct vcr_tool *t, cons
 	struct vcr_txn *txn = &x->txn;
 	struct vcr_error e = { 0 };
 	struct timespec now;
-	int status;
+	char *const settle[] = { "vcr", "txn", "status", "-q", NULL };
 	clock_gettime(CLOCK_REALTIME, &now);
 	txn->began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	snprintf(txn->session, sizeof txn->session, "%s", session);
 	snprintf(txn->vcr_dir, sizeof txn->vcr_dir, "%s", vcr_dir);
 	int err = vcr_paths_state_dir(workspace->data, &x->home, &e);
-	if (!err && (status = vcr_isolated_settle(t, x->home.data, NULL)))
-		return EXIT_RECORDER;
+	if (!err && vcr_isolated_pending(x->home.data))
+		vcr_run_verb(settle); /* it says what it does */
 	if (!err)
 		err = x->isolate ? vcr_isolated_begin(t, x->home.data, workspace->data, txn, &e) : vcr_txn_open(x->home.data, txn, &e);
 	if (err) {

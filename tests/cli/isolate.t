@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, ok, skip, done  # noqa: E402
-from project import Standing, differences  # noqa: E402
+from project import SHIM, Standing, differences  # noqa: E402
 
 
 def txn(p, *argv, **options):
@@ -44,7 +44,7 @@ def left(p):
     """What transactions have left in the state directories."""
     found = []
     for at, dirs, files in os.walk(os.path.join(p.home, ".local", "state", "vcr")):
-        found += [os.path.join(at, n) for n in dirs + files if at.endswith(("/trees", "/txn")) or n in ("trees", "shadow.git")]
+        found += [os.path.join(at, n) for n in dirs + files if at.endswith(("/trees", "/txn")) or n == "trees" or (n == "shadow.git" and "/trees/" in open(os.path.join(at, n, "config")).read())]
     return found
 
 
@@ -87,6 +87,10 @@ want = dict(start, **{"src/a": ("0o100644", b"line 1\nline 2\nline 3\nline 4\nag
 ok(status == 0 and p.look() == want and "main goes forward" in out, "commit brings what was done in the tree, and only that, into the workspace and its branch", status, out, err, *differences(want, p.look()))
 ok(git(p, "show", "--format=%s", "--name-status", "HEAD") == "the agent's work\n\nA\tnew\nM\tsrc/a" and git(p, "status", "--porcelain") == " M c\n M src/b\nA  staged\n?? link\n?? untracked",
    "what the user had not committed is as uncommitted and as staged as before", git(p, "show", "--format=%s", "--name-status", "HEAD"), git(p, "status", "--porcelain"))
+status, out, err = p.back("t2", "--dry-run")
+ok(status == 0 and "restore" in out and "src/a" in out, "the transaction's savepoints are the workspace's then: vcr-rollback can take it back even now", status, out, err)
+status, out, err = p.vcr("blame", "new:1")
+ok(status == 0 and "t2" in out, "and vcr-blame knows where a line comes from", status, out, err)
 ok(git(p, "worktree", "list").count("\n") == 0 and git(p, "branch", "--list", "vcr/*") == "" and not left(p) and not p.collectors(), "then tree and branch are gone, and no collector is left", left(p))
 nodes = [f["node"] for f in p.json("vcr", "log", "--json", "t2", cwd=p.work) if f["type"] == "checkpoint"]
 ok(nodes[0] == "txn:begin" and "savepoint" in nodes and "txn:rollback" in nodes and nodes[-1] == "txn:commit" and p.vcr("verify", "t2")[0] == 0, "the session tells of it: txn:begin, savepoint, txn:rollback, txn:commit", nodes)
@@ -199,6 +203,18 @@ p.sh("rm -rf made/.git", cwd=tree)
 ok(txn(p, "commit")[0] == 0 and open(p.work + "/made/m").read() == "m\n" and os.path.exists(p.work + "/own/o"), "and goes on when it is none any more")
 
 # ---- vcr-record ----
+p = repository()
+p.sh("echo 'TOKEN=canary-not-to-be-found-1' > .env; echo .env >> .gitignore")
+tree = begin(p, "e1")
+p.sh("echo 'TOKEN=canary-not-to-be-found-2' > .env; echo n > n", cwd=tree)
+p.sh("echo by-itself > alone; /bin/true", cwd=tree, env={"LD_PRELOAD": SHIM})
+p.vcr("log", cwd=tree)
+status, out, err = txn(p, "commit", "-s", "e1")
+sessions = [n for n in os.listdir(p.vcr_dir) if n.endswith(".vcr")]
+ok(status == 0 and len(sessions) == 2 and "canary" not in p.sh("grep -rl canary %s .vcr || true" % p.state()).stdout, "what a program recorded in the tree by itself is kept, and no secret is in clear", status, err, sessions)
+p.sh("echo 'TOKEN=canary-not-to-be-found-2' > .env")
+shown = p.back("e1", "--path", ".env")
+ok(shown[0] == 0 and open(p.work + "/.env").read() == "TOKEN=canary-not-to-be-found-1\n", "sealed files of its savepoints open in the workspace", shown)
 p = repository()
 p.sh("mkdir -p sub/dir; echo s > sub/dir/s; echo dirty >> c")
 start = p.look()

@@ -1,0 +1,139 @@
+/* txn-merge.c — the end of a transaction in a work tree of its own, in the half of vcr that has libgit2: its savepoints outlive it. */
+#include "txn-isolate.h"
+#include "paths.h"
+#include "savepoint.h"
+#include "standing.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_NAMED = 20 };
+
+static void say_paths(const struct vcr_tool *tool, const struct vcr_buf *paths, const char *what)
+{
+	int n = 0;
+	for (const char *p = paths->data; *p; p += strcspn(p, "\n") + 1, n++) {
+		VCR_AUTO_BUF name = VCR_BUF_INIT;
+		vcr_safe(&name, p, strcspn(p, "\n"), 0);
+		if (n < MOST_NAMED)
+			vcr_say(tool, "%s: %s", name.data, what);
+	}
+	if (n > MOST_NAMED)
+		vcr_say(tool, "and %d more", n - MOST_NAMED);
+}
+
+static const char *branch_of(const struct vcr_txn *t)
+{
+	return !*t->into ? "HEAD" : !strncmp(t->into, "refs/heads/", 11) ? t->into + 11 : t->into;
+}
+
+void vcr_isolated_words(const struct vcr_txn *t, const struct vcr_isolate_merge *m, struct vcr_buf *out)
+{
+	static const char *const how[] = { "nothing to merge into", "forwards", "merged into", "committed to" };
+	if (m->how == VCR_ISOLATE_NOTHING)
+		vcr_buf_printf(out, "no changes, %s stays at %.12s", branch_of(t), m->commit);
+	else if (m->how == VCR_ISOLATE_FORWARD)
+		vcr_buf_printf(out, "%s goes forward to %.12s", branch_of(t), m->commit);
+	else
+		vcr_buf_printf(out, "%s %s as %.12s", how[m->how], branch_of(t), m->commit);
+	if (m->aside)
+		vcr_buf_puts(out, "; it is not checked out, so no files changed");
+}
+
+/* Both sides are as they were; what can be done. */
+static int say_conflict(const struct vcr_tool *tool, const struct vcr_txn *t, const struct vcr_isolate_merge *m, int how)
+{
+	if (how == VCR_ISOLATE_CONFLICT) {
+		say_paths(tool, &m->paths, "changed on both sides");
+		vcr_say(tool, "conflict: nothing was merged, and both sides are as they were. Resolve it in the tree, then commit again:");
+		fprintf(stderr, "  cd '%s'\n  git add -A && git commit -m 'work of %s'\n  git merge %s        # resolve, git add, git commit\n  vcr-txn commit --session='%s'\n", t->dir, t->session,
+			*t->into ? branch_of(t) : "HEAD", t->session);
+		fprintf(stderr, "or give it up: vcr-txn abort --session='%s'\n", t->session);
+	} else {
+		say_paths(tool, &m->paths, m->builds ? "has changes of yours that are not committed, and the transaction's build on them" :
+			"has changes of yours that are not committed, and the transaction changes it too");
+		vcr_say(tool, "nothing was merged%s. Commit these in %s%s, then: vcr-txn commit --session='%s'", *t->to ? " to its end" : "", t->workspace,
+			m->builds ? "" : " or put them aside (git stash)", t->session);
+	}
+	return VCR_EXIT_NO;
+}
+
+int vcr_isolated_end(const char *state_dir, struct vcr_txn *t, struct vcr_error *e)
+{
+	int err = vcr_standing_end(t->session, e);
+	return err ? err : vcr_isolate_remove(state_dir, t, e);
+}
+
+/* From the tree's store to the workspace's, so that vcr-rollback, vcr-blame and vcr-bisect know the session. */
+static int adopt(const char *state_dir, const struct vcr_txn *t, struct vcr_error *e)
+{
+	VCR_AUTO_BUF own = VCR_BUF_INIT;
+	struct vcr_store *to = NULL, *from = NULL;
+	int err = vcr_paths_state_dir(t->dir, &own, e);
+	const struct vcr_store_options there = { .workspace = t->workspace, .state_dir = state_dir, .vcr_dir = t->vcr_dir }, here = { .workspace = t->dir, .state_dir = own.data };
+	if (!err && access(t->dir, F_OK))
+		return 0; /* killed while it was removed: this was done before */
+	if (!err && !(err = vcr_store_open(&from, &here, e)) && !(err = vcr_store_open(&to, &there, e)))
+		err = vcr_store_adopt(to, from, t->session, e);
+	vcr_store_free(to);
+	vcr_store_free(from);
+	return err;
+}
+
+static void mark(const struct vcr_txn *t, const struct vcr_isolate_merge *m)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
+	if (!*m->commit)
+		return;
+	vcr_isolated_words(t, m, &words);
+	if (*t->message)
+		vcr_buf_printf(&words, ": %s", t->message);
+	vcr_standing_mark(t->session, "txn:commit", words.data, -1, NULL, NULL); /* its collector may have ended */
+}
+
+int vcr_isolated_commit(const struct vcr_tool *tool, const char *state_dir, struct vcr_txn *t, struct vcr_isolate_merge *m)
+{
+	struct vcr_error e = { 0 };
+	int lock, how = vcr_isolate_lock(state_dir, &lock, &e);
+	if (how)
+		return vcr_failed(tool, &e);
+	struct vcr_txn now; /* another process may have completed it while we waited */
+	if (!(how = vcr_txn_find(state_dir, t->session, &now, &e))) {
+		*t = now;
+		if (!*t->to && m->message) {
+			snprintf(t->message, sizeof t->message, "%s", m->message);
+			for (char *p = t->message; (p = strchr(p, '\n'));)
+				*p = ' ';
+		}
+		how = *t->to ? vcr_isolate_resume(state_dir, t, m, &e) : vcr_isolate_merge(state_dir, t, m, &e);
+	}
+	if (!how) {
+		mark(t, m);
+		if (!(how = vcr_standing_end(t->session, &e)) && *m->commit && adopt(state_dir, t, &e))
+			vcr_say(tool, "its savepoints could not be kept: %s", e.what);
+		how = how ? how : vcr_isolated_end(state_dir, t, &e);
+	}
+	close(lock);
+	return how > 0 ? say_conflict(tool, t, m, how) : how < 0 ? vcr_failed(tool, &e) : 0;
+}
+
+int vcr_isolated_settle(const struct vcr_tool *tool, const char *state_dir, const char *but)
+{
+	VCR_AUTO_BUF names = VCR_BUF_INIT;
+	int status = 0;
+	if (vcr_txn_list(state_dir, &names, NULL))
+		return 0;
+	for (char *p = names.data, *next; *p && !status; p = next) {
+		struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT };
+		struct vcr_txn t;
+		next = p + strcspn(p, "\n");
+		*next++ = 0;
+		if ((but && !strcmp(p, but)) || vcr_txn_find(state_dir, p, &t, NULL) || !*t.to)
+			continue;
+		if (!(status = vcr_isolated_commit(tool, state_dir, &t, &m)))
+			vcr_say(tool, *m.commit ? "transaction %s was being committed when a process was killed; that is completed" : "transaction %s was being taken away when a process was killed; "
+				"that is completed", t.session);
+		vcr_isolate_merge_release(&m);
+	}
+	return status;
+}
