@@ -1,5 +1,6 @@
 /* recorder-work.c — file changes and programs become frames. */
 #include "recorder-parts.h"
+#include "agent.h"
 #include "diff.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -373,6 +374,25 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	vcr_redact_learn_argv(r->redact, p->run.argc, (const char *const *)p->run.argv);
 }
 
+/* Of a bare preload nobody has looked at the command: its process says what it is, before the session's first line is written. */
+static void say_agent(struct vcr_recorder *r, const char *exe, const char *cwd, int argc, char *const *argv)
+{
+	VCR_AUTO_BUF agent = VCR_BUF_INIT, text = VCR_BUF_INIT;
+	struct vcr_jw w;
+	if (r->session || r->source || r->spool->flags & VCR_SPOOL_BY_RECORD || vcr_agent_of_process(exe, cwd, argc, argv, &agent) || !agent.len)
+		return;
+	vcr_jw_init(&w, &text);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "agent");
+	vcr_recorder_redacted(r, &w, agent.data, agent.len);
+	vcr_jw_object_end(&w);
+	char *json = vcr_buf_take(&text, NULL);
+	if (!json)
+		return;
+	free(r->metadata_json); /* it has no other: vcr-record gives those */
+	r->session_options.metadata_json = r->metadata_json = json;
+}
+
 void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
 	struct vcr_rec_proc rec;
@@ -394,6 +414,8 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	int argc;
 	char **argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &argc);
 	vcr_redact_learn_argv(r->redact, argc, (const char *const *)argv);
+	if (ev->pid == r->spool->root_pid)
+		say_agent(r, vcr_spool_string(ev, sizeof rec, 0), vcr_spool_string(ev, sizeof rec, 1), argc, argv);
 	if (rec.argc <= 4096)
 		vcr_recorder_learn_variables(r, ev, vcr_spool_string(ev, sizeof rec, 2 + rec.argc));
 	struct run scratch = { .argv = argv, .argc = argc };

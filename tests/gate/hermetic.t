@@ -9,6 +9,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
 import gatekit
+import tapkit
 from gatekit import BUILD, OPENAI, clikit, done, json, ok
 
 AGENT = """
@@ -208,6 +209,19 @@ for what, title in (("pid", "has the number that its parent knows, and its paren
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
 say = json.loads(again) if again else {}
 ok(say.get("large") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("spawn"), "and is answered as large, into files, and when it is spawned", again, err, status)
+
+# ---- A bare preload ----
+
+bare = World()
+bare.env.update(VCR_COLLECTOR=os.path.join(BUILD, "vcr-collector"))
+subprocess.run(bare.command(), cwd=bare.dir, env=dict(bare.env, LD_PRELOAD=tapkit.SHIM), stdout=subprocess.DEVNULL, timeout=60)
+bare.run("vcr-log")  # waits until it is complete
+session = [f[:-4] for f in os.listdir(bare.vcr_dir) if f.endswith(".vcr")][0]
+same = bare.replay(session)[1]
+with open(bare.agent, "a") as f:
+    f.write("# another version\n")
+other = bare.replay(session)[1]
+ok("another version" not in same and "another version of it: " in other and "agent.py" in other, "a session of a bare preload knows its program too, and a replay of another version says so", same, other, bare.lines(session)[0])
 
 # ---- A recording is hostile ----
 

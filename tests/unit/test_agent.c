@@ -63,6 +63,57 @@ START_TEST(a_script_that_is_run_names_its_package)
 }
 END_TEST
 
+/* A virtual environment, as pip makes it; what its python is does not matter. */
+static void make_environment(void)
+{
+	ck_assert_int_eq(system("mkdir -p venv/bin venv/lib/python3.11/site-packages/the_agent-2.5.0.dist-info venv/lib/python3.11/site-packages/other-1.dist-info && "
+		"ln -s /bin/sh venv/bin/python3 && printf '#!%s/venv/bin/python3\\n' \"$PWD\" >venv/bin/agent && chmod 755 venv/bin/agent"), 0);
+	put("venv/lib/python3.11/site-packages/other-1.dist-info/entry_points.txt", "[console_scripts]\nagentic = other:main\n");
+	put("venv/lib/python3.11/site-packages/the_agent-2.5.0.dist-info/entry_points.txt", "[console_scripts]\nagent = the.agent:main\n");
+	put("venv/lib/python3.11/site-packages/the_agent-2.5.0.dist-info/top_level.txt", "the\n");
+}
+
+START_TEST(a_python_command_names_the_package_that_brought_it)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	make_environment();
+	ck_assert_int_eq(symlink("venv/bin/agent", "link"), 0);
+	identity(&b, "./link", NULL);
+	ck_assert_msg(strstr(b.data, ", the_agent 2.5.0"), "%s", b.data);
+	identity(&b, "venv/bin/python3", "venv/bin/agent");
+	ck_assert_msg(strstr(b.data, ", the_agent 2.5.0"), "%s", b.data);
+}
+END_TEST
+
+START_TEST(a_python_module_names_its_package)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	static const char *const modules[] = { "the.cli", "The-Agent" };
+	make_environment();
+	for (int i = 0; i < 2; i++) {
+		char path[128], *argv[] = { path, "-m", (char *)modules[i], NULL };
+		snprintf(path, sizeof path, "%s/venv/bin/python3", dir);
+		vcr_buf_reset(&b);
+		ck_assert_int_eq(vcr_agent_identity(argv, &b), 0);
+		ck_assert_msg(strstr(b.data, ", the_agent 2.5.0"), "%s: %s", modules[i], b.data);
+	}
+}
+END_TEST
+
+START_TEST(a_process_is_what_its_command_is)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT, of = VCR_BUF_INIT;
+	char *argv[] = { "sh", "-e", "agent.sh", "more", NULL };
+	put("agent.sh", "echo\n");
+	ck_assert_int_eq(chdir("/"), 0);
+	ck_assert_int_eq(vcr_agent_of_process("/bin/sh", dir, 4, argv, &of), 0);
+	ck_assert_int_eq(chdir(dir), 0);
+	ck_assert_int_eq(vcr_agent_identity(argv, &b), 0);
+	ck_assert_str_eq(of.data, b.data);
+	ck_assert_ptr_nonnull(strstr(of.data, ", agent.sh "));
+}
+END_TEST
+
 START_TEST(what_is_no_program_has_no_identity)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
@@ -100,6 +151,9 @@ static TCase *agent(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, another_script_is_another_program);
 	tcase_add_test(tc, a_script_that_is_run_names_its_package);
+	tcase_add_test(tc, a_python_command_names_the_package_that_brought_it);
+	tcase_add_test(tc, a_python_module_names_its_package);
+	tcase_add_test(tc, a_process_is_what_its_command_is);
 	tcase_add_test(tc, what_is_no_program_has_no_identity);
 	tcase_add_test(tc, what_a_hostile_file_says_is_taken_within_bounds);
 	return tc;
