@@ -258,7 +258,8 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 			.latency_ms = mono_ns > p->run.start_ns ? (double)(mono_ns - p->run.start_ns) / 1e6 : 0 };
 		strcpy(f.frame_id, p->run.frame_id);
 		r->programs++;
-		vcr_frame_new_id(f.frame_id);
+		if (!*f.frame_id)
+			vcr_frame_new_id(f.frame_id);
 		if (!vcr_recorder_frame(r, &f) && !replaced)
 			vcr_recorder_sentinel_ran(r, &p->run, f.frame_id, status && !signalled && !WEXITSTATUS(*status));
 	}
