@@ -55,7 +55,8 @@ static int scan(struct vcr_judging *j, int n, char **paths)
 			err = vcr_findings_add(&all, &f->item[k]);
 	}
 	vcr_findings_sort(&all);
-	vcr_judging_tell_scan(j, &s, &all);
+	if (!vcr_judging_tell_others(j, &s, &all))
+		vcr_judging_tell_scan(j, &s, &all);
 	say_absent(j, s.absent);
 	int status = vcr_judged_status(vcr_findings_worst(&all));
 	if (!s.measured) {
@@ -170,6 +171,9 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		{ 'r', "rule", "RULE=VALUE", VCR_OPT_LIST, &j.rules, "off, a severity, or up to three thresholds: warning,critical,blocker; may be given several times" },
 		{ 'm', "metrics", NULL, VCR_OPT_FLAG, &j.metrics, "scan: the figures of each function too" },
 		{ 0, "all", NULL, VCR_OPT_FLAG, &j.all, "scan: measure generated and minified files too" },
+		{ 0, "sarif", NULL, VCR_OPT_FLAG, &j.sarif, "scan: as SARIF 2.1.0" },
+		{ 0, "github", NULL, VCR_OPT_FLAG, &j.github, "scan: as annotations of a GitHub workflow" },
+		{ 0, "junit", NULL, VCR_OPT_FLAG, &j.junit, "scan: as JUnit's XML, a case for each file" },
 		{ 'J', "jobs", "N", VCR_OPT_NUMBER, &j.jobs, "scan: threads; one for each processor if not given" },
 		VCR_OPT_LAST,
 	};
@@ -178,7 +182,10 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n < 0)
 		status = status == VCR_EXIT_USAGE ? VCR_JUDGED_USAGE : status;
-	else if (!(status = policy(&j)))
+	else if (j.sarif + j.github + j.junit + t->json > 1) {
+		vcr_wrong_call(t, "one of --json, --sarif, --github and --junit");
+		status = VCR_JUDGED_USAGE;
+	} else if (!(status = policy(&j)))
 		status = command(&j, n, argv);
 	vcr_opt_list_release(&j.rules);
 	return status;

@@ -109,6 +109,32 @@ ok(place.run("vcr-sentinel", "scan", "-q", "odd", "odd/latin.py", "odd/latin.py"
 one = place.run("vcr-sentinel", "scan", "--json", "-m", "-J", "1", ".")[1]
 ok(one == place.run("vcr-sentinel", "scan", "--json", "-m", "-J", "7", ".")[1], "the answer does not depend on the number of threads")
 
+# for other programs
+import xml.etree.ElementTree as xml  # noqa: E402
+
+body9 = "".join("    if a == %d:\n        b += %d\n        c.append(b)\n" % (i, i) for i in range(31))
+put("odd names/a, 100%:<b>&.py", "def handle(a, b, c, d, e, f, g, h, i):\n" + body9 + "    return a\n")
+put("odd names/broken.js", "function (\n")
+status, findings, functions, skipped, summary, err = scan("odd names")
+s2, out, err = place.run("vcr-sentinel", "scan", "--sarif", "odd names")
+log = json.loads(out)
+run = log["runs"][0]
+results = run["results"]
+about = [(r["ruleId"], r["properties"]["severity"], r["message"]["text"], r["locations"][0]["physicalLocation"].get("region", {}).get("startLine")) for r in results]
+ok(s2 == status and log["version"] == "2.1.0" and about == [(f["rule"], f["severity"], f["message"], f["line"]) for f in findings] and len(about) > 3 and
+   all(run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] == r["ruleId"] for r in results), "--sarif says the same findings, each by its rule", about, findings)
+ok({r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in results} == {"odd%20names/a%2C%20100%25%3A%3Cb%3E%26.py", "odd%20names/broken.js"}, "and paths as URIs", out[-900:])
+s2, out, err = place.run("vcr-sentinel", "scan", "--github", "odd names")
+lines = out.splitlines()
+ok(s2 == status and len(lines) == len(findings) and lines[0].startswith("::") and any(l.startswith("::error file=odd names/a%2C 100%25%3A<b>&.py,line=1,endLine=") and ",title=vcr-sentinel cyclomatic::handle() has" in l
+                                                                                       for l in lines), "--github says each in a line that a workflow shows at its place", out)
+s2, out, err = place.run("vcr-sentinel", "scan", "--junit", "odd names", "odd/lib.min.js")
+suite = xml.fromstring(out).find("testsuite")
+cases = {c.get("name"): ([f.get("type") for f in c.findall("failure")], c.find("skipped") is not None) for c in suite}
+ok(suite.get("tests") == "3" and suite.get("failures") == "2" and suite.get("skipped") == "1" and "cyclomatic" in cases["odd names/a, 100%:<b>&.py"][0] and cases["odd/lib.min.js"] == ([], True),
+   "--junit has a case for each file: failed, passed or skipped", out)
+ok(place.run("vcr-sentinel", "scan", "--junit", "--sarif", "odd names")[0] == 64, "one of them at a time")
+
 # passages
 passage = """    opened = open(path, "rb")
     try:
