@@ -229,6 +229,31 @@ static int hash_now(struct applying *k, const char *path, char id[72], const cha
 	return err;
 }
 
+/* git, killed while it wrote: the file is the beginning of what it shall be. It is taken away, for git to write it again. */
+static int drop_partial(struct applying *k, const struct change *c, bool *dropped)
+{
+	VCR_AUTO_BUF name = VCR_BUF_INIT, whole = VCR_BUF_INIT, full = VCR_BUF_INIT;
+	struct stat st;
+	char step[1 << 15];
+	size_t at = 0;
+	ssize_t n;
+	*dropped = false;
+	vcr_buf_printf(&name, "%s:%s", k->t->to, c->path);
+	vcr_buf_printf(&full, "%s/%s", k->t->workspace, c->path);
+	int err = VCR_GIT_MUST(&k->in, &whole, k->e, "cat-file", "--filters", name.data);
+	int fd = err ? -1 : open(full.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return err;
+	bool begins = !fstat(fd, &st) && S_ISREG(st.st_mode) && (size_t)st.st_size < whole.len;
+	while (begins && (n = read(fd, step, sizeof step)) > 0) {
+		begins = at + (size_t)n <= whole.len && !memcmp(whole.data + at, step, (size_t)n);
+		at += (size_t)n;
+	}
+	close(fd);
+	*dropped = begins && !unlink(full.data);
+	return 0;
+}
+
 /* What was begun: paths that are as they shall be are entered in the index as such, and git passes over them. */
 static int enter_done(struct applying *k)
 {
@@ -245,7 +270,10 @@ static int enter_done(struct applying *k)
 		else if (c.removed && !*now)
 			vcr_buf_printf(&info, "0 %s\t%s", (char *)memset(none, '0', strlen(c.old)), c.path); /* none: NUL at its end, it is longer */
 		else {
-			if (*now && strcmp(now, "-") && strcmp(now, c.old) && strcmp(now, c.new))
+			bool other = *now && strcmp(now, "-") && strcmp(now, c.old) && strcmp(now, c.new), dropped = false;
+			if (other && !c.removed)
+				err = drop_partial(k, &c, &dropped);
+			if (other && !dropped)
 				tell(k, c.path);
 			continue;
 		}

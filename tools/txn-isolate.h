@@ -15,8 +15,8 @@ bool vcr_isolated_pending(const char *state_dir);
 int vcr_isolated_commit(const struct vcr_tool *tool, const char *state_dir, struct vcr_txn *t, struct vcr_isolate_merge *m);
 /* The collector ends and everything of it goes. */
 int vcr_isolated_end(const char *state_dir, struct vcr_txn *t, struct vcr_error *e);
-/* What was being merged or removed when a process was killed, whoever's, but for that session (NULL: none), is completed, and that is said. 0, or an exit status. */
-int vcr_isolated_settle(const struct vcr_tool *tool, const char *state_dir, const char *but);
+/* What was being merged or removed when a process was killed, whoever's, but for that session (NULL: none), is completed, and that is said. */
+void vcr_isolated_settle(const struct vcr_tool *tool, const char *state_dir, const char *but);
 /* In words: "merged into main as 1234567", and how many paths. */
 void vcr_isolated_words(const struct vcr_txn *t, const struct vcr_isolate_merge *m, struct vcr_buf *out);
 

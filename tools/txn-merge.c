@@ -41,7 +41,7 @@ void vcr_isolated_words(const struct vcr_txn *t, const struct vcr_isolate_merge 
 }
 
 /* Both sides are as they were; what can be done. */
-static int say_conflict(const struct vcr_tool *tool, const struct vcr_txn *t, const struct vcr_isolate_merge *m, int how)
+static void say_conflict(const struct vcr_tool *tool, const struct vcr_txn *t, const struct vcr_isolate_merge *m, int how)
 {
 	if (how == VCR_ISOLATE_CONFLICT) {
 		say_paths(tool, &m->paths, "changed on both sides");
@@ -55,7 +55,6 @@ static int say_conflict(const struct vcr_tool *tool, const struct vcr_txn *t, co
 		vcr_say(tool, "nothing was merged%s. Commit these in %s%s, then: vcr-txn commit --session='%s'", *t->to ? " to its end" : "", t->workspace,
 			m->builds ? "" : " or put them aside (git stash)", t->session);
 	}
-	return VCR_EXIT_NO;
 }
 
 int vcr_isolated_end(const char *state_dir, struct vcr_txn *t, struct vcr_error *e)
@@ -91,49 +90,74 @@ static void mark(const struct vcr_txn *t, const struct vcr_isolate_merge *m)
 	vcr_standing_mark(t->session, "txn:commit", words.data, -1, NULL, NULL); /* its collector may have ended */
 }
 
-int vcr_isolated_commit(const struct vcr_tool *tool, const char *state_dir, struct vcr_txn *t, struct vcr_isolate_merge *m)
+/* resume: only what was begun, which another process may have completed, or given up, while we waited for the lock: 1 then, and nothing was done. */
+static int merge(const struct vcr_tool *tool, const char *state_dir, struct vcr_txn *t, struct vcr_isolate_merge *m, bool resume, struct vcr_error *e)
 {
-	struct vcr_error e = { 0 };
-	int lock, how = vcr_isolate_lock(state_dir, &lock, &e);
-	if (how)
-		return vcr_failed(tool, &e);
-	struct vcr_txn now; /* another process may have completed it while we waited */
-	if (!(how = vcr_txn_find(state_dir, t->session, &now, &e))) {
-		*t = now;
-		if (!*t->to && m->message) {
-			snprintf(t->message, sizeof t->message, "%s", m->message);
-			for (char *p = t->message; (p = strchr(p, '\n'));)
-				*p = ' ';
-		}
-		how = *t->to ? vcr_isolate_resume(state_dir, t, m, &e) : vcr_isolate_merge(state_dir, t, m, &e);
+	struct vcr_txn now;
+	int err = vcr_txn_find(state_dir, t->session, &now, e);
+	if (resume && (err == VCR_ENOTFOUND || (!err && !*now.to)))
+		return 1;
+	if (err)
+		return err;
+	*t = now;
+	if (!*t->to && m->message) {
+		snprintf(t->message, sizeof t->message, "%s", m->message);
+		for (char *p = t->message; (p = strchr(p, '\n'));)
+			*p = ' ';
 	}
-	if (!how) {
-		mark(t, m);
-		if (!(how = vcr_standing_end(t->session, &e)) && *m->commit && adopt(state_dir, t, &e))
-			vcr_say(tool, "its savepoints could not be kept: %s", e.what);
-		how = how ? how : vcr_isolated_end(state_dir, t, &e);
+	int how = *t->to ? vcr_isolate_resume(state_dir, t, m, e) : vcr_isolate_merge(state_dir, t, m, e);
+	if (how < 0)
+		return how;
+	if (how) {
+		say_conflict(tool, t, m, how);
+		return -1; /* e is unset: there is nothing more to say */
 	}
-	close(lock);
-	return how > 0 ? say_conflict(tool, t, m, how) : how < 0 ? vcr_failed(tool, &e) : 0;
+	mark(t, m);
+	if ((err = vcr_standing_end(t->session, e)))
+		return err;
+	if (*m->commit && adopt(state_dir, t, e))
+		vcr_say(tool, "its savepoints could not be kept: %s", e->what);
+	return vcr_isolate_remove(state_dir, t, e);
 }
 
-int vcr_isolated_settle(const struct vcr_tool *tool, const char *state_dir, const char *but)
+/* An exit status; 0 with *done: it was done by us. */
+static int merge_locked(const struct vcr_tool *tool, const char *state_dir, struct vcr_txn *t, struct vcr_isolate_merge *m, bool resume, bool *done)
+{
+	struct vcr_error e = { 0 };
+	int lock, how = vcr_isolate_lock(state_dir, &lock, &e), status = 0;
+	*done = false;
+	if (how)
+		return vcr_failed(tool, &e);
+	how = merge(tool, state_dir, t, m, resume, &e);
+	close(lock);
+	*done = !how;
+	if (how < 0)
+		status = e.code ? (e.code == VCR_ENOTFOUND || e.code == VCR_EBUSY ? (vcr_say(tool, "%s", e.what), VCR_EXIT_NO) : vcr_failed(tool, &e)) : VCR_EXIT_NO;
+	return status;
+}
+
+int vcr_isolated_commit(const struct vcr_tool *tool, const char *state_dir, struct vcr_txn *t, struct vcr_isolate_merge *m)
+{
+	bool done;
+	return merge_locked(tool, state_dir, t, m, false, &done);
+}
+
+void vcr_isolated_settle(const struct vcr_tool *tool, const char *state_dir, const char *but)
 {
 	VCR_AUTO_BUF names = VCR_BUF_INIT;
-	int status = 0;
 	if (vcr_txn_list(state_dir, &names, NULL))
-		return 0;
-	for (char *p = names.data, *next; *p && !status; p = next) {
+		return;
+	for (char *p = names.data, *next; *p; p = next) {
 		struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT };
 		struct vcr_txn t;
 		next = p + strcspn(p, "\n");
 		*next++ = 0;
 		if ((but && !strcmp(p, but)) || vcr_txn_find(state_dir, p, &t, NULL) || !*t.to)
 			continue;
-		if (!(status = vcr_isolated_commit(tool, state_dir, &t, &m)))
+		bool done;
+		if (!merge_locked(tool, state_dir, &t, &m, true, &done) && done)
 			vcr_say(tool, *m.commit ? "transaction %s was being committed when a process was killed; that is completed" : "transaction %s was being taken away when a process was killed; "
 				"that is completed", t.session);
 		vcr_isolate_merge_release(&m);
 	}
-	return status;
 }

@@ -321,7 +321,11 @@ static int abort_isolated(struct call *c)
 		vcr_standing_mark(c->txn.session, "txn:rollback", "abort: its tree is given up", 0, NULL, NULL);
 	if ((err = vcr_isolate_lock(c->home.data, &lock, &c->e)))
 		return say_error(c);
-	err = vcr_isolated_end(c->home.data, &c->txn, &c->e);
+	/* as it stands now that nobody else is at it */
+	if (!(err = vcr_txn_find(c->home.data, c->txn.session, &c->txn, &c->e)) && *c->txn.to)
+		err = vcr_error_set(&c->e, VCR_EBUSY, "transaction %s has just been committed, by a process that was killed: vcr-txn status completes it", c->txn.session);
+	if (!err)
+		err = vcr_isolated_end(c->home.data, &c->txn, &c->e);
 	close(lock);
 	if (err)
 		return say_error(c);
@@ -532,10 +536,10 @@ static int find_place(struct call *c)
 }
 
 /* Only commit completes its own: it has something to say of it. */
-static int settle(struct call *c, bool commits)
+static void settle(struct call *c, bool commits)
 {
 	struct vcr_txn t;
-	return vcr_isolated_settle(c->t, c->home.data, commits && !vcr_txn_find(c->home.data, c->session, &t, NULL) ? t.session : NULL);
+	vcr_isolated_settle(c->t, c->home.data, commits && !vcr_txn_find(c->home.data, c->session, &t, NULL) ? t.session : NULL);
 }
 
 static int run_step(struct call *c, const char *name)
@@ -549,8 +553,9 @@ static int run_step(struct call *c, const char *name)
 			return vcr_wrong_call(c->t, "%s takes no %s", name, no);
 		if (to && strcmp(to, "begin") && (!*to || strspn(to, "0123456789") != strlen(to) || strlen(to) > 9))
 			return vcr_wrong_call(c->t, "--to wants the number of a savepoint or begin, not '%s'", to);
-		if ((status = find_place(c)) || (status = settle(c, steps[i].run == commit)))
+		if ((status = find_place(c)))
 			return status;
+		settle(c, steps[i].run == commit);
 		return steps[i].run(c);
 	}
 	return vcr_wrong_call(c->t, "'%s' is no step of a transaction: begin, savepoint, rollback, commit, abort, status or list", name);

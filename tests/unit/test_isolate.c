@@ -100,6 +100,44 @@ START_TEST(a_change_of_equal_length_in_the_same_second_is_seen_later)
 }
 END_TEST
 
+/* The workspace as a git that was killed in the midst of its work leaves it: f is written, n is not, the index is locked, the branch has not moved. */
+static void kill_in_the_midst(struct vcr_isolate_merge *m)
+{
+	ck_assert_int_eq(in_tree("echo 2 > f && echo a longer line > n && mkdir -p d/e && echo g > d/e/g"), 0);
+	ck_assert_msg(!vcr_isolate_merge(state.data, &t, m, &e), "%s", e.what);
+	ck_assert_int_eq(sh("git update-ref HEAD HEAD^ && git read-tree HEAD && rm -r n d && touch '.git/vcr-a b..c.lock' '.git/vcr-a b..c.index.lock' && ln '.git/vcr-a b..c.lock' .git/index.lock"), 0);
+	ck_assert_str_ne(t.to, "");
+}
+
+START_TEST(what_a_git_began_that_was_killed_is_completed)
+{
+	struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT }, again = { .paths = VCR_BUF_INIT };
+	kill_in_the_midst(&m);
+	ck_assert_int_eq(sh("printf 'a lon' > n"), 0); /* in the midst of this file */
+	ck_assert_msg(!vcr_isolate_resume(state.data, &t, &again, &e), "%s %s", e.what, again.paths.data);
+	ck_assert_int_eq(sh("test $(cat f) = 2 && test \"$(cat n)\" = 'a longer line' && test $(cat d/e/g) = g && test \"$(git status --porcelain)\" = '?? u' && test $(git rev-list --count HEAD) = 2 &&"
+		"! ls .git | grep -q 'vcr-\\|lock'"), 0);
+	vcr_isolate_merge_release(&m);
+	vcr_isolate_merge_release(&again);
+}
+END_TEST
+
+START_TEST(what_somebody_changed_since_is_left_and_named_until_it_is_out_of_the_way)
+{
+	struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT }, again = { .paths = VCR_BUF_INIT };
+	kill_in_the_midst(&m);
+	ck_assert_int_eq(sh("echo mine > n"), 0);
+	ck_assert_int_eq(vcr_isolate_resume(state.data, &t, &again, &e), VCR_ISOLATE_UNCOMMITTED);
+	ck_assert_str_eq(again.paths.data, "n\n");
+	ck_assert_int_eq(sh("test $(cat n) = mine && test ! -e .git/index.lock && mv n mine"), 0);
+	vcr_buf_reset(&again.paths);
+	ck_assert_msg(!vcr_isolate_resume(state.data, &t, &again, &e), "%s %s", e.what, again.paths.data);
+	ck_assert_int_eq(sh("test \"$(cat n)\" = 'a longer line' && test $(cat mine) = mine && test $(git rev-list --count HEAD) = 2"), 0);
+	vcr_isolate_merge_release(&m);
+	vcr_isolate_merge_release(&again);
+}
+END_TEST
+
 START_TEST(of_one_that_was_half_removed_nothing_is_merged)
 {
 	struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT };
@@ -120,6 +158,8 @@ static TCase *tc(void)
 	tcase_add_test(c, from_a_directory_in_the_tree_its_transaction_is_found);
 	tcase_add_test(c, a_merge_changes_what_was_done_in_the_tree_and_removal_leaves_nothing);
 	tcase_add_test(c, a_change_of_equal_length_in_the_same_second_is_seen_later);
+	tcase_add_test(c, what_a_git_began_that_was_killed_is_completed);
+	tcase_add_test(c, what_somebody_changed_since_is_left_and_named_until_it_is_out_of_the_way);
 	tcase_add_test(c, of_one_that_was_half_removed_nothing_is_merged);
 	return c;
 }
