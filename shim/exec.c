@@ -24,6 +24,20 @@ static void announce(uint32_t kind, int child, int error, const char *path, char
 		vcr_scratch_give(s);
 }
 
+/* In a deterministic session: what libvcrdeterm.so does not reach, or does not answer. */
+static void say_own_chance(enum vcr_target target, const char *name)
+{
+	static const char words[][24] = { [VCR_TARGET_GO] = " is of Go", [VCR_TARGET_STATIC] = " is static", [VCR_TARGET_MUSL] = " is of another libc", [VCR_TARGET_HARMED] = " takes no library" };
+	const size_t room = sizeof VCR_LOST_CHANCE + sizeof *words;
+	struct vcr_scratch *s = vcr_self.companion && target >= VCR_TARGET_GO && !vcr_self.sandboxed && strnlen(name, PATH_MAX) < PATH_MAX - room ? vcr_scratch_take() : NULL;
+	if (vcr_likely(!s))
+		return;
+	vcr_format(vcr_format(vcr_format(s->a, name), words[target]), VCR_LOST_CHANCE);
+	struct vcr_piece piece = vcr_text(s->a);
+	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, 0);
+	vcr_scratch_give(s);
+}
+
 static bool can_run(const char *path)
 {
 	struct stat st;
@@ -161,6 +175,8 @@ static int become(const struct program *p)
 		vcr_lend(&terms, env, lent);
 	if (tool)
 		vcr_stand(&stand, p->how == BY_NAME, p->name, p->argv, env, argv);
+	if (!(tool && stand.answers))
+		say_own_chance(target, name);
 	announce(VCR_EXEC_REPLACE | (tool ? VCR_EXEC_TOOL : 0), raw_getpid(), 0, name, p->argv);
 	pass_place(target, true);
 	int r = call(tool ? &through : p, env), saved = errno;
@@ -290,6 +306,8 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 	if (r == 0) {
 		if (pid)
 			*pid = child;
+		if (!(tool && stand.answers))
+			say_own_chance(target, name);
 		announce(VCR_EXEC_SPAWN | (tool ? VCR_EXEC_TOOL : 0), child, 0, name, argv);
 	}
 	return r;

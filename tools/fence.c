@@ -52,7 +52,7 @@ int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int
 	return vcr_lead_publish(f->h, o, e);
 }
 
-uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void *ctx)
+uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void (*lost)(void *ctx, const char *words), void *ctx)
 {
 	struct vcr_spool *s;
 	struct vcr_spool_event ev;
@@ -61,7 +61,9 @@ uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const cha
 	if (!f->spool || vcr_spool_attach(&s, f->spool, NULL))
 		return times;
 	while (vcr_spool_next(s, true, &ev) == 0)
-		if (ev.type == VCR_REC_REFUSED && ev.size > sizeof r) {
+		if (ev.type == VCR_REC_LOST) {
+			lost(ctx, ev.payload);
+		} else if (ev.type == VCR_REC_REFUSED && ev.size > sizeof r) {
 			memcpy(&r, ev.payload, sizeof r);
 			fn(ctx, vcr_spool_string(&ev, sizeof r, 0), r.kind);
 		}

@@ -16,7 +16,7 @@ int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, const char *session
 /* The gate listens, the command is forked (root_pid) and waits. */
 int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int root_pid, struct vcr_error *e);
 /* Each refusal that was said (once for each process and place), in order: where to, and enum vcr_refused_kind. Once, at the end. Returns how often
- * something was refused in all. */
-uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void *ctx);
+ * something was refused in all. lost: what the library says that it could not do; hostile. */
+uint64_t vcr_fence_refusals(struct vcr_fence *f, void (*fn)(void *ctx, const char *where, uint32_t kind), void (*lost)(void *ctx, const char *words), void *ctx);
 void vcr_fence_release(struct vcr_fence *f);
 #endif

@@ -4,6 +4,9 @@
 #include "replaying.h"
 #include "words.h"
 #include <stdio.h>
+#include <string.h>
+
+enum { MOST_WORDS = 400, MOST_STRANGERS = 4096 /* bytes */ };
 
 /* ---- What happens, as it happens ---- */
 
@@ -69,6 +72,25 @@ void vcr_replay_fenced(void *ctx, const char *where, uint32_t kind)
 	vcr_refused_add(&r->refused, where, kind);
 	if (r->t->json)
 		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL, 1);
+}
+
+void vcr_replay_lost(void *ctx, const char *words)
+{
+	struct replay *r = ctx;
+	size_t n = strlen(words), end = strlen(VCR_LOST_CHANCE);
+	VCR_AUTO_BUF safe = VCR_BUF_INIT;
+	if (!r->deterministic || n < end || strcmp(words + n - end, VCR_LOST_CHANCE))
+		return;
+	vcr_safe_line(&safe, words, n, MOST_WORDS);
+	vcr_buf_putc(&safe, '\n');
+	if (r->strangers.len < MOST_STRANGERS && !strstr(r->strangers.data, safe.data))
+		vcr_buf_puts(&r->strangers, safe.data);
+}
+
+static void say_strangers(const struct replay *r)
+{
+	for (const char *p = r->strangers.data, *end; (end = strchr(p, '\n')); p = end + 1)
+		vcr_say(r->t, "%.*s", (int)(end - p), p);
 }
 
 /* The command's clock is at the time at which that answer began. */
@@ -246,6 +268,8 @@ void vcr_replay_summary(struct replay *r)
 		if (gs.refused)
 			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
 	}
+	if (!r->t->quiet)
+		say_strangers(r);
 	say_given_up(r);
 	say_ledger(r);
 	if (r->hermetic)

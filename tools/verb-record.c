@@ -11,15 +11,14 @@
 #include "judged.h"
 #include "limits.h"
 #include "options.h"
+#include "outsider.h"
 #include "paths.h"
 #include "usage.h"
 #include "preload.h"
-#include "program.h"
 #include "record-txn.h"
 #include "run.h"
 #include "supervised.h"
 #include "spool.h"
-#include "spool-write.h"
 #include "verbs.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -729,40 +728,6 @@ static void own_limits(void)
 	}
 }
 
-/* A command that the library does not enter says nothing of itself: that it runs, and how it ended, is said here. */
-static void announce(const struct record *r, uint32_t type, const void *head, size_t nhead, const struct vcr_buf *text)
-{
-	struct vcr_spool_writer *w;
-	struct timespec t;
-	if (vcr_spool_writer_new(&w, r->spool, NULL))
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	vcr_spool_writer_append(w, &(struct vcr_spool_append){
-		.type = type, .head = head, .nhead = nhead, .data = text->data, .n = text->len,
-		.time_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec });
-	vcr_spool_writer_ring(w);
-	vcr_spool_writer_free(w);
-}
-
-static void announce_start(const struct record *r, char **argv)
-{
-	VCR_AUTO_BUF text = VCR_BUF_INIT;
-	struct vcr_rec_exec e = { .child = r->run.pid, .kind = VCR_EXEC_SPAWN };
-	char path[PATH_MAX], cwd[PATH_MAX];
-	const char *first[] = { vcr_program_find(argv[0], NULL, path) ? path : argv[0], getcwd(cwd, sizeof cwd) ? cwd : "" };
-	for (int i = 0; i < 2; i++)
-		vcr_buf_add(&text, first[i], strlen(first[i]) + 1);
-	for (; argv[e.argc] && e.argc < 4096 && text.len < 64 << 10; e.argc++)
-		vcr_buf_add(&text, argv[e.argc], strlen(argv[e.argc]) + 1);
-	announce(r, VCR_REC_EXEC, &e, sizeof e, &text);
-}
-
-static void announce_end(const struct record *r, int status)
-{
-	const struct vcr_rec_exit e = { .child = r->run.pid, .status = status, .source = VCR_EXIT_WAIT };
-	announce(r, VCR_REC_EXIT, &e, sizeof e, &(struct vcr_buf)VCR_BUF_INIT);
-}
-
 /* Where no descriptor or process is to be had, there is none for a parent either: the command takes our place. */
 static int become(const struct record *r, char **argv, const char *why)
 {
@@ -819,8 +784,10 @@ static int record(struct record *r, char **argv)
 	if (recorded && !vcr_target_hands_on(target))
 		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
+	if (r->deterministic)
+		vcr_outsider_say_chance(r->t, target, argv[0]);
 	if (recorded && !vcr_target_takes(target))
-		announce_start(r, argv);
+		vcr_outsider_begins(r->spool, r->run.pid, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
 	r->run.supervised &= recorded;
 	if (r->seal && !(recorded && furnish(r)))
@@ -839,7 +806,7 @@ static int record(struct record *r, char **argv)
 		return EXIT_RECORDER;
 	}
 	if (recorded && !vcr_target_takes(target))
-		announce_end(r, status);
+		vcr_outsider_ended(r->spool, r->run.pid, status);
 	if (r->txn.open && !end_txn(r, WIFEXITED(status) && !WEXITSTATUS(status)))
 		forget_result(r);
 	else if (recorded)

@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "open.h"
 #include "options.h"
+#include "outsider.h"
 #include "paths.h"
 #include "point.h"
 #include "preload.h"
@@ -440,7 +441,10 @@ static int run_command(struct replay *r)
 	}
 	r->run.notes = "/dev/null";
 	r->run.supervised &= r->fence.h != NULL;
-	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, vcr_preload_target(r->command[0]), r->fence.h ? &r->fence.h->gate : NULL);
+	enum vcr_target target = vcr_preload_target(r->command[0]);
+	if (r->deterministic)
+		vcr_outsider_say_chance(r->t, target, r->command[0]);
+	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, target, r->fence.h ? &r->fence.h->gate : NULL);
 	bool failed = r->run.supervised && supervise(r);
 	int lost = vcr_run_wait(&r->run, &status);
 	if (r->online)
@@ -457,7 +461,7 @@ static int run_command(struct replay *r)
 		return EXIT_REPLAY;
 	}
 	if (!r->online)
-		r->refused.times += vcr_fence_refusals(&r->fence, vcr_replay_fenced, r);
+		r->refused.times += vcr_fence_refusals(&r->fence, vcr_replay_fenced, vcr_replay_lost, r);
 	vcr_replay_summary(r);
 	if (r->mode == VCR_MODE_REWRITE)
 		vcr_replay_rewrite(r, WIFEXITED(status) && !WEXITSTATUS(status));
@@ -501,6 +505,7 @@ static void release(struct replay *r)
 	vcr_buf_release(&r->vcr_dir);
 	vcr_buf_release(&r->bundle);
 	vcr_buf_release(&r->extra);
+	vcr_buf_release(&r->strangers);
 	vcr_refused_release(&r->refused);
 }
 
@@ -593,7 +598,7 @@ int vcr_verb_replay(struct vcr_tool *t, int argc, char **argv)
 {
 	struct replay r = { .t = t, .fence = { .preload = VCR_BUF_INIT }, .vcr_dir = VCR_BUF_INIT, .bundle = VCR_BUF_INIT, .extra = VCR_BUF_INIT, .path = VCR_BUF_INIT, .stop = { -1, -1 },
 		.live = { .words = -1, .awaits = -1, .root = -1 },
-		.sealed = VCR_SEALED_INIT, .hosts_file = VCR_BUF_INIT };
+		.sealed = VCR_SEALED_INIT, .hosts_file = VCR_BUF_INIT, .strangers = VCR_BUF_INIT };
 	const struct vcr_opt opts[] = {
 		{ 's', "speed", "N", VCR_OPT_STRING, &r.speed, "0: at once (default), 1: as it came, N: that many times faster" },
 		{ 'S', "strict", "RUNG", VCR_OPT_STRING, &r.strict, "exact, canonical, normalised (default), structural: how far a request may differ" },

@@ -164,6 +164,20 @@ ok(was == (0, 2, 0) and lines["recorded"] == lines["first"] == lines["second"], 
 stamps = [l for l in lines["recorded"] if l.count(".") == 1 and l.replace(".", "").isdigit()]
 ok(len(stamps) >= 6 and stamps == sorted(set(stamps)), "two programs that a shell runs one after the other never see the same time, nor an earlier one", stamps)
 
+# ---- What it cannot reach is named ----
+
+STATIC = os.path.join(place.dir, "stranger")
+with open(STATIC + ".c", "w") as f:
+    f.write("#include <stdio.h>\n#include <time.h>\nint main(void) { return printf(\"%ld\\n\", (long)time(NULL)) < 0; }\n")
+title = "a program that cannot be reached, a static one, is named, in the recording and in the replay"
+if subprocess.run(["gcc", "-static", "-o", STATIC, STATIC + ".c"], stderr=subprocess.DEVNULL).returncode:
+    skip(title, "no static programs can be made here")
+else:
+    _, _, said, _ = record("stranger", "sh", "-c", STATIC + "; " + STATIC)
+    status, out, err = run(REPLAY, "--deterministic", "--vcr-dir", place.vcr_dir, "stranger", "--", "sh", "-c", STATIC + "; " + STATIC)
+    words = STATIC + " is static: its clock and its random bytes are its own"
+    ok(said.count(words) == 1 and err.count(words) == 1, title, said, err)
+
 # ---- Nothing but the model ----
 
 REACH = HEAD + """

@@ -1,0 +1,14 @@
+/* outsider.h — a command that the library does not enter says nothing of itself: that it runs, how it ended, and what it is not given, is said here. */
+#ifndef VCR_OUTSIDER_H
+#define VCR_OUTSIDER_H
+#include <sys/types.h>
+#include "shim.h"
+#include "tool.h"
+
+/* To the session's spool: it is about to run as that process; it has ended, status as waitpid(2) reports it. */
+void vcr_outsider_begins(const char *spool, pid_t pid, char *const argv[]);
+void vcr_outsider_ended(const char *spool, pid_t pid, int status);
+/* To the user, of a deterministic session: where it is none of those that can be given the session's clock and chance. */
+void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command);
+
+#endif
