@@ -95,6 +95,7 @@ struct vcr_files {
 	size_t ngroup;
 	struct vcr_place { char *parent; size_t top; } place[2]; /* of the last path that was there, and of the last that was gone */
 	unsigned (*who)(void *ctx, int pid);
+	void (*touched)(void *ctx, const char *path, bool deep);
 	void *ctx;
 	dev_t device;
 	git_repository *repo;

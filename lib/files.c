@@ -45,6 +45,7 @@ int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, str
 	f->is_secret = o->is_secret;
 	f->keep_bytes = o->keep_bytes ? o->keep_bytes : KEEP_BYTES;
 	f->who = o->who;
+	f->touched = o->touched;
 	f->ctx = o->ctx;
 	f->period = 1;
 	if (!f->workspace || !f->chain) {
@@ -418,6 +419,8 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 	struct vcr_file_mark *m;
 	switch (op) {
 	case VCR_MARK_RENAME:
+		if (in && in2 && !strcmp(one, two))
+			return; /* nothing happened */
 		if (in || in2)
 			mark_rename(f, in ? one : NULL, in2 ? two : NULL, pid, ns);
 		return;
@@ -451,8 +454,11 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 
 /* ---- From marks to changes ---- */
 
+struct inode { uint64_t ino, dev; };
 struct sweep {
 	struct vcr_files *f;
+	struct inode *linked;       /* of files with several names that changed */
+	size_t nlinked, cap_linked;
 	vcr_change_fn *fn;
 	void *ctx;
 	int err;
@@ -598,14 +604,63 @@ static void report_gone(struct sweep *s, struct vcr_file_mark *m, const struct v
 	m->origin = origin;
 }
 
+/* What is written under one name of a file changes under all of them. */
+static void note_inode(struct sweep *s, uint64_t ino, uint64_t dev)
+{
+	if (s->nlinked == s->cap_linked) {
+		size_t cap = s->cap_linked ? s->cap_linked * 2 : 64;
+		struct inode *linked = reallocarray(s->linked, cap, sizeof *linked);
+		if (!linked)
+			return;
+		s->linked = linked;
+		s->cap_linked = cap;
+	}
+	s->linked[s->nlinked++] = (struct inode){ ino, dev };
+}
+
+/* k: what is known of the path, NULL; nobody can say any more how many names a file had that was written into and then lost this one. */
+static void note_linked(struct sweep *s, const struct vcr_file_mark *m, const struct vcr_known *k, const struct vcr_look *l)
+{
+	if (l->exists && !S_ISDIR(l->st.st_mode) && l->st.st_nlink > 1)
+		note_inode(s, l->st.st_ino, l->st.st_dev);
+	if (m->writes && k && !S_ISDIR(k->mode) && (!l->exists || k->ino != l->st.st_ino))
+		note_inode(s, k->ino, k->dev);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct inode *x = a, *y = b;
+	return x->ino != y->ino ? (x->ino < y->ino ? -1 : 1) : x->dev != y->dev ? (x->dev < y->dev ? -1 : 1) : 0;
+}
+
+static void mark_linked(struct sweep *s, int64_t ns)
+{
+	struct vcr_files *f = s->f;
+	size_t n = s->nlinked;
+	s->nlinked = 0;
+	if (!n)
+		return;
+	qsort(s->linked, n, sizeof *s->linked, by_number);
+	for (struct vcr_known *k = vcr_table_below(&f->table, ""); k; k = k->next_found) {
+		const struct inode key = { k->ino, k->dev };
+		struct vcr_file_mark *m;
+		if (S_ISDIR(k->mode) || !bsearch(&key, s->linked, n, sizeof *s->linked, by_number) || find_mark(f, k->path) || !(m = vcr_files_mark_path(f, k->path, ns)))
+			continue;
+		m->seen = true;
+	}
+}
+
 static void settle(struct sweep *s, struct vcr_file_mark *m)
 {
 	struct vcr_files *f = s->f;
 	struct vcr_known *k = vcr_table_get(&f->table, m->path), *before = k;
 	struct vcr_look l = VCR_LOOK_INIT;
+	if (f->touched)
+		f->touched(f->ctx, m->path, m->origin || m->writes || !k);
 	vcr_group_mark(f, m); /* what was marked on the way here */
 	vcr_files_look(f, m->path, &l, false);
 	if (!l.exists) {
+		note_linked(s, m, k, &l);
 		settle_gone(s, m, k, &l);
 		return;
 	}
@@ -631,6 +686,8 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		before = vcr_table_get(&f->table, m->origin);
 	if (k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode))
 		mark_below(f, m);
+	if (kind >= 0)
+		note_linked(s, m, k, &l);
 	if (kind >= 0)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
 	if (!k && !(k = add_known(f, m->path, &l.st)))
@@ -774,8 +831,12 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 	for (size_t i = 0; i < f->nmark; i++)
 		vcr_group_mark(f, f->mark[i]);
 	report_buried(&s);
-	for (size_t i = 0; i < f->nmark; i++) /* settling may add marks */
+	for (size_t i = 0; i < f->nmark; i++) { /* settling may add marks */
 		settle(&s, f->mark[i]);
+		if (i + 1 == f->nmark)
+			mark_linked(&s, f->mark[i]->last_ns);
+	}
+	free(s.linked);
 	clear_marks(f);
 	if (waiting)
 		keep_waiting(f, aside, waiting);

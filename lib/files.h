@@ -49,6 +49,7 @@ struct vcr_files_options {
 	bool (*is_secret)(const char *path);
 	size_t keep_bytes;           /* memory for old contents; 0: 64 MiB */
 	unsigned (*who)(void *ctx, int pid); /* a number for the program of a process (0 unknown), the same for all that run it; NULL: the pid */
+	void (*touched)(void *ctx, const char *path, bool deep); /* each path that a sweep looked at, told as a change or not; deep: if it is a directory, all in it may be another; NULL */
 	void *ctx;
 };
 struct vcr_files;

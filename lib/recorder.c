@@ -353,6 +353,11 @@ static void on_unseen(void *ctx, uint32_t conn, const char *why)
 
 /* ---- Making ---- */
 
+static void touched(void *recorder, const char *path, bool deep)
+{
+	vcr_recorder_dirty(recorder, path, deep);
+}
+
 int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_options *o, struct vcr_error *e)
 {
 	static const struct vcr_flow_events events = { on_request, on_call, on_mute, on_unseen };
@@ -386,7 +391,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
-	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .ctx = r };
+	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .touched = touched, .ctx = r };
 	if (r->source || vcr_files_new(&r->files, &fo, &r->last_error))
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))

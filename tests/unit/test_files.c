@@ -127,6 +127,63 @@ static void hooked_unlink(const char *name)
 	ck_assert_str_eq(said.data, text); \
 } while (0)
 
+static void note_touched(void *ctx, const char *path, bool deep)
+{
+	vcr_buf_printf(ctx, "%s%s\n", path, deep ? " deep" : "");
+}
+
+START_TEST(a_directory_that_is_renamed_and_then_removed_has_been_touched_under_both_names)
+{
+	VCR_AUTO_BUF touched = VCR_BUF_INIT;
+	ck_assert_int_eq(mkdir(in("old"), 0755), 0);
+	make_files(&(struct vcr_files_options){ .touched = note_touched, .ctx = &touched });
+	hooked_rename("old", "new");
+	ck_assert_int_eq(rmdir(in("new")), 0);
+	mark(VCR_MARK_RMDIR, "new", NULL);
+	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, say, NULL, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(touched.data, "old"));
+	ck_assert_ptr_nonnull(strstr(touched.data, "new"));
+}
+END_TEST
+
+START_TEST(a_rename_to_the_same_name_is_nothing)
+{
+	ck_assert_int_eq(mkdir(in("d"), 0755), 0);
+	put("d/f", "text");
+	make_files(NULL);
+	hooked_rename("d", "d");
+	hooked_rename("d/f", "d/f");
+	sweep_says("");
+	end_says("");
+}
+END_TEST
+
+START_TEST(what_is_written_under_one_name_is_told_of_the_others)
+{
+	put("a", "1");
+	put("c", "2");
+	ck_assert_int_eq(link(in("a"), in("b")), 0);
+	ck_assert_int_eq(link(in("c"), in("d")), 0);
+	make_files(NULL);
+	int fd = open(in("a"), O_WRONLY | O_APPEND), fd2 = open(in("c"), O_WRONLY | O_APPEND);
+	mark(VCR_MARK_OPEN, "a", NULL);
+	mark(VCR_MARK_OPEN, "c", NULL);
+	ck_assert_int_eq(write(fd, "3", 1), 1);
+	ck_assert_int_eq(write(fd2, "4", 1), 1);
+	mark(VCR_MARK_WRITE, "a", NULL);
+	mark(VCR_MARK_WRITE, "c", NULL);
+	close(fd);
+	close(fd2);
+	hooked_unlink("c");
+	vcr_buf_reset(&said);
+	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, say, NULL, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(said.data, "write a 1 > 13"));
+	ck_assert_ptr_nonnull(strstr(said.data, "write b 1 > 13"));
+	ck_assert_ptr_nonnull(strstr(said.data, "delete c"));
+	ck_assert_ptr_nonnull(strstr(said.data, "write d 2 > 24"));
+}
+END_TEST
+
 START_TEST(a_write_is_reported_once_with_old_and_new_content)
 {
 	put("a", "one");
@@ -901,6 +958,9 @@ static TCase *changes(void)
 	TCase *tc = tcase_create("files");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_write_is_reported_once_with_old_and_new_content);
+	tcase_add_test(tc, a_directory_that_is_renamed_and_then_removed_has_been_touched_under_both_names);
+	tcase_add_test(tc, a_rename_to_the_same_name_is_nothing);
+	tcase_add_test(tc, what_is_written_under_one_name_is_told_of_the_others);
 	tcase_add_test(tc, a_write_of_the_same_content_is_a_write_and_an_open_alone_is_none);
 	tcase_add_test(tc, an_atomic_save_is_a_rename_with_the_old_content_of_the_target);
 	tcase_add_test(tc, an_editor_that_moves_the_original_aside_and_removes_it_has_written);
