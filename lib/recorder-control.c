@@ -86,7 +86,7 @@ static const char *savepoint(struct vcr_recorder *r, const struct vcr_json *j)
 		vcr_buf_reset(&clean);
 	free(message);
 	int64_t to;
-	if (!vcr_json_int(j, vcr_json_get(j, 0, "to"), &to)) {
+	if (vcr_json_int(j, vcr_json_get(j, 0, "to"), &to)) {
 		vcr_jw_key(&w, "to");
 		vcr_jw_int(&w, to);
 	}
