@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <tree_sitter/api.h>
 #include <unistd.h>
 
@@ -153,6 +154,21 @@ int vcr_grammar_load(int language, const struct TSLanguage **out, struct vcr_err
 	else if (e)
 		*e = l->error;
 	return l->grammar ? 0 : l->error.code;
+}
+
+uint64_t vcr_grammar_stamp(void)
+{
+	uint64_t h = 14695981039346656037u;
+	for (int i = 0; i < VCR_LANG_COUNT; i++) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		struct stat st;
+		if (!find(languages[i].module, &path) || stat(path.data, &st))
+			continue;
+		const int64_t parts[] = { i, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (int64_t)st.st_ino };
+		for (size_t k = 0; k < sizeof parts; k++)
+			h = (h ^ ((const unsigned char *)parts)[k]) * 1099511628211u;
+	}
+	return h;
 }
 
 const char *vcr_grammar_path(int language)

@@ -7,6 +7,7 @@
 #ifndef VCR_GRAMMAR_H
 #define VCR_GRAMMAR_H
 #include <stddef.h>
+#include <stdint.h>
 #include "error.h"
 
 /* X(id, module, name for people, suffixes of files) */
@@ -40,6 +41,8 @@ const char *vcr_language_name(int language);
 struct TSLanguage;
 /* Its grammar. VCR_ENOTFOUND: not installed; VCR_EVERSION: not one that this tree-sitter can run; in words that name it. */
 int vcr_grammar_load(int language, const struct TSLanguage **out, struct vcr_error *e);
+/* Another number when another set of grammars would be loaded: their places, sizes and times. Loads none. */
+uint64_t vcr_grammar_stamp(void);
 /* Where it was loaded from; NULL: it is not. */
 const char *vcr_grammar_path(int language);
 

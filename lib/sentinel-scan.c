@@ -1,4 +1,5 @@
 #include "limits.h"
+#include "sentinel-cache.h"
 #include "sentinel-scan.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,7 @@ static bool is_foreign(const char *name)
 	return false;
 }
 
-static int add_file(struct vcr_scanned *s, const char *path, int language, const char *skipped)
+static int add_file(struct vcr_scanned *s, const char *path, const struct stat *st, int language, const char *skipped)
 {
 	if (s->n >= MAX_FILES)
 		return VCR_ELIMIT;
@@ -45,6 +46,9 @@ static int add_file(struct vcr_scanned *s, const char *path, int language, const
 	}
 	struct vcr_scanned_file *f = &s->file[s->n];
 	*f = (struct vcr_scanned_file){ .path = strdup(path), .language = language, .skipped = skipped, .findings = VCR_FINDINGS_INIT };
+	if (st)
+		f->id = (struct vcr_file_id){ st->st_size, (int64_t)st->st_ino, (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+			(int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec };
 	if (!f->path)
 		return VCR_ENOMEM;
 	s->n++;
@@ -79,13 +83,13 @@ static int one_entry(struct vcr_scanned *s, FTS *tree, FTSENT *entry)
 		if (language < 0 && (!entry->fts_level || !strchr(entry->fts_name, '.')) && entry->fts_statp->st_size > 2)
 			language = first_line_language(entry->fts_accpath);
 		if (language >= 0)
-			return add_file(s, entry->fts_path, language, NULL);
-		return entry->fts_level ? 0 : add_file(s, entry->fts_path, -1, "of no language that is known");
+			return add_file(s, entry->fts_path, entry->fts_statp, language, NULL);
+		return entry->fts_level ? 0 : add_file(s, entry->fts_path, NULL, -1, "of no language that is known");
 	case FTS_SL:
 	case FTS_SLNONE:
-		return vcr_language_of(entry->fts_path, NULL, 0) >= 0 || !entry->fts_level ? add_file(s, entry->fts_path, -1, "a symbolic link") : 0;
+		return vcr_language_of(entry->fts_path, NULL, 0) >= 0 || !entry->fts_level ? add_file(s, entry->fts_path, NULL, -1, "a symbolic link") : 0;
 	default:
-		return entry->fts_level || entry->fts_info == FTS_DP || entry->fts_info == FTS_DC ? 0 : add_file(s, entry->fts_path, -1, "no regular file");
+		return entry->fts_level || entry->fts_info == FTS_DP || entry->fts_info == FTS_DC ? 0 : add_file(s, entry->fts_path, NULL, -1, "no regular file");
 	}
 }
 
@@ -179,8 +183,10 @@ static int measure(struct job *j, struct vcr_measure *measure, struct vcr_scanne
 	size_t n;
 	struct vcr_metrics m;
 	struct vcr_error e = { 0 };
-	char *text = read_file(f->path, &n, &why);
 	int err = 0;
+	if (j->o->cache && vcr_scan_cache_get(j->o->cache, f))
+		return 0;
+	char *text = read_file(f->path, &n, &why);
 	if (!text)
 		return skip(f, why);
 	why = vcr_source_unfit(f->path, text, n);
@@ -274,7 +280,13 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 			s.skipped++;
 		else
 			s.measured++;
+	for (size_t i = 0; i < s.n; i++)
+		s.cached += s.file[i].is_cached;
 	err = j.err;
+	if (!err && o->cache && vcr_scan_cache_across(o->cache, &s, &s.across)) {
+		*out = s;
+		return 0;
+	}
 	if (!err && is_on(o->policy, VCR_RULE_DUPLICATE))
 		err = vcr_duplicates(o->policy, &s, &s.across);
 	if (!err && j.want_tokens)
@@ -290,10 +302,12 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 static void release_file(struct vcr_scanned_file *f)
 {
 	free(f->path);
-	free(f->words);
 	free(f->function);
-	free(f->token);
 	vcr_findings_release(&f->findings);
+	if (!f->is_cached) {
+		free(f->words);
+		free(f->token);
+	}
 }
 
 int vcr_scanned_last(struct vcr_scanned *s, const char *path)

@@ -15,8 +15,12 @@ struct vcr_scanned_function {
 };
 /* A token as clones see it: text is a name's hash, else what the token is; kind as vcr_token.is_name. */
 struct vcr_clone_token { uint32_t text; uint32_t line : 30, kind : 2; };
+/* By what a file is known to be unchanged. */
+struct vcr_file_id { int64_t size, inode, mtime_ns, ctime_ns; };
 struct vcr_scanned_file {
 	char *path;
+	struct vcr_file_id id;
+	bool is_cached;        /* it was not read: function, token and words are the cache's */
 	int language;          /* -1: none that is known (only files given by name) */
 	const char *skipped;   /* NULL: it was measured */
 	uint32_t lines;
@@ -30,12 +34,13 @@ struct vcr_scan_options {
 	const struct vcr_policy *policy;
 	unsigned jobs;         /* 0: one for each processor */
 	bool keep_unfit;       /* measure generated and minified files too */
+	struct vcr_scan_cache *cache; /* NULL: none */
 	void (*progress)(void *ctx, size_t done, size_t all); /* from any thread, may be NULL */
 	void *ctx;
 };
 struct vcr_scanned {
 	struct vcr_scanned_file *file; size_t n;
-	size_t measured, skipped, unread_dirs;
+	size_t measured, skipped, cached, unread_dirs; /* cached: of the two before */
 	unsigned absent;       /* bit per language: files were there, its grammar was not */
 	struct vcr_findings across; /* duplicates and clones: between files */
 };

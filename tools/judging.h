@@ -13,7 +13,7 @@ struct vcr_judging {
 	const char *preset;
 	struct vcr_opt_list rules;
 	int64_t jobs;
-	bool metrics, all, sarif, github, junit;
+	bool metrics, all, no_cache, sarif, github, junit;
 };
 /* One finding: for people with the line of the source, or a line of JSON. */
 void vcr_judging_tell(const struct vcr_judging *j, const struct vcr_finding *f);

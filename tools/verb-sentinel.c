@@ -1,10 +1,14 @@
 /* vcr sentinel — judge code: scan, rules, explain. */
+#include "config.h"
 #include "json.h"
 #include "judging.h"
+#include "paths.h"
+#include "sentinel-cache.h"
 #include "verbs.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +38,35 @@ static void say_absent(const struct vcr_judging *j, unsigned absent)
 		}
 }
 
+static uint64_t hash(uint64_t h, const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ ((const unsigned char *)p)[i]) * 1099511628211u;
+	return h;
+}
+
+/* Of this program, these grammars, this policy. */
+static uint64_t cache_key(const struct vcr_judging *j)
+{
+	uint64_t h = hash(vcr_grammar_stamp(), PACKAGE_VERSION, sizeof PACKAGE_VERSION);
+	struct stat st;
+	if (!stat("/proc/self/exe", &st)) /* a build of one version is not like the next */
+		h = hash(hash(h, &st.st_mtim, sizeof st.st_mtim), &st.st_size, sizeof st.st_size);
+	return hash(hash(h, j->policy.rule, sizeof j->policy.rule), &j->all, sizeof j->all);
+}
+
+/* One for each place and what was asked for there: $XDG_CACHE_HOME/vcr/sentinel/…; "" if there cannot be one. */
+static void cache_path(const struct vcr_judging *j, int n, char **paths, struct vcr_buf *out)
+{
+	char *here = realpath(".", NULL);
+	uint64_t h = hash(hash(14695981039346656037u, here ? here : "", here ? strlen(here) : 0), j->policy.rule, sizeof j->policy.rule);
+	for (int i = 0; i < n; i++)
+		h = hash(h, paths[i], strlen(paths[i]) + 1);
+	free(here);
+	if (!j->no_cache && !vcr_paths_cache_dir("sentinel", true, out, NULL))
+		vcr_buf_printf(out, "/%016llx%s", (unsigned long long)h, j->all ? "-all" : "");
+}
+
 static int scan(struct vcr_judging *j, int n, char **paths)
 {
 	struct progress p = { .shown = false };
@@ -44,10 +77,18 @@ static int scan(struct vcr_judging *j, int n, char **paths)
 	clock_gettime(CLOCK_MONOTONIC, &p.began);
 	if (vcr_foreground(STDERR_FILENO) && !j->t->quiet)
 		o.progress = show_progress;
+	VCR_AUTO_BUF kept = VCR_BUF_INIT;
+	uint64_t key = cache_key(j);
+	cache_path(j, n, paths, &kept);
+	if (kept.len)
+		o.cache = vcr_scan_cache_open(kept.data, key);
 	if (vcr_sentinel_scan(paths, n, &o, &s, &e)) {
+		vcr_scan_cache_close(o.cache);
 		vcr_failed(j->t, &e);
 		return VCR_JUDGED_FAILED;
 	}
+	if (o.cache && s.cached < s.n && vcr_scan_cache_write(kept.data, key, &s, &e) && j->t->verbose)
+		vcr_say(j->t, "what was found is not kept for the next time: %s", e.what);
 	int err = 0;
 	for (size_t i = 0; i <= s.n && !err; i++) {
 		const struct vcr_findings *f = i < s.n ? &s.file[i].findings : &s.across;
@@ -64,6 +105,7 @@ static int scan(struct vcr_judging *j, int n, char **paths)
 		status = VCR_JUDGED_FAILED;
 	}
 	vcr_scanned_release(&s);
+	vcr_scan_cache_close(o.cache);
 	return err ? VCR_JUDGED_FAILED : status;
 }
 
@@ -174,6 +216,7 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "sarif", NULL, VCR_OPT_FLAG, &j.sarif, "scan: as SARIF 2.1.0" },
 		{ 0, "github", NULL, VCR_OPT_FLAG, &j.github, "scan: as annotations of a GitHub workflow" },
 		{ 0, "junit", NULL, VCR_OPT_FLAG, &j.junit, "scan: as JUnit's XML, a case for each file" },
+		{ 0, "no-cache", NULL, VCR_OPT_FLAG, &j.no_cache, "scan: read files too that have not changed since the last time" },
 		{ 'J', "jobs", "N", VCR_OPT_NUMBER, &j.jobs, "scan: threads; one for each processor if not given" },
 		VCR_OPT_LAST,
 	};

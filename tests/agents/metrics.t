@@ -65,7 +65,7 @@ def ours(files):
     """{(path, line): [functions]}, of the files that were measured as a whole"""
     out, found, bad = "", collections.defaultdict(list), set()
     for i in range(0, len(files), 500):
-        out += subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "scan", "-m", "--all", "--json", *files[i:i + 500]], stdout=subprocess.PIPE, text=True).stdout
+        out += subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "scan", "-m", "--all", "--no-cache", "--json", *files[i:i + 500]], stdout=subprocess.PIPE, text=True).stdout
     for o in map(json.loads, out.splitlines()):
         if o["type"] == "function":
             found[o["path"], o["line"]].append(o)

@@ -5,7 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import Place, ok, skip, done  # noqa: E402
+from clikit import SOURCE, Place, ok, skip, done  # noqa: E402
 
 place = Place()
 
@@ -162,6 +162,28 @@ found = [f for f in scan("copies")[1] if f["rule"] == "clone"]
 ok([(f["path"], f["severity"], f["line"], f["end_line"]) for f in found] == [("copies/b.py", "info", 6, 22)] and "a copy of lines 2 to 18 of copies/a.py" in found[0]["message"],
    "a passage that was copied and renamed is found; tables are no clones", found)
 ok("clone" not in {f["rule"] for f in scan("-r", "clone=off", "copies")[1]}, "a rule that is off says nothing")
+
+# the second scan
+own = os.path.join(SOURCE, "tests", "agents")
+caches = os.path.join(place.home, ".cache", "vcr", "sentinel")
+full = place.run("vcr-sentinel", "scan", "--json", "-m", "--no-cache", own)
+before = set(os.listdir(caches)) if os.path.isdir(caches) else set()
+first, second = (place.run("vcr-sentinel", "scan", "--json", "-m", own) for _ in range(2))
+made = [os.path.join(caches, n) for n in set(os.listdir(caches)) - before]
+ok(full[1] == first[1] == second[1] and full[0] == first[0] == second[0] and len(made) == 1, "a scan of what has not changed says the same again, from its cache", full[2], made)
+kept = open(made[0], "rb").read()
+damaged = [kept[:n] for n in (0, 7, 40, len(kept) // 3, len(kept) - 1)] + [kept[:i] + bytes([kept[i] ^ 0x41]) + kept[i + 1:] for i in range(0, 4000, 97)]
+good = 0
+for text in damaged:
+    with open(made[0], "wb") as f:
+        f.write(text)
+    status, out, err = place.run("vcr-sentinel", "scan", "--json", own)
+    good += status in (0, 1, 2) and out.count("\n") > 0 and '"summary"' in out
+ok(good == len(damaged), "a damaged cache brings no scan down", good, len(damaged))
+put("edit/a.py", "def f(a, b, c, d, e, f, g, h): return a\n")
+first = scan("edit")[1]
+put("edit/a.py", "def f(a, b, c, d, e, f, g): return a\n")
+ok(len(first) == 1 and not scan("edit")[1], "an edit is seen at once")
 
 # CPython's own packages: a reader agrees with every duplicate that is found
 agreed = {
