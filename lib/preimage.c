@@ -23,7 +23,7 @@ struct vcr_preimages {
 	char *path;
 	dev_t device;
 	int64_t bytes;                /* in the store, as far as is known */
-	struct { dev_t dev; ino_t ino; } copied[COPIED]; /* a ring */
+	struct { dev_t dev; ino_t ino; int64_t born_ns; } copied[COPIED]; /* a ring */
 	unsigned ncopied;
 };
 
@@ -166,10 +166,19 @@ int64_t vcr_preimages_room(struct vcr_preimages *p, int64_t least)
 
 /* ---- Keeping ---- */
 
-static bool was_copied(const struct vcr_preimages *p, const struct stat *st)
+/* A number is given to another file as soon as one is gone. 0: not known. */
+static int64_t born(const char *path)
+{
+	struct statx x;
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &x) || !(x.stx_mask & STATX_BTIME))
+		return 0;
+	return x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec;
+}
+
+static bool was_copied(const struct vcr_preimages *p, const struct stat *st, int64_t born_ns)
 {
 	for (unsigned i = 0; i < COPIED; i++)
-		if (p->copied[i].ino == st->st_ino && p->copied[i].dev == st->st_dev)
+		if (p->copied[i].ino == st->st_ino && p->copied[i].dev == st->st_dev && p->copied[i].born_ns == born_ns)
 			return true;
 	return false;
 }
@@ -228,7 +237,8 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_UNDO ? 1 : LEAST_LINK;
 	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
 		return 1;
-	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st))
+	const int64_t born_ns = why == VCR_PREIMAGE_CHANGES ? born(path) : 0;
+	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st, born_ns))
 		return 1;
 	vcr_large_id(&st, id);
 	/* One that was put back is the store's own file: to write into it is to write into the store. */
@@ -238,6 +248,7 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 	unlinkat(p->dir, hex, 0); /* it was that file's and is not any more */
 	if (why == VCR_PREIMAGE_CHANGES) {
 		p->copied[p->ncopied % COPIED].dev = st.st_dev;
+		p->copied[p->ncopied % COPIED].born_ns = born_ns;
 		p->copied[p->ncopied++ % COPIED].ino = st.st_ino;
 		return keep_copy(p, path, &st, hex, e);
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { MB = 1 << 20 };
@@ -92,6 +93,77 @@ START_TEST(what_is_written_into_comes_back_as_it_was_first)
 	ck_assert(!vcr_preimages_find(p, later, as));
 	comes_back(p, id, 'a');
 	ck_assert_int_eq(last_byte(file), 'b');
+	vcr_preimages_free(p);
+}
+END_TEST
+
+START_TEST(what_was_put_back_by_a_link_is_copied_before_it_is_written_into_and_again)
+{
+	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	make(file, 17 * MB, 'a', id);
+	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+	for (int again = 0; again < 3; again++) {
+		unlink(file);
+		ck_assert(vcr_preimages_find(p, id, as));
+		ck_assert_int_eq(vcr_preimages_link(p, as, AT_FDCWD, file), 0);
+		ck_assert_msg(!vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), "%d", again);
+		make(file, 18 * MB, 'b', as);
+		unlink(other);
+		comes_back(p, id, 'a');
+	}
+	vcr_preimages_free(p);
+}
+END_TEST
+
+START_TEST(another_file_with_the_number_of_one_that_was_copied_is_kept_too)
+{
+	unsigned char id[VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	struct stat st;
+	make(file, 17 * MB, 'a', id);
+	for (int i = 0; i < 20; i++) { /* ext4 gives the number to the next file */
+		ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 0);
+		ck_assert(!stat(file, &st) && !unlink(file));
+		for (struct stat now = st; now.st_ctim.tv_nsec == st.st_ctim.tv_nsec; unlink(file)) { /* the next one is born later */
+			make(file, 1, 'a', id);
+			ck_assert_int_eq(stat(file, &now), 0);
+		}
+		make(file, 17 * MB, (char)('b' + i), id);
+	}
+	unlink(other);
+	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 0);
+	comes_back(p, id, 'u');
+	vcr_preimages_free(p);
+}
+END_TEST
+
+/* Room for 5 GB on a disk, which costs nothing until it is written. */
+static bool make_huge(const char *path)
+{
+	struct statfs fs;
+	if (statfs(top, &fs) || fs.f_type == 0x01021994 /* tmpfs: it would be memory */ || (int64_t)fs.f_bavail * (int64_t)fs.f_bsize < 12ll << 30)
+		return false;
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	bool good = fd >= 0 && !fallocate(fd, 0, 0, 5ll << 30);
+	close(fd);
+	return good;
+}
+
+START_TEST(a_file_beyond_all_room_drops_nothing_and_a_rollback_keeps_it_all_the_same)
+{
+	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	make(file, 2 * MB, 'a', id);
+	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+	if (!make_huge(other)) {
+		fprintf(stderr, "# skipped: no room for 5 GB at %s\n", top);
+	} else {
+		ck_assert_int_eq(vcr_preimages_keep(p, other, VCR_PREIMAGE_GOES, NULL), 1);
+		ck_assert(vcr_preimages_find(p, id, as));
+		ck_assert_int_eq(vcr_preimages_keep(p, other, VCR_PREIMAGE_UNDO, NULL), 0);
+		ck_assert(vcr_preimages_find(p, id, as));
+	}
 	vcr_preimages_free(p);
 }
 END_TEST
@@ -257,6 +329,9 @@ static TCase *tc_preimage(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_is_deleted_comes_back);
 	tcase_add_test(tc, what_is_written_into_comes_back_as_it_was_first);
+	tcase_add_test(tc, what_was_put_back_by_a_link_is_copied_before_it_is_written_into_and_again);
+	tcase_add_test(tc, another_file_with_the_number_of_one_that_was_copied_is_kept_too);
+	tcase_add_test(tc, a_file_beyond_all_room_drops_nothing_and_a_rollback_keeps_it_all_the_same);
 	tcase_add_test(tc, a_link_that_was_written_through_is_not_what_was_kept);
 	tcase_add_test(tc, small_files_links_and_directories_are_not_kept);
 	tcase_add_test(tc, where_there_is_no_place_nothing_is_kept);
