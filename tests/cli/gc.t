@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -25,6 +26,14 @@ def refs(p):
 
 def of(refs, session):
     return {k: v for k, v in refs.items() if k.startswith("refs/vcr/%s/" % session)}
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 def sessions(p):
@@ -53,13 +62,20 @@ os.makedirs(p.vcr_dir + "/golden", exist_ok=True)
 json.dump(index, open(p.vcr_dir + "/golden/index.json", "w"))
 text = open(p.path("s4")).read().replace('"parent_session_id":null', '"parent_session_id":"s2"', 1)
 open(p.path("s4"), "w").write(text)
+text = open(p.path("s5")).read().replace('"metadata":{', '"metadata":{"replay_of":"s4",', 1).replace(',}', '}', 1)
+open(p.path("s5"), "w").write(text)
 running = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "-s", "live", "--", "bash", "-c", "printf live > f; echo ready; read x; printf end > g"], cwd=p.work, env=p.env,
                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 running.stdout.readline()
-for name, why in (("live", "being recorded"), ("s1", "golden run 0123456789abcdef"), ("s2", "session s4 was made from it")):
+for name, why in (("live", "being recorded"), ("s1", "golden run 0123456789abcdef"), ("s2", "session s4 was made from it"), ("s4", "session s5 was made from it")):
     status, out, err = p.vcr("gc", "--delete", "s3", "--delete", name)
     ok(status == 1 and why in err and "nothing was done" in err and len(sessions(p)) == 6, "a session is not deleted when %s" % why.replace("golden run 0123456789abcdef", "it is a golden run")
-       .replace("session s4 was made from it", "another was made from it"), status, out, err)
+       .replace("session s4 was made from it", "another was made from it").replace("session s5 was made from it", "the replay in another continues it"), status, out, err)
+collector = next(int(e) for e in os.listdir("/proc") if e.isdigit() and b"vcr-collector" in read("/proc/%s/cmdline" % e) and p.run_dir.encode() in read("/proc/%s/cmdline" % e))
+os.kill(collector, signal.SIGSTOP)
+status, out, err = p.vcr("gc", "--delete", "live")
+os.kill(collector, signal.SIGCONT)
+ok(status == 1 and "being recorded" in err and "live" in sessions(p), "nor when its collector is too busy to answer", status, out, err)
 status, out, err = p.vcr("gc", "--delete", "nosuch")
 ok(status == 2 and "nosuch" in err, "one that is not there is a wrong call", status, err)
 status, out, err = p.vcr("gc", "--keep", "0", "--json")

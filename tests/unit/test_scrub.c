@@ -109,6 +109,29 @@ START_TEST(a_match_that_would_take_too_long_is_given_up)
 }
 END_TEST
 
+START_TEST(a_match_is_found_whole_wherever_it_lies_in_a_long_text)
+{
+	enum { SIZE = 300 << 10 };
+	struct vcr_rules *r = rules(LIST("CUST-\\d+"), NULL), *last = rules(LIST("yx+$"), NULL);
+	char *text = malloc(SIZE + 1);
+	size_t at, len;
+	const char *name;
+	ck_assert_ptr_nonnull(text);
+	for (size_t end = 56 << 10; end < SIZE - 100; end += 8 << 10) /* it is looked at in pieces whose ends are among these */
+		for (size_t pos = end - 12; pos < end + 3; pos++) {
+			memset(text, 'x', SIZE);
+			memcpy(text + pos, "CUST-12345", 10);
+			ck_assert_msg(vcr_rules_next(r, text, SIZE, 0, &at, &len, &name) && at == pos && len == 10, "at %zu", pos);
+		}
+	memset(text, 'x', SIZE);
+	text[100] = 'y';
+	ck_assert(!vcr_rules_next(last, text, SIZE, 0, &at, &len, &name) || at + len == SIZE); /* not the end of a piece */
+	free(text);
+	vcr_rules_free(r);
+	vcr_rules_free(last);
+}
+END_TEST
+
 /* ---- Texts ---- */
 
 START_TEST(a_value_goes_wherever_it_is_and_the_rest_keeps_its_bytes)
@@ -192,6 +215,7 @@ static TCase *scrub(void)
 	tcase_add_test(tc, rules_that_mean_nothing_or_too_much_are_refused_in_words);
 	tcase_add_test(tc, rules_read_back_as_they_were_written);
 	tcase_add_test(tc, a_match_that_would_take_too_long_is_given_up);
+	tcase_add_test(tc, a_match_is_found_whole_wherever_it_lies_in_a_long_text);
 	tcase_add_test(tc, a_value_goes_wherever_it_is_and_the_rest_keeps_its_bytes);
 	tcase_add_test(tc, a_match_stays_in_its_string);
 	tcase_add_test(tc, a_field_goes_whole_whatever_its_type_and_is_known_elsewhere);
