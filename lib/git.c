@@ -91,9 +91,9 @@ static int memory_file(const struct vcr_buf *text)
 
 static int spawn(const struct vcr_git *g, const char *const argv[], int in, int out, int words, pid_t *pid)
 {
-	static const char *const first[] = { "git", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false", "-c", "advice.addEmbeddedRepo=false" };
+	static const char *const first[] = { "git", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false", "-c", "advice.addEmbeddedRepo=false", "-c", "core.hooksPath=/dev/null" };
 	VCR_AUTO_BUF keep = VCR_BUF_INIT;
-	const char *full[MAX_ARGS + 12];
+	const char *full[MAX_ARGS + 16];
 	posix_spawn_file_actions_t io;
 	posix_spawnattr_t how;
 	sigset_t none;

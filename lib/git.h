@@ -1,7 +1,7 @@
 /* git.h — the user's own git, run as a program: for what must be as git itself does it (work trees, filters, merges, the index, every kind of repository).
  *
  * A call names the work tree it is about; variables that would send git elsewhere (GIT_DIR and the like) are taken out, LC_ALL is C, there is no terminal
- * prompt, no optional lock and no automatic housekeeping. Objects can be kept apart from the repository's own, in a directory that has its
+ * prompt, no optional lock, no hook and no automatic housekeeping. Objects can be kept apart from the repository's own, in a directory that has its
  * info/alternates (vcr_git_apart): so nothing is left in the repository by what comes to nothing. Output is bounded. git(1) must be in PATH. */
 #ifndef VCR_GIT_H
 #define VCR_GIT_H

@@ -97,6 +97,22 @@ static int merge_trees(struct merging *k, const char *base, const char *ours, co
 
 /* ---- Both sides ---- */
 
+/* What git itself would not merge into. */
+static int refuse_underway(struct merging *k)
+{
+	static const struct { const char *file, *what; } all[] = { { "MERGE_HEAD", "a merge" }, { "CHERRY_PICK_HEAD", "a cherry-pick" }, { "REVERT_HEAD", "a revert" },
+		{ "rebase-merge", "a rebase" }, { "rebase-apply", "a rebase" }, { "BISECT_START", "a bisect" } };
+	struct vcr_isolate_git w;
+	int err = vcr_isolate_where(k->t->workspace, &w, k->e);
+	for (size_t i = 0; !err && i < sizeof all / sizeof *all; i++) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		vcr_buf_printf(&path, "%s/%s", w.dir, all[i].file);
+		if (!access(path.data, F_OK))
+			err = vcr_error_set(k->e, VCR_EBUSY, "%s is under way in %s: finish it or give it up, then commit again", all[i].what, k->t->workspace);
+	}
+	return err;
+}
+
 /* The branch as it is now. A detached head stays one. */
 static int find_tip(struct merging *k)
 {
@@ -386,7 +402,7 @@ static int judge_conflict(struct merging *k)
 static int find_result(struct merging *k, const char *state_dir)
 {
 	int err;
-	if ((err = find_tip(k)) || (err = find_line(k, state_dir)) || (err = find_base(k)))
+	if ((err = refuse_underway(k)) || (err = find_tip(k)) || (err = find_line(k, state_dir)) || (err = find_base(k)))
 		return err;
 	if ((err = merge_trees(k, k->base, k->tip_tree, k->last, k->result, &k->m->paths)))
 		return err > 0 ? judge_conflict(k) : err;
