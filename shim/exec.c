@@ -373,8 +373,55 @@ static void take_back(void)
 	vcr_store(&lent.busy, 0);
 }
 
+/* A shell that is a tool is started here, since libc would start it behind our back: as system(3) has it, with INT and QUIT ignored and CHLD blocked meanwhile.
+ * One at a time, because the handlers are the process's. */
+static int run_shell(const char *command)
+{
+	char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, interrupt, quit;
+	sigset_t chld, defaults, mask;
+	posix_spawnattr_t attr;
+	pid_t pid = 0;
+	int status = -1;
+	sigemptyset(&defaults);
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigaction(SIGINT, &ignore, &interrupt);
+	sigaction(SIGQUIT, &ignore, &quit);
+	sigprocmask(SIG_BLOCK, &chld, &mask);
+	if (interrupt.sa_handler != SIG_IGN)
+		sigaddset(&defaults, SIGINT);
+	if (quit.sa_handler != SIG_IGN)
+		sigaddset(&defaults, SIGQUIT);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawnattr_setsigmask(&attr, &mask);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	int err = spawn(VCR_REAL(posix_spawn), BY_PATH, &pid, "/bin/sh", NULL, &attr, argv, environ);
+	if (err)
+		status = 127 << 8;
+	while (!err && VCR_REAL(waitpid)(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!err)
+		vcr_say_exit(pid, status, VCR_EXIT_WAIT);
+	posix_spawnattr_destroy(&attr);
+	sigaction(SIGINT, &interrupt, NULL);
+	sigaction(SIGQUIT, &quit, NULL);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	errno = err;
+	return status;
+}
+
 int system(const char *command)
 {
+	static uint32_t busy;
+	struct vcr_stand stand;
+	if (command && vcr_ready() && !vcr_guest() && vcr_stand_wanted(true, &stand) && !__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) {
+		int r = run_shell(command), saved = errno;
+		vcr_store(&busy, 0);
+		errno = saved;
+		return r;
+	}
 	bool mine = command && lend();
 	int r = VCR_REAL(system)(command), saved = errno;
 	if (mine)

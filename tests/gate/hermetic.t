@@ -13,7 +13,7 @@ import tapkit
 from gatekit import BUILD, OPENAI, clikit, done, json, ok
 
 AGENT = """
-import json, subprocess, sys, urllib.error, urllib.request
+import json, os, subprocess, sys, urllib.error, urllib.request
 model, web, *doings = sys.argv[1:]
 
 def fetch(url, data=None):
@@ -27,6 +27,8 @@ print(fetch(model, json.dumps({"model": "m", "messages": [{"role": "user", "cont
 for what in doings:
     if what.startswith("/"):
         print(*fetch(web + what), flush=True)
+    elif what.startswith("system:"):
+        print(os.system(what[7:]), flush=True)
     else:
         r = subprocess.run(what if " " in what else [what], shell=" " in what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
         print(json.dumps([r.returncode, r.stdout, r.stderr]), flush=True)
@@ -121,10 +123,10 @@ ran = os.path.join(world.run_dir, "ran")  # outside of the workspace: who really
 for name in ("old", "gone"):
     open(os.path.join(world.dir, name), "w").write(name + "\n")
 TOOLS = ("echo said; echo wrong >&2; exit 3", "date", "date +%%N; echo 1 >>%s" % ran, "date +%%N; echo 1 >>%s" % ran, "pwd; echo \"in $PWD\" >here; echo 1 >>%s" % ran,
-         "mkdir -p sub/deep; echo new >sub/deep/made; chmod 755 sub/deep/made; mv old moved; rm gone; ln -s made sub/deep/link", "kill -9 $$", "sh -c 'echo nested; sh -c \"echo deeper >nested\"'")
+         "mkdir -p sub/deep; echo new >sub/deep/made; chmod 755 sub/deep/made; mv old moved; rm gone; ln -s made sub/deep/link", "kill -9 $$", "sh -c 'echo nested; sh -c \"echo deeper >nested\"'", "system:echo by a shell of system; echo 1 >>%s; exit 6" % ran, "system:kill -15 $$")
 said, err, status = world.record("tools", *TOOLS)
-results = [json.loads(l) for l in said.splitlines()[1:]]
-ok(results[0] == [3, "said\n", "wrong\n"] and results[4][1] == world.dir + "\n" and results[6] == [-9, "", ""] and results[7][1] == "nested\n" and not err,
+results = [json.loads(l) for l in said.splitlines() if l.startswith("[")]
+ok(results[0] == [3, "said\n", "wrong\n"] and results[4][1] == world.dir + "\n" and results[6] == [-9, "", ""] and results[7][1] == "nested\n" and said.endswith("by a shell of system\n%d\n15\n" % (6 << 8)) and not err,
    "tools that are recorded end and print as they would", said, err)
 kept = [l["data"] for l in world.lines("tools") if l["type"] == "vcr.output"]
 ok(len(kept) == len(TOOLS) and not [k for k in kept if "not_kept" in k], "what each of them printed is in the session, and nothing of what ran under them apart", kept)
@@ -172,6 +174,8 @@ try:
     subprocess.run(["no-such-program"])
 except FileNotFoundError:
     say["missing"] = True
+before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+say["system"] = os.system("trap 'exit 9' INT; kill -INT $$; exit 1") == 9 << 8 and (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
 p = subprocess.Popen(["sh", "-c", "cat & exec 1>&-; exit 5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 say["early end"] = p.wait() == 5
 p.stdin.close()
@@ -203,7 +207,7 @@ open(world.agent, "w").write(PROBE)
 said, err, status = world.record("probe")
 say = json.loads(said) if said else {}
 for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("signal", "dies of the signal that it is sent"),
-                    ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
+                    ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
                     ("file", "may print into a file that others write"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
     ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
