@@ -1,10 +1,11 @@
 #include "claims.h"
+#include "conv.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-enum { MOST_BYTES = 1 << 20, MOST_WORDS = 80, WORD = 24, NEAR = 6 };
+enum { MOST_BYTES = 1 << 20, MOST_WORDS = 80, WORD = 24, NEAR = 6, MOST_MESSAGES = 64 };
 
 struct sentence { char word[MOST_WORDS][WORD]; int n; bool asks; };
 
@@ -88,6 +89,27 @@ bool vcr_claims_passing(const char *text, size_t n, size_t *at, size_t *len)
 		begin = stop;
 	}
 	return false;
+}
+
+/* What a message says in words, a line for each text. */
+static void add_words(const struct vcr_json *j, int v, struct vcr_buf *out)
+{
+	if (vcr_json_type(j, v) == VCR_JSON_STRING) {
+		vcr_json_str(j, v, out);
+		vcr_buf_putc(out, '\n');
+		return;
+	}
+	for (int m = vcr_json_type(j, v) == VCR_JSON_ARRAY ? vcr_json_first(j, v) : -1; m >= 0; m = vcr_json_next(j, m))
+		if (vcr_json_type(j, m) == VCR_JSON_OBJECT && !vcr_json_true(j, vcr_json_get(j, m, "thought")))
+			add_words(j, vcr_json_get(j, m, "text"), out);
+}
+
+void vcr_claims_words(const struct vcr_json *j, int response, struct vcr_buf *out)
+{
+	for (int k = 0, m; k < MOST_MESSAGES && (m = vcr_conv_answer_message(j, response, k)) >= 0; k++) {
+		add_words(j, vcr_json_get(j, m, "content"), out);
+		add_words(j, vcr_json_get(j, m, "parts"), out);
+	}
 }
 
 /* ---- What was run ---- */

@@ -6,7 +6,6 @@
  * A line is there before `judged` in the spool's header says that the writes before it have been judged. */
 #include "recorder-parts.h"
 #include "claims.h"
-#include "conv.h"
 #include "judge.h"
 #include "paths.h"
 #include <fcntl.h>
@@ -18,7 +17,7 @@
 
 #define CLAIM "claims"
 
-enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST_CALLS = 16, MOST_MESSAGES = 64, MOST_QUOTED = 200 };
+enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST_CALLS = 16, MOST_QUOTED = 200 };
 
 /* One that stands, or did. */
 struct finding {
@@ -260,19 +259,6 @@ void vcr_recorder_sentinel_ran(struct vcr_recorder *r, const struct run *run, co
 	}
 }
 
-/* What a message says in words, a line for each text. */
-static void add_words(const struct vcr_json *j, int v, struct vcr_buf *out)
-{
-	if (vcr_json_type(j, v) == VCR_JSON_STRING) {
-		vcr_json_str(j, v, out);
-		vcr_buf_putc(out, '\n');
-		return;
-	}
-	for (int m = vcr_json_type(j, v) == VCR_JSON_ARRAY ? vcr_json_first(j, v) : -1; m >= 0; m = vcr_json_next(j, m))
-		if (vcr_json_type(j, m) == VCR_JSON_OBJECT && !vcr_json_true(j, vcr_json_get(j, m, "thought")))
-			add_words(j, vcr_json_get(j, m, "text"), out);
-}
-
 static void write_claim(struct vcr_recorder_sentinel *s, struct vcr_jw *w, const char *quoted, size_t n, const char *message, const char *frame_id)
 {
 	vcr_jw_object(w);
@@ -310,10 +296,7 @@ void vcr_recorder_sentinel_said(struct vcr_recorder *r, const char *frame_id, co
 	size_t at, n;
 	if (!s || s->test_passed)
 		return;
-	for (int k = 0, m; k < MOST_MESSAGES && (m = vcr_conv_answer_message(j, 0, k)) >= 0; k++) {
-		add_words(j, vcr_json_get(j, m, "content"), &words);
-		add_words(j, vcr_json_get(j, m, "parts"), &words);
-	}
+	vcr_claims_words(j, 0, &words);
 	if (!vcr_claims_passing(words.data, words.len, &at, &n))
 		return;
 	const char *message = *s->test ? "the answer says that tests pass, but the last run of tests failed" : "the answer says that tests pass, but none was run";

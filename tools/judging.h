@@ -1,6 +1,7 @@
 /* judging.h — vcr-sentinel: what its commands share. */
 #ifndef VCR_JUDGING_H
 #define VCR_JUDGING_H
+#include "json.h"
 #include "options.h"
 #include "sentinel-scan.h"
 
@@ -21,7 +22,17 @@ void vcr_judging_tell(const struct vcr_judging *j, const struct vcr_finding *f);
 void vcr_judging_tell_scan(const struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all);
 /* sentinel-formats.c: the same for other programs, if that is asked for. */
 bool vcr_judging_tell_others(const struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all);
-/* sentinel-judge.c: the judge of a recording, until standard input ends. */
+/* sentinel-judge.c: one write after the other, against what stood there before the first of them. */
+struct vcr_judging_run;
+struct vcr_judging_text { char *p; size_t n; bool there, known; };
+/* workspace: where duplicates are looked for; NULL: among the files that are written. NULL: no memory. */
+struct vcr_judging_run *vcr_judging_begin(struct vcr_judging *j, const char *workspace);
+void vcr_judging_end(struct vcr_judging_run *s);
+/* Into an object that is open: what lib/judge.h says of an answer, without its id. before counts with the first write of a path only. */
+void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after);
+/* sentinel-check.c: the writes of a recorded session. */
+int vcr_judging_check(struct vcr_judging *j, const char *session);
+/* The judge of a recording, until standard input ends. */
 int vcr_judging_serve(struct vcr_judging *j);
 int vcr_judged_status(enum vcr_severity worst);
 #endif

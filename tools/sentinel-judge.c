@@ -26,7 +26,7 @@ struct known {
 	size_t nsaid;
 };
 
-struct serving {
+struct vcr_judging_run {
 	struct vcr_judging *j;
 	char *workspace;
 	struct vcr_measure *now, *was;
@@ -36,11 +36,9 @@ struct serving {
 	size_t nknown, bases;
 };
 
-struct text { char *p; size_t n; bool there, known; };
-
 /* ---- What is known ---- */
 
-static struct known *find(struct serving *s, const char *path)
+static struct known *find(struct vcr_judging_run *s, const char *path)
 {
 	for (size_t i = 0; i < s->nknown; i++)
 		if (!strcmp(s->known[i].path, path))
@@ -48,7 +46,7 @@ static struct known *find(struct serving *s, const char *path)
 	return NULL;
 }
 
-static struct known *remember(struct serving *s, const char *path, const struct text *before)
+static struct known *remember(struct vcr_judging_run *s, const char *path, const struct vcr_judging_text *before)
 {
 	struct known *more = s->nknown < MOST_PATHS ? reallocarray(s->known, s->nknown + 1, sizeof *more) : NULL;
 	if (!more)
@@ -83,7 +81,7 @@ static void forget_said(struct known *k)
 
 /* ---- The workspace ---- */
 
-static void scan(struct serving *s)
+static void scan(struct vcr_judging_run *s)
 {
 	char *paths[] = { s->workspace };
 	struct vcr_policy own = s->j->policy; /* functions alone are wanted */
@@ -103,8 +101,10 @@ static void scan(struct serving *s)
 }
 
 /* What a file is like now, if it is not what it was when it was scanned. */
-static void look_again(struct serving *s, const char *path)
+static void look_again(struct vcr_judging_run *s, const char *path)
 {
+	if (!s->workspace)
+		return;
 	VCR_AUTO_BUF full = VCR_BUF_INIT;
 	struct stat st;
 	struct vcr_metrics m;
@@ -123,7 +123,7 @@ static void look_again(struct serving *s, const char *path)
 }
 
 /* Of which files functions of that one seem to be copied. The message names them; so does the hash, without being parsed. */
-static void look_at_others(struct serving *s, const char *path)
+static void look_at_others(struct vcr_judging_run *s, const char *path)
 {
 	struct vcr_scanned_file *own = s->all.n ? &s->all.file[s->all.n - 1] : NULL;
 	VCR_AUTO_BUF paths = VCR_BUF_INIT;
@@ -139,7 +139,7 @@ static void look_at_others(struct serving *s, const char *path)
 }
 
 /* Duplicates of other files' functions in that one, which stands last. */
-static void find_duplicates(struct serving *s, const char *path, int language, const struct vcr_metrics *m, struct vcr_findings *out)
+static void find_duplicates(struct vcr_judging_run *s, const char *path, int language, const struct vcr_metrics *m, struct vcr_findings *out)
 {
 	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT;
 	if (!s->scanned)
@@ -273,7 +273,7 @@ static bool was_function(const struct vcr_metrics *was, const struct vcr_finding
 }
 
 /* The findings of a text: all of them, those that the change has made, and those of what stood there before. */
-static int judge(struct serving *s, const struct known *k, int language, const struct text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
+static int judge(struct vcr_judging_run *s, const struct known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
 	struct vcr_findings *base)
 {
 	const struct vcr_policy *p = &s->j->policy;
@@ -304,7 +304,7 @@ static int judge(struct serving *s, const struct known *k, int language, const s
 	return err;
 }
 
-static void answer(struct serving *s, struct vcr_jw *w, const char *path, const struct text *before, const struct text *after)
+void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
 {
 	struct known *k = find(s, path);
 	int language = after->there ? vcr_language_of(path, after->p, after->n) : -1;
@@ -345,11 +345,11 @@ static void answer(struct serving *s, struct vcr_jw *w, const char *path, const 
 
 /* ---- The protocol ---- */
 
-static int read_text(const struct vcr_json *q, const char *key, struct text *t)
+static int read_text(const struct vcr_json *q, const char *key, struct vcr_judging_text *t)
 {
 	int v = vcr_json_get(q, 0, key);
 	int64_t n = 0;
-	*t = (struct text){ .known = v >= 0 };
+	*t = (struct vcr_judging_text){ .known = v >= 0 };
 	if (v < 0 || vcr_json_type(q, v) == VCR_JSON_NULL)
 		return 0;
 	if (!vcr_json_int(q, v, &n) || n < 0 || n > VCR_MAX_JUDGE_QUEUE)
@@ -362,11 +362,11 @@ static int read_text(const struct vcr_json *q, const char *key, struct text *t)
 	return fread(t->p, 1, t->n, stdin) == t->n ? 0 : VCR_ETRUNC;
 }
 
-static int serve_one(struct serving *s, const char *line, size_t n)
+static int serve_one(struct vcr_judging_run *s, const char *line, size_t n)
 {
 	VCR_AUTO_JSON q = VCR_JSON_INIT;
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
-	struct text before, after = { .p = NULL };
+	struct vcr_judging_text before, after = { .p = NULL };
 	struct vcr_jw w;
 	int64_t id = 0;
 	if (vcr_json_parse(&q, line, n, 0, NULL) || !vcr_json_int(&q, vcr_json_get(&q, 0, "id"), &id))
@@ -379,7 +379,7 @@ static int serve_one(struct serving *s, const char *line, size_t n)
 		vcr_jw_object(&w);
 		vcr_jw_key(&w, "id");
 		vcr_jw_int(&w, id);
-		answer(s, &w, path, &before, &after);
+		vcr_judging_answer(s, &w, path, &before, &after);
 		vcr_jw_object_end(&w);
 		vcr_buf_putc(&out, '\n');
 		err = out.err ? out.err : fwrite(out.data, 1, out.len, stdout) == out.len && !fflush(stdout) ? 0 : VCR_EIO;
@@ -390,13 +390,14 @@ static int serve_one(struct serving *s, const char *line, size_t n)
 	return err;
 }
 
-static int hello(struct serving *s, const char *line, size_t n, struct vcr_error *e)
+static int hello(struct vcr_judging_run *s, const char *line, size_t n, struct vcr_error *e)
 {
 	VCR_AUTO_JSON q = VCR_JSON_INIT;
 	int64_t version = 0;
 	if (vcr_json_parse(&q, line, n, 0, NULL) || !vcr_json_int(&q, vcr_json_get(&q, 0, "judge"), &version) || version != 1)
 		return vcr_error_set(e, VCR_ESYNTAX, "standard input is not a recording's: vcr-record --sentinel starts this");
 	char *config = vcr_json_strdup(&q, vcr_json_get(&q, 0, "config"));
+	free(s->workspace);
 	s->workspace = vcr_json_strdup(&q, vcr_json_get(&q, 0, "workspace"));
 	int err = s->workspace ? 0 : VCR_ENOMEM;
 	if (!err && config)
@@ -405,28 +406,49 @@ static int hello(struct serving *s, const char *line, size_t n, struct vcr_error
 	return err;
 }
 
+struct vcr_judging_run *vcr_judging_begin(struct vcr_judging *j, const char *workspace)
+{
+	struct vcr_judging_run *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	*s = (struct vcr_judging_run){ .j = j, .now = vcr_measure_new(), .was = vcr_measure_new(), .workspace = workspace ? strdup(workspace) : NULL };
+	s->scanned = !workspace; /* nothing is to be scanned */
+	if (s->now && s->was && (s->workspace || !workspace))
+		return s;
+	vcr_judging_end(s);
+	return NULL;
+}
+
+void vcr_judging_end(struct vcr_judging_run *s)
+{
+	for (size_t i = 0; s && i < s->nknown; i++) {
+		forget_said(&s->known[i]);
+		free(s->known[i].path);
+		free(s->known[i].base);
+	}
+	if (!s)
+		return;
+	free(s->known);
+	free(s->workspace);
+	vcr_scanned_release(&s->all);
+	vcr_measure_free(s->now);
+	vcr_measure_free(s->was);
+	free(s);
+}
+
 int vcr_judging_serve(struct vcr_judging *j)
 {
-	struct serving s = { .j = j, .now = vcr_measure_new(), .was = vcr_measure_new() };
+	struct vcr_judging_run *s = vcr_judging_begin(j, "");
 	struct vcr_error e = { 0 };
 	char *line = NULL;
 	size_t cap = 0;
 	ssize_t n = getline(&line, &cap, stdin);
-	int err = !s.now || !s.was ? VCR_ENOMEM : n > 0 ? hello(&s, line, (size_t)n, &e) : VCR_ETRUNC;
+	int err = !s ? VCR_ENOMEM : n > 0 ? hello(s, line, (size_t)n, &e) : VCR_ETRUNC;
 	while (!err && (n = getline(&line, &cap, stdin)) > 0)
-		err = serve_one(&s, line, (size_t)n);
+		err = serve_one(s, line, (size_t)n);
 	if (err)
 		vcr_say(j->t, "%s", *e.what ? e.what : vcr_strerror(err));
 	free(line);
-	for (size_t i = 0; i < s.nknown; i++) {
-		forget_said(&s.known[i]);
-		free(s.known[i].path);
-		free(s.known[i].base);
-	}
-	free(s.known);
-	free(s.workspace);
-	vcr_scanned_release(&s.all);
-	vcr_measure_free(s.now);
-	vcr_measure_free(s.was);
+	vcr_judging_end(s);
 	return err ? VCR_JUDGED_FAILED : VCR_JUDGED_CLEAN;
 }

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 import agentkit
 import gatekit
 import modelserver
-from gatekit import BUILD, SOURCE, clikit, done, ok
+from gatekit import BUILD, SOURCE, clikit, done, ok, skip
 
 place = clikit.Place()
 del place.env["VCR_COLLECTOR"]
@@ -64,15 +64,18 @@ for step in sys.argv[3:]:
 class Run:
     """The agent in a new workspace, recorded."""
 
-    def __init__(self, name, how, api, *steps, base=None, env=None):
+    def __init__(self, name, how, api, *steps, base=None, env=None, files={}):
         self.name, self.api, self.steps = name, api, steps
         self.work = os.path.join(place.dir, name)
         os.makedirs(self.work)
+        for path, text in files.items():
+            with open(os.path.join(self.work, path), "w") as f:
+                f.write(text)
         subprocess.run(["git", "init", "-q"], cwd=self.work, env=place.env, check=True)
         self.env = dict(place.env, **env or {})
         self.base = base or server.https
         first = len(server.calls())
-        words = ["--sentinel=" + how] if how else ["--sentinel"]
+        words = ["--lane=gate"] if how is None else ["--sentinel=" + how] if how else ["--sentinel"]
         self.r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--json", "--session", name, *words, "--", *self.command()], cwd=self.work, env=self.env,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
         server.settle()
@@ -82,7 +85,7 @@ class Run:
         self.told = [self.session.vcr(f).get("sentinel") for f in self.calls]
         self.bodies = [self.session.body(f, "request") for f in self.calls]
         self.judged = [f for f in self.session.frames if f["node_name"] == "sentinel:analysis"]
-        self.end = json.loads(open(self.session.path).read().splitlines()[-1])["data"]["sentinel"]
+        self.end = json.loads(open(self.session.path).read().splitlines()[-1])["data"].get("sentinel")
 
     def command(self):
         return ["/usr/bin/python3", "-c", AGENT, self.base, self.api, *self.steps]
@@ -173,6 +176,38 @@ ok([(answers[v["answer"]], v["run"] and runs[v["run"]], v["said"]) for v, _ in c
    "an answer that says that tests pass when none was run, or when the last run failed, is a finding that names both frames; after a run that passed it is none", claims, run.r, runs)
 ok([marks(b) for b in run.sent] == [0, 0, 1, 1, 1] and b"says that tests pass, but none was run" in run.sent[2] and (run.end["claims"], run.end["corrected"]) == (2, 1),
    "the agent is told with its next request, and a run that passes corrects it", [marks(b) for b in run.sent], run.end)
+
+# ---- check: a session that was recorded without any of it ----
+
+LONG = "def f(a, b, c, d, e, g, h, i):|" + "    a += b|" * 70 + "    return a|"
+run = Run("check", None, "chat", "ask=begin", "write=old.py:" + LONG + "# more|", "write=new.py:" + LONG.replace("def f", "def n") + "", "ask=[[q=1 say=pass]]", "write=new.py:def n(a):|    return a|", "ask=mended",
+          "write=last.py:def l(a, b, c, d, e, f, g, h):|    return a|", "ask=end", files={"old.py": LONG.replace("|", "\n")})
+
+
+def check(*words):
+    r = subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "check", *words, "check"], cwd=run.work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return r.returncode, r.stdout, r.stderr
+
+
+status, out, err = check("--json")
+lines = [json.loads(l) for l in out.splitlines()]
+if not any(l.get("violations") for l in lines):
+    skip("what vcr-sentinel check says of a session", "no grammars here; scripts/grammars fetches them")
+else:
+    writes = [(l["path"], sorted((v["rule"], v["state"]) for v in l["violations"]), sorted(v["rule"] for v in l["corrected"])) for l in lines if "violations" in l]
+    both = ["function-length", "parameters"]
+    ok(writes == [("old.py", [(r, "old") for r in both], []), ("new.py", [(r, "new") for r in both], []), ("new.py", [], both), ("last.py", [("parameters", "new")], [])],
+       "check judges each write of a session: what stood there before it is old, what is new, and what was corrected afterwards", writes)
+    claim = [l for l in lines if "claim" in l]
+    ok([(l["claim"], l["run"]) for l in claim] == [("All tests pass now.", None)] and run.session.frames[claim[0]["frame"]]["node_name"].startswith("llm:"),
+       "and what its answers say of tests", claim)
+    ok((lines[-1]["made"], lines[-1]["corrected"], lines[-1]["standing"], lines[-1]["claims"]) == (4, 2, 2, 1) and status == 1, "it counts what was corrected, and its status is that of what stands", lines[-1], status)
+    status, out, err = check()
+    ok(status == 1 and "last.py:1: warning: l() takes 8 parameters" in out and "corrected: new.py:1: warning: n() is" in out and "old.py" not in out and "no tests were run [claims]" in out and
+       "4 findings made, 2 corrected afterwards, 2 stand" in out, "people see what a frame made worse and what it mended", out, err)
+    with open(os.path.join(run.work, ".vcr", "sentinel.conf"), "w") as f:
+        f.write("rule parameters=off\nrule function-length=off\n")
+    ok('"made":1' in check("--json")[1], ".vcr/sentinel.conf says what is expected")
 
 # ---- A judge that is slow, dies, or is not there ----
 

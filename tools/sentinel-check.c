@@ -1,0 +1,315 @@
+/* vcr sentinel check — a recorded session's writes, frame by frame: what each made worse, what was corrected afterwards, what stands at its end; and what its answers
+ * say of tests. Measured anew, whatever was said while it was recorded. */
+#include "claims.h"
+#include "json.h"
+#include "judging.h"
+#include "open.h"
+#include "paths.h"
+#include "savepoint.h"
+#include "sentinel-conf.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_WORDS = 4096 };
+
+struct standing { char *key, *line; enum vcr_severity severity; bool stands; };
+
+struct check {
+	struct vcr_judging *j;
+	struct vcr_reader *in;
+	struct vcr_judging_run *run;
+	struct vcr_store *store;   /* NULL: what stood there before the session is not known */
+	struct vcr_savepoint base;
+	struct standing *finding;
+	size_t n;
+	int64_t writes, judged, made, corrected, claims, test, test_frame; /* test: 1 the last run passed, 0 failed, -1 none */
+};
+
+/* ---- What stands ---- */
+
+static enum vcr_severity severity_of(const struct vcr_json *j, int v)
+{
+	for (int s = VCR_SEVERITY_BLOCKER; s > VCR_SEVERITY_OFF; s--)
+		if (vcr_json_is(j, vcr_json_get(j, v, "severity"), vcr_severity_name((enum vcr_severity)s)))
+			return (enum vcr_severity)s;
+	return VCR_SEVERITY_OFF;
+}
+
+static struct standing *find(struct check *c, const char *key)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (!strcmp(c->finding[i].key, key))
+			return &c->finding[i];
+	return NULL;
+}
+
+static void stand(struct check *c, const char *key, const char *line, enum vcr_severity severity)
+{
+	struct standing *f = find(c, key), *more;
+	if (!f) {
+		if (!(more = reallocarray(c->finding, c->n + 1, sizeof *more)))
+			return;
+		c->finding = more;
+		f = &more[c->n];
+		*f = (struct standing){ .key = strdup(key) };
+		c->n += f->key != NULL;
+		if (!f->key)
+			return;
+	}
+	c->made += !f->stands;
+	f->stands = true;
+	f->severity = severity;
+	free(f->line);
+	f->line = strdup(line);
+}
+
+static void mend(struct check *c, const char *key)
+{
+	struct standing *f = find(c, key);
+	if (f && f->stands) {
+		f->stands = false;
+		c->corrected++;
+	}
+}
+
+static void line_of(const struct vcr_json *j, int v, struct vcr_buf *out)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT, message = VCR_BUF_INIT, rule = VCR_BUF_INIT, safe = VCR_BUF_INIT;
+	int64_t line = 0;
+	vcr_json_str(j, vcr_json_get(j, v, "path"), &path);
+	vcr_json_str(j, vcr_json_get(j, v, "message"), &message);
+	vcr_json_str(j, vcr_json_get(j, v, "rule"), &rule);
+	vcr_json_int(j, vcr_json_get(j, v, "line"), &line);
+	vcr_safe_line(&safe, path.data, path.len, 0);
+	vcr_buf_printf(out, line ? "%s:%lld: " : "%s: ", safe.data, (long long)line);
+	vcr_buf_reset(&safe);
+	vcr_safe_line(&safe, message.data, message.len, 0);
+	vcr_buf_printf(out, "%s: %s [%s]", vcr_severity_name(severity_of(j, v)), safe.data, rule.data);
+}
+
+/* One answer: people see what is new, worse and corrected. */
+static void take(struct check *c, int64_t frame, const struct vcr_buf *answer)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	bool people = !c->j->t->json && !c->j->t->quiet;
+	if (vcr_json_parse(&j, answer->data, answer->len, 0, NULL) || vcr_json_get(&j, 0, "skipped") >= 0)
+		return;
+	c->judged++;
+	if (c->j->t->json)
+		printf("%s\n", answer->data);
+	int violations = vcr_json_get(&j, 0, "violations"), corrected = vcr_json_get(&j, 0, "corrected");
+	for (int m = vcr_json_first(&j, violations); m >= 0; m = vcr_json_next(&j, m)) {
+		VCR_AUTO_BUF key = VCR_BUF_INIT, line = VCR_BUF_INIT;
+		if (vcr_json_is(&j, vcr_json_get(&j, m, "state"), "old"))
+			continue;
+		vcr_json_str(&j, vcr_json_get(&j, m, "key"), &key);
+		line_of(&j, m, &line);
+		struct standing *known = find(c, key.data);
+		bool news = !known || !known->stands || vcr_json_is(&j, vcr_json_get(&j, m, "state"), "worse");
+		stand(c, key.data, line.data, severity_of(&j, m));
+		if (people && news && (severity_of(&j, m) >= VCR_SEVERITY_WARNING || c->j->t->verbose))
+			printf("%5lld  %s%s%s\n", (long long)frame, vcr_on(c->j->t, VCR_RED), line.data, vcr_on(c->j->t, VCR_PLAIN));
+	}
+	for (int m = vcr_json_first(&j, corrected); m >= 0; m = vcr_json_next(&j, m)) {
+		VCR_AUTO_BUF key = VCR_BUF_INIT, line = VCR_BUF_INIT;
+		vcr_json_str(&j, vcr_json_get(&j, m, "key"), &key);
+		line_of(&j, m, &line);
+		struct standing *known = find(c, key.data);
+		if (people && known && known->stands)
+			printf("%5lld  %scorrected: %s%s\n", (long long)frame, vcr_on(c->j->t, VCR_GREEN), line.data, vcr_on(c->j->t, VCR_PLAIN));
+		mend(c, key.data);
+	}
+}
+
+/* ---- Frames ---- */
+
+static void begin_answer(struct vcr_jw *w, struct vcr_buf *b, int64_t frame, const char *frame_id, const char *path)
+{
+	vcr_jw_init(w, b);
+	vcr_jw_object(w);
+	vcr_jw_key(w, "frame");
+	vcr_jw_int(w, frame);
+	vcr_jw_key(w, "frame_id");
+	vcr_jw_str(w, frame_id);
+	vcr_jw_key(w, "path");
+	vcr_jw_str(w, path);
+}
+
+/* As it was at the session's beginning, from its first savepoint. */
+static void read_base(struct check *c, const char *path, struct vcr_buf *text, struct vcr_judging_text *out)
+{
+	struct vcr_entry entry;
+	if (!c->store || vcr_store_find(c->store, c->base.tree, path, &entry, NULL) || (entry.mode & VCR_ENTRY_TYPE) != VCR_ENTRY_FILE || vcr_store_read(c->store, &entry, text, NULL))
+		return;
+	*out = (struct vcr_judging_text){ text->data, text->len, true, true };
+}
+
+static void check_write(struct check *c, const struct vcr_reader_frame *f)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT, ref = VCR_BUF_INIT, text = VCR_BUF_INIT, old = VCR_BUF_INIT, b = VCR_BUF_INIT;
+	int before = vcr_json_get(f->j, f->input, "before"), after = vcr_json_get(f->j, f->output, "after");
+	struct vcr_judging_text was = { .known = vcr_json_type(f->j, before) == VCR_JSON_NULL }, now = { .known = true };
+	struct vcr_jw w;
+	vcr_json_str(f->j, vcr_json_get(f->j, f->input, "path"), &path);
+	vcr_json_str(f->j, vcr_json_get(f->j, f->output, "content"), &ref);
+	c->writes++;
+	if (vcr_json_type(f->j, after) == VCR_JSON_OBJECT) {
+		if (!ref.len || vcr_reader_body(c->in, ref.data, &text, NULL))
+			return; /* withheld, too large, no text */
+		now = (struct vcr_judging_text){ text.data, text.len, true, true };
+	}
+	char *id = strdup(f->frame_id);
+	int64_t index = f->index;
+	if (!was.known)
+		read_base(c, path.data, &old, &was);
+	begin_answer(&w, &b, index, id, path.data);
+	vcr_judging_answer(c->run, &w, path.data, &was, &now);
+	vcr_jw_object_end(&w);
+	take(c, index, &b);
+	free(id);
+}
+
+static void check_run(struct check *c, const struct vcr_reader_frame *f)
+{
+	const char *word[MOST_WORDS];
+	int n = 0, argv = vcr_json_get(f->j, f->input, "argv");
+	int64_t code = -1;
+	for (int m = vcr_json_type(f->j, argv) == VCR_JSON_ARRAY ? vcr_json_first(f->j, argv) : -1; m >= 0 && n < MOST_WORDS; m = vcr_json_next(f->j, m))
+		if ((word[n] = vcr_json_strdup(f->j, m)))
+			n++;
+	if (vcr_is_test_run(n, word) && !vcr_json_true(f->j, vcr_json_get(f->j, f->output, "replaced"))) {
+		c->test = vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &code) && !code;
+		c->test_frame = f->index;
+		if (c->test)
+			mend(c, "claims");
+	}
+	for (int i = 0; i < n; i++)
+		free((char *)word[i]);
+}
+
+static void check_answer(struct check *c, const struct vcr_reader_frame *f)
+{
+	VCR_AUTO_BUF words = VCR_BUF_INIT, line = VCR_BUF_INIT, b = VCR_BUF_INIT, safe = VCR_BUF_INIT;
+	size_t at, n;
+	struct vcr_jw w;
+	vcr_claims_words(f->j, vcr_json_get(f->j, f->output, "response"), &words);
+	if (c->test == 1 || !vcr_claims_passing(words.data, words.len, &at, &n))
+		return;
+	c->claims++;
+	vcr_safe_line(&safe, words.data + at, n, 100);
+	if (c->test < 0)
+		vcr_buf_printf(&line, "critical: frame %lld says \"%s\", but no tests were run [claims]", (long long)f->index, safe.data);
+	else
+		vcr_buf_printf(&line, "critical: frame %lld says \"%s\", but the last run of tests, frame %lld, failed [claims]", (long long)f->index, safe.data, (long long)c->test_frame);
+	stand(c, "claims", line.data, VCR_SEVERITY_CRITICAL);
+	if (c->j->t->json) {
+		begin_answer(&w, &b, f->index, f->frame_id, NULL);
+		vcr_jw_key(&w, "claim");
+		vcr_jw_strn(&w, words.data + at, n);
+		vcr_jw_key(&w, "run");
+		if (c->test < 0)
+			vcr_jw_null(&w);
+		else
+			vcr_jw_int(&w, c->test_frame);
+		vcr_jw_object_end(&w);
+		printf("%s\n", b.data);
+	} else if (!c->j->t->quiet) {
+		printf("%5lld  %s%s%s\n", (long long)f->index, vcr_on(c->j->t, VCR_RED), line.data, vcr_on(c->j->t, VCR_PLAIN));
+	}
+}
+
+static int check_frames(struct check *c, struct vcr_error *e)
+{
+	int err = 0;
+	for (int64_t i = 0; i < vcr_reader_count(c->in) && !err; i++) {
+		struct vcr_reader_frame f;
+		if ((err = vcr_reader_frame(c->in, i, &f, e)))
+			break;
+		if (!strcmp(f.node_name, "file:write") || !strcmp(f.node_name, "file:rename") || !strcmp(f.node_name, "file:delete"))
+			check_write(c, &f);
+		else if (!strncmp(f.node_name, "exec:", 5))
+			check_run(c, &f);
+		else if (!strcmp(f.type, "llm"))
+			check_answer(c, &f);
+	}
+	return err;
+}
+
+/* ---- All of it ---- */
+
+static int summary(const struct check *c)
+{
+	enum vcr_severity worst = VCR_SEVERITY_OFF;
+	int64_t stand = 0;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	struct vcr_jw w;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->finding[i].stands) {
+			stand++;
+			worst = c->finding[i].severity > worst ? c->finding[i].severity : worst;
+		}
+	const struct { const char *key; int64_t n; } list[] = { { "writes", c->writes }, { "judged", c->judged }, { "made", c->made }, { "corrected", c->corrected }, { "standing", stand },
+		{ "claims", c->claims } };
+	if (!c->j->t->json) {
+		if (!c->j->t->quiet)
+			printf("%lld writes, %lld of them of code that is understood: %lld findings made, %lld corrected afterwards, %lld stand\n", (long long)c->writes, (long long)c->judged,
+				(long long)c->made, (long long)c->corrected, (long long)stand);
+		return vcr_judged_status(worst);
+	}
+	vcr_jw_init(&w, &b);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "session");
+	vcr_jw_str(&w, vcr_reader_header(c->in)->session_id);
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		vcr_jw_key(&w, list[i].key);
+		vcr_jw_int(&w, list[i].n);
+	}
+	vcr_jw_object_end(&w);
+	printf("%s\n", b.data);
+	return vcr_judged_status(worst);
+}
+
+/* Without it less is known, which is no reason not to look. */
+static void open_store(struct check *c, const char *vcr_dir)
+{
+	VCR_AUTO_BUF workspace = VCR_BUF_INIT, state = VCR_BUF_INIT;
+	if (vcr_paths_workspace(".", &workspace, NULL) || vcr_paths_state_dir(workspace.data, &state, NULL))
+		return;
+	struct vcr_store_options o = { .workspace = workspace.data, .state_dir = state.data, .vcr_dir = vcr_dir };
+	if (!vcr_store_open(&c->store, &o, NULL) && (vcr_store_hold(c->store, NULL) || vcr_store_get(c->store, vcr_reader_header(c->in)->session_id, 0, &c->base, NULL))) {
+		vcr_store_free(c->store);
+		c->store = NULL;
+	}
+}
+
+int vcr_judging_check(struct vcr_judging *j, const char *session)
+{
+	struct check c = { .j = j, .test = -1 };
+	VCR_AUTO_BUF path = VCR_BUF_INIT, conf = VCR_BUF_INIT;
+	struct vcr_error e = { 0 };
+	if (vcr_tool_open_session(j->t, session, &c.in, &path))
+		return VCR_JUDGED_FAILED;
+	vcr_buf_printf(&conf, "%.*s/sentinel.conf", (int)(strrchr(path.data, '/') - path.data), path.data);
+	open_store(&c, NULL);
+	int err = j->preset || j->rules.n ? 0 : vcr_sentinel_conf_load(conf.data, &j->policy, &e), status = VCR_JUDGED_FAILED;
+	if (!err && !(c.run = vcr_judging_begin(j, NULL)))
+		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
+	if (err || check_frames(&c, &e))
+		vcr_failed(j->t, &e);
+	else
+		status = summary(&c);
+	if (status != VCR_JUDGED_FAILED && !c.judged && !c.claims) {
+		vcr_say(j->t, "nothing was judged: %lld writes, none of code that is understood", (long long)c.writes);
+		status = VCR_JUDGED_FAILED;
+	}
+	for (size_t i = 0; i < c.n; i++) {
+		free(c.finding[i].key);
+		free(c.finding[i].line);
+	}
+	free(c.finding);
+	vcr_judging_end(c.run);
+	vcr_store_free(c.store);
+	vcr_tool_close(&c.in);
+	return status;
+}
