@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JUDGE_MS = 3000, MOST_CALLS = 16, MOST_ID = 200, MOST_LINE = 1 << 20, PATIENCE = 4 };
+enum { JUDGE_MS = 3000, AGAIN_MS = 300 /* when nothing has been judged since a request waited so long */, MOST_CALLS = 16, MOST_ID = 200, MOST_LINE = 1 << 20, PATIENCE = 4 };
 
 /* A reminder: new until it has its place. */
 struct words {
@@ -117,9 +117,10 @@ static bool is_judged(struct vcr_reminded *r, uint64_t begun, uint64_t ns)
 {
 	uint64_t judged = __atomic_load_n(&r->h->judged, __ATOMIC_ACQUIRE);
 	uint32_t collector = __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE);
-	if (judged >= begun || (r->gave_up && judged == r->gave_up - 1) || collector == VCR_COLLECTOR_ENDED || collector == VCR_COLLECTOR_NONE)
+	uint64_t ms = r->gave_up && judged == r->gave_up - 1 ? AGAIN_MS : JUDGE_MS;
+	if (judged >= begun || collector == VCR_COLLECTOR_ENDED || collector == VCR_COLLECTOR_NONE)
 		return true;
-	if (now_ns() < ns + JUDGE_MS * 1000000ull)
+	if (now_ns() < ns + ms * 1000000u)
 		return false;
 	r->gave_up = judged + 1;
 	return true;

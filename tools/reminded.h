@@ -1,7 +1,7 @@
 /* reminded.h — the gate's side of the sentinel: what the collector has to say about the code that was written (lib/recorder-sentinel.c) goes into the next model
  * request of that conversation, and again into each later one, at the same place (reminder.h); or that request is refused.
  *
- * A request waits until what was written before it has been judged, JUDGE_MS at most. Which requests: of the APIs that reminder.h knows, with a plain body. New
+ * A request waits until what was written before it has been judged, JUDGE_MS at most, a tenth of that while the judge that was waited for in vain goes on. Which requests: of the APIs that reminder.h knows, with a plain body. New
  * words go to whoever goes on from something that a model said, first to the conversation that carries the tool call's id which asked for the code. */
 #ifndef VCR_REMINDED_H
 #define VCR_REMINDED_H

@@ -20,9 +20,9 @@ server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
 place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
                  VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
 
-# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, ask=TEXT, aside (a question of another conversation), again (the last request once more).
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, ask=TEXT, aside (a question of another conversation), again (the last request once more).
 AGENT = r"""
-import json, os, subprocess, sys, urllib.request as u
+import json, os, subprocess, sys, time, urllib.request as u
 base, api = sys.argv[1:3]
 talk, last, n = [], None, 0
 def block(role, text, n):
@@ -50,6 +50,8 @@ for step in sys.argv[3:]:
         name, _, text = text.partition(":")
         open(name, "w").write(text.replace("|", "\n"))
     elif what == "rm": os.unlink(text)
+    elif what == "await":
+        while not os.path.exists(text): time.sleep(0.005)
     elif what == "run": subprocess.run(["sh", text])
     elif what == "aside": ask([block("user", "name this [[q=%d]]" % n, 0)])
     elif what == "again": print(*post(last), flush=True)
@@ -180,7 +182,7 @@ ok([marks(b) for b in run.sent] == [0, 0, 1, 1, 1] and b"says that tests pass, b
 # ---- check: a session that was recorded without any of it ----
 
 LONG = "def f(a, b, c, d, e, g, h, i):|" + "    a += b|" * 70 + "    return a|"
-run = Run("check", None, "chat", "ask=begin", "write=old.py:" + LONG + "# more|", "write=new.py:" + LONG.replace("def f", "def n") + "", "ask=[[q=1 say=pass]]", "write=new.py:def n(a):|    return a|", "ask=mended",
+run = Run("check", None, "chat", "ask=begin", "write=old.py:" + LONG + "# more|", "write=new.py:" + LONG.replace("def f", "def n").replace("+=", "*="), "ask=[[q=1 say=pass]]", "write=new.py:def n(a):|    return a|", "ask=mended",
           "write=last.py:def l(a, b, c, d, e, f, g, h):|    return a|", "ask=end", files={"old.py": LONG.replace("|", "\n")})
 
 
@@ -211,7 +213,7 @@ else:
 
 # ---- A judge that is slow, dies, or is not there ----
 
-run = Run("slow", "warn", "chat", "ask=begin", "write=a.py:WAIT|BAD one|", "ask=done", "write=" + place.env["JUDGE_WAITS"] + ":go", "write=b.py:fine|", "ask=later")
+run = Run("slow", "warn", "chat", "ask=begin", "write=a.py:WAIT|BAD one|", "ask=done", "write=" + place.env["JUDGE_WAITS"] + ":go", "await=" + place.env["JUDGE_WAITS"] + ".done", "write=b.py:fine|", "ask=later")
 ok(run.r.stdout == "200 \n" * 3 and [marks(b) for b in run.sent] == [0, 0, 1], "a judge that is slow holds a request back for a while only, and its finding comes with the next", run.r, [marks(b) for b in run.sent])
 run = Run("dies", "warn", "chat", "ask=begin", "write=a.py:DIE|", "write=b.py:BAD two|", "ask=done")
 found = {f["input_state"]["file_path"]: f["output_state"] for f in run.judged}
