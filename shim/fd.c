@@ -78,6 +78,8 @@ void vcr_fd_copied(int from, int to)
 		pair(from, to);
 	else if (kind)
 		vcr_fd_conn[to] = vcr_fd_conn[from];
+	if (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY)
+		vcr_names_copied(from, to);
 	vcr_fd_set(to, (enum vcr_fd_kind)kind);
 }
 

@@ -28,6 +28,22 @@ void vcr_names_keep(int fd, const char *path)
 	vcr_store(&slots[fd % SLOTS].taken, 0);
 }
 
+void vcr_names_copied(int from, int to)
+{
+	__typeof__(slots[0]) *a = &slots[from % SLOTS], *b = &slots[to % SLOTS];
+	if (from < 0 || to < 0 || a == b || __atomic_exchange_n(&a->taken, 1, __ATOMIC_ACQUIRE))
+		return;
+	if (a->fd == from && a->ino && !__atomic_exchange_n(&b->taken, 1, __ATOMIC_ACQUIRE)) {
+		b->fd = to;
+		b->dev = a->dev;
+		b->ino = a->ino;
+		b->renames = a->renames;
+		strcpy(b->path, a->path);
+		vcr_store(&b->taken, 0);
+	}
+	vcr_store(&a->taken, 0);
+}
+
 bool vcr_names_find(int fd, char out[PATH_MAX])
 {
 	struct stat st;

@@ -132,6 +132,7 @@ bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
 
 /* ---- names.c ---- */
 void vcr_names_keep(int fd, const char *path);      /* absolute, of a file that opening it as fd has made */
+void vcr_names_copied(int from, int to);            /* a descriptor was duplicated: a shell does it for each file that it writes */
 bool vcr_names_find(int fd, char out[PATH_MAX]);    /* false: ask the kernel */
 void vcr_names_keep_outside(const char *path);      /* absolute, without a link on its way, and not of the workspace: its directory is kept */
 bool vcr_names_is_outside(const char *path);        /* does it stand in the directory that was kept last? */
