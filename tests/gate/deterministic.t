@@ -196,6 +196,9 @@ ok("192.0.2.1:443" in err, "what it was kept from is said at the end", err)
 
 # ---- A session that was not recorded so ----
 
+WHERE = "import os\nprint('libvcrdeterm' in open('/proc/self/maps').read(), [n for n in os.environ if n.startswith(('LD_', 'VCR_SPOOL'))])\n"
+inside = [record(n, PYTHON, "-c", WHERE, options=o)[1].strip() for n, o in (("without", ("--lane=gate",)), ("with", ("--deterministic",)))]
+ok(inside == ["False []", "True []"], "a program that is recorded without it has nothing of it, one with it sees nothing of it in its environment", inside)
 CHANCE = HEAD + "import uuid, time\nprint(uuid.uuid4(), time.time())\nask(n=1)\n"
 record("plain", PYTHON, "-c", CHANCE, options=("--lane=gate",))
 printed = [replay("plain", PYTHON, "-c", CHANCE) for _ in range(2)]
