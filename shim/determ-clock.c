@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <sys/select.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include "determ.h"
 
 #define X(name) extern __typeof__(name) name VCR_DETERM_EXPORT;
@@ -151,8 +152,7 @@ int nanosleep(const struct timespec *how_long, struct timespec *left)
 	return r;
 }
 
-/* A time of the wall clock, as the kernel has to be told it. One that is no such time stays. */
-static struct timespec real_time(const struct timespec *t)
+struct timespec vcr_determ_real_time(const struct timespec *t)
 {
 	if (!t || t->tv_sec < EPOCH_S || !has_clock())
 		return t ? *t : (struct timespec){ 0 };
@@ -172,7 +172,7 @@ int clock_nanosleep(clockid_t which, int flags, const struct timespec *t, struct
 			slept(since, us);
 		return r;
 	}
-	struct timespec until = which == CLOCK_REALTIME ? real_time(t) : *t;
+	struct timespec until = which == CLOCK_REALTIME ? vcr_determ_real_time(t) : *t;
 	uint64_t now = which == CLOCK_REALTIME ? since : real_ns(which) / 1000;
 	int r = VCR_NEXT(clock_nanosleep)(which, flags, &until, left);
 	if (!r && us > now)
@@ -225,30 +225,56 @@ int poll(struct pollfd *fd, nfds_t n, int ms)
 
 int pthread_cond_timedwait(pthread_cond_t *restrict c, pthread_mutex_t *restrict m, const struct timespec *restrict t)
 {
-	struct timespec until = real_time(t);
+	struct timespec until = vcr_determ_real_time(t);
 	return VCR_NEXT(pthread_cond_timedwait)(c, m, &until);
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t *restrict m, const struct timespec *restrict t)
 {
-	struct timespec until = real_time(t);
+	struct timespec until = vcr_determ_real_time(t);
 	return VCR_NEXT(pthread_mutex_timedlock)(m, &until);
 }
 
 int pthread_rwlock_timedrdlock(pthread_rwlock_t *restrict l, const struct timespec *restrict t)
 {
-	struct timespec until = real_time(t);
+	struct timespec until = vcr_determ_real_time(t);
 	return VCR_NEXT(pthread_rwlock_timedrdlock)(l, &until);
 }
 
 int pthread_rwlock_timedwrlock(pthread_rwlock_t *restrict l, const struct timespec *restrict t)
 {
-	struct timespec until = real_time(t);
+	struct timespec until = vcr_determ_real_time(t);
 	return VCR_NEXT(pthread_rwlock_timedwrlock)(l, &until);
 }
 
 int sem_timedwait(sem_t *restrict s, const struct timespec *restrict t)
 {
-	struct timespec until = real_time(t);
+	struct timespec until = vcr_determ_real_time(t);
 	return VCR_NEXT(sem_timedwait)(s, &until);
+}
+
+int pthread_cond_clockwait(pthread_cond_t *restrict c, pthread_mutex_t *restrict m, clockid_t which, const struct timespec *restrict t)
+{
+	struct timespec until = vcr_determ_real_time(t);
+	return VCR_NEXT(pthread_cond_clockwait)(c, m, which, &until);
+}
+
+int pthread_mutex_clocklock(pthread_mutex_t *restrict m, clockid_t which, const struct timespec *restrict t)
+{
+	struct timespec until = vcr_determ_real_time(t);
+	return VCR_NEXT(pthread_mutex_clocklock)(m, which, &until);
+}
+
+int sem_clockwait(sem_t *restrict s, clockid_t which, const struct timespec *restrict t)
+{
+	struct timespec until = vcr_determ_real_time(t);
+	return VCR_NEXT(sem_clockwait)(s, which, &until);
+}
+
+int timerfd_settime(int fd, int flags, const struct itimerspec *t, struct itimerspec *was)
+{
+	if (!(flags & TFD_TIMER_ABSTIME) || !t)
+		return VCR_NEXT(timerfd_settime)(fd, flags, t, was);
+	struct itimerspec until = { t->it_interval, vcr_determ_real_time(&t->it_value) };
+	return VCR_NEXT(timerfd_settime)(fd, flags, &until, was);
 }

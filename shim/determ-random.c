@@ -209,5 +209,9 @@ long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, lon
 		return clock_gettime((clockid_t)a, (struct timespec *)b);
 	if (number == SYS_gettimeofday)
 		return gettimeofday((struct timeval *)a, (void *)b);
+	if (number == SYS_futex && d && b & FUTEX_CLOCK_REALTIME) { /* abseil's mutexes, grpc's with them */
+		struct timespec until = vcr_determ_real_time((const struct timespec *)d);
+		return ((call7 *)vcr_determ_next(&next, "syscall"))(number, a, b, c, (long)&until, e, f);
+	}
 	return ((call7 *)vcr_determ_next(&next, "syscall"))(number, a, b, c, d, e, f);
 }

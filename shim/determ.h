@@ -16,7 +16,8 @@
 /* The list of what is exported. determ-clock.c */
 #define VCR_DETERM_CLOCK(X) \
 	X(clock_gettime) X(gettimeofday) X(time) X(timespec_get) X(nanosleep) X(clock_nanosleep) X(usleep) X(sleep) X(select) X(poll) \
-	X(pthread_cond_timedwait) X(pthread_mutex_timedlock) X(pthread_rwlock_timedrdlock) X(pthread_rwlock_timedwrlock) X(sem_timedwait)
+	X(pthread_cond_timedwait) X(pthread_mutex_timedlock) X(pthread_rwlock_timedrdlock) X(pthread_rwlock_timedwrlock) X(sem_timedwait) \
+	X(pthread_cond_clockwait) X(pthread_mutex_clocklock) X(sem_clockwait) X(timerfd_settime)
 /* determ-random.c */
 #define VCR_DETERM_RANDOM(X) \
 	X(getrandom) X(getentropy) X(arc4random) X(arc4random_buf) X(arc4random_uniform) X(RAND_bytes) X(syscall) X(getenv) X(secure_getenv)
@@ -53,6 +54,8 @@ static inline bool vcr_determ_on(void)
 void vcr_determ_derive(const unsigned char key[VCR_DETERM_KEY], const char *kind, uint64_t n, unsigned char out[VCR_DETERM_KEY]);
 /* In this process's line so far: microseconds that it is ahead. */
 uint64_t vcr_determ_starts(void);
+/* A time of the wall clock, as the kernel has to be told it. One that is no such time stays. determ-clock.c */
+struct timespec vcr_determ_real_time(const struct timespec *t);
 /* libc's function of a name that is exported here too. */
 void *vcr_determ_next(void **cache, const char *name);
 #define VCR_NEXT(name) ({ static void *next_; (__typeof__(&name))vcr_determ_next(&next_, #name); })

@@ -106,6 +106,13 @@ with lock:
     began = time.monotonic()
     lock.wait(0.05)
     print("waited" if 0.04 < time.monotonic() - began < 20 else "did not wait")
+libc, semaphore, word = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(32), ctypes.c_uint32()
+futex = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
+libc.sem_init(semaphore, 0, 0)
+for wait in (lambda t: libc.sem_timedwait(semaphore, t), lambda t: libc.sem_clockwait(semaphore, time.CLOCK_REALTIME, t), lambda t: libc.syscall(futex, ctypes.byref(word), 9 | 128 | 256, 0, t, None, -1)):
+    began, until = time.monotonic(), time.time() + 0.05
+    r = wait((ctypes.c_long * 2)(int(until), int(until % 1 * 1e9)))
+    print("until", r, ctypes.get_errno(), 0.04 < time.monotonic() - began < 20)
 began = time.time()
 time.sleep(0.1)
 print("slept", round(time.time() - began, 3))
@@ -116,7 +123,7 @@ print(private.raw.hex())
 status, out, err, asked = record("python", PYTHON, "-c", AGENT)
 first, keys = out.splitlines(), set(out.splitlines()[-1:])
 ok(status == 0 and len(asked) == 5 and len(set(asked)) == 5, "a Python program runs and asks while its session is recorded with --deterministic", status, err)
-ok(first[:3] == ["ends", "waited", "slept 0.1"], "a loop that waits for a time ends, a wait with a timeout lasts, and what is slept through has passed", first)
+ok(first[:6] == ["ends", "waited", *["until -1 110 True"] * 3, "slept 0.1"], "a loop that waits for a time ends, waits until a time last, and what is slept through has passed", first)
 outs, got = [], []
 for i in range(TIMES):
     was, out, err = replay("python", PYTHON, "-c", AGENT)
