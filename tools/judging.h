@@ -32,6 +32,8 @@ void vcr_judging_end(struct vcr_judging_run *s);
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after);
 /* sentinel-check.c: the writes of a recorded session. */
 int vcr_judging_check(struct vcr_judging *j, const char *session);
+/* sentinel-diff.c: the changes of a range of git's, REV..REV. */
+int vcr_judging_diff(struct vcr_judging *j, const char *range);
 /* The judge of a recording, until standard input ends. */
 int vcr_judging_serve(struct vcr_judging *j);
 int vcr_judged_status(enum vcr_severity worst);

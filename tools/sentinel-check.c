@@ -2,125 +2,25 @@
  * say of tests. Measured anew, whatever was said while it was recorded. */
 #include "claims.h"
 #include "json.h"
-#include "judging.h"
 #include "open.h"
 #include "paths.h"
 #include "savepoint.h"
 #include "sentinel-conf.h"
+#include "tally.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_WORDS = 4096 };
 
-struct standing { char *key, *line; enum vcr_severity severity; bool stands; };
-
 struct check {
-	struct vcr_judging *j;
+	struct vcr_tally tally;
 	struct vcr_reader *in;
 	struct vcr_judging_run *run;
 	struct vcr_store *store;   /* NULL: what stood there before the session is not known */
 	struct vcr_savepoint base;
-	struct standing *finding;
-	size_t n;
-	int64_t writes, judged, made, corrected, claims, test, test_frame; /* test: 1 the last run passed, 0 failed, -1 none */
+	int64_t test, test_frame; /* test: 1 the last run passed, 0 failed, -1 none */
 };
-
-/* ---- What stands ---- */
-
-static enum vcr_severity severity_of(const struct vcr_json *j, int v)
-{
-	for (int s = VCR_SEVERITY_BLOCKER; s > VCR_SEVERITY_OFF; s--)
-		if (vcr_json_is(j, vcr_json_get(j, v, "severity"), vcr_severity_name((enum vcr_severity)s)))
-			return (enum vcr_severity)s;
-	return VCR_SEVERITY_OFF;
-}
-
-static struct standing *find(struct check *c, const char *key)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (!strcmp(c->finding[i].key, key))
-			return &c->finding[i];
-	return NULL;
-}
-
-static void stand(struct check *c, const char *key, const char *line, enum vcr_severity severity)
-{
-	struct standing *f = find(c, key), *more;
-	if (!f) {
-		if (!(more = reallocarray(c->finding, c->n + 1, sizeof *more)))
-			return;
-		c->finding = more;
-		f = &more[c->n];
-		*f = (struct standing){ .key = strdup(key) };
-		c->n += f->key != NULL;
-		if (!f->key)
-			return;
-	}
-	c->made += !f->stands;
-	f->stands = true;
-	f->severity = severity;
-	free(f->line);
-	f->line = strdup(line);
-}
-
-static void mend(struct check *c, const char *key)
-{
-	struct standing *f = find(c, key);
-	if (f && f->stands) {
-		f->stands = false;
-		c->corrected++;
-	}
-}
-
-static void line_of(const struct vcr_json *j, int v, struct vcr_buf *out)
-{
-	VCR_AUTO_BUF path = VCR_BUF_INIT, message = VCR_BUF_INIT, rule = VCR_BUF_INIT, safe = VCR_BUF_INIT;
-	int64_t line = 0;
-	vcr_json_str(j, vcr_json_get(j, v, "path"), &path);
-	vcr_json_str(j, vcr_json_get(j, v, "message"), &message);
-	vcr_json_str(j, vcr_json_get(j, v, "rule"), &rule);
-	vcr_json_int(j, vcr_json_get(j, v, "line"), &line);
-	vcr_safe_line(&safe, path.data, path.len, 0);
-	vcr_buf_printf(out, line ? "%s:%lld: " : "%s: ", safe.data, (long long)line);
-	vcr_buf_reset(&safe);
-	vcr_safe_line(&safe, message.data, message.len, 0);
-	vcr_buf_printf(out, "%s: %s [%s]", vcr_severity_name(severity_of(j, v)), safe.data, rule.data);
-}
-
-/* One answer: people see what is new, worse and corrected. */
-static void take(struct check *c, int64_t frame, const struct vcr_buf *answer)
-{
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
-	bool people = !c->j->t->json && !c->j->t->quiet;
-	if (vcr_json_parse(&j, answer->data, answer->len, 0, NULL) || vcr_json_get(&j, 0, "skipped") >= 0)
-		return;
-	c->judged++;
-	if (c->j->t->json)
-		printf("%s\n", answer->data);
-	int violations = vcr_json_get(&j, 0, "violations"), corrected = vcr_json_get(&j, 0, "corrected");
-	for (int m = vcr_json_first(&j, violations); m >= 0; m = vcr_json_next(&j, m)) {
-		VCR_AUTO_BUF key = VCR_BUF_INIT, line = VCR_BUF_INIT;
-		if (vcr_json_is(&j, vcr_json_get(&j, m, "state"), "old"))
-			continue;
-		vcr_json_str(&j, vcr_json_get(&j, m, "key"), &key);
-		line_of(&j, m, &line);
-		struct standing *known = find(c, key.data);
-		bool news = !known || !known->stands || vcr_json_is(&j, vcr_json_get(&j, m, "state"), "worse");
-		stand(c, key.data, line.data, severity_of(&j, m));
-		if (people && news && (severity_of(&j, m) >= VCR_SEVERITY_WARNING || c->j->t->verbose))
-			printf("%5lld  %s%s%s\n", (long long)frame, vcr_on(c->j->t, VCR_RED), line.data, vcr_on(c->j->t, VCR_PLAIN));
-	}
-	for (int m = vcr_json_first(&j, corrected); m >= 0; m = vcr_json_next(&j, m)) {
-		VCR_AUTO_BUF key = VCR_BUF_INIT, line = VCR_BUF_INIT;
-		vcr_json_str(&j, vcr_json_get(&j, m, "key"), &key);
-		line_of(&j, m, &line);
-		struct standing *known = find(c, key.data);
-		if (people && known && known->stands)
-			printf("%5lld  %scorrected: %s%s\n", (long long)frame, vcr_on(c->j->t, VCR_GREEN), line.data, vcr_on(c->j->t, VCR_PLAIN));
-		mend(c, key.data);
-	}
-}
 
 /* ---- Frames ---- */
 
@@ -153,7 +53,7 @@ static void check_write(struct check *c, const struct vcr_reader_frame *f)
 	struct vcr_jw w;
 	vcr_json_str(f->j, vcr_json_get(f->j, f->input, "path"), &path);
 	vcr_json_str(f->j, vcr_json_get(f->j, f->output, "content"), &ref);
-	c->writes++;
+	c->tally.changes++;
 	if (vcr_json_type(f->j, after) == VCR_JSON_OBJECT) {
 		if (!ref.len || vcr_reader_body(c->in, ref.data, &text, NULL))
 			return; /* withheld, too large, no text */
@@ -166,7 +66,7 @@ static void check_write(struct check *c, const struct vcr_reader_frame *f)
 	begin_answer(&w, &b, index, id, path.data);
 	vcr_judging_answer(c->run, &w, path.data, &was, &now);
 	vcr_jw_object_end(&w);
-	take(c, index, &b);
+	vcr_tally_take(&c->tally, index, &b);
 	free(id);
 }
 
@@ -182,7 +82,7 @@ static void check_run(struct check *c, const struct vcr_reader_frame *f)
 		c->test = vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &code) && !code;
 		c->test_frame = f->index;
 		if (c->test)
-			mend(c, "claims");
+			vcr_tally_mend(&c->tally, "claims");
 	}
 	for (int i = 0; i < n; i++)
 		free((char *)word[i]);
@@ -196,14 +96,14 @@ static void check_answer(struct check *c, const struct vcr_reader_frame *f)
 	vcr_claims_words(f->j, vcr_json_get(f->j, f->output, "response"), &words);
 	if (c->test == 1 || !vcr_claims_passing(words.data, words.len, &at, &n))
 		return;
-	c->claims++;
+	c->tally.claims++;
 	vcr_safe_line(&safe, words.data + at, n, 100);
 	if (c->test < 0)
 		vcr_buf_printf(&line, "critical: frame %lld says \"%s\", but no tests were run [claims]", (long long)f->index, safe.data);
 	else
 		vcr_buf_printf(&line, "critical: frame %lld says \"%s\", but the last run of tests, frame %lld, failed [claims]", (long long)f->index, safe.data, (long long)c->test_frame);
-	stand(c, "claims", line.data, VCR_SEVERITY_CRITICAL);
-	if (c->j->t->json) {
+	vcr_tally_stand(&c->tally, "claims", line.data, VCR_SEVERITY_CRITICAL);
+	if (c->tally.j->t->json) {
 		begin_answer(&w, &b, f->index, f->frame_id, NULL);
 		vcr_jw_key(&w, "claim");
 		vcr_jw_strn(&w, words.data + at, n);
@@ -214,8 +114,8 @@ static void check_answer(struct check *c, const struct vcr_reader_frame *f)
 			vcr_jw_int(&w, c->test_frame);
 		vcr_jw_object_end(&w);
 		printf("%s\n", b.data);
-	} else if (!c->j->t->quiet) {
-		printf("%5lld  %s%s%s\n", (long long)f->index, vcr_on(c->j->t, VCR_RED), line.data, vcr_on(c->j->t, VCR_PLAIN));
+	} else if (!c->tally.j->t->quiet) {
+		vcr_tally_say(&c->tally, f->index, VCR_RED, "", line.data);
 	}
 }
 
@@ -238,38 +138,6 @@ static int check_frames(struct check *c, struct vcr_error *e)
 
 /* ---- All of it ---- */
 
-static int summary(const struct check *c)
-{
-	enum vcr_severity worst = VCR_SEVERITY_OFF;
-	int64_t stand = 0;
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct vcr_jw w;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->finding[i].stands) {
-			stand++;
-			worst = c->finding[i].severity > worst ? c->finding[i].severity : worst;
-		}
-	const struct { const char *key; int64_t n; } list[] = { { "writes", c->writes }, { "judged", c->judged }, { "made", c->made }, { "corrected", c->corrected }, { "standing", stand },
-		{ "claims", c->claims } };
-	if (!c->j->t->json) {
-		if (!c->j->t->quiet)
-			printf("%lld writes, %lld of them of code that is understood: %lld findings made, %lld corrected afterwards, %lld stand\n", (long long)c->writes, (long long)c->judged,
-				(long long)c->made, (long long)c->corrected, (long long)stand);
-		return vcr_judged_status(worst);
-	}
-	vcr_jw_init(&w, &b);
-	vcr_jw_object(&w);
-	vcr_jw_key(&w, "session");
-	vcr_jw_str(&w, vcr_reader_header(c->in)->session_id);
-	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-		vcr_jw_key(&w, list[i].key);
-		vcr_jw_int(&w, list[i].n);
-	}
-	vcr_jw_object_end(&w);
-	printf("%s\n", b.data);
-	return vcr_judged_status(worst);
-}
-
 /* Without it less is known, which is no reason not to look. */
 static void open_store(struct check *c, const char *vcr_dir)
 {
@@ -285,7 +153,7 @@ static void open_store(struct check *c, const char *vcr_dir)
 
 int vcr_judging_check(struct vcr_judging *j, const char *session)
 {
-	struct check c = { .j = j, .test = -1 };
+	struct check c = { .tally = { .j = j }, .test = -1 };
 	VCR_AUTO_BUF path = VCR_BUF_INIT, conf = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
 	if (vcr_tool_open_session(j->t, session, &c.in, &path))
@@ -298,16 +166,12 @@ int vcr_judging_check(struct vcr_judging *j, const char *session)
 	if (err || check_frames(&c, &e))
 		vcr_failed(j->t, &e);
 	else
-		status = summary(&c);
-	if (status != VCR_JUDGED_FAILED && !c.judged && !c.claims) {
-		vcr_say(j->t, "nothing was judged: %lld writes, none of code that is understood", (long long)c.writes);
+		status = vcr_tally_summary(&c.tally, vcr_reader_header(c.in)->session_id);
+	if (status != VCR_JUDGED_FAILED && !c.tally.judged && !c.tally.claims) {
+		vcr_say(j->t, "nothing was judged: %lld writes, none of code that is understood", (long long)c.tally.changes);
 		status = VCR_JUDGED_FAILED;
 	}
-	for (size_t i = 0; i < c.n; i++) {
-		free(c.finding[i].key);
-		free(c.finding[i].line);
-	}
-	free(c.finding);
+	vcr_tally_release(&c.tally);
 	vcr_judging_end(c.run);
 	vcr_store_free(c.store);
 	vcr_tool_close(&c.in);

@@ -189,11 +189,13 @@ static int command(struct vcr_judging *j, int n, char **argv)
 {
 	static char here[] = ".", *const there[] = { here };
 	if (!n)
-		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], rules, or explain RULE");
+		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], diff REV..REV, rules, or explain RULE");
 	else if (!strcmp(argv[0], "scan"))
 		return scan(j, n > 1 ? n - 1 : 1, n > 1 ? argv + 1 : (char **)there);
 	else if (!strcmp(argv[0], "check") && n <= 2)
 		return vcr_judging_check(j, n == 2 ? argv[1] : NULL);
+	else if (!strcmp(argv[0], "diff") && n == 2)
+		return vcr_judging_diff(j, argv[1]);
 	else if (!strcmp(argv[0], "judge") && n == 1)
 		return vcr_judging_serve(j);
 	else if (!strcmp(argv[0], "rules") && n == 1)
@@ -203,7 +205,7 @@ static int command(struct vcr_judging *j, int n, char **argv)
 	else if (!strcmp(argv[0], "explain") || !strcmp(argv[0], "rules"))
 		vcr_wrong_call(j->t, !strcmp(argv[0], "rules") ? "rules takes no operand" : "explain wants the name of one rule");
 	else
-		vcr_wrong_call(j->t, "'%s' is no command; there are scan, check, rules, explain and judge", argv[0]);
+		vcr_wrong_call(j->t, "'%s' is no command; there are scan, check, diff, rules, explain and judge", argv[0]);
 	return VCR_JUDGED_USAGE;
 }
 
@@ -222,7 +224,7 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		{ 'J', "jobs", "N", VCR_OPT_NUMBER, &j.jobs, "scan: threads; one for each processor if not given" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
-	const struct vcr_usage u = { "scan [PATH...] | check [SESSION] | rules | explain RULE | judge",
+	const struct vcr_usage u = { "scan [PATH...] | check [SESSION] | diff REV..REV | rules | explain RULE | judge",
 		"Judge code. Exit status: 0 nothing critical, 1 something critical, 2 a blocker, 3 failure or nothing measured, 64 wrong call.", opts, false };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n < 0)

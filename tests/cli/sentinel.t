@@ -135,6 +135,34 @@ ok(suite.get("tests") == "3" and suite.get("failures") == "2" and suite.get("ski
    "--junit has a case for each file: failed, passed or skipped", out)
 ok(place.run("vcr-sentinel", "scan", "--junit", "--sarif", "odd names")[0] == 64, "one of them at a time")
 
+# changes
+import subprocess  # noqa: E402
+
+repo = os.path.join(place.dir, "repo")
+long = "def f(a, b, c, d, e, f, g, h, i):\n" + "    a += b\n" * 70 + "    return a\n"
+
+
+def commit(**files):
+    for name, text in files.items():
+        put("repo/%s.py" % name, text)
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=repo, check=True, env=dict(place.env, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1"))
+
+
+commit(old=long, small="def s(a):\n    return a\n")
+commit(old=long + "X = 1\n", small="def s(a, b, c, d, e, f, g, h):\n    return a\n", new=long.replace("def f", "def n").replace("+=", "*="))
+commit(new="def n(a):\n    return a\n")
+status, out, err = place.run("vcr-sentinel", "diff", "--json", "HEAD~2..HEAD~1", cwd=repo)
+got = {o["path"]: sorted((v["rule"], v["state"]) for v in o["violations"]) for o in map(json.loads, out.splitlines()) if "violations" in o}
+ok(got == {"old.py": [("function-length", "old"), ("parameters", "old")], "small.py": [("parameters", "new")], "new.py": [("function-length", "new"), ("parameters", "new")]} and status == 0,
+   "diff says what the changes between two revisions made worse, and what was there before", got, err)
+status, out, err = place.run("vcr-sentinel", "diff", "HEAD~2", cwd=repo)
+ok("small.py:1: warning: s() takes 8 parameters" in out and "old.py" not in out and "new.py" not in out and "1 findings made" in out, "one revision is compared with HEAD; people see what is new", out, err)
+status, out, err = place.run("vcr-sentinel", "diff", "--preset=agent-vcr", "-r", "parameters=3,4,5", "HEAD~2", cwd=repo)
+ok(status == 2, "the status is that of the worst that is new", status, out)
+status, out, err = place.run("vcr-sentinel", "diff", "no..where", cwd=repo)
+ok(status == 3 and "no..where" in err and err.count("\n") == 1, "a revision that is not there is a failure, said in one line", status, err)
+
 # passages
 passage = """    opened = open(path, "rb")
     try:
