@@ -322,6 +322,16 @@ static int by_time(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* What had that name was written into through another of its names, after it had been put back. */
+static bool is_stale(const char *name, const struct stat *st)
+{
+	unsigned char named[VCR_LARGE_ID], is[VCR_LARGE_ID];
+	if (!S_ISREG(st->st_mode) || !id_of(name, named))
+		return false;
+	vcr_large_id(st, is);
+	return memcmp(named, is, sizeof is) != 0;
+}
+
 /* All that is in the store, the oldest first: to be linked, copied or made is a change of its status. */
 static struct held *list_all(struct vcr_preimages *p, size_t *n)
 {
@@ -342,6 +352,8 @@ static struct held *list_all(struct vcr_preimages *p, size_t *n)
 			all = more;
 		}
 		all[*n] = (struct held){ .kept_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, .bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_blocks * 512 : 0 };
+		if (is_stale(ent->d_name, &st))
+			all[*n].kept_ns = INT64_MIN;
 		strcpy(all[(*n)++].name, ent->d_name);
 	}
 	if (d)

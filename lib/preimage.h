@@ -45,7 +45,7 @@ void vcr_preimages_adopt(struct vcr_preimages *p);
 const char *vcr_preimages_path(const struct vcr_preimages *p);
 /* So many bytes may still be kept; the oldest go until there are `least`, if that many can be. */
 int64_t vcr_preimages_room(struct vcr_preimages *p, int64_t least);
-/* Housekeeping: what was kept before that real time goes, and then the oldest until there are `most` bytes at most (< 0: no limit). How many went; bytes: of what
+/* Housekeeping: what was kept before that real time, or is not any more what it was, goes, and then the oldest until there are `most` bytes at most (< 0: no limit). How many went; bytes: of what
  * stays. pretend: nothing goes. */
 size_t vcr_preimages_prune(struct vcr_preimages *p, int64_t before_ns, int64_t most, bool pretend, int64_t *bytes);
 /* A link to the file of that id, dir/name. errno. */

@@ -64,6 +64,12 @@ static void name_file(char out[PATH_MAX], const struct vcr_keep_block *k, const 
 	*at = 0;
 }
 
+/* What it takes on the disk; nothing is allocated yet of what was just written. */
+static int64_t bytes_of(const struct stat *st)
+{
+	return st->st_blocks ? (int64_t)st->st_blocks * 512 : st->st_size;
+}
+
 static bool take_room(struct vcr_keep_block *k, int64_t bytes)
 {
 	if (__atomic_sub_fetch(&k->room, bytes, __ATOMIC_RELAXED) >= 0)
@@ -77,7 +83,7 @@ static bool take_room(struct vcr_keep_block *k, int64_t bytes)
 
 static void link_it(struct vcr_keep_block *k, int dir, const char *path, const struct stat *st, struct vcr_scratch *s, struct vcr_kept *kept)
 {
-	int64_t bytes = (int64_t)st->st_blocks * 512;
+	int64_t bytes = bytes_of(st);
 	if (!take_room(k, bytes))
 		return;
 	name_file(s->b, k, "/l", st);
@@ -185,7 +191,7 @@ static bool copy_to(int dir, const char *path, const struct stat *st, const char
 
 static void copy_it(struct vcr_keep_block *k, int dir, const char *path, const struct stat *st, struct vcr_scratch *s)
 {
-	int64_t bytes = (int64_t)st->st_blocks * 512;
+	int64_t bytes = bytes_of(st);
 	if (may_be_locked((uint64_t)st->st_ino, s->a) || !within_limit(st->st_size) || !take_room(k, bytes))
 		return;
 	name_file(s->b, k, "/c", st);
@@ -225,7 +231,7 @@ void vcr_keep_after(const struct vcr_kept *kept, long r)
 		return;
 	name_file(s->b, k, "/l", &kept->st);
 	if (!raw_unlink(s->b)) /* it did not go */
-		__atomic_add_fetch(&k->room, (int64_t)kept->st.st_blocks * 512, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&k->room, bytes_of(&kept->st), __ATOMIC_RELAXED);
 	vcr_scratch_give(s);
 }
 

@@ -202,15 +202,24 @@ static void print_list(struct vcr_log *l, const struct list *list)
 /* What it takes on the disk: the recordings, and the savepoints of this workspace. A quota that is reached is said. */
 static void print_usage(const struct vcr_log *l, const char *dir)
 {
-	VCR_AUTO_BUF workspace = VCR_BUF_INIT, shadow = VCR_BUF_INIT, a = VCR_BUF_INIT, b = VCR_BUF_INIT, quota = VCR_BUF_INIT;
+	VCR_AUTO_BUF workspace = VCR_BUF_INIT, shadow = VCR_BUF_INIT, a = VCR_BUF_INIT, b = VCR_BUF_INIT, kept = VCR_BUF_INIT, quota = VCR_BUF_INIT;
 	struct vcr_config c;
-	int64_t sessions = vcr_usage(dir), savepoints = 0;
+	int64_t sessions = vcr_usage(dir), savepoints = 0, preimages = 0;
 	if (!vcr_paths_workspace(".", &workspace, NULL) && !vcr_paths_state_dir(workspace.data, &shadow, NULL) && !vcr_buf_puts(&shadow, "/shadow.git"))
 		savepoints = vcr_usage(shadow.data);
+	if (shadow.len) {
+		vcr_buf_cut(&shadow, shadow.len - strlen("shadow.git"));
+		vcr_buf_puts(&shadow, "preimages");
+		preimages = vcr_usage(shadow.data);
+	}
 	vcr_words_bytes(&a, sessions);
 	vcr_words_bytes(&b, savepoints);
-	printf("%son disk: sessions %s, savepoints of this workspace %s%s\n", vcr_on(l->t, VCR_DIM), a.data, b.data, vcr_on(l->t, VCR_PLAIN));
-	if (!vcr_config_load(&c, dir, NULL) && c.quota && sessions + savepoints > c.quota) {
+	if (preimages) {
+		vcr_buf_puts(&kept, ", files kept before they went ");
+		vcr_words_bytes(&kept, preimages);
+	}
+	printf("%son disk: sessions %s, savepoints of this workspace %s%s%s\n", vcr_on(l->t, VCR_DIM), a.data, b.data, kept.data, vcr_on(l->t, VCR_PLAIN));
+	if (!vcr_config_load(&c, dir, NULL) && c.quota && sessions + savepoints + preimages > c.quota) {
 		vcr_words_bytes(&quota, c.quota);
 		vcr_say(l->t, "that is more than the quota of %s in .vcr/config; vcr-gc --auto makes room", quota.data);
 	}

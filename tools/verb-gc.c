@@ -6,6 +6,7 @@
 #include "open.h"
 #include "options.h"
 #include "paths.h"
+#include "preimage.h"
 #include "rollback.h"
 #include "txn.h"
 #include "usage.h"
@@ -31,7 +32,7 @@ struct gc {
 	struct vcr_store *store;
 	int lock;
 	struct kept *v; /* newest first */
-	size_t n, cap, deleted;
+	size_t n, cap, deleted, pruned;
 	struct vcr_error e;
 };
 
@@ -197,9 +198,10 @@ static int refuse(struct gc *g)
 
 static int64_t used(const struct gc *g, int64_t *sessions, int64_t *savepoints)
 {
-	VCR_AUTO_BUF shadow = VCR_BUF_INIT;
+	VCR_AUTO_BUF shadow = VCR_BUF_INIT, kept = VCR_BUF_INIT;
 	vcr_buf_printf(&shadow, "%s/shadow.git", g->state.data);
-	int64_t a = vcr_usage(g->vcr_dir.data), b = vcr_usage(shadow.data);
+	vcr_buf_printf(&kept, "%s/preimages", g->state.data);
+	int64_t a = vcr_usage(g->vcr_dir.data), b = vcr_usage(shadow.data) + vcr_usage(kept.data);
 	if (sessions)
 		*sessions = a;
 	if (savepoints)
@@ -282,6 +284,26 @@ static int repack(struct gc *g)
 	return g->dry_run ? 0 : vcr_gc_repack(g->store, &stats, &g->e);
 }
 
+/* What was kept before the oldest session that stays is of use to nobody; beyond the limit more goes, the oldest first. */
+static void prune(struct gc *g, bool to_limit)
+{
+	struct vcr_preimages *p;
+	int64_t oldest = INT64_MAX, bytes, most = -1;
+	for (size_t i = 0; i < g->n; i++)
+		if (!g->v[i].goes && g->v[i].at_ns < oldest)
+			oldest = g->v[i].at_ns;
+	if (vcr_preimages_open(&p, g->workspace.data, g->state.data, g->vcr_dir.data, false, NULL))
+		return;
+	vcr_preimages_adopt(p);
+	g->pruned += vcr_preimages_prune(p, oldest, -1, g->dry_run, &bytes);
+	int64_t over = to_limit && g->max_bytes >= 0 && !g->dry_run ? used(g, NULL, NULL) - g->max_bytes : 0;
+	if (over > 0) {
+		most = bytes > over ? bytes - over : 0;
+		g->pruned += vcr_preimages_prune(p, oldest, most, false, &bytes);
+	}
+	vcr_preimages_free(p);
+}
+
 /* One after the other, for only afterwards it is known what its savepoints had for themselves. */
 static int shrink(struct gc *g)
 {
@@ -292,6 +314,7 @@ static int shrink(struct gc *g)
 			saved += g->v[i].goes ? g->v[i].bytes : 0;
 		if (!(err = delete(g)))
 			err = repack(g);
+		prune(g, false);
 	}
 	return err;
 }
@@ -302,7 +325,7 @@ static void tell_end(const struct gc *g, int64_t before)
 	int64_t sessions, savepoints, now = used(g, &sessions, &savepoints);
 	struct vcr_jw w;
 	const struct { const char *key; int64_t n; } ints[] = { { "deleted", (int64_t)g->deleted }, { "bytes_before", before }, { "bytes", now }, { "bytes_sessions", sessions },
-		{ "bytes_savepoints", savepoints } };
+		{ "bytes_savepoints", savepoints }, { "preimages_deleted", (int64_t)g->pruned } };
 	vcr_words_bytes(&was, before);
 	vcr_words_bytes(&is, now);
 	vcr_words_bytes(&a, sessions);
@@ -368,8 +391,12 @@ static int gc(struct gc *g)
 	choose(g);
 	if ((status = refuse(g)))
 		return status;
-	if ((err = delete(g)) || (err = repack(g)) || (err = shrink(g)))
+	if ((err = delete(g)) || (err = repack(g)))
 		return busy_or_failed(g, err);
+	prune(g, false);
+	if ((err = shrink(g)))
+		return busy_or_failed(g, err);
+	prune(g, true);
 	tell_end(g, before);
 	bool over = g->max_bytes >= 0 && !g->dry_run && used(g, NULL, NULL) > g->max_bytes;
 	if (over)

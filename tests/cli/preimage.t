@@ -155,6 +155,23 @@ ok("2 files that no savepoint holds went without being kept, for want of room" i
 status, out, err = p.back()
 ok(status == 1 and out.count("lost ") == 2 and len(os.listdir(p.work + "/node_modules")) == 1, "vcr-rollback brings back the one file, and names the others", status, out, err)
 
+# ---- housekeeping ----
+p = Project(git=False)
+for name in ("one", "two"):
+    p.sh("mkdir -p node_modules; head -c 300000 /dev/zero > node_modules/%s; sync node_modules/%s" % (name, name))
+    p.record("rm node_modules/%s" % name, "-s", name)
+status, out, err = p.vcr("log")
+ok(len(kept(p)) == 2 and "files kept before they went 6" in out, "vcr-log says what the files that were kept take on the disk", kept(p), out, err)
+status, out, err = p.vcr("gc", "--delete", "one", "--dry-run")
+ok(status == 0 and len(kept(p)) == 2, "vcr-gc --dry-run leaves them", status, out, err, kept(p))
+status, out, err = p.vcr("gc", "--delete", "one")
+ok(status == 0 and len(kept(p)) == 1 and p.back("two")[0] == 0 and os.path.getsize(p.work + "/node_modules/two") == 300000,
+   "vcr-gc deletes what was kept before the oldest session that stays, and what a session needs stays", status, out, err, kept(p))
+p.sh("head -c 3000000 /dev/zero > node_modules/two; sync node_modules/two")
+p.record("rm node_modules/two", "-s", "three")
+status, out, err = p.vcr("gc", "--max-bytes", "1M")
+ok(not [n for n in kept(p) if os.stat(p.state("preimages", n)).st_size == 3000000], "--max-bytes counts them too", status, out, err, kept(p))
+
 # ---- what cannot be kept ----
 LOST = {"x86_64": 76, "aarch64": 45}.get(os.uname().machine)
 title = "what no hook saw go is named, and the rest is put back"
