@@ -26,7 +26,8 @@ bool vcr_name_is_secret(const char *name, size_t n)
 {
 	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "_PWD", "_PASS", "_PAT", "AUTHORIZATION" };
 	static const char *const harmless[] = { "TOKENIZ", "KEYBOARD", "KEYMAP", "KEYRING", "KEYTIMEOUT", "KEYWORD", "MAX_TOKEN", "MAXTOKEN", "TOKEN_BUDGET",
-		"PUBLIC_KEY", "PUBLICKEY", "PUBKEY", "MONKEY", "DONKEY", "HOTKEY", "KEYCODE", "KEYSERVER", "KEYFRAME" };
+		"PUBLIC_KEY", "PUBLICKEY", "PUBKEY", "MONKEY", "DONKEY", "HOTKEY", "KEYCODE", "KEYSERVER", "KEYFRAME",
+		"GIT_CONFIG_KEY" /* the name of a setting */ };
 	static const char *const tails[] = { "_TYPE", "_NAME", "_FILE", "_PATH", "_DIR", "_URL", "_URI", "_ENDPOINT", "_HELPER", "_ALGORITHM", "_FORMAT", "_LIMIT",
 		"_LENGTH", "_SIZE", "_COUNT", "_TIMEOUT", "_TTL", "_HOST", "_PORT", "_ASKPASS", "_USER", "_USERNAME", "_REGION", "_ENV", "_ENABLED", "_HEADER" };
 	for (size_t i = 0; i < COUNT(harmless); i++)

@@ -566,6 +566,8 @@ enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n
 		return VCR_LEAD_OWN_WAY;
 	bool replay = is_replay(g);
 	int type = option(fd, SOL_SOCKET, SO_TYPE);
+	if (is_loopback(&p) && p.port == vcr_load(&g->port) && !vcr_guest()) /* it takes the gate for its proxy */
+		vcr_stand_spoke();
 	if (find_goal(g, &p, &o) && (o.named || type == SOCK_STREAM || type < 0)) {
 		if (type >= 0 && type != SOCK_STREAM) {
 			errno = ECONNREFUSED; /* HTTP/3: the program falls back to TCP */

@@ -31,6 +31,7 @@ struct run {
 	char stdout_ref[48], stderr_ref[48], *why; /* why: it cannot be answered; NULL */
 	uint32_t how, value;
 	bool ended, given, printed;
+	int64_t pid;
 	int64_t *change;              /* indexes of frames */
 	size_t nchange;
 };
@@ -91,10 +92,22 @@ static struct run *add_run(struct vcr_hermetic *h)
 	return run;
 }
 
+static void take_end(struct run *run, const struct vcr_reader_frame *f)
+{
+	int64_t n;
+	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &n) && n >= 0 && n < 256) {
+		run->ended = true;
+		run->value = (uint32_t)n;
+	} else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n) && n > 0 && n < 65) {
+		run->ended = true;
+		run->how = VCR_STANDIN_SIGNAL;
+		run->value = (uint32_t)n;
+	}
+}
+
 static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, const struct vcr_reader_frame *f)
 {
 	struct run *run = add_run(h);
-	int64_t n;
 	if (!run)
 		return VCR_ENOMEM;
 	run->reader = reader;
@@ -104,15 +117,19 @@ static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const str
 	int argv = vcr_json_get(f->j, f->input, "argv");
 	for (int a = vcr_json_type(f->j, argv) == VCR_JSON_ARRAY ? vcr_json_first(f->j, argv) : -1; a >= 0; a = vcr_json_next(f->j, a))
 		add_string(f->j, a, &run->asked);
-	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &n) && n >= 0 && n < 256) {
-		run->ended = true;
-		run->value = (uint32_t)n;
-	} else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n) && n > 0 && n < 65) {
-		run->ended = true;
-		run->how = VCR_STANDIN_SIGNAL;
-		run->value = (uint32_t)n;
-	}
+	if (!vcr_json_int(f->j, vcr_json_get(f->j, f->input, "pid"), &run->pid))
+		run->pid = -1;
+	take_end(run, f);
 	return 0;
+}
+
+/* A tool that has become another program (sh -c with one command) ends as that one does. */
+static void take_successor(struct vcr_hermetic *h, struct vcr_reader *reader, const char *tool, const struct vcr_reader_frame *f)
+{
+	struct run *run = find_frame(h, reader, tool);
+	int64_t pid;
+	if (run && !run->ended && vcr_json_int(f->j, vcr_json_get(f->j, f->input, "pid"), &pid) && pid == run->pid)
+		take_end(run, f);
 }
 
 /* What is done to files of one tool comes before its own frame, which is written when it has ended, or, of what it leaves running, behind it. */
@@ -142,6 +159,8 @@ static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const 
 			err = take_run(h, reader, in, &f);
 		else if (changes && is_file)
 			err = take_change(h, reader, tool.data, i);
+		else if (changes && is_run)
+			take_successor(h, reader, tool.data, &f);
 	}
 	return err;
 }

@@ -8,7 +8,8 @@
  * Keeping: the process that was to run PROGRAM does, so its number, its parent, its signals and its exit status are what they would be. In front of its standard
  * output and error, where these are pipes or sockets, there is a pipe whose other end a process of ours copies; it belongs to nobody, ends when the last
  * writer has, and outlives what is sent to the process group. A regular file stays as it is: what is in it behind the place where the program began is
- * read at its end. Of terminals and other devices nothing is kept, as they would not be what they are. The file DIR/PID.N, N the first that is
+ * read, by that process or by the collector, when the program has ended. Of terminals and other devices nothing is kept, as they would not be what they are,
+ * nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
  *   'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
  *   place on that stands in decimal before it and a space; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
@@ -25,6 +26,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,8 +56,12 @@ static bool write_all(int fd, const void *data, size_t n)
 
 /* ---- Keeping ---- */
 
-struct stream { int from, to; }; /* -1: it is not copied */
-struct keep { int file; size_t kept; struct stream out[2]; };
+struct stream {
+	int from, to; /* -1: it is not copied */
+	int file;     /* a regular file, opened for reading; -1 */
+	off_t at;
+};
+struct keep { int file, program /* a descriptor of the process; -1 */; size_t kept; struct stream out[2]; };
 
 static void put(struct keep *k, char what, const void *p, size_t n)
 {
@@ -84,6 +90,15 @@ static int make_file(const char *dir)
 	return -1;
 }
 
+/* Between 3 and LEAST_FD there may be what PROGRAM inherits. */
+static int out_of_the_way(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD);
+	if (high >= 0)
+		close(fd);
+	return high >= 0 ? high : fd;
+}
+
 static void put_file(struct keep *k, int fd)
 {
 	char link[40], text[PATH_MAX + 40];
@@ -92,7 +107,11 @@ static void put_file(struct keep *k, int fd)
 	off_t at = lseek(fd, 0, flags >= 0 && flags & O_APPEND ? SEEK_END : SEEK_CUR);
 	int n = snprintf(text, 40, "%lld ", (long long)(at > 0 ? at : 0));
 	ssize_t length = readlink(link, text + n, PATH_MAX);
-	if (length > 0)
+	struct stream *s = &k->out[fd - 1];
+	if (k->program >= 0 && (s->file = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY)) >= 0) {
+		s->file = out_of_the_way(s->file);
+		s->at = at > 0 ? at : 0;
+	} else if (length > 0)
 		put(k, fd == 1 ? 'f' : 'g', text, (size_t)(n + length));
 }
 
@@ -102,13 +121,26 @@ static bool is_null(const struct stat *st)
 	return S_ISCHR(st->st_mode) && !stat("/dev/null", &null) && st->st_rdev == null.st_rdev;
 }
 
+/* Does its parent print there too? Then nobody but the user reads it, and a copy would come late among what the parent prints. */
+static bool is_parents(const struct stat *st)
+{
+	char path[40];
+	struct stat its;
+	for (int fd = 1; fd <= 2; fd++) {
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getppid(), fd);
+		if (!stat(path, &its) && its.st_dev == st->st_dev && its.st_ino == st->st_ino)
+			return true;
+	}
+	return false;
+}
+
 /* Is there something to copy from that descriptor? If not, why. */
 static bool look_at(struct keep *k, int fd)
 {
 	struct stat st;
 	const char *why = fd == 1 ? "1it is a terminal or another device" : "2it is a terminal or another device";
-	if (fstat(fd, &st) || is_null(&st))
-		return false; /* nobody will read it */
+	if (fstat(fd, &st) || is_null(&st) || is_parents(&st))
+		return false; /* the agent will not read it */
 	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
 		return true;
 	if (S_ISREG(st.st_mode))
@@ -122,6 +154,24 @@ static bool are_the_same(void)
 {
 	struct stat a, b;
 	return !fstat(1, &a) && !fstat(2, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* It has ended: what it has left in regular files. */
+static void read_files(struct keep *k, char *buffer)
+{
+	struct pollfd p = { .fd = k->program, .events = POLLIN };
+	if (k->out[0].file < 0 && k->out[1].file < 0)
+		return;
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+	for (int i = 0; i < 2; i++) {
+		struct stream *s = &k->out[i];
+		ssize_t n;
+		while (s->file >= 0 && k->kept <= VCR_STANDIN_KEPT && (n = pread(s->file, buffer, STEP, s->at)) > 0) {
+			put(k, i ? '2' : '1', buffer, (size_t)n);
+			s->at += n;
+		}
+	}
 }
 
 /* Copy until the last writer has ended. A reader that is gone is gone for the program too. */
@@ -142,6 +192,8 @@ static void copy(struct keep *k)
 			close(k->out[i].to);
 			p[i].fd = -1;
 		}
+	if (buffer)
+		read_files(k, buffer);
 	put(k, '.', "", 0);
 }
 
@@ -160,15 +212,6 @@ static void copier(struct keep *k)
 	copy(k);
 }
 
-/* Between 3 and LEAST_FD there may be what PROGRAM inherits. */
-static int out_of_the_way(int fd)
-{
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD);
-	if (high >= 0)
-		close(fd);
-	return high >= 0 ? high : fd;
-}
-
 static bool begin_stream(struct keep *k, int fd, int ends[2])
 {
 	int both[2];
@@ -176,7 +219,8 @@ static bool begin_stream(struct keep *k, int fd, int ends[2])
 		return false;
 	ends[0] = out_of_the_way(both[0]);
 	ends[1] = out_of_the_way(both[1]);
-	k->out[fd - 1] = (struct stream){ .from = ends[0], .to = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD) };
+	k->out[fd - 1].from = ends[0];
+	k->out[fd - 1].to = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD);
 	return k->out[fd - 1].to >= 0;
 }
 
@@ -189,7 +233,7 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 	if (between == 0) {
 		if (fork() == 0) {
 			for (int fd = 0; fd < MOST_FDS; fd++)
-				if (fd != k->file && fd != k->out[0].from && fd != k->out[0].to && fd != k->out[1].from && fd != k->out[1].to)
+				if (fd != k->file && fd != k->program && fd != k->out[0].file && fd != k->out[1].file && fd != k->out[0].from && fd != k->out[0].to && fd != k->out[1].from && fd != k->out[1].to)
 					close(fd);
 			copier(k);
 		}
@@ -205,7 +249,11 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 				close(ends[i][n]);
 		if (k->out[i].to >= 0)
 			close(k->out[i].to);
+		if (k->out[i].file >= 0)
+			close(k->out[i].file);
 	}
+	if (k->program >= 0)
+		close(k->program);
 	if (between > 0 && same)
 		dup2(1, 2);
 	return between > 0;
@@ -213,16 +261,18 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 
 static void keep(const char *dir)
 {
-	struct keep k = { .file = make_file(dir), .out = { { .from = -1, .to = -1 }, { .from = -1, .to = -1 } } };
+	struct keep k = { .file = make_file(dir), .program = -1, .out = { { -1, -1, -1, 0 }, { -1, -1, -1, 0 } } };
 	char cwd[PATH_MAX];
 	if (k.file < 0)
 		return;
 	k.file = out_of_the_way(k.file);
 	if (getcwd(cwd, sizeof cwd))
 		put(&k, 'c', cwd, strlen(cwd));
-	bool out = look_at(&k, 1), error = look_at(&k, 2);
-	if (!(out || error) || !begin_copying(&k, out, error))
-		put(&k, out || error ? '!' : '.', "", 0);
+	int program = (int)syscall(SYS_pidfd_open, getpid(), 0); /* Linux 5.3; without it the collector reads what is in files */
+	k.program = program >= 0 ? out_of_the_way(program) : -1;
+	bool out = look_at(&k, 1), error = (k.out[0].file < 0 || !are_the_same()) && look_at(&k, 2), files = k.out[0].file >= 0 || k.out[1].file >= 0;
+	if (!(out || error || files) || !begin_copying(&k, out, error))
+		put(&k, out || error || files ? '!' : '.', "", 0);
 	close(k.file);
 }
 

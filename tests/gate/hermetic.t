@@ -123,10 +123,10 @@ ran = os.path.join(world.run_dir, "ran")  # outside of the workspace: who really
 for name in ("old", "gone"):
     open(os.path.join(world.dir, name), "w").write(name + "\n")
 TOOLS = ("echo said; echo wrong >&2; exit 3", "date", "date +%%N; echo 1 >>%s" % ran, "date +%%N; echo 1 >>%s" % ran, "pwd; echo \"in $PWD\" >here; echo 1 >>%s" % ran,
-         "mkdir -p sub/deep; echo new >sub/deep/made; chmod 755 sub/deep/made; mv old moved; rm gone; ln -s made sub/deep/link", "kill -9 $$", "sh -c 'echo nested; sh -c \"echo deeper >nested\"'", "system:echo by a shell of system; echo 1 >>%s; exit 6" % ran, "system:kill -15 $$")
+         "mkdir -p sub/deep; echo new >sub/deep/made; chmod 755 sub/deep/made; mv old moved; rm gone; ln -s made sub/deep/link", "kill -9 $$", "sh -c 'echo nested; sh -c \"echo deeper >nested\"'", "system:echo by a shell of system >shell; echo 1 >>%s; exit 6" % ran, "system:kill -15 $$", "exec sh -c 'echo another; exit 7'")
 said, err, status = world.record("tools", *TOOLS)
 results = [json.loads(l) for l in said.splitlines() if l.startswith("[")]
-ok(results[0] == [3, "said\n", "wrong\n"] and results[4][1] == world.dir + "\n" and results[6] == [-9, "", ""] and results[7][1] == "nested\n" and said.endswith("by a shell of system\n%d\n15\n" % (6 << 8)) and not err,
+ok(results[0] == [3, "said\n", "wrong\n"] and results[4][1] == world.dir + "\n" and results[6] == [-9, "", ""] and results[7][1] == "nested\n" and "\n%d\n15\n" % (6 << 8) in said and results[8] == [7, "another\n", ""] and not err,
    "tools that are recorded end and print as they would", said, err)
 kept = [l["data"] for l in world.lines("tools") if l["type"] == "vcr.output"]
 ok(len(kept) == len(TOOLS) and not [k for k in kept if "not_kept" in k], "what each of them printed is in the session, and nothing of what ran under them apart", kept)
@@ -136,10 +136,10 @@ for name in ("old", "gone"):
     open(os.path.join(other.dir, name), "w").write(name + "\n")
 count = len(open(ran).readlines())
 again, err, status, asked = world.replay("tools", *TOOLS, options=("--hermetic",), cwd=other.dir)
-there = {n: open(os.path.join(other.dir, n)).read() for n in ("here", "sub/deep/made", "sub/deep/link", "moved", "nested") if os.path.exists(os.path.join(other.dir, n))}
+there = {n: open(os.path.join(other.dir, n)).read() for n in ("here", "sub/deep/made", "sub/deep/link", "moved", "nested", "shell") if os.path.exists(os.path.join(other.dir, n))}
 ok(again == said.replace(world.dir, other.dir) and status == 0 and not asked and len(open(ran).readlines()) == count,
    "--hermetic: none of them runs, and each prints and ends as it did, in another directory with its paths", again, said, err, status)
-ok(there == {"here": "in %s\n" % other.dir, "sub/deep/made": "new\n", "sub/deep/link": "new\n", "moved": "old\n", "nested": "deeper\n"} and
+ok(there == {"here": "in %s\n" % other.dir, "sub/deep/made": "new\n", "sub/deep/link": "new\n", "moved": "old\n", "nested": "deeper\n", "shell": "by a shell of system\n"} and
    not os.path.exists(os.path.join(other.dir, "gone")) and os.path.islink(os.path.join(other.dir, "sub/deep/link")) and os.stat(os.path.join(other.dir, "sub/deep/made")).st_mode & 0o777 == 0o755,
    "what they did to files is done again: written, moved, removed, linked, made executable", there, err)
 again, err, status, asked = world.replay("tools", TOOLS[0], "uname -n", TOOLS[1], TOOLS[1], options=("--hermetic",))
@@ -152,6 +152,17 @@ world.record("plain", options=())
 again, err, status, asked = world.replay("plain", options=("--hermetic",))
 ok(status == 125 and "--capture=all" in err and not again, "a session in which no tool's output was kept is not replayed so, and it is said what keeps it", again, err, status)
 ok("--mode" in world.run("vcr-replay", "--hermetic", "--mode=all", "tools", "--", "true")[1] and world.run("vcr-replay", "--hermetic", "tools")[2] == 2, "--hermetic with what goes online, or without a command, is a wrong call")
+
+PROXIED = """
+import os, socket, subprocess, sys, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ.get("HTTPS_PROXY", sys.argv[1]))
+socket.create_connection((proxy.hostname, proxy.port)).close()
+print(subprocess.run(["echo", "from", "a tool"], stdout=subprocess.PIPE, text=True).stdout, end="")
+"""
+world.agent = os.path.join(world.dir, "proxied.py")
+open(world.agent, "w").write(PROXIED)
+again, err, status, asked = world.replay("tools", options=("--hermetic",))
+ok("echo from a tool" in err and "1 tool was refused" in err, "a program that takes the gate for its proxy, as Bun does, has spoken to a model too", again, err)
 
 # ---- A recorded tool is what it would be ----
 
@@ -174,6 +185,9 @@ try:
     subprocess.run(["no-such-program"])
 except FileNotFoundError:
     say["missing"] = True
+print("first", flush=True)
+subprocess.run(["echo", "among its parent's"])
+print("last", flush=True)
 before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
 say["system"] = os.system("trap 'exit 9' INT; kill -INT $$; exit 1") == 9 << 8 and (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
 p = subprocess.Popen(["sh", "-c", "cat & exec 1>&-; exit 5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -184,6 +198,10 @@ with open("log", "w") as f:
     f.write("first\\n")
     f.flush()
     subprocess.run(["echo", "second"], stdout=f)
+with open("gone", "w+") as f:
+    subprocess.run(["sh", "-c", "echo kept; echo and this >&2"], stdout=f, stderr=f)
+    os.unlink("gone")
+    say["unlinked"] = os.pread(f.fileno(), 100, 0) == b"kept\\nand this\\n"
 say["file"] = open("log").read() == "first\\nsecond\\n"
 os.set_blocking(0, False)
 p = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
@@ -205,14 +223,15 @@ print(json.dumps(say))
 world.agent = os.path.join(world.dir, "probe.py")
 open(world.agent, "w").write(PROBE)
 said, err, status = world.record("probe")
-say = json.loads(said) if said else {}
+ok(said.startswith("first\namong its parent's\nlast\n"), "what a tool prints where its parent prints comes in its place", said)
+say = json.loads(said.splitlines()[-1]) if said else {}
 for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("signal", "dies of the signal that it is sent"),
                     ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
-                    ("file", "may print into a file that others write"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
+                    ("file", "may print into a file that others write"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
     ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
-say = json.loads(again) if again else {}
-ok(say.get("large") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("spawn"), "and is answered as large, into files, and when it is spawned", again, err, status)
+say = json.loads(again.splitlines()[-1]) if again else {}
+ok(say.get("large") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("unlinked") and say.get("spawn"), "and is answered as large, into files, and when it is spawned", again, err, status)
 
 # ---- A bare preload ----
 
