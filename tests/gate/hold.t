@@ -26,7 +26,7 @@ place.env.update(SSL_CERT_FILE=server.ca, VCR_MODEL_HOSTS="localhost:%d" % serve
 
 AGENT = """
 import json, os, signal, sys, time, urllib.request as u
-url, files, rounds, stop, again = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "stop" in sys.argv, "again" in sys.argv
+url, files, rounds, stop, again, tell = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "stop" in sys.argv, "again" in sys.argv, "tell" in sys.argv
 def write(text):
     for i in range(files):
         with open("f%d.txt" % i, "w") as f: f.write((text + " %d\\n" % i) * 3000)
@@ -41,8 +41,11 @@ for n in range(rounds):
         sys.stdin.readline()
     write("before %d" % n)
     took = ask(n)
-    if again: ask(n)
+    if again:
+        if tell: print("again", flush=True); sys.stdin.readline()
+        ask(n)
     write("after %d" % n)
+    if tell: print("written", flush=True); sys.stdin.readline()
     if stop: print(took, flush=True)
 """
 
@@ -68,35 +71,50 @@ for n in reversed(range(ROUNDS)):
     bad = wrong("before %d" % n) if not r.returncode else r.stdout
     ok(r.returncode == 0 and not bad, "rolled back to call %d the files are as they were when it was asked" % n, r.stdout, bad)
 
+
+def collector():
+    for e in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = open("/proc/%s/cmdline" % e, "rb").read().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"/vcr-collector") and any(w.startswith(place.run_dir.encode()) for w in words):
+            return int(e)
+
+
 # ---- A call that follows no change is not held: its savepoint is the one before, whatever is done upon its answer ----
 
-p = record("again", str(FILES), str(ROUNDS), "again")
+p = record("again", "4", str(ROUNDS), "again", "tell")
+stopped, bad = [], []
+for n in range(ROUNDS):
+    p.stdout.readline()
+    pid, spool = collector(), glob.glob(os.path.join(place.run_dir, "**", "*.spool"), recursive=True)[0]
+    stopper = subprocess.Popen([os.path.join(BUILD, "tests", "gate", "stopper"), spool, str(pid)], stdout=subprocess.PIPE, text=True)
+    stopper.stdout.readline()
+    p.stdin.write("go\n")
+    p.stdin.flush()
+    stopped.append(stopper.communicate()[0])  # where the machine has a moment for it, the collector has looked and has not read the request
+    p.stdout.readline()
+    os.kill(pid, signal.SIGCONT)  # now the files are those of after its answer
+    p.stdin.write("go on\n")
+    p.stdin.flush()
 out, err = p.communicate(timeout=120)
-bad = {}
-for n in reversed(range(2 * ROUNDS)):
-    r = subprocess.run([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "call:%d" % n, "again"], cwd=work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode or wrong("before %d" % (n // 2)):
-        bad[n] = r.stdout or wrong("before %d" % (n // 2))
-ok(p.returncode == 0 and not bad, "what is done upon the answer of a call that follows no change is not in its savepoint either", err, bad)
+for n in range(ROUNDS):
+    r = subprocess.run([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "call:%d" % (2 * n + 1), "again"], cwd=work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    bad += [(n, i) for i in wrong("before %d" % n) if i < 4] if not r.returncode else [r.stdout]
+ok(p.returncode == 0 and not bad, "what is done upon the answer of a call that follows no change is not in its savepoint either", stopped, err, bad)
 
 # ---- Nobody looks ----
 
 p = record("dead", "2", "4", "stop")
 first = float(p.stdout.readline())
 p.stdout.readline()
-collectors = []
-for e in filter(str.isdigit, os.listdir("/proc")):
-    try:
-        words = open("/proc/%s/cmdline" % e, "rb").read().split(b"\0")
-    except OSError:
-        continue
-    if words[0].endswith(b"/vcr-collector") and any(w.startswith(place.run_dir.encode()) for w in words):
-        collectors.append(int(e))
-os.kill(collectors[0], signal.SIGSTOP)
+pid = collector()
+os.kill(pid, signal.SIGSTOP)
 p.stdin.write("go\n")
 p.stdin.flush()
 took = [float(p.stdout.readline()) for _ in range(3)]
-os.kill(collectors[0], signal.SIGCONT)
+os.kill(pid, signal.SIGCONT)
 out, err = p.communicate(timeout=60)
 ok(p.returncode == 0 and 1.5 < took[0] < 10 and max(took[1:]) < 1.5, "a collector that does not look holds one answer back for two seconds, and no other", first, took, err)
 place_left = glob.glob(os.path.join(place.run_dir, "**", "*.spool"), recursive=True)
