@@ -1,5 +1,7 @@
-/* bench/savepoint WORKSPACE STATE ROUNDS FILE FILE FILE: what a base and a savepoint with these files changed cost in an open process.
- * Prints one JSON object: milliseconds; the mean is that of all rounds. */
+/* bench/savepoint WORKSPACE STATE ROUNDS FILE FILE FILE [FILE...]: what a base, a savepoint with the first three files changed, and a rollback of all of them cost in
+ * an open process. In the end the shadow repository is packed. Prints one JSON object: milliseconds; the mean is that of all rounds. */
+#include "gc.h"
+#include "rollback.h"
 #include "savepoint.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,6 +38,32 @@ static void change(const char *path, int round)
 	}
 }
 
+/* All files are changed, and put back as the base has them: the mean of that. */
+static double roll_back(struct vcr_store *s, const struct vcr_store_options *o, const struct vcr_store_dirty *dirty, int n, struct vcr_error *e)
+{
+	enum { TURNS = 12 };
+	static const struct vcr_store_note note = { .kind = "manual" };
+	const struct vcr_rollback_where where = { .store = s, .workspace = o->workspace, .state_dir = o->state_dir, .session = o->session };
+	struct vcr_savepoint base, last;
+	double sum = 0;
+	for (int r = 0; r < TURNS; r++) {
+		struct vcr_rollback plan;
+		for (int i = 0; i < n; i++)
+			change(dirty[i].path, r);
+		if (vcr_store_take(s, dirty, (size_t)n, &note, &last, e) || vcr_store_get(s, o->session, 0, &base, e))
+			return -1;
+		double from = ms();
+		int err = vcr_rollback_plan(&plan, &where, last.tree, NULL, base.tree, e);
+		if (!err)
+			err = vcr_rollback_apply(&plan, &where, false, "bench", e);
+		vcr_rollback_release(&plan);
+		sum += ms() - from;
+		if (err)
+			return -1;
+	}
+	return sum / TURNS;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct vcr_store_note note = { .kind = "call" }, base = { .kind = "base" };
@@ -43,11 +71,12 @@ int main(int argc, char **argv)
 	struct vcr_store *s;
 	struct vcr_savepoint p;
 	struct vcr_error e = { 0 };
-	int n = argc - 4, rounds = argc > 4 ? atoi(argv[3]) : 0;
+	struct vcr_gc_stats packed;
+	int all = argc - 4, n = all < 3 ? all : 3, rounds = argc > 4 ? atoi(argv[3]) : 0;
 	double *took = calloc((size_t)rounds + 1, sizeof *took), sum = 0;
-	if (n < 1 || n > 16 || rounds < 1 || !took || chdir(argv[1]))
+	if (all < 1 || all > 16 || rounds < 1 || !took || chdir(argv[1]))
 		return 2;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < all; i++)
 		dirty[i] = (struct vcr_store_dirty){ argv[4 + i], false };
 	const struct vcr_store_options o = { .workspace = argv[1], .state_dir = argv[2], .session = "bench" };
 	double begin = ms();
@@ -65,9 +94,12 @@ int main(int argc, char **argv)
 			return fail(&e);
 		sum += took[r] = ms() - from;
 	}
+	double rolled = roll_back(s, &o, dirty, all, &e);
+	if (rolled < 0 || vcr_gc_repack(s, &packed, &e))
+		return fail(&e);
 	qsort(took, (size_t)rounds, sizeof *took, by_size);
-	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened,
-		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], (long long)p.n);
+	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"rollback_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened,
+		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], rolled, (long long)p.n);
 	vcr_store_free(s);
 	free(took);
 	return 0;
