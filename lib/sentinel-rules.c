@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The functions of a file by name and by body, for a change of many. */
+struct index { const struct vcr_metrics *m; uint32_t *name, *body; };
+
 /* What is being judged: one file, or a change of it. */
 struct judging {
 	const struct vcr_policy *policy;
@@ -13,6 +16,7 @@ struct judging {
 	const struct vcr_metrics *m, *before; /* before NULL: all of it is judged */
 	bool is_change;
 	struct vcr_findings *out;
+	struct index was, is;
 	int err;
 };
 
@@ -44,17 +48,64 @@ static void say(struct judging *j, enum vcr_rule_id rule, uint32_t start, uint32
 	j->err = vcr_findings_add(j->out, &f);
 }
 
-static const struct vcr_function *find_function(const struct vcr_metrics *m, const struct vcr_function *f)
+static int by_name(const void *a, const void *b, void *ctx)
 {
-	if (!m)
-		return NULL;
-	for (size_t i = 0; i < m->nfunction; i++)
-		if (*f->name && !strcmp(m->function[i].qualified, f->qualified))
-			return &m->function[i];
-	for (size_t i = 0; i < m->nfunction; i++)
-		if (f->tokens >= 20 && m->function[i].body_renamed == f->body_renamed)
-			return &m->function[i];
-	return NULL;
+	const struct vcr_metrics *m = ctx;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int order = strcmp(m->function[x].qualified, m->function[y].qualified);
+	return order ? order : x < y ? -1 : x > y;
+}
+
+static int by_body(const void *a, const void *b, void *ctx)
+{
+	const struct vcr_metrics *m = ctx;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	uint64_t p = m->function[x].body_renamed, q = m->function[y].body_renamed;
+	return p != q ? (p < q ? -1 : 1) : x < y ? -1 : x > y;
+}
+
+static void index_release(struct index *x)
+{
+	free(x->name);
+	free(x->body);
+}
+
+static int index_make(struct index *x, const struct vcr_metrics *m)
+{
+	size_t n = m ? m->nfunction : 0;
+	*x = (struct index){ m, malloc((n + 1) * sizeof *x->name), malloc((n + 1) * sizeof *x->body) };
+	if (!x->name || !x->body)
+		return VCR_ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		x->name[i] = x->body[i] = (uint32_t)i;
+	if (n) {
+		qsort_r(x->name, n, sizeof *x->name, by_name, (void *)m);
+		qsort_r(x->body, n, sizeof *x->body, by_body, (void *)m);
+	}
+	return 0;
+}
+
+/* The function of that name, else one with the same body. */
+static const struct vcr_function *find_function(const struct index *x, const struct vcr_function *f)
+{
+	size_t n = x->m ? x->m->nfunction : 0, low = 0, high = n;
+	while (low < high && *f->name) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(x->m->function[x->name[middle]].qualified, f->qualified) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (*f->name && low < n && !strcmp(x->m->function[x->name[low]].qualified, f->qualified))
+		return &x->m->function[x->name[low]];
+	for (low = 0, high = n; low < high && f->tokens >= 20;) {
+		size_t middle = low + (high - low) / 2;
+		if (x->m->function[x->body[middle]].body_renamed < f->body_renamed)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return f->tokens >= 20 && low < n && x->m->function[x->body[low]].body_renamed == f->body_renamed ? &x->m->function[x->body[low]] : NULL;
 }
 
 struct measure_of { enum vcr_rule_id rule; size_t at; const char *fmt; };
@@ -187,8 +238,10 @@ static void judge_secrets(struct judging *j)
 
 static int judge(struct judging *j)
 {
+	if ((j->err = index_make(&j->was, j->before)) != 0)
+		return j->err;
 	for (size_t i = 0; i < j->m->nfunction; i++)
-		judge_function(j, &j->m->function[i], find_function(j->before, &j->m->function[i]));
+		judge_function(j, &j->m->function[i], find_function(&j->was, &j->m->function[i]));
 	judge_marks(j);
 	judge_file(j);
 	if (!j->is_change)
@@ -196,10 +249,18 @@ static int judge(struct judging *j)
 	return j->err;
 }
 
+static void judged(struct judging *j)
+{
+	index_release(&j->was);
+	index_release(&j->is);
+}
+
 int vcr_sentinel_judge(const struct vcr_policy *p, const char *path, const char *text, size_t n, const struct vcr_metrics *m, struct vcr_findings *out)
 {
 	struct judging j = { .policy = p, .path = path, .text = text, .n = n, .m = m, .out = out };
-	return judge(&j);
+	int err = judge(&j);
+	judged(&j);
+	return err;
 }
 
 /* --- changes */
@@ -254,7 +315,7 @@ static void judge_tests(struct judging *j)
 		if (!is_test(j, was))
 			continue;
 		struct asserted a = asserted(j->before, was), b;
-		if (!(now = find_function(j->m, was))) {
+		if (!(now = find_function(&j->is, was))) {
 			if (a.n && is_test_file(j->path))
 				say(j, VCR_RULE_TESTS, 0, 0, was->qualified, -1, "the test %.200s is gone", was->qualified);
 			continue;
@@ -275,10 +336,14 @@ int vcr_sentinel_judge_change(const struct vcr_policy *p, const char *path, cons
 {
 	struct judging j = { .policy = p, .path = path, .text = text, .n = n, .m = after, .before = before, .is_change = true, .out = out };
 	int err = judge(&j);
-	if (err)
+	if (err) {
+		judged(&j);
 		return err;
+	}
 	judge_secrets(&j);
 	judge_growth(&j);
-	judge_tests(&j);
-	return j.err;
+	if (!(err = index_make(&j.is, after)))
+		judge_tests(&j);
+	judged(&j);
+	return err ? err : j.err;
 }
