@@ -63,7 +63,7 @@ class Place:
         self.dir = os.path.realpath(tempfile.mkdtemp(prefix="vcr-cli-test."))
         self.run_dir = tempfile.mkdtemp(prefix="vcr-cli-test.", dir="/dev/shm")
         self.vcr_dir = os.path.join(self.dir, ".vcr")
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("VCR_", "LD_", "XDG_"))}
+        self.env = {k: v for k, v in os.environ.items() if k == "VCR_GRAMMARS" or not k.startswith(("VCR_", "LD_", "XDG_"))}
         self.home = os.path.join(self.dir, "home")
         os.mkdir(self.home)
         self.env.update(HOME=self.home, XDG_RUNTIME_DIR=self.run_dir, VCR_COLLECTOR="/nonexistent/vcr-collector", TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm")
