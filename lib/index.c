@@ -1,6 +1,7 @@
 #include "index.h"
 #include "limits.h"
 #include "paths.h"
+#include "reader-parts.h"
 #include "replace.h"
 #include <dirent.h>
 #include <errno.h>
@@ -11,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ENDS = 4096, MOST = 64, MAX_BYTES = sizeof(struct vcr_index_head) + VCR_INDEX_TYPES * VCR_INDEX_TYPE + VCR_INDEX_LINES * sizeof(struct vcr_index_line) + VCR_SHA256 };
+enum { ENDS = 4096, MOST = 64, MAX_BYTES = sizeof(struct vcr_index_head) + VCR_INDEX_TYPES * VCR_INDEX_TYPE + VCR_INDEX_LINES * sizeof(struct vcr_index_line) + VCR_INDEX_SUM };
 static const char magic[8] = "vcrIdx1"; /* another layout, or another vcr_reader_hash, is another number */
 
-_Static_assert(sizeof(struct vcr_index_line) == 40 && sizeof(struct vcr_index_file) == 72 && sizeof(struct vcr_index_head) == 104, "no holes");
+_Static_assert(sizeof(struct vcr_index_line) == 40 && sizeof(struct vcr_index_file) == 48 && sizeof(struct vcr_index_head) == 80, "no holes");
 
 /* ---- Bytes ---- */
 
@@ -32,15 +33,13 @@ struct vcr_index_line vcr_index_line(const struct vcr_index *x, size_t i)
 
 int vcr_index_encode(struct vcr_buf *out, struct vcr_index_head *head, const char *type, const struct vcr_index_line *line)
 {
-	unsigned char sum[VCR_SHA256];
 	size_t from = out->len;
 	memcpy(head->magic, magic, sizeof magic);
 	vcr_buf_add(out, head, sizeof *head);
 	vcr_buf_add(out, type, (size_t)head->ntypes * VCR_INDEX_TYPE);
 	vcr_buf_add(out, line, (size_t)head->n * sizeof *line);
-	if (out->err || !vcr_sha256(out->data + from, out->len - from, sum))
-		return out->err ? out->err : VCR_ENOMEM;
-	return vcr_buf_add(out, sum, sizeof sum);
+	uint64_t sum = vcr_reader_hash(out->data + from, out->len - from);
+	return vcr_buf_add(out, &sum, sizeof sum);
 }
 
 static bool is_type(const char *p)
@@ -77,14 +76,15 @@ static bool is_line(const struct vcr_index_head *h, const struct vcr_index_line 
 int vcr_index_decode(struct vcr_index *x, const char *p, size_t n)
 {
 	struct vcr_index_head *h = &x->head;
-	unsigned char sum[VCR_SHA256];
+	uint64_t sum;
 	if (n < sizeof *h + sizeof sum || n > MAX_BYTES)
 		return VCR_ECORRUPT;
 	memcpy(h, p, sizeof *h);
 	if (memcmp(h->magic, magic, sizeof magic) || h->ntypes > VCR_INDEX_TYPES || h->n > VCR_INDEX_LINES ||
 		n != sizeof *h + (size_t)h->ntypes * VCR_INDEX_TYPE + (size_t)h->n * sizeof(struct vcr_index_line) + sizeof sum)
 		return VCR_ECORRUPT;
-	if (!vcr_sha256(p, n - sizeof sum, sum) || memcmp(sum, p + n - sizeof sum, sizeof sum))
+	memcpy(&sum, p + n - sizeof sum, sizeof sum);
+	if (sum != vcr_reader_hash(p, n - sizeof sum))
 		return VCR_ECORRUPT;
 	x->type = p + sizeof *h;
 	x->line = x->type + (size_t)h->ntypes * VCR_INDEX_TYPE;
@@ -112,11 +112,14 @@ static uint64_t nanoseconds(const struct timespec *t)
 }
 
 /* Its first and its last 4 KB. */
-static bool hash_ends(int fd, uint64_t size, unsigned char sum[VCR_SHA256])
+static bool hash_ends(int fd, uint64_t size, uint64_t *sum)
 {
 	char ends[2 * ENDS];
 	size_t n = size < ENDS ? (size_t)size : ENDS;
-	return pread(fd, ends, n, 0) == (ssize_t)n && pread(fd, ends + n, n, (off_t)(size - n)) == (ssize_t)n && vcr_sha256(ends, 2 * n, sum);
+	if (pread(fd, ends, n, 0) != (ssize_t)n || pread(fd, ends + n, n, (off_t)(size - n)) != (ssize_t)n)
+		return false;
+	*sum = vcr_reader_hash(ends, 2 * n);
+	return true;
 }
 
 int vcr_index_identify(int fd, struct vcr_index_file *of)
@@ -127,7 +130,7 @@ int vcr_index_identify(int fd, struct vcr_index_file *of)
 	if (!S_ISREG(st.st_mode))
 		return VCR_EINVAL;
 	*of = (struct vcr_index_file){ .dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size, .mtime_ns = nanoseconds(&st.st_mtim), .ctime_ns = nanoseconds(&st.st_ctim) };
-	return hash_ends(fd, of->size, of->ends) ? 0 : VCR_EIO;
+	return hash_ends(fd, of->size, &of->ends) ? 0 : VCR_EIO;
 }
 
 /* ---- The directory ---- */

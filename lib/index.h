@@ -2,19 +2,19 @@
  *
  * An index is speed and nothing else: the session file alone is always enough. It holds offsets, times, types and hashes of ids, no text. It is in
  * a directory of the user's own and not beside the file, so that none comes with a recording from elsewhere; one for a directory that cannot be written
- * works too. It is valid if and only if the file is the one it was made of (device, inode, size, mtime, ctime and SHA-256 of its first and last 4 KB), its own
- * SHA-256 is right, and all in it is within the file's bounds; else it is as if there were none. Who reads a line where an index says it is looks whether
+ * works too. It is valid if and only if the file is the one it was made of (device, inode, size, mtime, ctime and a hash of its first and last 4 KB), its own
+ * sum is right, and all in it is within the file's bounds; else it is as if there were none. Who reads a line where an index says it is looks whether
  * it is that line (reader-index.c). It is made when a file of VCR_INDEX_BYTES or more has been read, by whoever reads it first: the collector, when it has
  * ended one. Of the files in the directory the MOST latest are kept.
  *
  * The file, in the machine's byte order: struct vcr_index_head; ntypes types of 64 bytes, NUL-terminated; n struct vcr_index_line, frames by time and line,
- * then others, then those to be looked at, both by line; SHA-256 of all that. */
+ * then others, then those to be looked at, both by line; vcr_reader_hash of all that, which is
+ * against accidents: libcrypto would cost a millisecond before its first sum. Against people there are the directory and the look at each line. */
 #ifndef VCR_INDEX_H
 #define VCR_INDEX_H
 #include <stdbool.h>
 #include <stdint.h>
 #include "buf.h"
-#include "sha256.h"
 
 enum { VCR_INDEX_BYTES = 32 << 20, VCR_INDEX_LINES = 1 << 20, VCR_INDEX_TYPES = 64, VCR_INDEX_TYPE = 64 };
 enum vcr_index_kind {
@@ -23,7 +23,7 @@ enum vcr_index_kind {
 };
 
 /* Which file it is of. */
-struct vcr_index_file { uint64_t dev, ino, size, mtime_ns, ctime_ns; unsigned char ends[VCR_SHA256]; };
+struct vcr_index_file { uint64_t dev, ino, size, mtime_ns, ctime_ns, ends; };
 struct vcr_index_head {
 	char magic[8];
 	struct vcr_index_file of;
@@ -36,6 +36,8 @@ struct vcr_index_line {
 	uint32_t len;
 	uint8_t kind, type, call, zero;
 };
+
+enum { VCR_INDEX_SUM = 8 };
 
 /* A decoded index; type and line point into the text, which has to live as long. */
 struct vcr_index { struct vcr_index_head head; const char *type, *line; };

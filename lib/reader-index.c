@@ -4,6 +4,7 @@
 #include "reader-parts.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,9 +51,10 @@ void vcr_reader_take_index(struct vcr_reader *r)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT, line = VCR_BUF_INIT;
 	struct vcr_index x;
+	struct stat st;
 	line.max = VCR_MAX_LINE;
 	r->indexed = false;
-	if (vcr_index_identify(r->fd, &r->of) || r->of.size < VCR_INDEX_BYTES) {
+	if (fstat(r->fd, &st) || st.st_size < VCR_INDEX_BYTES || vcr_index_identify(r->fd, &r->of)) {
 		r->of.size = 0;
 		return;
 	}

@@ -2,6 +2,7 @@
 #include "fuzz.h"
 #include "index.h"
 #include "limits.h"
+#include "../../lib/reader-parts.h"
 
 static void check(const struct vcr_index *x, const char *p, size_t n)
 {
@@ -27,8 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *p = size ? fuzz_exact((const char *)data, size) : calloc(1, 1);
 	if (!vcr_index_decode(&x, p, size))
 		check(&x, p, size);
-	if (size >= sizeof(struct vcr_index_head) + VCR_SHA256) {
-		vcr_sha256(p, size - VCR_SHA256, (unsigned char *)p + size - VCR_SHA256);
+	if (size >= sizeof(struct vcr_index_head) + VCR_INDEX_SUM) {
+		uint64_t sum = vcr_reader_hash(p, size - VCR_INDEX_SUM);
+		memcpy(p + size - VCR_INDEX_SUM, &sum, sizeof sum);
 		if (!vcr_index_decode(&x, p, size))
 			check(&x, p, size);
 	}
