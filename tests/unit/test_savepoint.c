@@ -378,7 +378,9 @@ START_TEST(every_kind_of_repository_and_none_will_do)
 		"git init -q && git add . && git commit -qm x && git update-index --index-version 4 && git update-index --split-index",
 		"git init -q && git add . && git commit -qm x && chown -R 12345 .git",
 		"git init -q ../main && cd ../main && git commit -q --allow-empty -m x && git worktree add -q ../work2 && cd ../work && mv ../work2/.git . && git add . && git commit -qm y",
-		"mkdir .git && echo rubbish > .git/HEAD && echo rubbish > .git/index" };
+		"mkdir .git && echo rubbish > .git/HEAD && echo rubbish > .git/index",
+		"git init -q && git add . && git commit -qm x && git sparse-checkout set --cone --sparse-index d",
+		"git init -q d && git -C d add . && git -C d commit -qm s && git init -q && git add . 2>/dev/null && git commit -qm submodule" };
 	sh("mkdir -p d; echo 1 > d/a; echo 2 > b; touch -d '1 hour ago' d/a b; %s", make[_i]);
 	struct vcr_store *s = store("s");
 	struct vcr_savepoint p = base(s);
@@ -529,7 +531,7 @@ static TCase *tc(void)
 	tcase_add_test(t, names_and_links_with_secrets_are_sealed_and_stay_so);
 	tcase_add_test(t, the_users_repository_is_only_read_and_its_gc_takes_nothing_away);
 	tcase_add_test(t, files_come_as_they_stand_on_the_disk_not_as_git_stores_them);
-	tcase_add_loop_test(t, every_kind_of_repository_and_none_will_do, 0, 8);
+	tcase_add_loop_test(t, every_kind_of_repository_and_none_will_do, 0, 10);
 	tcase_add_test(t, what_is_too_large_is_named_and_not_read);
 	tcase_add_test(t, of_directories_that_packages_or_builds_fill_the_names_are_noted);
 	tcase_add_test(t, home_and_root_are_refused);
