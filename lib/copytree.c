@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { DEPTH = 256, STEP = 1 << 16 };
@@ -178,6 +180,23 @@ int vcr_copytree(struct vcr_copytree *c, const char *from, const char *to, struc
 
 /* ---- Removing ---- */
 
+/* What is mounted in the tree is none of it: EXDEV. */
+static int open_here(int dir, const char *name, int depth)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+	const struct open_how how = { .flags = (uint64_t)flags, .resolve = RESOLVE_NO_XDEV };
+	struct stat out, in;
+	int fd = depth ? (int)syscall(SYS_openat2, dir, name, &how, sizeof how) : openat(dir, name, flags);
+	if (fd >= 0 || !depth || (errno != ENOSYS && errno != EPERM))
+		return fd;
+	fd = openat(dir, name, flags); /* before Linux 5.6, or forbidden */
+	if (fd < 0 || (!fstat(dir, &out) && !fstat(fd, &in) && out.st_dev == in.st_dev))
+		return fd;
+	close(fd);
+	errno = EXDEV;
+	return -1;
+}
+
 static int remove_in(int dir, const char *name, int depth)
 {
 	struct dirent *ent;
@@ -186,9 +205,9 @@ static int remove_in(int dir, const char *name, int depth)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return errno;
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open_here(dir, name, depth);
 	if (fd < 0 && errno == EACCES && !fchmodat(dir, name, 0700, 0))
-		fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		fd = open_here(dir, name, depth);
 	DIR *d = fd < 0 || depth > DEPTH * 8 ? NULL : fdopendir(fd);
 	if (!d) {
 		err = depth > DEPTH * 8 ? ELOOP : errno;
@@ -209,5 +228,7 @@ static int remove_in(int dir, const char *name, int depth)
 int vcr_copytree_remove(const char *path, struct vcr_error *e)
 {
 	int err = remove_in(AT_FDCWD, path, 0);
+	if (err == EXDEV)
+		return vcr_error_set(e, VCR_EBUSY, "%s cannot be removed: something is mounted in it, unmount that first", path);
 	return err ? vcr_error_sys(e, err, "%s cannot be removed", path) : 0;
 }

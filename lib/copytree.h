@@ -20,7 +20,8 @@ struct vcr_copytree {
 };
 /* Copies what is in `from` into the directory `to`, which exists. A copy that fails in its midst (no space) is an error and is left half done. */
 int vcr_copytree(struct vcr_copytree *c, const char *from, const char *to, struct vcr_error *e);
-/* Remove a tree with everything in it; directories that forbid it are opened up. What is not there is removed already. */
+/* Remove a tree with everything in it; directories that forbid it are opened up. What is mounted in it is left alone: VCR_EBUSY. What is not there is
+ * removed already. */
 int vcr_copytree_remove(const char *path, struct vcr_error *e);
 
 #endif

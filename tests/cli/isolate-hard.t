@@ -1,0 +1,66 @@
+#!/usr/bin/python3
+"""vcr txn --isolate where the tree is not as one would wish it: nothing that is not ours goes, nothing that is done is lost, nothing is left behind."""
+import os
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
+from clikit import BUILD, ok, skip, done  # noqa: E402
+from project import Standing  # noqa: E402
+
+TXN = os.path.join(BUILD, "vcr-txn")
+MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+PLAIN = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def run(p, argv, **options):
+    r = subprocess.run(argv, cwd=p.work, env=p.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **options)
+    return r.returncode, r.stdout
+
+
+def repository():
+    p = Standing()
+    p.sh("git checkout -qb main; echo a > a; git add a; git commit -qm one")
+    return p
+
+
+def begin(p, name):
+    return run(p, [TXN, "begin", "--isolate", "-q", "-s", name])[1].rstrip("\n")
+
+
+def can(argv):
+    try:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+mounts = can(MOUNTS + ["sh", "-c", "mount -t tmpfs none /mnt"])
+
+# ---- What is mounted in it ----
+title = "abort does not remove what is mounted in the tree, says so, and goes on when it is unmounted"
+if not mounts:
+    skip(title, "nothing can be mounted here")
+else:
+    p = repository()
+    p.sh("mkdir ../precious; echo p > ../precious/p")
+    tree = begin(p, "m1")
+    status, out = run(p, MOUNTS + ["sh", "-c", "mkdir '%s/m' && mount --bind ../precious '%s/m' && exec '%s' abort" % (tree, tree, TXN)])
+    there = os.path.exists(p.dir + "/precious/p")
+    ok(status != 0 and "something is mounted in it" in out and there and run(p, [TXN, "status"])[0] in (0, 1) and not os.path.exists(tree), title, status, out, there)
+
+# ---- Directories that git cannot open ----
+title = "a directory that git cannot open is not lost: commit refuses by its name, and merges what is in it when it can"
+if PLAIN and not can(PLAIN + ["true"]):
+    skip(title, "root cannot give up its power over files here")
+else:
+    p = repository()
+    tree = begin(p, "d1")
+    p.sh("mkdir closed; echo work > closed/f; echo seen > seen; chmod 0 closed", cwd=tree)
+    status, out = run(p, PLAIN + [TXN, "commit"])
+    kept = os.path.isdir(tree)
+    if kept:
+        p.sh("chmod 700 closed", cwd=tree)
+    ok(status != 0 and "'closed/'" in out and kept and run(p, [TXN, "commit"])[0] == 0 and os.path.exists(p.work + "/closed/f") and os.path.exists(p.work + "/seen"), title, status, out, kept)
+done()
