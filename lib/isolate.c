@@ -206,6 +206,17 @@ static int copy_files(const char *state_dir, const struct vcr_txn *t, struct vcr
 	return err;
 }
 
+/* git warns of a directory that it cannot open, and goes on without its files: they would be lost with the tree. */
+static int refuse_closed(struct vcr_git *g, struct vcr_error *e)
+{
+	static const char word[] = "warning: could not open directory ";
+	if (!g->words.len)
+		return 0;
+	int err = VCR_GIT_MUST(g, NULL, e, "ls-files", "-o", "--exclude-standard"); /* nothing is left for it but those */
+	const char *at = err ? NULL : strstr(g->words.data, word);
+	return at ? vcr_error_set(e, VCR_EINVAL, "%s: git cannot open directory %.*s: make it readable (chmod), or remove it", g->dir, (int)strcspn(at + sizeof word - 1, "\n"), at + sizeof word - 1) : err;
+}
+
 int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e)
 {
 	VCR_AUTO_BUF index = VCR_BUF_INIT, objects = VCR_BUF_INIT, id = VCR_BUF_INIT;
@@ -219,7 +230,7 @@ int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tr
 		err = vcr_isolate_copy_file(w.index, index.data, e);
 	g.index = index.data;
 	g.objects = objects.data;
-	if (!err && !(err = VCR_GIT_MUST(&g, NULL, e, "add", "-A", ".")) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
+	if (!err && !(err = VCR_GIT_MUST(&g, NULL, e, "add", "-A", ".")) && !(err = refuse_closed(&g, e)) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
 		err = take_line(&id, tree, 72, e);
 	unlink(index.data);
 	vcr_git_release(&g);
