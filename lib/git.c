@@ -2,6 +2,7 @@
 #include "replace.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -128,19 +129,24 @@ static int spawn(const struct vcr_git *g, const char *const argv[], int in, int 
 int vcr_git_run(struct vcr_git *g, const char *const argv[], const struct vcr_buf *in, struct vcr_buf *out, struct vcr_error *e)
 {
 	int fd[3] = { memory_file(in), memory_file(NULL), memory_file(NULL) }, status = 0, err = 0, sys;
+	struct sigaction chld;
 	pid_t pid;
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &chld); /* where it is ignored, statuses are lost */
 	vcr_buf_reset(&g->words);
 	if (fd[0] < 0 || fd[1] < 0 || fd[2] < 0)
 		err = vcr_error_sys(e, errno, "git %s", argv[0]);
 	else if ((sys = spawn(g, argv, fd[0], fd[1], fd[2], &pid)))
 		err = sys == ENOENT ? vcr_error_set(e, VCR_ENOTFOUND, "git is not in PATH (or %s is gone), and it is needed here", g->dir) : vcr_error_sys(e, sys, "git %s", argv[0]);
 	else {
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		while ((sys = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 			;
+		if (sys < 0)
+			err = vcr_error_sys(e, errno, "git %s", argv[0]);
 		read_file(fd[2], &g->words, MAX_WORDS);
-		if (out && read_file(fd[1], out, MAX_OUT))
+		if (!err && out && read_file(fd[1], out, MAX_OUT))
 			err = vcr_error_set(e, out->err, "git %s: its output is too long", argv[0]);
 	}
+	sigaction(SIGCHLD, &chld, NULL);
 	for (int i = 0; i < 3; i++)
 		if (fd[i] >= 0)
 			close(fd[i]);

@@ -4,6 +4,7 @@
 #include "txn-isolate.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +18,15 @@ enum { EXIT_RECORDER = 125 };
 
 int vcr_run_verb(char *const argv[])
 {
-	int status;
+	int status = -1;
+	struct sigaction chld;
 	pid_t pid;
-	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ))
-		return -1;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &chld); /* where it is ignored, the status is lost */
+	bool ended = !posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ);
+	while (ended && waitpid(pid, &status, 0) < 0)
+		ended = errno == EINTR;
+	sigaction(SIGCHLD, &chld, NULL);
+	return ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 /* Into the tree, as deep as we were in the workspace. */

@@ -1,5 +1,6 @@
 #include "git.h"
 #include "tap.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,12 +73,24 @@ START_TEST(objects_that_are_kept_apart_leave_the_repository_as_it_was)
 }
 END_TEST
 
+START_TEST(a_caller_that_ignores_its_children_hears_the_status_too_and_goes_on_to_ignore_them)
+{
+	struct sigaction now;
+	signal(SIGCHLD, SIG_IGN);
+	ck_assert_int_eq(VCR_GIT(&g, NULL, &e, "rev-parse", "--verify", "-q", "HEAD"), 1);
+	ck_assert_int_eq(sigaction(SIGCHLD, NULL, &now), 0);
+	ck_assert(now.sa_handler == SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+}
+END_TEST
+
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("git");
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, its_output_and_status_come_back_and_its_words_are_the_error);
 	tcase_add_test(t, variables_that_lead_elsewhere_do_not_count);
+	tcase_add_test(t, a_caller_that_ignores_its_children_hears_the_status_too_and_goes_on_to_ignore_them);
 	tcase_add_test(t, objects_that_are_kept_apart_leave_the_repository_as_it_was);
 	return t;
 }
