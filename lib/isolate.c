@@ -385,15 +385,29 @@ static void remove_empty(const struct vcr_isolate_git *w)
 	}
 }
 
+/* From here on there is nothing to merge. On a full disk what merging would need makes room for that word; what was never begun to its end cannot be
+ * merged anyhow. */
+static int mark_going(const char *state_dir, struct vcr_txn *t, struct vcr_error *e)
+{
+	VCR_AUTO_BUF objects = VCR_BUF_INIT;
+	struct vcr_error why = { 0 };
+	if (*t->to)
+		return 0;
+	strcpy(t->to, VCR_ISOLATE_GOING);
+	if (!vcr_txn_save(state_dir, t, &why) || !*t->work)
+		return 0;
+	beside(state_dir, t->session, "objects", &objects);
+	int err = vcr_copytree_remove(objects.data, e);
+	return err ? err : vcr_txn_save(state_dir, t, e);
+}
+
 int vcr_isolate_remove(const char *state_dir, struct vcr_txn *t, struct vcr_error *e)
 {
 	VCR_AUTO_BUF aside = VCR_BUF_INIT, trees = VCR_BUF_INIT, state = VCR_BUF_INIT;
 	struct vcr_isolate_git w;
 	int err = vcr_isolate_where(t->workspace, &w, e);
-	if (!err && !*t->to) {
-		strcpy(t->to, VCR_ISOLATE_GOING);
-		err = vcr_txn_save(state_dir, t, e);
-	}
+	if (!err)
+		err = mark_going(state_dir, t, e);
 	beside(state_dir, t->session, NULL, &aside);
 	vcr_buf_printf(&trees, "%s/trees", state_dir);
 	if (!err && !(err = keep_recordings(t, e)) && !(err = vcr_copytree_remove(t->dir, e)) && !(err = remove_admin(&w, t, e)) && !(err = remove_branch(&w, t, e))) {

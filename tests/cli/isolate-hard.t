@@ -50,6 +50,32 @@ else:
     there = os.path.exists(p.dir + "/precious/p")
     ok(status != 0 and "something is mounted in it" in out and there and run(p, [TXN, "status"])[0] in (0, 1) and not os.path.exists(tree), title, status, out, there)
 
+# ---- A full disk ----
+titles = "a tree that does not fit on the disk leaves nothing behind", "a transaction on a full disk is given up, and its tree makes room"
+if not mounts:
+    for title in titles:
+        skip(title, "nothing can be mounted here")
+else:
+    p = repository()
+    p.sh("echo big >> .gitignore; git add .gitignore; git commit -qm two; head -c 9000000 /dev/urandom > big")
+    full = "mkdir -p ../home/.local/state && mount -t tmpfs -o size=8m none ../home/.local/state && { "
+    status, out = run(p, MOUNTS + ["sh", "-c", full + "'%s' begin --isolate -s f1; echo status $?; find ../home/.local/state -name f1 -o -name big; git branch --list 'vcr/*'; git worktree list | tail -n +2; }" % TXN])
+    ok(out.endswith("status 3\n") and "No space left" in out, titles[0], status, out)
+    p.sh("rm big")
+    status, out = run(p, MOUNTS + ["sh", "-c", full + "T=$('%s' begin --isolate -q -s f2) && { head -c 9000000 /dev/zero > $T/filled; '%s' abort; echo status $?; find ../home/.local/state -name f2 -o -name filled; "
+                                   "git branch --list 'vcr/*'; } }" % (TXN, TXN)])
+    ok("\nstatus 0\n" in out and out.endswith("status 0\n"), titles[1], status, out)
+
+# ---- A caller that ignores the ends of its children ----
+p = repository()
+run(p, [TXN, "begin", "--isolate", "-q", "-s", "s1"], preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+tree = p.state("trees", "s1")
+if os.path.isdir(tree):
+    p.sh("echo s > s", cwd=tree)
+status, out = run(p, [TXN, "commit"], preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+recorded = run(p, [os.path.join(BUILD, "vcr-record"), "--isolate", "--commit-on-success", "-s", "s2", "--", "sh", "-c", "echo r > r"], preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+ok(status == 0 and os.path.exists(p.work + "/s") and recorded[0] == 0 and os.path.exists(p.work + "/r"), "a caller that ignores SIGCHLD gets the same: begun, merged, recorded", status, out, recorded)
+
 # ---- Directories that git cannot open ----
 title = "a directory that git cannot open is not lost: commit refuses by its name, and merges what is in it when it can"
 if PLAIN and not can(PLAIN + ["true"]):
