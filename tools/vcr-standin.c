@@ -63,19 +63,29 @@ struct stream {
 };
 struct keep { int file, program /* a descriptor of the process; -1 */; size_t kept; struct stream out[2]; };
 
+static void put_no_more(struct keep *k)
+{
+	struct vcr_standin_chunk head = { .what = '!' };
+	write_all(k->file, &head, sizeof head);
+	k->kept = SIZE_MAX / 2;
+}
+
 static void put(struct keep *k, char what, const void *p, size_t n)
 {
 	struct vcr_standin_chunk head = { .what = what, .size = (uint32_t)n };
-	if (k->kept + n > VCR_STANDIN_KEPT && k->file >= 0) {
-		head = (struct vcr_standin_chunk){ .what = '!' };
-		write_all(k->file, &head, sizeof head);
-		k->kept = SIZE_MAX / 2;
-	}
 	if (k->file < 0 || k->kept > VCR_STANDIN_KEPT)
 		return;
+	if (k->kept + n > VCR_STANDIN_KEPT) {
+		put_no_more(k);
+		return;
+	}
 	k->kept += n;
-	write_all(k->file, &head, sizeof head);
-	write_all(k->file, p, n);
+	off_t at = lseek(k->file, 0, SEEK_END);
+	if (write_all(k->file, &head, sizeof head) && write_all(k->file, p, n))
+		return;
+	if (at >= 0 && !ftruncate(k->file, at)) /* no room, or a limit on files that is the program's */
+		put_no_more(k);
+	k->kept = SIZE_MAX / 2;
 }
 
 static int make_file(const char *dir)
@@ -83,7 +93,7 @@ static int make_file(const char *dir)
 	char path[PATH_MAX];
 	for (int n = 0; n < NAMES; n++) {
 		snprintf(path, sizeof path, "%s/%d.%d", dir, (int)getpid(), n);
-		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd >= 0 || errno != EEXIST)
 			return fd;
 	}
@@ -261,11 +271,13 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 
 static void keep(const char *dir)
 {
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, large;
 	struct keep k = { .file = make_file(dir), .program = -1, .out = { { -1, -1, -1, 0 }, { -1, -1, -1, 0 } } };
 	char cwd[PATH_MAX];
 	if (k.file < 0)
 		return;
 	k.file = out_of_the_way(k.file);
+	sigaction(SIGXFSZ, &ignore, &large); /* the program's limit on files is ours too, and our file none of its business */
 	if (getcwd(cwd, sizeof cwd))
 		put(&k, 'c', cwd, strlen(cwd));
 	int program = (int)syscall(SYS_pidfd_open, getpid(), 0); /* Linux 5.3; without it the collector reads what is in files */
@@ -274,6 +286,7 @@ static void keep(const char *dir)
 	if (!(out || error || files) || !begin_copying(&k, out, error))
 		put(&k, out || error || files ? '!' : '.', "", 0);
 	close(k.file);
+	sigaction(SIGXFSZ, &large, NULL);
 }
 
 /* With the signals as they were: nothing here has changed them. */
