@@ -339,18 +339,6 @@ static bool read_all(int fd, void *to, size_t n)
 	return true;
 }
 
-static void say(int from, int to, size_t n)
-{
-	static char buffer[STEP];
-	for (bool heard = true; n;) {
-		size_t k = n < STEP ? n : STEP;
-		if (!read_all(from, buffer, k))
-			return;
-		heard = heard && write_all(to, buffer, k);
-		n -= k;
-	}
-}
-
 _Noreturn static void end_as(const struct vcr_standin_answer *a)
 {
 	if (a->how != VCR_STANDIN_SIGNAL)
@@ -369,15 +357,18 @@ _Noreturn static void end_as(const struct vcr_standin_answer *a)
 _Noreturn static void answer(const char *path, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
+	char *text = NULL;
 	int fd = connect_to(path);
 	signal(SIGPIPE, SIG_IGN);
-	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a)) {
+	/* all of it at once: who answers does not wait for who reads it */
+	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a) || !(text = malloc((size_t)a.out + a.error + 1)) || !read_all(fd, text, (size_t)a.out + a.error)) {
 		fprintf(stderr, "vcr replay: %s: nobody is there who could say what it printed\n", program);
 		_exit(NOT_FOUND);
 	}
+	close(fd);
 	signal(SIGPIPE, SIG_DFL);
-	say(fd, 1, a.out);
-	say(fd, 2, a.error);
+	write_all(1, text, a.out);
+	write_all(2, text + a.out, a.error);
 	end_as(&a);
 }
 

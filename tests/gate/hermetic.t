@@ -175,6 +175,10 @@ out = p.communicate("a line\\n")[0].split()
 say["pid"] = out[0] == str(p.pid) and out[1] == str(os.getpid())
 say["stdin"] = out[2:] == ["got", "a", "line"]
 big = subprocess.run([sys.executable, "-c", "import sys\\nfor i in range(3000): sys.stdout.write('o' * 1000); sys.stderr.write('e' * 100)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+later = subprocess.Popen([sys.executable, "-c", "print('l' * 3000000)"], stdout=subprocess.PIPE)
+os.read(later.stdout.fileno(), 1)
+subprocess.run(["echo", "meanwhile"], stdout=subprocess.PIPE)
+say["later"] = len(later.communicate()[0]) == 3000000
 say["large"] = [len(big.stdout), len(big.stderr)] == [3000000, 300000]
 limited = [subprocess.run([sys.executable, "-c", "print('l' * 100000)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))) for n in (0, 4096)]
 say["limited"] = [(l.returncode, len(l.stdout)) for l in limited] == [(0, 100001)] * 2
@@ -227,13 +231,13 @@ open(world.agent, "w").write(PROBE)
 said, err, status = world.record("probe")
 ok(said.startswith("first\namong its parent's\nlast\n"), "what a tool prints where its parent prints comes in its place", said)
 say = json.loads(said.splitlines()[-1]) if said else {}
-for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("limited", "may print more than its files may have"), ("signal", "dies of the signal that it is sent"),
+for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("later", "may be read later, when another has ended"), ("limited", "may print more than its files may have"), ("signal", "dies of the signal that it is sent"),
                     ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
                     ("file", "may print into a file that others write"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
     ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
 say = json.loads(again.splitlines()[-1]) if again else {}
-ok(say.get("large") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("unlinked") and say.get("spawn"), "and is answered as large, into files, and when it is spawned", again, err, status)
+ok(say.get("large") and say.get("later") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("unlinked") and say.get("spawn"), "and is answered as large, to whoever reads it later, into files, and when it is spawned", again, err, status)
 
 # ---- A bare preload ----
 
