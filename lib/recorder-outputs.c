@@ -111,10 +111,12 @@ static void take_chunks(struct printed *p, const struct vcr_buf *file)
 	}
 }
 
+/* Any program of the session can put something else in its place. */
 static bool read_whole(const char *path, struct vcr_buf *out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = 1;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) ? 1 : -1;
 	while (fd >= 0 && n > 0 && out->len < 2 * (size_t)VCR_STANDIN_KEPT) {
 		char *to = vcr_buf_reserve(out, 64 << 10);
 		n = to ? read(fd, to, 64 << 10) : -1;

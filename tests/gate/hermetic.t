@@ -270,4 +270,12 @@ again, err, status, asked = world.replay("evil", *TOOLS, options=("--hermetic",)
 found = [os.path.join(d, f) for d, _, files in os.walk(victim.dir) for f in files]
 ok(n == len(evil) and not [f for f in found if "escaped" in f or "/.git/" in f or f.endswith(".vcr/x")] and not os.path.exists(ran + ".evil") and not [f for f in found if os.lstat(f).st_mode & 0o7000] and err.count("not made again") >= n,
    "files outside of the workspace, of git and of ours are not touched, no file gets a set-id bit, and what is not done is named", n, found, err)
+
+# ---- A tool is hostile ----
+
+world = World()
+world.env["PLACE"] = os.path.join(world.env["XDG_RUNTIME_DIR"], "vcr")
+said, err, status = world.record("queer", "cd $PLACE/*.out && rm $$.0 && mkfifo $$.0 && echo it is; exit", "echo another tool")
+kept = [l["data"] for l in world.lines("queer") if l["type"] == "vcr.output"]
+ok("it is" in said and len(kept) == 2 and "not_kept" not in kept[0] and "not_kept" in kept[1], "a tool that puts a pipe where what it printed is kept does not stop the recording", said, err, kept)
 done()
