@@ -33,23 +33,39 @@ static int failed(struct walk *w, int sys)
 	return vcr_error_sys(w->e, sys, "%s cannot be copied", w->path.data);
 }
 
-/* The bytes; a clone where that can be had. */
-static int copy_bytes(struct walk *w, int from, int to)
+/* From where both are, so many bytes, or fewer if the file has become shorter. */
+static int copy_part(struct walk *w, int from, int to, off_t left)
 {
 	char step[STEP];
-	ssize_t n;
+	ssize_t n = 0;
+	while (left > 0 && (n = copy_file_range(from, NULL, to, NULL, left < 1 << 30 ? (size_t)left : 1 << 30, 0)) > 0)
+		left -= n;
+	if (n < 0 && errno != EINVAL && errno != EXDEV && errno != ENOSYS && errno != EOPNOTSUPP)
+		return failed(w, errno);
+	for (; left > 0 && (n = read(from, step, left < STEP ? (size_t)left : STEP)) > 0; left -= n)
+		if (vcr_write_all(to, step, (size_t)n))
+			return failed(w, errno);
+	return n < 0 ? failed(w, errno) : 0;
+}
+
+/* The bytes; a clone where that can be had. A hole stays one: an image of 300 GB takes what it takes here. */
+static int copy_bytes(struct walk *w, int from, int to, off_t size)
+{
+	int err = 0;
 	if (!ioctl(to, FICLONE, from)) {
 		w->c->shared++;
 		return 0;
 	}
-	while ((n = copy_file_range(from, NULL, to, NULL, 1 << 30, 0)) > 0)
-		;
-	if (n < 0 && errno != EINVAL && errno != EXDEV && errno != ENOSYS && errno != EOPNOTSUPP)
-		return failed(w, errno);
-	while ((n = read(from, step, sizeof step)) > 0)
-		if (vcr_write_all(to, step, (size_t)n))
-			return failed(w, errno);
-	return n < 0 ? failed(w, errno) : 0;
+	for (off_t at = 0, end; !err && at < size; at = end) {
+		off_t data = lseek(from, at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		at = data < 0 ? at : data;
+		end = data < 0 ? -1 : lseek(from, at, SEEK_HOLE); /* who does not know of holes has none */
+		end = end < 0 || end > size ? size : end;
+		err = lseek(from, at, SEEK_SET) < 0 || lseek(to, at, SEEK_SET) < 0 ? failed(w, errno) : copy_part(w, from, to, end - at);
+	}
+	return err ? err : ftruncate(to, size) ? failed(w, errno) : 0;
 }
 
 static int copy_file(struct walk *w, int dir, int into, const char *name, const struct stat *seen)
@@ -64,8 +80,8 @@ static int copy_file(struct walk *w, int dir, int into, const char *name, const 
 		return 0;
 	}
 	to = openat(into, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	err = to < 0 ? failed(w, errno) : copy_bytes(w, from, to);
-	if (!err && (fchmod(to, st.st_mode & 07777) || futimens(to, (struct timespec[]){ seen->st_mtim, seen->st_mtim })))
+	err = to < 0 ? failed(w, errno) : copy_bytes(w, from, to, st.st_size);
+	if (!err && (fchmod(to, st.st_mode & (st.st_uid == geteuid() ? 07777 : 0777)) || futimens(to, (struct timespec[]){ seen->st_mtim, seen->st_mtim })))
 		err = failed(w, errno);
 	w->c->files++;
 	close(from);

@@ -1,9 +1,10 @@
-/* copytree.h — a directory tree again in another place: contents (shared with the first until one is written, where the file system can), modes, times of
- * files, symbolic links, empty directories.
+/* copytree.h — a directory tree again in another place: contents (shared with the first until one is written, where the file system can; holes stay
+ * holes), modes, times of files, symbolic links, empty directories.
  *
  * Left out: names at the top and directories that the caller says, directories named .vcr; sockets, pipes, devices; directories of other file
  * systems, directories that are git repositories of their own, and what cannot be read: these are named. Nothing is followed out of the tree. Hard
- * links become files of their own; owners are the caller's; extended attributes are not copied. */
+ * links become files of their own; owners are the caller's, and what was
+ * another's is not set-user-ID there; extended attributes are not copied. */
 #ifndef VCR_COPYTREE_H
 #define VCR_COPYTREE_H
 #include <stdbool.h>

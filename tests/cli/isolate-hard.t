@@ -66,6 +66,17 @@ else:
                                    "git branch --list 'vcr/*'; } }" % (TXN, TXN)])
     ok("\nstatus 0\n" in out and out.endswith("status 0\n"), titles[1], status, out)
 
+# ---- A file that runs as somebody else ----
+title = "another user's set-user-ID file is not set-user-ID in the tree, where it would be the caller's"
+if os.geteuid() != 0:
+    skip(title, "only root can have files of other users here")
+else:
+    p = repository()
+    p.sh("cp /bin/true his; cp /bin/true own; chown 65534 his; chmod 4755 his own; printf 'his\\nown\\n' > .gitignore")
+    tree = begin(p, "u1")
+    modes = [oct(os.stat(os.path.join(tree, name)).st_mode & 0o7777) for name in ("his", "own")]
+    ok(modes == ["0o755", "0o4755"], title, modes)
+
 # ---- A caller that ignores the ends of its children ----
 p = repository()
 run(p, [TXN, "begin", "--isolate", "-q", "-s", "s1"], preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))

@@ -53,6 +53,26 @@ START_TEST(contents_modes_times_and_links_are_copied_and_what_is_left_out_is_nam
 }
 END_TEST
 
+START_TEST(holes_stay_holes_and_what_is_between_them_is_copied)
+{
+	struct vcr_copytree c = { .skipped = VCR_BUF_INIT };
+	struct stat st;
+	char from[64], to[64];
+	ck_assert_int_eq(sh("mkdir s t; head -c 200000 /dev/urandom > s/f; truncate -s 30M s/f; head -c 100000 /dev/urandom >> s/f; truncate -s 64M s/f; truncate -s 64M s/empty; : > s/none"), 0);
+	snprintf(from, sizeof from, "%s/s", dir);
+	snprintf(to, sizeof to, "%s/t", dir);
+	ck_assert_msg(!vcr_copytree(&c, from, to, &e), "%s", e.what);
+	ck_assert_int_eq(sh("diff -r s t"), 0);
+	snprintf(to, sizeof to, "%s/t/f", dir);
+	ck_assert_int_eq(stat(to, &st), 0);
+	ck_assert_int_lt(st.st_blocks * 512, 2 << 20);
+	snprintf(to, sizeof to, "%s/t/empty", dir);
+	ck_assert_int_eq(stat(to, &st), 0);
+	ck_assert_int_lt(st.st_blocks * 512, 1 << 20);
+	vcr_buf_release(&c.skipped);
+}
+END_TEST
+
 START_TEST(a_tree_is_removed_with_what_forbids_it_and_nothing_behind_a_link)
 {
 	char path[64];
@@ -70,6 +90,7 @@ static TCase *tc(void)
 	TCase *t = tcase_create("copytree");
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, contents_modes_times_and_links_are_copied_and_what_is_left_out_is_named);
+	tcase_add_test(t, holes_stay_holes_and_what_is_between_them_is_copied);
 	tcase_add_test(t, a_tree_is_removed_with_what_forbids_it_and_nothing_behind_a_link);
 	return t;
 }
