@@ -124,43 +124,79 @@ const char *vcr_preimages_path(const struct vcr_preimages *p)
 
 /* ---- Bounds ---- */
 
-/* The one that was kept first: to be linked is a change of its status. */
-static bool drop_oldest(struct vcr_preimages *p)
+struct held { int64_t kept_ns, bytes; char name[80]; };
+
+static int by_time(const void *a, const void *b)
 {
-	char name[HEX + 1] = "";
-	struct stat st, oldest = { 0 };
+	int64_t x = ((const struct held *)a)->kept_ns, y = ((const struct held *)b)->kept_ns;
+	return (x > y) - (x < y);
+}
+
+/* What had that name was written into through another of its names, after it had been put back. */
+static bool is_stale(const char *name, const struct stat *st)
+{
+	unsigned char named[VCR_LARGE_ID], is[VCR_LARGE_ID];
+	if (!S_ISREG(st->st_mode) || !id_of(name, named))
+		return false;
+	vcr_large_id(st, is);
+	return memcmp(named, is, sizeof is) != 0;
+}
+
+/* All that is in the store, the oldest first: to be linked, copied or made is a change of its status. */
+static struct held *list_all(struct vcr_preimages *p, size_t *n)
+{
+	struct held *all = NULL;
 	struct dirent *ent;
+	struct stat st;
+	size_t cap = 0;
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	*n = 0;
 	while (d && (ent = readdir(d))) {
-		if (strlen(ent->d_name) != HEX || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+		if (strlen(ent->d_name) >= sizeof all->name || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || S_ISDIR(st.st_mode))
 			continue;
-		if (*name && (st.st_ctim.tv_sec > oldest.st_ctim.tv_sec || (st.st_ctim.tv_sec == oldest.st_ctim.tv_sec && st.st_ctim.tv_nsec >= oldest.st_ctim.tv_nsec)))
-			continue;
-		strcpy(name, ent->d_name);
-		oldest = st;
+		if (*n == cap) {
+			struct held *more = reallocarray(all, cap = cap ? cap * 2 : 64, sizeof *all);
+			if (!more)
+				break;
+			all = more;
+		}
+		all[*n] = (struct held){ .kept_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, .bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_blocks * 512 : 0 };
+		if (is_stale(ent->d_name, &st))
+			all[*n].kept_ns = INT64_MIN;
+		strcpy(all[(*n)++].name, ent->d_name);
 	}
 	if (d)
 		closedir(d);
-	if (!*name || unlinkat(p->dir, name, 0))
-		return false;
-	p->bytes -= (int64_t)oldest.st_blocks * 512;
-	return true;
+	if (*n)
+		qsort(all, *n, sizeof *all, by_time);
+	return all;
+}
+
+/* Those that were kept first, until `most` bytes are left. All at once: there may be hundreds of thousands, and to look for each one anew takes hours. */
+static void drop_oldest(struct vcr_preimages *p, int64_t most)
+{
+	size_t n;
+	struct held *all = list_all(p, &n);
+	for (size_t i = 0; i < n && p->bytes > most; i++)
+		if (strlen(all[i].name) == HEX && all[i].bytes && !unlinkat(p->dir, all[i].name, 0))
+			p->bytes -= all[i].bytes;
+	free(all);
 }
 
 static bool make_room(struct vcr_preimages *p, int64_t bytes)
 {
 	if (bytes > MOST_IN_ALL)
 		return false; /* nothing that is dropped would help */
-	while (p->bytes + bytes > MOST_IN_ALL && drop_oldest(p))
-		;
+	if (p->bytes + bytes > MOST_IN_ALL)
+		drop_oldest(p, MOST_IN_ALL - bytes);
 	return p->bytes + bytes <= MOST_IN_ALL;
 }
 
 int64_t vcr_preimages_room(struct vcr_preimages *p, int64_t least)
 {
-	while (MOST_IN_ALL - p->bytes < least && drop_oldest(p))
-		;
+	if (MOST_IN_ALL - p->bytes < least)
+		drop_oldest(p, MOST_IN_ALL - least);
 	return p->bytes < MOST_IN_ALL ? MOST_IN_ALL - p->bytes : 0;
 }
 
@@ -313,55 +349,6 @@ void vcr_preimages_adopt(struct vcr_preimages *p)
 }
 
 /* ---- Housekeeping ---- */
-
-struct held { int64_t kept_ns, bytes; char name[80]; };
-
-static int by_time(const void *a, const void *b)
-{
-	int64_t x = ((const struct held *)a)->kept_ns, y = ((const struct held *)b)->kept_ns;
-	return (x > y) - (x < y);
-}
-
-/* What had that name was written into through another of its names, after it had been put back. */
-static bool is_stale(const char *name, const struct stat *st)
-{
-	unsigned char named[VCR_LARGE_ID], is[VCR_LARGE_ID];
-	if (!S_ISREG(st->st_mode) || !id_of(name, named))
-		return false;
-	vcr_large_id(st, is);
-	return memcmp(named, is, sizeof is) != 0;
-}
-
-/* All that is in the store, the oldest first: to be linked, copied or made is a change of its status. */
-static struct held *list_all(struct vcr_preimages *p, size_t *n)
-{
-	struct held *all = NULL;
-	struct dirent *ent;
-	struct stat st;
-	size_t cap = 0;
-	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	*n = 0;
-	while (d && (ent = readdir(d))) {
-		if (strlen(ent->d_name) >= sizeof all->name || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || S_ISDIR(st.st_mode))
-			continue;
-		if (*n == cap) {
-			struct held *more = reallocarray(all, cap = cap ? cap * 2 : 64, sizeof *all);
-			if (!more)
-				break;
-			all = more;
-		}
-		all[*n] = (struct held){ .kept_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, .bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_blocks * 512 : 0 };
-		if (is_stale(ent->d_name, &st))
-			all[*n].kept_ns = INT64_MIN;
-		strcpy(all[(*n)++].name, ent->d_name);
-	}
-	if (d)
-		closedir(d);
-	if (*n)
-		qsort(all, *n, sizeof *all, by_time);
-	return all;
-}
 
 size_t vcr_preimages_prune(struct vcr_preimages *p, int64_t before_ns, int64_t most, bool pretend, int64_t *bytes)
 {

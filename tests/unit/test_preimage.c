@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MB = 1 << 20 };
@@ -294,6 +295,25 @@ START_TEST(names_that_the_library_would_not_give_are_left)
 }
 END_TEST
 
+START_TEST(to_make_room_among_thousands_of_files_takes_no_time)
+{
+	char path[200];
+	snprintf(path, sizeof path, "%s/preimages", state);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	for (int i = 0; i < 5000; i++) {
+		snprintf(path, sizeof path, "%s/preimages/%040x", state, (unsigned)i);
+		int fd = open(path, O_WRONLY | O_CREAT, 0600);
+		ck_assert_int_eq(write(fd, "x", 1), 1);
+		close(fd);
+	}
+	struct vcr_preimages *p = opened();
+	clock_t from = clock();
+	ck_assert(vcr_preimages_room(p, 4ll << 30) == 4ll << 30);
+	ck_assert_int_lt(clock() - from, CLOCKS_PER_SEC); /* of the processor; to look at all of them for each is 12 million looks */
+	vcr_preimages_free(p);
+}
+END_TEST
+
 START_TEST(housekeeping_takes_what_is_older_and_then_the_oldest)
 {
 	unsigned char id[3][VCR_LARGE_ID], as[VCR_LARGE_ID];
@@ -327,6 +347,7 @@ static TCase *tc_preimage(void)
 {
 	TCase *tc = tcase_create("preimage");
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, to_make_room_among_thousands_of_files_takes_no_time);
 	tcase_add_test(tc, what_is_deleted_comes_back);
 	tcase_add_test(tc, what_is_written_into_comes_back_as_it_was_first);
 	tcase_add_test(tc, what_was_put_back_by_a_link_is_copied_before_it_is_written_into_and_again);
