@@ -303,7 +303,11 @@ static int move_file(const char *from, const char *to, struct vcr_error *e)
 		return 0;
 	vcr_buf_printf(&part, "%s.part", to);
 	int err = vcr_isolate_copy_file(from, part.data, e);
-	return err ? err : rename(part.data, to) ? vcr_error_sys(e, errno, "%s", to) : 0;
+	if (!err && rename(part.data, to))
+		err = vcr_error_sys(e, errno, "%s", to);
+	if (err)
+		unlink(part.data);
+	return err;
 }
 
 /* What a program recorded there by the bare library goes where the others are. */
@@ -312,14 +316,16 @@ static int keep_recordings(const struct vcr_txn *t, struct vcr_error *e)
 	VCR_AUTO_BUF dir = VCR_BUF_INIT;
 	int err = 0;
 	vcr_buf_printf(&dir, "%s/.vcr", t->dir);
-	DIR *d = opendir(dir.data);
+	int fd = open(dir.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct stat st;
 	if (d)
 		err = vcr_paths_make_vcr_dir(t->vcr_dir, e);
 	for (struct dirent *ent; !err && d && (ent = readdir(d));) {
 		VCR_AUTO_BUF from = VCR_BUF_INIT, to = VCR_BUF_INIT;
 		size_t n = strlen(ent->d_name);
-		if (*ent->d_name == '.' || n < 5 || strcmp(ent->d_name + n - 4, ".vcr"))
-			continue;
+		if (*ent->d_name == '.' || n < 5 || strcmp(ent->d_name + n - 4, ".vcr") || fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+			continue; /* a pipe would be waited for */
 		vcr_buf_printf(&from, "%s/%s", dir.data, ent->d_name);
 		vcr_buf_printf(&to, "%s/%s", t->vcr_dir, ent->d_name);
 		if (access(to.data, F_OK))

@@ -87,6 +87,15 @@ status, out = run(p, [TXN, "commit"], preexec_fn=lambda: signal.signal(signal.SI
 recorded = run(p, [os.path.join(BUILD, "vcr-record"), "--isolate", "--commit-on-success", "-s", "s2", "--", "sh", "-c", "echo r > r"], preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
 ok(status == 0 and os.path.exists(p.work + "/s") and recorded[0] == 0 and os.path.exists(p.work + "/r"), "a caller that ignores SIGCHLD gets the same: begun, merged, recorded", status, out, recorded)
 
+# ---- What is in the tree's .vcr and is no recording ----
+p = repository()
+p.sh("mkdir -p ../other/.vcr; echo other > ../other/.vcr/other.vcr")
+p.sh("mkdir .vcr; mkfifo .vcr/pipe.vcr; mkdir .vcr/dir.vcr; ln -s /etc/passwd .vcr/link.vcr; echo whole > .vcr/whole.vcr", cwd=begin(p, "v1"))
+p.sh("ln -s '%s/other/.vcr' .vcr" % p.dir, cwd=begin(p, "v2"))
+ended = [run(p, [TXN, "abort", "-s", name])[0] for name in ("v1", "v2")]
+came = sorted(n for n in os.listdir(p.vcr_dir) if n in ("pipe.vcr", "dir.vcr", "link.vcr", "whole.vcr", "other.vcr"))
+ok(ended == [0, 0] and came == ["whole.vcr"] and os.path.exists(p.dir + "/other/.vcr/other.vcr"), "of what is called a recording in a tree only files of its own come into the workspace's .vcr", ended, came)
+
 # ---- Directories that git cannot open ----
 title = "a directory that git cannot open is not lost: commit refuses by its name, and merges what is in it when it can"
 if PLAIN and not can(PLAIN + ["true"]):
