@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { DEPTH = 256, STEP = 1 << 16 };
+enum { DEPTH = 256, STEP = 1 << 16, MOST_OPEN = 100, MOST_ROUNDS = 10000 };
 
 struct walk {
 	struct vcr_copytree *c;
@@ -213,37 +213,55 @@ static int open_here(int dir, const char *name, int depth)
 	return -1;
 }
 
-static int remove_in(int dir, const char *name, int depth)
+static int remove_in(int dir, const char *name, int top, int depth);
+
+/* What is in the directory. Each level costs a descriptor: what is too deep is moved to the top, and met there again. */
+static int empty(int dir, const char *name, int top, int depth)
 {
 	struct dirent *ent;
-	int err = 0;
-	if (!unlinkat(dir, name, 0) || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return errno;
-	int fd = open_here(dir, name, depth);
+	struct stat st;
+	char up[32];
+	int err = 0, fd = open_here(dir, name, depth);
 	if (fd < 0 && errno == EACCES && !fchmodat(dir, name, 0700, 0))
 		fd = open_here(dir, name, depth);
-	DIR *d = fd < 0 || depth > DEPTH * 8 ? NULL : fdopendir(fd);
+	DIR *d = fd < 0 || fstat(fd, &st) ? NULL : fdopendir(fd);
 	if (!d) {
-		err = depth > DEPTH * 8 ? ELOOP : errno;
+		err = errno;
 		if (fd >= 0)
 			close(fd);
 		return err;
 	}
 	fchmod(fd, 0700);
-	while (!err && (ent = readdir(d)))
+	if (depth == MOST_OPEN) {
+		snprintf(up, sizeof up, ".deep-%llx", (unsigned long long)st.st_ino);
+		err = renameat(dir, name, top, up) ? errno : 0;
+	}
+	while (depth < MOST_OPEN && !err && (ent = readdir(d)))
 		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, ".."))
-			err = remove_in(fd, ent->d_name, depth + 1);
+			err = remove_in(fd, ent->d_name, depth ? top : fd, depth + 1);
 	closedir(d);
-	if (err || !unlinkat(dir, name, AT_REMOVEDIR) || errno == ENOENT)
-		return err;
-	return errno != ENOTEMPTY || depth > DEPTH * 8 ? errno : remove_in(dir, name, depth + 1); /* somebody still writes there */
+	return err;
+}
+
+static int remove_in(int dir, const char *name, int top, int depth)
+{
+	for (int i = 0; i < MOST_ROUNDS; i++) {
+		if (!unlinkat(dir, name, 0) || errno == ENOENT)
+			return 0;
+		if (errno != EISDIR && errno != EPERM)
+			return errno;
+		int err = empty(dir, name, top, depth);
+		if (err || !unlinkat(dir, name, AT_REMOVEDIR) || errno == ENOENT)
+			return err;
+		if (errno != ENOTEMPTY)
+			return errno;
+	} /* somebody still writes there, or there was something deep */
+	return ENOTEMPTY;
 }
 
 int vcr_copytree_remove(const char *path, struct vcr_error *e)
 {
-	int err = remove_in(AT_FDCWD, path, 0);
+	int err = remove_in(AT_FDCWD, path, -1, 0);
 	if (err == EXDEV)
 		return vcr_error_set(e, VCR_EBUSY, "%s cannot be removed: something is mounted in it, unmount that first", path);
 	return err ? vcr_error_sys(e, err, "%s cannot be removed", path) : 0;

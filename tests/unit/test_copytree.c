@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,6 +86,21 @@ START_TEST(a_tree_is_removed_with_what_forbids_it_and_nothing_behind_a_link)
 }
 END_TEST
 
+START_TEST(a_tree_that_is_deeper_than_there_are_descriptors_is_removed)
+{
+	struct rlimit before, few;
+	char path[64];
+	ck_assert_int_eq(sh("python3 -c 'import os\nos.chdir(\"a\")\nfor i in range(1500):\n os.mkdir(\"d%d\" % (i % 7)); os.chdir(\"d%d\" % (i % 7)); i % 99 or open(\"f\", \"w\").close()'"), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ 256, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	snprintf(path, sizeof path, "%s/a", dir);
+	ck_assert_msg(!vcr_copytree_remove(path, &e), "%s", e.what);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("copytree");
@@ -92,6 +108,7 @@ static TCase *tc(void)
 	tcase_add_test(t, contents_modes_times_and_links_are_copied_and_what_is_left_out_is_named);
 	tcase_add_test(t, holes_stay_holes_and_what_is_between_them_is_copied);
 	tcase_add_test(t, a_tree_is_removed_with_what_forbids_it_and_nothing_behind_a_link);
+	tcase_add_test(t, a_tree_that_is_deeper_than_there_are_descriptors_is_removed);
 	return t;
 }
 
