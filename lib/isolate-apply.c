@@ -85,10 +85,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* A set of names that end each with a NUL, sorted; the strings stay in the buffer. */
-struct names { const char **name; size_t n; };
-
-static int sort_names(struct names *s, const struct vcr_buf *text, struct vcr_error *e)
+int vcr_isolate_sort_names(struct vcr_isolate_names *s, const struct vcr_buf *text, struct vcr_error *e)
 {
 	size_t n = 0;
 	for VCR_EACH_Z(p, *text)
@@ -103,7 +100,7 @@ static int sort_names(struct names *s, const struct vcr_buf *text, struct vcr_er
 	return 0;
 }
 
-static bool has_name(const struct names *s, const char *name)
+bool vcr_isolate_has_name(const struct vcr_isolate_names *s, const char *name)
 {
 	return s->n && bsearch(&name, s->name, s->n, sizeof *s->name, by_name);
 }
@@ -179,15 +176,15 @@ static int find_untracked(struct applying *k)
 static int find_uncommitted(struct applying *k)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
-	struct names dirty = { 0 };
+	struct vcr_isolate_names dirty = { 0 };
 	struct change c;
 	int err = VCR_GIT_MUST(&k->g, &text, k->e, "diff-index", "-z", "--name-only", "--no-renames", k->t->from);
 	if (!err)
 		err = VCR_GIT_MUST(&k->g, &text, k->e, "diff-index", "-z", "--name-only", "--no-renames", "--cached", k->t->from);
 	if (!err)
-		err = sort_names(&dirty, &text, k->e);
+		err = vcr_isolate_sort_names(&dirty, &text, k->e);
 	for (const char *p = k->change.data; !err && (p = next_change(&k->change, p, &c));)
-		if (has_name(&dirty, c.path))
+		if (vcr_isolate_has_name(&dirty, c.path))
 			tell(k, c.path);
 	free(dirty.name);
 	err = err ? err : find_untracked(k);

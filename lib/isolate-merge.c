@@ -189,15 +189,6 @@ static int find_base(struct merging *k)
 
 /* ---- The commits ---- */
 
-static bool is_listed(const struct vcr_buf *lines, const char *name)
-{
-	size_t n = strlen(name);
-	for (const char *p = lines->data; *p; p += strcspn(p, "\n") + 1)
-		if (strcspn(p, "\n") == n && !memcmp(p, name, n))
-			return true;
-	return false;
-}
-
 static const char *message_of(struct merging *k, struct vcr_buf *own)
 {
 	if (k->m->message)
@@ -209,16 +200,17 @@ static const char *message_of(struct merging *k, struct vcr_buf *own)
 /* None of the tree's own commits touches what the user had not committed. */
 static bool is_pure(struct merging *k)
 {
-	VCR_AUTO_BUF range = VCR_BUF_INIT, touched = VCR_BUF_INIT, his = VCR_BUF_INIT, lines = VCR_BUF_INIT;
+	VCR_AUTO_BUF range = VCR_BUF_INIT, touched = VCR_BUF_INIT, his = VCR_BUF_INIT;
+	struct vcr_isolate_names names;
 	bool pure = true;
 	vcr_buf_printf(&range, "%s..%s", k->t->head, k->line);
 	if (VCR_GIT(&k->g, &touched, NULL, "log", "-m", "-z", "--format=", "--name-only", "--no-renames", range.data) ||
-	    VCR_GIT(&k->g, &his, NULL, "diff-tree", "-r", "-z", "--name-only", "--no-renames", k->head_tree, k->t->work))
+	    VCR_GIT(&k->g, &his, NULL, "diff-tree", "-r", "-z", "--name-only", "--no-renames", k->head_tree, k->t->work) ||
+	    vcr_isolate_sort_names(&names, &his, NULL))
 		return false;
-	for VCR_EACH_Z(p, his)
-		vcr_buf_printf(&lines, "%s\n", p);
 	for VCR_EACH_Z(p, touched)
-		pure &= !*p || !is_listed(&lines, p);
+		pure &= !vcr_isolate_has_name(&names, p);
+	free(names.name);
 	return pure;
 }
 
@@ -386,11 +378,17 @@ static int count_changes(struct merging *k)
 /* A conflict about what the user had not committed when the tree was made is of another kind: once he commits it, both sides have it. */
 static int judge_conflict(struct merging *k)
 {
-	VCR_AUTO_BUF names = VCR_BUF_INIT, his = VCR_BUF_INIT;
-	int err = VCR_GIT_MUST(&k->g, &names, k->e, "diff-tree", "-r", "-z", "--name-only", "--no-renames", k->head_tree, k->t->work);
-	for VCR_EACH_Z(p, names)
-		if (is_listed(&k->m->paths, p))
-			vcr_buf_printf(&his, "%s\n", p);
+	VCR_AUTO_BUF list = VCR_BUF_INIT, his = VCR_BUF_INIT;
+	struct vcr_isolate_names names = { 0 };
+	int err = VCR_GIT_MUST(&k->g, &list, k->e, "diff-tree", "-r", "-z", "--name-only", "--no-renames", k->head_tree, k->t->work);
+	err = err ? err : vcr_isolate_sort_names(&names, &list, k->e);
+	for (const char *p = k->m->paths.data; *p && !err; p += strcspn(p, "\n") + 1) {
+		VCR_AUTO_BUF line = VCR_BUF_INIT;
+		vcr_buf_printf(&line, "%.*s", (int)strcspn(p, "\n"), p);
+		if (vcr_isolate_has_name(&names, line.data))
+			vcr_buf_printf(&his, "%s\n", line.data);
+	}
+	free(names.name);
 	if (err || !his.len)
 		return err ? err : VCR_ISOLATE_CONFLICT;
 	vcr_buf_reset(&k->m->paths);

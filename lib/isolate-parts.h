@@ -19,6 +19,10 @@ int vcr_isolate_copy_file(const char *from, const char *to, struct vcr_error *e)
 int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e);
 /* For every name in a list that ends each with a NUL. */
 #define VCR_EACH_Z(p, buf) (const char *p = (buf).data; p < (buf).data + (buf).len; p += strlen(p) + 1)
+/* The names of such a list, sorted, so that one is found among very many; the strings stay in the list. Free name. */
+struct vcr_isolate_names { const char **name; size_t n; };
+int vcr_isolate_sort_names(struct vcr_isolate_names *s, const struct vcr_buf *list, struct vcr_error *e);
+bool vcr_isolate_has_name(const struct vcr_isolate_names *s, const char *name);
 
 /* The work tree, its index and the branch go from t->from to t->to. As vcr_isolate_merge. again: it may have been begun before. */
 int vcr_isolate_apply(const char *state_dir, struct vcr_txn *t, bool again, struct vcr_isolate_merge *m, struct vcr_error *e);
