@@ -87,6 +87,13 @@ static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 		read_file(text.data, &p->text[what - 'f'], &p->kept[what - 'f']);
 		p->why = p->kept[what - 'f'] ? p->why : "the file that it printed to is gone or too large";
 		break;
+	case 'n': case 'm':
+		vcr_buf_add(&text, data, n);
+		if (!vcr_redact_is_secret_file(text.data))
+			break;
+		p->kept[what == 'm'] = false;
+		p->why = "it printed to a file that is kept secret";
+		break;
 	case '-':
 		p->kept[n && *data == '2'] = false;
 		p->why = "it printed to a terminal or another device";

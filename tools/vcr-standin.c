@@ -12,7 +12,7 @@
  * nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
  *   'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
- *   place on that stands in decimal before it and a space; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
+ *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -121,6 +121,7 @@ static void put_file(struct keep *k, int fd)
 	if (k->program >= 0 && (s->file = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY)) >= 0) {
 		s->file = out_of_the_way(s->file);
 		s->at = at > 0 ? at : 0;
+		put(k, fd == 1 ? 'n' : 'm', text + n, length > 0 ? (size_t)length : 0);
 	} else if (length > 0)
 		put(k, fd == 1 ? 'f' : 'g', text, (size_t)(n + length));
 }

@@ -204,6 +204,8 @@ with open("log", "w") as f:
     f.write("first\\n")
     f.flush()
     subprocess.run(["echo", "second"], stdout=f)
+with open(".env", "w") as f:
+    subprocess.run(["echo", "a word that nobody knows for a secret"], stdout=f)
 with open("gone", "w+") as f:
     subprocess.run(["sh", "-c", "echo kept; echo and this >&2"], stdout=f, stderr=f)
     os.unlink("gone")
@@ -229,6 +231,8 @@ print(json.dumps(say))
 world.agent = os.path.join(world.dir, "probe.py")
 open(world.agent, "w").write(PROBE)
 said, err, status = world.record("probe")
+secret = [l["data"] for l in world.lines("probe") if l["type"] == "vcr.output" and "secret" in l["data"].get("not_kept", "")]
+ok(len(secret) == 1 and "stdout" not in secret[0], "what it prints into a file of secrets is not kept", secret)
 ok(said.startswith("first\namong its parent's\nlast\n"), "what a tool prints where its parent prints comes in its place", said)
 say = json.loads(said.splitlines()[-1]) if said else {}
 for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("later", "may be read later, when another has ended"), ("limited", "may print more than its files may have"), ("signal", "dies of the signal that it is sent"),
