@@ -144,6 +144,12 @@ static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
 	return p->how <= BY_NAME && vcr_stand_wanted(spawns, s);
 }
 
+/* Where it lies, if it is looked for by its name: in the environment of this process, not in the one that it gets. */
+static const char *file_of(const struct program *p, char file[PATH_MAX])
+{
+	return p->how == BY_NAME && !strchr(p->name, '/') && search(p->name, file) ? file : p->name;
+}
+
 static size_t count(char *const argv[])
 {
 	size_t n = 0;
@@ -166,7 +172,7 @@ static int become(const struct program *p)
 	if (p->how == BY_FD && vcr_path_of_fd(p->dir, of_fd))
 		name = of_fd;
 	bool tool = stands(p, false, &stand);
-	char *argv[tool ? count(p->argv) + VCR_STAND_ROOM : 1];
+	char *argv[tool ? count(p->argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
 	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED; /* the library is not for it */
@@ -174,7 +180,7 @@ static int become(const struct program *p)
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (tool)
-		vcr_stand(&stand, p->how == BY_NAME, p->name, p->argv, env, argv);
+		vcr_stand(&stand, p->how == BY_NAME, file_of(p, file), p->argv, env, argv);
 	if (!(tool && stand.answers))
 		say_own_chance(target, name);
 	announce(VCR_EXEC_REPLACE | (tool ? VCR_EXEC_TOOL : 0), raw_getpid(), 0, name, p->argv);
@@ -287,7 +293,7 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 	if (!vcr_ready() || (!found && !acts))
 		return real(pid, name, acts, attr, argv, given);
 	bool tool = found && stands(&p, true, &stand);
-	char *through[tool ? count(argv) + VCR_STAND_ROOM : 1];
+	char *through[tool ? count(argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED;
 	struct vcr_lend terms;
@@ -297,7 +303,7 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (tool)
-		vcr_stand(&stand, how == BY_NAME, name, argv, env, through);
+		vcr_stand(&stand, how == BY_NAME, file_of(&p, file), argv, env, through);
 	vcr_spool(VCR_MAKE); /* the child has to find it */
 	vcr_spool_count(vcr_target_takes(target));
 	int r = tool ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);

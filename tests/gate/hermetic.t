@@ -210,6 +210,15 @@ with open("gone", "w+") as f:
     subprocess.run(["sh", "-c", "echo kept; echo and this >&2"], stdout=f, stderr=f)
     os.unlink("gone")
     say["unlinked"] = os.pread(f.fileno(), 100, 0) == b"kept\\nand this\\n"
+os.makedirs("tools", exist_ok=True)
+with open("tools/looked-for", "w") as f:
+    f.write("#!/bin/sh\\necho $1 is found\\n")
+os.chmod("tools/looked-for", 0o755)
+os.environ["PATH"] = os.path.abspath("tools") + ":" + os.environ["PATH"]
+r, w = os.pipe()
+os.waitpid(os.posix_spawnp("looked-for", ["looked-for", "it"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, w, 1)]), 0)
+os.close(w)
+say["search"] = os.read(r, 100) == b"it is found\\n"
 say["file"] = open("log").read() == "first\\nsecond\\n"
 os.set_blocking(0, False)
 p = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
@@ -237,7 +246,7 @@ ok(said.startswith("first\namong its parent's\nlast\n"), "what a tool prints whe
 say = json.loads(said.splitlines()[-1]) if said else {}
 for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("later", "may be read later, when another has ended"), ("limited", "may print more than its files may have"), ("signal", "dies of the signal that it is sent"),
                     ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
-                    ("file", "may print into a file that others write"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
+                    ("file", "may print into a file that others write"), ("search", "is looked for where its parent looks"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
     ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
 say = json.loads(again.splitlines()[-1]) if again else {}
