@@ -1,5 +1,6 @@
 /* exec.c — programs: each is announced, and gets the variables that keep it in the session, whatever environment the caller
  * built for it. These hooks also run in vfork children: the new environment is on the stack, nothing else is touched. */
+#include <pthread.h>
 #include <stdarg.h>
 #include "shim.h"
 
@@ -388,7 +389,8 @@ static int run_shell(const char *command)
 	sigset_t chld, defaults, mask;
 	posix_spawnattr_t attr;
 	pid_t pid = 0;
-	int status = -1;
+	int status = -1, cancel = 0, saved = errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* signals are to be put back; whoever cancels waits for the shell */
 	sigemptyset(&defaults);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
@@ -414,7 +416,8 @@ static int run_shell(const char *command)
 	sigaction(SIGINT, &interrupt, NULL);
 	sigaction(SIGQUIT, &quit, NULL);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
-	errno = err;
+	pthread_setcancelstate(cancel, NULL);
+	errno = err ? err : saved;
 	return status;
 }
 

@@ -167,7 +167,7 @@ ok("echo from a tool" in err and "1 tool was refused" in err, "a program that ta
 # ---- A recorded tool is what it would be ----
 
 PROBE = """
-import json, os, resource, signal, subprocess, sys, time, urllib.request
+import ctypes, errno, json, os, resource, signal, subprocess, sys, time, urllib.request
 urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
 say = {}
 p = subprocess.Popen(["sh", "-c", "echo $$ $PPID; read line; echo got $line"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -219,6 +219,21 @@ r, w = os.pipe()
 os.waitpid(os.posix_spawnp("looked-for", ["looked-for", "it"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, w, 1)]), 0)
 os.close(w)
 say["search"] = os.read(r, 100) == b"it is found\\n"
+libc = ctypes.CDLL(None, use_errno=True)
+ctypes.set_errno(errno.EXDEV)
+libc.system(b"true")
+say["errno"] = ctypes.get_errno() == errno.EXDEV
+os.mkfifo("held")
+ignored = lambda: open("/proc/self/status").read().split("SigIgn:")[1].split()[0]
+held = os.open("held", os.O_RDWR)
+before, thread = ignored(), ctypes.c_ulong()
+libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.system, ctypes.c_void_p), b"read line <held")
+libc.pthread_cancel(thread)
+os.write(held, b"\\n")
+libc.pthread_join(thread, None)
+os.close(held)
+say["cancelled"] = ignored() == before
+os.unlink("held")
 say["file"] = open("log").read() == "first\\nsecond\\n"
 os.set_blocking(0, False)
 p = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
@@ -246,7 +261,7 @@ ok(said.startswith("first\namong its parent's\nlast\n"), "what a tool prints whe
 say = json.loads(said.splitlines()[-1]) if said else {}
 for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("later", "may be read later, when another has ended"), ("limited", "may print more than its files may have"), ("signal", "dies of the signal that it is sent"),
                     ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
-                    ("file", "may print into a file that others write"), ("search", "is looked for where its parent looks"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
+                    ("file", "may print into a file that others write"), ("search", "is looked for where its parent looks"), ("errno", "leaves errno alone as a shell of system(3)"), ("cancelled", "may be a shell of system(3) whose thread is cancelled"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
     ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
 say = json.loads(again.splitlines()[-1]) if again else {}
