@@ -2,6 +2,7 @@
  * a vcr.output line, written once the stand-in's file is complete. */
 #include "recorder-parts.h"
 #include "standin.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -205,6 +206,24 @@ static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output
 	return done || last;
 }
 
+/* Also what a collector that has died was to take: there may be secrets in it. Where that is any program of the session can say, so nothing but such files goes. */
+static bool is_kept_name(const char *name)
+{
+	size_t n = strspn(name, "0123456789"), k = name[n] == '.' ? strspn(name + n + 1, "0123456789") : 0;
+	return n && k && !name[n + 1 + k];
+}
+
+static void forget_files(const char *dir)
+{
+	DIR *d = opendir(dir);
+	for (const struct dirent *e; d && (e = readdir(d));)
+		if (is_kept_name(e->d_name))
+			unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(dir);
+}
+
 void vcr_recorder_outputs(struct vcr_recorder *r, bool last)
 {
 	for (int waited = 0; r->outputs; waited += SLICE_MS) {
@@ -221,5 +240,5 @@ void vcr_recorder_outputs(struct vcr_recorder *r, bool last)
 		poll(NULL, 0, SLICE_MS);
 	}
 	if (last && *r->stood)
-		rmdir(r->stood);
+		forget_files(r->stood);
 }

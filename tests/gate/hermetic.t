@@ -303,7 +303,8 @@ ok(n == len(evil) and not [f for f in found if "escaped" in f or "/.git/" in f o
 
 world = World()
 world.env["PLACE"] = os.path.join(world.env["XDG_RUNTIME_DIR"], "vcr")
-said, err, status = world.record("queer", "cd $PLACE/*.out && rm $$.0 && mkfifo $$.0 && echo it is; exit", "echo another tool")
+said, err, status = world.record("queer", "cd $PLACE/*.out && cp $$.0 0.0 && rm $$.0 && mkfifo $$.0 && echo it is; exit", "echo another tool")
 kept = [l["data"] for l in world.lines("queer") if l["type"] == "vcr.output"]
 ok("it is" in said and len(kept) == 2 and "not_kept" not in kept[0] and "not_kept" in kept[1], "a tool that puts a pipe where what it printed is kept does not stop the recording", said, err, kept)
+ok(not os.listdir(world.env["PLACE"]), "nothing of what tools printed is left in the runtime directory, whoever was to take it", os.listdir(world.env["PLACE"]))
 done()
