@@ -204,7 +204,7 @@ static bool is_pure(struct merging *k)
 	struct vcr_isolate_names names;
 	bool pure = true;
 	vcr_buf_printf(&range, "%s..%s", k->t->head, k->line);
-	if (VCR_GIT(&k->g, &touched, NULL, "log", "-m", "-z", "--format=", "--name-only", "--no-renames", range.data) ||
+	if (VCR_GIT(&k->g, &touched, NULL, "log", "-m", "-z", "--no-show-signature", "--format=", "--name-only", "--no-renames", range.data) ||
 	    VCR_GIT(&k->g, &his, NULL, "diff-tree", "-r", "-z", "--name-only", "--no-renames", k->head_tree, k->t->work) ||
 	    vcr_isolate_sort_names(&names, &his, NULL))
 		return false;

@@ -96,6 +96,19 @@ ended = [run(p, [TXN, "abort", "-s", name])[0] for name in ("v1", "v2")]
 came = sorted(n for n in os.listdir(p.vcr_dir) if n in ("pipe.vcr", "dir.vcr", "link.vcr", "whole.vcr", "other.vcr"))
 ok(ended == [0, 0] and came == ["whole.vcr"] and os.path.exists(p.dir + "/other/.vcr/other.vcr"), "of what is called a recording in a tree only files of its own come into the workspace's .vcr", ended, came)
 
+# ---- git's words about signatures ----
+p = repository()
+with open(p.dir + "/gpg", "w") as f:
+    f.write("#!/bin/sh\ncat > /dev/null\ncase \"$*\" in *--verify*) echo 'gpg: Good signature' >&2; echo '[GNUPG:] GOODSIG 1 u';; *) echo '[GNUPG:] SIG_CREATED x' >&2; "
+            "printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n';; esac\n")
+p.sh("chmod +x ../gpg; git config gpg.program '%s/gpg'; git config log.showSignature true; seq 9 > c; git add c; git commit -qm c; sed -i s/9/his/ c" % p.dir)
+tree = begin(p, "g1")
+p.sh("sed -i s/1/agent/ c; git commit -q -S -a -m signed", cwd=tree)
+p.sh("git stash -q")
+status, out = run(p, [TXN, "commit"])
+history = p.sh("git log -p --no-show-signature main -- c").stdout
+ok(status == 0 and "+agent" in history and "his" not in history, "with log.showSignature too what the user had not committed comes into no commit", status, out, history)
+
 # ---- Directories that git cannot open ----
 title = "a directory that git cannot open is not lost: commit refuses by its name, and merges what is in it when it can"
 if PLAIN and not can(PLAIN + ["true"]):
