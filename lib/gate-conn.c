@@ -243,9 +243,11 @@ static void input(struct vcr_gate_exchange *c, const char *p, size_t n)
 	case SNIFF: sniff(c, p, n); break;
 	case HTTP: vcr_gate_http_input(c, p, n); break;
 	case ANSWER: /* the next request, before this one is answered */
-		if (c->socket && !c->ended)
+		if (c->socket && !c->ended) {
 			c->gate->o.handler->input(c->gate->o.ctx, c, p, n);
-		else if (c->socket)
+			if (vcr_gate_backlog(c) > VCR_MAX_GATE_BACKLOG)
+				vcr_gate_conn_read(c, false); /* until it has read what was said */
+		} else if (c->socket)
 			break;
 		else if (c->early.len + n > EARLY_MAX)
 			vcr_gate_kill(c);
@@ -371,6 +373,8 @@ void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 	want_write(c, false);
 	if (c->state == ANSWER || c->state == TUNNEL)
 		c->deadline_ms = 0;
+	if (c->state == ANSWER && c->socket && !c->ended)
+		vcr_gate_conn_read(c, !c->eof);
 	if (c->state == ANSWER && c->ended)
 		vcr_gate_later(c);
 }

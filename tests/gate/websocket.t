@@ -2,8 +2,11 @@
 """WebSockets of models in a replay: a recorded talk is told again without the server, message by message, and where it parts the program hears why."""
 import contextlib
 import os
+import select
+import socket
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
 import gatekit
@@ -89,6 +92,26 @@ with gatekit.recorded(*TURNS, (gatekit.ask("plain"), b"{}")) as gate:
     with socket_to(gate, "/v1/other") as (_, status, _):
         ok(" 426 " in status, "where no WebSocket was recorded, the upgrade is refused so that clients go back to HTTP", status)
     ok(gate.post(gatekit.ask("plain"))[0] == 200, "calls over HTTP are served beside them")
+
+with gatekit.recorded(*TURNS) as gate:
+    sock, pings, sent, most, left = gate.socket(), wskit.frame(9, b"p" * 125, b"1234") * 1000, 0, 400, b""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 65536)
+    sock.sendall(b"VCR1 %s api.openai.com:443\n" % gate.token.encode())
+    end = wskit.client(sock, REALTIME)[0]
+    end.json()
+    sock.setblocking(False)
+    while sent < most and select.select([], [sock], [], 2)[1]:
+        left = left or pings
+        left = left[sock.send(left):]
+        sent += not left
+    ok(sent < most, "a client that reads none of its pongs is not read on for ever", sent)
+    sock.settimeout(wskit.TIMEOUT)
+    threading.Thread(target=sock.sendall, args=(left,), daemon=True).start()
+    pongs = {end.frame() for _ in range((sent + (1 if left else 0)) * 1000)}
+    end.send(item("one"))
+    ok(pongs == {(0x8a, b"p" * 125)} and end.json() == {"type": "conversation.item.added"}, "but again when it has read them", pongs)
+    sock.close()
 
 with gatekit.recorded(turn([CREATE], 0, "cut", failure="reset")) as gate:
     with socket_to(gate) as (end, _, _):
