@@ -383,10 +383,12 @@ static void change_files(struct vcr_hermetic *h, const struct run *run)
 	for (size_t i = 0; i < run->nchange; i++) {
 		struct vcr_reader_frame f;
 		VCR_AUTO_BUF path = VCR_BUF_INIT, safe = VCR_BUF_INIT;
-		if (!vcr_reader_frame(run->reader, run->change[i], &f, NULL) && change(h, run, &f))
+		bool read = !vcr_reader_frame(run->reader, run->change[i], &f, NULL); /* not if the file is another by now */
+		if (read && change(h, run, &f))
 			continue;
 		h->unwritten++;
-		vcr_json_str(f.j, vcr_json_get(f.j, f.input, "path"), &path);
+		if (read)
+			vcr_json_str(f.j, vcr_json_get(f.j, f.input, "path"), &path);
 		vcr_safe_line(&safe, path.data, path.len, NAMED);
 		vcr_say(h->r->t, "a tool's change is not made again: %s (frame %lld)", safe.data, (long long)run->change[i]);
 	}

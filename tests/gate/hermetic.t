@@ -307,4 +307,17 @@ said, err, status = world.record("queer", "cd $PLACE/*.out && cp $$.0 0.0 && rm 
 kept = [l["data"] for l in world.lines("queer") if l["type"] == "vcr.output"]
 ok("it is" in said and len(kept) == 2 and "not_kept" not in kept[0] and "not_kept" in kept[1], "a tool that puts a pipe where what it printed is kept does not stop the recording", said, err, kept)
 ok(not os.listdir(world.env["PLACE"]), "nothing of what tools printed is left in the runtime directory, whoever was to take it", os.listdir(world.env["PLACE"]))
+CUTS = """
+import os, subprocess, sys, urllib.request
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+if os.path.exists("cut"):
+    os.truncate(os.readlink("cut"), 100)
+print(subprocess.run("echo hello >made; true", shell=True).returncode)
+"""
+world.agent = os.path.join(world.dir, "cuts.py")
+open(world.agent, "w").write(CUTS)
+world.record("cut")
+os.symlink(world.path("cut"), os.path.join(world.dir, "cut"))
+again, err, status, asked = world.replay("cut", options=("--hermetic",))
+ok(again == "0\n" and status == 0 and "a tool's change is not made again" in err, "a session that is cut while its replay runs harms no more than what was in it", again, err, status)
 done()
