@@ -10,6 +10,7 @@
 #include "standin.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,13 +93,23 @@ static struct run *add_run(struct vcr_hermetic *h)
 	return run;
 }
 
+/* Is it one that processes end of? Of others ours would not either, and some would stop it. */
+static bool is_an_end(int64_t signal)
+{
+	static const int others[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGCHLD, SIGURG, SIGWINCH };
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (signal == others[i])
+			return false;
+	return signal > 0 && signal < 65;
+}
+
 static void take_end(struct run *run, const struct vcr_reader_frame *f)
 {
 	int64_t n;
 	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &n) && n >= 0 && n < 256) {
 		run->ended = true;
 		run->value = (uint32_t)n;
-	} else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n) && n > 0 && n < 65) {
+	} else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n) && is_an_end(n)) {
 		run->ended = true;
 		run->how = VCR_STANDIN_SIGNAL;
 		run->value = (uint32_t)n;

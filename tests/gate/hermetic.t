@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -298,6 +299,13 @@ again, err, status, asked = world.replay("evil", *TOOLS, options=("--hermetic",)
 found = [os.path.join(d, f) for d, _, files in os.walk(victim.dir) for f in files]
 ok(n == len(evil) and not [f for f in found if "escaped" in f or "/.git/" in f or f.endswith(".vcr/x")] and not os.path.exists(ran + ".evil") and not [f for f in found if os.lstat(f).st_mode & 0o7000] and err.count("not made again") >= n,
    "files outside of the workspace, of git and of ours are not touched, no file gets a set-id bit, and what is not done is named", n, found, err)
+
+for l in bad:
+    if l["type"] == "frame" and l["data"]["node_name"].startswith("exec:") and "signal" in l["data"]["output_state"]:
+        l["data"]["output_state"].update(exit_code=None, signal=int(signal.SIGSTOP))
+world.write("stops", *bad)
+again, err, status, asked = world.replay("stops", "kill -9 $$", options=("--hermetic",))
+ok("how it ended was not seen" in err, "no tool ends with a signal of which nobody ends, and so waits for ever", again, err, status)
 
 # ---- A tool is hostile ----
 
