@@ -308,15 +308,47 @@ static int move_branch(struct applying *k)
 	return VCR_GIT_MUST(&k->in, NULL, k->e, "update-ref", "-m", note.data, k->m->aside ? k->t->into : "HEAD", k->t->to, k->t->from);
 }
 
+/* git left off in its midst: a directory that cannot be written, a full disk. All that has been changed was as in `from` before (find_uncommitted), and is so
+ * again; the index has not been touched. */
+static int take_back(struct applying *k)
+{
+	VCR_AUTO_BUF paths = VCR_BUF_INIT, differ = VCR_BUF_INIT;
+	struct vcr_isolate_names names = { 0 };
+	struct change c;
+	int err = copy_index(k);
+	if (err || (err = enter_done(k)) || (err = VCR_GIT_MUST(&k->g, NULL, k->e, "read-tree", "-m", "-u", k->t->to, k->t->from)))
+		return err;
+	for (const char *p = k->change.data; (p = next_change(&k->change, p, &c));)
+		if (!c.added)
+			vcr_buf_add(&paths, c.path, strlen(c.path) + 1);
+	vcr_git_run(&k->g, (const char *const[]){ "checkout-index", "-q", "-u", "-z", "--stdin", NULL }, &paths, NULL, k->e); /* which are missing */
+	VCR_GIT(&k->g, NULL, k->e, "update-index", "-q", "--refresh");
+	if ((err = VCR_GIT_MUST(&k->g, &differ, k->e, "diff-files", "-z", "--name-only")) || (err = vcr_isolate_sort_names(&names, &differ, k->e)))
+		return err;
+	for (const char *p = k->change.data; !err && (p = next_change(&k->change, p, &c));)
+		if (!c.added && vcr_isolate_has_name(&names, c.path))
+			err = VCR_EIO;
+	free(names.name);
+	return err;
+}
+
 static int change_files(struct applying *k)
 {
+	struct vcr_error *e = k->e, other = { 0 };
 	int err = copy_index(k);
 	if (err || (err = k->again ? enter_done(k) : find_uncommitted(k)) || (err = VCR_GIT_MUST(&k->g, NULL, k->e, "read-tree", "-n", "-m", "-u", k->t->from, k->t->to)))
 		return err;
 	k->untouched = false;
-	if ((err = VCR_GIT_MUST(&k->g, NULL, k->e, "read-tree", "-m", "-u", k->t->from, k->t->to)))
-		return err;
-	return rename(k->index.data, k->w.index) ? vcr_error_sys(k->e, errno, "%s", k->w.index) : 0;
+	err = VCR_GIT_MUST(&k->g, NULL, k->e, "read-tree", "-m", "-u", k->t->from, k->t->to);
+	if (!err && rename(k->index.data, k->w.index))
+		err = vcr_error_sys(k->e, errno, "%s", k->w.index);
+	if (err) {
+		k->e = &other;
+		k->untouched = !take_back(k); /* else it is as after a kill */
+		vcr_buf_reset(&k->m->paths);
+		k->e = e;
+	}
+	return err;
 }
 
 /* Is the branch checked out in the workspace, elsewhere (refused), or nowhere? */

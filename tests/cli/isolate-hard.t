@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, ok, skip, done  # noqa: E402
-from project import Standing  # noqa: E402
+from project import Standing, differences  # noqa: E402
 
 TXN = os.path.join(BUILD, "vcr-txn")
 MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
@@ -95,6 +95,24 @@ p.sh("ln -s '%s/other/.vcr' .vcr" % p.dir, cwd=begin(p, "v2"))
 ended = [run(p, [TXN, "abort", "-s", name])[0] for name in ("v1", "v2")]
 came = sorted(n for n in os.listdir(p.vcr_dir) if n in ("pipe.vcr", "dir.vcr", "link.vcr", "whole.vcr", "other.vcr"))
 ok(ended == [0, 0] and came == ["whole.vcr"] and os.path.exists(p.dir + "/other/.vcr/other.vcr"), "of what is called a recording in a tree only files of its own come into the workspace's .vcr", ended, came)
+
+# ---- A merge of which git can write only a part ----
+title = "a merge that cannot write one of its files is taken back: nothing is changed, and it can be committed later, or given up"
+if PLAIN and not can(PLAIN + ["true"]):
+    skip(title, "root cannot give up its power over files here")
+else:
+    p = repository()
+    p.sh("mkdir sub; echo s > sub/s; echo x > x; echo gone > gone; echo dirty > dirty; git add .; git commit -qm two; echo more >> dirty; rm x; echo staged > staged; git add staged; echo u > u")
+    tree = begin(p, "w1")
+    p.sh("echo new > aaa; echo more >> a; rm gone; echo n > sub/n; mkdir d; echo d > d/d; ln -s a link", cwd=tree)
+    start, said = p.look(), p.sh("git status --porcelain; git rev-parse HEAD").stdout
+    os.chmod(p.work + "/sub", 0o555)
+    status, out = run(p, PLAIN + [TXN, "commit"])
+    os.chmod(p.work + "/sub", 0o755)
+    ok(status == 3 and "sub/n" in out and p.look() == start and p.sh("git status --porcelain; git rev-parse HEAD").stdout == said and not [n for n in os.listdir(p.work + "/.git") if "vcr" in n or "lock" in n],
+       title, status, out, *differences(start, p.look()))
+    status, out = run(p, [TXN, "commit"])
+    ok(status == 0 and os.path.exists(p.work + "/sub/n") and not os.path.exists(p.work + "/gone") and p.sh("git status --porcelain").stdout == " M dirty\nA  staged\n D x\n?? u\n", "and then it is whole", status, out)
 
 # ---- git's words about signatures ----
 p = repository()
