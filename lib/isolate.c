@@ -230,7 +230,7 @@ int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tr
 		err = vcr_isolate_copy_file(w.index, index.data, e);
 	g.index = index.data;
 	g.objects = objects.data;
-	if (!err && !(err = VCR_GIT_MUST(&g, NULL, e, "add", "-A", ".")) && !(err = refuse_closed(&g, e)) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
+	if (!err && !(err = VCR_GIT_MUST(&g, NULL, e, "add", "-A", "--sparse", ".")) && !(err = refuse_closed(&g, e)) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
 		err = take_line(&id, tree, 72, e);
 	unlink(index.data);
 	vcr_git_release(&g);

@@ -114,6 +114,15 @@ else:
     status, out = run(p, [TXN, "commit"])
     ok(status == 0 and os.path.exists(p.work + "/sub/n") and not os.path.exists(p.work + "/gone") and p.sh("git status --porcelain").stdout == " M dirty\nA  staged\n D x\n?? u\n", "and then it is whole", status, out)
 
+# ---- A workspace in which only a part is checked out ----
+p = repository()
+p.sh("mkdir in out; echo i > in/i; echo o > out/o; git add .; git commit -qm two; git sparse-checkout set in")
+tree = begin(p, "c1")
+p.sh("echo more >> in/i; mkdir new; echo n > new/n", cwd=tree)
+status, out = run(p, [TXN, "commit"])
+ok(status == 0 and p.sh("git ls-tree -r --name-only HEAD; git show HEAD:new/n; git status --porcelain").stdout == "a\nin/i\nnew/n\nout/o\nn\n" and not os.path.exists(p.work + "/out"),
+   "with a sparse checkout too what is done anywhere in the tree is merged, and nothing that is not checked out is gone", status, out)
+
 # ---- git's words about signatures ----
 p = repository()
 with open(p.dir + "/gpg", "w") as f:
