@@ -153,14 +153,21 @@ int vcr_git_run(struct vcr_git *g, const char *const argv[], const struct vcr_bu
 	return err ? err : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* The first of git's words that says what is wrong: warnings come before it. */
+static const char *reason(const struct vcr_git *g)
+{
+	for (const char *p = g->words.data; *p; p += strcspn(p, "\n"), p += *p == '\n')
+		if (!strncmp(p, "fatal: ", 7) || !strncmp(p, "error: ", 7))
+			return p + 7;
+	return g->words.data;
+}
+
 int vcr_git_must(struct vcr_git *g, const char *const argv[], const struct vcr_buf *in, struct vcr_buf *out, struct vcr_error *e)
 {
 	int status = vcr_git_run(g, argv, in, out, e);
 	if (status <= 0)
 		return status;
-	const char *p = g->words.data;
-	while (!strncmp(p, "fatal: ", 7) || !strncmp(p, "error: ", 7))
-		p += 7;
+	const char *p = reason(g);
 	return vcr_error_set(e, VCR_EIO, "git %s (in %.200s): %.*s", argv[0], g->dir, *p ? (int)strcspn(p, "\n") : 9, *p ? p : "it failed");
 }
 

@@ -20,7 +20,7 @@ struct vcr_git {
  * it could not be run. */
 int vcr_git_run(struct vcr_git *g, const char *const argv[], const struct vcr_buf *in, struct vcr_buf *out, struct vcr_error *e);
 #define VCR_GIT(g, out, e, ...) vcr_git_run(g, (const char *const[]){ __VA_ARGS__, NULL }, NULL, out, e)
-/* Likewise, and any status but 0 is VCR_EIO with the first of git's words. */
+/* Likewise, and any status but 0 is VCR_EIO with what git says of it. */
 int vcr_git_must(struct vcr_git *g, const char *const argv[], const struct vcr_buf *in, struct vcr_buf *out, struct vcr_error *e);
 #define VCR_GIT_MUST(g, out, e, ...) vcr_git_must(g, (const char *const[]){ __VA_ARGS__, NULL }, NULL, out, e)
 /* One line of output, its newline cut. */

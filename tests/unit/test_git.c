@@ -34,6 +34,8 @@ START_TEST(its_output_and_status_come_back_and_its_words_are_the_error)
 	ck_assert_int_gt(VCR_GIT(&g, NULL, &e, "rev-parse", "--verify", "-q", "HEAD"), 0);
 	ck_assert_int_eq(VCR_GIT_MUST(&g, NULL, &e, "rev-parse", "--verify", "nosuch"), VCR_EIO);
 	ck_assert_msg(strstr(e.what, dir) && strstr(e.what, "single revision"), "%s", e.what);
+	ck_assert_int_eq(VCR_GIT_MUST(&g, NULL, &e, "-c", "alias.x=!echo warning: first >&2; echo error: then >&2; echo fatal: last >&2; exit 3", "x"), VCR_EIO);
+	ck_assert_msg(strstr(e.what, "): then"), "%s", e.what);
 	g.dir = "/nonexistent/place";
 	ck_assert_int_lt(VCR_GIT(&g, NULL, &e, "status"), 0);
 }
