@@ -25,7 +25,8 @@ static const struct vcr_policy presets[] = {
 		[VCR_RULE_WILDCARD] = IS(VCR_SEVERITY_INFO),
 		[VCR_RULE_STUB] = IS(VCR_SEVERITY_WARNING),
 		[VCR_RULE_TESTS] = IS(VCR_SEVERITY_CRITICAL),
-		[VCR_RULE_SECRET] = IS(VCR_SEVERITY_BLOCKER) } },
+		[VCR_RULE_SECRET] = IS(VCR_SEVERITY_BLOCKER),
+		[VCR_RULE_UNUSED] = IS(VCR_SEVERITY_WARNING) } },
 	/* as ai-agent-vcr 1.5.4 has them */
 	{ "agent-vcr", {
 		[VCR_RULE_SYNTAX] = IS(VCR_SEVERITY_BLOCKER),
@@ -42,7 +43,8 @@ static const struct vcr_policy presets[] = {
 		[VCR_RULE_WILDCARD] = IS(VCR_SEVERITY_WARNING),
 		[VCR_RULE_STUB] = { NEVER },
 		[VCR_RULE_TESTS] = { NEVER },
-		[VCR_RULE_SECRET] = { NEVER } } },
+		[VCR_RULE_SECRET] = { NEVER },
+		[VCR_RULE_UNUSED] = { NEVER } } },
 };
 
 #define EXPLAIN(id, unit, text) [VCR_RULE_##id] = { NULL, NULL, unit, text }
@@ -77,6 +79,9 @@ static struct vcr_rule rules[VCR_RULE_COUNT] = {
 	EXPLAIN(TESTS, "", "A test that exists has fewer assertions than it had, asserts less exactly (equality became containment or truth), is skipped where it was not, or\n"
 		"is gone."),
 	EXPLAIN(SECRET, "", "A key, token or private key of a known shape stands in a file. Put it in the environment, and revoke this one if the file has left the machine."),
+	EXPLAIN(UNUSED, "", "A comment vcr-sentinel: allow RULE[, RULE] -- reason says that a finding is meant: behind code it is for that line, alone on a line for the next one, and\n"
+		"for what stands below one-line decorators; findings about the whole file it allows from anywhere. This is one that allows nothing, or names no rule: it is\n"
+		"left from code that has changed, and would hide the next finding."),
 };
 
 #define NAME(id_, name, line_) [VCR_RULE_##id_] = { name, line_ },

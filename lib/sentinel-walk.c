@@ -1,5 +1,6 @@
 /* The walk: every node once, with what is around it in a stack of frames. */
 #include "limits.h"
+#include "sentinel-allow.h"
 #include "sentinel-measure.h"
 #include <stdlib.h>
 #include <string.h>
@@ -325,11 +326,26 @@ static void add_token(struct vcr_walk *w, uint32_t roles, TSSymbol symbol, uint3
 	w->ntoken++;
 }
 
+/* One that says what is allowed. */
+static void comment(struct vcr_walk *w, const struct vcr_frame *f, size_t at, size_t end)
+{
+	const char *rules;
+	size_t n;
+	uint32_t lines = vcr_allow_comment(w->text, w->n, at, end, &rules, &n), line = ts_node_start_point(f->node).row + 1;
+	struct vcr_mark *m = lines && w->nmark < MARKS ? vcr_walk_grow(w, (void **)&w->mark, &w->cmark, w->nmark, sizeof *m) : NULL;
+	if (!m)
+		return;
+	*m = (struct vcr_mark){ VCR_MARK_ALLOW, line, line + lines - 1, f->function, vcr_walk_keep(w, rules, n) };
+	w->nmark++;
+}
+
 static void enter_token(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame *around)
 {
 	uint32_t r = f->roles, at = ts_node_start_byte(f->node), end = ts_node_end_byte(f->node);
-	if (r & R_COMMENT)
+	if (r & R_COMMENT) {
+		comment(w, f, at, end);
 		return;
+	}
 	if (at == end) {
 		if (ts_node_is_missing(f->node))
 			mark(w, VCR_MARK_ERROR, f, f->node);

@@ -50,6 +50,7 @@ enum vcr_mark_kind {
 	VCR_MARK_EMPTY_CATCH,
 	VCR_MARK_ASSERT,    /* an assertion in a test */
 	VCR_MARK_SKIP,      /* a test is skipped */
+	VCR_MARK_ALLOW,     /* a comment says which findings are meant (sentinel-allow.h): its lines are those it is for, its text is its rules */
 };
 struct vcr_mark { enum vcr_mark_kind kind; uint32_t start_line, end_line; int function; const char *text; /* a few words of it, "" */ };
 
@@ -111,7 +112,8 @@ const char *vcr_severity_name(enum vcr_severity s);
 	X(WILDCARD, "wildcard-import", "names are imported without being named") \
 	X(STUB, "stub", "a function does nothing, or an error is caught and dropped") \
 	X(TESTS, "tests-weakened", "a test asserts less than it did, or is skipped") \
-	X(SECRET, "secret", "a secret stands in a file")
+	X(SECRET, "secret", "a secret stands in a file") \
+	X(UNUSED, "unused-suppression", "a comment allows what is not there")
 
 #define VCR_RULE_ID(id, name, line) VCR_RULE_##id,
 enum vcr_rule_id { VCR_RULES(VCR_RULE_ID) VCR_RULE_COUNT };
@@ -153,7 +155,8 @@ int vcr_findings_add(struct vcr_findings *f, const struct vcr_finding *one);
 void vcr_findings_sort(struct vcr_findings *f);
 enum vcr_severity vcr_findings_worst(const struct vcr_findings *f);
 
-/* What the rules say about one file by itself: all but growth, duplicates, clones, weakened tests. Appends. */
+/* What the rules say about one file by itself: all but growth, duplicates, clones, weakened tests. Appends. What its comments allow is among it until
+ * vcr_allow_settle. */
 int vcr_sentinel_judge(const struct vcr_policy *p, const char *path, const char *text, size_t n, const struct vcr_metrics *m, struct vcr_findings *out);
 /* What a change has made worse: before is NULL for a new file. As vcr_sentinel_judge, but only functions whose figure is worse than it was (found by
  * qualified name, else by body), stubs and wildcards that are new, growth, tests that assert less. */

@@ -5,6 +5,7 @@
 #include "json.h"
 #include "judging.h"
 #include "limits.h"
+#include "sentinel-allow.h"
 #include "sentinel-conf.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -158,7 +159,7 @@ static void find_duplicates(struct vcr_judging_run *s, const char *path, int lan
 
 static void key_of(const struct vcr_finding *f, char out[MOST_KEY])
 {
-	bool by_words = !*f->function && (f->rule == VCR_RULE_WILDCARD || f->rule == VCR_RULE_SECRET || f->rule == VCR_RULE_TESTS);
+	bool by_words = !*f->function && (f->rule == VCR_RULE_WILDCARD || f->rule == VCR_RULE_SECRET || f->rule == VCR_RULE_TESTS || f->rule == VCR_RULE_UNUSED);
 	snprintf(out, MOST_KEY, "%.40s:%.400s:%.400s", vcr_sentinel_rule(f->rule)->id, f->path, by_words ? f->message : f->function);
 }
 
@@ -300,7 +301,13 @@ static int judge(struct vcr_judging_run *s, const struct known *k, int language,
 		if (!has_key(all, key))
 			err = vcr_findings_add(all, &changed->item[i]);
 	}
-	vcr_findings_sort(all);
+	vcr_allow_settle(all);
+	vcr_allow_settle(base);
+	for (size_t i = 0; i < all->n && !err && !k->unknown; i++) { /* comments that allow nothing now */
+		key_of(&all->item[i], key);
+		if (all->item[i].rule == VCR_RULE_UNUSED && !has_key(base, key))
+			err = vcr_findings_add(changed, &all->item[i]);
+	}
 	return err;
 }
 

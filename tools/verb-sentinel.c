@@ -3,6 +3,7 @@
 #include "json.h"
 #include "judging.h"
 #include "paths.h"
+#include "sentinel-allow.h"
 #include "sentinel-cache.h"
 #include "verbs.h"
 #include <stdio.h>
@@ -95,7 +96,7 @@ static int scan(struct vcr_judging *j, int n, char **paths)
 		for (size_t k = 0; k < f->n && !err; k++)
 			err = vcr_findings_add(&all, &f->item[k]);
 	}
-	vcr_findings_sort(&all);
+	vcr_allow_settle(&all);
 	if (!vcr_judging_tell_others(j, &s, &all))
 		vcr_judging_tell_scan(j, &s, &all);
 	say_absent(j, s.absent);

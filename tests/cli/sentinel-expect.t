@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""vcr sentinel: what a project says of its own code: comments that allow a finding."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
+from clikit import Place, ok, skip, done  # noqa: E402
+
+place = Place()
+
+
+def put(name, text):
+    path = os.path.join(place.dir, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+    return name
+
+
+def scan(*argv, **more):
+    """(status, [(rule, path, line)], stderr)"""
+    status, out, err = place.run("vcr-sentinel", "scan", "--json", *argv, **more)
+    found = [o for o in map(json.loads, out.splitlines()) if o["type"] == "finding"]
+    return status, [(f["rule"], f["path"], f["line"]) for f in found], err
+
+
+put("clean/a.py", "def f(a):\n    return a\n")
+if "not installed" in scan("clean")[2]:
+    skip("what a project says of its own code", "no grammars here; scripts/grammars fetches them")
+    done()
+    sys.exit()
+
+# comments that allow
+languages = {
+    "py": ("#", "def f(a, b):\n    return a\n"), "js": ("//", "function f(a, b) { return a; }\n"), "ts": ("/*", "function f(a: number, b: number) { return a; }\n"),
+    "tsx": ("//", "function f(a: number, b: number) { return a; }\n"), "go": ("//", "func f(a int, b int) int { return a }\n"), "rs": ("//", "fn f(a: u32, b: u32) -> u32 { a }\n"),
+    "c": ("/*", "int f(int a, int b) { return a; }\n"), "cc": ("//", "int f(int a, int b) { return a; }\n"), "java": ("//", "class A { int f(int a, int b) { return a; } }\n"),
+    "rb": ("#", "def f(a, b)\n  a\nend\n"), "cs": ("//", "class A { int f(int a, int b) { return a; } }\n"), "php": ("//", "function f($a, $b) { return $a; }\n"),
+    "sh": ("#", "f() {\n  if a; then b; fi\n}\n")}
+want = []
+for ext, (mark, code) in languages.items():
+    rule = "cyclomatic" if ext == "sh" else "parameters"
+    head = {"php": "<?php\n", "go": "package a\n"}.get(ext, "\n")
+    put("each/plain." + ext, head + "\n" + code)
+    put("each/meant." + ext, head + "%s vcr-sentinel: allow %s, nesting -- it is meant%s\n" % (mark, rule, " */" if mark == "/*" else "") + code)
+    want += [(rule, "each/plain." + ext, 3), ("unused-suppression", "each/meant." + ext, 2)]
+strict = ["-r", "parameters=1", "-r", "cyclomatic=1", "-r", "duplicate-function=off"]
+status, found, err = scan(*strict, "each")
+ok(sorted(found) == sorted(want) and len(found) == 26, "a comment on the line before allows a finding in each of the 13 languages, and what it allows in vain is said",
+   set(found) ^ set(want))
+put("forms/a.py", """def f(a, b):  # vcr-sentinel: allow parameters -- on its line
+    return a
+# vcr-sentinel: allow parameters
+@decorated
+@twice(1)
+def g(a, b):
+    return a
+x = 1  # vcr-sentinel: allow parameters -- behind code it is for its own line only
+def h(a, b):
+    return "# vcr-sentinel: allow parameters"
+# say vcr-sentinel: allow parameters
+def i(a, b):
+    return a
+# vcr-sentinel: allow paramters -- no such rule
+def j(a, b):
+    return a
+def k(a):
+    # vcr-sentinel: allow file-size
+    return a
+""")
+status, found, err = scan(*strict, "-r", "file-size=3,4,5", "forms")
+ok(found == [("unused-suppression", "forms/a.py", 8), ("parameters", "forms/a.py", 9), ("parameters", "forms/a.py", 12), ("unused-suppression", "forms/a.py", 14), ("parameters", "forms/a.py", 15)],
+   "behind code it is for that line; above decorators for what they decorate; a finding of the whole file from anywhere; no string and no prose is one", found)
+ok(status == 0, "what is allowed does not count for the status", status)
+status, out, err = place.run("vcr-sentinel", "scan", "-r", "unused-suppression=off", *strict, "--json", "forms")
+ok("unused-suppression" not in out and out.count('"finding"') == 3, "the rule unused-suppression can be off", out)
+long = "    t = 0\n    for n in x:\n        if n.startswith('a') and len(n) > l:\n            t += len(n)\n    print(t, x, l)\n    return t\n"
+put("twice/a.py", "def one(x, l):\n" + long)
+put("twice/b.py", "# vcr-sentinel: allow duplicate-function -- until a.py is gone\ndef two(x, l):\n" + long)
+os.utime(os.path.join(place.dir, "twice/a.py"), (1e9, 1e9))
+both = [scan("twice")[1] for _ in range(2)]
+os.remove(os.path.join(place.dir, "twice/a.py"))
+ok(both == [[], []] and scan("twice")[1] == [("unused-suppression", "twice/b.py", 1)], "a duplicate is allowed at its place, and once it is none the comment is said to be unused", both)
+
+import subprocess  # noqa: E402
+
+repo = os.path.join(place.dir, "repo")
+
+
+def commit(**files):
+    for name, text in files.items():
+        put("repo/%s.py" % name, text)
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=repo, check=True, env=dict(place.env, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1"))
+
+
+wide = "def s(a, b, c, d, e, f, g, h):\n    return a\n"
+commit(meant="x = 1\n", vain="x = 1\n", wide="x = 1\n")
+commit(meant="# vcr-sentinel: allow parameters -- as in C\n" + wide, vain="# vcr-sentinel: allow parameters\nx = 1\n", wide=wide)
+status, out, err = place.run("vcr-sentinel", "diff", "--json", "HEAD~1", cwd=repo)
+got = sorted((o["path"], v["rule"], v["state"]) for o in map(json.loads, out.splitlines()) for v in o.get("violations", []))
+ok(got == [("vain.py", "unused-suppression", "new"), ("wide.py", "parameters", "new")], "diff allows it too, and says what a change allows in vain", got, err)
+done()
