@@ -2,12 +2,15 @@
  *
  *   preset agent-vcr          thresholds to begin with; before any rule
  *   rule function-length=80,120,-
+ *   exclude vendor/           not judged (sentinel-exclude.h)
  *
  * A file that is not there is no error and changes nothing. One that is wrong is an error with its line. */
 #ifndef VCR_SENTINEL_CONF_H
 #define VCR_SENTINEL_CONF_H
 #include "sentinel.h"
+#include "sentinel-exclude.h"
 
-int vcr_sentinel_conf_load(const char *path, struct vcr_policy *p, struct vcr_error *e);
+/* Onto p; x is replaced if the file is there. */
+int vcr_sentinel_conf_load(const char *path, struct vcr_policy *p, struct vcr_excludes *x, struct vcr_error *e);
 
 #endif

@@ -65,9 +65,21 @@ static int first_line_language(const char *path)
 	return n > 2 ? vcr_language_of(path, head, (size_t)n) : -1;
 }
 
-static int one_entry(struct vcr_scanned *s, FTS *tree, FTSENT *entry)
+/* What is excluded is not gone into; if it was named, it is said. */
+static bool is_excluded(const struct vcr_scan_options *o, FTS *tree, FTSENT *entry)
+{
+	if (!o->excluded || (entry->fts_info != FTS_D && entry->fts_info != FTS_F) || !o->excluded(o->ctx, entry->fts_path))
+		return false;
+	if (entry->fts_info == FTS_D)
+		fts_set(tree, entry, FTS_SKIP);
+	return true;
+}
+
+static int one_entry(struct vcr_scanned *s, const struct vcr_scan_options *o, FTS *tree, FTSENT *entry)
 {
 	int language;
+	if (is_excluded(o, tree, entry))
+		return entry->fts_level ? 0 : add_file(s, entry->fts_path, NULL, -1, "excluded by sentinel.conf");
 	switch (entry->fts_info) {
 	case FTS_D:
 		if (entry->fts_level > 0 && is_foreign(entry->fts_name))
@@ -98,7 +110,7 @@ static int compare_entries(const FTSENT **a, const FTSENT **b)
 	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static int find_files(struct vcr_scanned *s, const char *path, struct vcr_error *e)
+static int find_files(struct vcr_scanned *s, const struct vcr_scan_options *o, const char *path, struct vcr_error *e)
 {
 	struct stat st;
 	char *const roots[] = { (char *)path, NULL };
@@ -108,7 +120,7 @@ static int find_files(struct vcr_scanned *s, const char *path, struct vcr_error 
 	FTSENT *entry;
 	int err = tree ? 0 : VCR_ENOMEM;
 	while (!err && (entry = fts_read(tree)) != NULL)
-		err = one_entry(s, tree, entry);
+		err = one_entry(s, o, tree, entry);
 	if (tree)
 		fts_close(tree);
 	return err ? vcr_error_set(e, err, "%s: %s", path, err == VCR_ELIMIT ? "too many files" : "no memory") : 0;
@@ -267,7 +279,7 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 	struct job j = { .s = &s, .o = o, .want_tokens = is_on(o->policy, VCR_RULE_CLONE) };
 	int err = 0;
 	for (int i = 0; i < npaths && !err; i++)
-		err = find_files(&s, paths[i], e);
+		err = find_files(&s, o, paths[i], e);
 	if (err) {
 		vcr_scanned_release(&s);
 		return err;

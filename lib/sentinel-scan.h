@@ -35,6 +35,7 @@ struct vcr_scan_options {
 	unsigned jobs;         /* 0: one for each processor */
 	bool keep_unfit;       /* measure generated and minified files too */
 	struct vcr_scan_cache *cache; /* NULL: none */
+	bool (*excluded)(void *ctx, const char *path); /* a file or directory that is not looked at; may be NULL */
 	void (*progress)(void *ctx, size_t done, size_t all); /* from any thread, may be NULL */
 	void *ctx;
 };

@@ -3,6 +3,7 @@
 #define VCR_JUDGING_H
 #include "json.h"
 #include "options.h"
+#include "sentinel-exclude.h"
 #include "sentinel-scan.h"
 
 /* The exit statuses of vcr-sentinel. */
@@ -11,11 +12,20 @@ enum vcr_judged { VCR_JUDGED_CLEAN = 0, VCR_JUDGED_CRITICAL = 1, VCR_JUDGED_BLOC
 struct vcr_judging {
 	struct vcr_tool *t;
 	struct vcr_policy policy;
+	struct vcr_excludes excludes;
+	char *top;              /* of the workspace: what is excluded is below it */
 	const char *preset;
 	struct vcr_opt_list rules;
 	int64_t jobs;
 	bool metrics, all, no_cache, sarif, github, junit;
 };
+/* sentinel-expect.c: the policy is a preset, what sentinel.conf says on it, and --preset and --rule on that. */
+int vcr_judging_options(struct vcr_judging *j, struct vcr_error *e);
+int vcr_judging_expect(struct vcr_judging *j, const char *conf, struct vcr_error *e);
+/* The one of the workspace around path; sets top. */
+int vcr_judging_expect_at(struct vcr_judging *j, const char *path, struct vcr_error *e);
+/* Is that file or directory excluded? */
+bool vcr_judging_excluded(const struct vcr_judging *j, const char *path);
 /* One finding: for people with the line of the source, or a line of JSON. */
 void vcr_judging_tell(const struct vcr_judging *j, const struct vcr_finding *f);
 /* All of a scan: findings, figures with --metrics, what was skipped, the summary. */

@@ -5,7 +5,6 @@
 #include "open.h"
 #include "paths.h"
 #include "savepoint.h"
-#include "sentinel-conf.h"
 #include "tally.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,7 +159,7 @@ int vcr_judging_check(struct vcr_judging *j, const char *session)
 		return VCR_JUDGED_FAILED;
 	vcr_buf_printf(&conf, "%.*s/sentinel.conf", (int)(strrchr(path.data, '/') - path.data), path.data);
 	open_store(&c, NULL);
-	int err = j->preset || j->rules.n ? 0 : vcr_sentinel_conf_load(conf.data, &j->policy, &e), status = VCR_JUDGED_FAILED;
+	int err = vcr_judging_expect(j, conf.data, &e), status = VCR_JUDGED_FAILED;
 	if (!err && !(c.run = vcr_judging_begin(j, NULL)))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (err || check_frames(&c, &e))

@@ -1,7 +1,6 @@
 /* vcr sentinel diff — what the changes between two revisions of git made worse. */
 #include "json.h"
 #include "limits.h"
-#include "sentinel-conf.h"
 #include "tally.h"
 #include <git2.h>
 #include <stdio.h>
@@ -92,10 +91,10 @@ static int load_conf(struct diffing *d, struct vcr_error *e)
 {
 	VCR_AUTO_BUF conf = VCR_BUF_INIT;
 	const char *top = git_repository_workdir(d->repo);
-	if (d->tally.j->preset || d->tally.j->rules.n || !top)
+	if (!top)
 		return 0;
 	vcr_buf_printf(&conf, "%s.vcr/sentinel.conf", top);
-	return vcr_sentinel_conf_load(conf.data, &d->tally.j->policy, e);
+	return vcr_judging_expect(d->tally.j, conf.data, e);
 }
 
 int vcr_judging_diff(struct vcr_judging *j, const char *range)

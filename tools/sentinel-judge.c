@@ -6,7 +6,6 @@
 #include "judging.h"
 #include "limits.h"
 #include "sentinel-allow.h"
-#include "sentinel-conf.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -82,11 +81,18 @@ static void forget_said(struct known *k)
 
 /* ---- The workspace ---- */
 
+static bool excluded(void *ctx, const char *path)
+{
+	const struct vcr_judging_run *s = ctx;
+	size_t n = strlen(s->workspace);
+	return !strncmp(path, s->workspace, n) && path[n] == '/' && vcr_excluded(&s->j->excludes, path + n + 1);
+}
+
 static void scan(struct vcr_judging_run *s)
 {
 	char *paths[] = { s->workspace };
 	struct vcr_policy own = s->j->policy; /* functions alone are wanted */
-	struct vcr_scan_options o = { .policy = &own, .jobs = 1 };
+	struct vcr_scan_options o = { .policy = &own, .jobs = 1, .excluded = s->j->excludes.n ? excluded : NULL, .ctx = s };
 	size_t n = strlen(s->workspace);
 	s->scanned = true;
 	for (int i = 0; i < VCR_RULE_COUNT; i++)
@@ -318,6 +324,10 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT, changed = VCR_FINDINGS_INIT, base = VCR_FINDINGS_INIT;
 	struct vcr_metrics m;
 	bool passed = true;
+	if (vcr_excluded(&s->j->excludes, path)) {
+		skipped(w, "excluded by sentinel.conf");
+		return;
+	}
 	if (after->there && language < 0 && !k) {
 		skipped(w, "of no language that is known");
 		return;
@@ -408,7 +418,7 @@ static int hello(struct vcr_judging_run *s, const char *line, size_t n, struct v
 	s->workspace = vcr_json_strdup(&q, vcr_json_get(&q, 0, "workspace"));
 	int err = s->workspace ? 0 : VCR_ENOMEM;
 	if (!err && config)
-		err = vcr_sentinel_conf_load(config, &s->j->policy, e);
+		err = vcr_judging_expect(s->j, config, e);
 	free(config);
 	return err;
 }

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct progress { struct timespec began; bool shown; };
+struct progress { const struct vcr_judging *j; struct timespec began; bool shown; };
 
 static void show_progress(void *ctx, size_t done, size_t all)
 {
@@ -26,6 +26,11 @@ static void show_progress(void *ctx, size_t done, size_t all)
 		return;
 	p->shown = true;
 	fprintf(stderr, "\r%zu of %zu files%s", done, all, done == all ? "\r\033[K" : "");
+}
+
+static bool excluded(void *ctx, const char *path)
+{
+	return vcr_judging_excluded(((struct progress *)ctx)->j, path);
 }
 
 static void say_absent(const struct vcr_judging *j, unsigned absent)
@@ -70,8 +75,9 @@ static void cache_path(const struct vcr_judging *j, int n, char **paths, struct 
 
 static int scan(struct vcr_judging *j, int n, char **paths)
 {
-	struct progress p = { .shown = false };
-	struct vcr_scan_options o = { .policy = &j->policy, .jobs = (unsigned)(j->jobs < 256 ? j->jobs : 256), .keep_unfit = j->all, .ctx = &p };
+	struct progress p = { .j = j };
+	struct vcr_scan_options o = { .policy = &j->policy, .jobs = (unsigned)(j->jobs < 256 ? j->jobs : 256), .keep_unfit = j->all, .ctx = &p,
+		.excluded = j->excludes.n ? excluded : NULL };
 	struct vcr_scanned s;
 	struct vcr_error e = { 0 };
 	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT;
@@ -174,21 +180,22 @@ static int explain(struct vcr_judging *j, const char *id)
 static int policy(struct vcr_judging *j)
 {
 	struct vcr_error e = { 0 };
-	if (vcr_policy_preset(j->preset ? j->preset : "default", &j->policy)) {
-		vcr_wrong_call(j->t, "there is no preset '%s'; there are default and agent-vcr", j->preset);
-		return VCR_JUDGED_USAGE;
-	}
-	for (int i = 0; i < j->rules.n; i++)
-		if (vcr_policy_set(&j->policy, j->rules.item[i], &e)) {
-			vcr_wrong_call(j->t, "%s", e.what);
-			return VCR_JUDGED_USAGE;
-		}
-	return 0;
+	vcr_policy_preset("default", &j->policy);
+	if (!vcr_judging_options(j, &e))
+		return 0;
+	vcr_wrong_call(j->t, "%s", e.what);
+	return VCR_JUDGED_USAGE;
 }
 
 static int command(struct vcr_judging *j, int n, char **argv)
 {
 	static char here[] = ".", *const there[] = { here };
+	struct vcr_error e = { 0 };
+	bool reads = n && (!strcmp(argv[0], "scan") || !strcmp(argv[0], "rules") || !strcmp(argv[0], "explain"));
+	if (reads && vcr_judging_expect_at(j, n > 1 && !strcmp(argv[0], "scan") ? argv[1] : here, &e)) {
+		vcr_failed(j->t, &e);
+		return VCR_JUDGED_FAILED;
+	}
 	if (!n)
 		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], diff REV..REV, rules, or explain RULE");
 	else if (!strcmp(argv[0], "scan"))
@@ -235,6 +242,8 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		status = VCR_JUDGED_USAGE;
 	} else if (!(status = policy(&j)))
 		status = command(&j, n, argv);
+	vcr_excludes_release(&j.excludes);
+	free(j.top);
 	vcr_opt_list_release(&j.rules);
 	return status;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""vcr sentinel: what a project says of its own code: comments that allow a finding."""
+"""vcr sentinel: what a project says of its own code: comments that allow a finding, .vcr/sentinel.conf."""
 import json
 import os
 import sys
@@ -101,4 +101,33 @@ commit(meant="# vcr-sentinel: allow parameters -- as in C\n" + wide, vain="# vcr
 status, out, err = place.run("vcr-sentinel", "diff", "--json", "HEAD~1", cwd=repo)
 got = sorted((o["path"], v["rule"], v["state"]) for o in map(json.loads, out.splitlines()) for v in o.get("violations", []))
 ok(got == [("vain.py", "unused-suppression", "new"), ("wide.py", "parameters", "new")], "diff allows it too, and says what a change allows in vain", got, err)
+
+# .vcr/sentinel.conf
+for name in ("own/a.py", "own/vendor/b.py", "own/deep/x_pb2.py"):
+    put("repo/" + name, wide)
+
+
+def expect(text):
+    put("repo/.vcr/sentinel.conf", text)
+
+
+expect("# of this project\npreset agent-vcr\nrule parameters=3,5\nexclude vendor/\nexclude own/deep/*_pb2.py\n")
+there = [scan("own", cwd=repo), scan(repo + "/own"), scan(".", cwd=repo + "/own")]
+ok([s for s, _, _ in there] == [1, 1, 1] and there[0][1] == [("parameters", "own/a.py", 1)] and there[2][1] == [("parameters", "./a.py", 1)],
+   "scan judges by the sentinel.conf of the workspace it looks at, from wherever it is called, and does not look at what that excludes", there)
+status, out, err = place.run("vcr-sentinel", "scan", "own/vendor/b.py", cwd=repo)
+ok(status == 3 and "own/vendor/b.py: skipped: excluded by sentinel.conf" in out, "a file that is named and excluded is said to be", status, out)
+ok(scan("-r", "parameters=8", "own", cwd=repo)[0] == 0 and scan("-p", "default", "own", cwd=repo)[0] == 0, "options go before it")
+out = place.run("vcr-sentinel", "rules", cwd=repo)[1]
+ok("(warning above 3 parameters, critical above 5 parameters)" in out and "(warning above 50 lines" in out, "rules lists what it sets", out)
+commit(**{"own/vendor/b": wide.replace("s(", "t("), "own/new": wide.replace("s(", "u(")})
+status, out, err = place.run("vcr-sentinel", "diff", "--json", "HEAD~1", cwd=repo)
+got = {o["path"] for o in map(json.loads, out.splitlines()) if o.get("violations")}
+ok(status == 1 and got == {"own/a.py", "own/new.py"}, "diff judges by it too", status, out)
+bad = []
+for text in ("rule parameters=3\nthreshold parameters 5\n", "exclude /usr\n", "preset none\n", "rule parameters\n"):
+    expect(text)
+    bad += [place.run("vcr-sentinel", *argv, cwd=repo) for argv in (("scan",), ("diff", "HEAD~1"), ("rules",))]
+ok(all(s == 3 and not out and e.count("\n") == 1 and "sentinel.conf:" in e for s, out, e in bad) and ".vcr/sentinel.conf:2: 'threshold' is no setting" in bad[0][2],
+   "what it does not know is an error with file and line, for each command", bad)
 done()

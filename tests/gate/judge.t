@@ -86,6 +86,8 @@ a = judge(("report.py", None, BAD), config="# ours\npreset agent-vcr\nrule param
 ok("parameters" not in str(found(a[0])) and "function-length" not in str(found(a[0])) and ("cyclomatic", "new") in found(a[0]), "sentinel.conf sets preset and rules", found(a[0]))
 a = judge(("report.py", None, BAD), config="rule parameters=off\npreset default\n")
 ok(not a and judge.status == 3 and "sentinel.conf:2: preset must stand before any rule" in judge.err, "one that is wrong is said with its line", a, judge.err)
+a = judge(("report.py", None, BAD), ("new.py", None, OTHER), config="exclude report.py\nexclude other.py\n")
+ok(a[0].get("skipped") == "excluded by sentinel.conf" and a[1]["passed"], "what it excludes is not judged, nor compared with", a)
 for data, name in ((b"", "nothing"), (b"hello\n", "what is no protocol"), (b'{"judge":1,"workspace":"/w"}\n{"id":1,"path":"a.py","after":99}\nshort', "a text that ends early")):
     r = subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "judge"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.env)
     ok(r.returncode == 3 and not r.stdout and r.stderr.count(b"\n") == 1, "%s on its input is a failure, said in one line" % name, r)

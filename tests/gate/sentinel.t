@@ -210,6 +210,9 @@ else:
     with open(os.path.join(run.work, ".vcr", "sentinel.conf"), "w") as f:
         f.write("rule parameters=off\nrule function-length=off\n")
     ok('"made":1' in check("--json")[1], ".vcr/sentinel.conf says what is expected")
+    with open(os.path.join(run.work, ".vcr", "sentinel.conf"), "w") as f:
+        f.write("exclude new.py\n")
+    ok('"made":2' in check("--json")[1], "and what is not judged")
 
 # ---- A judge that is slow, dies, or is not there ----
 
