@@ -14,18 +14,27 @@ struct vcr_judging {
 	struct vcr_policy policy;
 	struct vcr_excludes excludes;
 	char *top;              /* of the workspace: what is excluded is below it */
+	char *dir;              /* where sentinel.conf and the baseline are */
+	struct vcr_baseline *baseline; /* NULL: none */
+	size_t known;           /* findings of a scan that it has */
 	const char *preset;
 	struct vcr_opt_list rules;
 	int64_t jobs;
-	bool metrics, all, no_cache, sarif, github, junit;
+	bool metrics, all, no_cache, no_baseline, sarif, github, junit;
 };
 /* sentinel-expect.c: the policy is a preset, what sentinel.conf says on it, and --preset and --rule on that. */
 int vcr_judging_options(struct vcr_judging *j, struct vcr_error *e);
 int vcr_judging_expect(struct vcr_judging *j, const char *conf, struct vcr_error *e);
-/* The one of the workspace around path; sets top. */
+/* The one of the workspace around path; sets top and dir. */
 int vcr_judging_expect_at(struct vcr_judging *j, const char *path, struct vcr_error *e);
 /* Is that file or directory excluded? */
 bool vcr_judging_excluded(const struct vcr_judging *j, const char *path);
+/* sentinel-baseline.c: that of a directory, unless it is not wanted. */
+int vcr_judging_load_baseline(struct vcr_judging *j, const char *dir, struct vcr_error *e);
+/* Of a scan's findings, sorted, only what is worse than the baseline remains. */
+void vcr_judging_drop_known(struct vcr_judging *j, struct vcr_findings *all);
+/* They are the baseline. Returns the exit status. */
+int vcr_judging_keep(struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all);
 /* One finding: for people with the line of the source, or a line of JSON. */
 void vcr_judging_tell(const struct vcr_judging *j, const struct vcr_finding *f);
 /* All of a scan: findings, figures with --metrics, what was skipped, the summary. */

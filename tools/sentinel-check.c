@@ -153,13 +153,16 @@ static void open_store(struct check *c, const char *vcr_dir)
 int vcr_judging_check(struct vcr_judging *j, const char *session)
 {
 	struct check c = { .tally = { .j = j }, .test = -1 };
-	VCR_AUTO_BUF path = VCR_BUF_INIT, conf = VCR_BUF_INIT;
+	VCR_AUTO_BUF path = VCR_BUF_INIT, dir = VCR_BUF_INIT, conf = VCR_BUF_INIT;
 	struct vcr_error e = { 0 };
 	if (vcr_tool_open_session(j->t, session, &c.in, &path))
 		return VCR_JUDGED_FAILED;
-	vcr_buf_printf(&conf, "%.*s/sentinel.conf", (int)(strrchr(path.data, '/') - path.data), path.data);
+	vcr_buf_add(&dir, path.data, (size_t)(strrchr(path.data, '/') - path.data));
+	vcr_buf_printf(&conf, "%s/sentinel.conf", dir.data);
 	open_store(&c, NULL);
 	int err = vcr_judging_expect(j, conf.data, &e), status = VCR_JUDGED_FAILED;
+	if (!err)
+		err = vcr_judging_load_baseline(j, dir.data, &e);
 	if (!err && !(c.run = vcr_judging_begin(j, NULL)))
 		err = vcr_error_set(&e, VCR_ENOMEM, "out of memory");
 	if (err || check_frames(&c, &e))

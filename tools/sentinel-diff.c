@@ -89,12 +89,14 @@ static void judge_delta(struct diffing *d, const git_diff_delta *delta)
 
 static int load_conf(struct diffing *d, struct vcr_error *e)
 {
-	VCR_AUTO_BUF conf = VCR_BUF_INIT;
+	VCR_AUTO_BUF conf = VCR_BUF_INIT, dir = VCR_BUF_INIT;
 	const char *top = git_repository_workdir(d->repo);
 	if (!top)
 		return 0;
-	vcr_buf_printf(&conf, "%s.vcr/sentinel.conf", top);
-	return vcr_judging_expect(d->tally.j, conf.data, e);
+	vcr_buf_printf(&dir, "%s.vcr", top);
+	vcr_buf_printf(&conf, "%s/sentinel.conf", dir.data);
+	int err = vcr_judging_expect(d->tally.j, conf.data, e);
+	return err ? err : vcr_judging_load_baseline(d->tally.j, dir.data, e);
 }
 
 int vcr_judging_diff(struct vcr_judging *j, const char *range)

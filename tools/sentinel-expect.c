@@ -31,9 +31,11 @@ int vcr_judging_expect_at(struct vcr_judging *j, const char *path, struct vcr_er
 	if (err || (err = vcr_paths_workspace(dir, &top, e)))
 		return err;
 	free(j->top);
+	free(j->dir);
 	j->top = strdup(top.data);
+	j->dir = strdup(conf.data);
 	vcr_buf_puts(&conf, "/sentinel.conf");
-	return conf.err || !j->top ? vcr_error_set(e, VCR_ENOMEM, "no memory") : vcr_judging_expect(j, conf.data, e);
+	return conf.err || !j->top || !j->dir ? vcr_error_set(e, VCR_ENOMEM, "no memory") : vcr_judging_expect(j, conf.data, e);
 }
 
 bool vcr_judging_excluded(const struct vcr_judging *j, const char *path)

@@ -6,6 +6,7 @@
 #include "judging.h"
 #include "limits.h"
 #include "sentinel-allow.h"
+#include "sentinel-baseline.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -251,17 +252,20 @@ static void say(struct known *k, const char *key, const char *json, size_t n)
 	free(more[k->nsaid].json);
 }
 
-/* changed: what is new or worse; base: what stood there before, by key. */
-static void write_findings(struct vcr_jw *w, struct known *k, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, bool *passed)
+/* changed: what is new or worse; base: what stood there before, by key; known: what a baseline has is old. */
+static void write_findings(struct vcr_jw *w, struct known *k, struct vcr_baseline *known, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, bool *passed)
 {
 	char key[MOST_KEY];
+	if (known)
+		vcr_baseline_again(known);
 	vcr_jw_key(w, "violations");
 	vcr_jw_array(w);
 	for (size_t i = 0; i < all->n && i < VCR_MAX_VIOLATIONS; i++) {
 		VCR_AUTO_BUF json = VCR_BUF_INIT;
 		struct vcr_jw one;
 		key_of(&all->item[i], key);
-		const char *state = !has_key(changed, key) ? "old" : has_key(base, key) ? "worse" : "new";
+		bool is_known = known && vcr_baseline_has(known, &all->item[i], all->item[i].path);
+		const char *state = is_known || !has_key(changed, key) ? "old" : has_key(base, key) ? "worse" : "new";
 		vcr_jw_init(&one, &json);
 		write_finding(&one, &all->item[i], key, state);
 		vcr_jw_raw(w, json.data, json.len);
@@ -350,7 +354,7 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 		vcr_scanned_put(&s->all, path, -1, NULL); /* it is gone */
 	write_corrected(w, k, &all);
 	forget_said(k);
-	write_findings(w, k, &all, &changed, &base, &passed);
+	write_findings(w, k, s->j->baseline, &all, &changed, &base, &passed);
 	vcr_jw_key(w, "passed");
 	vcr_jw_bool(w, passed);
 	vcr_jw_key(w, "metrics");

@@ -176,6 +176,8 @@ static void tell_summary(const struct vcr_judging *j, const struct vcr_scanned *
 		put_int(&w, "lines", (int64_t)lines);
 		put_int(&w, "skipped", (int64_t)s->skipped);
 		put_int(&w, "unread_directories", (int64_t)s->unread_dirs);
+		if (j->baseline)
+			put_int(&w, "baseline", (int64_t)j->known);
 		for (int i = VCR_SEVERITY_INFO; i <= VCR_SEVERITY_BLOCKER; i++)
 			put_int(&w, vcr_severity_name((enum vcr_severity)i), (int64_t)by[i]);
 		vcr_jw_object_end(&w);
@@ -188,6 +190,8 @@ static void tell_summary(const struct vcr_judging *j, const struct vcr_scanned *
 		by[VCR_SEVERITY_BLOCKER], plural(by[VCR_SEVERITY_BLOCKER]), by[VCR_SEVERITY_CRITICAL], by[VCR_SEVERITY_WARNING], plural(by[VCR_SEVERITY_WARNING]));
 	if (by[VCR_SEVERITY_INFO])
 		printf(", %zu note%s (-v)", by[VCR_SEVERITY_INFO], plural(by[VCR_SEVERITY_INFO]));
+	if (j->known)
+		printf("; %zu no worse than the baseline", j->known);
 	if (s->skipped)
 		printf("; %zu skipped%s", s->skipped, s->skipped > 10 && !j->t->verbose ? " (-v)" : "");
 	if (s->unread_dirs)

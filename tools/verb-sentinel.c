@@ -4,6 +4,7 @@
 #include "judging.h"
 #include "paths.h"
 #include "sentinel-allow.h"
+#include "sentinel-baseline.h"
 #include "sentinel-cache.h"
 #include "verbs.h"
 #include <stdio.h>
@@ -73,7 +74,8 @@ static void cache_path(const struct vcr_judging *j, int n, char **paths, struct 
 		vcr_buf_printf(out, "/%016llx%s", (unsigned long long)h, j->all ? "-all" : "");
 }
 
-static int scan(struct vcr_judging *j, int n, char **paths)
+/* keep: what is found is the baseline. */
+static int scan(struct vcr_judging *j, int n, char **paths, bool keep)
 {
 	struct progress p = { .j = j };
 	struct vcr_scan_options o = { .policy = &j->policy, .jobs = (unsigned)(j->jobs < 256 ? j->jobs : 256), .keep_unfit = j->all, .ctx = &p,
@@ -103,10 +105,16 @@ static int scan(struct vcr_judging *j, int n, char **paths)
 			err = vcr_findings_add(&all, &f->item[k]);
 	}
 	vcr_allow_settle(&all);
-	if (!vcr_judging_tell_others(j, &s, &all))
+	int status = VCR_JUDGED_FAILED;
+	if (keep && s.measured)
+		status = vcr_judging_keep(j, &s, &all);
+	else if (!keep)
+		vcr_judging_drop_known(j, &all);
+	if (!keep && !vcr_judging_tell_others(j, &s, &all))
 		vcr_judging_tell_scan(j, &s, &all);
 	say_absent(j, s.absent);
-	int status = vcr_judged_status(vcr_findings_worst(&all));
+	if (!keep)
+		status = vcr_judged_status(vcr_findings_worst(&all));
 	if (!s.measured) {
 		vcr_say(j->t, s.n ? "nothing was measured: each of %zu files was skipped" : "nothing was measured: there are no source files", s.n);
 		status = VCR_JUDGED_FAILED;
@@ -191,15 +199,17 @@ static int command(struct vcr_judging *j, int n, char **argv)
 {
 	static char here[] = ".", *const there[] = { here };
 	struct vcr_error e = { 0 };
-	bool reads = n && (!strcmp(argv[0], "scan") || !strcmp(argv[0], "rules") || !strcmp(argv[0], "explain"));
-	if (reads && vcr_judging_expect_at(j, n > 1 && !strcmp(argv[0], "scan") ? argv[1] : here, &e)) {
+	bool scans = n && (!strcmp(argv[0], "scan") || !strcmp(argv[0], "baseline")), reads = scans || (n && (!strcmp(argv[0], "rules") || !strcmp(argv[0], "explain")));
+	if (reads && (vcr_judging_expect_at(j, n > 1 && scans ? argv[1] : here, &e) || (*argv[0] == 's' && vcr_judging_load_baseline(j, j->dir, &e)))) {
 		vcr_failed(j->t, &e);
 		return VCR_JUDGED_FAILED;
 	}
 	if (!n)
-		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], diff REV..REV, rules, or explain RULE");
+		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], diff REV..REV, baseline [DIR], rules, or explain RULE");
 	else if (!strcmp(argv[0], "scan"))
-		return scan(j, n > 1 ? n - 1 : 1, n > 1 ? argv + 1 : (char **)there);
+		return scan(j, n > 1 ? n - 1 : 1, n > 1 ? argv + 1 : (char **)there, false);
+	else if (!strcmp(argv[0], "baseline") && n <= 2)
+		return scan(j, 1, n > 1 ? argv + 1 : (char **)there, true);
 	else if (!strcmp(argv[0], "check") && n <= 2)
 		return vcr_judging_check(j, n == 2 ? argv[1] : NULL);
 	else if (!strcmp(argv[0], "diff") && n == 2)
@@ -213,7 +223,7 @@ static int command(struct vcr_judging *j, int n, char **argv)
 	else if (!strcmp(argv[0], "explain") || !strcmp(argv[0], "rules"))
 		vcr_wrong_call(j->t, !strcmp(argv[0], "rules") ? "rules takes no operand" : "explain wants the name of one rule");
 	else
-		vcr_wrong_call(j->t, "'%s' is no command; there are scan, check, diff, rules, explain and judge", argv[0]);
+		vcr_wrong_call(j->t, "'%s' is no command; there are scan, check, diff, baseline, rules, explain and judge", argv[0]);
 	return VCR_JUDGED_USAGE;
 }
 
@@ -229,10 +239,11 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "github", NULL, VCR_OPT_FLAG, &j.github, "scan: as annotations of a GitHub workflow" },
 		{ 0, "junit", NULL, VCR_OPT_FLAG, &j.junit, "scan: as JUnit's XML, a case for each file" },
 		{ 0, "no-cache", NULL, VCR_OPT_FLAG, &j.no_cache, "scan: read files too that have not changed since the last time" },
+		{ 0, "no-baseline", NULL, VCR_OPT_FLAG, &j.no_baseline, "scan, check, diff: what the baseline has too" },
 		{ 'J', "jobs", "N", VCR_OPT_NUMBER, &j.jobs, "scan: threads; one for each processor if not given" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
-	const struct vcr_usage u = { "scan [PATH...] | check [SESSION] | diff REV..REV | rules | explain RULE | judge",
+	const struct vcr_usage u = { "scan [PATH...] | check [SESSION] | diff REV..REV | baseline [DIR] | rules | explain RULE | judge",
 		"Judge code. Exit status: 0 nothing critical, 1 something critical, 2 a blocker, 3 failure or nothing measured, 64 wrong call.", opts, false };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n < 0)
@@ -243,7 +254,9 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 	} else if (!(status = policy(&j)))
 		status = command(&j, n, argv);
 	vcr_excludes_release(&j.excludes);
+	vcr_baseline_free(j.baseline);
 	free(j.top);
+	free(j.dir);
 	vcr_opt_list_release(&j.rules);
 	return status;
 }

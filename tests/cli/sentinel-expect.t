@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""vcr sentinel: what a project says of its own code: comments that allow a finding, .vcr/sentinel.conf."""
+"""vcr sentinel: what a project says of its own code: comments that allow a finding, .vcr/sentinel.conf, a baseline."""
 import json
 import os
 import sys
@@ -130,4 +130,47 @@ for text in ("rule parameters=3\nthreshold parameters 5\n", "exclude /usr\n", "p
     bad += [place.run("vcr-sentinel", *argv, cwd=repo) for argv in (("scan",), ("diff", "HEAD~1"), ("rules",))]
 ok(all(s == 3 and not out and e.count("\n") == 1 and "sentinel.conf:" in e for s, out, e in bad) and ".vcr/sentinel.conf:2: 'threshold' is no setting" in bad[0][2],
    "what it does not know is an error with file and line, for each command", bad)
+
+# a baseline
+import shutil  # noqa: E402
+
+shutil.rmtree(repo)
+catch = "    try:\n        a()\n    except E:\n        pass\n"
+put("repo/a.py", wide + "def c(a):\n" + catch + "class K:\n    def m(self, a, b, c, d, e, f, g, h):\n        return a\n")
+put("repo/sub/b.js", "function w(a, b, c, d, e, f, g, h) {}\n")
+commit(other="x = 1\n")
+status, out, err = place.run("vcr-sentinel", "baseline", cwd=repo)
+kept = os.path.join(repo, ".vcr", "sentinel-baseline.json")
+first = open(kept).read()
+ok(status == 0 and len(json.loads(first)["findings"]) == 4 and "4 findings of 3 files" in out and scan(cwd=repo)[:2] == (0, []), "what is in the baseline is not said again", out, err, first)
+ok([scan(cwd=repo + "/sub")[1], scan(repo)[1], scan("b.js", cwd=repo + "/sub")[1], len(scan("--no-baseline", cwd=repo)[1])] == [[], [], [], 4], "from wherever a scan is called; --no-baseline says all of it")
+ok("; 4 no worse than the baseline" in place.run("vcr-sentinel", "scan", cwd=repo)[1], "how much that is is said")
+put("repo/a.py", "# new\n\nx = 1\n\n\nclass K:\n    def m(self, a, b, c, d, e, f, g):\n        return a\n\n\n" + "def c(a):\n" + catch + wide)
+ok(scan(cwd=repo)[1] == [], "what has moved within its file is known by its function, and what is better is no finding", scan(cwd=repo))
+put("repo/a.py", wide.replace("h)", "h, i)") + "def c(a):\n" + catch + catch + "def new(a, b, c, d, e, f, g, h):\n    return a\n")
+found = scan(cwd=repo)[1]
+ok([f for f in found if f[0] != "stub"] == [("parameters", "./a.py", 1), ("parameters", "./a.py", 12)] and [f[0] for f in found].count("stub") == 1,
+   "what is worse than it was, new, or there once more is said", found)
+commit(a=open(os.path.join(repo, "a.py")).read())
+
+
+def changes(*argv):
+    out = place.run("vcr-sentinel", "diff", "--json", *argv, "HEAD~1", cwd=repo)[1]
+    return sorted((v["rule"], v["name"]) for o in map(json.loads, out.splitlines()) for v in o.get("violations", []) if v["state"] != "old")
+
+
+more = [("parameters", "new"), ("parameters", "s"), ("stub", "c")]
+ok(changes() == more and changes("--no-baseline") == more + more[2:], "diff says what a change made worse than the baseline", changes(), changes("--no-baseline"))
+place.run("vcr-sentinel", "baseline", cwd=repo)
+ok(changes() == [] and changes("--no-baseline"), "and nothing that is in it", changes())
+for text in ("{", "[]", '{"sentinel_baseline":2,"findings":[]}', '{"sentinel_baseline":1,"findings":[{"rule":"stub"}]}', first[:-9]):
+    put("repo/.vcr/sentinel-baseline.json", text)
+    status, out, err = place.run("vcr-sentinel", "scan", cwd=repo)
+    if status != 3 or out or ".vcr/sentinel-baseline.json is no baseline" not in err:
+        break
+else:
+    text = None
+ok(text is None, "a damaged baseline is an error, not an empty one", text, status, err)
+status, out, err = place.run("vcr-sentinel", "baseline", cwd=os.path.join(repo, ".git"))
+ok(status == 3 and "nothing was measured" in err and open(kept).read() == first[:-9], "a scan that saw nothing makes no baseline", status, err)
 done()
