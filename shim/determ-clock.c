@@ -6,6 +6,8 @@
 #include <sys/select.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <threads.h>
+#include <time.h>
 #include "determ.h"
 
 #define X(name) extern __typeof__(name) name VCR_DETERM_EXPORT;
@@ -277,4 +279,25 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *t, struct itimer
 		return VCR_NEXT(timerfd_settime)(fd, flags, t, was);
 	struct itimerspec until = { t->it_interval, vcr_determ_real_time(&t->it_value) };
 	return VCR_NEXT(timerfd_settime)(fd, flags, &until, was);
+}
+
+int timer_settime(timer_t timer, int flags, const struct itimerspec *restrict t, struct itimerspec *restrict was)
+{
+	if (!(flags & TIMER_ABSTIME) || !t)
+		return VCR_NEXT(timer_settime)(timer, flags, t, was);
+	struct itimerspec until = { t->it_interval, vcr_determ_real_time(&t->it_value) };
+	return VCR_NEXT(timer_settime)(timer, flags, &until, was);
+}
+
+/* libc's own are not made of those above. */
+int cnd_timedwait(cnd_t *restrict c, mtx_t *restrict m, const struct timespec *restrict t)
+{
+	struct timespec until = vcr_determ_real_time(t);
+	return VCR_NEXT(cnd_timedwait)(c, m, &until);
+}
+
+int mtx_timedlock(mtx_t *restrict m, const struct timespec *restrict t)
+{
+	struct timespec until = vcr_determ_real_time(t);
+	return VCR_NEXT(mtx_timedlock)(m, &until);
 }

@@ -17,7 +17,7 @@
 #define VCR_DETERM_CLOCK(X) \
 	X(clock_gettime) X(gettimeofday) X(time) X(timespec_get) X(nanosleep) X(clock_nanosleep) X(usleep) X(sleep) X(select) X(poll) \
 	X(pthread_cond_timedwait) X(pthread_mutex_timedlock) X(pthread_rwlock_timedrdlock) X(pthread_rwlock_timedwrlock) X(sem_timedwait) \
-	X(pthread_cond_clockwait) X(pthread_mutex_clocklock) X(sem_clockwait) X(timerfd_settime)
+	X(pthread_cond_clockwait) X(pthread_mutex_clocklock) X(sem_clockwait) X(timerfd_settime) X(timer_settime) X(cnd_timedwait) X(mtx_timedlock)
 /* determ-random.c */
 #define VCR_DETERM_RANDOM(X) \
 	X(getrandom) X(getentropy) X(arc4random) X(arc4random_buf) X(arc4random_uniform) X(RAND_bytes) X(syscall) X(getenv) X(secure_getenv)

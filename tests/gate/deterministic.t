@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def ask(**facts):
 # ---- Python ----
 
 AGENT = HEAD + """
-import ctypes, datetime, os, random, secrets, socket, ssl, tempfile, threading, time, uuid
+import ctypes, datetime, os, random, secrets, signal, socket, ssl, tempfile, threading, time, uuid
 def facts():
     with tempfile.NamedTemporaryFile() as f, tempfile.TemporaryDirectory() as d:
         return dict(now=datetime.datetime.now().isoformat(), utc=time.time(), uuid=str(uuid.uuid4()), random=random.random(), choice=random.SystemRandom().random(), secret=secrets.token_hex(),
@@ -109,7 +110,15 @@ with lock:
 libc, semaphore, word = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(32), ctypes.c_uint32()
 futex = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
 libc.sem_init(semaphore, 0, 0)
-for wait in (lambda t: libc.sem_timedwait(semaphore, t), lambda t: libc.sem_clockwait(semaphore, time.CLOCK_REALTIME, t), lambda t: libc.syscall(futex, ctypes.byref(word), 9 | 128 | 256, 0, t, None, -1)):
+mutex, condition, timer = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64), ctypes.c_void_p()
+libc.mtx_init(mutex, 2)
+libc.mtx_lock(mutex)
+libc.cnd_init(condition)
+libc.timer_create(time.CLOCK_REALTIME, None, ctypes.byref(timer))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+for wait in (lambda t: libc.sem_timedwait(semaphore, t), lambda t: libc.sem_clockwait(semaphore, time.CLOCK_REALTIME, t), lambda t: libc.syscall(futex, ctypes.byref(word), 9 | 128 | 256, 0, t, None, -1),
+             lambda t: libc.mtx_timedlock(mutex, t), lambda t: libc.cnd_timedwait(condition, mutex, t),
+             lambda t: libc.timer_settime(timer, 1, (ctypes.c_long * 4)(0, 0, *t), None) or int(signal.sigwait([signal.SIGALRM]))):
     began, until = time.monotonic(), time.time() + 0.05
     r = wait((ctypes.c_long * 2)(int(until), int(until % 1 * 1e9)))
     print("until", r, ctypes.get_errno(), 0.04 < time.monotonic() - began < 20)
@@ -123,7 +132,7 @@ print(private.raw.hex())
 status, out, err, asked = record("python", PYTHON, "-c", AGENT)
 first, keys = out.splitlines(), set(out.splitlines()[-1:])
 ok(status == 0 and len(asked) == 5 and len(set(asked)) == 5, "a Python program runs and asks while its session is recorded with --deterministic", status, err)
-ok(first[:6] == ["ends", "waited", *["until -1 110 True"] * 3, "slept 0.1"], "a loop that waits for a time ends, waits until a time last, and what is slept through has passed", first)
+ok(first[:9] == ["ends", "waited", *["until %d 110 True" % n for n in (-1, -1, -1, 4, 4, signal.SIGALRM)], "slept 0.1"], "a loop that waits for a time ends, waits until a time last, and what is slept through has passed", first)
 outs, got = [], []
 for i in range(TIMES):
     was, out, err = replay("python", PYTHON, "-c", AGENT)
