@@ -409,17 +409,19 @@ static int mark_going(const char *state_dir, struct vcr_txn *t, struct vcr_error
 
 int vcr_isolate_remove(const char *state_dir, struct vcr_txn *t, struct vcr_error *e)
 {
-	VCR_AUTO_BUF aside = VCR_BUF_INIT, trees = VCR_BUF_INIT, state = VCR_BUF_INIT;
+	VCR_AUTO_BUF aside = VCR_BUF_INIT, trees = VCR_BUF_INIT, state = VCR_BUF_INIT, git = VCR_BUF_INIT;
 	struct vcr_isolate_git w;
-	int err = vcr_isolate_where(t->workspace, &w, e);
+	vcr_buf_printf(&git, "%s/.git", t->workspace);
+	bool gone = access(git.data, F_OK) && (errno == ENOENT || errno == ENOTDIR); /* the repository: with it its branches */
+	int err = gone ? 0 : vcr_isolate_where(t->workspace, &w, e);
 	if (!err)
 		err = mark_going(state_dir, t, e);
 	beside(state_dir, t->session, NULL, &aside);
 	vcr_buf_printf(&trees, "%s/trees", state_dir);
-	if (!err && !(err = keep_recordings(t, e)) && !(err = vcr_copytree_remove(t->dir, e)) && !(err = remove_admin(&w, t, e)) && !(err = remove_branch(&w, t, e))) {
+	if (!err && ((gone && access(t->vcr_dir, F_OK)) || !(err = keep_recordings(t, e))) && !(err = vcr_copytree_remove(t->dir, e)) && !gone && !(err = remove_admin(&w, t, e)) && !(err = remove_branch(&w, t, e)))
 		remove_empty(&w);
+	if (!err)
 		err = vcr_copytree_remove(aside.data, e);
-	}
 	if (!err && !vcr_paths_state_dir(t->dir, &state, NULL))
 		err = vcr_copytree_remove(state.data, e);
 	if (err)

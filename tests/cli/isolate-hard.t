@@ -123,6 +123,13 @@ status, out = run(p, [TXN, "commit"])
 ok(status == 0 and p.sh("git ls-tree -r --name-only HEAD; git show HEAD:new/n; git status --porcelain").stdout == "a\nin/i\nnew/n\nout/o\nn\n" and not os.path.exists(p.work + "/out"),
    "with a sparse checkout too what is done anywhere in the tree is merged, and nothing that is not checked out is gone", status, out)
 
+# ---- A repository that is gone ----
+p = repository()
+tree = begin(p, "r1")
+p.sh("rm -rf .git")
+r = subprocess.run([TXN, "abort"], cwd=tree, env=p.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+ok(r.returncode == 0 and not os.path.exists(tree) and not os.path.exists(p.state("txn", "r1")), "a transaction whose repository has been removed can be given up", r.returncode, r.stdout)
+
 # ---- git's words about signatures ----
 p = repository()
 with open(p.dir + "/gpg", "w") as f:
