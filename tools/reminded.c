@@ -2,10 +2,13 @@
 #include "envelope.h"
 #include "limits.h"
 #include "reminder.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,12 +116,27 @@ static void read_on(struct vcr_reminded *r)
 
 /* ---- A request ---- */
 
+/* Has it ended, or died, perhaps without anybody's having noticed yet? */
+static bool is_gone(const struct vcr_reminded *r)
+{
+	uint32_t collector = __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE);
+	int32_t pid = __atomic_load_n(&r->h->collector_pid, __ATOMIC_ACQUIRE);
+	if (collector == VCR_COLLECTOR_ENDED || collector == VCR_COLLECTOR_NONE)
+		return true;
+	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1; /* Linux 5.3 */
+	if (fd < 0)
+		return pid > 0 && errno == ESRCH;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool gone = poll(&p, 1, 0) == 1;
+	close(fd);
+	return gone;
+}
+
 static bool is_judged(struct vcr_reminded *r, uint64_t begun, uint64_t ns)
 {
 	uint64_t judged = __atomic_load_n(&r->h->judged, __ATOMIC_ACQUIRE);
-	uint32_t collector = __atomic_load_n(&r->h->collector, __ATOMIC_ACQUIRE);
 	uint64_t ms = r->gave_up && judged == r->gave_up - 1 ? AGAIN_MS : JUDGE_MS;
-	if (judged >= begun || collector == VCR_COLLECTOR_ENDED || collector == VCR_COLLECTOR_NONE)
+	if (judged >= begun || is_gone(r))
 		return true;
 	if (now_ns() < ns + ms * 1000000u)
 		return false;
@@ -222,7 +240,7 @@ enum vcr_forward_way vcr_reminded_way(struct vcr_reminded *r, const struct vcr_g
 	if ((!r->n && !r->blockers) || vcr_json_parse(&j, q->body, q->nbody, 0, NULL))
 		return VCR_FORWARD_AS_IT_IS;
 	bool has_place = !vcr_reminder_find(api, q->target, &j, &place, &goes_on);
-	if (has_place && goes_on && r->blockers && r->h->sentinel >= VCR_SENTINEL_BLOCK) {
+	if (has_place && goes_on && r->blockers && r->h->sentinel >= VCR_SENTINEL_BLOCK && !is_gone(r)) { /* who alone could see that they are mended */
 		refuse(r, api, body, told);
 		return VCR_FORWARD_ANSWERED;
 	}

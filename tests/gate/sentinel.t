@@ -20,7 +20,7 @@ server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
 place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
                  VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
 
-# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, ask=TEXT, aside (a question of another conversation), again (the last request once more).
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), ask=TEXT, aside (a question of another conversation), again (the last request once more).
 AGENT = r"""
 import json, os, subprocess, sys, time, urllib.request as u
 base, api = sys.argv[1:3]
@@ -52,6 +52,11 @@ for step in sys.argv[3:]:
     elif what == "rm": os.unlink(text)
     elif what == "await":
         while not os.path.exists(text): time.sleep(0.005)
+    elif what == "orphan":
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try: words = open("/proc/%s/cmdline" % pid).read()
+            except OSError: continue
+            if "vcr-collector\0" in words and os.environ["XDG_RUNTIME_DIR"] + "/" in words: os.kill(int(pid), 9)
     elif what == "run": subprocess.run(["sh", text])
     elif what == "aside": ask([block("user", "name this [[q=%d]]" % n, 0)])
     elif what == "again": print(*post(last), flush=True)
@@ -165,6 +170,9 @@ run = Run("old", "block", "chat", "write=a.py:fine|", "ask=begin", "write=a.py:B
 ok(run.r.stdout == "200 \n" * 2 and [marks(b) for b in run.sent] == [0, 1], "what is no blocker is told under block as under warn", run.r)
 run = Run("stop", "block:stop", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "write=late.py:x|", "ask=still here")
 ok(run.r.returncode in (-15, 128 + 15) and len(run.sent) == 1 and not os.path.exists(os.path.join(run.work, "late.py")), "--sentinel=block:stop: the run is ended", run.r)
+
+run = Run("orphan", "block", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "orphan", "write=a.py:fine|", "ask=mended")
+ok([l[:3] for l in run.r.stdout.splitlines()] == ["200", "400", "200"] and "the collector died" in run.r.stderr, "a blocker does not outlive the collector, which alone could see that it is mended", run.r)
 
 # ---- What is said about tests ----
 
