@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 static bool has_secret(void *ctx, const char *path, const char *p, size_t n)
@@ -52,6 +53,9 @@ static void open_preimages(struct vcr_recorder *r)
 	if (snprintf(k->dir, sizeof k->dir, "%s", vcr_preimages_path(r->preimages)) >= (int)sizeof k->dir)
 		*k->dir = 0;
 	int64_t room = vcr_preimages_room(r->preimages, VCR_PREIMAGE_ROOM);
+	struct statvfs fs;
+	if (!statvfs(vcr_preimages_path(r->preimages), &fs) && (uint64_t)room / fs.f_frsize > fs.f_bavail / 2)
+		room = (int64_t)(fs.f_bavail / 2 * fs.f_frsize); /* who deletes to have space has it */
 	__atomic_store_n(&k->room, r->quota > 0 && r->quota < room ? r->quota : room, __ATOMIC_RELAXED);
 }
 
