@@ -26,7 +26,8 @@ static const struct vcr_policy presets[] = {
 		[VCR_RULE_STUB] = IS(VCR_SEVERITY_WARNING),
 		[VCR_RULE_TESTS] = IS(VCR_SEVERITY_CRITICAL),
 		[VCR_RULE_SECRET] = IS(VCR_SEVERITY_BLOCKER),
-		[VCR_RULE_UNUSED] = IS(VCR_SEVERITY_WARNING) } },
+		[VCR_RULE_UNUSED] = IS(VCR_SEVERITY_WARNING),
+		[VCR_RULE_CLAIMS] = IS(VCR_SEVERITY_CRITICAL) } },
 	/* as ai-agent-vcr 1.5.4 has them */
 	{ "agent-vcr", {
 		[VCR_RULE_SYNTAX] = IS(VCR_SEVERITY_BLOCKER),
@@ -44,7 +45,8 @@ static const struct vcr_policy presets[] = {
 		[VCR_RULE_STUB] = { NEVER },
 		[VCR_RULE_TESTS] = { NEVER },
 		[VCR_RULE_SECRET] = { NEVER },
-		[VCR_RULE_UNUSED] = { NEVER } } },
+		[VCR_RULE_UNUSED] = { NEVER },
+		[VCR_RULE_CLAIMS] = IS(VCR_SEVERITY_CRITICAL) } },
 };
 
 #define EXPLAIN(id, unit, text) [VCR_RULE_##id] = { NULL, NULL, unit, text }
@@ -82,6 +84,8 @@ static struct vcr_rule rules[VCR_RULE_COUNT] = {
 	EXPLAIN(UNUSED, "", "A comment vcr-sentinel: allow RULE[, RULE] -- reason says that a finding is meant: behind code it is for that line, alone on a line for the next one, and\n"
 		"for what stands below one-line decorators; findings about the whole file it allows from anywhere. This is one that allows nothing, or names no rule: it is\n"
 		"left from code that has changed, and would hide the next finding."),
+	EXPLAIN(CLAIMS, "", "An answer of a recorded session says that the tests pass, but none were run before it, or the last run failed. vcr-sentinel check says which frames\n"
+		"these are."),
 };
 
 #define NAME(id_, name, line_) [VCR_RULE_##id_] = { name, line_ },

@@ -113,7 +113,8 @@ const char *vcr_severity_name(enum vcr_severity s);
 	X(STUB, "stub", "a function does nothing, or an error is caught and dropped") \
 	X(TESTS, "tests-weakened", "a test asserts less than it did, or is skipped") \
 	X(SECRET, "secret", "a secret stands in a file") \
-	X(UNUSED, "unused-suppression", "a comment allows what is not there")
+	X(UNUSED, "unused-suppression", "a comment allows what is not there") \
+	X(CLAIMS, "claims", "an answer says that tests pass, which were not run or failed")
 
 #define VCR_RULE_ID(id, name, line) VCR_RULE_##id,
 enum vcr_rule_id { VCR_RULES(VCR_RULE_ID) VCR_RULE_COUNT };

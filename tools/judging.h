@@ -40,6 +40,8 @@ void vcr_judging_tell(const struct vcr_judging *j, const struct vcr_finding *f);
 /* All of a scan: findings, figures with --metrics, what was skipped, the summary. */
 void vcr_judging_tell_scan(const struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all);
 /* sentinel-formats.c: the same for other programs, if that is asked for. */
+/* Neither for a program nor unwanted. */
+bool vcr_judging_for_people(const struct vcr_judging *j);
 bool vcr_judging_tell_others(const struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all);
 /* sentinel-judge.c: one write after the other, against what stood there before the first of them. */
 struct vcr_judging_run;

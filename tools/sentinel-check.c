@@ -89,19 +89,22 @@ static void check_run(struct check *c, const struct vcr_reader_frame *f)
 
 static void check_answer(struct check *c, const struct vcr_reader_frame *f)
 {
-	VCR_AUTO_BUF words = VCR_BUF_INIT, line = VCR_BUF_INIT, b = VCR_BUF_INIT, safe = VCR_BUF_INIT;
+	VCR_AUTO_BUF words = VCR_BUF_INIT, line = VCR_BUF_INIT, message = VCR_BUF_INIT, b = VCR_BUF_INIT, safe = VCR_BUF_INIT;
 	size_t at, n;
 	struct vcr_jw w;
 	vcr_claims_words(f->j, vcr_json_get(f->j, f->output, "response"), &words);
-	if (c->test == 1 || !vcr_claims_passing(words.data, words.len, &at, &n))
+	enum vcr_severity severity = vcr_policy_severity(&c->tally.j->policy, VCR_RULE_CLAIMS, 1, NULL);
+	if (c->test == 1 || severity == VCR_SEVERITY_OFF || !vcr_claims_passing(words.data, words.len, &at, &n))
 		return;
 	c->tally.claims++;
 	vcr_safe_line(&safe, words.data + at, n, 100);
 	if (c->test < 0)
-		vcr_buf_printf(&line, "critical: frame %lld says \"%s\", but no tests were run [claims]", (long long)f->index, safe.data);
+		vcr_buf_printf(&message, "frame %lld says \"%s\", but no tests were run", (long long)f->index, safe.data);
 	else
-		vcr_buf_printf(&line, "critical: frame %lld says \"%s\", but the last run of tests, frame %lld, failed [claims]", (long long)f->index, safe.data, (long long)c->test_frame);
-	vcr_tally_stand(&c->tally, "claims", line.data, VCR_SEVERITY_CRITICAL);
+		vcr_buf_printf(&message, "frame %lld says \"%s\", but the last run of tests, frame %lld, failed", (long long)f->index, safe.data, (long long)c->test_frame);
+	vcr_buf_printf(&line, "%s: %s [claims]", vcr_severity_name(severity), message.data);
+	vcr_tally_stand(&c->tally, "claims", &(struct vcr_finding){ .rule = VCR_RULE_CLAIMS, .severity = severity, .measured = -1, .threshold = -1, .path = "", .function = "",
+		.message = message.data });
 	if (c->tally.j->t->json) {
 		begin_answer(&w, &b, f->index, f->frame_id, NULL);
 		vcr_jw_key(&w, "claim");
@@ -113,7 +116,7 @@ static void check_answer(struct check *c, const struct vcr_reader_frame *f)
 			vcr_jw_int(&w, c->test_frame);
 		vcr_jw_object_end(&w);
 		printf("%s\n", b.data);
-	} else if (!c->tally.j->t->quiet) {
+	} else if (vcr_judging_for_people(c->tally.j)) {
 		vcr_tally_say(&c->tally, f->index, VCR_RED, "", line.data);
 	}
 }

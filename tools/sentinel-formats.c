@@ -109,7 +109,8 @@ static void sarif_result(struct vcr_jw *w, const struct vcr_finding *f)
 	put_text(w, "message", f->message);
 	vcr_jw_key(w, "locations");
 	vcr_jw_array(w);
-	sarif_location(w, f);
+	if (*f->path) /* an answer stands in no file */
+		sarif_location(w, f);
 	vcr_jw_array_end(w);
 	vcr_jw_key(w, "partialFingerprints");
 	vcr_jw_object(w);
@@ -167,11 +168,15 @@ static void put_command(const char *s, bool property)
 
 static void tell_github(const struct vcr_finding *f)
 {
-	printf("::%s file=", f->severity >= VCR_SEVERITY_CRITICAL ? "error" : f->severity == VCR_SEVERITY_WARNING ? "warning" : "notice");
-	put_command(f->path, true);
-	if (f->start_line)
-		printf(",line=%u,endLine=%u", f->start_line, f->end_line > f->start_line ? f->end_line : f->start_line);
-	printf(",title=vcr-sentinel %s::", vcr_sentinel_rule(f->rule)->id);
+	printf("::%s ", f->severity >= VCR_SEVERITY_CRITICAL ? "error" : f->severity == VCR_SEVERITY_WARNING ? "warning" : "notice");
+	if (*f->path) {
+		printf("file=");
+		put_command(f->path, true);
+		if (f->start_line)
+			printf(",line=%u,endLine=%u", f->start_line, f->end_line > f->start_line ? f->end_line : f->start_line);
+		putchar(',');
+	}
+	printf("title=vcr-sentinel %s::", vcr_sentinel_rule(f->rule)->id);
 	put_command(f->message, false);
 	putchar('\n');
 }
@@ -218,10 +223,16 @@ static size_t failures_of(const struct vcr_findings *all, const char *path, bool
 
 static void tell_junit(const struct vcr_scanned *s, const struct vcr_findings *all)
 {
-	size_t failed = 0;
+	size_t failed = 0, answers = failures_of(all, "", false) > 0;
+	failed += answers;
 	for (size_t i = 0; i < s->n; i++)
 		failed += failures_of(all, s->file[i].path, false) > 0;
-	printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n <testsuite name=\"vcr-sentinel\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\">\n", s->n, failed, s->skipped);
+	printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n <testsuite name=\"vcr-sentinel\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\">\n", s->n + answers, failed, s->skipped);
+	if (answers) {
+		puts("  <testcase classname=\"vcr-sentinel\" name=\"answers\">");
+		failures_of(all, "", true);
+		puts("  </testcase>");
+	}
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vcr_scanned_file *f = &s->file[i];
 		fputs("  <testcase classname=\"vcr-sentinel\" name=\"", stdout);
@@ -236,6 +247,11 @@ static void tell_junit(const struct vcr_scanned *s, const struct vcr_findings *a
 		puts("  </testcase>");
 	}
 	puts(" </testsuite>\n</testsuites>");
+}
+
+bool vcr_judging_for_people(const struct vcr_judging *j)
+{
+	return !j->t->json && !j->t->quiet && !j->sarif && !j->junit && !j->github;
 }
 
 bool vcr_judging_tell_others(const struct vcr_judging *j, const struct vcr_scanned *s, const struct vcr_findings *all)

@@ -173,4 +173,21 @@ else:
 ok(text is None, "a damaged baseline is an error, not an empty one", text, status, err)
 status, out, err = place.run("vcr-sentinel", "baseline", cwd=os.path.join(repo, ".git"))
 ok(status == 3 and "nothing was measured" in err and open(kept).read() == first[:-9], "a scan that saw nothing makes no baseline", status, err)
+
+# what a change made worse, for other programs
+import xml.etree.ElementTree as xml  # noqa: E402
+
+put("repo/broken.min.js", "x = 1\n")
+put("repo/notes.txt", "no code\n")
+commit(a=wide.replace("h)", "h, i, j, k)"), fine="x = 1\n")
+said = {how: place.run("vcr-sentinel", "diff", "--no-baseline", how, "HEAD~1", cwd=repo) for how in ("--json", "--sarif", "--github", "--junit")}
+stands = [v for o in map(json.loads, said["--json"][1].splitlines()) for v in o.get("violations", []) if v["state"] != "old"]
+results = json.loads(said["--sarif"][1])["runs"][0]["results"]
+ok([(r["ruleId"], r["message"]["text"], r["locations"][0]["physicalLocation"]["region"]["startLine"]) for r in results] == [(v["rule"], v["message"], v["line"]) for v in stands] and
+   len(stands) == 1, "diff --sarif says what a change made worse", said["--sarif"], stands)
+ok(said["--github"][1] == "::error file=a.py,line=1,endLine=2,title=vcr-sentinel parameters::%s\n" % stands[0]["message"], "and so does --github", said["--github"])
+suite = xml.fromstring(said["--junit"][1]).find("testsuite")
+ok({c.get("name"): [x.tag for x in c] for c in suite} == {"a.py": ["failure"], "fine.py": [], "broken.min.js": ["skipped"]} and (suite.get("tests"), suite.get("failures"), suite.get("skipped")) ==
+   ("3", "1", "1"), "and --junit has a case for each file that changed", said["--junit"])
+ok({s for s, _, _ in said.values()} == {1}, "with the same status", said)
 done()

@@ -215,6 +215,13 @@ else:
     status, out, err = check()
     ok(status == 1 and "last.py:1: warning: l() takes 8 parameters" in out and "corrected: new.py:1: warning: n() is" in out and "old.py" not in out and "no tests were run [claims]" in out and
        "4 findings made, 2 corrected afterwards, 2 stand" in out, "people see what a frame made worse and what it mended", out, err)
+    said = {how: check(how) for how in ("--sarif", "--github", "--junit")}
+    results = json.loads(said["--sarif"][1])["runs"][0]["results"]
+    ok([(r["ruleId"], len(r["locations"])) for r in results] == [("claims", 0), ("parameters", 1)] and {s for s, _, _ in said.values()} == {1},
+       "--sarif says what stands in the end, in its file, or of an answer in none", said)
+    lines = said["--github"][1].splitlines()
+    ok(len(lines) == 2 and lines[0].startswith("::error title=vcr-sentinel claims::frame ") and lines[1].startswith("::warning file=last.py,line=1,"), "and --github", lines)
+    ok('name="answers">' in said["--junit"][1] and said["--junit"][1].count("<failure ") == 2 and 'tests="4" failures="2"' in said["--junit"][1], "and --junit", said["--junit"][1])
     with open(os.path.join(run.work, ".vcr", "sentinel.conf"), "w") as f:
         f.write("rule parameters=off\nrule function-length=off\n")
     ok('"made":1' in check("--json")[1], ".vcr/sentinel.conf says what is expected")
