@@ -43,6 +43,7 @@ enum {
 	VCR_MAX_VIOLATIONS = 256,          /* kept of one answer */
 	VCR_MAX_FINDINGS = 4096,           /* of the sentinel that one session keeps in mind */
 	VCR_MAX_REMINDERS = 256,           /* of the sentinel in the requests of one session */
+	VCR_MAX_TEST_OUTPUT = 64 << 10,    /* of a run of the user's tests, its last bytes, until they are redacted */
 	VCR_MAX_SOURCE = 4 << 20,          /* a source file that is measured, bytes */
 	VCR_MAX_PARSE_MS = 10000,          /* until its structure is found */
 	VCR_MAX_SOURCE_DEPTH = 4000,       /* nodes around a node that is measured */

@@ -171,6 +171,7 @@ static void write_end(struct vcr_jw *w, const struct vcr_recorder *r, const stru
 	vcr_recorder_write_files(r, w);
 	vcr_recorder_notes_write(r, w);
 	vcr_recorder_sentinel_write(r, w);
+	vcr_recorder_tests_write(r, w);
 	vcr_jw_key(w, "no_calls_because");
 	vcr_jw_str(w, why.len ? why.data : NULL);
 	vcr_jw_key(w, "unseen");
@@ -196,6 +197,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 		vcr_files_scan_end(r->files, vcr_recorder_change, r, &r->last_error);
 	vcr_recorder_sentinel_end(r);
 	vcr_recorder_save_end(r);
+	vcr_recorder_tests_end(r);
 	vcr_recorder_save_close(r); /* their descriptors may be wanted for what is still to be written */
 	vcr_recorder_burst_end(r);
 	if (r->files)

@@ -1,5 +1,5 @@
 /* recorder-parts.h — the inside of recorder.h, shared by recorder.c (events), recorder-control.c (questions, the end), recorder-call.c (calls), recorder-process.c (who lives),
- * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-sentinel.c (what the judge says of writes), recorder-coverage.c
+ * recorder-work.c (files, programs), recorder-burst.c (storms of changes), recorder-mcp.c (MCP servers), recorder-save.c (savepoints), recorder-sentinel.c (what the judge says of writes), recorder-tests.c (runs of the user's tests), recorder-coverage.c
  * (what was seen of each program), recorder-context.c (where it is at home),
  * recorder-outputs.c (what tools print),
  * recorder-annotate.c and recorder-notes.c (what programs say about themselves, and the file in which they may), recorder-tools.c (tool calls, whose work is what). */
@@ -88,6 +88,7 @@ struct vcr_recorder {
 	const char *answering;            /* frame id of the call whose request is looked at for results */
 	struct vcr_prices *prices;
 	struct vcr_recorder_sentinel *sentinel; /* NULL: nothing is judged */
+	struct vcr_recorder_tests *tests; /* NULL: there is no test command */
 	bool salvage;
 	const char *source;               /* as in the options */
 	bool clean;                       /* vcr_recorder_take_clean */
@@ -249,9 +250,19 @@ void vcr_recorder_sentinel_asked(struct vcr_recorder *r);                       
 /* A program has ended; an answer has come: one that says that the tests pass, when none was run or the last run failed, is a finding (claims.h). */
 void vcr_recorder_sentinel_ran(struct vcr_recorder *r, const struct run *run, const char *frame_id, bool passed);
 void vcr_recorder_sentinel_said(struct vcr_recorder *r, const char *frame_id, const struct vcr_json *message);
+/* A run of the user's tests is to come: what is said of tests from now on can be held against it. What it has come to. in_words: "exit 1". */
+void vcr_recorder_sentinel_testing(struct vcr_recorder *r);
+void vcr_recorder_sentinel_tested(struct vcr_recorder *r, const char *frame_id, bool passed, const char *command, const char *in_words);
 void vcr_recorder_sentinel_end(struct vcr_recorder *r);                          /* wait for its answers, within bounds */
 void vcr_recorder_sentinel_write(const struct vcr_recorder *r, struct vcr_jw *w); /* a member of vcr.end */
 void vcr_recorder_sentinel_free(struct vcr_recorder *r);
+/* recorder-tests.c */
+void vcr_recorder_tests_new(struct vcr_recorder *r, const struct vcr_recorder_options *o);
+void vcr_recorder_tests_change(struct vcr_recorder *r, const struct vcr_change *c);
+void vcr_recorder_tests_savepoint(struct vcr_recorder *r, const struct vcr_savepoint *p); /* one was taken; base: what is tested is what differs from it */
+void vcr_recorder_tests_end(struct vcr_recorder *r);                             /* the last run is waited for, within bounds */
+void vcr_recorder_tests_write(const struct vcr_recorder *r, struct vcr_jw *w);   /* a member of vcr.end */
+void vcr_recorder_tests_free(struct vcr_recorder *r);
 /* recorder-save.c */
 void vcr_recorder_save_base(struct vcr_recorder *r);
 void vcr_recorder_save_end(struct vcr_recorder *r);

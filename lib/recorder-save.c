@@ -107,6 +107,7 @@ void vcr_recorder_save_base(struct vcr_recorder *r)
 	say_unkept(r, note.as_of_ns);
 	r->savepoints = p.n + 1;
 	r->unstable = (p.flags & VCR_SAVEPOINT_UNSTABLE) != 0;
+	vcr_recorder_tests_savepoint(r, &p);
 }
 
 /* The last state. After a collector's death nobody knows what is dirty: everything is looked at again. */
@@ -164,6 +165,7 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 	if (out->n + 1 > r->savepoints)
 		r->unstable += (out->flags & VCR_SAVEPOINT_UNSTABLE) != 0;
 	r->savepoints = out->n + 1;
+	vcr_recorder_tests_savepoint(r, out);
 	return 0;
 }
 

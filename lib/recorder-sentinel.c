@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define CLAIM "claims"
+#define FAILING "tests-failing"
 
 enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST_CALLS = 16, MOST_QUOTED = 200 };
 
@@ -37,6 +38,9 @@ struct vcr_recorder_sentinel {
 	bool blockers_changed;
 	char test[37];             /* frame of the last run of tests; "" none was run */
 	bool test_passed;
+	bool tests_passed;         /* a run of the recorder's own has, and none has failed since */
+	char said[37];             /* frame of an answer that says that tests pass, since the savepoint that is tested; "" none */
+	char said_words[204];
 	int64_t claims;
 	int64_t judged, unjudged, violations, corrected, reminders;
 	char why[200];             /* the first time that something was not judged */
@@ -245,6 +249,15 @@ static void on_answer(void *ctx, void *tag, const struct vcr_json *j, const char
 
 /* ---- What is said about tests ---- */
 
+static void mend(struct vcr_recorder_sentinel *s, const char *rule)
+{
+	struct finding *f = find(s, rule);
+	if (!f || !f->stands)
+		return;
+	f->stands = false;
+	s->corrected++;
+}
+
 void vcr_recorder_sentinel_ran(struct vcr_recorder *r, const struct run *run, const char *frame_id, bool passed)
 {
 	struct vcr_recorder_sentinel *s = r->sentinel;
@@ -252,14 +265,12 @@ void vcr_recorder_sentinel_ran(struct vcr_recorder *r, const struct run *run, co
 		return;
 	snprintf(s->test, sizeof s->test, "%s", frame_id);
 	s->test_passed = passed;
-	struct finding *f = passed ? find(s, CLAIM) : NULL;
-	if (f && f->stands) {
-		f->stands = false;
-		s->corrected++;
-	}
+	if (passed)
+		mend(s, CLAIM);
 }
 
-static void write_claim(struct vcr_recorder_sentinel *s, struct vcr_jw *w, const char *quoted, size_t n, const char *message, const char *frame_id)
+/* said: what the answer of frame_id says; NULL: it is about a run alone. */
+static void write_finding(struct vcr_recorder_sentinel *s, struct vcr_jw *w, const char *rule, const char *said, const char *message, const char *frame_id)
 {
 	vcr_jw_object(w);
 	vcr_jw_key(w, "passed");
@@ -269,15 +280,17 @@ static void write_claim(struct vcr_recorder_sentinel *s, struct vcr_jw *w, const
 	vcr_jw_key(w, "violations");
 	vcr_jw_array(w);
 	vcr_jw_object(w);
-	const struct { const char *key, *s; } list[] = { { "key", CLAIM }, { "rule", CLAIM }, { "severity", "critical" }, { "path", NULL }, { "state", "new" }, { "message", message } };
+	const struct { const char *key, *s; } list[] = { { "key", rule }, { "rule", rule }, { "severity", "critical" }, { "path", NULL }, { "state", "new" }, { "message", message } };
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
 		vcr_jw_key(w, list[i].key);
 		vcr_jw_str(w, list[i].s);
 	}
-	vcr_jw_key(w, "said");
-	vcr_recorder_redacted(s->r, w, quoted, n);
-	vcr_jw_key(w, "answer");
-	vcr_jw_str(w, frame_id);
+	if (said) {
+		vcr_jw_key(w, "said");
+		vcr_recorder_redacted(s->r, w, said, strlen(said));
+		vcr_jw_key(w, "answer");
+		vcr_jw_str(w, frame_id);
+	}
 	vcr_jw_key(w, "run");
 	vcr_jw_str(w, *s->test ? s->test : NULL);
 	vcr_jw_object_end(w);
@@ -289,34 +302,83 @@ static void write_claim(struct vcr_recorder_sentinel *s, struct vcr_jw *w, const
 	vcr_jw_object_end(w);
 }
 
+/* A frame of its own, and what the agent is told until it is mended. message: without secrets. */
+static void take_finding(struct vcr_recorder_sentinel *s, const char *rule, const char *said, const char *message, const char *frame_id)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	struct vcr_jw w;
+	vcr_jw_init(&w, &out);
+	write_finding(s, &w, rule, said, message, frame_id);
+	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = "sentinel:analysis", .parent_frame_id = frame_id,
+		.input_json = said ? "{\"file_path\":null,\"trigger\":\"claim\"}" : "{\"file_path\":null,\"trigger\":\"test:run\"}",
+		.output_json = out.data, .vcr_json = "{\"source\":\"sentinel\"}", .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
+	vcr_recorder_frame(s->r, &f);
+	s->claims += said != NULL;
+	s->violations++;
+	struct finding *known = find(s, rule), *one = known ? known : add(s, rule);
+	if (!one || one->stands)
+		return;
+	one->stands = true;
+	one->told = false;
+	free(one->line);
+	one->line = NULL;
+	if ((said ? asprintf(&one->line, "%s: \"%s\" [%s]", message, said, rule) : asprintf(&one->line, "%s [%s]", message, rule)) < 0)
+		one->line = NULL;
+}
+
+static const char LAST_FAILED[] = "the answer says that tests pass, but the last run of tests failed";
+
 void vcr_recorder_sentinel_said(struct vcr_recorder *r, const char *frame_id, const struct vcr_json *j)
 {
 	struct vcr_recorder_sentinel *s = r->sentinel;
-	VCR_AUTO_BUF words = VCR_BUF_INIT, out = VCR_BUF_INIT;
+	VCR_AUTO_BUF words = VCR_BUF_INIT;
 	size_t at, n;
-	if (!s || s->test_passed)
+	if (!s)
 		return;
 	vcr_claims_words(j, 0, &words);
 	if (!vcr_claims_passing(words.data, words.len, &at, &n))
 		return;
-	const char *message = *s->test ? "the answer says that tests pass, but the last run of tests failed" : "the answer says that tests pass, but none was run";
-	struct vcr_jw w;
-	vcr_jw_init(&w, &out);
-	write_claim(s, &w, words.data + at, n < MOST_QUOTED ? n : MOST_QUOTED, message, frame_id);
-	struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = "sentinel:analysis", .parent_frame_id = frame_id, .input_json = "{\"file_path\":null,\"trigger\":\"claim\"}",
-		.output_json = out.data, .vcr_json = "{\"source\":\"sentinel\"}", .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1 };
-	vcr_recorder_frame(r, &f);
-	s->claims++;
-	s->violations++;
-	struct finding *known = find(s, CLAIM), *claim = known ? known : add(s, CLAIM);
-	if (!claim || claim->stands)
+	snprintf(s->said_words, sizeof s->said_words, "%.*s", (int)(n < MOST_QUOTED ? n : MOST_QUOTED), words.data + at);
+	snprintf(s->said, sizeof s->said, "%s", s->test_passed ? frame_id : "");
+	if (!s->test_passed)
+		take_finding(s, CLAIM, s->said_words, *s->test ? LAST_FAILED : "the answer says that tests pass, but none was run", frame_id);
+}
+
+void vcr_recorder_sentinel_testing(struct vcr_recorder *r)
+{
+	if (r->sentinel)
+		*r->sentinel->said = 0;
+}
+
+static void take_failing(struct vcr_recorder_sentinel *s, const char *frame_id, const char *command, const char *in_words)
+{
+	VCR_AUTO_BUF clean = VCR_BUF_INIT, message = VCR_BUF_INIT;
+	if (vcr_redact(s->r->redact, command, strlen(command), &clean, NULL))
+		vcr_buf_reset(&clean);
+	vcr_buf_printf(&message, "critical: the tests passed before and fail now (%s): %.*s", in_words, MOST_QUOTED, clean.data);
+	for (size_t i = 0; i < message.len; i++)
+		message.data[i] = (unsigned char)message.data[i] < ' ' ? ' ' : message.data[i];
+	take_finding(s, FAILING, NULL, message.data, frame_id);
+}
+
+void vcr_recorder_sentinel_tested(struct vcr_recorder *r, const char *frame_id, bool passed, const char *command, const char *in_words)
+{
+	struct vcr_recorder_sentinel *s = r->sentinel;
+	if (!s)
 		return;
-	claim->stands = true;
-	claim->told = false;
-	free(claim->line);
-	claim->line = NULL;
-	if (asprintf(&claim->line, "%s: \"%.*s\" [claims]", message, (int)(n < MOST_QUOTED ? n : MOST_QUOTED), words.data + at) < 0)
-		claim->line = NULL;
+	snprintf(s->test, sizeof s->test, "%s", frame_id);
+	s->test_passed = passed;
+	if (passed) {
+		mend(s, CLAIM);
+		mend(s, FAILING);
+	} else {
+		if (s->tests_passed)
+			take_failing(s, frame_id, command, in_words);
+		if (*s->said)
+			take_finding(s, CLAIM, s->said_words, LAST_FAILED, s->said);
+		*s->said = 0;
+	}
+	s->tests_passed = passed;
 }
 
 /* ---- What the agent is told ---- */

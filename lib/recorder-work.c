@@ -121,6 +121,7 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 		vcr_recorder_learn_file(r, c->path);
 	vcr_recorder_learn_content(r, c->before.content, c->before.len);
 	vcr_recorder_learn_content(r, c->after.content, c->after.len);
+	vcr_recorder_tests_change(r, c);
 	vcr_recorder_dirty(r, c->path, c->kind == VCR_CHANGE_RENAME);
 	if (c->kind == VCR_CHANGE_RENAME)
 		vcr_recorder_dirty(r, c->old_path, false);

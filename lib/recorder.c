@@ -406,6 +406,8 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	}
 	if (o->judge && !r->source)
 		vcr_recorder_sentinel_new(r, o->judge, o->judge_argv);
+	if (o->test_command && !r->source && !r->salvage)
+		vcr_recorder_tests_new(r, o);
 	if (o->eager)
 		vcr_recorder_ready(r);
 	*out = r;
@@ -432,6 +434,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 			free(c);
 		}
 	}
+	vcr_recorder_tests_free(r);
 	vcr_recorder_sentinel_free(r);
 	vcr_recorder_coverage_free(r);
 	vcr_recorder_notes_free(r);

@@ -6,6 +6,8 @@
 #ifndef VCR_RECORDER_H
 #define VCR_RECORDER_H
 #include <poll.h>
+#include <signal.h>
+#include <sys/types.h>
 #include "config.h"
 #include "files.h"
 #include "session.h"
@@ -23,6 +25,10 @@ struct vcr_recorder_options {
 	                                         files, no savepoints, no directories, and nothing of an earlier recorder */
 	const char *judge;                    /* program of the judge of writes (judge.h), and its words; NULL: nothing is judged */
 	const char *const *judge_argv;
+	const char *test_command;             /* of the user's tests, run at savepoints (testrun.h), with so many seconds each and that mask; NULL: none */
+	int test_timeout_s;
+	mode_t test_mask;
+	const volatile sig_atomic_t *hurry;   /* not 0: nothing is waited for at the end; NULL */
 	char **environ;                       /* secrets are learnt from it */
 };
 
@@ -56,6 +62,10 @@ bool vcr_recorder_take_clean(struct vcr_recorder *r);
 int vcr_recorder_judge_pollfd(const struct vcr_recorder *r, struct pollfd *fd);
 int vcr_recorder_judge_timeout(const struct vcr_recorder *r);
 void vcr_recorder_judge(struct vcr_recorder *r);
+/* The same for a run of the user's tests; up to 2 of them. due: one is to be begun or ended now. */
+int vcr_recorder_tests_pollfds(const struct vcr_recorder *r, struct pollfd *fd);
+int vcr_recorder_tests_timeout(const struct vcr_recorder *r);
+void vcr_recorder_tests(struct vcr_recorder *r);
 /* A request on the control socket. processes: how many live. */
 void vcr_recorder_control(struct vcr_recorder *r, const char *request, size_t n, const struct vcr_spool_losses *l, int processes, struct vcr_buf *answer);
 /* The end: open calls, open programs, last sweep and scan, vcr.end, manifest. Appends the result's JSON (totals, coverage, losses). */

@@ -254,6 +254,33 @@ static void other_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, si
 	two_sides(out, &in, &result, columns);
 }
 
+/* A run of the user's tests: the command; how it ended, and the last line that it printed. */
+static void test_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t columns)
+{
+	VCR_AUTO_BUF in = VCR_BUF_INIT, result = VCR_BUF_INIT, printed = VCR_BUF_INIT, how = VCR_BUF_INIT, command = VCR_BUF_INIT;
+	int64_t n;
+	vcr_json_str(f->j, vcr_json_get(f->j, f->input, "command"), &command);
+	add_squeezed(&in, command.data, command.len);
+	if (!vcr_json_str(f->j, vcr_json_get(f->j, f->output, "ended_by"), &how))
+		vcr_buf_printf(&result, "ended by the %s", how.data);
+	else if (vcr_json_true(f->j, vcr_json_get(f->j, f->output, "passed")))
+		vcr_buf_puts(&result, "passed");
+	else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &n))
+		vcr_buf_printf(&result, "failed, exit %lld", (long long)n);
+	else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n))
+		vcr_buf_printf(&result, "failed, signal %lld", (long long)n);
+	vcr_json_str(f->j, vcr_json_get(f->j, f->output, "output"), &printed);
+	while (printed.len && strchr("\n ", printed.data[printed.len - 1]))
+		printed.data[--printed.len] = 0;
+	const char *line = printed.len ? memrchr(printed.data, '\n', printed.len) : NULL;
+	line = line ? line + 1 : printed.data;
+	if (printed.len) {
+		vcr_buf_puts(&result, ": ");
+		add_squeezed(&result, line, (size_t)(printed.data + printed.len - line));
+	}
+	two_sides(out, &in, &result, columns);
+}
+
 static bool starts(const char *s, const char *with)
 {
 	return !strncmp(s, with, strlen(with));
@@ -272,6 +299,8 @@ void vcr_gist(struct vcr_buf *out, const struct vcr_reader_frame *f, size_t colu
 		vcr_safe_line(out, raw.data, raw.len, columns);
 	} else if (starts(f->node_name, "tool:") && f->vcr >= 0)
 		tool_gist(out, f, columns);
+	else if (!strcmp(f->node_name, "test:run") && f->vcr >= 0)
+		test_gist(out, f, columns);
 	else
 		other_gist(out, f, columns);
 }

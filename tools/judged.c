@@ -7,9 +7,21 @@ static long long number(const struct vcr_json *j, int object, const char *key)
 	return n;
 }
 
+static void say_tests(const struct vcr_tool *t, const struct vcr_json *j, int tests)
+{
+	VCR_AUTO_BUF last = VCR_BUF_INIT, why = VCR_BUF_INIT;
+	if (!vcr_json_str(j, vcr_json_get(j, tests, "last"), &last))
+		vcr_say(t, "tests: %lld runs, %lld passed, %lld failed; the last: %s", number(j, tests, "runs"), number(j, tests, "passed"), number(j, tests, "failed"), last.data);
+	if (!vcr_json_str(j, vcr_json_get(j, tests, "error"), &why))
+		vcr_say(t, "NOT TESTED: %s", why.data);
+}
+
 void vcr_judged_say(const struct vcr_tool *t, const struct vcr_json *j)
 {
 	VCR_AUTO_BUF why = VCR_BUF_INIT;
+	int tests = vcr_json_get(j, 0, "tests");
+	if (tests >= 0)
+		say_tests(t, j, tests);
 	int s = vcr_json_get(j, 0, "sentinel");
 	if (s < 0)
 		return;

@@ -87,6 +87,19 @@ static void check_run(struct check *c, const struct vcr_reader_frame *f)
 		free((char *)word[i]);
 }
 
+/* A run of vcr-record --test-command; one while which files changed says nothing of what stands there now. */
+static void check_test(struct check *c, const struct vcr_reader_frame *f)
+{
+	int64_t meanwhile;
+	int passed = vcr_json_get(f->j, f->output, "passed");
+	if (vcr_json_type(f->j, passed) == VCR_JSON_NULL || !vcr_json_int(f->j, vcr_json_get(f->j, f->output, "changes_meanwhile"), &meanwhile) || meanwhile)
+		return;
+	c->test = vcr_json_true(f->j, passed);
+	c->test_frame = f->index;
+	if (c->test)
+		vcr_tally_mend(&c->tally, "claims");
+}
+
 static void check_answer(struct check *c, const struct vcr_reader_frame *f)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT, line = VCR_BUF_INIT, message = VCR_BUF_INIT, b = VCR_BUF_INIT, safe = VCR_BUF_INIT;
@@ -132,6 +145,8 @@ static int check_frames(struct check *c, struct vcr_error *e)
 			check_write(c, &f);
 		else if (!strncmp(f.node_name, "exec:", 5))
 			check_run(c, &f);
+		else if (!strcmp(f.node_name, "test:run") && f.vcr >= 0)
+			check_test(c, &f);
 		else if (!strcmp(f.type, "llm"))
 			check_answer(c, &f);
 	}

@@ -258,17 +258,17 @@ static void reap(struct collector *c)
 
 /* ---- The bell: a thread waits for the spool's futex and looks at once, for the gate holds an answer back until that is done ---- */
 
-/* Who else has to know: the other thread waits for processes, and for the judge. */
+/* Who else has to know: the other thread waits for processes, for the judge, and begins the user's tests. */
 static void answer_bell(struct collector *c)
 {
 	uint64_t one = 1;
 	pthread_mutex_lock(&c->turn);
 	int known = c->nprocess, early = c->nearly;
-	struct pollfd judge;
+	struct pollfd judge[2];
 	c->may_linger = true; /* once */
 	drain(c, false);
 	c->may_linger = false;
-	bool polls = vcr_recorder_judge_pollfd(c->recorder, &judge);
+	bool polls = vcr_recorder_judge_pollfd(c->recorder, judge) || !vcr_recorder_tests_timeout(c->recorder);
 	if ((c->nprocess != known || c->nearly != early || polls) && write(c->bell, &one, sizeof one) < 0)
 		c->stop |= errno == EBADF;
 	pthread_mutex_unlock(&c->turn);
@@ -342,7 +342,7 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
  * listened to for a while after each time: who writes would wake us with every file. What it knows is read wherever it matters. */
 static void wait_for_something(struct collector *c, int timeout_ms)
 {
-	static struct pollfd fds[VCR_CONTROL_CLIENTS + 6 + MAX_PROCESSES];
+	static struct pollfd fds[VCR_CONTROL_CLIENTS + 8 + MAX_PROCESSES];
 	int n = vcr_control_pollfds(&c->control, fds), watch = vcr_recorder_watch_fd(c->recorder), notes = vcr_recorder_notes_fd(c->recorder);
 	if (c->bell >= 0)
 		fds[n++] = (struct pollfd){ c->bell, POLLIN, 0 };
@@ -358,6 +358,9 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 	n += vcr_recorder_judge_pollfd(c->recorder, &fds[n]);
 	int judge_ms = vcr_recorder_judge_timeout(c->recorder);
 	timeout_ms = judge_ms >= 0 && judge_ms < timeout_ms ? judge_ms : timeout_ms;
+	n += vcr_recorder_tests_pollfds(c->recorder, &fds[n]);
+	int tests_ms = vcr_recorder_tests_timeout(c->recorder);
+	timeout_ms = tests_ms >= 0 && tests_ms < timeout_ms ? tests_ms : timeout_ms;
 	if (notes >= 0)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	if (vcr_regate_fd(&c->regate) >= 0)
@@ -396,6 +399,7 @@ static void run(struct collector *c)
 		vcr_recorder_notes_read(c->recorder);
 		vcr_recorder_watch(c->recorder);
 		vcr_recorder_judge(c->recorder);
+		vcr_recorder_tests(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
 		reap(c);
 		if (!c->salvage)
@@ -415,7 +419,8 @@ static void run(struct collector *c)
 
 /* ---- Beginning and end ---- */
 
-static void be_nobody(void)
+/* The file mode mask that it was started with. */
+static mode_t be_nobody(void)
 {
 	struct sched_param p = { 0 };
 	struct sigaction act = { .sa_handler = on_term };
@@ -426,12 +431,12 @@ static void be_nobody(void)
 	signal(SIGXFSZ, SIG_IGN);
 	sigaction(SIGTERM, &act, NULL);
 	sched_setscheduler(0, SCHED_BATCH, &p); /* a wake-up must not push the writer off its core */
-	umask(077);
 	struct rlimit limit;
 	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	return umask(077);
 }
 
 static void set_state(struct collector *c, uint32_t state)
@@ -495,6 +500,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 static void usage(FILE *to)
 {
 	fputs("usage: vcr-collector --spool PATH [--tag TAG]... [--meta KEY=VALUE]... [--burst N]\n"
+	      "                     [--test-command CMD [--test-timeout SECONDS]]\n"
 	      "                     [--connect-to HOST1:PORT1:HOST2:PORT2]... [--cacert FILE] [--salvage] [--stay]\n"
 	      "\n"
 	      "Reads the spool of one session and writes its session file. Started by vcr-record and by libvcrshim.so;\n"
@@ -504,6 +510,8 @@ static void usage(FILE *to)
 	      "  --tag TAG         a tag of the session\n"
 	      "  --meta KEY=VALUE  an entry of the session's metadata\n"
 	      "  --burst N         so many file changes of one place have frames of their own; off: all\n"
+	      "  --test-command CMD  the user's tests, run at savepoints\n"
+	      "  --test-timeout SECONDS  each at most so long\n"
 	      "  --connect-to ...  for a gate that has to be started again\n"
 	      "  --cacert FILE     likewise\n"
 	      "  --stay            go on without a process until it is told to end: a transaction\n"
@@ -512,7 +520,7 @@ static void usage(FILE *to)
 }
 
 struct arguments {
-	const char *spool, *burst;
+	const char *spool, *burst, *test, *test_timeout;
 	struct vcr_regate regate;
 	const char *tag[65];
 	int ntag;
@@ -526,7 +534,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 {
 	static const struct option options[] = {
 		{ "spool", required_argument, NULL, 's' }, { "tag", required_argument, NULL, 't' }, { "meta", required_argument, NULL, 'm' },
-		{ "burst", required_argument, NULL, 'b' }, { "connect-to", required_argument, NULL, 'c' }, { "cacert", required_argument, NULL, 'a' },
+		{ "burst", required_argument, NULL, 'b' }, { "test-command", required_argument, NULL, 'T' }, { "test-timeout", required_argument, NULL, 'S' }, { "connect-to", required_argument, NULL, 'c' }, { "cacert", required_argument, NULL, 'a' },
 		{ "salvage", no_argument, NULL, 'r' }, { "stay", no_argument, NULL, 'y' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
@@ -547,6 +555,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 			}
 			break;
 		case 'b': a->burst = optarg; break;
+		case 'T': a->test = optarg; break;
+		case 'S': a->test_timeout = optarg; break;
 		case 'c': case 'a':
 			vcr_regate_word(&a->regate, opt == 'c' ? "--connect-to" : "--cacert");
 			vcr_regate_word(&a->regate, optarg);
@@ -575,7 +585,7 @@ int main(int argc, char **argv)
 	if (status)
 		return status - 1;
 	vcr_jw_object_end(&a.w);
-	be_nobody();
+	mode_t mask = be_nobody();
 	mallopt(M_ARENA_MAX, 1); /* the two threads take turns */
 	for (int i = 0; i < VCR_CONTROL_CLIENTS; i++)
 		c.control.client[i].fd = -1;
@@ -599,7 +609,8 @@ int main(int argc, char **argv)
 	if (a.burst && vcr_config_burst(a.burst, &c.config.burst))
 		fprintf(stderr, "vcr-collector: --burst wants a number or off, not '%s'\n", a.burst);
 	struct vcr_recorder_options o = { .spool = c.h, .config = &c.config, .tags = a.tag, .metadata_json = a.meta.len > 2 ? a.meta.data : NULL,
-		.prices_path = vcr_control_prices_path(), .eager = c.stay || c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ };
+		.prices_path = vcr_control_prices_path(), .eager = c.stay || c.h->flags & VCR_SPOOL_BY_RECORD, .salvage = c.salvage, .environ = environ,
+		.test_command = a.test, .test_timeout_s = a.test_timeout ? atoi(a.test_timeout) : 0, .test_mask = mask, .hurry = &told_to_end };
 	VCR_AUTO_BUF judge = VCR_BUF_INIT;
 	if (c.h->sentinel && !c.salvage && vcr_control_judge_path(&judge, &e))
 		fprintf(stderr, "vcr-collector: %s\n", e.what);

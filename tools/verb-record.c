@@ -45,6 +45,9 @@ enum {
 	BASE_MS = 30000,      /* how long the start scan may hold the command back */
 	PROGRESS_MS = 1000,   /* silence before a progress line */
 	END_MS = 30000,       /* how long the collector may take to finish when no process is left */
+	TEST_SECONDS = 120,   /* --test-timeout */
+	MOST_TEST_SECONDS = 86400,
+	TEST_GRACE_MS = 15000, /* what the collector gives a run of tests that is not the last one, and itself to end it */
 	LINGER_MS = 400,      /* how long processes that outlive the command are waited for */
 	SLICE_MS = 50,
 	MOST_WAYS = 64,       /* --connect-to */
@@ -56,6 +59,8 @@ struct record {
 	const char *session;       /* --session, NULL */
 	struct vcr_opt_list tags, meta, connect_to;
 	const char *burst, *sentinel; /* NULL: not given */
+	const char *test_command, *test_timeout; /* likewise */
+	int test_seconds;
 	enum vcr_sentinel judges;
 	bool supervise, seal, deterministic, capture_all;
 	struct vcr_determ_terms terms;
@@ -114,6 +119,22 @@ static int check_sentinel(struct record *r)
 	return 0;
 }
 
+static int check_tests(struct record *r)
+{
+	char *end;
+	long n = r->test_timeout ? strtol(r->test_timeout, &end, 10) : TEST_SECONDS;
+	if (r->test_timeout && (n < 1 || n > MOST_TEST_SECONDS || *end || end == r->test_timeout))
+		return vcr_wrong_call(r->t, "--test-timeout wants seconds from 1 to %d, not '%s'", MOST_TEST_SECONDS, r->test_timeout);
+	if (r->test_timeout && !r->test_command)
+		return vcr_wrong_call(r->t, "--test-timeout is how long a --test-command may take, and none is given");
+	if (r->test_command && !r->test_command[strspn(r->test_command, " \t\n")])
+		return vcr_wrong_call(r->t, "--test-command wants a command of the shell's, not nothing");
+	if (r->test_command && r->seal)
+		return vcr_wrong_call(r->t, "--test-command would run what the agent wrote outside of --sealed: give one of the two");
+	r->test_seconds = (int)n;
+	return 0;
+}
+
 static int check_call(struct record *r)
 {
 	struct vcr_error e = { 0 };
@@ -124,6 +145,8 @@ static int check_call(struct record *r)
 	if (r->lane && strcmp(r->lane, "tap") && strcmp(r->lane, "gate") && strcmp(r->lane, "auto"))
 		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
 	if (r->sentinel && (status = check_sentinel(r)))
+		return status;
+	if ((status = check_tests(r)))
 		return status;
 	if (r->burst && vcr_config_burst(r->burst, &burst))
 		return vcr_wrong_call(r->t, "--burst wants a number from 1, or off, not '%s'", r->burst);
@@ -233,12 +256,14 @@ static int make_spool(struct record *r, struct vcr_error *e)
 
 /* ---- The collector ---- */
 
-static char **collector_argv(const struct record *r, char *program)
+/* seconds: a buffer that lives as long. */
+static char **collector_argv(const struct record *r, char *program, char seconds[12])
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 13, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 17, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
+	snprintf(seconds, 12, "%d", r->test_seconds);
 	argv[n++] = program;
 	argv[n++] = "--spool";
 	argv[n++] = r->spool;
@@ -264,6 +289,12 @@ static char **collector_argv(const struct record *r, char *program)
 		argv[n++] = "--burst";
 		argv[n++] = (char *)r->burst;
 	}
+	if (r->test_command) {
+		argv[n++] = "--test-command";
+		argv[n++] = (char *)r->test_command;
+		argv[n++] = "--test-timeout";
+		argv[n++] = (char *)seconds;
+	}
 	for (int i = 0; i < r->connect_to.n; i++) { /* for a gate that has to be started again */
 		argv[n++] = "--connect-to";
 		argv[n++] = (char *)r->connect_to.item[i];
@@ -279,7 +310,7 @@ static int spawn_collector(struct record *r, struct vcr_error *e)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
 	int err = vcr_control_collector_path(&program, e);
-	char **argv = err ? NULL : collector_argv(r, program.data);
+	char seconds[12], **argv = err ? NULL : collector_argv(r, program.data, seconds);
 	if (!argv)
 		return err ? err : vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	r->collector_words = memfd_create("vcr-collector", MFD_CLOEXEC);
@@ -535,14 +566,15 @@ static int wait_for_collector(struct record *r, struct vcr_buf *answer)
 	int64_t since = now_ms();
 	bool shown = false;
 	int how = 0;
+	int64_t most = END_MS + (r->test_command ? r->test_seconds * (int64_t)1000 + TEST_GRACE_MS : 0);
 	while (!collector_ended(r) && !how) {
 		if (told_to_leave(SLICE_MS))
 			how = 2;
 		else if (now_ms() - since > LINGER_MS && processes_left(r, answer) > 0)
 			how = 1;
-		else if (now_ms() - since > END_MS)
+		else if (now_ms() - since > most)
 			how = 2;
-		progress(r, "finishing the session file", since, &shown);
+		progress(r, r->test_command ? "waiting for the last run of the tests" : "finishing the session file", since, &shown);
 	}
 	end_progress(shown);
 	return how;
@@ -851,6 +883,8 @@ int vcr_verb_record(struct vcr_tool *t, int argc, char **argv)
 		{ 'c', "capture", "WHAT", VCR_OPT_STRING, &r.capture, "models (default): their calls; all: every HTTP exchange, and what tools print, for vcr-replay --hermetic" },
 		{ 'b', "burst", "N", VCR_OPT_STRING, &r.burst, "so many file changes of one place have frames of their own (100), the rest is one; off: all have" },
 		{ 0, "sentinel", "HOW", VCR_OPT_MAYBE, &r.sentinel, "judge the code that is written: observe (default), warn the agent, block it, block:stop the run" },
+		{ 0, "test-command", "CMD", VCR_OPT_STRING, &r.test_command, "run the tests so (sh -c) at each savepoint with changes, and record how they ended" },
+		{ 0, "test-timeout", "SECONDS", VCR_OPT_STRING, &r.test_timeout, "how long one run of them may take (120)" },
 		{ 0, "supervise", NULL, VCR_OPT_FLAG, &r.supervise, "see static programs' file changes and connects too; setuid programs will not work" },
 		{ 0, "sealed", NULL, VCR_OPT_FLAG, &r.seal, "in namespaces of its own: no network but the gate, with its own hosts file and certificates" },
 		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &r.deterministic, "clock and random bytes that vcr-replay --deterministic gives again; only model hosts can be reached" },
