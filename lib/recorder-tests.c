@@ -271,6 +271,6 @@ void vcr_recorder_tests_write(const struct vcr_recorder *r, struct vcr_jw *w)
 	vcr_jw_key(w, "last");
 	vcr_jw_str(w, *t->said ? t->said : NULL);
 	vcr_jw_key(w, "error");
-	vcr_jw_str(w, *t->error ? t->error : NULL);
+	vcr_jw_str(w, *t->error ? t->error : !*t->tree ? r->save_error.code ? r->save_error.what : "there is no savepoint" : NULL);
 	vcr_jw_object_end(w);
 }

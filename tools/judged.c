@@ -11,7 +11,7 @@ static void say_tests(const struct vcr_tool *t, const struct vcr_json *j, int te
 {
 	VCR_AUTO_BUF last = VCR_BUF_INIT, why = VCR_BUF_INIT;
 	if (!vcr_json_str(j, vcr_json_get(j, tests, "last"), &last))
-		vcr_say(t, "tests: %lld runs, %lld passed, %lld failed; the last: %s", number(j, tests, "runs"), number(j, tests, "passed"), number(j, tests, "failed"), last.data);
+		vcr_say(t, "tests: %lld run%s, %lld passed, %lld failed; the last: %s", number(j, tests, "runs"), number(j, tests, "runs") == 1 ? "" : "s", number(j, tests, "passed"), number(j, tests, "failed"), last.data);
 	if (!vcr_json_str(j, vcr_json_get(j, tests, "error"), &why))
 		vcr_say(t, "NOT TESTED: %s", why.data);
 }

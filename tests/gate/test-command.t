@@ -96,6 +96,12 @@ ok(run.end["tests"]["superseded"] == 1, "of the savepoints that wait the newest 
 run = Run("slow", "echo begun; exec sleep 100", ["--lane=gate", "--test-timeout=1"], "ask=begin", "write=code.txt:1", "ask=one")
 ok(run.r.returncode == 0 and len(run.tests) == 1 and run.tests[0]["output_state"]["passed"] is None and run.tests[0]["output_state"]["ended_by"] == "time limit"
    and run.tests[0]["output_state"]["output"] == "begun\n" and run.end["tests"]["undecided"] == 1, "a run that takes too long is ended, and is no result", run.r, run.tests)
+home = os.path.join(place.dir, "at-home")
+os.mkdir(home)
+subprocess.run(["git", "init", "-q"], cwd=home, env=place.env, check=True)
+r = subprocess.run([os.path.join(BUILD, "vcr-record"), "--test-command=true", "--", "/bin/sh", "-c", "echo 1 > code.txt"], cwd=home, env=dict(place.env, HOME=home), stdin=subprocess.DEVNULL,
+                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+ok(r.returncode == 0 and "NOT TESTED: " in r.stderr, "where no savepoint can be taken it is said that nothing is tested", r)
 os.umask(0o027)
 run = Run("sub", "pwd; umask", ["--lane=gate"], "write=code.txt:1", cwd="deep/er")
 ok(len(run.tests) == 1 and run.tests[0]["output_state"]["output"].startswith(os.path.join(run.work, "deep/er") + "\n0027\n"), "it runs where vcr-record was called, with the user's umask", run.tests)
