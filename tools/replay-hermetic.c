@@ -22,7 +22,7 @@
 
 extern char **environ;
 
-enum { ANNOUNCED = 96 /* arguments that the library tells */, NOT_RECORDED = 127, PATIENCE_S = 5, BACKLOG = 64, NAMED = 120, MOST_REFUSED = 20 };
+enum { ANNOUNCED = 96 /* arguments that the library tells */, NOT_RECORDED = 127, PATIENCE_S = 5, BACKLOG = 64, NAMED = 120, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
 
 struct run {
 	struct vcr_reader *reader;
@@ -332,8 +332,11 @@ static bool put_content(struct vcr_hermetic *h, const struct run *run, const str
 	unsigned bits = (unsigned)strtoul(mode, NULL, 8);
 	if (!*ref || vcr_reader_body(run->reader, ref, &recorded, NULL))
 		return false;
+	live.max = MOST_LIVE;
 	if (!memchr(recorded.data, 0, recorded.len))
 		rebind(h, run, &recorded, &live);
+	if (live.err)
+		return false;
 	return put_file(at, name, bits, memchr(recorded.data, 0, recorded.len) ? &recorded : &live);
 }
 
@@ -464,10 +467,15 @@ static void answer(struct vcr_hermetic *h, int fd, const struct vcr_buf *asked)
 		refuse(h, fd, asked, why);
 		return;
 	}
-	h->answered++;
-	change_files(h, run);
+	live_out.max = live_error.max = MOST_LIVE;
 	rebind(h, run, &out, &live_out);
 	rebind(h, run, &error, &live_error);
+	if (live_out.err || live_error.err) {
+		refuse(h, fd, asked, "with the paths of this run it printed too much");
+		return;
+	}
+	h->answered++;
+	change_files(h, run);
 	reply(fd, run->how, run->value, &live_out, &live_error);
 }
 

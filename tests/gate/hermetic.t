@@ -307,6 +307,16 @@ world.write("stops", *bad)
 again, err, status, asked = world.replay("stops", "kill -9 $$", options=("--hermetic",))
 ok("how it ended was not seen" in err, "no tool ends with a signal of which nobody ends, and so waits for ever", again, err, status)
 
+world = World()
+many = "yes \" $(printf '\\057a')\" | head -c 1200000"
+said, err, status = world.record("many", many)
+world.write("swells", *json.loads(json.dumps(world.lines("many")).replace(world.dir, "/a")))
+deep = os.path.join(world.dir, *["d" * 200] * 4)
+os.makedirs(deep)
+world.agent = os.path.join(world.dir, "agent.py")
+again, err, status, asked = world.replay("swells", many, options=("--hermetic",), cwd=deep)
+ok(len(said) > 1200000 and len(again) < 1000 and "it printed too much" in err, "what is made of short recorded paths is bounded", len(said), len(again), err)
+
 # ---- A tool is hostile ----
 
 world = World()
