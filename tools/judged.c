@@ -1,4 +1,24 @@
 #include "judged.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEST_SECONDS = 120, MOST_TEST_SECONDS = 86400 };
+
+int vcr_tests_wanted(const struct vcr_tool *t, const char *command, const char *timeout, bool sealed, int *seconds)
+{
+	char *end = NULL;
+	long n = timeout ? strtol(timeout, &end, 10) : TEST_SECONDS;
+	if (timeout && (n < 1 || n > MOST_TEST_SECONDS || *end || end == timeout))
+		return vcr_wrong_call(t, "--test-timeout wants seconds from 1 to %d, not '%s'", MOST_TEST_SECONDS, timeout);
+	if (timeout && !command)
+		return vcr_wrong_call(t, "--test-timeout is how long a --test-command may take, and none is given");
+	if (command && !command[strspn(command, " \t\n")])
+		return vcr_wrong_call(t, "--test-command wants a command of the shell's, not nothing");
+	if (command && sealed)
+		return vcr_wrong_call(t, "--test-command would run what the agent wrote outside of --sealed: give one of the two");
+	*seconds = (int)n;
+	return 0;
+}
 
 static long long number(const struct vcr_json *j, int object, const char *key)
 {

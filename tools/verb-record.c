@@ -45,8 +45,6 @@ enum {
 	BASE_MS = 30000,      /* how long the start scan may hold the command back */
 	PROGRESS_MS = 1000,   /* silence before a progress line */
 	END_MS = 30000,       /* how long the collector may take to finish when no process is left */
-	TEST_SECONDS = 120,   /* --test-timeout */
-	MOST_TEST_SECONDS = 86400,
 	TEST_GRACE_MS = 15000, /* what the collector gives a run of tests that is not the last one, and itself to end it */
 	LINGER_MS = 400,      /* how long processes that outlive the command are waited for */
 	SLICE_MS = 50,
@@ -119,22 +117,6 @@ static int check_sentinel(struct record *r)
 	return 0;
 }
 
-static int check_tests(struct record *r)
-{
-	char *end;
-	long n = r->test_timeout ? strtol(r->test_timeout, &end, 10) : TEST_SECONDS;
-	if (r->test_timeout && (n < 1 || n > MOST_TEST_SECONDS || *end || end == r->test_timeout))
-		return vcr_wrong_call(r->t, "--test-timeout wants seconds from 1 to %d, not '%s'", MOST_TEST_SECONDS, r->test_timeout);
-	if (r->test_timeout && !r->test_command)
-		return vcr_wrong_call(r->t, "--test-timeout is how long a --test-command may take, and none is given");
-	if (r->test_command && !r->test_command[strspn(r->test_command, " \t\n")])
-		return vcr_wrong_call(r->t, "--test-command wants a command of the shell's, not nothing");
-	if (r->test_command && r->seal)
-		return vcr_wrong_call(r->t, "--test-command would run what the agent wrote outside of --sealed: give one of the two");
-	r->test_seconds = (int)n;
-	return 0;
-}
-
 static int check_call(struct record *r)
 {
 	struct vcr_error e = { 0 };
@@ -146,7 +128,7 @@ static int check_call(struct record *r)
 		return vcr_wrong_call(r->t, "--lane wants tap, gate or auto, not '%s'", r->lane);
 	if (r->sentinel && (status = check_sentinel(r)))
 		return status;
-	if ((status = check_tests(r)))
+	if ((status = vcr_tests_wanted(r->t, r->test_command, r->test_timeout, r->seal, &r->test_seconds)))
 		return status;
 	if (r->burst && vcr_config_burst(r->burst, &burst))
 		return vcr_wrong_call(r->t, "--burst wants a number from 1, or off, not '%s'", r->burst);
