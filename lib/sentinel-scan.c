@@ -24,7 +24,7 @@ struct job {
 
 /* --- which files */
 
-static bool is_foreign(const char *name)
+bool vcr_scan_is_foreign(const char *name)
 {
 	static const char *const names[] = { ".git", ".hg", ".svn", ".vcr", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache",
 		".ruff_cache", "site-packages", ".eggs", ".cache", "autom4te.cache", ".idea", ".vs", ".gradle", ".terraform", "bower_components", ".next", ".nuxt" };
@@ -82,7 +82,7 @@ static int one_entry(struct vcr_scanned *s, const struct vcr_scan_options *o, FT
 		return entry->fts_level ? 0 : add_file(s, entry->fts_path, NULL, -1, "excluded by sentinel.conf");
 	switch (entry->fts_info) {
 	case FTS_D:
-		if (entry->fts_level > 0 && is_foreign(entry->fts_name))
+		if (entry->fts_level > 0 && vcr_scan_is_foreign(entry->fts_name))
 			fts_set(tree, entry, FTS_SKIP);
 		return 0;
 	case FTS_DNR:

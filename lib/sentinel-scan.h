@@ -47,6 +47,8 @@ struct vcr_scanned {
 };
 /* paths: directories and files. VCR_ENOTFOUND: one of them is not there. */
 int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_options *o, struct vcr_scanned *out, struct vcr_error *e);
+/* Is that the name of a directory that is not gone into? */
+bool vcr_scan_is_foreign(const char *name);
 void vcr_scanned_release(struct vcr_scanned *s);
 /* What that file is like now, without its findings and tokens; it stands last then. m NULL: it is gone. */
 int vcr_scanned_put(struct vcr_scanned *s, const char *path, int language, const struct vcr_metrics *m);

@@ -51,10 +51,14 @@ struct vcr_judging_run *vcr_judging_begin(struct vcr_judging *j, const char *wor
 void vcr_judging_end(struct vcr_judging_run *s);
 /* Into an object that is open: what lib/judge.h says of an answer, without its id. before counts with the first write of a path only. */
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after);
+/* What stood in a file before anything of it is judged; a file of no language that is known is not kept. */
+void vcr_judging_know(struct vcr_judging_run *s, const char *path, const struct vcr_judging_text *before);
 /* sentinel-check.c: the writes of a recorded session. */
 int vcr_judging_check(struct vcr_judging *j, const char *session);
 /* sentinel-diff.c: the changes of a range of git's, REV..REV. */
 int vcr_judging_diff(struct vcr_judging *j, const char *range);
+/* sentinel-watch.c: what is written below a directory, until SIGINT or SIGTERM. */
+int vcr_judging_watch(struct vcr_judging *j, const char *dir);
 /* The judge of a recording, until standard input ends. */
 int vcr_judging_serve(struct vcr_judging *j);
 int vcr_judged_status(enum vcr_severity worst);

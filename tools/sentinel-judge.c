@@ -321,6 +321,12 @@ static int judge(struct vcr_judging_run *s, const struct known *k, int language,
 	return err;
 }
 
+void vcr_judging_know(struct vcr_judging_run *s, const char *path, const struct vcr_judging_text *before)
+{
+	if (before->there && vcr_language_of(path, before->p, before->n) >= 0 && !find(s, path))
+		remember(s, path, before);
+}
+
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
 {
 	struct known *k = find(s, path);

@@ -1,4 +1,4 @@
-/* vcr sentinel — judge code: scan, rules, explain. */
+/* vcr sentinel — judge code: its commands; scan, rules, explain. */
 #include "config.h"
 #include "json.h"
 #include "judging.h"
@@ -199,17 +199,19 @@ static int command(struct vcr_judging *j, int n, char **argv)
 {
 	static char here[] = ".", *const there[] = { here };
 	struct vcr_error e = { 0 };
-	bool scans = n && (!strcmp(argv[0], "scan") || !strcmp(argv[0], "baseline")), reads = scans || (n && (!strcmp(argv[0], "rules") || !strcmp(argv[0], "explain")));
-	if (reads && (vcr_judging_expect_at(j, n > 1 && scans ? argv[1] : here, &e) || (*argv[0] == 's' && vcr_judging_load_baseline(j, j->dir, &e)))) {
+	bool scans = n && (!strcmp(argv[0], "scan") || !strcmp(argv[0], "baseline") || !strcmp(argv[0], "watch")), reads = scans || (n && (!strcmp(argv[0], "rules") || !strcmp(argv[0], "explain")));
+	if (reads && (vcr_judging_expect_at(j, n > 1 && scans ? argv[1] : here, &e) || (scans && *argv[0] != 'b' && vcr_judging_load_baseline(j, j->dir, &e)))) {
 		vcr_failed(j->t, &e);
 		return VCR_JUDGED_FAILED;
 	}
 	if (!n)
-		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], diff REV..REV, baseline [DIR], rules, or explain RULE");
+		vcr_wrong_call(j->t, "what is to be done? scan [PATH...], check [SESSION], diff REV..REV, watch [DIR], baseline [DIR], rules, or explain RULE");
 	else if (!strcmp(argv[0], "scan"))
 		return scan(j, n > 1 ? n - 1 : 1, n > 1 ? argv + 1 : (char **)there, false);
 	else if (!strcmp(argv[0], "baseline") && n <= 2)
 		return scan(j, 1, n > 1 ? argv + 1 : (char **)there, true);
+	else if (!strcmp(argv[0], "watch") && n <= 2)
+		return vcr_judging_watch(j, n > 1 ? argv[1] : here);
 	else if (!strcmp(argv[0], "check") && n <= 2)
 		return vcr_judging_check(j, n == 2 ? argv[1] : NULL);
 	else if (!strcmp(argv[0], "diff") && n == 2)
@@ -223,7 +225,7 @@ static int command(struct vcr_judging *j, int n, char **argv)
 	else if (!strcmp(argv[0], "explain") || !strcmp(argv[0], "rules"))
 		vcr_wrong_call(j->t, !strcmp(argv[0], "rules") ? "rules takes no operand" : "explain wants the name of one rule");
 	else
-		vcr_wrong_call(j->t, "'%s' is no command; there are scan, check, diff, baseline, rules, explain and judge", argv[0]);
+		vcr_wrong_call(j->t, "'%s' is no command; there are scan, check, diff, watch, baseline, rules, explain and judge", argv[0]);
 	return VCR_JUDGED_USAGE;
 }
 
@@ -239,11 +241,11 @@ int vcr_verb_sentinel(struct vcr_tool *t, int argc, char **argv)
 		{ 0, "github", NULL, VCR_OPT_FLAG, &j.github, "scan, check, diff: as annotations of a GitHub workflow" },
 		{ 0, "junit", NULL, VCR_OPT_FLAG, &j.junit, "scan, check, diff: as JUnit's XML, a case for each file" },
 		{ 0, "no-cache", NULL, VCR_OPT_FLAG, &j.no_cache, "scan: read files too that have not changed since the last time" },
-		{ 0, "no-baseline", NULL, VCR_OPT_FLAG, &j.no_baseline, "scan, check, diff: what the baseline has too" },
+		{ 0, "no-baseline", NULL, VCR_OPT_FLAG, &j.no_baseline, "scan, check, diff, watch: what the baseline has too" },
 		{ 'J', "jobs", "N", VCR_OPT_NUMBER, &j.jobs, "scan: threads; one for each processor if not given" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
-	const struct vcr_usage u = { "scan [PATH...] | check [SESSION] | diff REV..REV | baseline [DIR] | rules | explain RULE | judge",
+	const struct vcr_usage u = { "scan [PATH...] | check [SESSION] | diff REV..REV | watch [DIR] | baseline [DIR] | rules | explain RULE | judge",
 		"Judge code. Exit status: 0 nothing critical, 1 something critical, 2 a blocker, 3 failure or nothing measured, 64 wrong call.", opts, false };
 	int status, n = vcr_options_parse(t, &u, argc, argv, &status);
 	if (n < 0)
