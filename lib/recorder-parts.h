@@ -120,7 +120,7 @@ struct vcr_recorder {
 
 	struct vcr_buf unseen;            /* reasons, one per line, each once */
 	struct vcr_buf dotenv;            /* .env files that were touched since the last sweep, NUL behind each */
-	struct vcr_preimages *preimages;  /* where programs keep what savepoints do not; NULL: nowhere */
+	bool keeps;                       /* programs keep what savepoints do not (preimage.h) */
 	size_t nheavy_said;
 	int64_t quota;                    /* bytes; 0: none */
 	struct vcr_recorder_notes *notes; /* NULL: nothing was annotated */

@@ -43,20 +43,32 @@ static int64_t now(void)
 
 /* ---- What programs keep (../shim/keep.c) ---- */
 
-static void open_preimages(struct vcr_recorder *r)
+/* The store is open while something is done with it only: a collector may have few descriptors. */
+static struct vcr_preimages *preimages(const struct vcr_recorder *r, bool make)
 {
 	VCR_AUTO_BUF state = VCR_BUF_INIT;
+	struct vcr_preimages *p;
+	if (vcr_paths_state_dir(r->workspace, &state, NULL) || vcr_preimages_open(&p, r->workspace, state.data, r->vcr_dir, make, NULL))
+		return NULL; /* it is said when something cannot come back */
+	vcr_preimages_adopt(p);
+	return p;
+}
+
+static void open_preimages(struct vcr_recorder *r)
+{
 	struct vcr_keep_block *k = &r->spool->keep;
-	if (vcr_paths_state_dir(r->workspace, &state, NULL) || vcr_preimages_open(&r->preimages, r->workspace, state.data, r->vcr_dir, true, NULL))
-		return; /* it is said when something cannot come back */
-	vcr_preimages_adopt(r->preimages);
-	if (snprintf(k->dir, sizeof k->dir, "%s", vcr_preimages_path(r->preimages)) >= (int)sizeof k->dir)
+	struct vcr_preimages *p = preimages(r, true);
+	if (!p)
+		return;
+	if (snprintf(k->dir, sizeof k->dir, "%s", vcr_preimages_path(p)) >= (int)sizeof k->dir)
 		*k->dir = 0;
-	int64_t room = vcr_preimages_room(r->preimages, VCR_PREIMAGE_ROOM);
+	int64_t room = vcr_preimages_room(p, VCR_PREIMAGE_ROOM);
 	struct statvfs fs;
-	if (!statvfs(vcr_preimages_path(r->preimages), &fs) && (uint64_t)room / fs.f_frsize > fs.f_bavail / 2)
+	if (!statvfs(vcr_preimages_path(p), &fs) && (uint64_t)room / fs.f_frsize > fs.f_bavail / 2)
 		room = (int64_t)(fs.f_bavail / 2 * fs.f_frsize); /* who deletes to have space has it */
 	__atomic_store_n(&k->room, r->quota > 0 && r->quota < room ? r->quota : room, __ATOMIC_RELAXED);
+	vcr_preimages_free(p);
+	r->keeps = true;
 }
 
 /* From here on what is as it was at since_ns is kept before it goes. */
@@ -64,7 +76,7 @@ static void say_unkept(struct vcr_recorder *r, int64_t since_ns)
 {
 	struct vcr_keep_block *k = &r->spool->keep;
 	struct vcr_store_unkept u;
-	if (!r->preimages || !r->store)
+	if (!r->keeps || !r->store)
 		return;
 	vcr_store_unkept(r->store, &u);
 	bool all = u.small;
@@ -84,12 +96,11 @@ static void say_unkept(struct vcr_recorder *r, int64_t since_ns)
 
 static void close_preimages(struct vcr_recorder *r)
 {
-	if (!r->preimages)
+	if (!r->keeps)
 		return;
 	__atomic_store_n(&r->spool->keep.since_ns, 0, __ATOMIC_RELEASE);
-	vcr_preimages_adopt(r->preimages);
-	vcr_preimages_free(r->preimages);
-	r->preimages = NULL;
+	vcr_preimages_free(preimages(r, false));
+	r->keeps = false;
 }
 
 /* ---- Savepoints ---- */
