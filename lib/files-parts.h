@@ -3,6 +3,7 @@
 #ifndef VCR_FILES_PARTS_H
 #define VCR_FILES_PARTS_H
 #include "files.h"
+#include "ignores.h"
 #include "limits.h"
 #include <git2.h>
 #include <sys/stat.h>
@@ -100,6 +101,8 @@ struct vcr_files {
 	dev_t device;
 	git_repository *repo;
 	git_odb *odb;
+	struct vcr_ignores ignores;
+	char *exclude;                   /* the repository's info/exclude */
 	struct vcr_files_stats stats;
 	/* inotify */
 	int watch;
@@ -140,7 +143,7 @@ bool vcr_files_left_out(struct vcr_files *f, const char *path, bool directory);
 /* Look at everything below a directory ("" the workspace), mark what differs from what is known. seen: as inotify's, else as the scan's. */
 int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e);
 void vcr_files_open_git(struct vcr_files *f);
-bool vcr_files_git_ignores(const struct vcr_files *f, const char *name, bool directory);
+bool vcr_files_git_ignores(struct vcr_files *f, const char *name, bool directory);
 
 /* files-watch.c */
 void vcr_watch_directory(struct vcr_files *f, int dir, const char *path);

@@ -108,6 +108,8 @@ void vcr_files_open_git(struct vcr_files *f)
 		f->repo = NULL;
 		f->odb = NULL;
 	}
+	if (f->repo && asprintf(&f->exclude, "%sinfo/exclude", git_repository_commondir(f->repo)) < 0)
+		f->exclude = NULL;
 }
 
 struct walk {
@@ -138,11 +140,11 @@ static const git_index_entry *clean_entry(const struct walk *w, const struct sta
 	return e;
 }
 
-bool vcr_files_git_ignores(const struct vcr_files *f, const char *name, bool directory)
+bool vcr_files_git_ignores(struct vcr_files *f, const char *name, bool directory)
 {
 	char path[VCR_MAX_PATH + 1];
 	int yes = 0;
-	if (!f->repo)
+	if (!f->repo || !vcr_ignores_safe(&f->ignores, f->dir, name, f->exclude))
 		return false;
 	snprintf(path, sizeof path, "%s%s", name, directory ? "/" : "");
 	return !git_ignore_path_is_ignored(&yes, f->repo, path) && yes;

@@ -107,6 +107,7 @@ void vcr_files_free(struct vcr_files *f)
 	vcr_watch_release(f);
 	git_odb_free(f->odb);
 	git_repository_free(f->repo);
+	free(f->exclude);
 	git_libgit2_shutdown();
 	if (f->dir >= 0)
 		close(f->dir);

@@ -26,8 +26,7 @@ class Agent:
         self.rng = rng
 
     def files(self):
-        """But for .gitignore: libgit2 1.5 does not come back from one of random bytes."""
-        return [os.path.join(at, n)[2:] for at, _, names in self.walk() for n in names if n != b".gitignore"]
+        return [os.path.join(at, n)[2:] for at, _, names in self.walk() for n in names]
 
     def dirs(self):
         return [os.path.join(at, n)[2:] for at, names, _ in self.walk() for n in names]
