@@ -1,13 +1,10 @@
 #include "config.h"
 #include "normal-user.h"
+#include "settings.h"
 #include "usage.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static int add_word(char ***list, const char *s, size_t n)
 {
@@ -78,39 +75,11 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 	return VCR_ESYNTAX;
 }
 
-static int read_file(struct vcr_config *c, const char *path, struct vcr_error *e)
+static int take_line(void *ctx, const char *key, const char *value, struct vcr_error *why)
 {
-	char line[4096], key[32], value[4000];
-	struct stat st;
-	int err = 0, fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", path);
-	FILE *f = !fstat(fd, &st) && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
-	if (!f) {
-		close(fd);
-		return vcr_error_set(e, VCR_EINVAL, "%s: not a regular file", path);
-	}
-	for (int n = 1; !err && fgets(line, sizeof line, f); n++) {
-		if (strlen(line) == sizeof line - 1) {
-			err = vcr_error_set(e, VCR_ELIMIT, "%s:%d: the line is longer than %zu bytes", path, n, sizeof line - 2);
-			break;
-		}
-		line[strcspn(line, "\r\n")] = 0;
-		char *p = line + strspn(line, " \t\v\f");
-		if (!*p || *p == '#')
-			continue;
-		int words = sscanf(p, "%31s %3999[^\n]", key, value);
-		for (size_t k = words == 2 ? strlen(value) : 0; k && strchr(" \t", value[k - 1]); k--)
-			value[k - 1] = 0;
-		struct vcr_error why = { 0 };
-		err = words == 2 ? take_setting(c, key, value, &why) : VCR_ESYNTAX;
-		if (err == VCR_ESYNTAX)
-			vcr_error_set(e, err, "%s:%d: '%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert, normaliser, quota (each with a value)", path, n, key);
-		else if (err && *why.what)
-			vcr_error_set(e, err, "%s:%d: %s", path, n, why.what);
-	}
-	fclose(f);
-	return err;
+	int err = value ? take_setting(ctx, key, value, why) : VCR_ESYNTAX;
+	return err != VCR_ESYNTAX ? err : vcr_error_set(why, err, "'%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert, normaliser, quota "
+		"(each with a value)", key);
 }
 
 int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error *e)
@@ -121,7 +90,7 @@ int vcr_config_load(struct vcr_config *c, const char *vcr_dir, struct vcr_error 
 	if (!c->model_hosts || !c->ignore || !c->connect_to || !c->normalisers)
 		return vcr_error_set(e, VCR_ENOMEM, "configuration: out of memory");
 	snprintf(path, sizeof path, "%s/config", vcr_dir);
-	int err = read_file(c, path, e);
+	int err = vcr_settings_read(path, take_line, c, e);
 	const char *hosts = getenv("VCR_MODEL_HOSTS"), *prices = getenv("VCR_PRICES");
 	while (hosts && *hosts) {
 		size_t n = strcspn(hosts, ",");

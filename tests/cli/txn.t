@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 """vcr txn: the workspace's files as a transaction, whoever changes them; the user's own uncommitted work and his git are never the price."""
-import atexit
 import json
 import os
 import random
@@ -11,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, ok, skip, done  # noqa: E402
-from project import Project  # noqa: E402
+from project import Project, Standing, differences  # noqa: E402
 from steps import run_to  # noqa: E402
 
 MOMENTS = int(os.environ.get("VCR_TEST_MOMENTS", "30"))
@@ -21,26 +20,6 @@ def txn(p, *argv, **options):
     return p.vcr("txn", *argv, **options)
 
 
-def collectors(p):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            words = open("/proc/%s/cmdline" % pid, "rb").read().split(b"\0")
-        except OSError:
-            continue
-        if words[0].endswith(b"vcr-collector") and any(p.run_dir.encode() in w for w in words):
-            found.append(int(pid))
-    return found
-
-
-class Watched(Project):
-    """One whose collectors, which stay, are ended with the test however it ends."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        atexit.register(lambda: [os.kill(pid, signal.SIGKILL) for pid in collectors(self)])
-
-
 def awaited(condition):
     until = time.monotonic() + 60
     while not condition() and time.monotonic() < until:
@@ -48,12 +27,8 @@ def awaited(condition):
     return condition()
 
 
-def differences(a, b):
-    return ["%s: %s -> %s" % (k, a.get(k), b.get(k)) for k in sorted(set(a) | set(b)) if a.get(k) != b.get(k)][:12]
-
-
 # ---- begin, savepoint, rollback, abort ----
-p = Watched()
+p = Standing()
 p.sh("mkdir src; printf 1 > src/a; printf k > ignored; printf ignored > .gitignore; git add .; git commit -qm x; printf dirty > src/a; printf u > untracked; git add untracked")
 git_before = p.look(os.path.join(p.work, ".git"), git=True)
 start = p.look()
@@ -83,7 +58,7 @@ status, out, err = txn(p, "abort")
 ok(status == 0 and p.look() == start and "as before it began" in out, "abort puts everything back, uncommitted work too", status, out, err, *differences(start, p.look()))
 after = p.look(os.path.join(p.work, ".git"), git=True)
 ok(git_before == after, "git's index, HEAD, refs, configuration and hooks are what they were", *differences(git_before, after))
-ok(awaited(lambda: not collectors(p)) and txn(p, "status")[0] == 1 and txn(p, "abort")[0] == 1, "then no collector is left and no transaction is open", collectors(p))
+ok(awaited(lambda: not p.collectors()) and txn(p, "status")[0] == 1 and txn(p, "abort")[0] == 1, "then no collector is left and no transaction is open", p.collectors())
 frames = [f["node"] for f in p.json("vcr", "log", "--json", "t1", cwd=p.work) if f["type"] == "checkpoint"]
 ok(frames[0] == "txn:begin" and frames.count("savepoint") == 1 and "txn:rollback" in frames and p.vcr("verify", "t1")[0] == 0, "the session tells of it: txn:begin, savepoint, txn:rollback", frames)
 
@@ -96,7 +71,7 @@ p.sh("printf c > src/a")
 kept = p.look()
 status, out, err = txn(p, "commit", "-m", "good", "--json")
 ok(status == 0 and p.look() == kept and json.loads(out)["changed"] == 2 and json.loads(out)["op"] == "commit", "commit keeps the files, those of recorded programs too", status, out, err)
-ok("txn:commit" in [f["node"] for f in p.json("vcr", "log", "--json", "t2", cwd=p.work)] and awaited(lambda: not collectors(p)), "and is in the session")
+ok("txn:commit" in [f["node"] for f in p.json("vcr", "log", "--json", "t2", cwd=p.work)] and awaited(lambda: not p.collectors()), "and is in the session")
 status, out, err = p.back("t2")
 ok(status == 0 and p.look() == start, "even then vcr-rollback can take it back", status, out, err, *differences(start, p.look()))
 
@@ -106,19 +81,19 @@ for argv, word in (([], "which step"), (["nonsense"], "nonsense"), (["begin", "-
     status, out, err = txn(p, *argv)
     ok(status == 2 and word in err and not out, "a wrong call is refused in words: %s" % (" ".join(argv) or "nothing"), status, err)
 ok([txn(p, step)[0] for step in ("savepoint", "rollback", "commit", "abort", "status", "list")] == [1] * 6, "without a transaction every other step says so, with status 1")
-home = Watched(git=False)
+home = Standing(git=False)
 home.work = home.home
 status, out, err = txn(home, "begin")
-ok(status != 0 and "home directory" in err and txn(home, "status")[0] == 1 and awaited(lambda: not collectors(home)), "none begins in a home directory, and nothing is left of it", status, out, err)
+ok(status != 0 and "home directory" in err and txn(home, "status")[0] == 1 and awaited(lambda: not home.collectors()), "none begins in a home directory, and nothing is left of it", status, out, err)
 start = p.look()
 txn(p, "begin", "-s", "t3")
 p.sh("printf 9 > src/a")
 txn(p, "savepoint")
 nine = p.look()
 p.sh("printf 10 > src/a; rm .gitignore")
-for pid in collectors(p):
+for pid in p.collectors():
     os.kill(pid, signal.SIGKILL)
-awaited(lambda: not collectors(p))
+awaited(lambda: not p.collectors())
 status, out, err = txn(p, "savepoint")
 ok(status == 1 and "collector of transaction t3 has ended" in err, "when the collector was killed no more savepoints are taken, and that is said", status, out, err)
 status, out, err = txn(p, "rollback")
@@ -149,10 +124,10 @@ ok(status == 3 and "transaction r3 is open" in err and open(p.work + "/src/a").r
 status, out, err = p.record("true", "--txn", "-s", "r4")
 ok(status == 125 and "r3 is open" in err, "a second one is refused before the command runs", status, out, err)
 status, out, err = txn(p, "abort")
-ok(status == 0 and p.look() == before and awaited(lambda: not collectors(p)), "until it is aborted or committed", status, out, err, *differences(before, p.look()))
+ok(status == 0 and p.look() == before and awaited(lambda: not p.collectors()), "until it is aborted or committed", status, out, err, *differences(before, p.look()))
 
 # ---- kill -9 at any moment ----
-p = Watched(git=False)
+p = Standing(git=False)
 p.sh("mkdir d; for i in 1 2 3 4 5 6; do printf $i > d/$i; done")
 start = p.look()
 CHANGE = "printf x > d/1; rm d/2; printf y > d/new; mkdir -p d/e; mv d/3 d/e/3"
@@ -209,5 +184,5 @@ else:
             wrong.append("%s: %s" % (at, differences(start, p.look())))
             break
     ok(not wrong, title, *wrong[:5])
-    ok(awaited(lambda: not collectors(p)), "no collector is left behind", collectors(p))
+    ok(awaited(lambda: not p.collectors()), "no collector is left behind", p.collectors())
 done()
