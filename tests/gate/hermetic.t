@@ -225,7 +225,7 @@ ctypes.set_errno(errno.EXDEV)
 libc.system(b"true")
 say["errno"] = ctypes.get_errno() == errno.EXDEV
 os.mkfifo("held")
-ignored = lambda: open("/proc/self/status").read().split("SigIgn:")[1].split()[0]
+ignored = lambda: int(open("/proc/self/status").read().split("SigIgn:")[1].split()[0], 16) & 6  # INT and QUIT
 held = os.open("held", os.O_RDWR)
 before, thread = ignored(), ctypes.c_ulong()
 libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.system, ctypes.c_void_p), b"read line <held")
@@ -233,10 +233,7 @@ libc.pthread_cancel(thread)
 os.write(held, b"\\n")
 libc.pthread_join(thread, None)
 os.close(held)
-until = time.monotonic() + 10
-while ignored() != before and time.monotonic() < until:
-    time.sleep(0.01)
-say["cancelled"] = ignored() == before or ["ignored", before, ignored()]
+say["cancelled"] = ignored() == before
 os.unlink("held")
 say["file"] = open("log").read() == "first\\nsecond\\n"
 os.set_blocking(0, False)
