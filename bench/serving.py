@@ -8,6 +8,7 @@ import resource
 import socket
 import ssl
 import subprocess
+import sys
 import time
 
 PATH = "/v1/chat/completions"
