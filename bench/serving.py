@@ -29,14 +29,14 @@ def lines_of(n, request_bytes, answer_bytes, **more):
         yield request[1]
         yield response[1]
         yield {"type": "frame", "data": {"frame_id": "f%d" % i, "session_id": "bench", "timestamp": WHEN % (i // 60000 % 60, i // 1000 % 60, i % 1000), "frame_type": "llm", "node_name": "llm:m",
-                                         "input_state": {}, "output_state": {}, "metadata": {"custom": {"vcr": vcr}}}}
+                                         "input_state": {}, "output_state": {}, "metadata": {"custom": {"vcr": vcr}}, "state_diff": None}}
     yield {"type": "vcr.end", "data": {"frames": n}}
 
 
 def write(path, lines):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as f:
-        f.writelines(json.dumps(line) + "\n" for line in lines)
+        f.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
 
 
 @contextlib.contextmanager

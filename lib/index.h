@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include "buf.h"
 
-enum { VCR_INDEX_BYTES = 32 << 20, VCR_INDEX_LINES = 1 << 20, VCR_INDEX_TYPES = 64, VCR_INDEX_TYPE = 64 };
+enum { VCR_INDEX_BYTES = 4 << 20, VCR_INDEX_LINES = 1 << 20, VCR_INDEX_TYPES = 64, VCR_INDEX_TYPE = 64 };
 enum vcr_index_kind {
 	VCR_INDEX_FRAME, VCR_INDEX_OTHER,
 	VCR_INDEX_LOOK /* a session header, or a line of which something is said: it is read again */

@@ -2,6 +2,7 @@
  * walks them, after the validator has let them pass. */
 #include "json-parts.h"
 #include <stdlib.h>
+#include <string.h>
 #define JSMN_STATIC /* and not JSMN_STRICT: the validator is stricter, and strict jsmn refuses NaN and a number alone */
 #define JSMN_PARENT_LINKS
 #include <jsmn.h>
@@ -10,7 +11,7 @@ static struct token token_of(const jsmntok_t *t, const char *text)
 {
 	enum vcr_json_type type = t->type == JSMN_OBJECT ? VCR_JSON_OBJECT : t->type == JSMN_ARRAY ? VCR_JSON_ARRAY : t->type == JSMN_STRING ? VCR_JSON_STRING :
 		vcr_json_scalar_type(text[t->start]);
-	return (struct token){ t->start, t->end, t->size, -1, type };
+	return (struct token){ t->start, t->end, t->size, -1, type, type == VCR_JSON_STRING && !memchr(text + t->start, '\\', (size_t)(t->end - t->start)) };
 }
 
 /* Siblings have one container. last: of each, the latest child. */

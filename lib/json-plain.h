@@ -47,8 +47,9 @@ static inline const unsigned char *vcr_json_skip_plain(const unsigned char *p, c
 	for (bytes c; end - p >= 16; p += 16) {
 		memcpy(&c, p, 16);
 		words hit = (words)((c < 0x20) | (c == '"') | (c == '\\')); /* >= 0x80 is below 0 */
-		if (hit[0] | hit[1])
-			break;
+		uint64_t low = le64toh(hit[0]), high = le64toh(hit[1]);
+		if (low | high)
+			return p + (low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high)) / 8;
 	}
 	for (; end - p >= 8; p += 8) {
 		uint64_t hit = vcr_json_not_plain(p);

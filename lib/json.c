@@ -17,7 +17,7 @@ enum seen {
 struct check {
 	const unsigned char *p, *end, *begin;
 	unsigned flags, seen;
-	bool escape;          /* a string with a backslash was passed */
+	bool escape;          /* the string that was passed last has a backslash */
 	bool keep;            /* the tokens */
 	bool short_of_memory;
 	struct token *tok;
@@ -30,14 +30,23 @@ static int bad(const struct check *c)
 	return c->p >= c->end ? VCR_ETRUNC : VCR_ESYNTAX;
 }
 
-static void skip_space(struct check *c)
+/* Most values follow each other closely: nothing is called for them. */
+#define HOT static inline __attribute__((always_inline))
+
+static void pass_space(struct check *c)
 {
 	for (; c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'); c->p++)
 		if (*c->p != ' ')
 			c->seen |= NO_LINE;
 }
 
-static bool grow_tokens(struct check *c)
+HOT void skip_space(struct check *c)
+{
+	if (c->p < c->end && *c->p <= ' ')
+		pass_space(c);
+}
+
+static __attribute__((noinline)) bool grow_tokens(struct check *c)
 {
 	size_t cap = c->cap ? c->cap + c->cap / 2 : 64;
 	struct token *grown = c->short_of_memory ? NULL : realloc(c->tok, cap * sizeof *grown);
@@ -51,7 +60,7 @@ static bool grow_tokens(struct check *c)
 }
 
 /* The token that begins at p, the next child of the open container; linked: not the value of a member, which hangs on its key. */
-static void begin_token(struct check *c, enum vcr_json_type type, bool linked)
+HOT void begin_token(struct check *c, enum vcr_json_type type, bool linked)
 {
 	size_t i = c->tokens++;
 	if (!c->keep || (i >= c->cap && !grow_tokens(c)))
@@ -66,15 +75,16 @@ static void begin_token(struct check *c, enum vcr_json_type type, bool linked)
 	around->size++;
 }
 
-static void end_token(struct check *c, int size)
+/* p stands behind it. */
+HOT void end_token(struct check *c, bool string, int size)
 {
 	if (!c->keep || c->short_of_memory)
 		return;
 	struct token *t = &c->tok[c->tokens - 1];
-	int quotes = t->type == VCR_JSON_STRING;
-	t->start += quotes;
-	t->end = (int)(c->p - c->begin) - quotes;
+	t->start += string;
+	t->end = (int)(c->p - c->begin) - string;
 	t->size = size;
+	t->plain = string && !c->escape;
 }
 
 static void open_container(struct check *c, enum vcr_json_type type, bool linked)
@@ -139,10 +149,10 @@ static int check_unicode_escape(struct check *c)
 	}
 }
 
-/* At the opening quote. */
-static int check_string(struct check *c)
+/* p at something that is not plain. */
+static int check_rest(struct check *c)
 {
-	for (c->p++;;) {
+	for (;;) {
 		c->p = vcr_json_skip_plain(c->p, c->end);
 		if (c->p >= c->end)
 			return VCR_ETRUNC;
@@ -174,6 +184,17 @@ static int check_string(struct check *c)
 			c->p += n;
 		}
 	}
+}
+
+/* At the opening quote. */
+HOT int check_string(struct check *c)
+{
+	c->escape = false;
+	c->p = vcr_json_skip_plain(c->p + 1, c->end);
+	if (c->p >= c->end || *c->p != '"')
+		return check_rest(c);
+	c->p++;
+	return 0;
 }
 
 static bool digits(struct check *c)
@@ -218,10 +239,9 @@ static int check_number(struct check *c)
 	return 0;
 }
 
-static int check_scalar(struct check *c)
+static int check_primitive(struct check *c)
 {
 	switch (*c->p) {
-	case '"': return check_string(c);
 	case 't': return check_word(c, "true");
 	case 'f': return check_word(c, "false");
 	case 'n': return check_word(c, "null");
@@ -234,25 +254,27 @@ static int check_scalar(struct check *c)
 static const char type_key[] = "\"__type__\"";
 
 /* A member's key and colon. */
-static int check_key(struct check *c)
+HOT int check_key(struct check *c)
 {
 	skip_space(c);
 	if (c->p >= c->end || *c->p != '"')
 		return bad(c);
 	const unsigned char *from = c->p;
 	begin_token(c, VCR_JSON_STRING, true);
-	c->escape = false;
 	int err = check_string(c);
 	if (err)
 		return err;
-	end_token(c, 1);
+	end_token(c, true, 1);
 	if (c->escape || (c->p - from == sizeof type_key - 1 && !memcmp(from, type_key, sizeof type_key - 1)))
 		c->seen |= TYPE_KEY;
 	skip_space(c);
-	return check_word(c, ":");
+	if (c->p >= c->end || *c->p != ':')
+		return bad(c);
+	c->p++;
+	return 0;
 }
 
-static int check_text(struct check *c, unsigned max_depth)
+HOT int check_text(struct check *c, unsigned max_depth)
 {
 	unsigned char in_object[(VCR_MAX_JSON_DEPTH_RELAXED + 8) / 8] = { 0 };
 	unsigned depth = 0;
@@ -283,11 +305,12 @@ static int check_text(struct check *c, unsigned max_depth)
 					return err;
 			}
 		} else {
+			bool string = *c->p == '"';
 			begin_token(c, vcr_json_scalar_type((char)*c->p), item);
-			int err = check_scalar(c);
+			int err = string ? check_string(c) : check_primitive(c);
 			if (err)
 				return err;
-			end_token(c, 0);
+			end_token(c, string, 0);
 		}
 		while (closed && depth) {
 			bool object = in_object[depth / 8] >> depth % 8 & 1;
@@ -313,11 +336,27 @@ static int check_text(struct check *c, unsigned max_depth)
 	return c->p < c->end ? VCR_ESYNTAX : 0;
 }
 
+/* One copy for either purpose. */
+static int check_keeping(struct check *c, unsigned max_depth)
+{
+	c->keep = true;
+	return check_text(c, max_depth);
+}
+
+static int check_only(struct check *c, unsigned max_depth)
+{
+	c->keep = false;
+	return check_text(c, max_depth);
+}
+
 static int check(struct check *c, const char *text, size_t len, unsigned flags, bool keep)
 {
 	*c = (struct check){ .p = (const unsigned char *)text, .end = (const unsigned char *)text + len, .begin = (const unsigned char *)text, .flags = flags,
-		.keep = keep, .parent = -1 };
-	return len > VCR_MAX_JSON_BYTES ? VCR_ELIMIT : check_text(c, flags & VCR_JSON_RELAXED ? VCR_MAX_JSON_DEPTH_RELAXED : VCR_MAX_JSON_DEPTH);
+		.parent = -1 };
+	unsigned depth = flags & VCR_JSON_RELAXED ? VCR_MAX_JSON_DEPTH_RELAXED : VCR_MAX_JSON_DEPTH;
+	if (len > VCR_MAX_JSON_BYTES)
+		return VCR_ELIMIT;
+	return keep ? check_keeping(c, depth) : check_only(c, depth);
 }
 
 int vcr_json_validate(const char *text, size_t len, unsigned flags, size_t *tokens, size_t *at)
@@ -469,6 +508,16 @@ int vcr_json_str(const struct vcr_json *j, int v, struct vcr_buf *out)
 
 char *vcr_json_strdup(const struct vcr_json *j, int v)
 {
+	const struct token *t = token(j, v);
+	size_t n = t && t->type == VCR_JSON_STRING ? (size_t)(t->end - t->start) : 0;
+	if (n && t->plain) {
+		char *s = malloc(n + 1);
+		if (s) {
+			memcpy(s, j->text + t->start, n);
+			s[n] = 0;
+		}
+		return s;
+	}
 	struct vcr_buf b = VCR_BUF_INIT;
 	if (vcr_json_str(j, v, &b)) {
 		vcr_buf_release(&b);
@@ -477,26 +526,31 @@ char *vcr_json_strdup(const struct vcr_json *j, int v)
 	return vcr_buf_take(&b, NULL);
 }
 
+/* Of a string. */
+static bool is_text(const struct vcr_json *j, int v, const struct token *t, const char *s, size_t n)
+{
+	if (t->plain)
+		return n == (size_t)(t->end - t->start) && !memcmp(j->text + t->start, s, n);
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	return !vcr_json_str(j, v, &b) && b.len == n && !memcmp(b.data, s, n);
+}
+
 bool vcr_json_is(const struct vcr_json *j, int v, const char *s)
 {
 	const struct token *t = token(j, v);
-	if (!t || t->type != VCR_JSON_STRING)
-		return false;
-	size_t n = (size_t)(t->end - t->start);
-	if (!memchr(j->text + t->start, '\\', n))
-		return n == strlen(s) && !memcmp(j->text + t->start, s, n);
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	return !vcr_json_str(j, v, &b) && b.len == strlen(s) && !memcmp(b.data, s, b.len);
+	return t && t->type == VCR_JSON_STRING && is_text(j, v, t, s, strlen(s));
 }
 
 int vcr_json_get(const struct vcr_json *j, int object, const char *key)
 {
+	const struct token *o = token(j, object), *tok = j->tok;
+	size_t n = strlen(key);
 	int found = -1;
-	if (vcr_json_type(j, object) != VCR_JSON_OBJECT)
+	if (!o || o->type != VCR_JSON_OBJECT || !o->size)
 		return -1;
-	for (int m = vcr_json_first(j, object); m >= 0; m = vcr_json_next(j, m))
-		if (vcr_json_is(j, m, key))
-			found = vcr_json_value(j, m);
+	for (int m = object + 1; m >= 0; m = tok[m].next)
+		if (is_text(j, m, &tok[m], key, n))
+			found = m + 1;
 	return found;
 }
 
@@ -508,16 +562,19 @@ static bool is_key(const char *key, const char *p, size_t n)
 
 void vcr_json_pick(const struct vcr_json *j, int object, const char *const *key, int n, int *at)
 {
+	int next = 0; /* who wrote them kept to an order, as a rule */
 	for (int i = 0; i < n; i++)
 		at[i] = -1;
 	for (int m = vcr_json_type(j, object) == VCR_JSON_OBJECT ? vcr_json_first(j, object) : -1; m >= 0; m = vcr_json_next(j, m)) {
 		const struct token *t = token(j, m);
 		const char *p = j->text + t->start;
 		size_t len = (size_t)(t->end - t->start);
-		bool plain = !memchr(p, '\\', len);
-		for (int i = 0; i < n; i++)
-			if (plain ? is_key(key[i], p, len) : vcr_json_is(j, m, key[i]))
-				at[i] = vcr_json_value(j, m);
+		bool plain = t->plain;
+		for (int k = 0; k < n; k++, next = next + 1 < n ? next + 1 : 0)
+			if (plain ? is_key(key[next], p, len) : vcr_json_is(j, m, key[next])) {
+				at[next] = vcr_json_value(j, m);
+				break;
+			}
 	}
 }
 

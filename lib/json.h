@@ -39,7 +39,7 @@ void vcr_json_release(struct vcr_json *j);
 
 enum vcr_json_type vcr_json_type(const struct vcr_json *j, int v);
 int vcr_json_get(const struct vcr_json *j, int object, const char *key);   /* value; the last of equal keys; -1 */
-/* The same for n keys in one walk: at[i] is the value of key[i]. */
+/* The same for n different keys in one walk: at[i] is the value of key[i]. In the order in which they are written they are found soonest. */
 void vcr_json_pick(const struct vcr_json *j, int object, const char *const *key, int n, int *at);
 int vcr_json_path(const struct vcr_json *j, int v, const char *path);      /* "choices[0].delta.content"; -1 */
 int vcr_json_count(const struct vcr_json *j, int v);                        /* members or items */

@@ -2,8 +2,9 @@
  *
  * Opening is bound by getting the bytes out of the page cache, and one core does not saturate the memory. The file is cut into as many parts as
  * there are cores; a line belongs to the part in which it begins, and since no line holds a newline byte of its own, a part begins
- * behind the first newline at or after its cut. Only the plain case is decided here: a frame of a common type with a good timestamp. Every other
- * line is handed over as found, and looked at again by the one thread that owns the reader. */
+ * behind the first newline at or after its cut. Only the plain cases are decided here: a frame of a common type with a good timestamp, and a line
+ * of ours. Every other line is handed over as found, and looked at again by the one thread that owns the reader: most bytes of a session are
+ * bodies, and these are not read twice. */
 #include "reader-parts.h"
 #include <errno.h>
 #include <pthread.h>
@@ -34,17 +35,18 @@ static struct vcr_found *new_found(struct job *j)
 	return &p->v[p->n++];
 }
 
-static const char *common_type(const struct vcr_span *s)
+/* NULL: none of these. */
+static const char *common_type(const struct vcr_span *s, const char *const *types)
 {
-	static const char *const types[] = { "llm", "tool", "node", "error", "checkpoint" };
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-		if (s->p && s->n == strlen(types[i]) && !memcmp(s->p, types[i], s->n))
-			return types[i];
-	return NULL;
+	for (; *types; types++)
+		if (s->p && s->n == strlen(*types) && !memcmp(s->p, *types, s->n))
+			break;
+	return *types;
 }
 
 static bool take(struct job *j, const char *p, size_t n, uint64_t offset, int64_t *blank)
 {
+	static const char *const frames[] = { "llm", "tool", "node", "error", "checkpoint", NULL }, *const others[] = { "vcr.body", "vcr.http", NULL };
 	struct vcr_line l;
 	vcr_scan_line(p, n, &l);
 	if (l.kind == VCR_LINE_BLANK) {
@@ -56,9 +58,14 @@ static bool take(struct job *j, const char *p, size_t n, uint64_t offset, int64_
 		return false;
 	*f = (struct vcr_found){ .offset = offset, .len = n, .blank = *blank };
 	*blank = 0;
+	if (l.kind == VCR_LINE_OTHER) {
+		f->other = true;
+		f->type = common_type(&l.type, others);
+		f->id_hash = vcr_reader_hash(l.ref.p ? l.ref.p : "", l.ref.n);
+	}
 	if (l.kind != VCR_LINE_FRAME || !l.timestamp.p || !vcr_scan_time(l.timestamp.p, l.timestamp.n, &f->time_ns))
 		return true;
-	f->type = common_type(&l.frame_type);
+	f->type = common_type(&l.frame_type, frames);
 	f->call = vcr_reader_is_call(f->type, &l);
 	f->id_hash = vcr_reader_hash(l.frame_id.p ? l.frame_id.p : "", l.frame_id.n);
 	return true;

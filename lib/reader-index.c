@@ -69,12 +69,6 @@ void vcr_reader_take_index(struct vcr_reader *r)
 
 /* ---- Is it that line? ---- */
 
-static bool is_newline(struct vcr_reader *r, uint64_t offset)
-{
-	char c;
-	return pread(r->fd, &c, 1, (off_t)offset) == 1 && c == '\n';
-}
-
 static bool is_type(const struct vcr_span *s, const char *missing, const char *type)
 {
 	const char *p = s->p ? s->p : missing;
@@ -82,10 +76,10 @@ static bool is_type(const struct vcr_span *s, const char *missing, const char *t
 	return !strcmp(type, "?") || (strlen(type) == n && !memcmp(type, p, n));
 }
 
-static bool fits(struct vcr_reader *r, const struct vcr_entry *at, const char *p)
+static bool fits(const struct vcr_entry *at, const char *p, const char ends[2])
 {
 	struct vcr_line l;
-	if ((at->offset && !is_newline(r, at->offset - 1)) || !is_newline(r, at->offset + at->len) || memchr(p, '\n', at->len))
+	if (ends[0] != '\n' || ends[1] != '\n' || memchr(p, '\n', at->len))
 		return false;
 	if (!at->type)
 		return true;
@@ -101,15 +95,26 @@ static bool fits(struct vcr_reader *r, const struct vcr_entry *at, const char *p
 	return is_type(&l.frame_type, "node", at->type) && at->time_ns == ns && at->call == vcr_reader_is_call(at->type, &l);
 }
 
-int vcr_reader_is_line(struct vcr_reader *r, const struct vcr_entry *at, const char *p, struct vcr_error *e)
+bool vcr_reader_is_told(const struct vcr_reader *r, const struct vcr_entry *at)
 {
-	if (!r->indexed || at->offset >= r->of.size || fits(r, at, p))
+	return r->indexed && at->offset < r->of.size;
+}
+
+int vcr_reader_is_line(struct vcr_reader *r, const struct vcr_entry *at, const char *p, const char ends[2], struct vcr_error *e)
+{
+	if (fits(at, p, ends))
 		return 0;
 	vcr_index_drop(&r->of);
 	return vcr_error_set(e, VCR_ECORRUPT, "%s:%lld: the index of this file did not fit it and has been removed; call again", r->path, (long long)at->line);
 }
 
 /* ---- Leaving one ---- */
+
+static bool is_newline(struct vcr_reader *r, uint64_t offset)
+{
+	char c;
+	return pread(r->fd, &c, 1, (off_t)offset) == 1 && c == '\n';
+}
 
 /* A file that is being written will be another. */
 static bool is_quiet(const struct vcr_reader *r)

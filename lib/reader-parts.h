@@ -75,11 +75,13 @@ int vcr_reader_look(struct vcr_reader *r, const struct vcr_entry *at, struct vcr
 /* reader-index.c: before the file is read, and after. An index that proves wrong in this leaves the reader as new. */
 void vcr_reader_take_index(struct vcr_reader *r);
 void vcr_reader_leave_index(struct vcr_reader *r);
-/* Is p[0..at->len) the line that an index said it is? VCR_ECORRUPT if not; there is no index any more then. */
-int vcr_reader_is_line(struct vcr_reader *r, const struct vcr_entry *at, const char *p, struct vcr_error *e);
+/* Is it an index that says where that line is? */
+bool vcr_reader_is_told(const struct vcr_reader *r, const struct vcr_entry *at);
+/* Then: is p[0..at->len), between those two bytes, the line that it said it is? VCR_ECORRUPT if not; there is no index any more then. */
+int vcr_reader_is_line(struct vcr_reader *r, const struct vcr_entry *at, const char *p, const char ends[2], struct vcr_error *e);
 
-/* reader-ahead.c: a line as a thread found it. type NULL: no plain frame, the line has to be looked at. */
-struct vcr_found { uint64_t offset, id_hash; size_t len; int64_t blank /* lines before it */, time_ns; const char *type; bool call; };
+/* reader-ahead.c: a line as a thread found it. type NULL: no plain one, it has to be looked at. */
+struct vcr_found { uint64_t offset, id_hash; size_t len; int64_t blank /* lines before it */, time_ns; const char *type; bool call, other; /* no frame */ };
 enum { VCR_FOUND_PARTS = 4 };
 struct vcr_found_part { struct vcr_found *v; size_t n, cap; int64_t blank /* lines behind the last */; uint64_t end; };
 /* The whole lines of the file's first `size` bytes, in parts that follow each other; v is the caller's to free. 0: too small, or it did not

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,17 +72,36 @@ static int read_at(struct vcr_reader *r, uint64_t offset, char *p, size_t n)
 	return 0;
 }
 
+/* The bytes before and behind a line too, in one call; '\n' stands for the beginning of the file. */
+static int read_with_ends(struct vcr_reader *r, const struct vcr_entry *at, char *to, char ends[2])
+{
+	int first = at->offset ? 0 : 1;
+	struct iovec v[] = { { &ends[0], 1 }, { to, at->len }, { &ends[1], 1 } };
+	ends[0] = '\n';
+	ssize_t n = preadv(r->fd, v + first, 3 - first, (off_t)at->offset - 1 + first);
+	if (n == (ssize_t)at->len + 2 - first)
+		return 0;
+	int err = first ? 0 : read_at(r, at->offset - 1, &ends[0], 1);
+	if (!err)
+		err = read_at(r, at->offset, to, at->len);
+	if (!err && read_at(r, at->offset + at->len, &ends[1], 1))
+		ends[1] = 0; /* the file ends there, and so no line does */
+	return err;
+}
+
 static int read_line(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *text, struct vcr_error *e)
 {
+	bool told = vcr_reader_is_told(r, at); /* by the index */
+	char ends[2] = { 0 };
 	vcr_buf_reset(text);
 	char *to = vcr_buf_reserve(text, at->len);
 	if (!to)
 		return vcr_error_set(e, text->err, "%s:%lld: %s", r->path, (long long)at->line, vcr_strerror(text->err));
-	int err = read_at(r, at->offset, to, at->len);
+	int err = told ? read_with_ends(r, at, to, ends) : read_at(r, at->offset, to, at->len);
 	if (err)
 		return vcr_error_set(e, err, "%s:%lld: the line cannot be read any more (was the file cut?)", r->path, (long long)at->line);
 	vcr_buf_added(text, at->len);
-	return vcr_reader_is_line(r, at, text->data, e);
+	return told ? vcr_reader_is_line(r, at, text->data, ends, e) : 0;
 }
 
 int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_loaded *l, struct vcr_error *e)
@@ -329,7 +349,7 @@ static int take_found(struct vcr_reader *r, const struct vcr_found *f, struct vc
 		r->lines++;
 		return err < 0 ? err : 0;
 	}
-	struct vcr_entry *to = new_entry(&r->frames);
+	struct vcr_entry *to = new_entry(f->other ? &r->others : &r->frames);
 	if (!to)
 		return VCR_ENOMEM;
 	const struct vcr_span type = { f->type, strlen(f->type) };
@@ -674,14 +694,18 @@ struct vcr_reader_brief vcr_reader_brief(const struct vcr_reader *r, int64_t ind
 	return (struct vcr_reader_brief){ at->line, at->time_ns == INT64_MAX ? 0 : at->time_ns, at->type, at->call };
 }
 
-int vcr_reader_check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int data, struct vcr_error *e)
+static int check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int vcr, struct vcr_error *e)
 {
 	int64_t format = FORMAT;
-	int vcr = vcr_json_path(j, data, "metadata.custom.vcr");
 	if (vcr_json_int(j, vcr_json_get(j, vcr, "format"), &format) && format > FORMAT)
 		return vcr_error_set(e, VCR_EVERSION, "%s:%lld: this frame has format %lld, written by a newer vcr; this one reads up to %d: update it",
 			r->path, (long long)at->line, (long long)format, FORMAT);
 	return 0;
+}
+
+int vcr_reader_check_format(struct vcr_reader *r, const struct vcr_entry *at, const struct vcr_json *j, int data, struct vcr_error *e)
+{
+	return check_format(r, at, j, vcr_json_path(j, data, "metadata.custom.vcr"), e);
 }
 
 static const char *keep(struct vcr_reader *r, int slot, const struct vcr_json *j, int v, const char *missing)
@@ -735,6 +759,24 @@ const struct vcr_entry *vcr_reader_entry(struct vcr_reader *r, int64_t index, st
 	return NULL;
 }
 
+int vcr_reader_noted(struct vcr_reader *r, int64_t index, const struct vcr_json **j, int *vcr, struct vcr_error *e)
+{
+	const struct vcr_entry *at = vcr_reader_entry(r, index, e);
+	if (!at)
+		return VCR_ENOTFOUND;
+	int err = vcr_reader_load(r, at, &r->current, e), v = r->current.data;
+	if (err)
+		return err;
+	static const char *const way[] = { "metadata", "custom", "vcr" };
+	for (int i = 0; i < 3; i++)
+		v = vcr_json_get(&r->current.j, v, way[i]);
+	if ((err = check_format(r, at, &r->current.j, v, e)))
+		return err;
+	*j = &r->current.j;
+	*vcr = v;
+	return 0;
+}
+
 int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_frame *f, struct vcr_error *e)
 {
 	static const char *const names[] = { "frame_type", "frame_id", "parent_frame_id", "node_name", "input_state", "output_state", "metadata" };
@@ -745,14 +787,14 @@ int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_fram
 		return VCR_ENOTFOUND;
 	int err = vcr_reader_load(r, at, &r->current, e);
 	if (!err)
-		err = vcr_reader_check_format(r, at, &r->current.j, r->current.data, e);
+		vcr_json_pick(&r->current.j, r->current.data, names, N, m);
+	if (!err)
+		err = check_format(r, at, &r->current.j, vcr_json_get(&r->current.j, vcr_json_get(&r->current.j, m[METADATA], "custom"), "vcr"), e);
 	if (err)
 		return err;
 	const struct vcr_json *j = &r->current.j;
-	int d = r->current.data;
 	free_strings(r);
 	*f = (struct vcr_reader_frame){ .index = index, .line = at->line, .j = j, .time_ns = at->time_ns == INT64_MAX ? 0 : at->time_ns };
-	vcr_json_pick(j, d, names, N, m);
 	f->type = strcmp(at->type, "?") ? at->type : keep(r, 6, j, m[TYPE], "node");
 	f->frame_id = keep(r, 0, j, m[ID], "");
 	f->parent_frame_id = keep(r, 1, j, m[PARENT], NULL);

@@ -54,6 +54,9 @@ struct vcr_reader_frame {
 	int input, output, custom, vcr;                            /* value indexes; vcr = metadata.custom.vcr; -1 */
 };
 int vcr_reader_frame(struct vcr_reader *r, int64_t index, struct vcr_reader_frame *f, struct vcr_error *e);
+/* Only what we noted of it ourselves, for those who go through thousands of frames: its line in *j, metadata.custom.vcr in *vcr (-1: there is none). As
+ * long valid as a vcr_reader_frame. */
+int vcr_reader_noted(struct vcr_reader *r, int64_t index, const struct vcr_json **j, int *vcr, struct vcr_error *e);
 /* The complete input state: what "_vcr":{"after":…,"omitted":…} leaves out is put back (JSON object text). */
 int vcr_reader_full_input(struct vcr_reader *r, int64_t index, struct vcr_buf *out, struct vcr_error *e);
 /* The complete output state, likewise: a long result of a tool stands in the request that brought it. */

@@ -168,10 +168,9 @@ static bool ends_whole(const char *p, size_t n, enum vcr_line_kind kind)
 	return kind == VCR_LINE_FRAME ? ends_with(p, n, ",\"state_diff\":null}}") : kind == VCR_LINE_OTHER && ends_with(p, n, "}}");
 }
 
-static struct vcr_span span_of(const struct vcr_json *j, int object, const char *key)
+static struct vcr_span span_of(const struct vcr_json *j, int v)
 {
 	struct vcr_span s = { NULL, 0 };
-	int v = vcr_json_get(j, object, key);
 	if (v < 0 || vcr_json_type(j, v) == VCR_JSON_NULL)
 		return s;
 	s.p = vcr_json_raw(j, v, &s.n);
@@ -184,20 +183,23 @@ static void scan_slow(const char *p, size_t n, struct vcr_line *l)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	*l = (struct vcr_line){ .kind = VCR_LINE_BAD };
-	if (vcr_json_validate(p, n, VCR_JSON_RELAXED, NULL, &l->error_at) || vcr_json_parse(&j, p, n, VCR_JSON_RELAXED, NULL))
+	if (vcr_json_parse(&j, p, n, VCR_JSON_RELAXED, NULL)) {
+		vcr_json_validate(p, n, VCR_JSON_RELAXED, NULL, &l->error_at);
 		return;
-	l->type = span_of(&j, 0, "type");
+	}
+	static const char *const names[] = { "frame_id", "timestamp", "frame_type", "node_name", "ref" };
+	struct vcr_span *const to[] = { &l->frame_id, &l->timestamp, &l->frame_type, &l->node_name, &l->ref };
+	int at[5];
+	l->type = span_of(&j, vcr_json_get(&j, 0, "type"));
 	if (vcr_json_type(&j, 0) != VCR_JSON_OBJECT || !l->type.p)
 		return;
 	l->kind = kind_of(&l->type);
 	int data = vcr_json_get(&j, 0, "data");
 	if (l->kind != VCR_LINE_OTHER && vcr_json_type(&j, data) != VCR_JSON_OBJECT)
 		l->kind = VCR_LINE_BAD;
-	l->frame_id = span_of(&j, data, "frame_id");
-	l->timestamp = span_of(&j, data, "timestamp");
-	l->frame_type = span_of(&j, data, "frame_type");
-	l->node_name = span_of(&j, data, "node_name");
-	l->ref = span_of(&j, data, "ref");
+	vcr_json_pick(&j, data, names, 5, at);
+	for (int i = 0; i < 5; i++)
+		*to[i] = span_of(&j, at[i]);
 }
 
 void vcr_scan_line(const char *p, size_t n, struct vcr_line *l)

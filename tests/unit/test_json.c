@@ -145,7 +145,7 @@ static void write_random(struct vcr_jw *w, unsigned *seed, int depth)
 START_TEST(members_picked_in_one_walk_are_those_that_are_found_one_by_one)
 {
 	static const char *const text[] = { "{\"a\":1,\"ab\":2,\"a\":3,\"\":4,\"\\u0062\":5,\"b\\\"\":6}", "{}", "[1,2]", "\"a\"" };
-	static const char *const key[] = { "a", "ab", "", "b", "b\"", "abc", "a" };
+	static const char *const key[] = { "a", "ab", "", "b", "b\"", "abc" };
 	enum { N = sizeof key / sizeof *key };
 	for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
 		VCR_AUTO_JSON j = VCR_JSON_INIT;
