@@ -1,6 +1,7 @@
 #include "control.h"
 #include "json.h"
 #include "paths.h"
+#include "pids.h"
 #include "spool.h"
 #include <dirent.h>
 #include <errno.h>
@@ -193,7 +194,8 @@ void vcr_control_leave_result(const char *session_id, const struct vcr_buf *json
 
 static bool root_alive(const struct vcr_spool_header *h)
 {
-	return h->root_pid > 0 && (!kill(h->root_pid, 0) || errno == EPERM) && (!h->root_start || vcr_spool_start_time(h->root_pid) == h->root_start);
+	pid_t root = vcr_pids_root(h);
+	return root > 0 && (!kill(root, 0) || errno == EPERM) && (!h->root_start || vcr_spool_start_time(root) == h->root_start);
 }
 
 static bool maps(const char *pid, const struct stat *file)

@@ -35,7 +35,7 @@ static int setting(const char *path)
 	return n > 0 ? atoi(text) : -1;
 }
 
-static int refused(int error, const char *step, struct vcr_error *e)
+int vcr_sealed_refused(int error, const char *step, struct vcr_error *e)
 {
 	if (setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
 		return vcr_error_set(e, VCR_ENOSYS, "a setting of the kernel refuses namespaces: sysctl kernel.unprivileged_userns_clone=1");
@@ -61,8 +61,7 @@ static bool put_text(const char *path, const char *text)
 	return done;
 }
 
-/* Who we are there: who we are here. */
-static bool map_ids(uid_t uid, gid_t gid)
+bool vcr_sealed_map_ids(uid_t uid, gid_t gid)
 {
 	char text[60];
 	snprintf(text, sizeof text, "%u %u 1\n", (unsigned)uid, (unsigned)uid);
@@ -114,7 +113,7 @@ static int make_inside(int fd[FDS], const char **step)
 	if (user && unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET))
 		return errno;
 	*step = "uid_map";
-	if (user && !map_ids(uid, gid))
+	if (user && !vcr_sealed_map_ids(uid, gid))
 		return errno;
 	*step = "mount";
 	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
@@ -186,7 +185,7 @@ static int take_parcel(int from, struct vcr_sealed *s, struct vcr_error *e)
 	if (got != (ssize_t)sizeof p)
 		return vcr_error_set(e, VCR_EIO, "the namespaces could not be made");
 	if (p.error)
-		return refused(p.error, p.step, e);
+		return vcr_sealed_refused(p.error, p.step, e);
 	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	for (int i = 0, k = 0; c && i < FDS; i++)
 		if (p.there[i])
@@ -225,7 +224,7 @@ void vcr_sealed_release(struct vcr_sealed *s)
 
 /* ---- The command ---- */
 
-int vcr_sealed_enter(const struct vcr_sealed *s, const char *hosts, const char *bundle, struct vcr_error *e)
+int vcr_sealed_enter(const struct vcr_sealed *s, struct vcr_error *e)
 {
 	char cwd[4096];
 	const char *back = getcwd(cwd, sizeof cwd);
@@ -233,6 +232,11 @@ int vcr_sealed_enter(const struct vcr_sealed *s, const char *hosts, const char *
 		return vcr_error_sys(e, errno, "cannot enter the namespaces");
 	if (!back || chdir(back)) /* going into a mount namespace leads to its root */
 		return vcr_error_sys(e, errno, "cannot go back to the working directory");
+	return 0;
+}
+
+int vcr_sealed_cover(const char *hosts, const char *bundle, struct vcr_error *e)
+{
 	if (hosts && mount(hosts, "/etc/hosts", NULL, MS_BIND, NULL))
 		return vcr_error_sys(e, errno, "/etc/hosts cannot be covered");
 	for (size_t i = 0; bundle && vcr_sealed_bundles[i]; i++)

@@ -54,7 +54,7 @@ static uint64_t ordinal(const unsigned char key[VCR_DETERM_KEY], const char *kin
 
 static struct vcr_determ_process *find(int pid)
 {
-	for (int i = 0; i < VCR_DETERM_PROBE; i++) {
+	for (int i = 0; pid > 0 && i < VCR_DETERM_PROBE; i++) { /* a parent outside of the command's namespace has the number 0 */
 		struct vcr_determ_process *p = &vcr_determ.page->process[(unsigned)(pid + i) % VCR_DETERM_PROCESSES];
 		if (__atomic_load_n(&p->pid, __ATOMIC_ACQUIRE) == (uint64_t)pid)
 			return p;

@@ -197,6 +197,9 @@ struct vcr_spool_header {
 	/* Programs that a process starts once it has spoken to a model, tools, are started through this one (tools/vcr-standin.c): a path; "" : they are not.
 	 * What it keeps goes into the directory `stood`; what it answers it asks for at the socket of that name. */
 	char standin[400], stood[400];
+	/* Process numbers in here, root_pid too, are those of the pid namespace with that inode; 0: the collector's own. Then the first process has another one out there. */
+	uint64_t pid_ns;
+	int32_t root_outside;
 };
 
 /* What is done about the code that is written. */

@@ -45,10 +45,9 @@ int vcr_fence_make(struct vcr_fence *f, const char *vcr_dir, const char *session
 	return 0;
 }
 
-int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, int root_pid, struct vcr_error *e)
+int vcr_fence_publish(struct vcr_fence *f, const struct vcr_lead_options *o, const struct vcr_pids *root, struct vcr_error *e)
 {
-	f->h->root_pid = root_pid;
-	f->h->root_start = vcr_spool_start_time(root_pid);
+	vcr_pids_publish(f->h, root);
 	return vcr_lead_publish(f->h, o, e);
 }
 

@@ -40,8 +40,10 @@ void vcr_outsider_ended(const char *spool, pid_t pid, int status)
 	announce(spool, VCR_REC_EXIT, &e, sizeof e, &(struct vcr_buf)VCR_BUF_INIT);
 }
 
-void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command)
+void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command, const struct vcr_run *run)
 {
+	if (!run->pids.ns)
+		vcr_say(t, "process numbers are the kernel's, and others in each run: %s", run->own_numbers ? run->why_not.what : "--supervise wants them so");
 	if (target >= VCR_TARGET_GO)
 		vcr_say(t, "%s cannot be given a clock or chance: it is static, of Go or of another libc", command);
 }

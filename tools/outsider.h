@@ -3,12 +3,13 @@
 #define VCR_OUTSIDER_H
 #include <sys/types.h>
 #include "shim.h"
+#include "run.h"
 #include "tool.h"
 
 /* To the session's spool: it is about to run as that process; it has ended, status as waitpid(2) reports it. */
 void vcr_outsider_begins(const char *spool, pid_t pid, char *const argv[]);
 void vcr_outsider_ended(const char *spool, pid_t pid, int status);
-/* To the user, of a deterministic session: where it is none of those that can be given the session's clock and chance. */
-void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command);
+/* To the user, of a deterministic session: where it is none of those that can be given the session's clock and chance, and where its process numbers are the kernel's. */
+void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command, const struct vcr_run *run);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NOW 0xffffffff /* personality(2) */
 enum { CONTINUE_MS = 50 /* a continued group's members wake one after the other */, STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
 static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
@@ -95,10 +97,10 @@ static void be_supervised(int talk)
 	close(talk);
 }
 
-static void be_sealed(const struct vcr_sealed *s, const struct orders *o)
+static void be_sealed(const struct vcr_run *r, const struct orders *o)
 {
 	struct vcr_error e = { 0 };
-	if (!vcr_sealed_enter(s, *o->hosts ? o->hosts : NULL, *o->bundle ? o->bundle : NULL, &e))
+	if ((r->pids.inside || !vcr_sealed_enter(r->sealed, &e)) && !vcr_sealed_cover(*o->hosts ? o->hosts : NULL, *o->bundle ? o->bundle : NULL, &e))
 		return;
 	dprintf(2, "vcr-record: --sealed: %s; the command is not run\n", e.what);
 	_exit(125);
@@ -119,7 +121,9 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 	if (o.lends && !borrow(&o.terms))
 		_exit(125);
 	if (o.sealed)
-		be_sealed(r->sealed, &o);
+		be_sealed(r, &o);
+	if (r->own_numbers)
+		personality((unsigned long)personality(NOW) | ADDR_NO_RANDOMIZE);
 	if (o.supervised)
 		be_supervised(r->talk);
 	execvp(argv[0], argv);
@@ -145,7 +149,10 @@ int vcr_run_fork(struct vcr_run *r, char *const argv[], struct vcr_error *e)
 	/* an inherited "ignore" of SIGCHLD would reap the command behind our back */
 	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &r->old_chld);
 	sigprocmask(SIG_BLOCK, &set, &r->old_mask);
-	r->pid = fork();
+	r->pids = (struct vcr_pids)VCR_PIDS_INIT;
+	if (!r->own_numbers || vcr_pids_fork(r->sealed, &r->pids, &r->why_not))
+		r->pids.pid = r->pids.number = fork();
+	r->pid = r->pids.pid;
 	if (r->pid == 0) {
 		close(fds[1]);
 		if (r->supervised)
@@ -180,7 +187,7 @@ void vcr_run_start(struct vcr_run *r, const char *preload, const char *spool, en
 		strcpy(o.preload, preload);
 		snprintf(o.spool, sizeof o.spool, "%s:%s", target == VCR_TARGET_GO ? "ps" : "p", spool);
 	}
-	o.lends = gate && vcr_target_is_lent(target) && vcr_lend_terms(gate, r->pid, &o.terms);
+	o.lends = gate && vcr_target_is_lent(target) && vcr_lend_terms(gate, r->pids.number, &o.terms);
 	if (o.lends)
 		__atomic_fetch_add(&gate->lent, 1, __ATOMIC_RELAXED);
 	if (r->notes && strlen(r->notes) < sizeof o.notes)
@@ -303,8 +310,10 @@ int vcr_run_wait(struct vcr_run *r, int *status)
 		pid_t got = waitpid(r->pid, status, WNOHANG | WUNTRACED);
 		if (got < 0 && errno != EINTR)
 			return VCR_EIO;
-		if (got == r->pid && !WIFSTOPPED(*status))
+		if (got == r->pid && !WIFSTOPPED(*status)) {
+			vcr_pids_release(&r->pids);
 			return 0;
+		}
 		if (got == r->pid && is_job()) {
 			stop_like(WSTOPSIG(*status));
 			continue_child(r->pid);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "error.h"
+#include "pids.h"
 #include "sealed.h"
 #include "shim.h"
 
@@ -21,6 +22,9 @@ struct vcr_run {
 	const struct vcr_sealed *sealed; /* set before vcr_run_fork: the command goes into these namespaces; NULL: none */
 	const char *hosts, *bundle;      /* then, set before vcr_run_start: files that stand for the system's there */
 	int talk;            /* then: a socket to the child, where the filter's listener comes from */
+	bool own_numbers;    /* set before vcr_run_fork: a deterministic command, with process numbers of its own (lib/pids.h) and addresses that are the same each time */
+	struct vcr_pids pids;             /* then; where that was refused, numbers are the kernel's, and why_not says why */
+	struct vcr_error why_not;
 	const char *notes;   /* set before vcr_run_start: the file that $VCR_ANNOTATE names; NULL: the variable is left alone */
 };
 /* Fork the child; it waits. From here on the signals that we pass on are blocked in us. */

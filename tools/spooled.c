@@ -1,6 +1,7 @@
 #include "spooled.h"
 #include "control.h"
 #include "gate.h"
+#include "pids.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,8 +163,8 @@ static enum vcr_forward_way way(void *ctx, uint32_t conn, const struct vcr_gate_
 	enum vcr_forward_way way = vcr_reminded_way(g->reminded, q, g->whose[conn % WHOSE].begun, g->whose[conn % WHOSE].ns, body, &told);
 	if (told.len && !told.err)
 		vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_TOLD, .conn = conn, .pid = pid_of(g, conn), .time_ns = now_ns(), .data = told.data, .n = told.len });
-	if (vcr_reminded_stops(g->reminded) && g->h->root_pid > 1)
-		kill(g->h->root_pid, SIGTERM);
+	if (vcr_reminded_stops(g->reminded) && vcr_pids_root(g->h) > 1)
+		kill(vcr_pids_root(g->h), SIGTERM);
 	return way;
 }
 

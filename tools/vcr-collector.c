@@ -4,6 +4,7 @@
 #include "control.h"
 #include "json.h"
 #include "paths.h"
+#include "pids.h"
 #include "recorder.h"
 #include "spool.h"
 #include "regate.h"
@@ -38,10 +39,10 @@ struct collector {
 	struct vcr_recorder *recorder;
 	struct vcr_control control;
 	struct vcr_config config;
-	struct { int pid, fd; } process[MAX_PROCESSES];
+	struct { int pid, here, fd; } process[MAX_PROCESSES]; /* its number in the session, and the one that it has for us */
 	int nprocess;
 	int early[MAX_PROCESSES], nearly; /* was gone before it could be watched */
-	struct { int pid; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
+	struct { int pid, here; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
 	int nended;
 	bool saw_process;
 	int bell;               /* eventfd that the bell's thread raises */
@@ -79,6 +80,14 @@ static bool is_watched(const struct collector *c, int pid)
 	return false;
 }
 
+static bool is_watched_here(const struct collector *c, int here)
+{
+	for (int i = 0; i < c->nprocess; i++)
+		if (c->process[i].here == here)
+			return true;
+	return false;
+}
+
 /* From /proc/PID/stat; -1 if it cannot be read. */
 static int parent_of(int pid)
 {
@@ -110,24 +119,32 @@ static bool maps_spool(const struct collector *c, int pid)
 }
 
 /* The number may be one of another pid namespace, where it names somebody else than it does here: that one would not end with the session. */
-static bool is_ours(const struct collector *c, int pid)
+static bool is_ours(const struct collector *c, int here)
 {
-	int parent = parent_of(pid);
-	return parent < 0 || is_watched(c, parent) || maps_spool(c, pid);
+	int parent = parent_of(here);
+	return parent < 0 || is_watched_here(c, parent) || maps_spool(c, here);
 }
 
-static void watch_process(struct collector *c, int pid)
+/* here: 0, there is none of that number any more. */
+static void watch_known(struct collector *c, int pid, int here)
 {
-	if (c->nprocess == MAX_PROCESSES || is_watched(c, pid) || (pid != c->h->root_pid && !is_ours(c, pid)))
+	if (c->nprocess == MAX_PROCESSES || is_watched(c, pid) || (here && pid != c->h->root_pid && !is_ours(c, here)))
 		return;
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0), err = errno;
+	int fd = here ? (int)syscall(SYS_pidfd_open, here, 0) : -1, err = here ? errno : ESRCH;
 	c->saw_process = true;
 	if (fd >= 0 || err != ESRCH) { /* without a descriptor (RLIMIT_NOFILE) it is looked at by number: it is there */
 		c->process[c->nprocess].pid = pid;
+		c->process[c->nprocess].here = here;
 		c->process[c->nprocess++].fd = fd;
 	} else if (c->nearly < MAX_PROCESSES) {
 		c->early[c->nearly++] = pid;
 	}
+}
+
+static void watch_process(struct collector *c, int pid)
+{
+	if (!is_watched(c, pid))
+		watch_known(c, pid, pid == c->h->root_pid ? vcr_pids_root(c->h) : vcr_pids_outside(c->h->pid_ns, pid));
 }
 
 static void take_pids(struct collector *c)
@@ -155,7 +172,7 @@ static void find_writers(struct collector *c, bool in_its_place)
 	size_t n = in_its_place ? vcr_spool_writers(c->spool, pid, MAX_PROCESSES) : 0;
 	for (size_t i = 0; i < n; i++)
 		if (pid[i] != c->h->gate.pid) /* it goes when we do */
-			watch_process(c, pid[i]);
+			watch_known(c, vcr_pids_inside(c->h->pid_ns, pid[i]), pid[i]);
 	c->late = c->nprocess > 0;
 	c->salvage = in_its_place && !c->late;
 }
@@ -197,7 +214,7 @@ static void drain(struct collector *c, bool dead)
 }
 
 /* Its last words are in the spool already, and that has been drained. */
-static void declare_gone(struct collector *c, int pid)
+static void declare_gone(struct collector *c, int pid, int here)
 {
 	vcr_recorder_gone(c->recorder, pid, mono_ns());
 	if (c->nended == MAX_PROCESSES) {
@@ -205,6 +222,7 @@ static void declare_gone(struct collector *c, int pid)
 		memmove(c->ended, c->ended + 1, (size_t)--c->nended * sizeof *c->ended);
 	}
 	c->ended[c->nended].pid = pid;
+	c->ended[c->nended].here = here;
 	c->ended[c->nended++].until_ns = 0;
 }
 
@@ -215,7 +233,7 @@ static void bury(struct collector *c)
 	uint64_t now = mono_ns();
 	int n = 0, keep = 0;
 	for (int i = 0; i < c->nended; i++) {
-		if (!c->ended[i].until_ns && kill(c->ended[i].pid, 0) && errno == ESRCH)
+		if (!c->ended[i].until_ns && (!c->ended[i].here || (kill(c->ended[i].here, 0) && errno == ESRCH)))
 			c->ended[i].until_ns = now + WAITED_MS * 1000000ull;
 		if (c->ended[i].until_ns && now >= c->ended[i].until_ns)
 			pid[n++] = c->ended[i].pid;
@@ -232,17 +250,19 @@ static void bury(struct collector *c)
 static void reap(struct collector *c)
 {
 	static struct pollfd fds[MAX_PROCESSES];
-	static int gone[2 * MAX_PROCESSES];
+	static struct { int pid, here; } gone[2 * MAX_PROCESSES];
 	int ngone = c->nearly, keep = 0;
-	memcpy(gone, c->early, (size_t)c->nearly * sizeof *gone);
+	for (int i = 0; i < c->nearly; i++)
+		gone[i].pid = c->early[i], gone[i].here = c->h->pid_ns ? 0 : c->early[i];
 	c->nearly = 0;
 	bury(c);
 	for (int i = 0; i < c->nprocess; i++)
 		fds[i] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
 	bool some = c->nprocess && poll(fds, (nfds_t)c->nprocess, 0) > 0;
 	for (int i = 0; i < c->nprocess; i++) {
-		if (c->process[i].fd < 0 ? kill(c->process[i].pid, 0) && errno == ESRCH : some && fds[i].revents) {
-			gone[ngone++] = c->process[i].pid;
+		if (c->process[i].fd < 0 ? kill(c->process[i].here, 0) && errno == ESRCH : some && fds[i].revents) {
+			gone[ngone].pid = c->process[i].pid;
+			gone[ngone++].here = c->process[i].here;
 			if (c->process[i].fd >= 0)
 				close(c->process[i].fd);
 		} else {
@@ -253,7 +273,7 @@ static void reap(struct collector *c)
 	if (ngone)
 		drain(c, false);
 	for (int i = 0; i < ngone; i++)
-		declare_gone(c, gone[i]);
+		declare_gone(c, gone[i].pid, gone[i].here);
 }
 
 /* ---- The bell: a thread waits for the spool's futex and looks at once, for the gate holds an answer back until that is done ---- */

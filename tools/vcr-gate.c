@@ -8,6 +8,7 @@
 #include "forward.h"
 #include "lead.h"
 #include "paths.h"
+#include "pids.h"
 #include "provider.h"
 #include "spooled.h"
 #include "spool.h"
@@ -61,7 +62,7 @@ static enum vcr_gate_meant on_meant(void *ctx, const struct sockaddr *peer, char
 		return m;
 	struct named *n = &g->named[g->next_named++ % NAMED];
 	n->pid = *pid;
-	snprintf(link, sizeof link, "/proc/%d/exe", *pid);
+	snprintf(link, sizeof link, "/proc/%d/exe", (int)vcr_pids_outside(g->h->pid_ns, *pid));
 	ssize_t k = readlink(link, exe, sizeof exe - 1);
 	exe[k > 0 ? k : 0] = 0;
 	const char *slash = strrchr(exe, '/');
@@ -220,7 +221,7 @@ static bool runs(int pid)
 /* Nobody who could say that the session is over, nor anybody who still is of it. One in which nothing was worth recording leaves no spool. */
 static bool is_left_alone(const struct gate *g)
 {
-	if (runs(g->h->collector_pid) || runs(g->h->root_pid) || vcr_spool_is_written(g->spool))
+	if (runs(g->h->collector_pid) || runs(vcr_pids_root(g->h)) || vcr_spool_is_written(g->spool))
 		return false;
 	if (!__atomic_load_n(&g->h->wanted, __ATOMIC_ACQUIRE) && __atomic_load_n(&g->h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_NONE)
 		unlink(g->spool);

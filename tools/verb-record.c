@@ -215,7 +215,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 {
 	char cwd[PATH_MAX];
 	struct vcr_spool_make make = { .session_id = r->id, .start_dir = getcwd(cwd, sizeof cwd), .workspace = r->workspace.data,
-		.vcr_dir = r->vcr_dir.data, .flags = VCR_SPOOL_BY_RECORD | (r->capture_all ? VCR_SPOOL_CAPTURE_ALL : 0), .root_pid = r->run.pid };
+		.vcr_dir = r->vcr_dir.data, .flags = VCR_SPOOL_BY_RECORD | (r->capture_all ? VCR_SPOOL_CAPTURE_ALL : 0), .root_pid = r->run.pids.number };
 	int err = vcr_spool_create(&make, &r->spool, e);
 	int fd = err ? -1 : open(r->spool, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (err || fd < 0)
@@ -225,6 +225,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 	if (map == MAP_FAILED)
 		return vcr_error_sys(e, errno, "%s", r->spool);
 	r->h = map;
+	vcr_pids_publish(r->h, &r->run.pids);
 	if (r->deterministic && (err = vcr_determ_make(r->spool, &r->terms, e)))
 		return err;
 	make_notes(r);
@@ -772,6 +773,7 @@ static int record(struct record *r, char **argv)
 	struct vcr_error e = { 0 };
 	int status = 0;
 	r->run.supervised = r->supervise;
+	r->run.own_numbers = r->deterministic && !r->supervise;
 	r->run.sealed = r->seal ? &r->sealed : NULL;
 	if (r->txn.wanted && (status = vcr_record_txn_open(&r->txn, r->t, r->id, &r->workspace, r->vcr_dir.data)))
 		return status;
@@ -799,9 +801,9 @@ static int record(struct record *r, char **argv)
 		vcr_say(r->t, "%s cannot take the library (another word size or libc, ASan's runtime, or set-id): only what happens to files is recorded%s", argv[0],
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
 	if (r->deterministic)
-		vcr_outsider_say_chance(r->t, target, argv[0]);
+		vcr_outsider_say_chance(r->t, target, argv[0], &r->run);
 	if (recorded && !vcr_target_takes(target))
-		vcr_outsider_begins(r->spool, r->run.pid, argv);
+		vcr_outsider_begins(r->spool, r->run.pids.number, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;
 	r->run.supervised &= recorded;
 	if (r->seal && !(recorded && furnish(r)))
@@ -820,7 +822,7 @@ static int record(struct record *r, char **argv)
 		return EXIT_RECORDER;
 	}
 	if (recorded && !vcr_target_takes(target))
-		vcr_outsider_ended(r->spool, r->run.pid, status);
+		vcr_outsider_ended(r->spool, r->run.pids.number, status);
 	if (r->txn.open && !end_txn(r, WIFEXITED(status) && !WEXITSTATUS(status)))
 		forget_result(r);
 	else if (recorded)

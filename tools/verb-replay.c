@@ -396,7 +396,7 @@ static int raise_fence(struct replay *r)
 	struct vcr_error e = { 0 };
 	struct vcr_lead_options o = { .port = vcr_gate_port(r->gate), .v6 = vcr_gate_has_v6(r->gate), .replay = !r->online, .token = r->token, .ca = vcr_ca_path(r->ca),
 		.bundle = r->bundle.data, .extra = r->extra.data, .hosts = (const char *const *)r->hosts };
-	int err = r->fence.h ? vcr_fence_publish(&r->fence, &o, r->run.pid, &e) : 0;
+	int err = r->fence.h ? vcr_fence_publish(&r->fence, &o, &r->run.pids, &e) : 0;
 	if (err)
 		vcr_say(r->t, "%s", e.what);
 	return err == VCR_ELIMIT ? 0 : err;
@@ -421,6 +421,7 @@ static int run_command(struct replay *r)
 	int status = 0;
 	point_of(r, &p);
 	r->run.supervised = r->supervise;
+	r->run.own_numbers = r->deterministic && !r->supervise;
 	/* Where we record, programs that can be tapped have to be led by the library, so that it knows what not to tap; others are lent the variables. So it was
 	 * when a deterministic session was recorded, and its programs are to find what they found then. */
 	bool unready = pipe(r->stop) || (!r->online && !r->deterministic && vcr_point_each(&p, put, NULL)) || vcr_run_fork(&r->run, r->command, &e);
@@ -443,7 +444,7 @@ static int run_command(struct replay *r)
 	r->run.supervised &= r->fence.h != NULL;
 	enum vcr_target target = vcr_preload_target(r->command[0]);
 	if (r->deterministic)
-		vcr_outsider_say_chance(r->t, target, r->command[0]);
+		vcr_outsider_say_chance(r->t, target, r->command[0], &r->run);
 	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, target, r->fence.h ? &r->fence.h->gate : NULL);
 	bool failed = r->run.supervised && supervise(r);
 	int lost = vcr_run_wait(&r->run, &status);
