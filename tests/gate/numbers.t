@@ -58,7 +58,7 @@ import os, signal
 child = os.fork()
 if child == 0:
     os._exit(os.getppid() % 100)
-print([os.readlink("/proc/self") == str(os.getpid()), os.path.exists("/proc/%d/exe" % child), os.waitpid(child, 0) == (child, os.getpid() % 100 << 8)])
+print([os.readlink("/proc/self") == str(os.getpid()), os.path.exists("/proc/%d/stat" % child), os.waitpid(child, 0) == (child, os.getpid() % 100 << 8)])
 signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
 os.kill(os.getpid(), signal.SIGUSR1)
 """
