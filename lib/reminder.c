@@ -113,6 +113,25 @@ int vcr_reminder_find(enum vcr_api api, const char *target, const struct vcr_jso
 	return 0;
 }
 
+int vcr_reminder_at(enum vcr_api api, const char *target, const struct vcr_json *j, size_t items, struct vcr_reminder_place *place)
+{
+	struct talk t = read_talk(api, target, j);
+	struct vcr_reminder_place p = { 0, t.seed };
+	int last = -1;
+	if (vcr_json_type(j, t.list) == VCR_JSON_STRING && items == 1) {
+		*place = (struct vcr_reminder_place){ 1, vcr_conv_meaning(t.seed, j, t.list) };
+		return 0;
+	}
+	for (int m = vcr_json_first(j, t.list); m >= 0 && p.items < items; m = vcr_json_next(j, m), p.items++) {
+		p.prefix = vcr_conv_meaning(p.prefix, j, m);
+		last = m;
+	}
+	if (last < 0 || p.items < items || !takes(&t, last))
+		return 1;
+	*place = p;
+	return 0;
+}
+
 /* ---- Putting ---- */
 
 struct putting {

@@ -36,6 +36,8 @@ bool vcr_reminder_speaks(enum vcr_api api);
 /* Where a reminder that is new would stand in that request: 0; 1: there is no place. *goes_on: the model has spoken before, so whoever asks has acted
  * upon it. j: the body. */
 int vcr_reminder_find(enum vcr_api api, const char *target, const struct vcr_json *j, struct vcr_reminder_place *place, bool *goes_on);
+/* The place behind so many items of that conversation: 0; 1: it has not so many, or nothing may stand there. */
+int vcr_reminder_at(enum vcr_api api, const char *target, const struct vcr_json *j, size_t items, struct vcr_reminder_place *place);
 /* Append the body with those that have their place in it, in the order of the list where several stand at one place. told[i]: does r[i]? NULL: not asked
  * for. 0; 1: none of them has one, and nothing was appended. VCR_ELIMIT: more than VCR_MAX_REMINDERS. */
 int vcr_reminder_put(enum vcr_api api, const char *target, const struct vcr_json *j, const struct vcr_reminder *r, size_t n, bool *told, struct vcr_buf *out);

@@ -394,8 +394,8 @@ static struct recent *recent_of(struct vcr_replay *r, const struct vcr_gate_requ
 	return &r->recent[(hash[0] ^ hash[0] >> 32) % VCR_RECENT];
 }
 
-/* q: the request, NULL if it is one that was answered before. */
-static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung, const struct vcr_match_query *q)
+/* q, raw: the request, NULL if it is one that was answered before. */
+static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct vcr_recorded *c, enum vcr_rung rung, const struct vcr_match_query *q, const struct vcr_gate_request *raw)
 {
 	struct vcr_error e = { 0 };
 	struct body *b = vcr_replay_body_take(r, c, &e), *own = b && q && rung >= VCR_RUNG_NORMALISED ? vcr_replay_body_bind(r, c, b, q) : NULL;
@@ -410,7 +410,7 @@ static void serve_call(struct vcr_replay *r, struct vcr_gate_exchange *x, struct
 		vcr_gate_simple(x, 400, "application/json", body.data, body.len, NULL);
 		return;
 	}
-	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_SERVED, .call = c, .rung = rung });
+	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_SERVED, .call = c, .rung = rung, .request = raw });
 	serve(r, x, c, b);
 }
 
@@ -475,7 +475,7 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 	struct vcr_recorded *c = vcr_replay_find(r, query, &rung, &told);
 	if (c) {
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung, c->anew };
-		serve_call(r, x, c, rung, query);
+		serve_call(r, x, c, rung, query, q);
 	} else if (r->o.live) {
 		go_live(r, x, q, query);
 	} else if (query->api == VCR_API_NONE) {
@@ -494,7 +494,7 @@ static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, cons
 		return false;
 	struct vcr_recorded *c = vcr_match_give_like(r->match, recent->call, recent->anew, recent->rung);
 	if (c)
-		serve_call(r, x, c, recent->rung, NULL);
+		serve_call(r, x, c, recent->rung, NULL, NULL);
 	return c != NULL;
 }
 

@@ -26,6 +26,7 @@ struct vcr_replay_event {
 	enum vcr_replay_what what;
 	const struct vcr_recorded *call;       /* SERVED, CUT_SHORT */
 	enum vcr_rung rung;                    /* SERVED */
+	const struct vcr_gate_request *request; /* SERVED: as it came; NULL: one that was answered before, or a turn of a WebSocket */
 	enum vcr_api api;                      /* MISSED, LIVE */
 	const char *method, *target, *host;    /* MISSED, LIVE, REFUSED (target NULL for a tunnel); redacted */
 	const char *body; size_t nbody;        /* MISSED: redacted */

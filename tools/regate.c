@@ -77,7 +77,7 @@ void vcr_regate_look(struct vcr_regate *r)
 		__atomic_compare_exchange_n(&g->state, &starting, VCR_LEAD_ENDED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 		r->child = 0;
 	}
-	if (!__atomic_load_n(&g->lent, __ATOMIC_RELAXED) || r->h->flags & VCR_SPOOL_LEAD_ONLY || (state != VCR_LEAD_READY && state != VCR_LEAD_ENDED) || g->pid <= 0)
+	if ((!__atomic_load_n(&g->lent, __ATOMIC_RELAXED) && r->h->sentinel < VCR_SENTINEL_WARN) || r->h->flags & VCR_SPOOL_LEAD_ONLY || (state != VCR_LEAD_READY && state != VCR_LEAD_ENDED) || g->pid <= 0)
 		return;
 	if (r->pid != g->pid)
 		watch(r, g->pid);

@@ -1,4 +1,4 @@
-/* regate.h — the gate of programs that were lent it is a dead end for them when it dies: another takes its place then.
+/* regate.h — the gate of programs that were lent it is a dead end for them when it dies, and a sentinel that speaks through it is mute: another takes its place then.
  *
  * Programs that the library is in notice that the gate is dead and go their own way. One that was lent it (shim/lend.c) knows nothing but its port and
  * token; a new gate takes both from the block, and the authority's key from beside the spool. Calls in flight are cut, as by a network. It is the
@@ -22,7 +22,7 @@ void vcr_regate_init(struct vcr_regate *r, const char *spool, struct vcr_spool_h
 void vcr_regate_word(struct vcr_regate *r, const char *word);
 /* A descriptor to poll for reading, -1: none. It may change with each look. */
 int vcr_regate_fd(const struct vcr_regate *r);
-/* Is the gate dead that somebody was lent? Then start another. Cheap; call it whenever something has happened. */
+/* Is the gate dead that somebody was lent, or that warns? Then start another. Cheap; call it whenever something has happened. */
 void vcr_regate_look(struct vcr_regate *r);
 void vcr_regate_release(struct vcr_regate *r);
 #endif

@@ -25,8 +25,11 @@ struct words {
 	struct vcr_reminder_place place;
 };
 
+/* A reminder's words as a recording has them. */
+struct recorded { const struct vcr_reader *reader; int64_t id; char *text; };
+
 struct vcr_reminded {
-	struct vcr_spool_header *h;
+	struct vcr_spool_header *h;  /* NULL: it recalls */
 	const char *const *hosts;
 	char path[VCR_MAX_PATH];
 	int fd;
@@ -36,6 +39,8 @@ struct vcr_reminded {
 	char *blockers;              /* a line each; NULL none */
 	uint64_t gave_up;            /* `judged` when it had been waited for long enough */
 	bool stops;
+	struct recorded *recorded;
+	size_t nrecorded;
 };
 
 static uint64_t now_ns(void)
@@ -85,14 +90,30 @@ static void take_blockers(struct vcr_reminded *r, const struct vcr_json *j, int 
 	vcr_buf_release(&b);
 }
 
+/* By the gate that was here before us, or by ourselves. */
+static void take_place(struct vcr_reminded *r, const struct vcr_json *j, int placed)
+{
+	int64_t id = 0, items = 0;
+	char *prefix = vcr_json_strdup(j, vcr_json_get(j, 0, "prefix"));
+	if (prefix && vcr_json_int(j, placed, &id) && vcr_json_int(j, vcr_json_get(j, 0, "items"), &items) && items > 0)
+		for (size_t i = 0; i < r->n; i++)
+			if (r->words[i]->id == id) {
+				r->words[i]->placed = true;
+				r->words[i]->place = (struct vcr_reminder_place){ (size_t)items, strtoull(prefix, NULL, 16) };
+			}
+	free(prefix);
+}
+
 static void take_line(struct vcr_reminded *r, const char *p, size_t n)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	if (vcr_json_parse(&j, p, n, 0, NULL))
 		return;
-	int blockers = vcr_json_get(&j, 0, "blockers");
+	int blockers = vcr_json_get(&j, 0, "blockers"), placed = vcr_json_get(&j, 0, "placed");
 	if (vcr_json_type(&j, blockers) == VCR_JSON_ARRAY)
 		take_blockers(r, &j, blockers);
+	else if (placed >= 0)
+		take_place(r, &j, placed);
 	else
 		take_reminder(r, &j);
 }
@@ -154,6 +175,18 @@ static bool carries(const struct vcr_gate_request *q, const struct words *w)
 	return !w->ncall;
 }
 
+/* For a gate that takes over: a line in the file where the words stand. Should that be full, they will be told twice. */
+static void note_place(const struct vcr_reminded *r, const struct words *w)
+{
+	char line[120];
+	int n = snprintf(line, sizeof line, "{\"placed\":%lld,\"items\":%zu,\"prefix\":\"%016llx\"}\n", (long long)w->id, w->place.items, (unsigned long long)w->place.prefix);
+	int fd = open(r->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && write(fd, line, (size_t)n) < 0)
+		fd = (close(fd), -1);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Words whose conversation does not ask again go to another one in the end. */
 static void place_new(struct vcr_reminded *r, const struct vcr_gate_request *q, struct vcr_reminder_place place)
 {
@@ -163,6 +196,7 @@ static void place_new(struct vcr_reminded *r, const struct vcr_gate_request *q, 
 			continue;
 		w->placed = true;
 		w->place = place;
+		note_place(r, w);
 	}
 }
 
@@ -224,16 +258,23 @@ static bool is_plain(const struct vcr_gate_request *q)
 	return q->nbody && (!coding || !*coding || !strcmp(coding, "identity"));
 }
 
+static enum vcr_api api_of(const struct vcr_reminded *r, const struct vcr_gate_request *q)
+{
+	return vcr_api_recognise(q->method, q->host, q->target, vcr_http1_field(q->field, q->nfield, "content-type"), r->hosts);
+}
+
 enum vcr_forward_way vcr_reminded_way(struct vcr_reminded *r, const struct vcr_gate_request *q, uint64_t begun, uint64_t ns, struct vcr_buf *body, struct vcr_buf *told)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	struct vcr_reminder_place place;
 	bool goes_on = false;
-	if (r->h->sentinel < VCR_SENTINEL_WARN || !is_plain(q))
+	if ((r->h ? r->h->sentinel < VCR_SENTINEL_WARN : !r->n) || !is_plain(q))
 		return VCR_FORWARD_AS_IT_IS;
-	enum vcr_api api = vcr_api_recognise(q->method, q->host, q->target, vcr_http1_field(q->field, q->nfield, "content-type"), r->hosts);
+	enum vcr_api api = api_of(r, q);
 	if (!vcr_reminder_speaks(api))
 		return VCR_FORWARD_AS_IT_IS;
+	if (!r->h)
+		return !vcr_json_parse(&j, q->body, q->nbody, 0, NULL) && put_words(r, api, q, &j, body, told) ? VCR_FORWARD_INSTEAD : VCR_FORWARD_AS_IT_IS;
 	if (!is_judged(r, begun, ns))
 		return VCR_FORWARD_WAIT;
 	read_on(r);
@@ -255,6 +296,109 @@ bool vcr_reminded_stops(struct vcr_reminded *r)
 	r->stops = false;
 	return stops;
 }
+
+/* ---- What stood in a recording ---- */
+
+/* The reminders of a frame, or -1. */
+static int reminders_of(struct vcr_reader *reader, int64_t frame, struct vcr_reader_frame *f)
+{
+	int sentinel = vcr_reader_frame(reader, frame, f, NULL) || f->vcr < 0 ? -1 : vcr_json_get(f->j, f->vcr, "sentinel");
+	int list = sentinel < 0 ? -1 : vcr_json_get(f->j, sentinel, "reminders");
+	return list >= 0 && vcr_json_type(f->j, list) == VCR_JSON_ARRAY ? list : -1;
+}
+
+static void add_recorded(struct vcr_reminded *r, struct recorded one)
+{
+	struct recorded *more = reallocarray(r->recorded, r->nrecorded + 1, sizeof *more);
+	if (!more) {
+		free(one.text);
+		return;
+	}
+	r->recorded = more;
+	r->recorded[r->nrecorded++] = one;
+}
+
+/* The words of all its reminders: each stands in one frame only, which need not be among those that are served. */
+static void read_recording(struct vcr_reminded *r, struct vcr_reader *reader)
+{
+	struct vcr_reader_frame f;
+	size_t most = r->nrecorded + 1 + VCR_MAX_REMINDERS;
+	add_recorded(r, (struct recorded){ reader, INT64_MIN, NULL }); /* it has been read */
+	for (int64_t i = 0; i < vcr_reader_count(reader); i++) {
+		int list = reminders_of(reader, i, &f);
+		for (int m = list < 0 ? -1 : vcr_json_first(f.j, list); m >= 0 && r->nrecorded < most; m = vcr_json_next(f.j, m)) {
+			struct recorded one = { reader, 0, vcr_json_strdup(f.j, vcr_json_get(f.j, m, "text")) };
+			if (one.text && vcr_json_int(f.j, vcr_json_get(f.j, m, "id"), &one.id))
+				add_recorded(r, one);
+			else
+				free(one.text);
+		}
+	}
+}
+
+static const char *recorded_words(const struct vcr_reminded *r, const struct vcr_reader *reader, int64_t id)
+{
+	for (size_t i = 0; i < r->nrecorded; i++)
+		if (r->recorded[i].reader == reader && r->recorded[i].id == id)
+			return r->recorded[i].text;
+	return NULL;
+}
+
+/* Sessions that continue each other all say where the same words stand. */
+static void take_recorded(struct vcr_reminded *r, const char *text, struct vcr_reminder_place place)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->words[i]->place.items == place.items && r->words[i]->place.prefix == place.prefix && !strcmp(r->words[i]->text, text))
+			return;
+	struct words *w = r->n < VCR_MAX_REMINDERS ? calloc(1, sizeof *w) : NULL;
+	if (!w || !(w->text = strdup(text))) {
+		free(w);
+		return;
+	}
+	w->id = (int64_t)r->n + 1;
+	w->placed = true;
+	w->place = place;
+	r->words[r->n++] = w;
+}
+
+void vcr_reminded_recall(struct vcr_reminded *r, struct vcr_reader *reader, int64_t frame, const struct vcr_gate_request *q)
+{
+	struct { int64_t id, items; } stood[VCR_MAX_REMINDERS];
+	size_t n = 0;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	struct vcr_reader_frame f;
+	struct vcr_reminder_place place;
+	int list = reminders_of(reader, frame, &f);
+	for (int m = list < 0 ? -1 : vcr_json_first(f.j, list); m >= 0 && n < VCR_MAX_REMINDERS; m = vcr_json_next(f.j, m))
+		if (vcr_json_int(f.j, vcr_json_get(f.j, m, "id"), &stood[n].id) && vcr_json_int(f.j, vcr_json_get(f.j, m, "items"), &stood[n].items) && stood[n].items > 0)
+			n++;
+	if (!n || !is_plain(q) || vcr_json_parse(&j, q->body, q->nbody, 0, NULL))
+		return;
+	bool known = false;
+	for (size_t i = 0; i < r->nrecorded && !known; i++)
+		known = r->recorded[i].reader == reader;
+	if (!known)
+		read_recording(r, reader);
+	for (size_t i = 0; i < n; i++) {
+		const char *text = recorded_words(r, reader, stood[i].id);
+		if (text && !vcr_reminder_at(api_of(r, q), q->target, &j, (size_t)stood[i].items, &place))
+			take_recorded(r, text, place);
+	}
+}
+
+int vcr_reminded_recalls(struct vcr_reminded **out, const char *const *hosts)
+{
+	struct vcr_reminded *r = calloc(1, sizeof *r);
+	if (!r)
+		return VCR_ENOMEM;
+	r->hosts = hosts;
+	r->fd = -1;
+	vcr_buf_init(&r->in, 0);
+	*out = r;
+	return 0;
+}
+
+/* ---- The module ---- */
 
 int vcr_reminded_new(struct vcr_reminded **out, const char *spool, struct vcr_spool_header *h, const char *const *hosts)
 {
@@ -284,5 +428,8 @@ void vcr_reminded_free(struct vcr_reminded *r)
 		close(r->fd);
 	vcr_buf_release(&r->in);
 	free(r->blockers);
+	for (size_t i = 0; i < r->nrecorded; i++)
+		free(r->recorded[i].text);
+	free(r->recorded);
 	free(r);
 }

@@ -1,7 +1,7 @@
 /* replay-live.c — what a replay lets through to the real hosts, and the session in which that is recorded.
  *
  * It is an ordinary recording: a collector reads the spool that the command's processes and our forward append to. What was answered from the
- * recording is not in it; its metadata name the session that it continues (replay_of). */
+ * recording is not in it; its metadata name the session that it continues (replay_of). What the sentinel had put into recorded requests goes into these too. */
 #include "agent.h"
 #include "control.h"
 #include "replaying.h"
@@ -29,6 +29,8 @@ int vcr_replay_live_prepare(struct replay *r, struct vcr_error *e)
 	if (err || (err = vcr_spooled_start(&r->live.spooled, r->base, e)))
 		return err;
 	vcr_spooled_passes(&r->live.spooled, &o);
+	if (vcr_reminded_recalls(&r->live.spooled.reminded, (const char *const *)r->config.model_hosts))
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	return vcr_forward_new(&r->live.forward, &o, e);
 }
 
@@ -156,6 +158,7 @@ void vcr_replay_live_finish(struct replay *r)
 void vcr_replay_live_release(struct replay *r)
 {
 	vcr_forward_free(r->live.forward);
+	vcr_reminded_free(r->live.spooled.reminded);
 	vcr_spooled_release(&r->live.spooled);
 	vcr_reader_free(r->live.reader);
 	if (r->live.words >= 0)

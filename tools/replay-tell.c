@@ -111,6 +111,8 @@ void vcr_replay_event(void *ctx, const struct vcr_replay_event *ev)
 	case VCR_REPLAY_SERVED:
 		r->served++;
 		set_clock(r, ev->call);
+		if (r->live.spooled.reminded && ev->request && ev->call->frame >= 0)
+			vcr_reminded_recall(r->live.spooled.reminded, ev->call->reader, ev->call->frame, ev->request);
 		if (r->t->json && !r->t->quiet)
 			say_json(r, "served", ev->call->method, ev->call->path, ev->call->frame, vcr_rung_name(ev->rung), ev->call->likeness);
 		else if (r->t->verbose)

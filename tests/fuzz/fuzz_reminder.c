@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool goes_on;
 	if (vcr_json_parse(&j, first.data, first.len, 0, NULL) || vcr_reminder_find(api, "/", &j, &r[0].place, &goes_on))
 		return 0;
-	r[1].place = r[0].place;
+	FUZZ_CHECK(!vcr_reminder_at(api, "/", &j, r[0].place.items, &r[1].place) && r[1].place.prefix == r[0].place.prefix && r[1].place.items == r[0].place.items);
 	FUZZ_CHECK(!put(api, &first, r, 2, &a)); /* where there is a place, it can be put */
 	put(api, &later, r, 2, &b);
 	return 0;

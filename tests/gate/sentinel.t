@@ -20,7 +20,7 @@ server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
 place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
                  VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
 
-# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), ask=TEXT, aside (a question of another conversation), again (the last request once more).
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), regate (the gate dies, and another takes over), ask=TEXT, aside (a question of another conversation), again (the last request once more).
 AGENT = r"""
 import json, os, subprocess, sys, time, urllib.request as u
 base, api = sys.argv[1:3]
@@ -40,6 +40,11 @@ def post(body):
         return u.urlopen(q).status, ""
     except u.HTTPError as e:
         return e.code, json.loads(e.read())["error"]["message"]
+def named(program):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try: words = open("/proc/%s/cmdline" % pid).read()
+        except OSError: continue
+        if program + "\0" in words and os.environ["XDG_RUNTIME_DIR"] + "/" in words: return int(pid)
 def ask(list):
     global last
     last = json.dumps(dict({"model": "m", LIST[api]: list}, **({"max_tokens": 9} if api == "messages" else {}))).encode()
@@ -52,11 +57,12 @@ for step in sys.argv[3:]:
     elif what == "rm": os.unlink(text)
     elif what == "await":
         while not os.path.exists(text): time.sleep(0.005)
-    elif what == "orphan":
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try: words = open("/proc/%s/cmdline" % pid).read()
-            except OSError: continue
-            if "vcr-collector\0" in words and os.environ["XDG_RUNTIME_DIR"] + "/" in words: os.kill(int(pid), 9)
+    elif what == "orphan": os.kill(named("vcr-collector"), 9)
+    elif what == "regate":
+        gone = named("vcr-gate")
+        if not gone: continue # a replay has none
+        os.kill(gone, 9)
+        while named("vcr-gate") in (None, gone): time.sleep(0.005)
     elif what == "run": subprocess.run(["sh", text])
     elif what == "aside": ask([block("user", "name this [[q=%d]]" % n, 0)])
     elif what == "again": print(*post(last), flush=True)
@@ -94,15 +100,15 @@ class Run:
         self.judged = [f for f in self.session.frames if f["node_name"] == "sentinel:analysis"]
         self.end = json.loads(open(self.session.path).read().splitlines()[-1])["data"].get("sentinel")
 
-    def command(self):
-        return ["/usr/bin/python3", "-c", AGENT, self.base, self.api, *self.steps]
+    def command(self, steps=None):
+        return ["/usr/bin/python3", "-c", AGENT, self.base, self.api, *(steps or self.steps)]
 
-    def replay(self):
+    def replay(self, *options, steps=None, env={}):
         for name in os.listdir(self.work):
             if name.endswith(".py"):
                 os.unlink(os.path.join(self.work, name))
-        return subprocess.run([os.path.join(BUILD, "vcr-replay"), "-q", self.name, "--", *self.command()], cwd=self.work, env=dict(place.env, **{"VCR_JUDGE": "/nonexistent"}), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        return subprocess.run([os.path.join(BUILD, "vcr-replay"), "-q", *options, self.name, "--", *self.command(steps)], cwd=self.work, env=dict(place.env, VCR_JUDGE="/nonexistent"),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
 
 
 def marks(body):
@@ -156,6 +162,41 @@ for api, base in (("chat", server.https), ("messages", server.https), ("response
 run = Run("observe", "", "chat", "ask=begin", "write=a.py:BAD one|", "write=readme.txt:BAD no code|", "ask=done")
 ok([marks(b) for b in run.sent] == [0, 0] and run.sent == run.bodies and [f["output_state"]["violation_count"] for f in run.judged] == [1],
    "--sentinel alone observes: the agent hears nothing, the session has the finding; what the judge passes over has no analysis", run.r, run.judged)
+
+# ---- Another gate; a recording that goes on ----
+
+run = Run("another-gate", "warn", "chat", "ask=begin", "write=a.py:BAD one|", "ask=done", "regate", "ask=and on", "write=b.py:BAD two|", "ask=more", "regate", "ask=and more")
+ends = [b.rfind(b"</system-reminder>", 0, b.find(b"and on") if b"and on" in b else None) + 18 for b in run.sent[1:]]
+ok(run.r.returncode == 0 and [marks(b) for b in run.sent] == [0, 1, 1, 2, 2] and len({b[:e] for b, e in zip(run.sent[1:], ends)}) == 1,
+   "a gate that takes over from one that died repeats what that had said, at the same place, and nothing else", run.r, run.sent)
+again = run.replay()
+ok(again.returncode == 0 and again.stdout == run.r.stdout, "and it replays", again)
+
+MORE = ["ask=and more still", "ask=to the end"]
+for api, base in (("chat", server.https), ("messages", server.https), ("responses", server.https), ("gemini", server.http)):
+    run = Run("goes-on-" + api, "warn", api, *STEPS[:7], base=base)
+    first = len(server.calls())
+    r = run.replay("--mode=new-episodes", steps=[*STEPS[:7], *MORE])
+    sent = [c["request"] for c in server.calls()[first:]]
+    end = run.sent[-1].rfind(b"</system-reminder>") + 18
+    ok(r.stdout == run.r.stdout + "200 \n" * 2 and [marks(b) for b in sent] == [1, 1] and {b[:end] for b in sent} == {run.sent[-1][:end]},
+       "%s: where a replay goes on to the real host, its requests carry what the recorded ones did, byte for byte" % api, r, sent, run.sent[-1])
+    went = [agentkit.Session(os.path.join(run.work, ".vcr", n)) for n in os.listdir(os.path.join(run.work, ".vcr")) if n.endswith(".vcr") and n != run.name + ".vcr"]
+    calls = went[0].calls()
+    own = [went[0].body(f, "request") for f in calls]
+    ok(len(went) == 1 and not any(map(marks, own)) and [json.loads(b) for b in own] == [without(b, None, api) for b in sent] and
+       [[(bool(t.get("text")), t["items"]) for t in went[0].vcr(f)["sentinel"]["reminders"]] for f in calls] == [[(True, 3)], [(False, 3)]],
+       "%s: that session, too, has what the agent sent itself, and says what was put in and where" % api, own, [went[0].vcr(f).get("sentinel") for f in calls])
+    again, kept = run.replay(steps=[*STEPS[:7], *MORE]), run.name
+    run.name = os.path.basename(went[0].path)[:-4]
+    first = len(server.calls())
+    more = run.replay("--mode=new-episodes", steps=[*STEPS[:7], *MORE, "ask=again and again"])
+    sent = [c["request"] for c in server.calls()[first:]]
+    if api == "chat":
+        golden = [subprocess.run([os.path.join(BUILD, "vcr-golden"), "-q", *words], cwd=run.work, env=place.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                  for words in (["save", "task", kept], ["replay", "--mode=new-episodes", "task", "--", *run.command([*STEPS[:7], "ask=golden"])])]
+        ok(golden[1].stdout == r.stdout[:-5] and server.calls()[-1]["request"][:end] == run.sent[-1][:end], "and so do those of a golden run of which a part is live", golden, server.calls()[-1])
+    ok(more.stdout == r.stdout + "200 \n" and [marks(b) for b in sent] == [1] and sent[0][:end] == run.sent[-1][:end], "%s: nor is it said twice where that one goes on" % api, more, sent)
 
 # ---- block ----
 

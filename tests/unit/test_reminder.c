@@ -109,6 +109,25 @@ START_TEST(a_later_request_of_the_conversation_carries_it_at_the_same_place)
 }
 END_TEST
 
+/* As a recording names it: by the number of items before it. */
+START_TEST(a_place_is_found_by_its_number_in_a_later_request_too)
+{
+	const struct sample *s = &samples[_i];
+	VCR_AUTO_BUF body = VCR_BUF_INIT, later = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	struct vcr_reminder_place place = { 0, 0 };
+	join(&body, s->head, s->asked, "", s->tail);
+	join(&later, s->head, s->asked, s->more, s->tail);
+	struct vcr_reminder r = at_end_of(s, body.data);
+	parse(&j, later.data);
+	ck_assert_int_eq(vcr_reminder_at(s->api, s->target, &j, r.place.items, &place), 0);
+	ck_assert(place.items == r.place.items && place.prefix == r.place.prefix);
+	ck_assert_int_eq(vcr_reminder_at(s->api, s->target, &j, 0, &place), 1);
+	ck_assert_int_eq(vcr_reminder_at(s->api, s->target, &j, 1000, &place), 1);
+	ck_assert_int_eq(vcr_reminder_at(s->api, s->target, &j, r.place.items + 1, &place), 1); /* the model's */
+}
+END_TEST
+
 START_TEST(another_conversation_carries_none)
 {
 	const struct sample *s = &samples[_i];
@@ -204,6 +223,7 @@ static TCase *reminder(void)
 	TCase *tc = tcase_create("reminder");
 	tcase_add_loop_test(tc, each_provider_gets_it_in_its_own_shape_behind_the_results_of_tools, 0, SAMPLES);
 	tcase_add_loop_test(tc, a_later_request_of_the_conversation_carries_it_at_the_same_place, 0, SAMPLES);
+	tcase_add_loop_test(tc, a_place_is_found_by_its_number_in_a_later_request_too, 0, SAMPLES);
 	tcase_add_loop_test(tc, another_conversation_carries_none, 0, SAMPLES);
 	tcase_add_test(tc, markers_of_a_cache_may_move);
 	tcase_add_test(tc, an_input_that_is_a_text_becomes_an_item);
