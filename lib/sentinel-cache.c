@@ -9,12 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char magic[8] = "vcrscan1";
+static const char magic[8] = "vcrscan2";
 static const int64_t settled_ns = 2000000000;
 
 struct vcr_cache_head { char magic[8]; uint64_t key, size; int64_t written_ns; uint32_t nfile, nacross; uint64_t across; };
 struct kept_file { struct vcr_file_id id; uint64_t path, skipped, function, finding, token; uint32_t language, lines, nfunction, nfinding, ntoken, is_broken; };
-struct kept_function { uint64_t name, body, body_renamed; uint32_t start_line, end_line, parameters, cyclomatic, cognitive, nesting, length, tokens, plain, pad; };
+struct kept_function { uint64_t name, body, body_renamed; uint32_t start_line, end_line, start_byte, end_byte, parameters, cyclomatic,
+	cognitive, nesting, length, tokens, plain, is_broken; };
 struct kept_finding { uint64_t path, function, message; int64_t measured, threshold; uint32_t rule, severity, start_line, end_line; };
 
 struct vcr_scan_cache { const char *map; size_t size; const struct kept_file *file; uint32_t nfile; };
@@ -112,8 +113,8 @@ bool vcr_scan_cache_get(const struct vcr_scan_cache *c, struct vcr_scanned_file 
 	for (uint32_t i = 0; i < k->nfunction && good; i++) {
 		const char *name = word(c, from[i].name);
 		good = name != NULL;
-		function[i] = (struct vcr_scanned_function){ name, from[i].start_line, from[i].end_line, from[i].parameters, from[i].cyclomatic, from[i].cognitive, from[i].nesting,
-			from[i].length, from[i].tokens, from[i].body, from[i].body_renamed, from[i].plain != 0 };
+		function[i] = (struct vcr_scanned_function){ name, from[i].start_line, from[i].end_line, from[i].start_byte, from[i].end_byte, from[i].parameters, from[i].cyclomatic,
+			from[i].cognitive, from[i].nesting, from[i].length, from[i].tokens, from[i].body, from[i].body_renamed, from[i].plain != 0, from[i].is_broken != 0 };
 	}
 	if (!good || !get_findings(c, k->finding, k->nfinding, &f->findings)) {
 		vcr_findings_release(&f->findings);
@@ -191,8 +192,8 @@ static void put_file(struct vcr_buf *b, uint64_t base, const struct vcr_scanned_
 		k.id.size = -1; /* it may change again and look the same */
 	for (size_t i = 0; i < f->nfunction; i++) {
 		const struct vcr_scanned_function *x = &f->function[i];
-		struct kept_function kept = { put_word(b, base, x->name), x->body, x->body_renamed, x->start_line, x->end_line, x->parameters, x->cyclomatic, x->cognitive,
-			x->nesting, x->length, x->tokens, x->plain, 0 };
+		struct kept_function kept = { put_word(b, base, x->name), x->body, x->body_renamed, x->start_line, x->end_line, x->start_byte, x->end_byte, x->parameters, x->cyclomatic,
+			x->cognitive, x->nesting, x->length, x->tokens, x->plain, x->is_broken };
 		vcr_buf_add(&functions, &kept, sizeof kept);
 	}
 	k.function = f->nfunction ? put(b, base, functions.data, functions.len) : 0;

@@ -93,11 +93,9 @@ static uint32_t weight(int language, const struct vcr_lang_map *map, TSNode node
 		return 0;
 	struct vcr_text t = text_of(node, text);
 	if (language == VCR_LANG_GO) {
-		uint32_t names = 0;
-		for (uint32_t i = 0; i < ts_node_child_count(node); i++) {
-			const char *f = ts_node_field_name_for_child(node, i);
-			names += f && !strcmp(f, "name");
-		}
+		uint32_t names = 0; /* a type of one word is a type_identifier */
+		for (uint32_t i = 0; i < ts_node_named_child_count(node); i++)
+			names += is(ts_node_named_child(node, i), "identifier");
 		return names ? names : 1;
 	}
 	return !((language == VCR_LANG_C || language == VCR_LANG_CPP) && vcr_text_is(t.p, t.n, "void"));
@@ -112,7 +110,12 @@ uint32_t vcr_lang_parameters(int language, const struct vcr_lang_map *map, TSNod
 	if (ts_node_is_null(list))
 		return !ts_node_is_null(field(node, map->parameter));
 	uint32_t count = ts_node_child_count(list);
-	for (uint32_t i = 0; i < count && i < 1000; i++)
-		n += weight(language, map, ts_node_child(list, i), text);
+	for (uint32_t i = 0; i < count && i < 1000; i++) {
+		TSNode child = ts_node_child(list, i);
+		if (language == VCR_LANG_C_SHARP) /* params T[] rest: its parts stand in the list itself */
+			n += is(child, "parameter") || is(child, "params");
+		else
+			n += weight(language, map, child, text);
+	}
 	return n;
 }

@@ -35,6 +35,8 @@ enum vcr_role {
 	R_ANONYMOUS = 1 << 26, /* a function without a name: what it is assigned to names it */
 	R_WHOLE = 1 << 27,     /* one token, whatever is in it */
 	R_PREPROC = 1 << 28,   /* its condition is no code */
+	R_TYPE = 1 << 29,      /* its ? or for says something about a type, and is no path */
+	R_DEFAULT = 1 << 30,   /* its = (Rust: its else) is one more path: a default, let … else */
 };
 
 struct vcr_lang_node { const char *types; uint32_t roles; }; /* types: names, separated by blanks */

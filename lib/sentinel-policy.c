@@ -59,7 +59,9 @@ static struct vcr_rule rules[VCR_RULE_COUNT] = {
 	EXPLAIN(CYCLOMATIC, "", "The number of independent paths through a function (T. J. McCabe, 1976). Python: exactly as radon counts (radon cc): 1, and 1 more for each\n"
 		"if, elif, for, while, except, their else but that of an if, assert, comprehension and its ifs, conditional expression, and, or, and case but one that\n"
 		"takes all; what a nested function or a decorator adds does not count. Other languages: 1, and 1 more for each decision word and operator of\n"
-		"lizard's table for the language (if, for, while, case, catch, &&, ||, ?)."),
+		"lizard's table for the language (if, for, while, case, catch, &&, ||, ?; #if in C, C++ and C#; defaults and ?? in JavaScript and TypeScript; match arms but\n"
+		"the first, let … else, ? and where in Rust; unless in Ruby, foreach in C#). A ? or for that belongs to a type is none. Bash: if, elif, for, select,\n"
+		"while, until, each case but *), && and ||."),
 	EXPLAIN(COGNITIVE, "", "How hard a function is to follow: G. Ann Campbell, Cognitive Complexity (SonarSource, version 1.7). 1 for each break of the linear flow (if, else,\n"
 		"switch, loop, catch, conditional expression, chain of like operators, labelled jump, recursion), and 1 more for each structure around it."),
 	EXPLAIN(PARAMETERS, "parameters", "Parameters as declared, self and this too where they are written; * and / of Python are none. Many of them are often a structure that has no\n"

@@ -164,8 +164,9 @@ static int keep(struct vcr_scanned_file *f, const struct vcr_metrics *m, bool wa
 		const struct vcr_function *from = &m->function[i];
 		size_t n = strlen(from->qualified) + 1;
 		memcpy(w, from->qualified, n);
-		f->function[f->nfunction++] = (struct vcr_scanned_function){ w, from->start_line, from->end_line, from->parameters, from->cyclomatic, from->cognitive,
-			from->nesting, from->length, from->tokens, from->body, from->body_renamed, !from->is_stub && !from->is_abstract };
+		f->function[f->nfunction++] = (struct vcr_scanned_function){ w, from->start_line, from->end_line, from->start_byte, from->end_byte, from->parameters,
+			from->cyclomatic, from->cognitive, from->nesting, from->length, from->tokens, from->body, from->body_renamed, !from->is_stub && !from->is_abstract,
+			from->is_broken };
 		w += n;
 	}
 	f->lines = m->lines;

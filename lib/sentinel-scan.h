@@ -9,9 +9,10 @@
 
 struct vcr_scanned_function {
 	const char *name; /* qualified */
-	uint32_t start_line, end_line, parameters, cyclomatic, cognitive, nesting, length, tokens;
+	uint32_t start_line, end_line, start_byte, end_byte, parameters, cyclomatic, cognitive, nesting, length, tokens;
 	uint64_t body, body_renamed;
 	bool plain;       /* not a stub, an abstract method or a test */
+	bool is_broken;   /* a place in it does not parse */
 };
 /* A token as clones see it: text is a name's hash, else what the token is; kind as vcr_token.is_name. */
 struct vcr_clone_token { uint32_t text; uint32_t line : 30, kind : 2; };

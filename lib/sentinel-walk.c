@@ -128,6 +128,25 @@ static bool is_declared_only(struct vcr_walk *w, const struct vcr_frame *f, cons
 		&& (memmem(w->text + at, n, "abstract", 8) || memmem(w->text + at, n, "overload", 8));
 }
 
+/* Where a definition begins, behind its decorators and attributes; Java's stand among the modifiers. */
+static TSNode first_word(const struct vcr_walk *w, TSNode node)
+{
+	uint32_t n = ts_node_child_count(node);
+	for (uint32_t i = 0; i < n; i++) {
+		TSNode child = ts_node_child(node, i);
+		TSSymbol s = ts_node_symbol(child);
+		uint32_t roles = s < w->map->nsymbol ? w->map->role[s] : 0;
+		if (roles & (R_ATTRIBUTE | R_COMMENT))
+			continue;
+		if (strcmp(ts_node_type(child), "modifiers"))
+			return child;
+		TSNode inner = first_word(w, child);
+		if (!ts_node_is_null(inner))
+			return inner;
+	}
+	return (TSNode){ 0 };
+}
+
 static void open_function(struct vcr_walk *w, struct vcr_frame *f, const struct vcr_frame *around)
 {
 	struct vcr_function *fn = vcr_walk_grow(w, (void **)&w->function, &w->cfunction, w->nfunction, sizeof *fn);
@@ -135,15 +154,19 @@ static void open_function(struct vcr_walk *w, struct vcr_frame *f, const struct 
 	if (!m)
 		return;
 	struct vcr_text name = vcr_lang_name(w->language, w->map, f->node, around->node, w->text);
+	TSNode first = first_word(w, f->node);
+	if (ts_node_is_null(first))
+		first = f->node;
 	f->cognitive += around->function >= 0;
 	*m = (struct vcr_measured){ .level = f->level, .cognitive = f->cognitive };
-	*fn = (struct vcr_function){ .name = vcr_walk_keep(w, name.p, name.n < 200 ? name.n : 200), .start_line = ts_node_start_point(f->node).row + 1,
-		.end_line = end_line(f->node), .start_byte = ts_node_start_byte(f->node), .end_byte = ts_node_end_byte(f->node), .cyclomatic = 1,
+	*fn = (struct vcr_function){ .name = vcr_walk_keep(w, name.p, name.n < 200 ? name.n : 200), .start_line = ts_node_start_point(first).row + 1,
+		.end_line = end_line(f->node), .start_byte = ts_node_start_byte(first), .end_byte = ts_node_end_byte(f->node), .cyclomatic = 1,
 		.parameters = vcr_lang_parameters(w->language, w->map, f->node, w->text), .parent = around->function,
 		.in_class = around->function >= 0 ? -1 : around->class_, .first_token = (uint32_t)w->ntoken };
 	fn->length = fn->end_line - fn->start_line + 1;
 	fn->qualified = qualify(w, around, *fn->name ? fn->name : "<anonymous>");
 	fn->is_abstract = is_declared_only(w, f, around);
+	fn->is_broken = ts_node_has_error(f->node);
 	fn->is_test = !strncmp(fn->name, "test", 4) || !strncmp(fn->name, "Test", 4);
 	if (fn->in_class >= 0)
 		w->class_[fn->in_class].methods++;
@@ -250,6 +273,10 @@ static void one_case(struct vcr_walk *w, const struct vcr_frame *f, struct vcr_f
 	if (!match)
 		return;
 	match->cases++;
+	if (w->language == VCR_LANG_RUST) { /* the first arm is where one goes without a path more */
+		match->takes_all = true;
+		return;
+	}
 	if (ts_node_named_child_count(f->node) < 1)
 		return;
 	TSNode pattern = ts_node_named_child(f->node, 0), next = ts_node_next_sibling(pattern);
@@ -271,6 +298,14 @@ static void jump(struct vcr_walk *w, const struct vcr_frame *f)
 		add_cognitive(w, f, false);
 }
 
+/* *) of a shell, which is what default: is elsewhere: no path */
+static bool is_default_case(const struct vcr_walk *w, const struct vcr_frame *f)
+{
+	struct vcr_text t = w->language == VCR_LANG_BASH && f->roles & R_PATH ? text_of(w, f->node) : (struct vcr_text){ "", 0 };
+	t.p += t.n && *t.p == '(';
+	return begins(t, "*)");
+}
+
 /* The roles of a node that is no token. around is the frame below f. */
 static void enter_node(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame *around, bool else_if)
 {
@@ -279,7 +314,7 @@ static void enter_node(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame
 		open_function(w, f, around);
 	if (r & R_CLASS)
 		open_class(w, f, around);
-	if (r & R_PATH && !(around->roles & R_CASE)) /* the guard of a case belongs to it */
+	if (r & R_PATH && !(around->roles & R_CASE) && !is_default_case(w, f)) /* the guard of a case belongs to it */
 		add_path(w, f, 1);
 	if (r & R_ELSE_CLAUSE && !(around->roles & R_IF))
 		add_path(w, f, 1);
@@ -351,7 +386,8 @@ static void enter_token(struct vcr_walk *w, struct vcr_frame *f, struct vcr_fram
 			mark(w, VCR_MARK_ERROR, f, f->node);
 		return;
 	}
-	if (r & R_PATH)
+	bool is_default = around->roles & R_DEFAULT && (w->language == VCR_LANG_RUST ? (r & R_ELSE) != 0 : end - at == 1 && w->text[at] == '=');
+	if (is_default || (r & R_PATH && !(around->roles & R_TYPE)))
 		add_path(w, f, 1);
 	if (r & R_ELSE)
 		around->is_else = true;

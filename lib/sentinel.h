@@ -5,11 +5,12 @@
  * A struct vcr_measure belongs to one thread at a time; what it gives out lives until it is used again or freed.
  *
  * Definitions (vcr-sentinel explain RULE says them to people):
- *   length       end line - line of the definition + 1, without decorators
+ *   length       end line - line of the definition + 1, without decorators, annotations and attributes
  *   parameters   those that are declared: self and this too where they are written; * and / of Python are none
  *   cyclomatic   Python: radon's (github.com/rubik/radon, cc): 1 + if, elif, for, while, their else, except, its else, and/or, comprehensions and their
  *                ifs, assert, ternary, match cases but one that takes all; what decorators, defaults and nested functions add counts elsewhere or not.
- *                Others: 1 + decision words and operators of lizard 1.24's table for the language (sentinel-lang.c)
+ *                Others: 1 + decision words and operators of lizard 1.24's table for the language (sentinel-lang.c), less what belongs to a type (int?,
+ *                <? extends A>, ?Sized), and with unless of Ruby and foreach of C#, which lizard has forgotten; match arms of Rust but the first
  *   cognitive    "Cognitive Complexity", G. Ann Campbell, SonarSource, version 1.7: nested functions count in their own and in the outer one
  *   nesting      deepest level of if, loop, switch, try around anything; else if is no deeper
  *   body         two hashes over the tokens of the body: as written, and with names replaced by the order of their first use */
@@ -35,6 +36,7 @@ struct vcr_function {
 	bool is_stub;                        /* its body does nothing: pass, ..., todo!(), raise NotImplementedError, throw "not implemented" */
 	bool is_abstract;                    /* a stub that is meant: @abstractmethod, @overload, a protocol, an interface */
 	bool is_test;                        /* by name or attribute */
+	bool is_broken;                      /* a place in it does not parse: its figures are those of what is around */
 };
 
 struct vcr_class {

@@ -101,6 +101,8 @@ static void tell_metrics(const struct vcr_scanned_file *f)
 		put_str(&w, "path", f->path);
 		put_int(&w, "line", fn->start_line);
 		put_int(&w, "end_line", fn->end_line);
+		put_int(&w, "byte", fn->start_byte);
+		put_int(&w, "end_byte", fn->end_byte);
 		put_str(&w, "name", fn->name);
 		put_str(&w, "language", vcr_language_module(f->language));
 		put_int(&w, "complexity", fn->cyclomatic);
@@ -109,6 +111,10 @@ static void tell_metrics(const struct vcr_scanned_file *f)
 		put_int(&w, "length", fn->length);
 		put_int(&w, "parameters", fn->parameters);
 		put_int(&w, "tokens", fn->tokens);
+		if (fn->is_broken) {
+			vcr_jw_key(&w, "broken");
+			vcr_jw_bool(&w, true);
+		}
 		vcr_jw_object_end(&w);
 		printf("%s\n", b.data);
 	}

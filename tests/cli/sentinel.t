@@ -51,7 +51,7 @@ if "not installed" in err:
     done()
     sys.exit()
 ok(status == 0 and not findings and summary["files"] == 1 and functions == [
-    dict(type="function", path="clean/a.py", line=1, end_line=2, name="f", language="python", complexity=1, cognitive=0, nesting=0, length=2, parameters=1, tokens=4)],
+    dict(type="function", path="clean/a.py", line=1, end_line=2, byte=0, end_byte=22, name="f", language="python", complexity=1, cognitive=0, nesting=0, length=2, parameters=1, tokens=4)],
    "what is clean has status 0, and --metrics says the figures of each function", status, findings, functions)
 put("grammars/python.so", "no module")
 status, out, err = place.run("vcr-sentinel", "scan", "clean", env={"VCR_GRAMMARS": os.path.join(place.dir, "grammars")})

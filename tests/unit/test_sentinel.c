@@ -164,7 +164,7 @@ START_TEST(each_language_has_functions_with_names_paths_and_parameters)
 		{ VCR_LANG_TYPESCRIPT, "function f(a: number, b?: string): void { switch (a) { case 1: break; case 2: break; } }\n", "f", 3, 2, 1, 1 },
 		{ VCR_LANG_TSX, "const F = (p: P) => <div>{p.x && <b/>}</div>;\n", "F", 2, 1, 1, 0 },
 		{ VCR_LANG_GO, "package a\nfunc f(a, b int, c string) int { if a > 0 || b > 0 { return 1 } else if c == \"\" { return 2 }\nreturn 3 }\n", "f", 4, 3, 3, 1 },
-		{ VCR_LANG_RUST, "impl S { fn f(&self, a: i32) -> i32 { match a { 1 => 2, _ => 3 } } }\n", "S.f", 3, 2, 1, 1 },
+		{ VCR_LANG_RUST, "impl S { fn f(&self, a: i32) -> i32 { match a { 1 => 2, _ => 3 } } }\n", "S.f", 2, 2, 1, 1 },
 		{ VCR_LANG_C, "static int *f(void) { while (a) if (b || c) goto out; out: return 0; }\n", "f", 4, 0, 5, 2 },
 		{ VCR_LANG_CPP, "int A::g(int x, const B &y) { try { for (auto i : y) x += i; } catch (...) {} return x; }\n", "A::g", 3, 2, 2, 2 },
 		{ VCR_LANG_JAVA, "class A { A(int a) { if (a > 0) {} else {} } }\n", "A.A", 2, 1, 2, 1 },
@@ -180,6 +180,30 @@ START_TEST(each_language_has_functions_with_names_paths_and_parameters)
 	ck_assert_msg(!m.is_broken, "%s", tries[_i].text);
 	ck_assert_msg(f->cyclomatic == tries[_i].cyclomatic && f->parameters == tries[_i].parameters && f->cognitive == tries[_i].cognitive && f->nesting == tries[_i].nesting,
 		"%s: %u paths, %u parameters, cognitive %u, nesting %u", tries[_i].text, f->cyclomatic, f->parameters, f->cognitive, f->nesting);
+}
+END_TEST
+
+START_TEST(what_decides_is_counted_in_each_language_and_what_only_looks_like_it_is_not)
+{
+	static const struct { int language; const char *text, *name; unsigned cyclomatic, parameters, line; } tries[] = {
+		{ VCR_LANG_JAVASCRIPT, "function f(a = 1, { b = 2, c: [d = 3] }) { a ||= b; c ?\?= d; }\n", "f", 6, 2, 1 },
+		{ VCR_LANG_TYPESCRIPT, "class A {\n  @log()\n  f(a: number = 1, b?: string, c: B | undefined = undefined): void { let d = 1; }\n}\n", "A.f", 3, 3, 3 },
+		{ VCR_LANG_GO, "package a\nfunc f(a, b, c, d int, e func(x, y int) bool, _ string) {}\n", "f", 1, 6, 2 },
+		{ VCR_LANG_RUST, "fn f<T: ?Sized>(a: &T) -> R { let Some(x) = a else { return g()? }; match x { A if b => 1, B => 2, _ => 3 } }\n", "f", 6, 1, 1 },
+		{ VCR_LANG_RUST, "fn f(g: impl for<'a> Fn(&'a u8)) { let x = 1; let y = m!(a => b); }\n", "f", 1, 1, 1 },
+		{ VCR_LANG_JAVA, "class A {\n  @Override\n  @B(c = 1)\n  public List<? extends A> f(Map<?, A> a) { return a ? b : c; }\n}\n", "A.f", 2, 1, 4 },
+		{ VCR_LANG_RUBY, "def f(a)\n  @b ||= a\n  @c &&= a\nend\n", "f", 3, 1, 1 },
+		{ VCR_LANG_C_SHARP, "class A {\n  [B]\n  void F(int? a, params int[] b) {\n#if X && Y\n    int? c = a ? 1 : 2; c ?\?= 3;\n#endif\n  }\n}\n", "A.F", 4, 2, 3 },
+		{ VCR_LANG_PHP, "<?php class A {\n  #[B]\n  public function f(?int $a, ?B $b): ?int { return $a ? 1 : 2; }\n}\n", "A.f", 2, 2, 3 },
+		{ VCR_LANG_BASH, "f() { case $1 in a) b ;; c|d) e ;; *) g ;; esac; [[ $h && $i ]] && j; select k in l; do m; done; }\n", "f", 6, 0, 1 },
+	};
+	struct vcr_metrics m;
+	if (!measured(measure, tries[_i].language, tries[_i].text, &m))
+		return;
+	const struct vcr_function *f = function(&m, tries[_i].name);
+	ck_assert_msg(!m.is_broken, "%s", tries[_i].text);
+	ck_assert_msg(f->cyclomatic == tries[_i].cyclomatic && f->parameters == tries[_i].parameters && f->start_line == tries[_i].line, "%s: %u paths, %u parameters, line %u",
+		tries[_i].text, f->cyclomatic, f->parameters, f->start_line);
 }
 END_TEST
 
@@ -321,6 +345,7 @@ static TCase *tc_sentinel(void)
 	tcase_add_test(tc, paths_of_python_are_counted_as_radon_counts_them);
 	tcase_add_test(tc, cognitive_complexity_is_that_of_the_examples_in_its_paper);
 	tcase_add_loop_test(tc, each_language_has_functions_with_names_paths_and_parameters, 0, 13);
+	tcase_add_loop_test(tc, what_decides_is_counted_in_each_language_and_what_only_looks_like_it_is_not, 0, 10);
 	tcase_add_test(tc, only_what_a_change_made_worse_is_said);
 	tcase_add_test(tc, a_test_that_asserts_less_is_said);
 	tcase_add_test(tc, a_secret_in_a_file_is_a_blocker_and_is_not_repeated);
