@@ -31,11 +31,11 @@ if len(cores) < 2:
     skip("large files are read the same by several threads", "there is one core")
     done()
 text = "x" * 6000
-frames = [frame(n, "node", "n%d" % (n % 7), {"k": n, "text": text}, custom=vcr()) for n in range(3000)]
+frames = [frame(n, "node", "n%d" % (n % 7), {"k": n, "text": text}, custom=vcr()) for n in range(2000)]
 place.write("plain", header("plain"), *frames, END)
 same("a plain file", "plain")
-status, out, err = on(len(cores), "vcr-show", "--json", "plain", "2999")
-ok(status == 0 and json.loads(out)["input_state"]["k"] == 2999, "its last frame is found", status, err)
+status, out, err = on(len(cores), "vcr-show", "--json", "plain", "1999")
+ok(status == 0 and json.loads(out)["input_state"]["k"] == 1999, "its last frame is found", status, err)
 
 odd = [b"\xef\xbb\xbf" + json.dumps(header("odd")).encode() + b"\r\n"]
 for f in frames:
@@ -54,18 +54,18 @@ for f in frames:
     elif what == 4:
         line = json.dumps(dict(type="vcr.x", data={})).encode() + b"\n" + line
     odd.append(line + dice.choice([b"\n", b"\r\n"]))
-odd.insert(1500, json.dumps(header("odd", tags=["late"])).encode() + b"\n")
+odd.insert(1000, json.dumps(header("odd", tags=["late"])).encode() + b"\n")
 place.write("odd", *odd, raw=b'{"type":"frame","data":{"fr')
 same("a file of odd lines", "odd")
 status, out, err = on(len(cores), "vcr-log", "--json", "odd")
 ok(b": a further session header" in err and b": the line is damaged" in err and b"the last line is torn" in err, "and each odd line is named", err[-500:])
 
-place.write("long", header("long"), frame(0, "node", "n", {"text": "y" * 40000000}), *frames[1:500])
+place.write("long", header("long"), frame(0, "node", "n", {"text": "y" * 17000000}), *frames[1:500])
 same("a file with a very long line", "long")
-place.write("tiny", header("tiny"), b"{}\n" * 4000000, *frames[:3])
+place.write("tiny", header("tiny"), b"{}\n" * 3000000, *frames[:3])
 same("a file of tiny lines", "tiny")
-place.write("blank", header("blank"), b"\n" * 12000000, *frames[:3], b"\n" * 9000000)
+place.write("blank", header("blank"), b"\n" * 5000000, *frames[:3], b"\n" * 5000000)
 same("a file of blank lines", "blank")
-place.write("one", raw=b"z" * 20000000)
+place.write("one", raw=b"z" * 17000000)
 same("a file that is one line", "one")
 done()
