@@ -1,7 +1,7 @@
 /* golden.h — .vcr/golden: runs that are kept because they are right, found by their task, as ai-agent-vcr keeps them (golden_cache.py, 0.6 to 1.5).
  *
  * golden/FINGERPRINT.vcr is a session file; golden/index.json an object of FINGERPRINT: {task, session_id, frame_count, total_tokens,
- * total_cost_usd, created_at, tags, identity, file}. Entries and members that are not ours are kept. An index is hostile input: its "file" is
+ * total_cost_usd, created_at, tags, identity, file, and deterministic (determ.h) of a run that was recorded so}. Entries and members that are not ours are kept. An index is hostile input: its "file" is
  * written for the other package and never followed here, and a fingerprint that is not 16 hex digits is no entry. */
 #ifndef VCR_GOLDEN_H
 #define VCR_GOLDEN_H

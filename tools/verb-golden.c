@@ -2,6 +2,7 @@
 #include "golden.h"
 #include "../lib/golden.h"
 #include "chain.h"
+#include "determ.h"
 #include "join.h"
 #include "ledger.h"
 #include "open.h"
@@ -19,7 +20,7 @@ struct golden {
 	struct vcr_tool *t;
 	struct vcr_opt_list tags, identity;
 	const char *strict, *speed, *mode;
-	bool force;
+	bool force, deterministic;
 	char *const *command;       /* NULL: none */
 	struct vcr_buf vcr_dir, identity_json;
 	char fingerprint[VCR_FINGERPRINT];
@@ -52,10 +53,19 @@ static void write_file_member(struct vcr_jw *w, const char *vcr_dir, const char 
 	vcr_jw_str(w, path.data);
 }
 
+/* Seed and clock of a run that has them (determ.h), as text. */
+static bool terms_of(struct vcr_reader *r, struct vcr_buf *out)
+{
+	const char *metadata = vcr_reader_header(r)->metadata_json;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	struct vcr_determ_terms terms;
+	return !vcr_json_parse(&j, metadata, strlen(metadata), 0, NULL) && !vcr_json_str(&j, vcr_json_get(&j, 0, "deterministic"), out) && vcr_determ_terms_parse(out->data, &terms);
+}
+
 static void write_entry(const struct golden *g, const char *task, struct vcr_reader *r, struct vcr_buf *out)
 {
 	const struct vcr_reader_session *s = vcr_reader_session(r);
-	VCR_AUTO_BUF now = VCR_BUF_INIT;
+	VCR_AUTO_BUF now = VCR_BUF_INIT, terms = VCR_BUF_INIT;
 	struct timespec t;
 	struct vcr_jw w;
 	clock_gettime(CLOCK_REALTIME, &t);
@@ -81,6 +91,10 @@ static void write_entry(const struct golden *g, const char *task, struct vcr_rea
 	vcr_jw_key(&w, "identity");
 	vcr_jw_raw(&w, g->identity_json.data, g->identity_json.len);
 	write_file_member(&w, g->vcr_dir.data, g->fingerprint);
+	if (terms_of(r, &terms)) {
+		vcr_jw_key(&w, "deterministic");
+		vcr_jw_str(&w, terms.data);
+	}
 	vcr_jw_object_end(&w);
 }
 
@@ -88,12 +102,17 @@ static void write_entry(const struct golden *g, const char *task, struct vcr_rea
 static int worth_keeping(const struct golden *g, struct vcr_reader *r)
 {
 	const struct vcr_reader_session *s = vcr_reader_session(r);
+	VCR_AUTO_BUF terms = VCR_BUF_INIT;
 	if (!vcr_reader_count(r)) {
 		vcr_say(g->t, "session %s is empty: there is nothing to keep", s->session_id);
 		return VCR_EXIT_NO;
 	}
 	if (s->errors && !g->force) {
 		vcr_say(g->t, "session %s has %lld failed call%s (vcr-log --errors); --force keeps it all the same", s->session_id, (long long)s->errors, s->errors == 1 ? "" : "s");
+		return VCR_EXIT_NO;
+	}
+	if (g->deterministic && !terms_of(r, &terms)) {
+		vcr_say(g->t, "session %s was not recorded with --deterministic: it has neither seed nor clock to be kept", s->session_id);
 		return VCR_EXIT_NO;
 	}
 	return 0;
@@ -387,7 +406,7 @@ static int print_outputs(struct golden *g, const char *path)
 static int replay_command(struct golden *g, const char *path)
 {
 	VCR_AUTO_BUF strict = VCR_BUF_INIT, speed = VCR_BUF_INIT, mode = VCR_BUF_INIT;
-	char *argv[16], name[] = "replay", json[] = "--json", quiet[] = "--quiet", verbose[] = "--verbose", dashes[] = "--";
+	char *argv[16], name[] = "replay", json[] = "--json", quiet[] = "--quiet", verbose[] = "--verbose", determ[] = "--deterministic", dashes[] = "--";
 	int n = 0, words = 0;
 	while (g->command[words])
 		words++;
@@ -407,6 +426,8 @@ static int replay_command(struct golden *g, const char *path)
 		argv[n++] = quiet;
 	if (g->t->verbose)
 		argv[n++] = verbose;
+	if (g->deterministic)
+		argv[n++] = determ;
 	argv[n++] = (char *)path;
 	argv[n++] = dashes;
 	memcpy(all, argv, (size_t)n * sizeof *all);
@@ -427,6 +448,8 @@ static int replay(struct golden *g, int n, char **operand)
 	vcr_golden_path(g->vcr_dir.data, g->fingerprint, &path);
 	if (access(path.data, R_OK))
 		return none_for(g, operand[0]);
+	if (g->deterministic && !g->command)
+		return vcr_wrong_call(g->t, "--deterministic is about a command: vcr-golden replay --deterministic TASK -- COMMAND");
 	return g->command ? replay_command(g, path.data) : print_outputs(g, path.data);
 }
 
@@ -460,6 +483,7 @@ int vcr_verb_golden(struct vcr_tool *t, int argc, char **argv)
 		{ 'm', "match", "RUNG", VCR_OPT_STRING, &g.strict, "the old name of --strict" },
 		{ 'M', "mode", "MODE", VCR_OPT_STRING, &g.mode, "replay: as vcr-replay takes it; rewrite: a run that succeeds takes the place of the one that is kept" },
 		{ 's', "speed", "N", VCR_OPT_STRING, &g.speed, "replay: as vcr-replay takes it" },
+		{ 0, "deterministic", NULL, VCR_OPT_FLAG, &g.deterministic, "save: only a session that was recorded so; replay: with its clock, chance and process numbers" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};
 	const struct vcr_usage u = { "save TASK [SESSION] | replay TASK [-- COMMAND [ARGUMENT]...] | list | show TASK | invalidate TASK | verify [TASK]",

@@ -152,6 +152,21 @@ ok(was == (0, 5, 0), "the session file alone, in another time zone, is enough", 
 left = [f for f in os.listdir(os.path.join(place.run_dir, "vcr")) if not f.endswith(".lock")] if os.path.isdir(os.path.join(place.run_dir, "vcr")) else []
 ok(not left, "nothing is left in the runtime directory", left)
 
+# ---- A golden run ----
+
+def golden(*words):
+    return run(os.path.join(BUILD, "vcr-golden"), "--vcr-dir", place.vcr_dir, *words)
+
+
+status, _, err = golden("save", "--deterministic", "roll the dice", "python")
+entry = json.loads(golden("show", "--json", "roll the dice")[1] or "{}")
+recorded = json.loads(open(place.path("python")).readline())["data"]["metadata"].get("deterministic")
+ok(status == 0 and entry.get("deterministic") == recorded and recorded.startswith("v1 seed="), "a golden run's seed and clock are in the list of them", status, err, entry)
+got = [golden("replay", "--json", "--strict=exact", *how, "roll the dice", "--", PYTHON, "-c", AGENT) for how in (("--deterministic",), ())]
+rungs = [next((json.loads(l) for l in g[2].splitlines() if l.startswith('{"event":"ledger"')), {}).get("rungs", {}).get("exact") for g in got]
+ok(got[0][0] == 0 and rungs[0] == 5 and rungs[1] != 5, "vcr-golden replay --deterministic gives them to the command: every call is exact, and not without", got, rungs)
+ok(golden("replay", "--deterministic", "roll the dice")[0] == 2, "without a command it is a wrong call")
+
 # ---- A shell and what it starts ----
 
 SHELL = r"""
@@ -217,6 +232,8 @@ inside = [record(n, PYTHON, "-c", WHERE, options=o)[1].strip() for n, o in (("wi
 ok(inside == ["False []", "True []"], "a program that is recorded without it has nothing of it, one with it sees nothing of it in its environment", inside)
 CHANCE = HEAD + "import uuid, time\nprint(uuid.uuid4(), time.time())\nask(n=1)\n"
 record("plain", PYTHON, "-c", CHANCE, options=("--lane=gate",))
+status, _, err = golden("save", "--deterministic", "plain", "plain")
+ok(status == 1 and "was not recorded with --deterministic" in err and golden("save", "plain", "plain")[0] == 0, "vcr-golden save --deterministic keeps no session that has neither seed nor clock", status, err)
 printed = [replay("plain", PYTHON, "-c", CHANCE) for _ in range(2)]
 ok(printed[0][0] == (0, 1, 0) and printed[0][1] == printed[1][1], "a session that was recorded without it replays with the same chance each time", printed)
 
