@@ -52,7 +52,7 @@ static bool read_through(int fd, struct vcr_look *l)
 	int64_t total = 0;
 	vcr_buf_reset(&l->data);
 	l->read = true;
-	while (good) {
+	while (good && !(total && total == l->st.st_size)) { /* whether it has grown meanwhile is asked afterwards */
 		ssize_t n = read(fd, chunk, sizeof chunk);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -82,7 +82,7 @@ static void read_file(struct vcr_files *f, int fd, struct vcr_look *l)
 		good = false;
 	for (int tries = 0; good && tries < 3; tries++) {
 		struct stat after;
-		good = lseek(fd, 0, SEEK_SET) == 0 && read_through(fd, l) && !fstat(fd, &after);
+		good = (!tries || lseek(fd, 0, SEEK_SET) == 0) && read_through(fd, l) && !fstat(fd, &after);
 		if (!good || (after.st_size == l->st.st_size && ns_of(after.st_mtim) == ns_of(l->st.st_mtim)))
 			break;
 		l->st = after;
@@ -104,24 +104,77 @@ void vcr_files_read_at(struct vcr_files *f, int dir, const char *name, const str
 		close(fd);
 }
 
-void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, bool content)
+/* ---- Where ---- */
+
+static void forget_near(struct vcr_files *f)
 {
-	int fd = vcr_openat_beneath(f->dir, path, O_PATH | O_NOFOLLOW);
+	if (f->near >= 0)
+		close(f->near);
+	free(f->near_path);
+	f->near = -1;
+	f->near_path = NULL;
+}
+
+void vcr_files_look_begin(struct vcr_files *f)
+{
+	forget_near(f);
+	f->sweeping = true;
+}
+
+void vcr_files_look_end(struct vcr_files *f)
+{
+	forget_near(f);
+	f->sweeping = false;
+}
+
+/* The directory that a path stands in, and its name there; negative: there is none. */
+static int near_of(struct vcr_files *f, const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	*name = slash ? slash + 1 : path;
+	if (!slash)
+		return f->dir;
+	if (f->sweeping && f->near_path && !strncmp(f->near_path, path, n) && !f->near_path[n])
+		return f->near;
+	forget_near(f);
+	if ((f->near_path = strndup(path, n)))
+		f->near = vcr_openat_beneath(f->dir, f->near_path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	return f->near;
+}
+
+bool vcr_files_exists(struct vcr_files *f, const char *path, struct stat *st)
+{
+	const char *name;
+	int dir = near_of(f, path, &name);
+	bool there = dir >= 0 && !fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW);
+	if (!f->sweeping)
+		forget_near(f);
+	return there;
+}
+
+static void read_link(int dir, const char *name, struct vcr_look *l)
+{
+	char target[4096];
+	ssize_t n = readlinkat(dir, name, target, sizeof target);
+	l->read = n >= 0 && !vcr_buf_add(&l->data, target, (size_t)n);
+	l->has_sha = l->read && vcr_sha256(target, (size_t)n, l->sha);
+}
+
+static void look(struct vcr_files *f, int dir, const char *name, bool content, struct vcr_look *l)
+{
 	vcr_buf_reset(&l->data);
-	*l = (struct vcr_look){ .data = l->data, .exists = fd >= 0 && !fstat(fd, &l->st), .st = l->st };
+	*l = (struct vcr_look){ .data = l->data, .exists = dir >= 0 && !fstatat(dir, name, &l->st, AT_SYMLINK_NOFOLLOW), .st = l->st };
 	l->looked_ns = vcr_files_now();
 	if (!l->exists)
-		goto out;
+		return;
 	note_time(l);
-	if (!content || vcr_files_withheld(f, path))
-		goto out;
+	if (!content)
+		return;
 	if (S_ISLNK(l->st.st_mode)) {
-		char target[4096];
-		ssize_t n = readlinkat(fd, "", target, sizeof target);
-		l->read = n >= 0 && !vcr_buf_add(&l->data, target, (size_t)n);
-		l->has_sha = l->read && vcr_sha256(target, (size_t)n, l->sha);
+		read_link(dir, name, l);
 	} else if (S_ISREG(l->st.st_mode)) {
-		int in = vcr_openat_beneath(f->dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		int in = vcr_openat_beneath(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		struct stat st;
 		if (in >= 0 && !fstat(in, &st) && S_ISREG(st.st_mode)) {
 			l->st = st;
@@ -132,9 +185,15 @@ void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, b
 		if (in >= 0)
 			close(in);
 	}
-out:
-	if (fd >= 0)
-		close(fd);
+}
+
+void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, bool content)
+{
+	const char *name;
+	int dir = near_of(f, path, &name);
+	look(f, dir, name, content && !vcr_files_withheld(f, path), l);
+	if (!f->sweeping)
+		forget_near(f);
 }
 
 /* ---- Knowing ---- */

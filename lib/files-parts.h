@@ -17,6 +17,7 @@ enum {
 	VCR_FILES_GROUPS = 1 << 10,
 	VCR_FILES_SLACK_NS = 5000000,      /* from a change to the hook's mark of it, at the most likely */
 	VCR_FILES_RACY_NS = 20000000,      /* a file changed this shortly before it was looked at may change again without showing it */
+	VCR_FILES_TICK_NS = 10000000,      /* a file's times are those of the kernel's last tick */
 };
 
 enum vcr_keep { VCR_KEEP_NONE, VCR_KEEP_GIT, VCR_KEEP_MEMORY };
@@ -75,6 +76,7 @@ struct vcr_file_mark {
 	bool moved_away, link, left;     /* renamed to another name; origin is a link's; moved out of the workspace, as far as is known */
 	bool open, closed;               /* a hooked process has it open for writing; had */
 	bool grouped;                    /* group is decided; NULL: an edit */
+	bool late;                       /* a directory that nobody has walked or watches yet: vcr_watch_late */
 	struct vcr_group *group;
 	char path[];
 };
@@ -108,9 +110,14 @@ struct vcr_files {
 	int watch;
 	char **watched;                  /* path by watch descriptor */
 	size_t nwatched;
+	size_t nlate;                    /* marks that were late, at most */
 	char *kept_dir;                  /* of the last path that was not left out */
 	/* last parent directory that a mark named, and what it is in the workspace */
 	char *seen_parent, *true_parent;
+	/* of the last path that a sweep looked at: its directory, open; -1: none. Not in a sweep: not kept */
+	bool sweeping;
+	int near;
+	char *near_path;
 };
 
 /* files-look.c */
@@ -127,6 +134,10 @@ struct vcr_look {
 void vcr_look_release(struct vcr_look *l);
 /* What is there; content: read it too, unless the path is withheld. */
 void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, bool content);
+bool vcr_files_exists(struct vcr_files *f, const char *path, struct stat *st); /* now */
+/* Between them the directory of the path that is looked at stays open for the next: a build's files stand side by side. */
+void vcr_files_look_begin(struct vcr_files *f);
+void vcr_files_look_end(struct vcr_files *f);
 /* The content of a regular file whose directory is open. */
 void vcr_files_read_at(struct vcr_files *f, int dir, const char *name, const struct stat *st, struct vcr_look *l);
 bool vcr_files_withheld(const struct vcr_files *f, const char *path);
@@ -140,14 +151,17 @@ int64_t vcr_files_now(void);
 
 /* files-scan.c */
 bool vcr_files_left_out(struct vcr_files *f, const char *path, bool directory);
-/* Look at everything below a directory ("" the workspace), mark what differs from what is known. seen: as inotify's, else as the scan's. */
-int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e);
+/* Look at everything below a directory ("" the workspace), mark what differs from what is known: as the scan's, as inotify's, or as what inotify would have
+ * said had the directory been watched from its beginning, at the times that the files themselves tell. */
+enum vcr_walk_as { VCR_WALK_SCAN, VCR_WALK_SEEN, VCR_WALK_LATE };
+int vcr_files_walk(struct vcr_files *f, const char *below, enum vcr_walk_as as, struct vcr_error *e);
 void vcr_files_open_git(struct vcr_files *f);
 bool vcr_files_git_ignores(struct vcr_files *f, const char *name, bool directory);
 
 /* files-watch.c */
 void vcr_watch_directory(struct vcr_files *f, int dir, const char *path);
 void vcr_watch_moved(struct vcr_files *f, const char *from, const char *to);
+void vcr_watch_late(struct vcr_files *f); /* walk and watch the directories that have been made since the last sweep */
 void vcr_watch_release(struct vcr_files *f);
 
 /* files-group.c */
@@ -156,7 +170,6 @@ void vcr_group_forget_places(struct vcr_files *f);                  /* the works
 void vcr_group_release(struct vcr_files *f);
 
 /* files.c */
-bool vcr_files_exists(const struct vcr_files *f, const char *path, struct stat *st); /* now */
 struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns); /* NULL: too many */
 /* open(2) below a directory, no symlink followed, nothing above it reached; O_CLOEXEC. */
 int vcr_openat_beneath(int dir, const char *path, int flags);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- What is left out ---- */
@@ -114,7 +115,9 @@ void vcr_files_open_git(struct vcr_files *f)
 
 struct walk {
 	struct vcr_files *f;
-	bool base, seen, limited;
+	bool base, limited;
+	enum vcr_walk_as as;
+	int64_t now_ns, real_ns;     /* the same moment by CLOCK_MONOTONIC and by CLOCK_REALTIME; VCR_WALK_LATE */
 	git_index *index;
 	int64_t index_s;             /* when it was written, seconds: what changed then may not show it */
 	char path[VCR_MAX_PATH];
@@ -194,18 +197,31 @@ static bool know(struct walk *w, int dir, const char *name, const struct stat *s
 	return k->ignored;
 }
 
-static void mark_found(struct vcr_files *f, const char *path, bool seen)
+static void mark_found(struct walk *w, const char *path, int64_t at_ns)
 {
-	struct vcr_file_mark *m = vcr_files_mark_path(f, path, vcr_files_now());
-	if (m && seen) {
-		m->seen = true;
-		m->seen_ns = m->last_ns;
-	} else if (m) {
+	struct vcr_file_mark *m = vcr_files_mark_path(w->f, path, at_ns);
+	if (!m)
+		return;
+	if (w->as == VCR_WALK_SCAN) {
 		m->scanned = true;
+		return;
 	}
+	int64_t seen_ns = w->as == VCR_WALK_LATE && at_ns < w->now_ns - VCR_FILES_TICK_NS ? at_ns + VCR_FILES_TICK_NS : vcr_files_now();
+	m->seen_ns = seen_ns > m->seen_ns ? seen_ns : m->seen_ns;
+	m->seen = true;
 }
 
-static void compare(struct walk *w, const struct stat *st)
+/* When it came to be what it is, as far as can be told: not before it came to be where it is (floor_ns: that of its directory). */
+static int64_t time_of(const struct walk *w, const struct stat *st, int64_t floor_ns)
+{
+	if (w->as != VCR_WALK_LATE)
+		return vcr_files_now();
+	int64_t at = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec - w->real_ns + w->now_ns;
+	at = at > floor_ns ? at : floor_ns;
+	return at < w->now_ns ? at : w->now_ns;
+}
+
+static void compare(struct walk *w, const struct stat *st, int64_t at_ns)
 {
 	struct vcr_known *k = vcr_table_get(&w->f->table, w->path);
 	if (!k && w->f->limited)
@@ -214,7 +230,7 @@ static void compare(struct walk *w, const struct stat *st)
 		k->round = w->f->round;
 	if (k && vcr_known_same(k, st) && (!k->racy || S_ISDIR(st->st_mode)))
 		return;
-	mark_found(w->f, w->path, w->seen);
+	mark_found(w, w->path, at_ns);
 }
 
 /* proc and its kin have no files, only views of the kernel. */
@@ -232,7 +248,7 @@ static bool is_pseudo(int fd)
 }
 
 /* fd is closed. ignored: by the user's .gitignore. */
-static void visit_directory(struct walk *w, int fd, int depth, bool ignored)
+static void visit_directory(struct walk *w, int fd, int depth, bool ignored, int64_t floor_ns)
 {
 	size_t len = strlen(w->path);
 	struct dirent *ent;
@@ -256,12 +272,13 @@ static void visit_directory(struct walk *w, int fd, int depth, bool ignored)
 		if (!vcr_files_left_out(w->f, w->path, directory) &&
 		    (!directory || ((sub = openat(fd, ent->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0 &&
 		                    (st.st_dev == w->f->device || !is_pseudo(sub))) || (sub < 0 && errno == EACCES))) {
+			int64_t at_ns = w->base ? 0 : time_of(w, &st, floor_ns);
 			if (w->base)
 				below = know(w, fd, ent->d_name, &st, ignored);
 			else
-				compare(w, &st);
+				compare(w, &st, at_ns);
 			if (directory) {
-				visit_directory(w, sub, depth + 1, below);
+				visit_directory(w, sub, depth + 1, below, at_ns);
 				sub = -1;
 			}
 		}
@@ -272,16 +289,23 @@ static void visit_directory(struct walk *w, int fd, int depth, bool ignored)
 	closedir(d);
 }
 
-static void mark_unvisited(struct vcr_files *f, const char *below, bool seen)
+static void mark_unvisited(struct walk *w, const char *below)
 {
-	for (struct vcr_known *k = vcr_table_below(&f->table, below); k; k = k->next_found)
-		if (k->round != f->round)
-			mark_found(f, k->path, seen);
+	for (struct vcr_known *k = vcr_table_below(&w->f->table, below); k; k = k->next_found)
+		if (k->round != w->f->round)
+			mark_found(w, k->path, vcr_files_now());
 }
 
-int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr_error *e)
+static int64_t real_now(void)
 {
-	struct walk w = { .f = f, .base = !f->based, .seen = seen };
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int vcr_files_walk(struct vcr_files *f, const char *below, enum vcr_walk_as as, struct vcr_error *e)
+{
+	struct walk w = { .f = f, .base = !f->based, .as = as, .now_ns = vcr_files_now(), .real_ns = real_now() };
 	if (w.base && *below)
 		return 0; /* the base scan is still to come, and knows it then */
 	int fd = vcr_openat_beneath(f->dir, *below ? below : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -296,9 +320,9 @@ int vcr_files_walk(struct vcr_files *f, const char *below, bool seen, struct vcr
 		open_index(&w);
 	f->round++;
 	bool known = !*below || vcr_table_get(&f->table, below); /* of a directory that is new nothing can be missing */
-	visit_directory(&w, fd, 0, false);
+	visit_directory(&w, fd, 0, false, 0);
 	if (!w.base && known)
-		mark_unvisited(f, below, seen);
+		mark_unvisited(&w, below);
 	git_index_free(w.index);
 	f->limited = f->limited || w.limited;
 	return w.limited;

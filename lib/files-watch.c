@@ -1,4 +1,7 @@
-/* files-watch.c — inotify: what anybody does to the workspace, hooked or not. It says where to look, never who it was. */
+/* files-watch.c — inotify: what anybody does to the workspace, hooked or not. It says where to look, never who it was.
+ *
+ * A directory that is made is watched from the next sweep on, which walks it first: nothing in it is known, so whatever is there by then is new. Until then a
+ * build or an installation fills it without an event for each thing that happens to each file, which its programs would pay for, and we. */
 #include "files-parts.h"
 #include <errno.h>
 #include <stdio.h>
@@ -87,8 +90,24 @@ static void on_event(struct vcr_files *f, const struct inotify_event *ev)
 	m->seen_ns = m->last_ns;
 	m->directory = m->directory || directory;
 	m->left = directory && (ev->mask & IN_MOVED_FROM ? true : ev->mask & IN_MOVED_TO ? false : m->left);
-	if (directory && ev->mask & (IN_CREATE | IN_MOVED_TO))
-		vcr_files_walk(f, path, true, NULL); /* what is in it already, and watch it */
+	if (directory && ev->mask & IN_MOVED_TO)
+		vcr_files_walk(f, path, VCR_WALK_SEEN, NULL); /* what is in it already, and watch it */
+	if (directory && ev->mask & IN_CREATE) {
+		f->nlate += !m->late;
+		m->late = true;
+	}
+}
+
+void vcr_watch_late(struct vcr_files *f)
+{
+	for (size_t i = 0, n = f->nmark; i < n && f->nlate; i++) { /* walking adds marks */
+		if (!f->mark[i]->late)
+			continue;
+		f->mark[i]->late = false;
+		f->nlate--;
+		vcr_files_walk(f, f->mark[i]->path, VCR_WALK_LATE, NULL);
+	}
+	f->nlate = 0;
 }
 
 void vcr_files_read_watch(struct vcr_files *f)

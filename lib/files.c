@@ -31,6 +31,7 @@ int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, str
 	if (!f)
 		return vcr_error_set(e, VCR_ENOMEM, "files: out of memory");
 	git_libgit2_init();
+	f->near = -1;
 	f->dir = open(o->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (f->dir < 0 || fstat(f->dir, &st)) {
@@ -105,6 +106,7 @@ void vcr_files_free(struct vcr_files *f)
 	clear_marks(f);
 	vcr_table_release(&f->table, release_known, f);
 	vcr_watch_release(f);
+	vcr_files_look_end(f);
 	git_odb_free(f->odb);
 	git_repository_free(f->repo);
 	free(f->exclude);
@@ -125,7 +127,7 @@ int vcr_files_watch_fd(const struct vcr_files *f)
 
 int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e)
 {
-	int err = vcr_files_walk(f, "", false, e);
+	int err = vcr_files_walk(f, "", VCR_WALK_SCAN, e);
 	f->based = true;
 	return err;
 }
@@ -238,15 +240,6 @@ struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path,
 	return f->mark[f->nmark++] = m;
 }
 
-bool vcr_files_exists(const struct vcr_files *f, const char *path, struct stat *st)
-{
-	int fd = vcr_openat_beneath(f->dir, path, O_PATH | O_NOFOLLOW);
-	bool there = fd >= 0 && !fstat(fd, st);
-	if (fd >= 0)
-		close(fd);
-	return there;
-}
-
 /* What is below a renamed directory goes by its new name from now on, and is reported after the directory itself. */
 static void move_below(struct vcr_files *f, const char *from, const char *to)
 {
@@ -337,7 +330,7 @@ static void mark_rename(struct vcr_files *f, const char *from, const char *to, i
 		b->writes++;
 		b->written_ns = ns;
 		if (directory)
-			vcr_files_walk(f, to, true, NULL);
+			vcr_files_walk(f, to, VCR_WALK_SEEN, NULL);
 	}
 	if (a && !to) {
 		a->left = directory;
@@ -659,7 +652,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 	if (f->touched)
 		f->touched(f->ctx, m->path, m->origin || m->writes || !k);
 	vcr_group_mark(f, m); /* what was marked on the way here */
-	vcr_files_look(f, m->path, &l, false);
+	vcr_files_look(f, m->path, &l, !k); /* what is new is wanted in any case */
 	if (!l.exists) {
 		note_linked(s, m, k, &l);
 		settle_gone(s, m, k, &l);
@@ -667,7 +660,8 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 	}
 	if (k && !k->racy && vcr_known_same(k, &l.st) && !m->origin && !(m->writes && m->written_ns > k->looked_ns))
 		goto known; /* touched, not changed */
-	vcr_files_look(f, m->path, &l, true);
+	if (k)
+		vcr_files_look(f, m->path, &l, true);
 	if (!l.exists) {
 		settle_gone(s, m, k, &l);
 		goto out;
@@ -819,11 +813,13 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 	struct vcr_file_mark **aside;
 	if (f->must_scan && f->based) {
 		f->must_scan = false;
-		vcr_files_walk(f, "", false, e);
+		vcr_files_walk(f, "", VCR_WALK_SCAN, e);
 	}
+	vcr_watch_late(f);
 	if (!f->nmark)
 		return 0;
 	size_t waiting = set_aside(f, upto_ns, &aside);
+	vcr_files_look_begin(f);
 	pair_renames(f);
 	break_circles(f);
 	if (f->nmark)
@@ -837,6 +833,7 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 		if (i + 1 == f->nmark)
 			mark_linked(&s, f->mark[i]->last_ns);
 	}
+	vcr_files_look_end(f);
 	free(s.linked);
 	clear_marks(f);
 	if (waiting)
@@ -848,7 +845,7 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e)
 {
 	int err = 0;
-	if (f->based && (err = vcr_files_walk(f, "", false, e)) < 0)
+	if (f->based && (err = vcr_files_walk(f, "", VCR_WALK_SCAN, e)) < 0)
 		return err;
 	err = vcr_files_sweep(f, INT64_MAX, fn, ctx, e);
 	return err;

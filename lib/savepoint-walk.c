@@ -120,6 +120,7 @@ static int read_file(int dir, const char *name, struct stat *st, bool insist, st
 {
 	for (int turn = 0; turn < 2; turn++) {
 		struct stat after;
+		bool ended = false;
 		ssize_t k = 0;
 		int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 		if (fd < 0 && errno == EACCES && insist)
@@ -132,12 +133,13 @@ static int read_file(int dir, const char *name, struct stat *st, bool insist, st
 			return -1;
 		}
 		size_t want = (size_t)st->st_size + 1; /* one more shows that it grew */
-		char *to;
-		while ((to = vcr_buf_reserve(buf, want)) && (k = read(fd, to, want)) > 0) {
+		char *to = NULL;
+		while (!ended && (to = vcr_buf_reserve(buf, want)) && (k = read(fd, to, want)) >= 0) {
 			vcr_buf_added(buf, (size_t)k);
+			ended = !k || ((size_t)k < want && buf->len == (size_t)st->st_size);
 			want = want > (size_t)k ? want - (size_t)k : 4096;
 		}
-		bool stable = to && !k && !fstat(fd, &after) && same_instant(st, &after) && buf->len == (size_t)st->st_size;
+		bool stable = ended && !fstat(fd, &after) && same_instant(st, &after) && buf->len == (size_t)st->st_size;
 		close(fd);
 		if (stable)
 			return 0;

@@ -1,0 +1,146 @@
+#include "files-parts.h"
+#include "tap.h"
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* A workspace of its own, and every change reported as one line of `said`. */
+static char dir[64];
+static struct vcr_files *files;
+static struct vcr_buf said;
+
+static char *in(const char *name)
+{
+	static char path[4][4200];
+	static unsigned k;
+	snprintf(path[++k % 4], sizeof path[0], "%s/%s", dir, name);
+	return path[k % 4];
+}
+
+static void put(const char *name, const char *text)
+{
+	FILE *f = fopen(in(name), "w");
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int say(void *ctx, const struct vcr_change *c)
+{
+	static const char *const kind[] = { "write", "rename", "delete", "mode", "link", "mkdir", "rmdir" }, *const source[] = { "shim", "watch", "scan" };
+	vcr_buf_printf(&said, "%s %s (%s)\n", kind[c->kind], c->path, source[c->source]);
+	return 0;
+}
+
+static void setup(void)
+{
+	struct vcr_files_options o = { .workspace = dir };
+	strcpy(dir, "/tmp/vcr-test-watch-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	vcr_buf_init(&said, 0);
+	ck_assert_int_eq(vcr_files_new(&files, &o, NULL), 0);
+	ck_assert_int_eq(vcr_files_scan_base(files, NULL), 0);
+	ck_assert_int_ge(vcr_files_watch_fd(files), 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *w)
+{
+	return remove(path);
+}
+
+static void teardown(void)
+{
+	vcr_files_free(files);
+	vcr_buf_release(&said);
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int waiting(void)
+{
+	int n = -1;
+	ck_assert_int_eq(ioctl(vcr_files_watch_fd(files), FIONREAD, &n), 0);
+	return n;
+}
+
+static void sweep_upto(int64_t ns, const char *text)
+{
+	vcr_buf_reset(&said);
+	vcr_files_read_watch(files);
+	ck_assert_int_eq(vcr_files_sweep(files, ns, say, NULL, NULL), 0);
+	ck_assert_str_eq(said.data, text);
+}
+
+START_TEST(what_is_done_in_a_directory_that_is_new_makes_no_events_until_the_sweep_has_walked_it)
+{
+	ck_assert_int_eq(mkdir(in("new"), 0755), 0);
+	ck_assert_int_eq(mkdir(in("new/below"), 0755), 0);
+	vcr_files_read_watch(files);
+	put("new/a", "a");
+	put("new/below/b", "b");
+	ck_assert_int_eq(waiting(), 0);
+	ck_assert(vcr_files_pending(files));
+	vcr_buf_reset(&said);
+	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, say, NULL, NULL), 0);
+	for (const char *const *line = (const char *const[]){ "mkdir new (watch)\n", "mkdir new/below (watch)\n", "write new/a (watch)\n", "write new/below/b (watch)\n", NULL }; *line; line++)
+		ck_assert_msg(strstr(said.data, *line) != NULL, "%s is not in:\n%s", *line, said.data);
+	put("new/below/b", "more");
+	ck_assert_int_gt(waiting(), 0);
+	sweep_upto(INT64_MAX, "write new/below/b (watch)\n");
+}
+END_TEST
+
+START_TEST(what_is_made_there_while_hooks_words_are_on_their_way_waits_for_them)
+{
+	ck_assert_int_eq(mkdir(in("new"), 0755), 0);
+	vcr_files_mark(files, VCR_MARK_MKDIR, in("new"), NULL, 7, vcr_files_now());
+	int64_t until = vcr_files_now();
+	put("new/a", "a");
+	sweep_upto(until, "mkdir new (shim)\n");
+	vcr_files_mark(files, VCR_MARK_WRITE, in("new/a"), NULL, 7, vcr_files_now());
+	sweep_upto(INT64_MAX, "write new/a (shim)\n");
+}
+END_TEST
+
+START_TEST(a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_it_is)
+{
+	ck_assert_int_eq(mkdir(in("one"), 0755), 0);
+	vcr_files_read_watch(files);
+	put("one/a", "a");
+	ck_assert_int_eq(rename(in("one"), in("two")), 0);
+	vcr_files_read_watch(files);
+	put("two/b", "b");
+	sweep_upto(INT64_MAX, "mkdir two (watch)\nwrite two/a (watch)\nwrite two/b (watch)\n");
+	put("two/a", "again");
+	sweep_upto(INT64_MAX, "write two/a (watch)\n");
+}
+END_TEST
+
+START_TEST(a_known_directory_that_moves_into_a_new_one_is_told_as_moved)
+{
+	ck_assert_int_eq(mkdir(in("old"), 0755), 0);
+	put("old/a", "a");
+	sweep_upto(INT64_MAX, "mkdir old (watch)\nwrite old/a (watch)\n");
+	ck_assert_int_eq(mkdir(in("new"), 0755), 0);
+	vcr_files_read_watch(files);
+	ck_assert_int_eq(rename(in("old"), in("new/old")), 0);
+	sweep_upto(INT64_MAX, "mkdir new (watch)\nrename new/old (watch)\n");
+	put("new/old/a", "again");
+	sweep_upto(INT64_MAX, "write new/old/a (watch)\n");
+}
+END_TEST
+
+static TCase *watch(void)
+{
+	TCase *tc = tcase_create("watch");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, what_is_done_in_a_directory_that_is_new_makes_no_events_until_the_sweep_has_walked_it);
+	tcase_add_test(tc, what_is_made_there_while_hooks_words_are_on_their_way_waits_for_them);
+	tcase_add_test(tc, a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_it_is);
+	tcase_add_test(tc, a_known_directory_that_moves_into_a_new_one_is_told_as_moved);
+	return tc;
+}
+
+TAP_MAIN("files: the watch", watch)
