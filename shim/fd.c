@@ -6,6 +6,7 @@
 uint8_t vcr_fd_kind[VCR_FDS];
 uint32_t vcr_fd_conn[VCR_FDS];
 static uint32_t highest; /* no descriptor above it was ever of interest */
+static uint32_t copies;  /* one of a file was ever made */
 
 void vcr_fd_set(int fd, enum vcr_fd_kind kind)
 {
@@ -22,6 +23,15 @@ static bool has_copy(int fd, uint32_t conn)
 {
 	for (uint32_t i = 0; i <= vcr_load(&highest); i++)
 		if ((int)i != fd && vcr_fd_kind[i] == VCR_FD_PLAIN && vcr_fd_conn[i] == conn)
+			return true;
+	return false;
+}
+
+bool vcr_fd_has_file_copy(int fd)
+{
+	uint32_t end = (unsigned)fd < VCR_FDS && vcr_load(&copies) ? vcr_fd_conn[fd] : 0;
+	for (uint32_t i = 0; end && i <= vcr_load(&highest); i++)
+		if ((int)i != fd && (vcr_fd_kind[i] == VCR_FD_FILE || vcr_fd_kind[i] == VCR_FD_DIRTY) && vcr_fd_conn[i] == end)
 			return true;
 	return false;
 }
@@ -78,8 +88,10 @@ void vcr_fd_copied(int from, int to)
 		pair(from, to);
 	else if (kind)
 		vcr_fd_conn[to] = vcr_fd_conn[from];
-	if (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY)
+	if (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) {
+		vcr_store(&copies, 1);
 		vcr_names_copied(from, to);
+	}
 	vcr_fd_set(to, (enum vcr_fd_kind)kind);
 }
 

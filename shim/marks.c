@@ -64,12 +64,12 @@ uint32_t vcr_before_open(int dir, const char *path, int flags)
 	return error == 0 ? 1 : error == ENOENT ? 0 : 2;
 }
 
-uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2)
+uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2, int how)
 {
 	struct vcr_rec_file f = { .op = op, .flags = flags, .fd = fd, .existed = existed };
 	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(path), vcr_text(path2) };
 	vcr_want_collector();
-	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, 0);
+	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, how);
 }
 
 /* A scratch if marks can be made now. */
@@ -83,10 +83,10 @@ static struct vcr_scratch *begin(void)
 	return s;
 }
 
-static void mark_if(struct vcr_scratch *s, bool known, uint32_t op, uint32_t flags, int fd, uint32_t existed)
+static void mark_if(struct vcr_scratch *s, bool known, uint32_t op, uint32_t flags, int fd, uint32_t existed, int how)
 {
 	if (known && vcr_path_matters(s->a))
-		vcr_mark(op, flags, fd, existed, s->a, "");
+		vcr_mark(op, flags, fd, existed, s->a, "", how);
 	vcr_scratch_give(s);
 }
 
@@ -94,14 +94,14 @@ void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path)
 {
 	struct vcr_scratch *s = begin();
 	if (s)
-		mark_if(s, vcr_path_absolute(dir, path, s->a), op, flags, -1, 2);
+		mark_if(s, vcr_path_absolute(dir, path, s->a), op, flags, -1, 2, 0);
 }
 
-void vcr_mark_fd(uint32_t op, uint32_t flags, int fd)
+void vcr_mark_fd(uint32_t op, uint32_t flags, int fd, int how)
 {
 	struct vcr_scratch *s = begin();
 	if (s)
-		mark_if(s, vcr_names_find(fd, s->a) || vcr_path_of_fd(fd, s->a), op, flags, fd, 1);
+		mark_if(s, vcr_names_find(fd, s->a) || vcr_path_of_fd(fd, s->a), op, flags, fd, 1, how);
 }
 
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2)
@@ -111,7 +111,7 @@ void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int di
 	if (!s)
 		return;
 	if (vcr_path_absolute(dir, path, s->a) && vcr_path_absolute(dir2, path2, s->b) && (vcr_path_matters(s->a) || vcr_path_matters(s->b)))
-		vcr_mark(op, flags, -1, 2, s->a, s->b);
+		vcr_mark(op, flags, -1, 2, s->a, s->b, 0);
 	vcr_scratch_give(s);
 }
 
@@ -147,8 +147,9 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 	if (!matters && strncmp(s->a, "/dev/", 5) && !(known && existed == 0 && vcr_names_is_outside(s->a)))
 		matters = leads_in(fd, known, s);
 	if (matters && (flags & O_TMPFILE) != O_TMPFILE) {
-		uint64_t end = vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
-		if (!vcr_guest()) {
+		bool own = !vcr_guest();
+		uint64_t end = vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "", own ? VCR_OWN : 0);
+		if (own) {
 			vcr_fd_set(fd, VCR_FD_FILE);
 			if ((unsigned)fd < VCR_FDS)
 				vcr_fd_conn[fd] = flags & O_TRUNC || existed == 0 ? (uint32_t)(end / VCR_SPOOL_ALIGN) : 0;
@@ -182,13 +183,15 @@ void vcr_mark_written(int fd)
 		return;
 	vcr_fd_set(fd, VCR_FD_DIRTY);
 	if (!vcr_mark_is_pending(fd))
-		vcr_mark_fd(VCR_FILE_WRITE, 0, fd);
+		vcr_mark_fd(VCR_FILE_WRITE, 0, fd, VCR_OWN);
 }
 
 void vcr_mark_closed(int fd, int kind)
 {
 	if (vcr_guest())
 		return;
+	bool last = kind == VCR_FD_DIRTY || !vcr_fd_has_file_copy(fd); /* a shell opens, duplicates, closes, and then writes */
 	vcr_fd_set(fd, VCR_FD_NONE);
-	vcr_mark_fd(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd);
+	if (last)
+		vcr_mark_fd(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, VCR_OWN);
 }

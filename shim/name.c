@@ -79,7 +79,7 @@ static int linked(int r, const char *target, int dir, const char *path)
 	if (!s)
 		return r;
 	if (vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a))
-		vcr_mark(VCR_FILE_LINK, 1, -1, 0, target, s->a);
+		vcr_mark(VCR_FILE_LINK, 1, -1, 0, target, s->a, 0);
 	vcr_scratch_give(s);
 	return r;
 }
@@ -159,7 +159,7 @@ int truncate64(const char *path, off64_t n)
 static int changed_fd(int r, uint32_t op, uint32_t flags, int fd)
 {
 	if (r == 0)
-		vcr_mark_fd(op, flags, fd);
+		vcr_mark_fd(op, flags, fd, 0);
 	return r;
 }
 

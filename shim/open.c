@@ -146,7 +146,7 @@ static int close_watched(FILE *f, int fd, int kind)
 	vcr_fd_closed(fd);
 	int r = VCR_REAL(fclose)(f), saved = errno;
 	if (file && !vcr_guest())
-		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "");
+		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "", VCR_OWN);
 	if (kind == VCR_FD_NOTES && !vcr_guest())
 		vcr_mark_notes();
 	errno = saved;

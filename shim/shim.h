@@ -84,7 +84,7 @@ struct vcr_spool_header *vcr_spool(enum vcr_spool_how how);
 /* The header if this process has it mapped already. */
 struct vcr_spool_header *vcr_spool_mapped(void);
 struct vcr_piece { const void *data; size_t size; };
-enum { VCR_RING = 1 };
+enum { VCR_RING = 1, VCR_OWN = 2 /* by our process itself, no guest: the caller has asked */ };
 /* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. Where it ends in the spool; 0: lost and counted. */
 uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags);
 /* Bytes of a connection, in as many records as it takes. Nothing if the collector muted it. */
@@ -169,10 +169,11 @@ void vcr_fd_plain(int fd, uint32_t conn); /* it is recorded from here on, and so
 void vcr_fd_closed(int fd);         /* it was closed, whoever did it */
 void vcr_fd_closed_range(unsigned first, unsigned last);
 void vcr_fd_copied(int from, int to);
+bool vcr_fd_has_file_copy(int fd);  /* of a VCR_FD_FILE that its open made or emptied: another descriptor carries it too */
 static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; } /* one whose bytes matter */
 
 /* ---- marks.c: file records ---- */
-uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2); /* as vcr_append */
+uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2, int how); /* how, result: as vcr_append */
 void vcr_mark_written(int fd);      /* bytes went into a VCR_FD_FILE */
 void vcr_mark_closed(int fd, int kind);
 bool vcr_mark_is_pending(int fd);   /* its open has said that it changes, and nobody can have looked at it since: it need not be said again before its close */
@@ -180,7 +181,7 @@ void vcr_mark_notes(void);          /* something was written into a VCR_FD_NOTES
 /* A name changed: op(path as seen from dir). Call after success. */
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path);
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2);
-void vcr_mark_fd(uint32_t op, uint32_t flags, int fd);
+void vcr_mark_fd(uint32_t op, uint32_t flags, int fd, int how);
 /* Before such a call: the start scan has to be complete when the path matters. */
 void vcr_before_change(int dir, const char *path);
 /* Around an open for writing: `existed` before it, the mark and the descriptor after it. */

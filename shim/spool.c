@@ -292,7 +292,7 @@ static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
 	return at;
 }
 
-static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece *piece, int pieces)
+static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece *piece, int pieces, bool own)
 {
 	static __thread int32_t tid, tid_of;
 	char *to = (char *)(r + 1);
@@ -309,7 +309,7 @@ static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece
 		r->tid = tid ? tid : vcr_self.pid;
 		return;
 	}
-	r->pid = raw_getpid();
+	r->pid = own ? vcr_self.pid : raw_getpid();
 	if (tid_of != r->pid || r->pid != vcr_self.pid)
 		tid = raw_gettid();
 	tid_of = r->pid;
@@ -353,7 +353,7 @@ uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct
 	r->type = type;
 	r->conn = conn;
 	r->size = (uint32_t)size;
-	fill(r, at, piece, pieces);
+	fill(r, at, piece, pieces, flags & VCR_OWN);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
 	if (flags & VCR_RING || at / RING_STEP != (at + n) / RING_STEP)
 		vcr_ring();

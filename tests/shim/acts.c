@@ -220,20 +220,16 @@ static void copies(void)
 	expect("FILE TRUNCATE %s", f);
 	expect("FILE TRUNCATE %s", f);
 	expect("FILE MODE %s", f);
-	if (!guest) {
-		expect("FILE CLOSE %s", f);
-		expect("FILE CLOSE %s", f);
-	}
+	if (!guest)
+		expect("FILE CLOSE %s", f); /* once: the first descriptor was closed unwritten, with a copy that stayed */
 	f = name("closefrom");
 	fd = open(f, O_RDWR | O_CREAT, 0644);
 	must(fd >= 0 && dup2(fd, 300) == 300 && !close(fd), "closefrom");
 	closefrom(300);
 	must(fcntl(300, F_GETFD) < 0, "closefrom");
 	expect("FILE OPEN %s", f);
-	if (!guest) {
-		expect("FILE CLOSE %s", f);
-		expect("FILE CLOSE %s", f);
-	}
+	if (!guest)
+		expect("FILE CLOSE %s", f); /* once: the first descriptor was closed unwritten, with a copy that stayed */
 }
 
 /* ---- plain HTTP over the loopback ---- */

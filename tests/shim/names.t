@@ -18,6 +18,10 @@ CASES = {
         "x=open('x','w'); x.close(); f=w('a'); n=os.open('x', os.O_WRONLY); ctypes.CDLL(None).syscall(33, n, f.fileno()); f.write('1'); f.close()", "CLOSE x, WRITE x, CLOSE x"),
     "what is written through a link is the link's target": ("open('x','w').close(); os.symlink('x','l'); f=open('l','w'); f.write('1'); f.close()", "CLOSE x, WRITE x, CLOSE x"),
     "a child that is forked knows the name too": ("f=w('a'); p=os.fork(); f.write('1') if not p else os.waitpid(p,0); f.close(); os._exit(0) if not p else 0", "WRITE a, CLOSE a, CLOSE a"),
+    "a file that is opened, duplicated and closed before it is written, as shells do, is closed once": (
+        "fd=os.open('a', os.O_WRONLY | os.O_CREAT); os.dup2(fd, 9); os.close(fd); os.write(9, b'1'); os.close(9)", "WRITE a, CLOSE a"),
+    "so is one that is closed with its copies and never written, but for what was opened anew": (
+        "fd=os.open('a', os.O_WRONLY | os.O_CREAT); os.dup2(fd, 9); os.close(9); os.close(fd); fd=os.open('a', os.O_WRONLY); os.close(fd)", "CLOSE a, CLOSE a"),
     "a file that is made in a directory outside, which has become a link into the workspace, is one of the workspace": (
         "import tempfile; d=tempfile.mkdtemp(); os.mkdir(d+'/o'); w(d+'/o/1').close(); w(d+'/o/2').close(); os.rename(d+'/o', d+'/p'); os.symlink(os.getcwd(), d+'/o'); "
         "w(d+'/p/3').close(); f=w(d+'/o/a'); f.write('1'); f.close(); import shutil; shutil.rmtree(d)", "WRITE a, CLOSE a"),
