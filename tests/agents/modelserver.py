@@ -36,7 +36,8 @@ import zlib
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import replies
 
-HOSTS = ("localhost", "api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com", "chatgpt.com")
+HOSTS = ("localhost", "api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com", "chatgpt.com", "vcr-test.openai.azure.com",
+         "us-central1-aiplatform.googleapis.com", "api.mistral.ai", "openrouter.ai")
 MODELS = {"openai.embeddings": "text-embedding-3-small", "gemini.generate": "gemini-2.5-flash"}
 PATHS = (("/chat/completions", "openai.chat"), ("/responses", "openai.responses"), ("/embeddings", "openai.embeddings"),
          ("/messages", "anthropic.messages"), (":generateContent", "gemini.generate"), (":streamGenerateContent", "gemini.generate"))
