@@ -99,31 +99,47 @@ bool vcr_value_is_secret(const char *p, size_t n)
 	return !is_number(p, n) && !is_path(p, n) && !is_url_without_password(p, n) && !is_model_id(p, n) && !is_mask(p, n);
 }
 
-/* As fnmatch would say it, for patterns with one star or none: it is asked of each file of a build. */
-static bool is_like(const char *pattern, const char *name, size_t n)
+/* A pattern of lower-case letters with one star or none, and its length. */
+struct like { const char *pattern; size_t n; };
+#define LIKE(s) { s, sizeof s - 1 }
+
+/* A quick no: letters are the same in both cases but for one bit. */
+static inline bool may_be_like(const struct like *l, char first, char last)
 {
-	const char *star = strchr(pattern, '*');
-	size_t head = star ? (size_t)(star - pattern) : strlen(pattern), tail = star ? strlen(star + 1) : 0;
+	char c = *l->pattern == '*' ? l->pattern[l->n - 1] ^ last : *l->pattern ^ first;
+	return !(c & ~0x20);
+}
+
+/* As fnmatch would say it: it is asked of each file of a workspace. */
+static bool is_like(const struct like *l, const char *name, size_t n)
+{
+	const char *star = strchr(l->pattern, '*');
+	size_t head = star ? (size_t)(star - l->pattern) : l->n, tail = star ? l->n - head - 1 : 0;
 	if (star ? n < head + tail : n != head)
 		return false;
-	return !strncasecmp(pattern, name, head) && (!star || !strcasecmp(star + 1, name + n - tail));
+	return !strncasecmp(l->pattern, name, head) && (!star || !strcasecmp(star + 1, name + n - tail));
+}
+
+static bool is_any(const struct like *list, size_t count, const char *name, size_t n)
+{
+	for (size_t i = 0; n && i < count; i++)
+		if (may_be_like(&list[i], *name, name[n - 1]) && is_like(&list[i], name, n))
+			return true;
+	return false;
 }
 
 bool vcr_redact_is_secret_file(const char *path)
 {
-	static const char *const plain[] = { "*.pub", "*.example", "*.sample", "*.template", "*.dist" };
-	static const char *const secret[] = { ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
-		"id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "credentials", "credentials.*", ".netrc", "_netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials",
-		".dockercfg", ".htpasswd", "secrets.y*ml", "secrets.json", "secrets.toml", "service-account*.json", "service_account*.json", ".vault_pass*",
-		"application_default_credentials.json", "auth.json", "*.tfstate" };
+	static const struct like plain[] = { LIKE("*.pub"), LIKE("*.example"), LIKE("*.sample"), LIKE("*.template"), LIKE("*.dist") };
+	static const struct like secret[] = { LIKE(".env"), LIKE(".env.*"), LIKE("*.env"), LIKE(".envrc"), LIKE("*.pem"), LIKE("*.key"), LIKE("*.p12"), LIKE("*.pfx"), LIKE("*.jks"),
+		LIKE("*.keystore"), LIKE("*.kdbx"), LIKE("*.ppk"), LIKE("id_rsa*"), LIKE("id_dsa*"), LIKE("id_ecdsa*"), LIKE("id_ed25519*"), LIKE("credentials"), LIKE("credentials.*"),
+		LIKE(".netrc"), LIKE("_netrc"), LIKE(".pgpass"), LIKE(".npmrc"), LIKE(".pypirc"), LIKE(".git-credentials"), LIKE(".dockercfg"), LIKE(".htpasswd"), LIKE("secrets.y*ml"),
+		LIKE("secrets.json"), LIKE("secrets.toml"), LIKE("service-account*.json"), LIKE("service_account*.json"), LIKE(".vault_pass*"),
+		LIKE("application_default_credentials.json"), LIKE("auth.json"), LIKE("*.tfstate") };
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
 	size_t n = strlen(base);
-	for (size_t i = 0; i < COUNT(plain); i++)
-		if (is_like(plain[i], base, n))
-			return false;
-	for (size_t i = 0; i < COUNT(secret); i++)
-		if (is_like(secret[i], base, n))
-			return true;
+	if (is_any(secret, COUNT(secret), base, n))
+		return !is_any(plain, COUNT(plain), base, n);
 	return !strncmp(base, "config", 6) && (!fnmatch("*.docker/config.json", path, 0) || !fnmatch("*.kube/config", path, 0));
 }
 
