@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,14 @@ static double ms(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Of all threads. */
+static double cpu_ms(void)
+{
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
 }
 
 static int by_size(const void *a, const void *b)
@@ -82,10 +91,11 @@ int main(int argc, char **argv)
 	double begin = ms();
 	if (vcr_store_open(&s, &o, &e))
 		return fail(&e);
-	double opened = ms();
+	double opened = ms(), cpu = cpu_ms();
 	if (vcr_store_base(s, &base, &p, &e))
 		return fail(&e);
 	double based = ms();
+	cpu = cpu_ms() - cpu;
 	for (int r = 0; r < rounds; r++) {
 		for (int i = 0; i < n; i++)
 			change(argv[4 + i], r);
@@ -98,7 +108,7 @@ int main(int argc, char **argv)
 	if (rolled < 0 || vcr_gc_repack(s, &packed, &e))
 		return fail(&e);
 	qsort(took, (size_t)rounds, sizeof *took, by_size);
-	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"rollback_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened,
+	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"base_cpu_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"rollback_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened, cpu,
 		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], rolled, (long long)p.n);
 	vcr_store_free(s);
 	free(took);

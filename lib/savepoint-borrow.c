@@ -1,6 +1,8 @@
 /* savepoint-borrow.c — what the user's own repository knows already. Nothing of it is written: the index is read, packs and loose objects
  * are linked (copied where a link cannot be made), so what the shadow repository refers to stays whatever a gc over there does. */
 #include "savepoint-parts.h"
+#include "gitindex.h"
+#include "packindex.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +16,14 @@ enum { MAX_DIRS = 8, MAX_COPY = 128 << 20 /* bytes of packs copied from another 
 struct vcr_borrow {
 	struct vcr_store *s;
 	git_repository *repo;
-	git_index *index;
-	struct stat index_st;
+	struct vcr_gitindex index;
+	struct vcr_packindex *packs; /* of the shadow repository */
+	size_t hint;
+	struct vcr_ahead *ahead;
 	char *dir[MAX_DIRS];   /* object directories of the user */
+	int dir_fd[MAX_DIRS];
 	int ndir;
+	int objects;           /* the shadow repository's */
 	int64_t may_copy;
 	bool measured;         /* content on disk may differ from the blob: compare sizes at least */
 	bool useless;          /* it may differ at the same size */
@@ -65,12 +71,12 @@ static void judge_all_attributes(struct vcr_borrow *b)
 	vcr_buf_reset(&path);
 	vcr_buf_printf(&path, "%s/.gitattributes", b->s->workspace); /* tracked or not */
 	judge_attributes(b, path.data);
-	for (size_t i = 0, n = git_index_entrycount(b->index); i < n && !b->useless; i++) {
-		const char *name = git_index_get_byindex(b->index, i)->path, *slash = strrchr(name, '/');
-		if (strcmp(slash ? slash + 1 : name, ".gitattributes"))
+	for (size_t i = 1; i < b->index.ndir && !b->useless; i++) {
+		const struct vcr_gitindex_dir *d = &b->index.dir[i];
+		if (!vcr_gitindex_find(&b->index, d, ".gitattributes", 14))
 			continue;
 		vcr_buf_reset(&path);
-		vcr_buf_printf(&path, "%s/%s", b->s->workspace, name);
+		vcr_buf_printf(&path, "%s/%.*s/.gitattributes", b->s->workspace, (int)d->len, d->path);
 		judge_attributes(b, path.data);
 	}
 }
@@ -145,20 +151,34 @@ static void take_packs(struct vcr_borrow *b, const char *dir)
 		closedir(d);
 }
 
+/* 1: it is not there. -1: it is, or may be, and cannot be linked. */
+static int link_loose(struct vcr_borrow *b, int from, const char *name)
+{
+	const char prefix[3] = { name[0], name[1], 0 };
+	for (int turn = 0; turn < 2; turn++) {
+		if (!linkat(from, name, b->objects, name, 0) || errno == EEXIST)
+			return 0;
+		if (errno != ENOENT)
+			return -1;
+		if (mkdirat(b->objects, prefix, 0700))
+			return errno == EEXIST ? 1 : -1;
+	}
+	return 1;
+}
+
 static bool take_loose(struct vcr_borrow *b, const unsigned char oid[VCR_OID])
 {
-	VCR_AUTO_BUF from = VCR_BUF_INIT, to = VCR_BUF_INIT;
-	char hex[41];
+	char hex[41], name[42];
 	vcr_store_hex(oid, hex);
+	snprintf(name, sizeof name, "%.2s/%s", hex, hex + 2);
 	for (int i = 0; i < b->ndir; i++) {
-		vcr_buf_reset(&from);
-		vcr_buf_reset(&to);
-		vcr_buf_printf(&from, "%s/%.2s/%s", b->dir[i], hex, hex + 2);
-		vcr_buf_printf(&to, "%s/objects/%.2s", b->s->git_dir, hex);
-		if (access(from.data, R_OK) || (mkdir(to.data, 0700) && errno != EEXIST))
-			continue;
-		vcr_buf_printf(&to, "/%s", hex + 2);
-		if (take_over(b, from.data, to.data))
+		VCR_AUTO_BUF from = VCR_BUF_INIT, to = VCR_BUF_INIT;
+		int linked = link_loose(b, b->dir_fd[i], name);
+		if (!linked)
+			return true;
+		vcr_buf_printf(&from, "%s/%s", b->dir[i], name);
+		vcr_buf_printf(&to, "%s/objects/%s", b->s->git_dir, name);
+		if (linked < 0 && !access(from.data, R_OK) && take_over(b, from.data, to.data))
 			return true;
 	}
 	return false;
@@ -166,8 +186,13 @@ static bool take_loose(struct vcr_borrow *b, const unsigned char oid[VCR_OID])
 
 static void add_dir(struct vcr_borrow *b, const char *dir)
 {
-	if (b->ndir < MAX_DIRS && *dir == '/' && (b->dir[b->ndir] = strdup(dir)))
-		b->ndir++;
+	int fd = b->ndir < MAX_DIRS && *dir == '/' ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	if ((b->dir[b->ndir] = strdup(dir)))
+		b->dir_fd[b->ndir++] = fd;
+	else
+		close(fd);
 }
 
 /* The repository's own objects and its alternates (one level: git clone --shared, --reference). */
@@ -190,15 +215,33 @@ static void find_dirs(struct vcr_borrow *b)
 
 /* ---- The index ---- */
 
+static void open_packs(struct vcr_borrow *b)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	vcr_buf_printf(&path, "%s/objects", b->s->git_dir);
+	b->objects = open(path.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	vcr_buf_puts(&path, "/pack");
+	b->packs = vcr_packindex_open(path.data);
+}
+
+static bool read_index(struct vcr_borrow *b)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	if (git_repository_open_ext(&b->repo, b->s->workspace, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL))
+		return false;
+	vcr_buf_printf(&path, "%sindex", git_repository_path(b->repo));
+	return !vcr_gitindex_read(&b->index, path.data, NULL);
+}
+
 struct vcr_borrow *vcr_borrow_new(struct vcr_store *s)
 {
 	struct vcr_borrow *b = calloc(1, sizeof *b);
 	if (!b)
 		return NULL;
 	b->s = s;
+	b->objects = -1;
 	b->may_copy = MAX_COPY;
-	if (git_repository_open_ext(&b->repo, s->workspace, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) || git_repository_index(&b->index, b->repo) ||
-	    !git_index_path(b->index) || stat(git_index_path(b->index), &b->index_st) || git_index_read(b->index, true)) {
+	if (!read_index(b)) {
 		vcr_borrow_free(b);
 		return NULL;
 	}
@@ -206,6 +249,8 @@ struct vcr_borrow *vcr_borrow_new(struct vcr_store *s)
 	find_dirs(b);
 	for (int i = 0; i < b->ndir && !b->useless; i++)
 		take_packs(b, b->dir[i]);
+	open_packs(b);
+	b->ahead = vcr_ahead_new(s->root, &b->index, b->packs);
 	git_odb_refresh(s->odb);
 	return b;
 }
@@ -214,41 +259,53 @@ void vcr_borrow_free(struct vcr_borrow *b)
 {
 	if (!b)
 		return;
-	for (int i = 0; i < b->ndir; i++)
+	vcr_ahead_free(b->ahead);
+	for (int i = 0; i < b->ndir; i++) {
 		free(b->dir[i]);
-	git_index_free(b->index);
+		close(b->dir_fd[i]);
+	}
+	if (b->objects >= 0)
+		close(b->objects);
+	vcr_packindex_free(b->packs);
+	vcr_gitindex_release(&b->index);
 	git_repository_free(b->repo);
 	free(b);
 }
 
-/* As git does: the same times, inode and size, and older than the index, so that a change in the same instant cannot hide. */
-static bool is_clean(const struct vcr_borrow *b, const git_index_entry *i, const struct stat *st)
+bool vcr_borrow_listing(struct vcr_borrow *b, const char *path, size_t n, const struct stat *st, struct vcr_listing *out)
 {
-	const struct timespec *im = &b->index_st.st_mtim, *m = &st->st_mtim;
-	return i->mtime.seconds == (int32_t)m->tv_sec && i->mtime.nanoseconds == (uint32_t)m->tv_nsec && i->ctime.seconds == (int32_t)st->st_ctim.tv_sec &&
-		i->ctime.nanoseconds == (uint32_t)st->st_ctim.tv_nsec && i->ino == (uint32_t)st->st_ino && i->file_size == (uint32_t)st->st_size &&
-		(i->mode & 0170000) == (st->st_mode & 0170000) && (m->tv_sec < im->tv_sec || (m->tv_sec == im->tv_sec && m->tv_nsec < im->tv_nsec));
+	return b && vcr_ahead_take(b->ahead, path, n, st, out);
 }
 
-bool vcr_borrow_blob(struct vcr_borrow *b, const char *path, const struct stat *st, unsigned char oid[VCR_OID])
+static const unsigned char *clean_blob(const struct vcr_borrow *b, const char *path, const struct stat *st)
 {
-	const git_index_entry *i = b && !b->useless && st->st_size <= UINT32_MAX ? git_index_get_bypath(b->index, path, 0) : NULL;
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const struct vcr_gitindex_dir *d = vcr_gitindex_dir(&b->index, path, slash ? (size_t)(slash - path) : 0);
+	const struct vcr_gitindex_entry *i = d ? vcr_gitindex_find(&b->index, d, name, strlen(name)) : NULL;
+	return i && vcr_gitindex_is_clean(&b->index, i, st) ? vcr_gitindex_oid(i) : NULL;
+}
+
+bool vcr_borrow_blob(struct vcr_borrow *b, const char *path, const struct vcr_seen *seen, const struct stat *st, unsigned char oid[VCR_OID])
+{
+	const unsigned char *known = !b || b->useless ? NULL : seen ? seen->known : clean_blob(b, path, st);
 	git_object_t type;
+	git_oid id;
 	size_t size;
-	if (!i || !is_clean(b, i, st))
+	if (!known || (!(seen && seen->packed) && !vcr_borrow_has(b, known) && !take_loose(b, known) && !vcr_store_has(b->s, known)))
 		return false;
-	if (!vcr_store_has(b->s, i->id.id) && (!take_loose(b, i->id.id) || !vcr_store_has(b->s, i->id.id)))
+	git_oid_fromraw(&id, known);
+	if (b->measured && (git_odb_read_header(&size, &type, b->s->odb, &id) || size != (size_t)st->st_size))
 		return false;
-	if (b->measured && (git_odb_read_header(&size, &type, b->s->odb, &i->id) || size != (size_t)st->st_size))
-		return false;
-	memcpy(oid, i->id.id, VCR_OID);
+	memcpy(oid, known, VCR_OID);
 	return true;
 }
 
-bool vcr_borrow_tracks(struct vcr_borrow *b, const char *dir)
+bool vcr_borrow_tracks(const struct vcr_borrow *b, const char *dir)
 {
-	VCR_AUTO_BUF prefix = VCR_BUF_INIT;
-	size_t at;
-	vcr_buf_printf(&prefix, "%s/", dir);
-	return b && !git_index_find_prefix(&at, b->index, prefix.data);
+	return b && vcr_gitindex_dir(&b->index, dir, strlen(dir));
+}
+
+bool vcr_borrow_has(struct vcr_borrow *b, const unsigned char oid[VCR_OID])
+{
+	return b && vcr_packindex_has(b->packs, oid, &b->hint);
 }

@@ -1,10 +1,11 @@
 /* savepoint-parts.h — the inside of savepoint.h: savepoint.c (repository, commits, names), -tree.c (trees), -walk.c (the workspace), -seal.c
- * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -flush.c (to the disk), -adopt.c (from another store), -refs.c (names, the lock), -gc.c (housekeeping). */
+ * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -ahead.c (what is in a directory), -flush.c (to the disk), -adopt.c (from another store), -refs.c (names, the lock), -gc.c (housekeeping). */
 #ifndef VCR_SAVEPOINT_PARTS_H
 #define VCR_SAVEPOINT_PARTS_H
 #include "savepoint.h"
 #include <git2.h>
 #include <git2/sys/odb_backend.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 
 enum { VCR_STORE_DEPTH = 256 /* directories inside one another */, VCR_STORE_NAMES = 400000 /* files in heavy directories, in one savepoint */, VCR_REFS_MAX = 256 << 20 };
@@ -24,6 +25,7 @@ struct vcr_store {
 	int64_t max_file, max_base;
 	git_odb *odb;
 	git_odb_backend *loose;     /* of odb */
+	EVP_MD_CTX *sha1;
 	bool git_started;
 	bool have_key;
 	unsigned char key[32];
@@ -93,13 +95,15 @@ int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oi
 int vcr_path_compare(const char *a, const char *b);
 int vcr_folder_patch(struct vcr_store *s, const unsigned char tree[VCR_OID], struct vcr_store_put *put, size_t n, unsigned char out[VCR_OID], struct vcr_error *e);
 
-/* savepoint-walk.c: everything in the directory fd, whose path is in `path` (relative, "" the workspace; used as scratch). */
-int vcr_store_scan(struct vcr_store *s, int fd, struct vcr_buf *path, int depth, unsigned char tree[VCR_OID], struct vcr_error *e);
+/* savepoint-walk.c: everything in the workspace. */
+int vcr_store_scan(struct vcr_store *s, unsigned char tree[VCR_OID], struct vcr_error *e);
 int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID], const struct vcr_store_dirty *dirty, size_t n, unsigned char out[VCR_OID],
 	struct vcr_error *e);
 
 /* savepoint-seal.c */
 int vcr_store_seal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
+/* It has to be. */
+bool vcr_store_is_secret_name(const struct vcr_store *s, const char *name, size_t n);
 /* The name of an entry as it is stored, appended; and back (0, 1: it is none that was sealed here). */
 int vcr_store_seal_name(struct vcr_store *s, const char *name, size_t n, struct vcr_buf *out, struct vcr_error *e);
 int vcr_store_unseal_name(struct vcr_store *s, const char *name, size_t n, char **out, struct vcr_error *e);
@@ -114,12 +118,37 @@ int vcr_pack_add(struct vcr_pack *p, git_object_t type, const void *data, size_t
 int vcr_pack_finish(struct vcr_pack *p, struct vcr_error *e);
 void vcr_pack_free(struct vcr_pack *p);
 
-/* savepoint-borrow.c: what the user's repository knows about the files of the workspace. NULL when it cannot be used. */
+/* savepoint-ahead.c: what is in a directory, by name. seen[i] is what name[i] is, or seen is NULL: nobody looked. */
+struct vcr_seen {
+	struct stat st;
+	const unsigned char *known; /* git's blob of the file, which has not changed since git looked at it; NULL: it may have */
+	bool packed;                /* that blob is in a pack of the shadow repository */
+	bool gone;
+};
+struct vcr_listing { const char **name; size_t n; struct vcr_seen *seen; dev_t dev; ino_t ino; /* of the directory, where seen is set */ void *block; };
+/* False: not all of it could be read. */
+bool vcr_listing_read(struct vcr_listing *l, int fd);
+void vcr_listing_release(struct vcr_listing *l);
+bool vcr_listing_has(const struct vcr_listing *l, const char *name);
+struct vcr_gitindex;
+struct vcr_packindex;
+struct vcr_ahead;
+/* root, index and packs must stay until it is freed, and what it has given is only good until then. */
+struct vcr_ahead *vcr_ahead_new(int root, const struct vcr_gitindex *index, const struct vcr_packindex *packs);
+void vcr_ahead_free(struct vcr_ahead *a);
+/* The directory at path (n bytes, "" the top), which was *st just now, with seen; once for each. False: the caller looks itself. */
+bool vcr_ahead_take(struct vcr_ahead *a, const char *path, size_t n, const struct stat *st, struct vcr_listing *out);
+
+/* savepoint-borrow.c: what the user's repository knows about the files of the workspace. NULL when it cannot be used; every call takes that. */
 struct vcr_borrow *vcr_borrow_new(struct vcr_store *s);
 void vcr_borrow_free(struct vcr_borrow *b);
-/* The blob of a file that has not changed since git looked at it, safe in the shadow repository now; false: read the file. */
-bool vcr_borrow_blob(struct vcr_borrow *b, const char *path, const struct stat *st, unsigned char oid[VCR_OID]);
+/* As vcr_ahead_take. */
+bool vcr_borrow_listing(struct vcr_borrow *b, const char *path, size_t n, const struct stat *st, struct vcr_listing *out);
+/* The blob of a file that has not changed since git looked at it, safe in the shadow repository now; false: read the file. seen: as it was listed; may be NULL. */
+bool vcr_borrow_blob(struct vcr_borrow *b, const char *path, const struct vcr_seen *seen, const struct stat *st, unsigned char oid[VCR_OID]);
 /* The index has files in the directory. */
-bool vcr_borrow_tracks(struct vcr_borrow *b, const char *dir);
+bool vcr_borrow_tracks(const struct vcr_borrow *b, const char *dir);
+/* The object is in a pack. */
+bool vcr_borrow_has(struct vcr_borrow *b, const unsigned char oid[VCR_OID]);
 
 #endif

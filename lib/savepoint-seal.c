@@ -110,7 +110,7 @@ int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_bu
 
 enum { NAME = sizeof VCR_SEAL_NAME - 1, SHORTEST_SECRET = 12, MAX_NAME = 255 };
 
-static bool is_secret_name(const struct vcr_store *s, const char *name, size_t n)
+bool vcr_store_is_secret_name(const struct vcr_store *s, const char *name, size_t n)
 {
 	for (size_t i = 0; i < s->nsecret_name; i++)
 		if (strlen(s->secret_name[i]) == n && !memcmp(s->secret_name[i], name, n))
@@ -137,7 +137,7 @@ static int remember_name(struct vcr_store *s, const char *name, size_t n, struct
 int vcr_store_seal_name(struct vcr_store *s, const char *name, size_t n, struct vcr_buf *out, struct vcr_error *e)
 {
 	VCR_AUTO_BUF sealed = VCR_BUF_INIT;
-	if (!is_secret_name(s, name, n))
+	if (!vcr_store_is_secret_name(s, name, n))
 		return vcr_buf_add(out, name, n);
 	int err = remember_name(s, name, n, e);
 	if (err || (err = vcr_store_seal(s, name, n, &sealed, e)))

@@ -144,7 +144,7 @@ static int seal_names(struct vcr_store *s, struct vcr_folder *t, struct vcr_erro
 	for (size_t i = 0; i < t->n; i++) {
 		struct vcr_item *it = &t->item[i];
 		VCR_AUTO_BUF stored = VCR_BUF_INIT;
-		if (!it->mode || (i < t->sorted && !it->opened))
+		if (!it->mode || (i < t->sorted ? !it->opened : !vcr_store_is_secret_name(s, it->name, it->len)))
 			continue;
 		int err = vcr_store_seal_name(s, it->name, it->len, &stored, e);
 		if (err)
@@ -160,6 +160,24 @@ static int seal_names(struct vcr_store *s, struct vcr_folder *t, struct vcr_erro
 	return 0;
 }
 
+/* "<mode in octal> <name>\0<id>" */
+static void add_raw(struct vcr_buf *raw, const struct vcr_item *it)
+{
+	char digits[12], *p = digits + sizeof digits;
+	*--p = ' ';
+	for (unsigned m = it->mode; m; m >>= 3)
+		*--p = (char)('0' + (m & 7));
+	size_t head = (size_t)(digits + sizeof digits - p), all = head + it->len + 1 + VCR_OID;
+	char *to = vcr_buf_reserve(raw, all);
+	if (!to)
+		return;
+	memcpy(to, p, head);
+	memcpy(to + head, it->name, it->len);
+	to[head + it->len] = 0;
+	memcpy(to + all - VCR_OID, it->oid, VCR_OID);
+	vcr_buf_added(raw, all);
+}
+
 int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	VCR_AUTO_BUF raw = VCR_BUF_INIT;
@@ -168,15 +186,9 @@ int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oi
 		return err;
 	sort(t, by_git);
 	t->sorted = 0;
-	for (size_t i = 0; i < t->n; i++) {
-		const struct vcr_item *it = &t->item[i];
-		if (!it->mode)
-			continue;
-		vcr_buf_printf(&raw, "%o ", it->mode);
-		vcr_buf_add(&raw, it->name, it->len);
-		vcr_buf_putc(&raw, 0);
-		vcr_buf_add(&raw, it->oid, VCR_OID);
-	}
+	for (size_t i = 0; i < t->n; i++)
+		if (t->item[i].mode)
+			add_raw(&raw, &t->item[i]);
 	if (raw.err)
 		return vcr_error_set(e, raw.err, "savepoint: a directory with %zu entries: %s", t->n, vcr_strerror(raw.err));
 	return vcr_store_object(s, GIT_OBJECT_TREE, raw.data, raw.len, oid, e);

@@ -3,7 +3,6 @@
 #include "preimage.h"
 #include "beneath.h"
 #include "limits.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,12 +36,10 @@ static bool left_out(const struct vcr_store *s, const char *path, const char *na
 
 /* Directories that a package manager or a build fills, unless git tracks files there: of their files a savepoint has the names, and what tells whether they are
  * the same. Other file systems are not even looked into. */
-static bool is_heavy(struct vcr_store *s, int fd, const char *path, const char *name)
+static bool is_heavy(struct vcr_store *s, const struct vcr_listing *l, const char *path, const char *name)
 {
 	static const char *const heavy[] = { "node_modules", "bower_components", ".tox", ".nox", ".gradle", ".terraform", ".direnv", NULL };
-	struct stat mark;
-	bool is = is_name(name, heavy) || !fstatat(fd, "CACHEDIR.TAG", &mark, AT_SYMLINK_NOFOLLOW) || !fstatat(fd, "pyvenv.cfg", &mark, AT_SYMLINK_NOFOLLOW);
-	return is && !(s->borrow && vcr_borrow_tracks(s->borrow, path));
+	return (is_name(name, heavy) || vcr_listing_has(l, "CACHEDIR.TAG") || vcr_listing_has(l, "pyvenv.cfg")) && !vcr_borrow_tracks(s->borrow, path);
 }
 
 static bool is_beneath(const char *path, const char *dir, size_t n)
@@ -82,6 +79,26 @@ void vcr_store_unkept(const struct vcr_store *s, struct vcr_store_unkept *out)
 	*out = (struct vcr_store_unkept){ (const char *const *)s->heavy, s->nheavy, s->max_file, s->small_unkept };
 }
 
+/* ---- Directories ---- */
+
+/* One that is looked at. It is opened when something in it has to be: of most files in most directories git knows all that is needed. */
+struct place { struct place *up; const char *name; int fd; /* -1: not yet */ };
+
+static int fd_of(struct place *p)
+{
+	if (p->fd < 0 && p->up) {
+		int up = fd_of(p->up);
+		p->fd = up < 0 ? -1 : openat(up, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	return p->fd;
+}
+
+static void leave_place(struct place *p)
+{
+	if (p->up && p->fd >= 0)
+		close(p->fd);
+}
+
 /* ---- Entries ---- */
 
 /* A file whose content is not kept: changed when its size, time or inode is another. */
@@ -116,8 +133,11 @@ static int open_forbidden(int dir, const char *name, const struct stat *st)
 }
 
 /* The content into buf, *st as it was then. 1: it changed while it was read, twice. <0: it cannot be read (errno). */
-static int read_file(int dir, const char *name, struct stat *st, bool insist, struct vcr_buf *buf)
+static int read_file(struct place *at, const char *name, struct stat *st, bool insist, struct vcr_buf *buf)
 {
+	int dir = fd_of(at);
+	if (dir < 0)
+		return -1;
 	for (int turn = 0; turn < 2; turn++) {
 		struct stat after;
 		bool ended = false;
@@ -161,7 +181,8 @@ static int seal_object(struct vcr_store *s, const char *p, size_t n, unsigned ch
 	return err ? err : vcr_store_object(s, GIT_OBJECT_BLOB, s->sealed.data, s->sealed.len, oid, e);
 }
 
-static int file_entry(struct vcr_store *s, int dir, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
+static int file_entry(struct vcr_store *s, struct place *at, const char *name, const char *path, const struct vcr_seen *seen, struct stat *st, struct vcr_entry *out,
+	struct vcr_error *e)
 {
 	int err = 0;
 	if (s->in_heavy && st->st_size) {
@@ -169,7 +190,7 @@ static int file_entry(struct vcr_store *s, int dir, const char *name, const char
 		s->names--;
 		return 0;
 	}
-	if (!s->is_secret(path) && vcr_borrow_blob(s->borrow, path, st, out->oid)) {
+	if (!s->is_secret(path) && vcr_borrow_blob(s->borrow, path, seen, st, out->oid)) {
 		out->mode = st->st_mode;
 		return 0;
 	}
@@ -178,7 +199,7 @@ static int file_entry(struct vcr_store *s, int dir, const char *name, const char
 		large_entry(s, st, out);
 		return 0;
 	}
-	int changed = read_file(dir, name, st, false, &s->scratch);
+	int changed = read_file(at, name, st, false, &s->scratch);
 	if (changed < 0) {
 		if (errno == ENOENT || errno == ELOOP || errno == ENOTDIR) { /* gone meanwhile, or something else */
 			s->flags |= VCR_SAVEPOINT_UNSTABLE;
@@ -198,15 +219,16 @@ static int file_entry(struct vcr_store *s, int dir, const char *name, const char
 	return err;
 }
 
-static int read_link(int dir, const char *name, char target[VCR_MAX_PATH], size_t *n)
+static int read_link(struct place *at, const char *name, char target[VCR_MAX_PATH], size_t *n)
 {
-	ssize_t k = readlinkat(dir, name, target, VCR_MAX_PATH);
+	ssize_t k = readlinkat(fd_of(at), name, target, VCR_MAX_PATH);
 	*n = (size_t)k;
 	return k >= 0 && k < VCR_MAX_PATH ? 0 : -1;
 }
 
-/* A file or a link; sockets, pipes and devices are nothing. */
-static int leaf_entry(struct vcr_store *s, int dir, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
+/* A file or a link; sockets, pipes and devices are nothing. seen: as it was listed; NULL: it was not. */
+static int leaf_entry(struct vcr_store *s, struct place *at, const char *name, const char *path, const struct vcr_seen *seen, struct stat *st, struct vcr_entry *out,
+	struct vcr_error *e)
 {
 	char target[VCR_MAX_PATH];
 	size_t n;
@@ -214,8 +236,8 @@ static int leaf_entry(struct vcr_store *s, int dir, const char *name, const char
 	if (s->as_of_ns && (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec > s->as_of_ns)
 		s->flags |= VCR_SAVEPOINT_UNSTABLE;
 	if (S_ISREG(st->st_mode))
-		return file_entry(s, dir, name, path, st, out, e);
-	if (!S_ISLNK(st->st_mode) || read_link(dir, name, target, &n))
+		return file_entry(s, at, name, path, seen, st, out, e);
+	if (!S_ISLNK(st->st_mode) || read_link(at, name, target, &n))
 		return 0;
 	int err = must_seal(s, "", target, n) ? seal_object(s, target, n, out->oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, target, n, out->oid, e);
 	if (!err)
@@ -225,49 +247,44 @@ static int leaf_entry(struct vcr_store *s, int dir, const char *name, const char
 
 /* ---- A whole directory ---- */
 
-struct names { struct vcr_buf text; size_t n; };
+static int scan(struct vcr_store *s, struct place *at, struct vcr_listing *l, struct vcr_buf *path, int depth, unsigned char tree[VCR_OID], struct vcr_error *e);
 
-static int read_names(int fd, struct names *names)
+/* 0: listed. 1: it cannot be opened. */
+static int list(struct vcr_store *s, struct place *at, const struct vcr_buf *path, const struct stat *st, struct vcr_listing *l)
 {
-	struct dirent *ent;
-	DIR *d = fdopendir(fd);
-	if (!d) {
-		close(fd);
-		return -1;
-	}
-	while ((ent = readdir(d)))
-		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, "..")) {
-			vcr_buf_add(&names->text, ent->d_name, strlen(ent->d_name) + 1);
-			names->n++;
-		}
-	closedir(d);
-	return names->text.err ? -1 : 0;
+	if (vcr_borrow_listing(s->borrow, path->data, path->len, st, l))
+		return 0;
+	if (fd_of(at) < 0)
+		return 1;
+	if (!vcr_listing_read(l, at->fd))
+		s->flags |= VCR_SAVEPOINT_LIMITED;
+	return 0;
 }
 
-static int scan_dir_entry(struct vcr_store *s, int dir, const char *name, struct vcr_buf *path, int depth, struct stat *st, struct vcr_entry *out,
+static int scan_dir_entry(struct vcr_store *s, struct place *up, const char *name, struct vcr_buf *path, int depth, struct stat *st, struct vcr_entry *out,
 	struct vcr_error *e)
 {
-	*out = (struct vcr_entry){ .mode = st->st_mode };
-	bool was = s->in_heavy;
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	bool foreign = st->st_dev != s->root_st.st_dev && !(s->borrow && vcr_borrow_tracks(s->borrow, path->data));
-	bool heavy = fd >= 0 && !foreign && !was && is_heavy(s, fd, path->data, name);
-	if (fd < 0 || depth >= VCR_STORE_DEPTH || foreign || (was && s->names <= 0) || (heavy && !note_heavy(s, path->data))) {
-		if (fd >= 0)
-			close(fd);
+	struct place at = { up, name, -1 };
+	struct vcr_listing l = { 0 };
+	bool was = s->in_heavy, foreign = st->st_dev != s->root_st.st_dev && !vcr_borrow_tracks(s->borrow, path->data);
+	int err = 0, closed = foreign || depth >= VCR_STORE_DEPTH || (was && s->names <= 0) || list(s, &at, path, st, &l);
+	bool heavy = !closed && !was && is_heavy(s, &l, path->data, name);
+	if (closed || (heavy && !note_heavy(s, path->data))) {
 		heavy_entry(st, out);
-		return 0;
+	} else {
+		*out = (struct vcr_entry){ .mode = st->st_mode };
+		s->in_heavy = was || heavy;
+		err = scan(s, &at, &l, path, depth + 1, out->oid, e);
+		s->in_heavy = was;
 	}
-	s->in_heavy = was || heavy;
-	int err = vcr_store_scan(s, fd, path, depth + 1, out->oid, e);
-	s->in_heavy = was;
-	close(fd);
+	vcr_listing_release(&l);
+	leave_place(&at);
 	return err;
 }
 
-static int scan_name(struct vcr_store *s, int fd, const char *name, struct vcr_buf *path, int depth, struct vcr_folder *t, struct vcr_error *e)
+static int scan_name(struct vcr_store *s, struct place *at, const char *name, struct vcr_seen *seen, struct vcr_buf *path, int depth, struct vcr_folder *t, struct vcr_error *e)
 {
-	struct stat st;
+	struct stat mine, *st = seen ? &seen->st : &mine;
 	struct vcr_entry entry;
 	size_t before = path->len;
 	if (before)
@@ -277,8 +294,8 @@ static int scan_name(struct vcr_store *s, int fd, const char *name, struct vcr_b
 	if (path->err) { /* deeper than any path can be */
 		path->err = 0;
 		s->flags |= VCR_SAVEPOINT_LIMITED;
-	} else if (!fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) && !left_out(s, path->data, name, &st)) {
-		err = S_ISDIR(st.st_mode) ? scan_dir_entry(s, fd, name, path, depth, &st, &entry, e) : leaf_entry(s, fd, name, path->data, &st, &entry, e);
+	} else if (!(seen ? seen->gone : fstatat(at->fd, name, st, AT_SYMLINK_NOFOLLOW)) && !left_out(s, path->data, name, st)) {
+		err = S_ISDIR(st->st_mode) ? scan_dir_entry(s, at, name, path, depth, st, &entry, e) : leaf_entry(s, at, name, path->data, seen, st, &entry, e);
 		if (!err && entry.mode)
 			err = vcr_folder_add(t, entry.mode, entry.oid, name, strlen(name), e);
 	}
@@ -286,20 +303,28 @@ static int scan_name(struct vcr_store *s, int fd, const char *name, struct vcr_b
 	return err;
 }
 
-int vcr_store_scan(struct vcr_store *s, int fd, struct vcr_buf *path, int depth, unsigned char tree[VCR_OID], struct vcr_error *e)
+static int scan(struct vcr_store *s, struct place *at, struct vcr_listing *l, struct vcr_buf *path, int depth, unsigned char tree[VCR_OID], struct vcr_error *e)
 {
-	struct names names = { .text = VCR_BUF_INIT };
 	struct vcr_folder t = { 0 };
-	int err = 0, copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy < 0 || read_names(copy, &names))
-		s->flags |= VCR_SAVEPOINT_LIMITED;
-	const char *name = names.text.data;
-	for (size_t i = 0; !err && i < names.n; i++, name += strlen(name) + 1)
-		err = scan_name(s, fd, name, path, depth, &t, e);
+	int err = 0;
+	for (size_t i = 0; !err && i < l->n; i++)
+		err = scan_name(s, at, l->name[i], l->seen ? &l->seen[i] : NULL, path, depth, &t, e);
 	if (!err)
 		err = vcr_folder_store(s, &t, tree, e);
 	vcr_folder_release(&t);
-	vcr_buf_release(&names.text);
+	return err;
+}
+
+int vcr_store_scan(struct vcr_store *s, unsigned char tree[VCR_OID], struct vcr_error *e)
+{
+	struct place top = { .fd = s->root };
+	struct vcr_listing l = { 0 };
+	struct vcr_buf path;
+	vcr_buf_init(&path, VCR_MAX_PATH);
+	list(s, &top, &path, &s->root_st, &l);
+	int err = scan(s, &top, &l, &path, 0, tree, e);
+	vcr_listing_release(&l);
+	vcr_buf_release(&path);
 	return err;
 }
 
@@ -363,7 +388,8 @@ static int dirty_dir(struct patching *p, const char *name, struct stat *st, bool
 	}
 	if (!known || (last && deep)) {
 		set_barrier(p);
-		err = scan_dir_entry(p->s, up->fd, name, &p->path, p->depth, st, &entry, p->e);
+		struct place at = { .fd = up->fd };
+		err = scan_dir_entry(p->s, &at, name, &p->path, p->depth, st, &entry, p->e);
 		return err ? err : add_put(p, &entry);
 	}
 	if (was->mode != entry.mode && (err = add_put(p, &entry)))
@@ -394,8 +420,9 @@ static int dirty_component(struct patching *p, const char *name, bool last, bool
 {
 	struct stat st;
 	struct vcr_entry entry = { 0 };
-	int fd = p->level[p->depth].fd, err = 0;
-	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+	struct place at = { .fd = p->level[p->depth].fd };
+	int err = 0;
+	if (fstatat(at.fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		set_barrier(p);
 		return errno == ENOENT || errno == ENOTDIR ? add_put(p, &entry) : 0;
 	}
@@ -407,7 +434,7 @@ static int dirty_component(struct patching *p, const char *name, bool last, bool
 	if (S_ISDIR(st.st_mode))
 		return dirty_dir(p, name, &st, last, deep);
 	set_barrier(p);
-	err = leaf_entry(p->s, fd, name, p->path.data, &st, &entry, p->e);
+	err = leaf_entry(p->s, &at, name, p->path.data, NULL, &st, &entry, p->e);
 	return err ? err : add_put(p, &entry);
 }
 
@@ -524,11 +551,12 @@ int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry
 	char target[VCR_MAX_PATH];
 	size_t n;
 	*out = (struct vcr_entry){ 0 };
-	int dir = vcr_beneath_parent(s->root, path, &name), err = 0;
-	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+	struct place at = { .fd = vcr_beneath_parent(s->root, path, &name) };
+	int err = 0;
+	if (at.fd < 0 || fstatat(at.fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		int saved = errno;
-		if (dir >= 0)
-			close(dir);
+		if (at.fd >= 0)
+			close(at.fd);
 		return saved == ENOENT || saved == ENOTDIR || saved == ELOOP ? 0 : vcr_error_sys(e, saved, "%s", path);
 	}
 	if (S_ISDIR(st.st_mode)) {
@@ -536,16 +564,16 @@ int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry
 		for (; *known; known++)
 			if (((*known)->mode & VCR_ENTRY_TYPE) == VCR_ENTRY_HEAVY)
 				out->mode = VCR_ENTRY_HEAVY | (st.st_mode & 07777);
-	} else if (S_ISLNK(st.st_mode) && !read_link(dir, name, target, &n)) {
+	} else if (S_ISLNK(st.st_mode) && !read_link(&at, name, target, &n)) {
 		out->mode = st.st_mode;
 		err = known_entry(s, VCR_ENTRY_LINK, target, n, known, keep, out, e);
-	} else if (S_ISREG(st.st_mode) && st.st_size <= s->max_file && read_file(dir, name, &st, true, &s->scratch) >= 0) {
+	} else if (S_ISREG(st.st_mode) && st.st_size <= s->max_file && read_file(&at, name, &st, true, &s->scratch) >= 0) {
 		out->mode = st.st_mode;
 		err = known_entry(s, VCR_ENTRY_FILE, s->scratch.data, s->scratch.len, known, keep, out, e);
 	} else {
 		large_entry(s, &st, out);
 	}
-	close(dir);
+	close(at.fd);
 	return err;
 }
 

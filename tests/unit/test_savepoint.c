@@ -371,6 +371,35 @@ START_TEST(files_come_as_they_stand_on_the_disk_not_as_git_stores_them)
 }
 END_TEST
 
+/* With what git knows and without: the same savepoint. So many files that several threads look. */
+START_TEST(what_git_knows_makes_no_difference_to_a_base)
+{
+	static const char *const make[] = { ":", "git update-index --index-version 4", "git repack -qad",
+		"git config core.autocrlf true; printf '1\r\n2\r\n' | tee d3/crlf > d4/crlf; touch -d '1 hour ago' d3/crlf d4/crlf; git add . 2>/dev/null", "git repack -qad; printf '* text=auto eol=crlf' > .gitattributes; git add .; "
+		"rm -r d5; git checkout -q d5; find d5 -exec touch -d '1 hour ago' {} +; git update-index --refresh",
+		"printf '* filter=up' > d6/.gitattributes; git config filter.up.clean 'tr a-z A-Z'; git config filter.up.smudge 'tr A-Z a-z'; git add --renormalize d6; git add d6; find d6 -exec touch -d '1 hour ago' {} +; "
+		"git update-index --refresh",
+		"git update-index --assume-unchanged d7/f1; git update-index --skip-worktree d7/f2; touch -r d7/f3 ../at; for i in 1 2 3; do echo changed > d7/f$i; touch -r ../at d7/f$i; done",
+		"git add -N new; git rm -q --cached d8/f1; rm d8/f2; mv d9 d9x; ln -s d9x d9; mv d10 ../d10; echo file > d10; chmod 600 d11/f1; chmod 711 d11; ln -s f1 d11/link; mkdir d11/empty",
+		"umask 077; git rm -rq --cached d12; git config core.filemode false; chmod 777 d12/*; mkdir -p d13/.git d13/node_modules; echo no > d13/.git/x; echo dep > d13/node_modules/x; git add -f d13/node_modules" };
+	sh("git init -q; for d in $(seq 20); do mkdir d$d; for f in $(seq 60); do echo \"text $d $f\" > d$d/f$f; done; done; find . -name .git -prune -o -exec touch -d '1 hour ago' {} +; git add .; "
+	   "git commit -qm x; echo new > new; %s", make[_i]);
+	struct vcr_store *s = store("with");
+	struct vcr_savepoint with = base(s);
+	vcr_store_free(s);
+	sh("for f in $(git --git-dir=%s/shadow.git ls-tree -r --name-only %s | head -30); do git --git-dir=%s/shadow.git cat-file -e %s:$f; done", state, with.tree, state, with.tree);
+	sh("mv .git ../aside; mkdir ../fresh");
+	snprintf(state, sizeof state, "%s/fresh", top);
+	s = store("without");
+	struct vcr_savepoint without = base(s);
+	vcr_store_free(s);
+	if (_i == 8) /* of a directory of packages the files are kept when git tracks some */
+		ck_assert_str_ne(with.tree, without.tree);
+	else
+		ck_assert_str_eq(with.tree, without.tree);
+}
+END_TEST
+
 START_TEST(every_kind_of_repository_and_none_will_do)
 {
 	static const char *const make[] = { ":", "git init -q", "git init -q --object-format=sha256 && git add . && git commit -qm x",
@@ -531,6 +560,7 @@ static TCase *tc(void)
 	tcase_add_test(t, names_and_links_with_secrets_are_sealed_and_stay_so);
 	tcase_add_test(t, the_users_repository_is_only_read_and_its_gc_takes_nothing_away);
 	tcase_add_test(t, files_come_as_they_stand_on_the_disk_not_as_git_stores_them);
+	tcase_add_loop_test(t, what_git_knows_makes_no_difference_to_a_base, 0, 9);
 	tcase_add_loop_test(t, every_kind_of_repository_and_none_will_do, 0, 10);
 	tcase_add_test(t, what_is_too_large_is_named_and_not_read);
 	tcase_add_test(t, of_directories_that_packages_or_builds_fill_the_names_are_noted);
