@@ -377,7 +377,7 @@ START_TEST(what_git_knows_makes_no_difference_to_a_base)
 	static const char *const make[] = { ":", "git update-index --index-version 4", "git repack -qad",
 		"git config core.autocrlf true; printf '1\r\n2\r\n' | tee d3/crlf > d4/crlf; touch -d '1 hour ago' d3/crlf d4/crlf; git add . 2>/dev/null", "git repack -qad; printf '* text=auto eol=crlf' > .gitattributes; git add .; "
 		"rm -r d5; git checkout -q d5; find d5 -exec touch -d '1 hour ago' {} +; git update-index --refresh",
-		"printf '* filter=up' > d6/.gitattributes; git config filter.up.clean 'tr a-z A-Z'; git config filter.up.smudge 'tr A-Z a-z'; git add --renormalize d6; git add d6; find d6 -exec touch -d '1 hour ago' {} +; "
+		"printf 'f1 filter=up' > d6/.gitattributes; git config filter.up.clean 'tr a-z A-Z'; git config filter.up.smudge 'tr A-Z a-z'; git add --renormalize d6; git add d6; find d6 -exec touch -d '1 hour ago' {} +; "
 		"git update-index --refresh",
 		"git update-index --assume-unchanged d7/f1; git update-index --skip-worktree d7/f2; touch -r d7/f3 ../at; for i in 1 2 3; do echo changed > d7/f$i; touch -r ../at d7/f$i; done",
 		"git add -N new; git rm -q --cached d8/f1; rm d8/f2; mv d9 d9x; ln -s d9x d9; mv d10 ../d10; echo file > d10; chmod 600 d11/f1; chmod 711 d11; ln -s f1 d11/link; mkdir d11/empty",
