@@ -241,18 +241,33 @@ static size_t match_duration(const struct vcr_normal_context *c, const char *p, 
 	return 0;
 }
 
+/* Of a name with something of the run in it, what stands behind `from`, until `to`: bytes of words and '-'. */
+static size_t between(const char *p, size_t n, size_t at, const char *from, const char *to)
+{
+	size_t i = at + strlen(from), first = i;
+	if (!has(p, n, at, from))
+		return 0;
+	while (i < n && (word_byte[(unsigned char)p[i]] || (p[i] == '-' && !has(p, n, i, to))))
+		i++;
+	return i > first && has(p, n, i, to) && !word(p, n, i + strlen(to)) ? i + strlen(to) - at : 0;
+}
+
+/* Of its attribution line; the files of its shell: snapshot-bash-<time>-<chance>.sh, claude-<chance>-cwd. */
 static size_t match_claude(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
 	static const char *const words[] = { "cch=", "cc_prompt_id=", NULL };
+	if (!begins_word(p, at))
+		return 0;
 	for (const char *const *w = words; *w; w++) {
 		size_t k = strlen(*w), i = at + k;
-		if (!begins_word(p, at) || !has(p, n, at, *w))
+		if (!has(p, n, at, *w))
 			continue;
 		while (word(p, n, i) || (i < n && p[i] == '-'))
 			i++;
 		return i > at + k ? i - at : 0;
 	}
-	return 0;
+	size_t k = at && p[at - 1] == '/' ? between(p, n, at, "snapshot-", ".sh") : 0;
+	return k ? k : at && p[at - 1] == '/' ? between(p, n, at, "claude-", "-cwd") : 0;
 }
 
 static size_t match_codex(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
@@ -357,7 +372,7 @@ static size_t match_id(const struct vcr_normal_context *c, const char *p, size_t
 
 const struct vcr_normaliser vcr_normalisers[] = {
 	{ "uuid", 1, match_uuid }, { "ls", 1, match_ls }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
-	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 1, match_claude },
+	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 2, match_claude },
 	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { NULL, 0, NULL },
 };
 
@@ -369,7 +384,7 @@ static const uint16_t begins[256] = {
 	['a'] = UUID | GIT, ['b'] = UUID | GIT, ['c'] = UUID | GIT | CLAUDE | ID, ['d'] = UUID | GIT, ['e'] = UUID | GIT, ['f'] = UUID | GIT | ID,
 	['A'] = UUID | LS | DATE, ['B'] = UUID, ['C'] = UUID | CODEX, ['D'] = UUID | LS | DATE, ['E'] = UUID, ['F'] = UUID | LS | DATE,
 	['J'] = LS | DATE, ['M'] = LS | DATE, ['N'] = LS | DATE, ['O'] = LS | DATE, ['S'] = LS | DATE, ['T'] = DATE, ['W'] = DATE,
-	['m'] = ID, ['r'] = ID, ['s'] = ID, ['t'] = ID, ['/'] = DIRECTORIES, [0x1b] = ANSI,
+	['m'] = ID, ['r'] = ID, ['s'] = CLAUDE | ID, ['t'] = ID, ['/'] = DIRECTORIES, [0x1b] = ANSI,
 };
 
 int vcr_normal_names(const struct vcr_normal_user *user, struct vcr_buf *out)

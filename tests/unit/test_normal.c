@@ -28,6 +28,8 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 	expect("[main 1a2b3c4] x\n[main (root-commit) 1a2b3c4] y\nHEAD is now at 1a2b3c4 z\nindex 1a2b3c4..5d6e7f8 100644\n1a2b3c4 (HEAD -> main) w",
 		"[main {{vcr:git}}] x\n[main (root-commit) {{vcr:git}}] y\nHEAD is now at {{vcr:git}} z\nindex {{vcr:git}}..{{vcr:git}} 100644\n{{vcr:git}} (HEAD -> main) w");
 	expect("toolu_01A2b3C4d5E6f7G8h9J0 call_abcdefghijklmnop1", "{{vcr:id}} {{vcr:id}}");
+	expect("source /a/snapshot-bash-1732412345678-k2x9ab.sh && pwd -P >| /b/claude-3f1a-cwd", "source /a/{{vcr:claude}} && pwd -P >| /b/{{vcr:claude}}");
+	expect("a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd", "a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
 	expect("Chunk ID: f34978\nWall time: 0.0000 seconds\nChunk ID: none", "{{vcr:codex}}\nWall time: {{vcr:duration}}\nChunk ID: none");
 }
@@ -75,7 +77,7 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(NULL, &out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/1 ansi/1 git/1 id/1 codex/1");
+	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/2 ansi/1 git/1 id/1 codex/1");
 }
 END_TEST
 
