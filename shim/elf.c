@@ -153,3 +153,20 @@ enum vcr_target vcr_elf_target(const char *path, int fd)
 	}
 	return VCR_TARGET_TAKES;
 }
+
+int vcr_elf_error(const char *path)
+{
+	char head[HEAD];
+	struct stat st;
+	int at = raw_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+	long n = at >= 0 ? raw_pread(at, head, HEAD - 1, 0) : -1;
+	if (at >= 0)
+		raw_close(at);
+	if (n < 0) /* it may be run, and not read */
+		return 0;
+	head[n] = 0;
+	if (n >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
+		return 0;
+	const char *interpreter = script_interpreter(head);
+	return !interpreter ? ENOEXEC : raw_statat(AT_FDCWD, interpreter, &st, 0) ? ENOENT : 0;
+}

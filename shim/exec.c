@@ -1,6 +1,5 @@
 /* exec.c — programs: each is announced, and gets the variables that keep it in the session, whatever environment the caller
  * built for it. These hooks also run in vfork children: the new environment is on the stack, nothing else is touched. */
-#include <pthread.h>
 #include <stdarg.h>
 #include "shim.h"
 
@@ -25,18 +24,28 @@ static void announce(uint32_t kind, int child, int error, const char *path, char
 		vcr_scratch_give(s);
 }
 
-/* In a deterministic session: what libvcrdeterm.so does not reach, or does not answer. */
-static void say_own_chance(enum vcr_target target, const char *name)
+static void say_own(enum vcr_target target, const char *name, const char *what)
 {
 	static const char words[][24] = { [VCR_TARGET_GO] = " is of Go", [VCR_TARGET_STATIC] = " is static", [VCR_TARGET_MUSL] = " is of another libc", [VCR_TARGET_HARMED] = " takes no library" };
-	const size_t room = sizeof VCR_LOST_CHANCE + sizeof *words;
-	struct vcr_scratch *s = vcr_self.companion && target >= VCR_TARGET_GO && !vcr_self.sandboxed && strnlen(name, PATH_MAX) < PATH_MAX - room ? vcr_scratch_take() : NULL;
-	if (vcr_likely(!s))
+	struct vcr_scratch *s = strnlen(name, PATH_MAX) < PATH_MAX - strlen(what) - sizeof *words ? vcr_scratch_take() : NULL;
+	if (!s)
 		return;
-	vcr_format(vcr_format(vcr_format(s->a, name), words[target]), VCR_LOST_CHANCE);
+	vcr_format(vcr_format(vcr_format(s->a, name), words[target]), what);
 	struct vcr_piece piece = vcr_text(s->a);
 	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, 0);
 	vcr_scratch_give(s);
+}
+
+/* In a deterministic session: what libvcrdeterm.so does not reach, or does not answer. Where tools are answered: what starts some that we do not see. */
+static void say_outsider(enum vcr_target target, const char *name)
+{
+	if (vcr_likely(target < VCR_TARGET_GO) || vcr_self.sandboxed)
+		return;
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (vcr_self.companion)
+		say_own(target, name, VCR_LOST_CHANCE);
+	if (h && h->flags & VCR_SPOOL_ANSWERS)
+		say_own(target, name, VCR_LOST_TOOLS);
 }
 
 static bool can_run(const char *path)
@@ -142,13 +151,19 @@ static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 /* One that was found by its name, or by a path. */
 static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
 {
-	return p->how <= BY_NAME && vcr_stand_wanted(spawns, s);
+	return vcr_stand_wanted(spawns, s) && (p->how <= BY_NAME || s->answers);
+}
+
+/* By its path the kernel alone runs it, or says that it is no program; libc hands what it looks for by name to a shell then. */
+static int error_of(const struct program *p)
+{
+	return p->how == BY_PATH && !vcr_self.sandboxed ? vcr_elf_error(p->name) : 0;
 }
 
 /* Where it lies, if it is looked for by its name: in the environment of this process, not in the one that it gets. */
 static const char *file_of(const struct program *p, char file[PATH_MAX])
 {
-	return p->how == BY_NAME && !strchr(p->name, '/') && search(p->name, file) ? file : p->name;
+	return p->how == BY_NAME && !vcr_self.sandboxed && !strchr(p->name, '/') && search(p->name, file) ? file : p->name;
 }
 
 static size_t count(char *const argv[])
@@ -173,6 +188,12 @@ static int become(const struct program *p)
 	if (p->how == BY_FD && vcr_path_of_fd(p->dir, of_fd))
 		name = of_fd;
 	bool tool = stands(p, false, &stand);
+	int none = tool ? error_of(p) : 0;
+	if (none && stand.answers) {
+		errno = none;
+		return -1;
+	}
+	tool = tool && !none;
 	char *argv[tool ? count(p->argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
 	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
 	if (tool && stand.answers)
@@ -181,9 +202,9 @@ static int become(const struct program *p)
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (tool)
-		vcr_stand(&stand, p->how == BY_NAME, file_of(p, file), p->argv, env, argv);
+		vcr_stand(&stand, p->how == BY_NAME, p->how == BY_FD ? name : file_of(p, file), p->argv, env, argv);
 	if (!(tool && stand.answers))
-		say_own_chance(target, name);
+		say_outsider(target, name);
 	announce(VCR_EXEC_REPLACE | (tool ? VCR_EXEC_TOOL : 0), raw_getpid(), 0, name, p->argv);
 	pass_place(target, true);
 	int r = call(tool ? &through : p, env), saved = errno;
@@ -281,9 +302,13 @@ int execle(const char *path, const char *arg, ...)
 
 /* ---- spawn ---- */
 
-typedef int spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);
+/* With a directory of its own the child may find what we do not. */
+static bool may_be_there(const char *name, const posix_spawn_file_actions_t *acts)
+{
+	return acts && name && *name != '/' && strchr(name, '/');
+}
 
-static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, const posix_spawn_file_actions_t *acts,
+static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *name, const posix_spawn_file_actions_t *acts,
 	const posix_spawnattr_t *attr, char *const argv[], char *const given[])
 {
 	struct program p = { .how = how, .name = name, .argv = argv, .env = given };
@@ -293,7 +318,11 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 	bool found = vcr_ready() && look(&p, &target);
 	if (!vcr_ready() || (!found && !acts))
 		return real(pid, name, acts, attr, argv, given);
-	bool tool = found && stands(&p, true, &stand);
+	bool tool = (found || may_be_there(name, acts)) && stands(&p, true, &stand) && (found || stand.answers);
+	int none = tool && found ? error_of(&p) : 0;
+	if (none && stand.answers)
+		return none;
+	tool = tool && !none;
 	char *through[tool ? count(argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED;
@@ -314,7 +343,7 @@ static int spawn(spawn_call *real, enum how how, pid_t *pid, const char *name, c
 		if (pid)
 			*pid = child;
 		if (!(tool && stand.answers))
-			say_own_chance(target, name);
+			say_outsider(target, name);
 		announce(VCR_EXEC_SPAWN | (tool ? VCR_EXEC_TOOL : 0), child, 0, name, argv);
 	}
 	return r;
@@ -332,120 +361,7 @@ int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t 
 	return spawn(VCR_REAL(posix_spawnp), BY_NAME, pid, name, acts, attr, argv, env);
 }
 
-/* ---- system, popen: libc gives the shell `environ`, so it gets ours for the time of the call ---- */
-
-static struct { uint32_t busy; size_t room; char **list; char **before; } lent;
-
-/* Room that stays ours: another thread may still be reading the list after it was taken back. */
-static bool lent_room(size_t bytes)
+int vcr_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *acts, const posix_spawnattr_t *attr, char *const argv[])
 {
-	if (bytes <= lent.room)
-		return true;
-	bytes = (bytes + 65535) & ~(size_t)65535;
-	void *p = raw_mmap(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (raw_failed(p))
-		return false;
-	lent.list = p;
-	lent.room = bytes;
-	return true;
-}
-
-/* A vfork child has its parent's environment, which is not changed behind his back: what its shell does is not seen. */
-static bool lend(void)
-{
-	if (!vcr_ready() || vcr_self.sandboxed)
-		return false;
-	if (vcr_guest())
-		vcr_lost(0);
-	if (vcr_guest() || __atomic_exchange_n(&lent.busy, 1, __ATOMIC_ACQUIRE))
-		return false;
-	size_t entries = vcr_env_count(environ) + VCR_ENV_ROOM + 1;
-	if (!lent_room(entries * sizeof(char *) + vcr_env_text_size(environ) + 1)) {
-		vcr_store(&lent.busy, 0);
-		return false;
-	}
-	lent.before = environ;
-	vcr_spool(VCR_MAKE);
-	vcr_spool_count(1); /* the shell's */
-	vcr_env_fill(environ, VCR_TARGET_TAKES, lent.list, (char *)(lent.list + entries));
-	vcr_store(&environ, lent.list);
-	return true;
-}
-
-/* A setenv by another thread has copied the list meanwhile: then it stays. */
-static void take_back(void)
-{
-	char **list = lent.list;
-	__atomic_compare_exchange_n(&environ, &list, lent.before, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-	vcr_store(&lent.busy, 0);
-}
-
-/* A shell that is a tool is started here, since libc would start it behind our back: as system(3) has it, with INT and QUIT ignored and CHLD blocked meanwhile.
- * One at a time, because the handlers are the process's. */
-static int run_shell(const char *command)
-{
-	char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, interrupt, quit;
-	sigset_t chld, defaults, mask;
-	posix_spawnattr_t attr;
-	pid_t pid = 0;
-	int status = -1, cancel = 0, saved = errno;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* signals are to be put back; whoever cancels waits for the shell */
-	sigemptyset(&defaults);
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	sigaction(SIGINT, &ignore, &interrupt);
-	sigaction(SIGQUIT, &ignore, &quit);
-	sigprocmask(SIG_BLOCK, &chld, &mask);
-	if (interrupt.sa_handler != SIG_IGN)
-		sigaddset(&defaults, SIGINT);
-	if (quit.sa_handler != SIG_IGN)
-		sigaddset(&defaults, SIGQUIT);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigdefault(&attr, &defaults);
-	posix_spawnattr_setsigmask(&attr, &mask);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	int err = spawn(VCR_REAL(posix_spawn), BY_PATH, &pid, "/bin/sh", NULL, &attr, argv, environ);
-	if (err)
-		status = 127 << 8;
-	while (!err && VCR_REAL(waitpid)(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!err)
-		vcr_say_exit(pid, status, VCR_EXIT_WAIT);
-	posix_spawnattr_destroy(&attr);
-	sigaction(SIGINT, &interrupt, NULL);
-	sigaction(SIGQUIT, &quit, NULL);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
-	pthread_setcancelstate(cancel, NULL);
-	errno = err ? err : saved;
-	return status;
-}
-
-int system(const char *command)
-{
-	static uint32_t busy;
-	struct vcr_stand stand;
-	if (command && vcr_ready() && !vcr_guest() && vcr_stand_wanted(true, &stand) && !__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) {
-		int r = run_shell(command), saved = errno;
-		vcr_store(&busy, 0);
-		errno = saved;
-		return r;
-	}
-	bool mine = command && lend();
-	int r = VCR_REAL(system)(command), saved = errno;
-	if (mine)
-		take_back();
-	errno = saved;
-	return r;
-}
-
-FILE *popen(const char *command, const char *mode)
-{
-	bool mine = lend();
-	FILE *f = VCR_REAL(popen)(command, mode);
-	int saved = errno;
-	if (mine)
-		take_back();
-	errno = saved;
-	return f;
+	return spawn(VCR_REAL(posix_spawn), BY_PATH, pid, path, acts, attr, argv, environ);
 }

@@ -35,10 +35,10 @@
 	X(rename) X(renameat) X(renameat2) X(link) X(linkat) X(symlink) X(symlinkat) X(unlink) X(unlinkat) X(remove) X(rmdir) \
 	X(mkdir) X(mkdirat) X(truncate) X(truncate64) X(ftruncate) X(ftruncate64) X(chmod) X(fchmod) X(fchmodat) X(lchmod)
 
-/* exec.c: programs */
+/* exec.c: programs; shell.c: those of system and popen */
 #define VCR_HOOKS_EXEC(X) \
 	X(execve) X(execv) X(execvp) X(execvpe) X(execl) X(execlp) X(execle) X(execveat) X(fexecve) X(posix_spawn) X(posix_spawnp) \
-	X(system) X(popen)
+	X(system) X(popen) X(pclose)
 
 /* proc.c: processes; sys.c: syscall() and the sandbox door */
 #define VCR_HOOKS_PROC(X) X(fork) X(_Fork) X(forkpty) X(daemon) X(wait) X(waitpid) X(wait3) X(wait4) X(waitid) X(_exit) X(_Exit)

@@ -157,6 +157,8 @@ int fclose(FILE *f)
 {
 	int saved = errno, fd = fileno(f), kind = vcr_fd_get(fd);
 	errno = saved;
+	if (vcr_unlikely(vcr_load(&vcr_npiped)) && !kind)
+		return vcr_close_piped(f);
 	return vcr_likely(!kind) ? VCR_REAL(fclose)(f) : close_watched(f, fd, kind);
 }
 

@@ -342,6 +342,8 @@ static inline bool vcr_target_hands_on(enum vcr_target t) { return t <= VCR_TARG
 static inline bool vcr_target_is_lent(enum vcr_target t) { return t >= VCR_TARGET_GO && t <= VCR_TARGET_MUSL; } /* see lend.c */
 /* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
 enum vcr_target vcr_elf_target(const char *path, int fd);
+/* What the kernel says of a file that is to be run: 0, or ENOEXEC for what is no program, ENOENT for a script without its interpreter. */
+int vcr_elf_error(const char *path);
 /* Entries that vcr_env_fill may need beyond those of env. */
 enum { VCR_ENV_ROOM = 3 };
 size_t vcr_env_count(char *const env[]);
@@ -379,7 +381,12 @@ struct vcr_stand { char program[400], place[400]; bool answers; };
 bool vcr_stand_wanted(bool spawns, struct vcr_stand *s);
 void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out);
 
-/* ---- exec.c, proc.c ---- */
+/* ---- exec.c, shell.c, proc.c ---- */
+typedef int vcr_spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);
+/* posix_spawn with this process's environment, as the hook has it. */
+int vcr_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *acts, const posix_spawnattr_t *attr, char *const argv[]);
+extern int32_t vcr_npiped;          /* streams of popen that pclose and fclose wait for here; then by this, which says what pclose does */
+int vcr_close_piped(FILE *f);
 void vcr_say_process(struct vcr_spool_header *h);
 void vcr_say_exit(int child, int status, uint32_t source);
 void vcr_before_exit(int status);

@@ -39,6 +39,7 @@ enum {
 #define VCR_SPOOL_LEAST (8ull << 20) /* of that, mapped by a writer whose address space is limited: at most an eighth of it */
 #define VCR_LOST_NOTE "an annotation was refused: " /* a LOST that begins so is about those, not about what could not be seen */
 #define VCR_LOST_CHANCE ": its clock and its random bytes are its own, not the session's" /* a LOST that ends so is about that */
+#define VCR_LOST_TOOLS ": what it starts is not answered from the session, and runs" /* or that, of vcr-replay --hermetic */
 
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
 enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };

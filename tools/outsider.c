@@ -47,3 +47,9 @@ void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, c
 	if (target >= VCR_TARGET_GO)
 		vcr_say(t, "%s cannot be given a clock or chance: it is static, of Go or of another libc", command);
 }
+
+void vcr_outsider_say_tools(const struct vcr_tool *t, enum vcr_target target, const char *command)
+{
+	if (target >= VCR_TARGET_GO)
+		vcr_say(t, "%s is static, of Go or of another libc%s", command, VCR_LOST_TOOLS);
+}

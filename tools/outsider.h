@@ -11,5 +11,7 @@ void vcr_outsider_begins(const char *spool, pid_t pid, char *const argv[]);
 void vcr_outsider_ended(const char *spool, pid_t pid, int status);
 /* To the user, of a deterministic session: where it is none of those that can be given the session's clock and chance, and where its process numbers are the kernel's. */
 void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command, const struct vcr_run *run);
+/* Likewise where tools are answered from a session: where what it starts is not seen. */
+void vcr_outsider_say_tools(const struct vcr_tool *t, enum vcr_target target, const char *command);
 
 #endif

@@ -3,6 +3,7 @@
  *
  * Of equal runs the first that nobody has had is given out. A recording is hostile: paths stay beneath the workspace, outside .git and .vcr, no mode has more
  * than permissions. */
+#include "asked.h"
 #include "beneath.h"
 #include "control.h"
 #include "hermetic.h"
@@ -14,15 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 extern char **environ;
 
-enum { ANNOUNCED = 96 /* arguments that the library tells */, NOT_RECORDED = 127, PATIENCE_S = 5, BACKLOG = 64, NAMED = 120, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
+enum { ANNOUNCED = 96 /* arguments that the library tells */, NOT_RECORDED = 127, NAMED = 120, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
 
 struct run {
 	struct vcr_reader *reader;
@@ -44,9 +42,10 @@ struct vcr_hermetic {
 	struct vcr_normal_context live, in; /* in: where the last session was recorded */
 	struct vcr_redact *redact;
 	bool exact;
-	char path[108];
-	int fd, root;
-	struct event *ev;
+	int root;
+	struct vcr_asked *asked;
+	struct by_frame { const char *frame; size_t run; } *by_frame; /* of the session that is being taken, in order */
+	size_t nby_frame;
 	int64_t answered, refused, unwritten;
 	struct vcr_buf named;         /* those that were refused */
 };
@@ -70,12 +69,39 @@ static void add_string(const struct vcr_json *j, int v, struct vcr_buf *out)
 	vcr_buf_putc(out, 0);
 }
 
-static struct run *find_frame(const struct vcr_hermetic *h, const struct vcr_reader *reader, const char *frame)
+static int by_frame(const void *a, const void *b)
 {
-	for (size_t i = h->n; i-- > 0;)
-		if (h->run[i].reader == reader && !strcmp(h->run[i].frame, frame))
-			return &h->run[i];
-	return NULL;
+	const struct by_frame *x = a, *y = b;
+	int c = strcmp(x->frame, y->frame);
+	return c ? c : (x->run > y->run) - (x->run < y->run);
+}
+
+/* The runs from that one on are those of a session. */
+static int index_frames(struct vcr_hermetic *h, size_t from)
+{
+	free(h->by_frame);
+	h->nby_frame = 0;
+	if (!(h->by_frame = calloc(h->n - from + 1, sizeof *h->by_frame)))
+		return VCR_ENOMEM;
+	for (size_t i = from; i < h->n; i++)
+		h->by_frame[h->nby_frame++] = (struct by_frame){ h->run[i].frame, i };
+	qsort(h->by_frame, h->nby_frame, sizeof *h->by_frame, by_frame);
+	return 0;
+}
+
+/* Of equal ones the last. */
+static struct run *find_frame(const struct vcr_hermetic *h, const char *frame)
+{
+	const struct by_frame *v = h->by_frame;
+	size_t lo = 0, hi = h->nby_frame;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (strcmp(v[mid].frame, frame) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && !strcmp(v[lo - 1].frame, frame) ? &h->run[v[lo - 1].run] : NULL;
 }
 
 static struct run *add_run(struct vcr_hermetic *h)
@@ -135,18 +161,18 @@ static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const str
 }
 
 /* A tool that has become another program (sh -c with one command) ends as that one does. */
-static void take_successor(struct vcr_hermetic *h, struct vcr_reader *reader, const char *tool, const struct vcr_reader_frame *f)
+static void take_successor(const struct vcr_hermetic *h, const char *tool, const struct vcr_reader_frame *f)
 {
-	struct run *run = find_frame(h, reader, tool);
+	struct run *run = find_frame(h, tool);
 	int64_t pid;
 	if (run && !run->ended && vcr_json_int(f->j, vcr_json_get(f->j, f->input, "pid"), &pid) && pid == run->pid)
 		take_end(run, f);
 }
 
 /* What is done to files of one tool comes before its own frame, which is written when it has ended, or, of what it leaves running, behind it. */
-static int take_change(struct vcr_hermetic *h, struct vcr_reader *reader, const char *tool, int64_t index)
+static int take_change(struct vcr_hermetic *h, const char *tool, int64_t index)
 {
-	struct run *run = find_frame(h, reader, tool);
+	struct run *run = find_frame(h, tool);
 	if (!run)
 		return 0;
 	int64_t *more = realloc(run->change, (run->nchange + 1) * sizeof *more);
@@ -169,9 +195,9 @@ static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const 
 		if (!changes && is_run && !strcmp(tool.data, f.frame_id))
 			err = take_run(h, reader, in, &f);
 		else if (changes && is_file)
-			err = take_change(h, reader, tool.data, i);
+			err = take_change(h, tool.data, i);
 		else if (changes && is_run)
-			take_successor(h, reader, tool.data, &f);
+			take_successor(h, tool.data, &f);
 	}
 	return err;
 }
@@ -183,14 +209,11 @@ static void short_string(const struct vcr_json *j, int v, const char *key, char 
 		strcpy(to, s.data);
 }
 
-struct taking { struct vcr_hermetic *h; struct vcr_reader *reader; };
-
 static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
-	struct taking *t = ctx;
 	char frame[37] = "";
 	short_string(j, data, "frame", frame, sizeof frame);
-	struct run *run = find_frame(t->h, t->reader, frame);
+	struct run *run = find_frame(ctx, frame);
 	if (!run || run->printed)
 		return 0;
 	run->printed = true;
@@ -211,13 +234,14 @@ static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t li
 
 static int take_session(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, struct vcr_error *e)
 {
-	struct taking t = { h, reader };
 	size_t from = h->n;
 	int err = take_frames(h, reader, in, false);
 	if (!err)
+		err = index_frames(h, from);
+	if (!err)
 		err = take_frames(h, reader, in, true);
 	if (!err)
-		err = vcr_reader_each(reader, "vcr.output", take_output, &t, e);
+		err = vcr_reader_each(reader, "vcr.output", take_output, h, e);
 	for (size_t i = from; i < h->n && !err; i++)
 		normalise(in, &h->run[i].asked, &h->run[i].normal);
 	return err;
@@ -410,25 +434,12 @@ static void change_files(struct vcr_hermetic *h, const struct run *run)
 
 /* ---- Asking ---- */
 
-static bool send_all(int fd, const void *data, size_t n)
-{
-	for (const char *p = data; n;) {
-		ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return false;
-		p += k;
-		n -= (size_t)k;
-	}
-	return true;
-}
-
-static void reply(int fd, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error)
+static void reply(struct vcr_buf *to, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error)
 {
 	struct vcr_standin_answer a = { how, value, (uint32_t)out->len, (uint32_t)error->len };
-	if (send_all(fd, &a, sizeof a) && send_all(fd, out->data, out->len))
-		send_all(fd, error->data, error->len);
+	vcr_buf_add(to, &a, sizeof a);
+	vcr_buf_add(to, out->data, out->len);
+	vcr_buf_add(to, error->data, error->len);
 }
 
 /* The arguments as one line for people. */
@@ -440,23 +451,23 @@ static void words_of(const struct vcr_buf *asked, struct vcr_buf *out)
 	vcr_safe_line(out, line.data, line.len, NAMED);
 }
 
-static void refuse(struct vcr_hermetic *h, int fd, const struct vcr_buf *asked, const char *why)
+static void refuse(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *asked, const char *why)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT, text = VCR_BUF_INIT, none = VCR_BUF_INIT;
 	words_of(asked, &words);
 	vcr_buf_printf(&text, "vcr replay: %s: %s\n", words.data, why);
 	if (++h->refused <= MOST_REFUSED)
 		vcr_buf_printf(&h->named, "%s%s (%s)", h->named.len ? "; " : "", words.data, why);
-	reply(fd, VCR_STANDIN_EXIT, NOT_RECORDED, &none, &text);
+	reply(to, VCR_STANDIN_EXIT, NOT_RECORDED, &none, &text);
 }
 
-static void answer(struct vcr_hermetic *h, int fd, const struct vcr_buf *asked)
+static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *asked)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT, error = VCR_BUF_INIT, live_out = VCR_BUF_INIT, live_error = VCR_BUF_INIT;
 	bool spent;
 	struct run *run = look_for(h, asked, &spent);
 	if (!run) {
-		refuse(h, fd, asked, spent ? "it was not run so often when it was recorded" : "it was not recorded");
+		refuse(h, to, asked, spent ? "it was not run so often when it was recorded" : "it was not recorded");
 		return;
 	}
 	run->given = true;
@@ -464,29 +475,19 @@ static void answer(struct vcr_hermetic *h, int fd, const struct vcr_buf *asked)
 	if (!why && ((*run->stdout_ref && vcr_reader_body(run->reader, run->stdout_ref, &out, NULL)) || (*run->stderr_ref && vcr_reader_body(run->reader, run->stderr_ref, &error, NULL))))
 		why = "what it printed cannot be read in the session";
 	if (why) {
-		refuse(h, fd, asked, why);
+		refuse(h, to, asked, why);
 		return;
 	}
 	live_out.max = live_error.max = MOST_LIVE;
 	rebind(h, run, &out, &live_out);
 	rebind(h, run, &error, &live_error);
 	if (live_out.err || live_error.err) {
-		refuse(h, fd, asked, "with the paths of this run it printed too much");
+		refuse(h, to, asked, "with the paths of this run it printed too much");
 		return;
 	}
 	h->answered++;
 	change_files(h, run);
-	reply(fd, run->how, run->value, &live_out, &live_error);
-}
-
-static bool hear(int fd, struct vcr_buf *text)
-{
-	char step[16 << 10];
-	ssize_t n;
-	while ((n = recv(fd, step, sizeof step, 0)) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0 && (text->len > VCR_STANDIN_ASKED || vcr_buf_add(text, step, (size_t)n)))
-			return false;
-	return n == 0 && text->len && !text->data[text->len - 1];
+	reply(to, run->how, run->value, &live_out, &live_error);
 }
 
 /* As the recorder writes arguments down. */
@@ -504,39 +505,26 @@ static void redact(struct vcr_hermetic *h, const struct vcr_buf *said, struct vc
 	}
 }
 
-static void on_accept(evutil_socket_t listener, short what, void *hermetic)
+static void on_question(void *hermetic, const struct vcr_buf *said, struct vcr_buf *to)
 {
-	struct vcr_hermetic *h = hermetic;
-	VCR_AUTO_BUF said = VCR_BUF_INIT, asked = VCR_BUF_INIT;
-	const struct timeval patience = { PATIENCE_S, 0 };
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
+	VCR_AUTO_BUF asked = VCR_BUF_INIT;
+	if (!said->len || said->data[said->len - 1])
 		return;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	if (hear(fd, &said)) {
-		redact(h, &said, &asked);
-		cut_arguments(&asked);
-		answer(h, fd, &asked);
-	}
-	close(fd);
+	redact(hermetic, said, &asked);
+	cut_arguments(&asked);
+	answer(hermetic, to, &asked);
 }
 
 /* ---- The module ---- */
 
 static int listen_at(struct vcr_hermetic *h, const char *spool, struct vcr_error *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int n = snprintf(h->path, sizeof h->path, "%.*s.tools", (int)(strlen(spool) - strlen(".spool")), spool);
-	if (n >= (int)sizeof a.sun_path)
-		return vcr_error_set(e, VCR_ELIMIT, "the path of the runtime directory is too long for a socket");
-	strcpy(a.sun_path, h->path);
-	unlink(h->path);
-	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (h->fd < 0 || bind(h->fd, (struct sockaddr *)&a, sizeof a) || listen(h->fd, BACKLOG))
-		return vcr_error_sys(e, errno, "%s", h->path);
-	h->ev = event_new(h->r->base, h->fd, EV_READ | EV_PERSIST, on_accept, h);
-	return h->ev && !event_add(h->ev, NULL) ? 0 : vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	vcr_buf_printf(&path, "%.*s.tools", (int)(strlen(spool) - strlen(".spool")), spool);
+	int err = vcr_asked_new(&h->asked, h->r->base, path.data, VCR_STANDIN_ASKED, on_question, h, e);
+	if (!err)
+		strcpy(h->r->fence.h->stood, path.data);
+	return err;
 }
 
 static int load(struct vcr_hermetic *h, struct vcr_error *e)
@@ -560,7 +548,7 @@ int vcr_hermetic_new(struct replay *r, bool exact, struct vcr_error *e)
 	struct vcr_hermetic *h = calloc(1, sizeof *h);
 	if (!h)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
-	*h = (struct vcr_hermetic){ .r = r, .fd = -1, .root = -1, .exact = exact, .named = VCR_BUF_INIT, .redact = vcr_redact_new(), .live = vcr_context_normal(&r->here) };
+	*h = (struct vcr_hermetic){ .r = r, .root = -1, .exact = exact, .named = VCR_BUF_INIT, .redact = vcr_redact_new(), .live = vcr_context_normal(&r->here) };
 	r->hermetic = h;
 	h->live.user = r->normalisers;
 	if (!h->redact)
@@ -582,7 +570,6 @@ int vcr_hermetic_new(struct replay *r, bool exact, struct vcr_error *e)
 		err = listen_at(h, r->fence.spool, e);
 	if (err)
 		return err;
-	strcpy(r->fence.h->stood, h->path);
 	r->fence.h->flags |= VCR_SPOOL_ANSWERS;
 	strcpy(r->fence.h->standin, program.data);
 	return 0;
@@ -620,12 +607,8 @@ void vcr_hermetic_free(struct vcr_hermetic *h)
 {
 	if (!h)
 		return;
-	if (h->ev)
-		event_free(h->ev);
-	if (h->fd >= 0) {
-		close(h->fd);
-		unlink(h->path);
-	}
+	vcr_asked_free(h->asked);
+	free(h->by_frame);
 	if (h->root >= 0)
 		close(h->root);
 	for (size_t i = 0; i < h->n; i++) {

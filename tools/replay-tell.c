@@ -74,12 +74,17 @@ void vcr_replay_fenced(void *ctx, const char *where, uint32_t kind)
 		say_json(r, "refused", vcr_refused_word(kind), where, -1, NULL, 1);
 }
 
+static bool ends(const char *words, size_t n, const char *how)
+{
+	return n >= strlen(how) && !strcmp(words + n - strlen(how), how);
+}
+
 void vcr_replay_lost(void *ctx, const char *words)
 {
 	struct replay *r = ctx;
-	size_t n = strlen(words), end = strlen(VCR_LOST_CHANCE);
+	size_t n = strlen(words);
 	VCR_AUTO_BUF safe = VCR_BUF_INIT;
-	if (!r->deterministic || n < end || strcmp(words + n - end, VCR_LOST_CHANCE))
+	if (!(r->deterministic && ends(words, n, VCR_LOST_CHANCE)) && !(r->hermetic && ends(words, n, VCR_LOST_TOOLS)))
 		return;
 	vcr_safe_line(&safe, words, n, MOST_WORDS);
 	vcr_buf_putc(&safe, '\n');
@@ -270,7 +275,7 @@ void vcr_replay_summary(struct replay *r)
 		if (gs.refused)
 			vcr_say(r->t, "%llu requests did not show the run's token and were refused", (unsigned long long)gs.refused);
 	}
-	if (!r->t->quiet)
+	if (!r->t->quiet || r->hermetic)
 		say_strangers(r);
 	say_given_up(r);
 	say_ledger(r);

@@ -70,7 +70,7 @@ struct replay {
 	} live;
 	bool supervise, seal, deterministic, wants_hermetic;
 	struct vcr_determ_terms terms;
-	struct vcr_buf strangers;   /* programs whose clock and chance are their own, a line each */
+	struct vcr_buf strangers;   /* programs whose clock and chance, or whose tools, are their own, a line each */
 	struct vcr_determ_page *determ; /* the command's clock; NULL: it has the machine's */
 	struct vcr_hermetic *hermetic; /* NULL: tools run */
 	struct vcr_sealed sealed;
@@ -83,7 +83,7 @@ struct replay {
 void vcr_replay_event(void *replay, const struct vcr_replay_event *ev);
 /* What the library refused in the command's own processes, once for each of them and each place. */
 void vcr_replay_fenced(void *replay, const char *where, uint32_t kind);
-/* What it could not do there: kept if it is about clock and chance, each once. */
+/* What it could not do there: kept if it is about clock and chance, or about tools, each once. */
 void vcr_replay_lost(void *replay, const char *words);
 /* How many model calls were recorded, and how many of them were asked for. */
 int64_t vcr_replay_calls(const struct replay *r, int64_t *asked);

@@ -209,7 +209,7 @@ static void copy(struct keep *k)
 }
 
 /* A process that is nobody's child, in no group that is sent signals, and holds nothing but what it copies. */
-static void copier(struct keep *k)
+static void leave(void)
 {
 	static const int spared[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTOU, SIGTTIN, SIGALRM, SIGUSR1, SIGUSR2 };
 	sigset_t none;
@@ -219,8 +219,7 @@ static void copier(struct keep *k)
 		signal(spared[i], SIG_IGN);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (chdir("/"))
-		return;
-	copy(k);
+		_exit(0);
 }
 
 static bool begin_stream(struct keep *k, int fd, int ends[2])
@@ -246,7 +245,8 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 			for (int fd = 0; fd < MOST_FDS; fd++)
 				if (fd != k->file && fd != k->program && fd != k->out[0].file && fd != k->out[1].file && fd != k->out[0].from && fd != k->out[0].to && fd != k->out[1].from && fd != k->out[1].to)
 					close(fd);
-			copier(k);
+			leave();
+			copy(k);
 		}
 		_exit(0);
 	}
@@ -355,10 +355,37 @@ _Noreturn static void end_as(const struct vcr_standin_answer *a)
 	_exit(128 + (int)a->value);
 }
 
+/* What the tool is fed is read as it was, or who feeds it would hear that nobody does; and the tool may have ended long before its feeder does. So that is
+ * done by a process that is nobody's child and holds nothing else. A parent's own input is not the tool's alone, and is left. */
+static void begin_draining(void)
+{
+	struct stat st, its;
+	char path[40], buffer[STEP];
+	snprintf(path, sizeof path, "/proc/%d/fd/0", (int)getppid());
+	if (fstat(0, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || (!stat(path, &its) && its.st_dev == st.st_dev && its.st_ino == st.st_ino))
+		return;
+	pid_t between = fork();
+	if (between == 0) {
+		struct pollfd p = { .fd = 0, .events = POLLIN };
+		if (fork() == 0) {
+			for (int fd = 1; fd < MOST_FDS; fd++)
+				close(fd);
+			leave();
+			for (ssize_t n = 1; n && (poll(&p, 1, -1) >= 0 || errno == EINTR);)
+				if ((n = read(0, buffer, sizeof buffer)) < 0 && errno != EINTR && errno != EAGAIN)
+					break;
+		}
+		_exit(0);
+	}
+	if (between > 0)
+		waitpid(between, NULL, 0);
+}
+
 _Noreturn static void answer(const char *path, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
 	char *text = NULL;
+	begin_draining();
 	int fd = connect_to(path);
 	signal(SIGPIPE, SIG_IGN);
 	/* all of it at once: who answers does not wait for who reads it */

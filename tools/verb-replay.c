@@ -445,6 +445,8 @@ static int run_command(struct replay *r)
 	enum vcr_target target = vcr_preload_target(r->command[0]);
 	if (r->deterministic)
 		vcr_outsider_say_chance(r->t, target, r->command[0], &r->run);
+	if (r->hermetic)
+		vcr_outsider_say_tools(r->t, target, r->command[0]);
 	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, target, r->fence.h ? &r->fence.h->gate : NULL);
 	bool failed = r->run.supervised && supervise(r);
 	int lost = vcr_run_wait(&r->run, &status);

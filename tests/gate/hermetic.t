@@ -14,7 +14,10 @@ import tapkit
 from gatekit import BUILD, OPENAI, clikit, done, json, ok
 
 AGENT = """
-import json, os, subprocess, sys, urllib.error, urllib.request
+import ctypes, json, os, subprocess, sys, threading, urllib.error, urllib.request
+libc = ctypes.CDLL(None)
+libc.popen.restype, libc.pclose.argtypes, libc.fclose.argtypes = ctypes.c_void_p, [ctypes.c_void_p], [ctypes.c_void_p]
+libc.fread.argtypes, libc.fwrite.argtypes = [[ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]] * 2
 model, web, *doings = sys.argv[1:]
 
 def fetch(url, data=None):
@@ -30,6 +33,37 @@ for what in doings:
         print(*fetch(web + what), flush=True)
     elif what.startswith("system:"):
         print(os.system(what[7:]), flush=True)
+    elif what.startswith("popen:"):
+        f, text = libc.popen(what[6:].encode(), b"r"), ctypes.create_string_buffer(1000)
+        n = libc.fread(text, 1, 1000, f)
+        print(json.dumps([libc.pclose(f), text.raw[:n].decode()]), flush=True)
+    elif what.startswith("popenw:"):
+        f = libc.popen(what[7:].encode(), b"we")
+        n = libc.fwrite(b"w" * 300000, 1, 300000, f)
+        print(json.dumps([libc.fclose(f), n]), flush=True)
+    elif what.startswith("fed:"):
+        p = subprocess.Popen(what[4:], shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        fed = sum(os.write(p.stdin.fileno(), b"x" * 50000) for _ in range(20))
+        p.stdin.close()
+        print(json.dumps([p.wait(), fed, p.stdout.read().decode()]), flush=True)
+    elif what.startswith("unfed:"):
+        p = subprocess.Popen(what[6:], shell=True, stdin=subprocess.PIPE)
+        print(json.dumps([p.wait()]), flush=True)
+    elif what.startswith("together:"):
+        threads = [threading.Thread(target=os.system, args=(what[9:],)) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    elif what.startswith("byfd:"):
+        pid = os.fork()
+        if not pid:
+            os.execve(os.open("/bin/sh", os.O_RDONLY), ["sh", "-c", what[5:]], os.environ)
+        print(json.dumps([os.waitpid(pid, 0)[1]]), flush=True)
+    elif what.startswith("filtered:"):
+        allow = ctypes.create_string_buffer(bytes([6, 0, 0, 0, 0, 0, 0xff, 0x7f]))
+        program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(allow))
+        print(json.dumps([libc.prctl(38, 1, 0, 0, 0), libc.prctl(22, 2, ctypes.byref(program)), os.system(what[9:])]), flush=True)
     else:
         r = subprocess.run(what if " " in what else [what], shell=" " in what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
         print(json.dumps([r.returncode, r.stdout, r.stderr]), flush=True)
@@ -154,6 +188,33 @@ again, err, status, asked = world.replay("plain", options=("--hermetic",))
 ok(status == 125 and "--capture=all" in err and not again, "a session in which no tool's output was kept is not replayed so, and it is said what keeps it", again, err, status)
 ok("--mode" in world.run("vcr-replay", "--hermetic", "--mode=all", "tools", "--", "true")[1] and world.run("vcr-replay", "--hermetic", "tools")[2] == 2, "--hermetic with what goes online, or without a command, is a wrong call")
 
+OTHERS = ("popen:echo read; echo 1 >>%s; exit 4" % ran, "popen:echo read; echo 1 >>%s; exit 4" % ran, "popenw:cat >written; echo 1 >>%s; exit 5" % ran, "fed:cat >/dev/null; echo fed; echo 1 >>%s" % ran,
+          "unfed:echo 1 >>%s; exit 2" % ran, "together:echo 1 >>%s; sleep 0.1" % ran)
+said, err, status = world.record("others", *OTHERS)
+count = len(open(ran).readlines())
+ok([json.loads(l) for l in said.splitlines()[1:]] == [[4 << 8, "read\n"]] * 2 + [[5 << 8, 300000], [0, 1000000, "fed\n"], [2]] and not err,
+   "shells of popen(3) and of several threads, and tools that are fed, are recorded as they are", said, err)
+kept = [l["data"] for l in world.lines("others") if l["type"] == "vcr.output"]
+ok(len(kept) == 9 and not [k for k in kept if "not_kept" in k], "what a shell of popen(3) printed is kept too, and its file", kept)
+os.unlink(os.path.join(world.dir, "written"))
+again, err, status, asked = world.replay("others", *OTHERS, options=("--hermetic",))
+ok(again == said and status == 0 and len(open(ran).readlines()) == count and os.path.getsize(os.path.join(world.dir, "written")) == 300000,
+   "--hermetic: they do not run either, and who feeds a tool more than a pipe holds, or never ends its input, hears what he heard", again, err, status)
+again, err, status, asked = world.replay("others", "byfd:echo 1 >>" + ran, "popen:echo 2 >>" + ran, "filtered:echo 1 >>" + ran, options=("--hermetic",))
+ok(len(open(ran).readlines()) == count and status == 1 and err.count("it was not recorded") >= 3,
+   "nor does one that is run by a descriptor, or by a process with a filter on its system calls, and each is named", again, err, status)
+
+stranger = os.path.join(world.dir, "stranger")
+with open(stranger + ".c", "w") as f:
+    f.write("#include <stdlib.h>\nint main(void) { return system(\"true\") != 0; }\n")
+title = "a program whose tools cannot be answered, a static one, is named"
+if subprocess.run(["gcc", "-static", "-o", stranger, stranger + ".c"], stderr=subprocess.DEVNULL).returncode:
+    tapkit.skip(title, "no static programs can be made here")
+else:
+    r = world.run("vcr-replay", "--hermetic", "--vcr-dir", world.vcr_dir, "tools", "--", "sh", "-c", stranger + "; " + stranger)
+    alone = world.run("vcr-replay", "--hermetic", "--vcr-dir", world.vcr_dir, "tools", "--", stranger)
+    ok(r[1].count(stranger + " is static: what it starts is not answered from the session") == 1 and stranger + " is static, of Go or of another libc: what it starts" in alone[1], title, r, alone)
+
 PROXIED = """
 import os, socket, subprocess, sys, urllib.parse
 proxy = urllib.parse.urlsplit(os.environ.get("HTTPS_PROXY", sys.argv[1]))
@@ -192,6 +253,19 @@ try:
     subprocess.run(["no-such-program"])
 except FileNotFoundError:
     say["missing"] = True
+with open("nothing", "w") as f:
+    f.write("this is no program\\n")
+os.chmod("nothing", 0o755)
+with open("nobody", "w") as f:
+    f.write("#!/no/such/interpreter\\n")
+os.chmod("nobody", 0o755)
+failed = []
+for name in ("./nothing", "./nobody"):
+    try:
+        subprocess.run([name])
+    except OSError as e:
+        failed.append(e.errno)
+say["no program"] = failed == [errno.ENOEXEC, errno.ENOENT]
 print("first", flush=True)
 subprocess.run(["echo", "among its parent's"])
 print("last", flush=True)
@@ -261,12 +335,12 @@ ok(len(secret) == 1 and "stdout" not in secret[0], "what it prints into a file o
 ok(said.startswith("first\namong its parent's\nlast\n"), "what a tool prints where its parent prints comes in its place", said)
 say = json.loads(said.splitlines()[-1]) if said else {}
 for what, title in (("pid", "has the number that its parent knows, and its parent"), ("stdin", "reads what it is given"), ("large", "may print much on both"), ("later", "may be read later, when another has ended"), ("limited", "may print more than its files may have"), ("signal", "dies of the signal that it is sent"),
-                    ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
+                    ("order", "prints to one pipe in its order"), ("missing", "is missing if it is"), ("no program", "fails as it would where it is no program"), ("system", "may be a shell of system(3), with the signals that are its own"), ("early end", "may end before those that it leaves"), ("its end", "is read to its end then"),
                     ("file", "may print into a file that others write"), ("search", "is looked for where its parent looks"), ("errno", "leaves errno alone as a shell of system(3)"), ("cancelled", "may be a shell of system(3) whose thread is cancelled"), ("unlinked", "may print into a file that is gone when it has ended"), ("reader gone", "hears that nobody reads"), ("spawn", "may be spawned"), ("children", "leaves its parent no child that it did not make")):
     ok(say.get(what) is True, "a tool whose output is kept " + title, said, err, status)
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
 say = json.loads(again.splitlines()[-1]) if again else {}
-ok(say.get("large") and say.get("later") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("unlinked") and say.get("spawn"), "and is answered as large, to whoever reads it later, into files, and when it is spawned", again, err, status)
+ok(say.get("large") and say.get("later") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("unlinked") and say.get("spawn") and say.get("no program"), "and is answered as large, to whoever reads it later, into files, and when it is spawned", again, err, status)
 
 # ---- A bare preload ----
 
