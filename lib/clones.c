@@ -61,11 +61,15 @@ static void sample(struct seeking *k, size_t file)
 		ring[at % SAMPLE] = (h ^ h >> 31) * 0xbf58476d1ce4e5b9u;
 		if (at + 1 < SAMPLE)
 			continue;
-		if (chosen != SIZE_MAX && chosen >= first && ring[at % SAMPLE] > ring[chosen % SAMPLE])
-			continue;
-		for (size_t q = first; q <= at; q++)
-			if (ring[q % SAMPLE] <= ring[least % SAMPLE])
-				least = q;
+		if (chosen != SIZE_MAX && chosen >= first) { /* it still counts: only the new one can be less */
+			if (ring[at % SAMPLE] > ring[chosen % SAMPLE])
+				continue;
+			least = at;
+		} else {
+			for (size_t q = first; q <= at; q++)
+				if (ring[q % SAMPLE] <= ring[least % SAMPLE])
+					least = q;
+		}
 		if (least != chosen)
 			add_print(k, ring[least % SAMPLE], file, least);
 		chosen = least;

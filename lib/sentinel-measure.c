@@ -1,5 +1,6 @@
 #include "limits.h"
 #include "sentinel-measure.h"
+#include "sentinel-memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <lz4.h>
@@ -13,7 +14,8 @@
 enum { SAFE_BYTES = 60000, SAFE_DEPTH = 1000, SAFE_RATIO = 12 };
 
 struct vcr_measure {
-	TSParser *parser;
+	TSParser *parser;   /* of what is tracked: it lives as long as this */
+	struct vcr_arena arena;
 	struct vcr_walk walk;
 	char *clean;        /* a copy of the text whose bytes are all UTF-8 */
 	size_t nclean;
@@ -29,6 +31,7 @@ struct vcr_tracked {
 struct vcr_measure *vcr_measure_new(void)
 {
 	struct vcr_measure *m = calloc(1, sizeof *m);
+	vcr_arena_install();
 	if (m && !(m->parser = ts_parser_new())) {
 		free(m);
 		return NULL;
@@ -41,6 +44,7 @@ void vcr_measure_free(struct vcr_measure *m)
 	if (!m)
 		return;
 	ts_parser_delete(m->parser);
+	vcr_arena_release(&m->arena);
 	vcr_walk_release(&m->walk);
 	free(m->clean);
 	free(m);
@@ -125,7 +129,7 @@ static int clean(struct vcr_measure *m, const char **text, size_t n)
 static bool is_risky(const char *p, size_t n)
 {
 	size_t depth = 0, deepest = 0;
-	if (n < SAFE_BYTES)
+	if (n < SAFE_BYTES || n > VCR_MAX_SOURCE)
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		depth += p[i] == '(' || p[i] == '[' || p[i] == '{';
@@ -143,7 +147,7 @@ static bool is_risky(const char *p, size_t n)
 }
 
 /* Does the parser survive it? A process of its own finds out. */
-static bool survives(struct vcr_measure *m, const char *text, size_t n)
+static bool survives(TSParser *parser, const char *text, size_t n)
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -157,7 +161,7 @@ static bool survives(struct vcr_measure *m, const char *text, size_t n)
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 		dup2(null, STDERR_FILENO);
-		TSTree *tree = ts_parser_parse_string(m->parser, NULL, text, (uint32_t)n);
+		TSTree *tree = ts_parser_parse_string(parser, NULL, text, (uint32_t)n);
 		if (tree)
 			ts_tree_delete(tree);
 		_exit(!tree);
@@ -167,34 +171,43 @@ static bool survives(struct vcr_measure *m, const char *text, size_t n)
 	return pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-static int parse(struct vcr_measure *m, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, TSTree **out, struct vcr_error *e)
+static int parse(TSParser *parser, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, bool risky, TSTree **out,
+	struct vcr_error *e)
 {
 	if (n > VCR_MAX_SOURCE)
 		return vcr_error_set(e, VCR_ELIMIT, "%zu bytes are more than the %d that are measured", n, VCR_MAX_SOURCE);
-	if (!ts_parser_set_language(m->parser, map->grammar))
+	if (!ts_parser_set_language(parser, map->grammar))
 		return vcr_error_set(e, VCR_EVERSION, "the grammar of %s is of another ABI", vcr_language_name((int)(map->lang - vcr_lang(0))));
-	ts_parser_set_timeout_micros(m->parser, VCR_MAX_PARSE_MS * 1000);
-	if (is_risky(text, n) && !survives(m, text, n))
+	ts_parser_set_timeout_micros(parser, VCR_MAX_PARSE_MS * 1000);
+	if (risky && !survives(parser, text, n))
 		return vcr_error_set(e, VCR_ELIMIT, "its structure is more than the parser takes");
-	*out = ts_parser_parse_string(m->parser, old, text, (uint32_t)n);
+	*out = ts_parser_parse_string(parser, old, text, (uint32_t)n);
 	if (*out)
 		return 0;
-	ts_parser_reset(m->parser);
+	ts_parser_reset(parser);
 	return vcr_error_set(e, VCR_ELIMIT, "its structure was not found within %d ms", VCR_MAX_PARSE_MS);
 }
 
 int vcr_measure(struct vcr_measure *m, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
 {
 	const struct vcr_lang_map *map;
-	TSTree *tree;
+	TSTree *tree = NULL;
 	int err = vcr_lang_map(language, &map, e);
 	if (err || (err = clean(m, &text, n)) < 0)
 		return err;
-	size_t skip = err ? 3 : 0;
-	if ((err = parse(m, map, NULL, text + skip, n - skip, &tree, e)) != 0)
-		return err;
-	err = vcr_walk(&m->walk, language, map, tree, text + skip, n - skip, out, e);
-	ts_tree_delete(tree);
+	if (err) {
+		text += 3;
+		n -= 3;
+	}
+	bool risky = is_risky(text, n), at_once = !risky && vcr_arena_enter(&m->arena); /* what writes beyond its memory is found out by malloc */
+	TSParser *parser = ts_parser_new();
+	err = parse(parser, map, NULL, text, n, risky, &tree, e);
+	if (!err)
+		err = vcr_walk(&m->walk, language, map, tree, text, n, out, e);
+	if (tree && !at_once)
+		ts_tree_delete(tree);
+	ts_parser_delete(parser);
+	vcr_arena_leave(&m->arena);
 	return err;
 }
 
@@ -254,7 +267,7 @@ int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int langu
 		TSInputEdit edit = difference((*t)->text, (*t)->n, text, n);
 		ts_tree_edit(old, &edit);
 	}
-	if ((err = parse(m, map, old, text, n, &tree, e)) != 0) {
+	if ((err = parse(m->parser, map, old, text, n, is_risky(text, n), &tree, e)) != 0) {
 		if (old) { /* it was edited for a text that it does not know */
 			vcr_tracked_free(*t);
 			*t = NULL;

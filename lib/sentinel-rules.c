@@ -207,14 +207,26 @@ static void judge_file(struct judging *j)
 	}
 }
 
-/* Only what can be the beginning of a known shape is given to the redactor, which looks closely. */
+/* Only what can be the beginning of a known shape is given to the redactor, which looks closely. One pass: a bit for each of them that a byte can be the
+ * first, second or third of. */
 static bool may_hold_secret(const char *p, size_t n)
 {
 	static const char *const begin[] = { "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "AKIA", "ASIA", "AIza", "xox", "hf_", "glpat-", "gsk_",
 		"xai-", "pplx-", "nvapi-", "npm_", "pypi-", "_live_", "dop_v1_", "PRIVATE KEY" };
-	for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
-		if (memmem(p, n, begin[i], strlen(begin[i])))
-			return true;
+	enum { SHAPES = sizeof begin / sizeof *begin, ALIKE = 3 };
+	uint32_t is[ALIKE][256] = { 0 };
+	_Static_assert(SHAPES <= 32, "a bit for each");
+	for (unsigned i = 0; i < SHAPES; i++)
+		for (unsigned k = 0; k < ALIKE; k++)
+			is[k][(unsigned char)begin[i][k]] |= 1u << i;
+	const unsigned char *b = (const unsigned char *)p;
+	for (size_t i = 0; i + ALIKE <= n; i++)
+		for (uint32_t may = is[0][b[i]] & is[1][b[i + 1]] & is[2][b[i + 2]]; may; may &= may - 1) {
+			const char *shape = begin[__builtin_ctz(may)];
+			size_t k = strlen(shape);
+			if (k <= n - i && !memcmp(p + i, shape, k))
+				return true;
+		}
 	return false;
 }
 

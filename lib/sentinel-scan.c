@@ -297,6 +297,7 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 		s.cached += s.file[i].is_cached;
 	err = j.err;
 	if (!err && o->cache && vcr_scan_cache_across(o->cache, &s, &s.across)) {
+		s.is_known = true;
 		*out = s;
 		return 0;
 	}

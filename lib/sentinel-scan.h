@@ -44,6 +44,7 @@ struct vcr_scanned {
 	struct vcr_scanned_file *file; size_t n;
 	size_t measured, skipped, cached, unread_dirs; /* cached: of the two before */
 	unsigned absent;       /* bit per language: files were there, its grammar was not */
+	bool is_known; /* the cache has all of it: it need not be written */
 	struct vcr_findings across; /* duplicates and clones: between files */
 };
 /* paths: directories and files. VCR_ENOTFOUND: one of them is not there. */

@@ -96,7 +96,7 @@ static int scan(struct vcr_judging *j, int n, char **paths, bool keep)
 		vcr_failed(j->t, &e);
 		return VCR_JUDGED_FAILED;
 	}
-	if (o.cache && s.cached < s.n && vcr_scan_cache_write(kept.data, key, &s, &e) && j->t->verbose)
+	if (o.cache && !s.is_known && vcr_scan_cache_write(kept.data, key, &s, &e) && j->t->verbose)
 		vcr_say(j->t, "what was found is not kept for the next time: %s", e.what);
 	int err = 0;
 	for (size_t i = 0; i <= s.n && !err; i++) {

@@ -199,6 +199,17 @@ before = set(os.listdir(caches)) if os.path.isdir(caches) else set()
 first, second = (place.run("vcr-sentinel", "scan", "--json", "-m", own) for _ in range(2))
 made = [os.path.join(caches, n) for n in set(os.listdir(caches)) - before]
 ok(full[1] == first[1] == second[1] and full[0] == first[0] == second[0] and len(made) == 1, "a scan of what has not changed says the same again, from its cache", full[2], made)
+empty = os.path.join(os.path.dirname(json.__file__), "..", "pydoc_data", "__init__.py")
+title = "a cache that has all of it is not written again, empty files and skipped ones or not"
+if os.path.isfile(empty) and not os.path.getsize(empty):
+    parts = [os.path.dirname(json.__file__), os.path.dirname(empty)]
+    before, inode = set(os.listdir(caches)), []
+    for _ in range(2):
+        said = place.run("vcr-sentinel", "scan", "--json", *parts)
+        inode += [os.stat(os.path.join(caches, n)).st_ino for n in set(os.listdir(caches)) - before]
+    ok(len(inode) == 2 and inode[0] == inode[1], title, inode, said[2])
+else:
+    skip(title, "no empty file of Python's library")
 kept = open(made[0], "rb").read()
 damaged = [kept[:n] for n in (0, 7, 40, len(kept) // 3, len(kept) - 1)] + [kept[:i] + bytes([kept[i] ^ 0x41]) + kept[i + 1:] for i in range(0, 4000, 97)]
 good = 0

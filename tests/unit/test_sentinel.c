@@ -273,6 +273,25 @@ START_TEST(a_secret_in_a_file_is_a_blocker_and_is_not_repeated)
 }
 END_TEST
 
+START_TEST(a_secret_is_seen_by_each_beginning_that_is_known)
+{
+	static const char tail[] = "0123456789abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGHIJ0123456789";
+	static const struct { const char *begin; int more; } known[] = { { "sk-", 40 }, { "ghp_", 36 }, { "gho_", 36 }, { "ghu_", 36 }, { "ghs_", 36 }, { "ghr_", 36 },
+		{ "github_pat_", 40 }, { "AIza", 35 }, { "xoxb-", 40 }, { "hf_", 34 }, { "glpat-", 20 }, { "gsk_", 52 }, { "xai-", 64 }, { "pplx-", 48 }, { "nvapi-", 64 },
+		{ "npm_", 36 }, { "pypi-AgEI", 60 }, { "sk_live_", 24 }, { "dop_v1_", 64 } };
+	char text[200], long_ago[400];
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		snprintf(text, sizeof text, "k = \"%s%.*s\"", known[i].begin, known[i].more, tail);
+		const char *s = change("a.py", NULL, text);
+		if (!s)
+			return;
+		ck_assert_msg(strstr(s, "blocker secret"), "%s: %s", text, s);
+		snprintf(long_ago, sizeof long_ago, "# gh sk pp np _liv AK %s", text + 1);
+		ck_assert_msg(strstr(change("a.py", NULL, long_ago), "blocker secret"), "%s", long_ago);
+	}
+}
+END_TEST
+
 /* The same text, whole and after edits, gives the same figures. */
 START_TEST(an_edited_file_is_measured_as_if_it_were_new)
 {
@@ -349,6 +368,7 @@ static TCase *tc_sentinel(void)
 	tcase_add_test(tc, only_what_a_change_made_worse_is_said);
 	tcase_add_test(tc, a_test_that_asserts_less_is_said);
 	tcase_add_test(tc, a_secret_in_a_file_is_a_blocker_and_is_not_repeated);
+	tcase_add_test(tc, a_secret_is_seen_by_each_beginning_that_is_known);
 	tcase_add_test(tc, an_edited_file_is_measured_as_if_it_were_new);
 	tcase_add_loop_test(tc, hostile_text_is_measured_or_refused_within_bounds, 0, VCR_LANG_COUNT);
 	return tc;
