@@ -1,6 +1,6 @@
 /* files.c — many small files, as a build or an installation writes them: open, write, close, and nothing beside.
  *
- * usage: files N IN_EACH SIZE
+ * usage: files N IN_EACH SIZE SUFFIX
  * N files of SIZE bytes, IN_EACH in a directory, below out in the current directory. Prints one JSON object: wall and CPU time of this process, in microseconds. */
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@ int main(int argc, char **argv)
 {
 	static char text[1 << 20], path[64];
 	unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 10000, in_each = argc > 2 ? (unsigned)atoi(argv[2]) : 100, size = argc > 3 ? (unsigned)atoi(argv[3]) : 1000;
+	const char *suffix = argc > 4 && strlen(argv[4]) < 8 ? argv[4] : "o";
 	struct rusage before, after;
 	if (!in_each || size >= sizeof text)
 		return 2;
@@ -39,7 +40,7 @@ int main(int argc, char **argv)
 		snprintf(path, sizeof path, "out/d%04u", i / in_each);
 		if (i % in_each == 0 && mkdir(path, 0777))
 			return 1;
-		snprintf(path, sizeof path, "out/d%04u/file%06u.o", i / in_each, i);
+		snprintf(path, sizeof path, "out/d%04u/file%06u.%s", i / in_each, i, suffix);
 		int k = snprintf(text, 32, "%u\n", i);
 		text[k] = 'x';
 		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);

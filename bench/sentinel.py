@@ -1,0 +1,74 @@
+"""sentinel.py — vcr-sentinel scan beside radon cc and lizard on the same Python files, in turns: CPU time of all threads. A scan of files that have not changed
+beside one that reads them. What a judge takes for a file, and for one that was edited. What the agent's own thread pays for being judged."""
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+SCRIPT = "import sys, runpy; sys.argv = [sys.argv[1]] + sys.stdin.read().split('\\0'); runpy.run_module(sys.argv[0], run_name='__main__')"
+
+
+def python_files(python, most):
+    """Of the standard library and of the packages of an environment, evenly taken, none beyond 300 KB."""
+    say = "import sysconfig; print(sysconfig.get_path('stdlib')); print(sysconfig.get_path('purelib'))"
+    found = set()
+    for top in subprocess.check_output([python, "-c", say], text=True).splitlines():
+        for at, dirs, names in os.walk(top):
+            dirs[:] = sorted(d for d in dirs if d not in ("__pycache__", "test", "site-packages"))
+            found.update(os.path.join(at, n) for n in names if n.endswith(".py") and os.path.getsize(os.path.join(at, n)) < 300000)
+    found = sorted(found)
+    random.Random(7).shuffle(found)
+    return sorted(found[:most])
+
+
+def cpu(argv, words="", env=None, cwd=None):
+    """(CPU seconds of the process and its threads, what it printed)"""
+    read, write = os.pipe()
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=write, stderr=subprocess.DEVNULL, env=env, cwd=cwd) as child, os.fdopen(read, "rb") as out:
+        os.close(write)
+        child.stdin.write(words.encode())
+        child.stdin.close()
+        said = out.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = status
+    return usage.ru_utime + usage.ru_stime, said
+
+
+def summary(said):
+    return json.loads(said.splitlines()[-1])
+
+
+def scans(build, directory, env, quick, row, skipped, judges):
+    """Everything is read by each: the rivals have it in the page cache too."""
+    many = python_files(os.environ.get("RIVAL_PYTHON") or judges or sys.executable, 1500 if quick else 3000)
+    files = many[::4] if quick else many
+    scan = [os.path.join(build, "vcr-sentinel"), "scan", "--json"]
+    first = summary(cpu([*scan, "--no-cache", *files[:20]], env=env)[1])
+    if not first.get("files"):
+        skipped.append("vcr-sentinel scan: there are no grammars; scripts/grammars fetches them")
+        return False
+    took = {"ours": [], "radon": [], "lizard": []}
+    for _ in range(2):
+        took["ours"].append(cpu([*scan, "--no-cache", *files], env=env)[0])
+        if judges:
+            took["radon"].append(cpu([judges, "-c", SCRIPT, "radon"], "\0".join(["cc", *files]), env)[0])
+            took["ours"].append(cpu([*scan, "--no-cache", *files], env=env)[0])
+            took["lizard"].append(cpu([judges, "-c", SCRIPT, "lizard"], "\0".join(files), env)[0])
+    ours = min(took["ours"])
+    row("vcr-sentinel scan of %d Python files, CPU time of all threads" % len(files), "s", ours)
+    if judges:
+        row("… beside radon cc", "s", ours, min(took["radon"]), "radon cc", limit=2)
+        row("… beside lizard", "s", ours, min(took["lizard"]), "lizard", limit=2.2)
+    else:
+        skipped.append("vcr-sentinel scan beside radon and lizard: JUDGES_PYTHON is not set (scripts/agents-env tests/agents/judges.txt)")
+    kept_env = dict(env, XDG_CACHE_HOME=os.path.join(directory, "cache"))
+    read = cpu([*scan, *many], env=kept_env)[0]
+    kept = min(cpu([*scan, *many], env=kept_env)[0] for _ in range(4))
+    row("… of %d when none has changed since the last time, beside reading them" % len(many), "s", kept, read, "the first time", limit=50)
+    return True
+
+
+def measure(build, directory, env, quick, row, skipped):
+    scans(build, directory, env, quick, row, skipped, os.environ.get("JUDGES_PYTHON"))
