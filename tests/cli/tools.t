@@ -155,6 +155,10 @@ for api in ("anthropic", "chat"):
            under + "a run that calls the model from three processes, two of them sub-agents, shows as a tree", run.r.stderr.decode()[-1500:], tree, pids)
         if not good:
             continue
+        drawn = subprocess.run([os.path.join(BUILD, "vcr-log"), "--graph", "--type=llm", run.session.path], cwd=run.place.work, env=run.place.plain, stdout=subprocess.PIPE, text=True).stdout
+        lane = {line.replace("*", "", 1).replace("|", "").split()[0]: line.index("*") for line in drawn.splitlines() if "*" in line}
+        lanes = {p: {lane.get(str(run.frames.index(f))) for f in fs} for p, fs in groups.items()}
+        ok(lanes["Count all the words."] == {0} and all(None not in lanes[t] and min(lanes[t]) > 0 for t in TASKS), under + "and is drawn as one, each sub-agent beside the lane that it came from", drawn, lanes)
         asked = {t["input_state"]["prompt"]: run.session.vcr(t)["tool_call"] for t in run.tools() if t["node_name"] == "tool:task"}
         ok({t: run.session.vcr(groups[t][0]).get("tool_call") for t in TASKS} == asked and {run.session.vcr(groups[t][0])["known_by"] for t in TASKS} == {"prompt"},
            under + "each sub-agent's first call names the tool call that it came from", asked, [run.session.vcr(groups[t][0]).get("known_by") for t in TASKS])
