@@ -85,6 +85,8 @@ static void say_hello(struct vcr_judge *j)
 	vcr_jw_str(&w, j->o.workspace);
 	vcr_jw_key(&w, "config");
 	vcr_jw_str(&w, j->o.config);
+	vcr_jw_key(&w, "blocks");
+	vcr_jw_bool(&w, j->o.blocks);
 	vcr_jw_object_end(&w);
 	vcr_buf_putc(&j->hello, '\n');
 }

@@ -3,11 +3,11 @@
  * The program has one stream socket as its standard input and output. Questions are lines of JSON, each with the bytes that it announces behind it; answers are
  * lines of JSON, in the order of the questions. The first line is no question:
  *
- *   {"judge":1,"workspace":"/w","config":"/w/.vcr/sentinel.conf"}
+ *   {"judge":1,"workspace":"/w","config":"/w/.vcr/sentinel.conf","blocks":false}
  *   {"id":7,"path":"src/a.py","before":812,"after":1044}           then 812 and 1044 bytes
  *
  * path: relative to the workspace where it lies in it; before, after: the file's content before and after a change, by its size; null: there was, or is,
- * no such file; "before" absent: not known. What was answered for a path before is what the next answer is compared with.
+ * no such file; blocks: a comment that was not there before allows no blocker; "before" absent: not known. What was answered for a path before is what the next answer is compared with.
  *
  *   {"id":7,"passed":false,"violations":[V...],"corrected":[V...],"metrics":{...}}
  *   {"id":7,"skipped":"no grammar for .txt"}
@@ -30,6 +30,7 @@ struct vcr_judge_options {
 	const char *program;       /* its path, and with which words it is started; borrowed */
 	const char *const *argv;
 	const char *workspace, *config; /* config may be NULL */
+	bool blocks;               /* comments that were not there before allow no blocker */
 	int timeout_ms, memory_mb; /* 0: 10 s, 2048 */
 	/* What became of a question: its answer; or NULL, and why there is none. tag: the question's. */
 	void (*answered)(void *ctx, void *tag, const struct vcr_json *answer, const char *why);

@@ -583,7 +583,7 @@ void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *program, cons
 		free(s);
 		return;
 	}
-	struct vcr_judge_options o = { .program = program, .argv = argv, .workspace = r->workspace, .config = s->config, .answered = on_answer, .reached = on_reached, .ctx = s };
+	struct vcr_judge_options o = { .program = program, .argv = argv, .workspace = r->workspace, .config = s->config, .blocks = mode >= VCR_SENTINEL_BLOCK, .answered = on_answer, .reached = on_reached, .ctx = s };
 	if (vcr_judge_new(&s->judge, &o)) {
 		free(s->config);
 		free(s);

@@ -93,7 +93,7 @@ int vcr_allow_add(const struct vcr_policy *p, const char *path, const struct vcr
 
 /* --- settling */
 
-static bool allows(const struct vcr_finding *comment, const struct vcr_finding *f)
+bool vcr_allows(const struct vcr_finding *comment, const struct vcr_finding *f)
 {
 	return comment->measured == (int64_t)f->rule && (!f->start_line || (f->start_line >= comment->start_line && f->start_line <= comment->end_line));
 }
@@ -106,13 +106,14 @@ static void settle_path(struct vcr_finding *f, size_t n)
 		if (f[c].rule != VCR_RULE_UNUSED || f[c].measured < 0)
 			continue;
 		for (size_t i = 0; i < n; i++)
-			if (f[i].rule != VCR_RULE_UNUSED && allows(&f[c], &f[i])) {
-				f[i].severity = VCR_SEVERITY_OFF;
+			if (f[i].rule != VCR_RULE_UNUSED && vcr_allows(&f[c], &f[i])) {
+				if (f[c].threshold < 0 || f[i].severity < f[c].threshold)
+					f[i].severity = VCR_SEVERITY_OFF;
 				used = true;
 			}
 		if (used)
 			f[c].severity = VCR_SEVERITY_OFF;
-		f[c].measured = -1;
+		f[c].measured = f[c].threshold = -1;
 		f[c].end_line = f[c].start_line;
 	}
 }

@@ -7,7 +7,7 @@
  * allowed by a comment anywhere in it.
  *
  * Judging a file gives, beside what it finds, for each rule of each comment a finding of VCR_RULE_UNUSED: measured is that rule, its lines are those that the
- * comment is for. So what is kept in a cache still has them when duplicates and clones are known, which are looked for later. vcr_allow_settle then takes away
+ * comment is for, threshold the severity from which on it allows nothing (-1: none). So what is kept in a cache still has them when duplicates and clones are known, which are looked for later. vcr_allow_settle then takes away
  * what is allowed, and the comments that allowed something; what remains of them allows nothing. */
 #ifndef VCR_SENTINEL_ALLOW_H
 #define VCR_SENTINEL_ALLOW_H
@@ -17,6 +17,8 @@
 uint32_t vcr_allow_comment(const char *text, size_t n, size_t at, size_t end, const char **rules, size_t *nrules);
 /* Append what the marks VCR_MARK_ALLOW of a file say. */
 int vcr_allow_add(const struct vcr_policy *p, const char *path, const struct vcr_metrics *m, struct vcr_findings *out);
+/* Is that comment for that finding, of the same file? */
+bool vcr_allows(const struct vcr_finding *comment, const struct vcr_finding *f);
 /* Sorts; takes away what is allowed. Call it once, when all findings of the files in it are there. */
 void vcr_allow_settle(struct vcr_findings *all);
 

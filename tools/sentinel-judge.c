@@ -4,6 +4,7 @@
  * workspace, which is scanned when the first write comes. Of the other file it is looked again what it is like now: code that moves is no duplicate. */
 #include "json.h"
 #include "judging.h"
+#include "keyset.h"
 #include "limits.h"
 #include "sentinel-allow.h"
 #include "sentinel-baseline.h"
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_PATHS = 8192, MOST_KEY = 900 };
+enum { MOST_PATHS = 8192, MOST_KEY = 900, SCAN_MS = 2000, MOST_AGAIN = 64 /* files that are looked at again for one write */ };
 #define MOST_BASES (256u << 20) /* of texts that are kept to compare with, bytes */
 
 /* A file of the session: as it was before, and what was said of it last. */
@@ -35,6 +36,8 @@ struct vcr_judging_run {
 	bool scanned;
 	struct known *known;
 	size_t nknown, bases;
+	bool blocks;               /* comments that were not there before allow no blocker */
+	struct vcr_keyset disowned; /* of the file that is judged: findings that such a comment would allow */
 };
 
 /* ---- What is known ---- */
@@ -93,7 +96,7 @@ static void scan(struct vcr_judging_run *s)
 {
 	char *paths[] = { s->workspace };
 	struct vcr_policy own = s->j->policy; /* functions alone are wanted */
-	struct vcr_scan_options o = { .policy = &own, .jobs = 1, .excluded = s->j->excludes.n ? excluded : NULL, .ctx = s };
+	struct vcr_scan_options o = { .policy = &own, .jobs = 1, .most_ms = SCAN_MS, .excluded = s->j->excludes.n ? excluded : NULL, .ctx = s };
 	size_t n = strlen(s->workspace);
 	s->scanned = true;
 	for (int i = 0; i < VCR_RULE_COUNT; i++)
@@ -120,6 +123,8 @@ static void look_again(struct vcr_judging_run *s, const char *path)
 	int fd = open(full.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char *text = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= VCR_MAX_FILE_CONTENT ? malloc((size_t)st.st_size + 1) : NULL;
 	ssize_t n = text ? read(fd, text, (size_t)st.st_size) : -1;
+	if (n >= 0)
+		text[n] = 0;
 	int language = n >= 0 ? vcr_language_of(path, text, (size_t)n) : -1;
 	if (fd >= 0)
 		close(fd);
@@ -130,18 +135,32 @@ static void look_again(struct vcr_judging_run *s, const char *path)
 	free(text);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
 /* Of which files functions of that one seem to be copied. The message names them; so does the hash, without being parsed. */
 static void look_at_others(struct vcr_judging_run *s, const char *path)
 {
 	struct vcr_scanned_file *own = s->all.n ? &s->all.file[s->all.n - 1] : NULL;
 	VCR_AUTO_BUF paths = VCR_BUF_INIT;
-	if (!own || strcmp(own->path, path))
+	uint64_t *body = own && !strcmp(own->path, path) ? malloc((own->nfunction + 1) * sizeof *body) : NULL;
+	size_t n = 0, found = 0;
+	if (!body)
 		return;
-	for (size_t i = 0; i + 1 < s->all.n; i++)
+	for (size_t k = 0; k < own->nfunction; k++)
+		if (own->function[k].body_renamed)
+			body[n++] = own->function[k].body_renamed;
+	qsort(body, n, sizeof *body, by_number);
+	for (size_t i = 0; i + 1 < s->all.n && found < MOST_AGAIN; i++)
 		for (size_t f = 0, hit = 0; f < s->all.file[i].nfunction && !hit; f++)
-			for (size_t k = 0; k < own->nfunction && !hit; k++)
-				if ((hit = s->all.file[i].function[f].body_renamed == own->function[k].body_renamed && own->function[k].body_renamed))
-					vcr_buf_add(&paths, s->all.file[i].path, strlen(s->all.file[i].path) + 1);
+			if ((hit = n && bsearch(&s->all.file[i].function[f].body_renamed, body, n, sizeof *body, by_number))) {
+				vcr_buf_add(&paths, s->all.file[i].path, strlen(s->all.file[i].path) + 1);
+				found++;
+			}
+	free(body);
 	for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1)
 		look_again(s, paths.data + at);
 }
@@ -170,21 +189,21 @@ static void key_of(const struct vcr_finding *f, char out[MOST_KEY])
 	snprintf(out, MOST_KEY, "%.40s:%.400s:%.400s", vcr_sentinel_rule(f->rule)->id, f->path, by_words ? f->message : f->function);
 }
 
-static bool has_key(const struct vcr_findings *l, const char *key)
+static void keys_of(const struct vcr_findings *l, struct vcr_keyset *out)
 {
-	char other[MOST_KEY];
+	char key[MOST_KEY];
 	for (size_t i = 0; i < l->n; i++) {
-		key_of(&l->item[i], other);
-		if (!strcmp(other, key))
-			return true;
+		key_of(&l->item[i], key);
+		vcr_keyset_add(out, key);
 	}
-	return false;
 }
 
-static void write_finding(struct vcr_jw *w, const struct vcr_finding *f, const char *key, const char *state)
+static void write_finding(struct vcr_jw *w, const struct vcr_finding *f, const char *key, const char *state, bool disowned)
 {
+	VCR_AUTO_BUF message = VCR_BUF_INIT;
+	vcr_buf_printf(&message, "%s%s", f->message, disowned ? "; the comment that allows it was not there when the session began, and counts for no blocker" : "");
 	const struct { const char *key, *s; } strings[] = { { "key", key }, { "rule", vcr_sentinel_rule(f->rule)->id }, { "severity", vcr_severity_name(f->severity) }, { "path", f->path },
-		{ "name", *f->function ? f->function : NULL }, { "message", f->message }, { "state", state } };
+		{ "name", *f->function ? f->function : NULL }, { "message", message.data }, { "state", state } };
 	vcr_jw_object(w);
 	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
 		vcr_jw_key(w, strings[i].key);
@@ -227,12 +246,12 @@ static void skipped(struct vcr_jw *w, const char *why)
 }
 
 /* Those of the last answer that are not among the findings now. */
-static void write_corrected(struct vcr_jw *w, const struct known *k, const struct vcr_findings *now)
+static void write_corrected(struct vcr_jw *w, const struct known *k, const struct vcr_keyset *now)
 {
 	vcr_jw_key(w, "corrected");
 	vcr_jw_array(w);
 	for (size_t i = 0; i < k->nsaid; i++)
-		if (!has_key(now, k->said[i].key))
+		if (!vcr_keyset_has(now, k->said[i].key))
 			vcr_jw_raw(w, k->said[i].json, strlen(k->said[i].json));
 	vcr_jw_array_end(w);
 }
@@ -252,10 +271,14 @@ static void say(struct known *k, const char *key, const char *json, size_t n)
 	free(more[k->nsaid].json);
 }
 
-/* changed: what is new or worse; base: what stood there before, by key; known: what a baseline has is old. */
-static void write_findings(struct vcr_jw *w, struct known *k, struct vcr_baseline *known, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, bool *passed)
+/* changed: what is new or worse; base: what stood there before; what a baseline has is old. */
+static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct known *k, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, bool *passed)
 {
+	VCR_AUTO_KEYSET changes = { 0 }, bases = { 0 };
+	struct vcr_baseline *known = s->j->baseline;
 	char key[MOST_KEY];
+	keys_of(changed, &changes);
+	keys_of(base, &bases);
 	if (known)
 		vcr_baseline_again(known);
 	vcr_jw_key(w, "violations");
@@ -265,9 +288,9 @@ static void write_findings(struct vcr_jw *w, struct known *k, struct vcr_baselin
 		struct vcr_jw one;
 		key_of(&all->item[i], key);
 		bool is_known = known && vcr_baseline_has(known, &all->item[i], all->item[i].path);
-		const char *state = is_known || !has_key(changed, key) ? "old" : has_key(base, key) ? "worse" : "new";
+		const char *state = is_known || !vcr_keyset_has(&changes, key) ? "old" : vcr_keyset_has(&bases, key) ? "worse" : "new";
 		vcr_jw_init(&one, &json);
-		write_finding(&one, &all->item[i], key, state);
+		write_finding(&one, &all->item[i], key, state, vcr_keyset_has(&s->disowned, key));
 		vcr_jw_raw(w, json.data, json.len);
 		say(k, key, json.data, json.len);
 		*passed &= *state == 'o' || all->item[i].severity <= VCR_SEVERITY_INFO;
@@ -281,6 +304,64 @@ static bool was_function(const struct vcr_metrics *was, const struct vcr_finding
 		if (!strcmp(was->function[i].qualified, f->function))
 			return true;
 	return false;
+}
+
+/* ---- Comments of the agent's own ---- */
+
+static bool is_comment(const struct vcr_finding *f)
+{
+	return f->rule == VCR_RULE_UNUSED && f->measured >= 0;
+}
+
+/* A comment by the rule that it allows and the lines that it is for, as they stand. The comments are in the order of their lines: at goes on with each. */
+static void comment_key(const struct vcr_finding *f, const char *text, size_t n, size_t *at, uint32_t *line, char out[64])
+{
+	uint64_t h = 14695981039346656037u;
+	size_t end = 0;
+	for (const char *p; *line < f->start_line && (p = memchr(text + *at, '\n', n - *at)); ++*line)
+		*at = (size_t)(p + 1 - text);
+	end = *at;
+	for (uint32_t l = f->start_line; l <= f->end_line && end < n; l++) {
+		const char *p = memchr(text + end, '\n', n - end);
+		size_t stop = p ? (size_t)(p + 1 - text) : n;
+		for (; end < stop; end++)
+			h = (h ^ (unsigned char)text[end]) * 1099511628211u;
+	}
+	snprintf(out, 64, "%lld:%016llx", (long long)f->measured, (unsigned long long)h);
+}
+
+/* A session that blocks: who may not write a secret may not allow it either. A comment that did not stand there before, over these very lines, allows no blocker. */
+static void disown(struct vcr_judging_run *s, const struct known *k, const struct vcr_judging_text *after, struct vcr_findings *all, struct vcr_findings *base)
+{
+	VCR_AUTO_KEYSET were = { 0 };
+	char key[MOST_KEY];
+	size_t at = 0;
+	uint32_t line = 1;
+	if (vcr_findings_worst(all) < VCR_SEVERITY_BLOCKER)
+		return;
+	vcr_findings_sort(base);
+	vcr_findings_sort(all);
+	for (size_t i = 0; i < base->n; i++)
+		if (is_comment(&base->item[i])) {
+			comment_key(&base->item[i], k->base, k->nbase, &at, &line, key);
+			vcr_keyset_add(&were, key);
+		}
+	at = 0;
+	line = 1;
+	for (size_t i = 0; i < all->n; i++) {
+		struct vcr_finding *c = &all->item[i];
+		if (!is_comment(c))
+			continue;
+		comment_key(c, after->p, after->n, &at, &line, key);
+		if (vcr_keyset_has(&were, key))
+			continue;
+		c->threshold = VCR_SEVERITY_BLOCKER;
+		for (size_t f = 0; f < all->n; f++)
+			if (all->item[f].severity >= VCR_SEVERITY_BLOCKER && vcr_allows(c, &all->item[f])) {
+				key_of(&all->item[f], key);
+				vcr_keyset_add(&s->disowned, key);
+			}
+	}
 }
 
 /* The findings of a text: all of them, those that the change has made, and those of what stood there before. */
@@ -305,17 +386,22 @@ static int judge(struct vcr_judging_run *s, const struct known *k, int language,
 		if (!err && !k->unknown && !was_function(had ? &old : NULL, &duplicates.item[i]))
 			err = vcr_findings_add(changed, &duplicates.item[i]);
 	}
+	VCR_AUTO_KEYSET there = { 0 }, bases = { 0 };
 	char key[MOST_KEY];
+	keys_of(all, &there);
 	for (size_t i = 0; i < changed->n && !err; i++) { /* growth and weakened tests are of a change only */
 		key_of(&changed->item[i], key);
-		if (!has_key(all, key))
+		if (vcr_keyset_add(&there, key))
 			err = vcr_findings_add(all, &changed->item[i]);
 	}
+	if (s->blocks && !k->unknown)
+		disown(s, k, after, all, base);
 	vcr_allow_settle(all);
 	vcr_allow_settle(base);
+	keys_of(base, &bases);
 	for (size_t i = 0; i < all->n && !err && !k->unknown; i++) { /* comments that allow nothing now */
 		key_of(&all->item[i], key);
-		if (all->item[i].rule == VCR_RULE_UNUSED && !has_key(base, key))
+		if (all->item[i].rule == VCR_RULE_UNUSED && !vcr_keyset_has(&bases, key))
 			err = vcr_findings_add(changed, &all->item[i]);
 	}
 	return err;
@@ -351,6 +437,7 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 		skipped(w, "too many files");
 		return;
 	}
+	vcr_keyset_release(&s->disowned);
 	int err = language >= 0 && !unfit ? judge(s, k, language, after, &m, &all, &changed, &base) : 1;
 	if (err < 0) {
 		skipped(w, err == VCR_ENOTFOUND || err == VCR_EVERSION ? "its language's grammar is not installed" : vcr_strerror(err));
@@ -358,9 +445,11 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 	}
 	if (err && s->scanned)
 		vcr_scanned_put(&s->all, path, -1, NULL); /* it is gone */
-	write_corrected(w, k, &all);
+	VCR_AUTO_KEYSET now = { 0 };
+	keys_of(&all, &now);
+	write_corrected(w, k, &now);
 	forget_said(k);
-	write_findings(w, k, s->j->baseline, &all, &changed, &base, &passed);
+	write_findings(s, w, k, &all, &changed, &base, &passed);
 	vcr_jw_key(w, "passed");
 	vcr_jw_bool(w, passed);
 	vcr_jw_key(w, "metrics");
@@ -426,6 +515,7 @@ static int hello(struct vcr_judging_run *s, const char *line, size_t n, struct v
 	char *config = vcr_json_strdup(&q, vcr_json_get(&q, 0, "config"));
 	free(s->workspace);
 	s->workspace = vcr_json_strdup(&q, vcr_json_get(&q, 0, "workspace"));
+	s->blocks = vcr_json_true(&q, vcr_json_get(&q, 0, "blocks"));
 	int err = s->workspace ? 0 : VCR_ENOMEM;
 	if (!err && config)
 		err = vcr_judging_expect(s->j, config, e);
@@ -457,6 +547,7 @@ void vcr_judging_end(struct vcr_judging_run *s)
 		return;
 	free(s->known);
 	free(s->workspace);
+	vcr_keyset_release(&s->disowned);
 	vcr_scanned_release(&s->all);
 	vcr_measure_free(s->now);
 	vcr_measure_free(s->was);

@@ -57,6 +57,7 @@ static void read_text(const char *full, struct vcr_judging_text *t)
 	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= VCR_MAX_FILE_CONTENT && (t->p = malloc((size_t)st.st_size + 1))) {
 		ssize_t n = read(fd, t->p, (size_t)st.st_size);
 		t->n = n > 0 ? (size_t)n : 0;
+		t->p[t->n] = 0;
 		t->there = t->known = n >= 0;
 	}
 	if (fd >= 0)

@@ -9,29 +9,19 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
 import agentkit
 import nodekit
 import replies
 import scenario
 from agentkit import ok, skip
+from careless import BAD, GOOD, OTHER, RULES, WORDS
 
 JUDGE = os.path.join(agentkit.TOP, "tests", "gate", "judge.py")
 MARK = "<system-reminder>\nThe code that was just written has been checked"
-OTHER = """def normalise(text):
-    out = []
-    for word in text.split():
-        if word and not word.startswith("#"):
-            out.append(word.strip().lower())
-        else:
-            out.append(word)
-    return " ".join(out)
-"""
-BAD = ('"""Reports.\nBAD report\n"""\n\n\ndef report(a, b, c, d, e, f, g, h, i):\n    total = 0\n' + "".join("    if a > %d:\n        total += %d\n\n" % (n, n) for n in range(31)) +
-       "".join("    total += %d\n" % n for n in range(13)) + "    return total\n\n\n" + OTHER.replace("normalise", "clean"))
-GOOD = '"""Reports."""\nfrom other import normalise\n\n\ndef report(a):\n    return normalise(a)\n'
 probe = subprocess.run([os.path.join(agentkit.BUILD, "vcr-sentinel"), "scan", "--json", __file__.replace("sentinel.t", "scenario.py")], stdout=subprocess.PIPE)
 REAL = b"not installed" not in probe.stdout
-WORDS = [b"109 lines", b"complexity of 32", b"9 parameters", b"normalise() in other.py:1"] if REAL else [b"'report' is bad"]
+SAID = [w.encode() for w in WORDS] if REAL else [b"'report' is bad"]
 TITLES = ("the warning is in the request that follows the write, and in none before", "the model mends the code, and the file that is left is clean",
           "each later request carries the same words at the same place, and nothing new", "the session has the agent's own requests, the write's finding and its correction",
           "it replays offline to the same words and the same file")
@@ -166,7 +156,7 @@ for kind, name in ((Mini, "mini-swe-agent"), (Claude, "claude-code"), (Codex, "c
     bodies = [session.body(f, "request") for f in session.calls() if session.vcr(f)["api"] == agent.api]
     marks = [b.count(b"The code that was just written has been checked") for b in sent]
     left = open(agent.path).read() if os.path.exists(agent.path) else None
-    ok(marks == [0, 1, 1, 1] and all(w in sent[1] for w in WORDS), "%s: %s" % (name, TITLES[0]), marks, r.returncode, r.stderr.decode()[-2000:], left)
+    ok(marks == [0, 1, 1, 1] and all(w in sent[1] for w in SAID), "%s: %s" % (name, TITLES[0]), marks, r.returncode, r.stderr.decode()[-2000:], left)
     ok(left == GOOD, "%s: %s" % (name, TITLES[1]), left)
     ends = [b.find(b"</system-reminder>", b.find(b"The code that was just written has been checked")) for b in sent[1:]]
     at = [b.find(b"The code that was just written has been checked") for b in sent[1:]]
@@ -175,7 +165,7 @@ for kind, name in ((Mini, "mini-swe-agent"), (Claude, "claude-code"), (Codex, "c
     places = [[i for i, m in enumerate(json.loads(b)[key]) if "The code that was just written has been checked" in json.dumps(m)] for b in sent[1:]]
     ok(len(words) == 1 and len(places) == 3 and places[0] == places[1] == places[2], "%s: %s" % (name, TITLES[2]), words, places)
     judged = [f["output_state"] for f in session.frames if f["node_name"] == "sentinel:analysis"]
-    ok(not any(b"has been checked" in b for b in bodies) and [j["passed"] for j in judged] == [False, True] and len(judged[1]["corrected"]) == (5 if REAL else 1), "%s: %s" % (name, TITLES[3]), judged)
+    ok(not any(b"has been checked" in b for b in bodies) and [j["passed"] for j in judged] == [False, True] and len(judged[1]["corrected"]) == (len(RULES) if REAL else 1), "%s: %s" % (name, TITLES[3]), judged)
     agent.server.close()
     again = agent.replay(session)
     ok(agent.said(again) == agent.said(r) and open(agent.path).read() == GOOD, "%s: %s" % (name, TITLES[4]), again.returncode, again.stderr.decode()[-2500:], again.stdout[-500:], r.stdout[-500:])

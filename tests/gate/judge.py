@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A judge for tests (lib/judge.h): a line "BAD word" is a finding, "WORSE word" a blocker. "DIE" in a file kills it, "WAIT" makes it wait for the file $JUDGE_WAITS."""
+"""A judge for tests (lib/judge.h): a line "BAD word" is a finding, "WORSE word" a blocker, "OWN word" one if blockers block. "DIE" in a file kills it, "WAIT" makes it wait for the file $JUDGE_WAITS."""
 import json
 import os
 import re
@@ -23,13 +23,13 @@ while True:
     if not q["path"].endswith(".py"):
         out = {"id": q["id"], "skipped": "not Python"}
     else:
-        was = re.findall(rb"^(?:BAD|WORSE) \w+", before or b"", re.M)
+        was = re.findall(rb"^(?:BAD|WORSE|OWN) \w+", before or b"", re.M)
         found = {}
         for n, text in enumerate((after or b"").split(b"\n"), 1):
-            m = re.match(rb"(BAD|WORSE) (\w+)", text)
-            if m:
+            m = re.match(rb"(BAD|WORSE|OWN) (\w+)", text)
+            if m and (m[1] != b"OWN" or hello["blocks"]):
                 key = "bad:%s:%s" % (q["path"], m[2].decode())
-                found[key] = {"key": key, "rule": "bad", "severity": "blocker" if m[1] == b"WORSE" else "critical", "path": q["path"], "line": n, "name": m[2].decode(),
+                found[key] = {"key": key, "rule": "bad", "severity": "blocker" if m[1] != b"BAD" else "critical", "path": q["path"], "line": n, "name": m[2].decode(),
                               "message": "'%s' is bad" % m[2].decode(), "state": "old" if m[0] in was else "new"}
         gone = [v for k, v in said.get(q["path"], {}).items() if k not in found]
         said[q["path"]] = found

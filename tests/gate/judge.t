@@ -8,25 +8,11 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
 import gatekit
+from careless import BAD, GOOD, OTHER, RULES, WORDS
 from gatekit import BUILD, clikit, done, ok, skip
 
 place = clikit.Place()
-OTHER = """def normalise(text):
-    out = []
-    for word in text.split():
-        if word and not word.startswith("#"):
-            out.append(word.strip().lower())
-        else:
-            out.append(word)
-    return " ".join(out)
-"""
-# as a careless agent writes it: 109 lines, complexity 32, 9 parameters, and another file's function again
-BAD = ("def report(a, b, c, d, e, f, g, h, i):\n    total = 0\n" + "".join("    if a > %d:\n        total += %d\n\n" % (n, n) for n in range(31)) +
-       "".join("    total += %d\n" % n for n in range(13)) + "    return total\n\n\n" + OTHER.replace("normalise", "clean"))
-GOOD = "from other import normalise\n\n\ndef report(a):\n    return sum(range(a))\n"
-
-
-def judge(*changes, config="", env=None, files={"other.py": OTHER}):
+def judge(*changes, config="", env=None, files={"other.py": OTHER}, blocks=False):
     """The answers to (path, before, after); None: no such file; a change may have a fourth word: what to do with the workspace first."""
     work = tempfile.mkdtemp(dir=place.dir)
     for name, text in files.items():
@@ -34,7 +20,7 @@ def judge(*changes, config="", env=None, files={"other.py": OTHER}):
     with open(os.path.join(work, "sentinel.conf"), "w") as f:
         f.write(config)
     p = subprocess.Popen([os.path.join(BUILD, "vcr-sentinel"), "judge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(place.env, **env or {}))
-    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf")}) + "\n").encode())
+    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf"), "blocks": blocks}) + "\n").encode())
     out = []
     for n, (path, before, after) in enumerate(changes):
         full = os.path.join(work, path)
@@ -50,7 +36,10 @@ def judge(*changes, config="", env=None, files={"other.py": OTHER}):
             break
         out.append(json.loads(line))
     p.stdin.close()
-    judge.err, judge.status = p.stderr.read().decode(), p.wait(30)
+    judge.err = p.stderr.read().decode()
+    _, status, used = os.wait4(p.pid, 0)
+    p.returncode = judge.status = os.waitstatus_to_exitcode(status)
+    judge.seconds = used.ru_utime + used.ru_stime
     return out
 
 
@@ -64,11 +53,10 @@ if "grammar" in probe[0].get("skipped", ""):
     done()
     sys.exit()
 a = judge(("report.py", None, BAD), ("report.py", BAD, GOOD), ("notes.txt", None, "def f(\n"), ("report.py", GOOD, None))
-ALL = ["cognitive", "cyclomatic", "duplicate-function", "function-length", "parameters"]
 words = " ".join(v["message"] for v in a[0]["violations"])
-ok(found(a[0]) == [(r, "new") for r in ALL] and not a[0]["passed"] and all(w in words for w in ("109 lines", "complexity of 32", "9 parameters", "normalise() in other.py:1")),
+ok(found(a[0]) == [(r, "new") for r in RULES] and not a[0]["passed"] and all(w in words for w in WORDS),
    "a function of 109 lines, complexity 32 and 9 parameters, and a copy of another file's, are found and named", a[0])
-ok(a[1]["passed"] and not a[1]["violations"] and sorted(v["rule"] for v in a[1]["corrected"]) == ALL, "mended, each of them is corrected", a[1])
+ok(a[1]["passed"] and not a[1]["violations"] and sorted(v["rule"] for v in a[1]["corrected"]) == RULES, "mended, each of them is corrected", a[1])
 ok(a[2]["skipped"] == "of no language that is known" and a[3]["passed"] and not a[3]["violations"] and judge.status == 0, "what is no code is passed over; a file that goes has nothing wrong", a[2:], judge.err)
 
 a = judge(("old.py", BAD, BAD + "\n\nX = 1\n"), ("old.py", BAD + "\n\nX = 1\n", BAD.replace("e, f, g, h, i", "e, f, g, h, i, j")), files={"old.py": BAD})
@@ -88,6 +76,32 @@ a = judge(("report.py", None, BAD), config="rule parameters=off\npreset default\
 ok(not a and judge.status == 3 and "sentinel.conf:2: preset must stand before any rule" in judge.err, "one that is wrong is said with its line", a, judge.err)
 a = judge(("report.py", None, BAD), ("new.py", None, OTHER), config="exclude report.py\nexclude other.py\n")
 ok(a[0].get("skipped") == "excluded by sentinel.conf" and a[1]["passed"], "what it excludes is not judged, nor compared with", a)
+
+# ---- Where blockers block ----
+
+KEY = "KEY = 'ghp_" + "0123456789abcdefghijABCDEFGHIJ012345'"
+ALLOW = "  # vcr-sentinel: allow secret -- of a test\n"
+OWN, OLD = KEY + ALLOW, "x = 1\n" + KEY.replace("KEY", "TEST") + ALLOW
+a = judge(("key.py", None, OWN))
+ok(a[0]["passed"] and not a[0]["violations"], "a comment allows a secret that is meant", a[0])
+a = judge(("key.py", None, OWN), ("key.py", OWN, "# gone\n"), blocks=True)
+v = a[0]["violations"]
+ok([(x["rule"], x["severity"], x["state"]) for x in v] == [("secret", "blocker", "new")] and "was not there when the session began" in v[0]["message"] and len(a[1]["corrected"]) == 1,
+   "where blockers block, one that the agent writes itself does not, which is said; without the secret it is corrected", a)
+a = judge(("old.py", OLD, "import os\n" + OLD + "y = 2\n"), ("old.py", OLD, OLD + KEY.replace("ghp_0", "ghp_9") + ALLOW), blocks=True)
+ok(a[0]["passed"] and not a[0]["violations"] and not a[1]["passed"] and a[1]["violations"][0]["line"] == 3, "one that stood there before does, wherever it has moved; not for more than its own lines", a)
+a = judge(("old.py", OLD, OLD.replace("ghp_0", "ghp_9")), blocks=True)
+ok(not a[0]["passed"] and found(a[0])[0][1] in ("new", "worse"), "nor for a line that has changed", a)
+a = judge(("wide.py", None, "# vcr-sentinel: allow parameters -- as in C\ndef f(a, b, c, d, e, f, g, h):\n    return a\n"), blocks=True)
+ok(a[0]["passed"] and not a[0]["violations"], "what is no blocker is allowed as ever", a)
+a = judge(("key.py", None, OWN), config="exclude key.py\n", blocks=True) + judge(("key.py", None, KEY + "\n"), config="rule secret=warning\n", blocks=True)
+ok("skipped" in a[0] and a[1]["violations"][0]["severity"] == "warning", "and so is what sentinel.conf allows", a)
+
+# ---- Much of it ----
+
+many = "".join("def f%d(a, b, c, d, e, f, g, h): pass\n" % i for i in range(6000))
+a = judge(("many.py", None, many), files={})
+ok(len(a) == 1 and not a[0]["passed"] and len(a[0]["violations"]) == 256 and judge.seconds < 5, "a file with thousands of findings is judged in time that grows with it", judge.seconds, len(str(a)))
 for data, name in ((b"", "nothing"), (b"hello\n", "what is no protocol"), (b'{"judge":1,"workspace":"/w"}\n{"id":1,"path":"a.py","after":99}\nshort', "a text that ends early")):
     r = subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "judge"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.env)
     ok(r.returncode == 3 and not r.stdout and r.stderr.count(b"\n") == 1, "%s on its input is a failure, said in one line" % name, r)
