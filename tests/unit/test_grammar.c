@@ -31,7 +31,7 @@ START_TEST(a_grammar_that_is_not_there_is_said_by_name)
 	setenv("VCR_GRAMMARS", "/nonexistent", 1);
 	int err = vcr_grammar_load(VCR_LANG_C_SHARP, &grammar, &e);
 	if (!err) /* one beside the program, or installed */
-		return;
+		TAP_SKIP("this machine has it");
 	ck_assert_int_eq(err, VCR_ENOTFOUND);
 	ck_assert_ptr_nonnull(strstr(e.what, "C#"));
 	ck_assert_ptr_null(grammar);
@@ -46,8 +46,8 @@ START_TEST(a_grammar_has_every_node_that_its_languages_table_names)
 	const char *unknown;
 	int err = vcr_grammar_load(_i, &grammar, &e);
 	if (err) {
-		ck_assert_int_eq(err, VCR_ENOTFOUND); /* not built here: tests/cli/sentinel.t says so */
-		return;
+		ck_assert_int_eq(err, VCR_ENOTFOUND);
+		TAP_SKIP("it is not built here; scripts/grammars fetches it");
 	}
 	unknown = vcr_lang_unknown(_i, grammar);
 	ck_assert_msg(!unknown, "%s: no node %s", vcr_language_name(_i), unknown ? unknown : "");
@@ -63,4 +63,4 @@ static TCase *tc_grammar(void)
 	return tc;
 }
 
-TAP_MAIN("grammar", tc_grammar)
+TAP_MAIN_SKIPPING("grammar", tc_grammar)
