@@ -252,10 +252,10 @@ static size_t between(const char *p, size_t n, size_t at, const char *from, cons
 	return i > first && has(p, n, i, to) && !word(p, n, i + strlen(to)) ? i + strlen(to) - at : 0;
 }
 
-/* Of its attribution line; the files of its shell: snapshot-bash-<time>-<chance>.sh, claude-<chance>-cwd. */
+/* Of its attribution line; what its shell's commands have: snapshot-bash-<time>-<chance>.sh, claude-<chance>-cwd, the end of a text in them. */
 static size_t match_claude(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
-	static const char *const words[] = { "cch=", "cc_prompt_id=", NULL };
+	static const char *const words[] = { "cch=", "cc_prompt_id=", "CLAUDE_CODE_END_", NULL };
 	if (!begins_word(p, at))
 		return 0;
 	for (const char *const *w = words; *w; w++) {
@@ -382,7 +382,7 @@ enum { UUID = 1 << 0, LS = 1 << 1, DATE = 1 << 2, DIRECTORIES = 15 << 3, PID = 1
 static const uint16_t begins[256] = {
 	['0' ... '9'] = UUID | DATE | PID | PORT | DURATION | GIT,
 	['a'] = UUID | GIT, ['b'] = UUID | GIT, ['c'] = UUID | GIT | CLAUDE | ID, ['d'] = UUID | GIT, ['e'] = UUID | GIT, ['f'] = UUID | GIT | ID,
-	['A'] = UUID | LS | DATE, ['B'] = UUID, ['C'] = UUID | CODEX, ['D'] = UUID | LS | DATE, ['E'] = UUID, ['F'] = UUID | LS | DATE,
+	['A'] = UUID | LS | DATE, ['B'] = UUID, ['C'] = UUID | CLAUDE | CODEX, ['D'] = UUID | LS | DATE, ['E'] = UUID, ['F'] = UUID | LS | DATE,
 	['J'] = LS | DATE, ['M'] = LS | DATE, ['N'] = LS | DATE, ['O'] = LS | DATE, ['S'] = LS | DATE, ['T'] = DATE, ['W'] = DATE,
 	['m'] = ID, ['r'] = ID, ['s'] = CLAUDE | ID, ['t'] = ID, ['/'] = DIRECTORIES, [0x1b] = ANSI,
 };

@@ -10,7 +10,7 @@
  *   pid       the number behind "pid", "ppid", "pgid" or "process", in any case
  *   port      the number behind 127.0.0.1:, localhost: or [::1]:
  *   duration  0.12s, 12 ms, 3.5 seconds …
- *   claude    cch=…, cc_prompt_id=… of its attribution line; /snapshot-…-….sh and /claude-…-cwd, files of its shell
+ *   claude    cch=…, cc_prompt_id=… of its attribution line; /snapshot-…-….sh, /claude-…-cwd and CLAUDE_CODE_END_… of its shell
  *   ansi      colours and titles of terminals; nothing stands for them
  *   ls        the time of a file in a line of ls -l
  *   git       an abbreviated or whole object name where git prints one

@@ -432,6 +432,25 @@ static void change_files(struct vcr_hermetic *h, const struct run *run)
 	}
 }
 
+/* claude-code looks whether the file is there that it has a shell make, outside of the workspace; without, its commands would be other ones. Nobody reads it, since
+ * none of them runs: it is empty. Its name is the live program's, and none but its own. */
+static void make_snapshot(const struct vcr_hermetic *h, const struct vcr_buf *said)
+{
+	static const char name[] = "SNAPSHOT_FILE=", inside[] = "/.claude/shell-snapshots/snapshot-";
+	size_t home = h->live.home ? strlen(h->live.home) : 0;
+	for (size_t at = 0; at < said->len; at += strlen(said->data + at) + 1) {
+		const char *path = said->data + at + strlen(name);
+		size_t n = strncmp(said->data + at, name, strlen(name)) ? 0 : strcspn(path, "\n");
+		char own[VCR_MAX_PATH];
+		if (n <= home || n >= sizeof own || !home || memcmp(path, h->live.home, home) || strncmp(path + home, inside, strlen(inside)) || memchr(path + home + strlen(inside), '/', n - home - strlen(inside)))
+			continue;
+		snprintf(own, sizeof own, "%.*s", (int)n, path);
+		int fd = open(own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 /* ---- Asking ---- */
 
 static void reply(struct vcr_buf *to, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error)
@@ -461,7 +480,8 @@ static void refuse(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 	reply(to, VCR_STANDIN_EXIT, NOT_RECORDED, &none, &text);
 }
 
-static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *asked)
+/* said: as it was said, before it was redacted. */
+static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *said, const struct vcr_buf *asked)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT, error = VCR_BUF_INIT, live_out = VCR_BUF_INIT, live_error = VCR_BUF_INIT;
 	bool spent;
@@ -487,6 +507,7 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 	}
 	h->answered++;
 	change_files(h, run);
+	make_snapshot(h, said);
 	reply(to, run->how, run->value, &live_out, &live_error);
 }
 
@@ -512,7 +533,7 @@ static void on_question(void *hermetic, const struct vcr_buf *said, struct vcr_b
 		return;
 	redact(hermetic, said, &asked);
 	cut_arguments(&asked);
-	answer(hermetic, to, &asked);
+	answer(hermetic, to, said, &asked);
 }
 
 /* ---- The module ---- */

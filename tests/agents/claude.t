@@ -37,4 +37,19 @@ for name, (kind, how, config) in RUNS.items():
     r = claude.replay(session)
     ok((r.returncode, r.stdout) == said and claude.files() == WANT, "%s: %s" % (name, TITLES[2]), r.returncode, r.stdout, r.stderr.decode()[-3000:], sorted(claude.files()))
     ok(" 0 missed; nothing went to the network" in r.stderr.decode(), "%s: %s" % (name, TITLES[3]), r.stderr.decode()[-3000:])
+
+title = "with --hermetic none of its tools runs, each is answered, and it says the same and leaves the same files"
+why = nodekit.no_claude("bun") or (None if agentkit.OFFLINE else "no user namespaces")
+if why:
+    skip(title, why)
+else:
+    claude = Claude("bun")
+    claude.configure("capture all")
+    r = claude.run("record")
+    said, session = (r.returncode, r.stdout), claude.place.session()
+    claude.server.close()
+    r = claude.replay(session, "--hermetic")
+    err = r.stderr.decode()
+    ok((r.returncode, r.stdout) == said and claude.files() == WANT and " 0 missed; nothing went to the network" in err and "answered from the session, 0 recorded runs" in err and "refused" not in err,
+       title, r.returncode, r.stdout, err[-3000:], sorted(claude.files()))
 agentkit.done()

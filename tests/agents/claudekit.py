@@ -47,11 +47,11 @@ class Claude:
         self.r = self.place.run(*self.command, how=how, env=self.env)
         return self.r
 
-    def replay(self, session, offline=agentkit.OFFLINE):
+    def replay(self, session, *options, offline=agentkit.OFFLINE):
         """The same command in the same place as it was, its model being the recording."""
         for name in WANT:
             os.unlink(os.path.join(self.place.work, name))
-        self.r = subprocess.run([*offline, os.path.join(agentkit.BUILD, "vcr-replay"), session.path, "--", *self.command], cwd=self.place.work,
+        self.r = subprocess.run([*offline, os.path.join(agentkit.BUILD, "vcr-replay"), *options, session.path, "--", *self.command], cwd=self.place.work,
                                 env={**self.place.record, **self.env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
         return self.r
 

@@ -204,6 +204,16 @@ again, err, status, asked = world.replay("others", "byfd:echo 1 >>" + ran, "pope
 ok(len(open(ran).readlines()) == count and status == 1 and err.count("it was not recorded") >= 3,
    "nor does one that is run by a descriptor, or by a process with a filter on its system calls, and each is named", again, err, status)
 
+shots = os.path.join(world.env["HOME"], ".claude/shell-snapshots")
+os.makedirs(shots)
+SHOT = "SNAPSHOT_FILE=%s/snapshot-bash-%s.sh\necho 1 >$SNAPSHOT_FILE"
+world.record("shot", SHOT % (shots, "1-a"), SHOT % (world.dir, "1-a"))
+os.unlink(os.path.join(world.dir, "snapshot-bash-1-a.sh"))
+again, err, status, asked = world.replay("shot", SHOT % (shots, "2-b"), SHOT % (world.dir, "2-b"), options=("--hermetic",))
+found = sorted(os.listdir(shots))
+ok(again.count('[0, "", ""]') == 2 and found == ["snapshot-bash-1-a.sh", "snapshot-bash-2-b.sh"] and not os.path.getsize(os.path.join(shots, found[1])) and not os.path.exists(os.path.join(world.dir, "snapshot-bash-2-b.sh")),
+   "the file that claude-code's shell makes is there by its name of this run, empty, and nowhere else", again, err, found)
+
 stranger = os.path.join(world.dir, "stranger")
 with open(stranger + ".c", "w") as f:
     f.write("#include <stdlib.h>\nint main(void) { return system(\"true\") != 0; }\n")

@@ -29,6 +29,7 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 		"[main {{vcr:git}}] x\n[main (root-commit) {{vcr:git}}] y\nHEAD is now at {{vcr:git}} z\nindex {{vcr:git}}..{{vcr:git}} 100644\n{{vcr:git}} (HEAD -> main) w");
 	expect("toolu_01A2b3C4d5E6f7G8h9J0 call_abcdefghijklmnop1", "{{vcr:id}} {{vcr:id}}");
 	expect("source /a/snapshot-bash-1732412345678-k2x9ab.sh && pwd -P >| /b/claude-3f1a-cwd", "source /a/{{vcr:claude}} && pwd -P >| /b/{{vcr:claude}}");
+	expect("cat << 'CLAUDE_CODE_END_yqxyi910hqi'\nCLAUDE_CODE_END_", "cat << '{{vcr:claude}}'\nCLAUDE_CODE_END_");
 	expect("a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd", "a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
 	expect("Chunk ID: f34978\nWall time: 0.0000 seconds\nChunk ID: none", "{{vcr:codex}}\nWall time: {{vcr:duration}}\nChunk ID: none");
