@@ -135,6 +135,8 @@ static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w
 	int saved = errno;
 	if (good && !ordered)
 		fsync(state);
+	if (good)
+		vcr_store_flushed(w->store);
 	if (fd >= 0)
 		close(fd);
 	close(state);

@@ -30,6 +30,12 @@ void vcr_store_note(struct vcr_store *s, const unsigned char oid[VCR_OID])
 	memcpy(s->used[s->nused++], oid, VCR_OID);
 }
 
+void vcr_store_flushed(struct vcr_store *s)
+{
+	s->nused = 0;
+	s->untracked = false;
+}
+
 static int by_oid(const void *a, const void *b)
 {
 	return memcmp(a, b, VCR_OID);

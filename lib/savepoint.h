@@ -95,6 +95,8 @@ int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns
  * there. false: the file system keeps no order, or memory is short; then only syncfs(2) helps. */
 void vcr_store_track(struct vcr_store *s);
 bool vcr_store_flush(struct vcr_store *s, bool wait);
+/* The disk has them: they need no further flush. */
+void vcr_store_flushed(struct vcr_store *s);
 
 /* ---- Trees: for rollback.h and whoever compares savepoints ---- */
 

@@ -1,4 +1,5 @@
 #include "rollback.h"
+#include "savepoint-parts.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -315,6 +316,17 @@ START_TEST(only_what_differs_is_touched)
 }
 END_TEST
 
+START_TEST(what_the_disk_has_is_not_flushed_again_by_the_next_rollback)
+{
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what);
+	ck_assert(store->tracks);
+	ck_assert_uint_eq(store->nused, 0);
+	ck_assert_msg(!roll(first.tree, last.tree, false), "%s", e.what);
+	ck_assert_uint_eq(store->nused, 0);
+	is("a", "changed");
+}
+END_TEST
+
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("rollback");
@@ -330,6 +342,7 @@ static TCase *tc(void)
 	tcase_add_test(t, what_somebody_changed_since_the_kill_is_left_and_named);
 	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 8);
 	tcase_add_test(t, only_what_differs_is_touched);
+	tcase_add_test(t, what_the_disk_has_is_not_flushed_again_by_the_next_rollback);
 	return t;
 }
 
