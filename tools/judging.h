@@ -53,6 +53,8 @@ void vcr_judging_end(struct vcr_judging_run *s);
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after);
 /* What stood in a file before anything of it is judged; a file of no language that is known is not kept. */
 void vcr_judging_know(struct vcr_judging_run *s, const char *path, const struct vcr_judging_text *before);
+/* What stands there under its new name is what was judged under the old one. */
+void vcr_judging_moved(struct vcr_judging_run *s, const char *from, const char *to);
 /* sentinel-check.c: the writes of a recorded session. */
 int vcr_judging_check(struct vcr_judging *j, const char *session);
 /* sentinel-diff.c: the changes of a range of git's, REV..REV. */

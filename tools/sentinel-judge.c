@@ -413,6 +413,15 @@ void vcr_judging_know(struct vcr_judging_run *s, const char *path, const struct 
 		remember(s, path, before);
 }
 
+void vcr_judging_moved(struct vcr_judging_run *s, const char *from, const char *to)
+{
+	const struct known *old = find(s, from);
+	if (!old || find(s, to))
+		return;
+	struct vcr_judging_text base = { .p = old->base, .n = old->nbase, .there = old->base != NULL, .known = !old->unknown };
+	remember(s, to, &base);
+}
+
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
 {
 	struct known *k = find(s, path);

@@ -25,6 +25,9 @@ struct watch {
 	char **dir;            /* by watch descriptor: its path below top, "" for itself */
 	size_t ndir, watched, unwatched;
 	bool began;            /* what is found is judged, and not only remembered */
+	uint32_t cookie;       /* of what was moved away last; 0 none */
+	char *from, *to;       /* and where it was; to: where it is looked at now, NULL */
+	bool directory;
 };
 
 static void add_directory(struct watch *w, const char *full, const char *path)
@@ -64,6 +67,22 @@ static void read_text(const char *full, struct vcr_judging_text *t)
 		close(fd);
 }
 
+static void judge_file(struct watch *w, const char *full, const char *path);
+
+/* A file below what was moved: what stood in it is nothing new. Of a moved directory nobody says that its files are gone from where they were. */
+static void take_move(struct watch *w, const char *path)
+{
+	VCR_AUTO_BUF old = VCR_BUF_INIT, full = VCR_BUF_INIT;
+	char *to = w->to;
+	vcr_buf_printf(&old, "%s%s", w->from, path + strlen(to));
+	vcr_buf_printf(&full, "%s/%s", w->top, old.data);
+	vcr_judging_moved(w->run, old.data, path);
+	w->to = NULL;
+	if (w->directory)
+		judge_file(w, full.data, old.data);
+	w->to = to;
+}
+
 static void judge_file(struct watch *w, const char *full, const char *path)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
@@ -72,6 +91,8 @@ static void judge_file(struct watch *w, const char *full, const char *path)
 	struct vcr_jw out;
 	if (vcr_judging_excluded(w->tally.j, full))
 		return;
+	if (w->to)
+		take_move(w, path);
 	read_text(full, &text);
 	if (text.known && !w->began) {
 		vcr_judging_know(w->run, path, &text);
@@ -107,6 +128,20 @@ static void look(struct watch *w, const char *full)
 		fts_close(tree);
 }
 
+/* Both ends of a move have the same cookie. */
+static void note_move(struct watch *w, const struct inotify_event *e, const char *path)
+{
+	if (e->mask & IN_MOVED_FROM) {
+		free(w->from);
+		w->from = strdup(path);
+		w->cookie = w->from ? e->cookie : 0;
+		w->directory = e->mask & IN_ISDIR;
+	} else if (e->mask & IN_MOVED_TO && e->cookie && e->cookie == w->cookie) {
+		w->to = strdup(path);
+		w->cookie = 0;
+	}
+}
+
 static void one_event(struct watch *w, const struct inotify_event *e)
 {
 	VCR_AUTO_BUF full = VCR_BUF_INIT;
@@ -122,12 +157,15 @@ static void one_event(struct watch *w, const struct inotify_event *e)
 	if (e->mask & IN_IGNORED || !dir || !e->len)
 		return;
 	vcr_buf_printf(&full, "%s/%s%s%s", w->top, dir, *dir ? "/" : "", e->name);
+	note_move(w, e, full.data + strlen(w->top) + 1);
 	if (e->mask & IN_ISDIR) {
 		if (e->mask & (IN_CREATE | IN_MOVED_TO) && !vcr_scan_is_foreign(e->name))
 			look(w, full.data);
 	} else if (e->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM) && vcr_language_of(full.data, NULL, 0) >= 0) {
 		judge_file(w, full.data, full.data + strlen(w->top) + 1);
 	}
+	free(w->to);
+	w->to = NULL;
 }
 
 /* All that is to be read now. */
@@ -195,6 +233,7 @@ int vcr_judging_watch(struct vcr_judging *j, const char *dir)
 	for (size_t i = 0; i < w.ndir; i++)
 		free(w.dir[i]);
 	free(w.dir);
+	free(w.from);
 	free(w.top);
 	if (w.events >= 0)
 		close(w.events);
