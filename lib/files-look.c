@@ -247,6 +247,7 @@ void vcr_known_set(struct vcr_files *f, struct vcr_known *k, const struct vcr_lo
 	k->size = l->st.st_size;
 	k->ino = l->st.st_ino;
 	k->dev = l->st.st_dev;
+	k->several = !S_ISDIR(l->st.st_mode) && l->st.st_nlink > 1;
 	k->mtime_ns = ns_of(l->st.st_mtim);
 	k->ctime_ns = ns_of(l->st.st_ctim);
 	k->looked_ns = l->looked_ns;

@@ -38,6 +38,7 @@ struct vcr_known {
 	uint8_t keep;
 	bool orphan;                     /* its directory is not in the table */
 	bool racy, has_sha, ignored;     /* ignored by the user's .gitignore */
+	bool several;                    /* the file had more than this name */
 	unsigned char sha[32];
 	char path[];
 };

@@ -612,12 +612,13 @@ static void note_inode(struct sweep *s, uint64_t ino, uint64_t dev)
 	s->linked[s->nlinked++] = (struct inode){ ino, dev };
 }
 
-/* k: what is known of the path, NULL; nobody can say any more how many names a file had that was written into and then lost this one. */
-static void note_linked(struct sweep *s, const struct vcr_file_mark *m, const struct vcr_known *k, const struct vcr_look *l)
+/* k: what is known of the path, NULL. A file that lost this name may have been given other content or another mode by it before; a further name that it got
+ * since the last look is marked itself. */
+static void note_linked(struct sweep *s, const struct vcr_known *k, const struct vcr_look *l)
 {
 	if (l->exists && !S_ISDIR(l->st.st_mode) && l->st.st_nlink > 1)
 		note_inode(s, l->st.st_ino, l->st.st_dev);
-	if (m->writes && k && !S_ISDIR(k->mode) && (!l->exists || k->ino != l->st.st_ino))
+	if (k && k->several && !S_ISDIR(k->mode) && (!l->exists || k->ino != l->st.st_ino))
 		note_inode(s, k->ino, k->dev);
 }
 
@@ -654,7 +655,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 	vcr_group_mark(f, m); /* what was marked on the way here */
 	vcr_files_look(f, m->path, &l, !k); /* what is new is wanted in any case */
 	if (!l.exists) {
-		note_linked(s, m, k, &l);
+		note_linked(s, k, &l);
 		settle_gone(s, m, k, &l);
 		return;
 	}
@@ -682,7 +683,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 	if (k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode))
 		mark_below(f, m);
 	if (kind >= 0)
-		note_linked(s, m, k, &l);
+		note_linked(s, k, &l);
 	if (kind >= 0)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
 	if (!k && !(k = add_known(f, m->path, &l.st)))

@@ -148,8 +148,7 @@ class Agent:
             os.link(self.rng.choice(files), path)
 
     def mode(self):
-        """Of files with one name: of one that is given another mode and then loses a name, the other names keep the old mode in the savepoint (ROADMAP)."""
-        files = [f for f in self.files() if not os.path.islink(f) and os.lstat(f).st_nlink == 1]
+        files = [f for f in self.files() if not os.path.islink(f)]
         if files:
             os.chmod(self.rng.choice(files), self.rng.choice([0o644, 0o755, 0o600, 0o444, 0o640, 0o4755, 0o777]))
         dirs = self.dirs()

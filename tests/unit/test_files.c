@@ -306,6 +306,31 @@ START_TEST(deletes_directories_modes_and_links)
 }
 END_TEST
 
+START_TEST(what_was_changed_through_a_name_that_then_goes_is_seen_under_the_files_other_names)
+{
+	put("a", "one\n");
+	put("d", "two\n");
+	ck_assert(!link(in("a"), in("b")) && !link(in("d"), in("e")));
+	make_files(NULL);
+	ck_assert_int_eq(chmod(in("a"), 0600), 0);
+	mark(VCR_MARK_MODE, "a", NULL);
+	hooked_unlink("a");
+	sweep_says("delete a one\n > - (shim 7)\nmode b one\n > one\n 644 > 600 (watch 0)\n");
+	put("d", "three\n");
+	mark(VCR_MARK_WRITE, "d", NULL);
+	hooked_unlink("d");
+	sweep_says("delete d two\n > - (shim 7)\nwrite e two\n > three\n (watch 0)\n");
+	ck_assert_int_eq(link(in("b"), in("c")), 0); /* a name that comes later is one too */
+	mark(VCR_MARK_LINK, "b", "c");
+	sweep_says("link c from b - > one\n (shim 7)\n");
+	ck_assert_int_eq(chmod(in("c"), 0640), 0);
+	mark(VCR_MARK_MODE, "c", NULL);
+	hooked_rename("e", "c");
+	sweep_says("rename c from e one\n > three\n 600 > 644 (shim 7)\nmode b one\n > one\n 600 > 640 (watch 0)\n");
+	end_says("");
+}
+END_TEST
+
 START_TEST(what_takes_the_name_of_something_of_another_kind_does_not_hide_that_it_went)
 {
 	put("a", "one\n");
@@ -969,6 +994,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, deletes_directories_modes_and_links);
 	tcase_add_test(tc, what_takes_the_name_of_something_of_another_kind_does_not_hide_that_it_went);
 	tcase_add_test(tc, a_file_that_gets_its_name_when_it_is_complete_is_written);
+	tcase_add_test(tc, what_was_changed_through_a_name_that_then_goes_is_seen_under_the_files_other_names);
 	tcase_add_test(tc, what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan);
 	tcase_add_test(tc, a_rename_that_no_hook_saw_is_known_by_its_inode);
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
