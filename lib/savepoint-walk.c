@@ -531,12 +531,19 @@ static bool is_known(const struct vcr_entry *const *known, unsigned type, const 
 	return false;
 }
 
+/* An object of these bytes is read as these bytes: it does not look sealed, or our key did not seal it (vcr_store_read). */
+static bool stands_for_itself(struct vcr_store *s, const char *p, size_t n)
+{
+	VCR_AUTO_BUF opened = VCR_BUF_INIT;
+	return !vcr_store_is_sealed(p, n) || vcr_store_unseal(s, p, n, &opened, NULL) == VCR_ECORRUPT;
+}
+
 /* Content as one of the known entries names it, else sealed. */
 static int known_entry(struct vcr_store *s, unsigned type, const char *p, size_t n, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out,
 	struct vcr_error *e)
 {
 	int err = hash(p, n, out->oid, e);
-	if (err || (is_known(known, type, out->oid) && !vcr_store_is_sealed(p, n)))
+	if (err || (is_known(known, type, out->oid) && stands_for_itself(s, p, n)))
 		return !err && keep ? vcr_store_object(s, GIT_OBJECT_BLOB, p, n, out->oid, e) : err;
 	vcr_buf_reset(&s->sealed);
 	if ((err = vcr_store_seal(s, p, n, &s->sealed, e)))

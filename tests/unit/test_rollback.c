@@ -305,6 +305,21 @@ START_TEST(a_damaged_journal_does_nothing_and_says_where_it_is)
 }
 END_TEST
 
+START_TEST(a_file_of_git_that_looks_sealed_and_is_not_comes_back_as_it_was)
+{
+	static const struct vcr_store_note note = { .kind = "base" };
+	sh("git init -q; printf '" VCR_SEAL_MAGIC "%060d' 7 > odd; printf K > .env; touch -d '2 days ago' odd; git add odd; git -c user.name=a -c user.email=a@example.com commit -qm x");
+	ck_assert_msg(!vcr_store_base(store, &note, &first, &e), "%s", e.what);
+	sh("printf changed > odd; printf 2 > .env");
+	ck_assert_msg(!vcr_store_base(store, &note, &last, &e), "%s", e.what);
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what);
+	is("odd", VCR_SEAL_MAGIC "000000000000000000000000000000000000000000000000000000000007");
+	is(".env", "K");
+	ck_assert_msg(!roll(first.tree, last.tree, false), "%s", e.what);
+	is("odd", "changed");
+}
+END_TEST
+
 START_TEST(only_what_differs_is_touched)
 {
 	struct stat before, after;
@@ -340,6 +355,7 @@ static TCase *tc(void)
 	tcase_add_test(t, two_rollbacks_at_once_are_refused);
 	tcase_add_test(t, what_a_killed_rollback_began_is_finished);
 	tcase_add_test(t, what_somebody_changed_since_the_kill_is_left_and_named);
+	tcase_add_test(t, a_file_of_git_that_looks_sealed_and_is_not_comes_back_as_it_was);
 	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 8);
 	tcase_add_test(t, only_what_differs_is_touched);
 	tcase_add_test(t, what_the_disk_has_is_not_flushed_again_by_the_next_rollback);
