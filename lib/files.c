@@ -682,8 +682,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		before = vcr_table_get(&f->table, m->origin);
 	if (k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode))
 		mark_below(f, m);
-	if (kind >= 0)
-		note_linked(s, k, &l);
+	note_linked(s, k, &l); /* if nothing is told, its attributes may be others */
 	if (kind >= 0)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
 	if (!k && !(k = add_known(f, m->path, &l.st)))

@@ -18,6 +18,7 @@ enum {
 	VCR_MAX_SESSION_ID = 100,          /* characters */
 	VCR_MAX_PATH = 4096,
 	VCR_MAX_GITINDEX = 1 << 30,        /* the index of a git repository, bytes */
+	VCR_MAX_ATTRS = 1 << 20,           /* extended attributes of one file, as text */
 	VCR_MAX_FILE_CONTENT = 1 << 20,    /* content kept of one file, bytes; larger ones keep hash and size */
 	VCR_MAX_BURST_LIST = 32 << 20,     /* names of one storm of file changes that are listed, bytes; further ones are counted */
 	VCR_MAX_CHAIN = 512,               /* request bodies from one key body to the next: a key costs the whole conversation again */

@@ -4,9 +4,11 @@
  *   vcr-rollback 1
  *   undo COMMIT
  *   item MODE OID MODE OID PATH      now, then to; octal, hex; PATH with \n and \\ escaped; one line for each path
+ *   attrs OID OID                   of the item before, likewise; 0 for none; no such line if it has none then and now
  *   end COUNT
  * Every step brings a path to `to` whatever an earlier attempt left: files are renamed over, directories made if missing. */
 #include "rollback-parts.h"
+#include "attrs.h"
 #include "beneath.h"
 #include "flush.h"
 #include "preimage.h"
@@ -23,6 +25,7 @@
 
 enum { MAX_JOURNAL = 256 << 20 };
 static const char STAGE[] = ".vcr-rollback";
+static const unsigned char none[VCR_OID];
 
 int vcr_rollback_compare(const char *a, const char *b)
 {
@@ -78,6 +81,11 @@ static void write_item(struct vcr_buf *out, const struct vcr_journal_item *i)
 		else
 			vcr_buf_putc(out, *p);
 	vcr_buf_putc(out, '\n');
+	if (!memcmp(i->now.attrs, none, VCR_OID) && !memcmp(i->to.attrs, none, VCR_OID))
+		return;
+	vcr_store_hex(i->now.attrs, now);
+	vcr_store_hex(i->to.attrs, to);
+	vcr_buf_printf(out, "attrs %s %s\n", now, to);
 }
 
 static void journal_text(const struct vcr_journal *j, struct vcr_buf *out)
@@ -97,6 +105,12 @@ static bool same_device(int a, int b)
 static bool is_content(const struct vcr_entry *entry)
 {
 	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_LINK || type_of(entry) == VCR_ENTRY_LARGE; /* the latter from preimage.h's store */
+}
+
+/* Its attributes are the savepoint's. */
+static bool is_owned(const struct vcr_entry *entry)
+{
+	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_DIR;
 }
 
 /* The new content and what an undo needs, written back; false: it takes a syncfs of each file system. */
@@ -155,6 +169,19 @@ static bool read_oid(char **p, struct vcr_entry *out)
 	return vcr_store_unhex(hex, out->oid);
 }
 
+/* "OID OID" of a line of attributes. */
+static bool read_attrs(const char *p, struct vcr_journal *j)
+{
+	char now[41], to[41];
+	struct vcr_journal_item *i = j->n ? &j->item[j->n - 1] : NULL;
+	if (!i || strlen(p) != 81 || p[40] != ' ')
+		return false;
+	memcpy(now, p, 40);
+	now[40] = 0;
+	strcpy(to, p + 41);
+	return vcr_store_unhex(now, i->now.attrs) && vcr_store_unhex(to, i->to.attrs);
+}
+
 static void unescape(char *p)
 {
 	char *to = p;
@@ -174,7 +201,7 @@ static int parse(struct vcr_journal *j, char *text, struct vcr_error *e)
 	if (!line || strcmp(line, "vcr-rollback 1"))
 		return vcr_error_set(e, line && !strncmp(line, "vcr-rollback ", 13) ? VCR_EVERSION : VCR_ECORRUPT, "its first line is not understood");
 	while ((line = strtok_r(NULL, "\n", &save))) {
-		struct vcr_entry now, to;
+		struct vcr_entry now = { 0 }, to = { 0 };
 		char *p = line + 5;
 		int err = 0;
 		if (!strncmp(line, "undo ", 5) && vcr_store_unhex(line + 5, oid))
@@ -182,6 +209,9 @@ static int parse(struct vcr_journal *j, char *text, struct vcr_error *e)
 		else if (!strncmp(line, "item ", 5) && read_oid(&p, &now) && read_oid(&p, &to)) {
 			unescape(p);
 			err = vcr_beneath_valid(p) ? vcr_journal_add(j, p, &now, &to, e) : vcr_error_set(e, VCR_ECORRUPT, "it names something outside the workspace");
+		} else if (!strncmp(line, "attrs ", 6)) {
+			if (!read_attrs(line + 6, j))
+				err = vcr_error_set(e, VCR_ECORRUPT, "a line is not understood");
 		} else if (!strncmp(line, "end ", 4))
 			ended = strtoull(line + 4, NULL, 10) == j->n;
 		else
@@ -304,7 +334,21 @@ static int stage_large(struct work *k, struct vcr_journal_item *i, const char *n
 /* What is there is what that entry says, or the file that it stands for. */
 static bool is_as(struct work *k, const char *path, const struct vcr_entry *now, const struct vcr_entry *entry)
 {
-	return vcr_entry_same(now, entry) || (type_of(entry) == VCR_ENTRY_LARGE && vcr_store_is_large(k->w->store, path, entry));
+	return vcr_entry_alike(now, entry) || (type_of(entry) == VCR_ENTRY_LARGE && vcr_store_is_large(k->w->store, path, entry));
+}
+
+/* Those of dir/name; what is not permitted is counted. */
+static int set_attrs(struct work *k, struct vcr_journal_item *i, int dir, const char *name, struct vcr_error *e)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	int err = vcr_store_read_attrs(k->w->store, &i->to, &text, e);
+	if (err)
+		return err;
+	if ((err = vcr_attrs_write(dir, name, text.data, text.len)) < 0)
+		return vcr_error_set(e, err, "the attributes of %s: %s", i->path, vcr_strerror(err));
+	k->j->unset += err && !i->unset;
+	i->unset |= err > 0;
+	return 0;
 }
 
 /* Content of item n beside the workspace's files, with its mode and the owner of what it replaces. */
@@ -329,7 +373,11 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 		return vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	if (type_there(k, i->path, &type, &st) && type == VCR_ENTRY_FILE && (st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid))
 		errno = 0; /* then it is ours */
-	if (vcr_write_all(fd, content.data, content.len) || fchmod(fd, i->to.mode & 07777))
+	if (vcr_write_all(fd, content.data, content.len))
+		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
+	if (!err)
+		err = set_attrs(k, i, k->stage, name, e); /* before the mode, which is in its access control list too */
+	if (!err && fchmod(fd, i->to.mode & 07777))
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	close(fd);
 	return err;
@@ -418,12 +466,32 @@ static int place(struct work *k, struct vcr_error *e)
 	return err;
 }
 
+/* Its attributes can be set while it can be written; a new one may have got some from the directory that it is in. */
+static int set_dir_attrs(struct work *k, struct vcr_journal_item *i, struct vcr_error *e)
+{
+	const char *name;
+	int dir = vcr_beneath_parent(k->root, i->path, &name);
+	if (dir < 0)
+		return failed(i, "reach its directory", e);
+	fchmodat(dir, name, 0700, 0);
+	int err = set_attrs(k, i, dir, name, e);
+	close(dir);
+	return err;
+}
+
 /* Deepest first: a directory may forbid what is still to be done in it. */
 static int set_modes(struct work *k, struct vcr_error *e)
 {
 	for (size_t n = k->j->n; n-- > 0;) {
 		struct vcr_journal_item *i = &k->j->item[n];
-		if (!i->skip && type_of(&i->to) == VCR_ENTRY_DIR && act(k, i->path, ACT_CHMOD, NULL, i->to.mode))
+		int err = 0;
+		if (i->skip || type_of(&i->to) != VCR_ENTRY_DIR)
+			continue;
+		if (type_of(&i->now) != VCR_ENTRY_DIR || memcmp(i->now.attrs, i->to.attrs, VCR_OID))
+			err = set_dir_attrs(k, i, e);
+		if (err)
+			return err;
+		if (act(k, i->path, ACT_CHMOD, NULL, i->to.mode))
 			return failed(i, "set its mode", e);
 	}
 	return 0;
@@ -438,7 +506,7 @@ static int verify(struct work *k, struct vcr_error *e)
 		int err = i->skip ? 0 : vcr_store_look(k->w->store, i->path, known, false, &now, e);
 		if (err)
 			return err;
-		if (!i->skip && !is_as(k, i->path, &now, &i->to))
+		if (!i->skip && (!is_as(k, i->path, &now, &i->to) || (is_owned(&i->to) && !i->unset && memcmp(now.attrs, i->to.attrs, VCR_OID))))
 			return vcr_error_set(e, VCR_ECORRUPT, "%s is not what was written: somebody changes it right now; vcr-rollback again, or --undo", i->path);
 	}
 	return 0;
@@ -456,7 +524,8 @@ static int look_again(struct work *k, struct vcr_buf *skipped, struct vcr_error 
 			return err;
 		unsigned type = type_of(&now);
 		bool ours = !now.mode || type == VCR_ENTRY_DIR || is_as(k, i->path, &now, &i->now);
-		i->skip = is_as(k, i->path, &now, &i->to) && type != VCR_ENTRY_DIR;
+		bool same = type != VCR_ENTRY_DIR && is_as(k, i->path, &now, &i->to);
+		i->skip = same && (!is_owned(&i->to) || !memcmp(now.attrs, i->to.attrs, VCR_OID) || memcmp(now.attrs, i->now.attrs, VCR_OID));
 		if (!ours && !i->skip) {
 			i->skip = true;
 			vcr_buf_printf(skipped, "%s\n", i->path);

@@ -4,11 +4,11 @@
 #include "rollback.h"
 
 /* What is to be done, as it stands in STATE/rollback.journal. */
-struct vcr_journal_item { char *path; struct vcr_entry now, to; bool skip; };
+struct vcr_journal_item { char *path; struct vcr_entry now, to; bool skip, unset; /* not all attributes could be set */ };
 struct vcr_journal {
 	char undo[41];                  /* the commit that keeps the state before */
 	struct vcr_journal_item *item;  /* by path, a directory before what is in it */
-	size_t n, cap;
+	size_t n, cap, unset;
 };
 int vcr_journal_add(struct vcr_journal *j, const char *path, const struct vcr_entry *now, const struct vcr_entry *to, struct vcr_error *e);
 /* Write the new content, then the journal (the point of no return), do it, verify, name the undo, drop the journal. again: after a crash, with a

@@ -111,7 +111,7 @@ static bool matches(const struct vcr_entry *now, const struct vcr_entry *known)
 		return false;
 	if (type_of(now) == VCR_ENTRY_DIR && type_of(known) == VCR_ENTRY_DIR)
 		return true; /* somebody's chmod of a directory is no edit worth stopping for */
-	return vcr_entry_same(now, known);
+	return vcr_entry_alike(now, known); /* nor of its attributes */
 }
 
 static enum vcr_rollback_state judge(const struct vcr_rollback_item *i)
@@ -466,6 +466,7 @@ int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *
 			err = vcr_journal_add(&j, p->item[i].path, &p->item[i].now, &p->item[i].to, e);
 	if (!err && j.n)
 		err = vcr_journal_run(&j, w, false, NULL, e);
+	p->unset = j.unset;
 	vcr_journal_release(&j);
 	return err;
 }

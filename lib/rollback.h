@@ -12,7 +12,9 @@
  * Files whose content savepoints do not hold come from the store of preimage.h if they were kept there, or from where they are now if they were only renamed; one
  * that is there now goes there by a link.
  *
- * Not restored: owners beyond those of the file that is replaced, times, extended attributes, hard links (a file is replaced, not written
+ * Extended attributes and access control lists are put back as far as that is permitted; that they differ is no foreign edit.
+ *
+ * Not restored: owners beyond those of the file that is replaced, times, hard links (a file is replaced, not written
  * into: a program that has it open, a database for instance, goes on with the old one until it opens it again). */
 #ifndef VCR_ROLLBACK_H
 #define VCR_ROLLBACK_H
@@ -38,6 +40,7 @@ struct vcr_rollback {
 	size_t n, cap;
 	size_t count[VCR_ROLLBACK_LEFT + 1];
 	char expected_tree[41], target_tree[41];
+	size_t unset;         /* after vcr_rollback_apply: files and directories that could not be given all their attributes */
 };
 
 struct vcr_rollback_where {

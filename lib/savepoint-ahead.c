@@ -4,6 +4,7 @@
  * index from its end, the scan comes from wherever it is; who is first at one does it. Helpers ask the kernel, the index and the packs, nothing else:
  * what becomes of a file is decided by the one thread that owns the store. */
 #include "savepoint-parts.h"
+#include "attrs.h"
 #include "beneath.h"
 #include "gitindex.h"
 #include "limits.h"
@@ -127,7 +128,7 @@ struct vcr_ahead {
 	unsigned char *state;           /* of each directory of the index */
 	struct vcr_listing *listing;    /* DONE: what is in it */
 	size_t left;                    /* directories that no helper has come to */
-	bool stop;
+	bool stop, attrs;               /* attrs: the file system has extended ones */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 	struct eye eye[1 + HELPERS];    /* the scan's first */
@@ -146,12 +147,15 @@ static void look_at_names(struct eye *eye, const struct vcr_gitindex_dir *d, int
 		seen->gone = fstatat(fd, l->name[k], &seen->st, AT_SYMLINK_NOFOLLOW);
 		seen->known = NULL;
 		seen->packed = false;
+		seen->attrs = true;
 		while (i < end && (c = strcmp(i->path + skip, l->name[k])) < 0)
 			i++;
 		if (i < end && !c && !seen->gone && S_ISREG(seen->st.st_mode) && vcr_gitindex_is_clean(index, i, &seen->st)) {
 			seen->known = vcr_gitindex_oid(i);
 			seen->packed = vcr_packindex_has(eye->ahead->packs, seen->known, &eye->hint);
 		}
+		if (seen->known || (!seen->gone && S_ISDIR(seen->st.st_mode)))
+			seen->attrs = eye->ahead->attrs && vcr_attrs_has(fd, l->name[k]); /* others are asked by who reads them */
 	}
 }
 
@@ -228,6 +232,7 @@ struct vcr_ahead *vcr_ahead_new(int root, const struct vcr_gitindex *index, cons
 	if (!a)
 		return NULL;
 	a->root = root;
+	a->attrs = vcr_attrs_any(root);
 	a->index = index;
 	a->packs = packs;
 	a->left = index->ndir;

@@ -1,5 +1,5 @@
 /* savepoint-parts.h — the inside of savepoint.h: savepoint.c (repository, commits, names), -tree.c (trees), -walk.c (the workspace), -seal.c
- * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -ahead.c (what is in a directory), -flush.c (to the disk), -adopt.c (from another store), -refs.c (names, the lock), -gc.c (housekeeping). */
+ * (secrets), -pack.c (many objects at once), -borrow.c (the user's repository), -ahead.c (what is in a directory), -attrs.c (extended attributes), -flush.c (to the disk), -adopt.c (from another store), -refs.c (names, the lock), -gc.c (housekeeping). */
 #ifndef VCR_SAVEPOINT_PARTS_H
 #define VCR_SAVEPOINT_PARTS_H
 #include "savepoint.h"
@@ -82,7 +82,7 @@ int vcr_store_remove_dir(const char *path);
 void vcr_store_note(struct vcr_store *s, const unsigned char oid[VCR_OID]);
 
 /* savepoint-tree.c: one directory of a savepoint in memory, sorted by name (bytes). Names point into object or to the caller's strings. */
-struct vcr_item { unsigned mode; unsigned char oid[VCR_OID]; const char *name; size_t len; char *opened; /* name, if it was sealed; owned */ };
+struct vcr_item { unsigned mode; unsigned char oid[VCR_OID], attrs[VCR_OID]; const char *name; size_t len; char *opened; /* name, if it was sealed; owned */ };
 struct vcr_folder { struct vcr_item *item; size_t n, sorted, cap; git_odb_object *object; };
 extern const unsigned char vcr_folder_empty[VCR_OID];
 int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struct vcr_folder *t, struct vcr_error *e);
@@ -99,6 +99,12 @@ int vcr_folder_patch(struct vcr_store *s, const unsigned char tree[VCR_OID], str
 int vcr_store_scan(struct vcr_store *s, unsigned char tree[VCR_OID], struct vcr_error *e);
 int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID], const struct vcr_store_dirty *dirty, size_t n, unsigned char out[VCR_OID],
 	struct vcr_error *e);
+
+/* savepoint-walk.c: content or a target, sealed if it holds secrets, as an object. path "": there is no file's name to judge by. */
+int vcr_store_blob(struct vcr_store *s, const char *path, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e);
+
+/* savepoint-attrs.c: those of dir/name, whose path is given, as an object; zero if it has none. */
+int vcr_store_attrs(struct vcr_store *s, int dir, const char *name, const char *path, unsigned char oid[VCR_OID], struct vcr_error *e);
 
 /* savepoint-seal.c */
 int vcr_store_seal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
@@ -123,6 +129,7 @@ struct vcr_seen {
 	struct stat st;
 	const unsigned char *known; /* git's blob of the file, which has not changed since git looked at it; NULL: it may have */
 	bool packed;                /* that blob is in a pack of the shadow repository */
+	bool attrs;                 /* it may have extended attributes */
 	bool gone;
 };
 struct vcr_listing { const char **name; size_t n; struct vcr_seen *seen; dev_t dev; ino_t ino; /* of the directory, where seen is set */ void *block; };

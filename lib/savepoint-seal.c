@@ -108,14 +108,14 @@ int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_bu
 
 /* ---- Names ---- */
 
-enum { NAME = sizeof VCR_SEAL_NAME - 1, SHORTEST_SECRET = 12, MAX_NAME = 255 };
+enum { NAME = sizeof VCR_SEAL_NAME - 1, ATTRS = sizeof VCR_ATTRS_NAME - 1, SHORTEST_SECRET = 12, MAX_NAME = 255 };
 
 bool vcr_store_is_secret_name(const struct vcr_store *s, const char *name, size_t n)
 {
 	for (size_t i = 0; i < s->nsecret_name; i++)
 		if (strlen(s->secret_name[i]) == n && !memcmp(s->secret_name[i], name, n))
 			return true;
-	return (n >= NAME && !memcmp(name, VCR_SEAL_NAME, NAME)) || (n >= SHORTEST_SECRET && s->has_secret && s->has_secret(s->ctx, "", name, n));
+	return (n >= NAME && !memcmp(name, VCR_SEAL_NAME, NAME)) || (n >= ATTRS && !memcmp(name, VCR_ATTRS_NAME, ATTRS)) || (n >= SHORTEST_SECRET && s->has_secret && s->has_secret(s->ctx, "", name, n));
 }
 
 static int remember_name(struct vcr_store *s, const char *name, size_t n, struct vcr_error *e)

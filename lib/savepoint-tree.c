@@ -7,6 +7,7 @@
 
 const unsigned char vcr_folder_empty[VCR_OID] = { 0x4b, 0x82, 0x5d, 0xc6, 0x42, 0xcb, 0x6e, 0xb9, 0xa0, 0x60, 0xe5, 0x4b, 0xf8, 0xd6, 0x92, 0x88, 0xfb, 0xee, 0x49, 0x04 };
 static const unsigned char zero[VCR_OID];
+enum { ATTRS_MODE = 0100644, ATTRS_NAME = sizeof VCR_ATTRS_NAME - 1 };
 
 static bool is_dir(unsigned mode)
 {
@@ -14,6 +15,11 @@ static bool is_dir(unsigned mode)
 }
 
 bool vcr_entry_same(const struct vcr_entry *a, const struct vcr_entry *b)
+{
+	return vcr_entry_alike(a, b) && (!a->mode || !memcmp(a->attrs, b->attrs, VCR_OID));
+}
+
+bool vcr_entry_alike(const struct vcr_entry *a, const struct vcr_entry *b)
 {
 	return a->mode == b->mode && (!a->mode || !memcmp(a->oid, b->oid, VCR_OID));
 }
@@ -88,6 +94,48 @@ static int parse(struct vcr_folder *t, const char *p, size_t n, struct vcr_error
 	return 0;
 }
 
+static int unseal_names(struct vcr_store *s, struct vcr_folder *t, struct vcr_error *e)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct vcr_item *it = &t->item[i];
+		int err = vcr_store_unseal_name(s, it->name, it->len, &it->opened, e);
+		if (err < 0)
+			return err;
+		if (!err) {
+			it->name = it->opened;
+			it->len = strlen(it->opened);
+		}
+	}
+	return 0;
+}
+
+static bool is_attrs(const struct vcr_item *i)
+{
+	return !i->opened && i->mode == ATTRS_MODE && i->len > ATTRS_NAME && !memcmp(i->name, VCR_ATTRS_NAME, ATTRS_NAME);
+}
+
+/* What stands beside a file becomes part of it. Their names are stored ones, so this comes before these are opened. */
+static void join_attrs(struct vcr_folder *t)
+{
+	size_t n = 0;
+	bool any = false;
+	for (size_t i = 0; i < t->n && !any; i++)
+		any = is_attrs(&t->item[i]);
+	if (!any)
+		return;
+	sort(t, by_name);
+	t->sorted = t->n;
+	for (size_t i = 0; i < t->n; i++) {
+		struct vcr_item *of = is_attrs(&t->item[i]) ? vcr_folder_find(t, t->item[i].name + ATTRS_NAME, t->item[i].len - ATTRS_NAME) : NULL;
+		if (of)
+			memcpy(of->attrs, t->item[i].oid, VCR_OID);
+	}
+	for (size_t i = 0; i < t->n; i++)
+		if (!is_attrs(&t->item[i]))
+			t->item[n++] = t->item[i];
+	t->n = n;
+}
+
 int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struct vcr_folder *t, struct vcr_error *e)
 {
 	git_oid id;
@@ -103,20 +151,13 @@ int vcr_folder_load(struct vcr_store *s, const unsigned char oid[VCR_OID], struc
 		err = vcr_error_set(e, VCR_ECORRUPT, "an object of the shadow repository is no tree");
 	else
 		err = parse(t, git_odb_object_data(t->object), git_odb_object_size(t->object), e);
+	if (!err) {
+		join_attrs(t);
+		err = unseal_names(s, t, e);
+	}
 	if (err) {
 		vcr_folder_release(t);
 		return err;
-	}
-	for (size_t i = 0; i < t->n; i++) {
-		struct vcr_item *it = &t->item[i];
-		if ((err = vcr_store_unseal_name(s, it->name, it->len, &it->opened, e)) < 0) {
-			vcr_folder_release(t);
-			return err;
-		}
-		if (!err) {
-			it->name = it->opened;
-			it->len = strlen(it->opened);
-		}
 	}
 	sort(t, by_name);
 	t->sorted = t->n;
@@ -178,11 +219,34 @@ static void add_raw(struct vcr_buf *raw, const struct vcr_item *it)
 	vcr_buf_added(raw, all);
 }
 
+/* Names are stored ones already. */
+static int part_attrs(struct vcr_folder *t, struct vcr_error *e)
+{
+	for (size_t i = 0, n = t->n; i < n; i++) {
+		VCR_AUTO_BUF name = VCR_BUF_INIT;
+		if (!t->item[i].mode || !memcmp(t->item[i].attrs, zero, VCR_OID))
+			continue;
+		vcr_buf_puts(&name, VCR_ATTRS_NAME);
+		vcr_buf_add(&name, t->item[i].name, t->item[i].len);
+		unsigned char oid[VCR_OID];
+		memcpy(oid, t->item[i].attrs, VCR_OID);
+		size_t len = name.len;
+		char *text = vcr_buf_take(&name, NULL);
+		int err = text ? vcr_folder_add(t, ATTRS_MODE, oid, text, len, e) : vcr_error_set(e, VCR_ENOMEM, "savepoint: out of memory");
+		if (err) {
+			free(text);
+			return err;
+		}
+		t->item[t->n - 1].opened = text;
+	}
+	return 0;
+}
+
 int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	VCR_AUTO_BUF raw = VCR_BUF_INIT;
 	int err = seal_names(s, t, e);
-	if (err)
+	if (err || (err = part_attrs(t, e)))
 		return err;
 	sort(t, by_git);
 	t->sorted = 0;
@@ -192,6 +256,19 @@ int vcr_folder_store(struct vcr_store *s, struct vcr_folder *t, unsigned char oi
 	if (raw.err)
 		return vcr_error_set(e, raw.err, "savepoint: a directory with %zu entries: %s", t->n, vcr_strerror(raw.err));
 	return vcr_store_object(s, GIT_OBJECT_TREE, raw.data, raw.len, oid, e);
+}
+
+/* whole: also which tree a directory has. */
+static struct vcr_entry entry_of(const struct vcr_item *i, bool whole)
+{
+	struct vcr_entry entry = { 0 };
+	if (i) {
+		entry.mode = i->mode;
+		memcpy(entry.attrs, i->attrs, VCR_OID);
+		if (whole || !is_dir(i->mode))
+			memcpy(entry.oid, i->oid, VCR_OID);
+	}
+	return entry;
 }
 
 /* ---- Patch ---- */
@@ -220,13 +297,12 @@ static int patch_name(struct vcr_store *s, struct vcr_folder *t, struct vcr_stor
 	struct vcr_item *at = vcr_folder_find(t, name, len);
 	struct vcr_entry now = { 0 };
 	int err;
-	if (at) {
-		now.mode = at->mode;
-		memcpy(now.oid, at->oid, VCR_OID);
-	}
+	if (at)
+		now = entry_of(at, true);
 	while (n && !put->path[skip + len]) { /* itself, the last one counts */
 		bool keep = is_dir(put->entry.mode) && is_dir(now.mode) && !memcmp(put->entry.oid, zero, VCR_OID);
 		now.mode = put->entry.mode;
+		memcpy(now.attrs, put->entry.attrs, VCR_OID);
 		if (!keep)
 			memcpy(now.oid, is_dir(now.mode) && !memcmp(put->entry.oid, zero, VCR_OID) ? vcr_folder_empty : put->entry.oid, VCR_OID);
 		put++;
@@ -238,7 +314,7 @@ static int patch_name(struct vcr_store *s, struct vcr_folder *t, struct vcr_stor
 		for (size_t i = 0; i < n && !any; i++)
 			any = put[i].entry.mode != 0;
 		if (!is_dir(now.mode) && any) {
-			now.mode = VCR_ENTRY_DIR | 0755;
+			now = (struct vcr_entry){ .mode = VCR_ENTRY_DIR | 0755 };
 			memcpy(now.oid, vcr_folder_empty, VCR_OID);
 		}
 		if (any) {
@@ -247,10 +323,15 @@ static int patch_name(struct vcr_store *s, struct vcr_folder *t, struct vcr_stor
 			memcpy(now.oid, inside, VCR_OID);
 		}
 	}
+	if (!at && !now.mode)
+		return 0;
+	if (!at && (err = vcr_folder_add(t, now.mode, now.oid, name, len, e)))
+		return err;
 	if (!at)
-		return now.mode ? vcr_folder_add(t, now.mode, now.oid, name, len, e) : 0;
+		at = &t->item[t->n - 1];
 	at->mode = now.mode;
 	memcpy(at->oid, now.oid, VCR_OID);
+	memcpy(at->attrs, now.attrs, VCR_OID);
 	return 0;
 }
 
@@ -305,30 +386,19 @@ struct diff {
 	struct vcr_error *e;
 };
 
-static struct vcr_entry entry_of(const struct vcr_item *i)
-{
-	struct vcr_entry entry = { 0 };
-	if (i) {
-		entry.mode = i->mode;
-		if (!is_dir(i->mode))
-			memcpy(entry.oid, i->oid, VCR_OID);
-	}
-	return entry;
-}
-
 static int diff_trees(struct diff *d, const unsigned char *a, const unsigned char *b, int depth);
 
 static int diff_items(struct diff *d, const struct vcr_item *a, const struct vcr_item *b, int depth)
 {
 	const struct vcr_item *any = a ? a : b;
-	if (a && b && a->mode == b->mode && !memcmp(a->oid, b->oid, VCR_OID))
+	if (a && b && a->mode == b->mode && !memcmp(a->oid, b->oid, VCR_OID) && !memcmp(a->attrs, b->attrs, VCR_OID))
 		return 0;
 	size_t before = d->path.len;
 	if (before)
 		vcr_buf_putc(&d->path, '/');
 	vcr_buf_add(&d->path, any->name, any->len);
 	int err = d->path.err ? vcr_error_set(d->e, d->path.err, "savepoint: path too long") : 0;
-	struct vcr_entry x = entry_of(a), y = entry_of(b);
+	struct vcr_entry x = entry_of(a, false), y = entry_of(b, false);
 	if (!err && !vcr_beneath_valid(d->path.data))
 		err = vcr_error_set(d->e, VCR_ECORRUPT, "the shadow repository holds a name that no workspace has");
 	if (!err && !vcr_entry_same(&x, &y))
@@ -388,9 +458,7 @@ int vcr_store_find(struct vcr_store *s, const char *tree, const char *path, stru
 		if ((err = vcr_folder_load(s, at.oid, &t, e)))
 			break;
 		const struct vcr_item *it = vcr_folder_find(&t, path, n);
-		at.mode = it ? it->mode : 0;
-		if (it)
-			memcpy(at.oid, it->oid, VCR_OID);
+		at = entry_of(it, true);
 		vcr_folder_release(&t);
 	}
 	if (!err)

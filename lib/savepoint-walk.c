@@ -1,5 +1,6 @@
 /* savepoint-walk.c — from the files of the workspace to entries of a savepoint. */
 #include "savepoint-parts.h"
+#include "attrs.h"
 #include "preimage.h"
 #include "beneath.h"
 #include "limits.h"
@@ -181,17 +182,17 @@ static int seal_object(struct vcr_store *s, const char *p, size_t n, unsigned ch
 	return err ? err : vcr_store_object(s, GIT_OBJECT_BLOB, s->sealed.data, s->sealed.len, oid, e);
 }
 
-static int file_entry(struct vcr_store *s, struct place *at, const char *name, const char *path, const struct vcr_seen *seen, struct stat *st, struct vcr_entry *out,
-	struct vcr_error *e)
+int vcr_store_blob(struct vcr_store *s, const char *path, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
+{
+	return must_seal(s, path, p, n) ? seal_object(s, p, n, oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, p, n, oid, e);
+}
+
+static int file_entry(struct vcr_store *s, struct place *at, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)
 {
 	int err = 0;
 	if (s->in_heavy && st->st_size) {
 		large_entry(s, st, out);
 		s->names--;
-		return 0;
-	}
-	if (!s->is_secret(path) && vcr_borrow_blob(s->borrow, path, seen, st, out->oid)) {
-		out->mode = st->st_mode;
 		return 0;
 	}
 	if (st->st_size > s->max_file || st->st_size > s->budget) {
@@ -212,9 +213,7 @@ static int file_entry(struct vcr_store *s, struct place *at, const char *name, c
 	if (changed)
 		s->flags |= VCR_SAVEPOINT_UNSTABLE;
 	s->budget -= (int64_t)s->scratch.len;
-	const struct vcr_buf *b = &s->scratch;
-	err = must_seal(s, path, b->data, b->len) ? seal_object(s, b->data, b->len, out->oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, b->data, b->len, out->oid, e);
-	if (!err)
+	if (!(err = vcr_store_blob(s, path, s->scratch.data, s->scratch.len, out->oid, e)))
 		out->mode = st->st_mode;
 	return err;
 }
@@ -226,6 +225,15 @@ static int read_link(struct place *at, const char *name, char target[VCR_MAX_PAT
 	return k >= 0 && k < VCR_MAX_PATH ? 0 : -1;
 }
 
+/* The user's repository has its content. */
+static bool borrowed_entry(struct vcr_store *s, const char *path, const struct vcr_seen *seen, const struct stat *st, struct vcr_entry *out)
+{
+	if ((s->in_heavy && st->st_size) || s->is_secret(path) || !vcr_borrow_blob(s->borrow, path, seen, st, out->oid))
+		return false;
+	out->mode = st->st_mode;
+	return true;
+}
+
 /* A file or a link; sockets, pipes and devices are nothing. seen: as it was listed; NULL: it was not. */
 static int leaf_entry(struct vcr_store *s, struct place *at, const char *name, const char *path, const struct vcr_seen *seen, struct stat *st, struct vcr_entry *out,
 	struct vcr_error *e)
@@ -235,12 +243,14 @@ static int leaf_entry(struct vcr_store *s, struct place *at, const char *name, c
 	*out = (struct vcr_entry){ 0 };
 	if (s->as_of_ns && (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec > s->as_of_ns)
 		s->flags |= VCR_SAVEPOINT_UNSTABLE;
+	int err;
+	if (S_ISREG(st->st_mode) && borrowed_entry(s, path, seen, st, out))
+		return seen && !seen->attrs ? 0 : vcr_store_attrs(s, fd_of(at), name, path, out->attrs, e);
 	if (S_ISREG(st->st_mode))
-		return file_entry(s, at, name, path, seen, st, out, e);
+		return (err = file_entry(s, at, name, path, st, out, e)) || !S_ISREG(out->mode) ? err : vcr_store_attrs(s, fd_of(at), name, path, out->attrs, e);
 	if (!S_ISLNK(st->st_mode) || read_link(at, name, target, &n))
 		return 0;
-	int err = must_seal(s, "", target, n) ? seal_object(s, target, n, out->oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, target, n, out->oid, e);
-	if (!err)
+	if (!(err = vcr_store_blob(s, "", target, n, out->oid, e)))
 		out->mode = st->st_mode;
 	return err;
 }
@@ -261,8 +271,8 @@ static int list(struct vcr_store *s, struct place *at, const struct vcr_buf *pat
 	return 0;
 }
 
-static int scan_dir_entry(struct vcr_store *s, struct place *up, const char *name, struct vcr_buf *path, int depth, struct stat *st, struct vcr_entry *out,
-	struct vcr_error *e)
+static int scan_dir_entry(struct vcr_store *s, struct place *up, const char *name, struct vcr_buf *path, const struct vcr_seen *seen, int depth, struct stat *st,
+	struct vcr_entry *out, struct vcr_error *e)
 {
 	struct place at = { up, name, -1 };
 	struct vcr_listing l = { 0 };
@@ -276,6 +286,8 @@ static int scan_dir_entry(struct vcr_store *s, struct place *up, const char *nam
 		s->in_heavy = was || heavy;
 		err = scan(s, &at, &l, path, depth + 1, out->oid, e);
 		s->in_heavy = was;
+		if (!err && !(seen && !seen->attrs))
+			err = vcr_store_attrs(s, fd_of(up), name, path->data, out->attrs, e);
 	}
 	vcr_listing_release(&l);
 	leave_place(&at);
@@ -295,9 +307,9 @@ static int scan_name(struct vcr_store *s, struct place *at, const char *name, st
 		path->err = 0;
 		s->flags |= VCR_SAVEPOINT_LIMITED;
 	} else if (!(seen ? seen->gone : fstatat(at->fd, name, st, AT_SYMLINK_NOFOLLOW)) && !left_out(s, path->data, name, st)) {
-		err = S_ISDIR(st->st_mode) ? scan_dir_entry(s, at, name, path, depth, st, &entry, e) : leaf_entry(s, at, name, path->data, seen, st, &entry, e);
-		if (!err && entry.mode)
-			err = vcr_folder_add(t, entry.mode, entry.oid, name, strlen(name), e);
+		err = S_ISDIR(st->st_mode) ? scan_dir_entry(s, at, name, path, seen, depth, st, &entry, e) : leaf_entry(s, at, name, path->data, seen, st, &entry, e);
+		if (!err && entry.mode && !(err = vcr_folder_add(t, entry.mode, entry.oid, name, strlen(name), e)))
+			memcpy(t->item[t->n - 1].attrs, entry.attrs, VCR_OID);
 	}
 	vcr_buf_cut(path, before);
 	return err;
@@ -389,10 +401,12 @@ static int dirty_dir(struct patching *p, const char *name, struct stat *st, bool
 	if (!known || (last && deep)) {
 		set_barrier(p);
 		struct place at = { .fd = up->fd };
-		err = scan_dir_entry(p->s, &at, name, &p->path, p->depth, st, &entry, p->e);
+		err = scan_dir_entry(p->s, &at, name, &p->path, NULL, p->depth, st, &entry, p->e);
 		return err ? err : add_put(p, &entry);
 	}
-	if (was->mode != entry.mode && (err = add_put(p, &entry)))
+	if ((was->mode != entry.mode || last) && (err = vcr_store_attrs(p->s, up->fd, name, p->path.data, entry.attrs, p->e)))
+		return err;
+	if ((was->mode != entry.mode || (last && memcmp(was->attrs, entry.attrs, VCR_OID))) && (err = add_put(p, &entry)))
 		return err;
 	if (last)
 		return 0;
@@ -551,12 +565,34 @@ static int known_entry(struct vcr_store *s, unsigned type, const char *p, size_t
 	return keep ? vcr_store_object(s, GIT_OBJECT_BLOB, s->sealed.data, s->sealed.len, out->oid, e) : hash(s->sealed.data, s->sealed.len, out->oid, e);
 }
 
+/* Likewise its attributes. */
+static int known_attrs(struct vcr_store *s, int dir, const char *name, const struct vcr_entry *const *known, bool keep, unsigned char oid[VCR_OID], struct vcr_error *e)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	struct vcr_entry as[4] = { 0 }, found;
+	const struct vcr_entry *list[5] = { NULL };
+	int err = vcr_attrs_read(dir, name, &text);
+	if (err < 0)
+		return vcr_error_set(e, err, "the attributes of %s: %s", name, vcr_strerror(err));
+	if (!text.len)
+		return 0;
+	for (size_t i = 0; known[i] && i < 4; i++) {
+		as[i].mode = VCR_ENTRY_FILE;
+		memcpy(as[i].oid, known[i]->attrs, VCR_OID);
+		list[i] = &as[i];
+	}
+	if (!(err = known_entry(s, VCR_ENTRY_FILE, text.data, text.len, list, keep, &found, e)))
+		memcpy(oid, found.oid, VCR_OID);
+	return err;
+}
+
 int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry *const *known, bool keep, struct vcr_entry *out, struct vcr_error *e)
 {
 	struct stat st;
 	const char *name;
 	char target[VCR_MAX_PATH];
 	size_t n;
+	const struct vcr_entry *const *first = known;
 	*out = (struct vcr_entry){ 0 };
 	struct place at = { .fd = vcr_beneath_parent(s->root, path, &name) };
 	int err = 0;
@@ -580,6 +616,8 @@ int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry
 	} else {
 		large_entry(s, &st, out);
 	}
+	if (!err && (S_ISREG(out->mode) || S_ISDIR(out->mode)))
+		err = known_attrs(s, at.fd, name, first, keep, out->attrs, e);
 	close(at.fd);
 	return err;
 }
@@ -610,18 +648,15 @@ bool vcr_store_is_large(struct vcr_store *s, const char *path, const struct vcr_
 	if (!stat_path(s, path, &st))
 		return false;
 	large_entry(s, &st, &now);
-	return vcr_entry_same(&now, large);
+	return vcr_entry_alike(&now, large);
 }
 
-int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e)
+static int read_blob(struct vcr_store *s, const unsigned char oid[VCR_OID], struct vcr_buf *out, struct vcr_error *e)
 {
-	unsigned type = entry->mode & VCR_ENTRY_TYPE;
 	git_odb_object *o;
 	git_oid id;
 	int err;
-	if (type != VCR_ENTRY_FILE && type != VCR_ENTRY_LINK)
-		return vcr_error_set(e, VCR_ENOTFOUND, "its content was not kept");
-	git_oid_fromraw(&id, entry->oid);
+	git_oid_fromraw(&id, oid);
 	if ((err = git_odb_read(&o, s->odb, &id)))
 		return vcr_store_git_error(e, err, "a file of the shadow repository");
 	const char *p = git_odb_object_data(o);
@@ -634,4 +669,17 @@ int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vc
 		err = vcr_error_set(e, out->err, "a file of %zu bytes: %s", n, vcr_strerror(out->err));
 	git_odb_object_free(o);
 	return err;
+}
+
+int vcr_store_read_attrs(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e)
+{
+	return memcmp(entry->attrs, zero, VCR_OID) ? read_blob(s, entry->attrs, out, e) : 0;
+}
+
+int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e)
+{
+	unsigned type = entry->mode & VCR_ENTRY_TYPE;
+	if (type != VCR_ENTRY_FILE && type != VCR_ENTRY_LINK)
+		return vcr_error_set(e, VCR_ENOTFOUND, "its content was not kept");
+	return read_blob(s, entry->oid, out, e);
 }

@@ -6,10 +6,12 @@
  *   - a blob that begins with VCR_SEAL_MAGIC is sealed: files that hold secrets, and files whose own text begins so. 12 bytes of nonce, 16 bytes
  *     of tag, then AES-256-GCM under STATE/seal.key. The nonce is made from the content, so equal content is an equal blob;
  *   - a name that holds a secret is VCR_SEAL_NAME and the hex digits of what would follow the magic;
+ *   - extended attributes and access control lists of NAME (attrs.h) are a file 100644 beside it, VCR_ATTRS_NAME and its stored name; there is none where a file
+ *     has none. A file of the workspace that is called so has a sealed name. Not of files whose content is not kept;
  *   - 160000 + permissions: a file whose content was not kept (too large, unreadable, in a directory that a package manager or a build fills: node_modules,
  *     virtual environments, build caches); the id stands for its size, time and inode. preimage.h has the content if it was kept when it went;
  *   - 170000 + permissions: a directory that was not looked into (other file systems; more than 400,000 files of that kind).
- * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times and extended attributes.
+ * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times, and attributes of the workspace itself.
  *
  * The user's repository is only read: blobs that its index knows to be clean are taken over by linking its packs and loose objects, so
  * that no gc there takes them away. What does not open (sha256, partial clones, foreign owners, no repository) is read file by file.
@@ -102,11 +104,14 @@ void vcr_store_flushed(struct vcr_store *s);
 
 #define VCR_SEAL_MAGIC "vcr-sealed-1\n"
 #define VCR_SEAL_NAME "vcr-sealed-1."
+#define VCR_ATTRS_NAME "vcr-attributes-1."
 enum { VCR_OID = 20 };
 enum vcr_entry_type { VCR_ENTRY_FILE = 0100000, VCR_ENTRY_DIR = 0040000, VCR_ENTRY_LINK = 0120000, VCR_ENTRY_LARGE = 0160000, VCR_ENTRY_HEAVY = 0170000,
 	VCR_ENTRY_TYPE = 0170000 };
-struct vcr_entry { unsigned mode; unsigned char oid[VCR_OID]; }; /* mode 0: nothing is there */
+struct vcr_entry { unsigned mode; unsigned char oid[VCR_OID], attrs[VCR_OID]; }; /* mode 0: nothing is there; attrs zero: none */
 bool vcr_entry_same(const struct vcr_entry *a, const struct vcr_entry *b);
+/* But for their attributes. */
+bool vcr_entry_alike(const struct vcr_entry *a, const struct vcr_entry *b);
 
 /* Every path that differs between two trees, a directory before what is in it. For two directories only the mode counts, their ids are zero. */
 typedef int vcr_store_diff_fn(void *ctx, const char *path, const struct vcr_entry *a, const struct vcr_entry *b);
@@ -120,9 +125,11 @@ int vcr_store_look(struct vcr_store *s, const char *path, const struct vcr_entry
 bool vcr_store_is_large(struct vcr_store *s, const char *path, const struct vcr_entry *large);
 /* What a VCR_ENTRY_LARGE of the regular file at path would be; false: there is none. */
 bool vcr_store_large(struct vcr_store *s, const char *path, struct vcr_entry *out);
+/* Its attributes as text (attrs.h), unsealed; nothing if it has none. */
+int vcr_store_read_attrs(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e);
 /* Content of a file or target of a link, unsealed. VCR_ENOTFOUND for what was not kept. */
 int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vcr_buf *out, struct vcr_error *e);
-/* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode is set, it is made if need be. */
+/* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode and attributes are set, it is made if need be. */
 struct vcr_store_put { const char *path; struct vcr_entry entry; };
 int vcr_store_patch(struct vcr_store *s, const char *tree, struct vcr_store_put *put, size_t n, char out[41], struct vcr_error *e);
 /* A commit (parent may be NULL) and the name that keeps it: refs/<ref> (NULL: none). */

@@ -27,7 +27,15 @@ static const char *action_of(const struct vcr_rollback_item *i)
 		return "remove";
 	if (now != to)
 		return now ? "replace" : "create";
+	if (i->now.mode == i->to.mode && vcr_entry_alike(&i->now, &i->to))
+		return "xattrs";
 	return to == VCR_ENTRY_DIR || !memcmp(i->now.oid, i->to.oid, VCR_OID) ? "mode" : "restore";
+}
+
+/* The bytes stay. */
+static bool keeps_content(const struct vcr_rollback_item *i)
+{
+	return !strcmp(action_of(i), "mode") || !strcmp(action_of(i), "xattrs");
 }
 
 static const char *state_name(enum vcr_rollback_state s)
@@ -142,7 +150,7 @@ void vcr_rollback_find_holders(struct vcr_rollback_call *c)
 	size_t *item = calloc(p->n + 1, sizeof *item), n = 0;
 	for (size_t i = 0; st && item && i < p->n; i++) {
 		unsigned now = type_of(&p->item[i].now);
-		bool goes = now == VCR_ENTRY_FILE ? strcmp(action_of(&p->item[i]), "mode") != 0 : now == VCR_ENTRY_DIR && type_of(&p->item[i].to) != VCR_ENTRY_DIR;
+		bool goes = now == VCR_ENTRY_FILE ? !keeps_content(&p->item[i]) : now == VCR_ENTRY_DIR && type_of(&p->item[i].to) != VCR_ENTRY_DIR;
 		if (goes && vcr_rollback_does(c, &p->item[i]) && stat_of(c, p->item[i].path, &st[n]))
 			item[n++] = i;
 	}
@@ -219,9 +227,9 @@ static void say_detail(struct vcr_rollback_call *c, const struct vcr_rollback_it
 	VCR_AUTO_BUF content = VCR_BUF_INIT;
 	struct stat st;
 	const struct vcr_who *w = own(c, i->path);
-	if (type_of(&i->now) == VCR_ENTRY_FILE && stat_of(c, i->path, &st) && strcmp(action_of(i), "mode"))
+	if (type_of(&i->now) == VCR_ENTRY_FILE && stat_of(c, i->path, &st) && !keeps_content(i))
 		vcr_words_bytes(out, st.st_size);
-	if (type_of(&i->to) == VCR_ENTRY_FILE && strcmp(action_of(i), "mode") && !vcr_store_read(c->store, &i->to, &content, NULL)) {
+	if (type_of(&i->to) == VCR_ENTRY_FILE && !keeps_content(i) && !vcr_store_read(c->store, &i->to, &content, NULL)) {
 		vcr_buf_puts(out, out->len ? " -> " : "");
 		vcr_words_bytes(out, (int64_t)content.len);
 	}
@@ -315,14 +323,14 @@ static void end_json(const struct vcr_rollback_call *c, size_t changed, const ch
 /* ": 2 to create, 1 to restore" */
 static void count_actions(const struct vcr_rollback_call *c, struct vcr_buf *out)
 {
-	static const char *const actions[] = { "create", "restore", "replace", "remove", "mode" };
+	static const char *const actions[] = { "create", "restore", "replace", "remove", "mode", "xattrs" };
 	const char *before = ": ";
-	for (int k = 0; k < 5; k++) {
+	for (int k = 0; k < 6; k++) {
 		size_t n = 0;
 		for (size_t i = 0; i < c->plan->n; i++)
 			n += vcr_rollback_does(c, &c->plan->item[i]) && !strcmp(action_of(&c->plan->item[i]), actions[k]);
 		if (n) {
-			vcr_buf_printf(out, "%s%zu to %s", before, n, k == 4 ? "change in mode" : actions[k]);
+			vcr_buf_printf(out, "%s%zu to %s", before, n, k == 4 ? "change in mode" : k == 5 ? "change in extended attributes" : actions[k]);
 			before = ", ";
 		}
 	}

@@ -231,6 +231,8 @@ static int tell(struct rollback *r, struct vcr_rollback_call *c, size_t foreign,
 			foreign == 1 ? " was" : "s were");
 		return VCR_EXIT_NO;
 	}
+	if (p->unset && !r->t->quiet)
+		vcr_say(r->t, "%zu could not be given all extended attributes: that is not permitted here", p->unset);
 	if (!r->t->quiet)
 		vcr_rollback_tell_holders(c);
 	vcr_rollback_tell_end(c, wanted, target);

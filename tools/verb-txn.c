@@ -245,6 +245,8 @@ static int put_back(struct call *c, const struct vcr_savepoint *to, const struct
 	if (!refused && vcr_rollback_apply(&c->plan, w, c->force, message.data, &c->e))
 		return say_error(c), -1;
 	*changed = tell(c, &told);
+	if (c->plan.unset && !c->t->quiet)
+		vcr_say(c->t, "%zu could not be given all extended attributes: that is not permitted here", c->plan.unset);
 	if (!refused && !c->t->quiet)
 		vcr_rollback_tell_holders(&told);
 	vcr_rollback_forget(&told);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Property: whatever an agent does to files, a rollback to any savepoint gives back the names, modes and bytes that were there then, and the user's repository is untouched.
+"""Property: whatever an agent does to files, a rollback to any savepoint gives back the names, modes, bytes and attributes that were there then, and the user's repository is untouched.
 
 A recorded program edits a random tree at random and has savepoints taken in between; then the workspace goes to them in random order. Each such rollback is a case:
 100 of them, or $VCR_RANDOM_CASES. $VCR_RANDOM_SEED repeats what a failure named."""
@@ -155,11 +155,24 @@ class Agent:
         if dirs and self.rng.random() < 0.3:
             os.chmod(self.rng.choice(dirs), self.rng.choice([0o755, 0o700, 0o711, 0o2755]))
 
+    def attribute(self):
+        things = [f for f in self.files() if not os.path.islink(f)] + self.dirs()
+        if not things:
+            return
+        path, name = self.rng.choice(things), self.rng.choice([b"user.a", b"user.b b", b"user.\xff"])
+        try:
+            if name.decode("utf-8", "surrogateescape") in os.listxattr(path) and self.rng.random() < 0.5:
+                os.removexattr(path, name)
+            else:
+                os.setxattr(path, name, self.rng.choice([b"", b"1", b"line\n\0\xff=%"]))
+        except OSError:
+            pass  # none here, or none of it may be written
+
     def edit(self):
-        self.rng.choice([self.write] * 4 + [self.change] * 3 + [self.delete, self.delete_all] + [self.make_dir] * 2 + [self.move] * 2 + [self.swap, self.link, self.hard_link, self.mode])()
+        self.rng.choice([self.write] * 4 + [self.change] * 3 + [self.delete, self.delete_all] + [self.make_dir] * 2 + [self.move] * 2 + [self.swap, self.link, self.hard_link, self.mode] + [self.attribute] * 2)()
 
     def look(self):
-        """Every name with its type, mode and content."""
+        """Every name with its type, mode, content and attributes."""
         found = {}
         for at, dirs, files in self.walk():
             for name in dirs + files:
@@ -169,8 +182,15 @@ class Agent:
                 if not what and not os.path.isdir(path):
                     with open(path, "rb") as f:
                         what = f.read() if st.st_size < (1 << 20) else (st.st_size, f.read(1 << 16))
-                found[path[2:]] = (oct(st.st_mode), what)
+                found[path[2:]] = (oct(st.st_mode), what, {} if st.st_size > 1 << 20 else self.attributes(path))  # not of what is too large for a savepoint
         return found
+
+    @staticmethod
+    def attributes(path):
+        try:
+            return {n: os.getxattr(path, n, follow_symlinks=False) for n in os.listxattr(path, follow_symlinks=False) if n.startswith("user.")}
+        except OSError:
+            return {}
 
 
 def ask(path, message):
@@ -280,5 +300,5 @@ while did < wanted and len(failed) < 30:
     failed += wrong
     did += n or PER_SESSION
     seed += 1
-ok(not failed, "%d rollbacks to random savepoints of random trees under random edits are exact in bytes, modes and names, and leave the user's .git as it was, which git fsck finds clean" % wanted, *failed)
+ok(not failed, "%d rollbacks to random savepoints of random trees under random edits are exact in bytes, modes, names and extended attributes, and leave the user's .git as it was, which git fsck finds clean" % wanted, *failed)
 done()
