@@ -9,7 +9,7 @@ enum { SHORTEST = 6 /* of what a user's normaliser finds: long enough to be no o
 /* What names a thing, and is long enough to be no other word. */
 static bool is_name(const char *normaliser)
 {
-	static const char *const names[] = { "uuid", "git", "id", NULL };
+	static const char *const names[] = { "uuid", "git", "id", "project", NULL };
 	for (const char *const *n = names; *n; n++)
 		if (!strcmp(normaliser, *n))
 			return true;

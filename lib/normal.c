@@ -281,6 +281,21 @@ static size_t match_codex(const struct vcr_normal_context *c, const char *p, siz
 	return i > at + sizeof words - 1 && !word(p, n, i) ? i - at : 0;
 }
 
+/* ".claude/projects/-home-u-work", ".gemini/tmp/work": a home's directory for the project, whose name is made of the project's own. */
+static size_t match_project(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
+{
+	static const char *const places[] = { ".claude/projects/", ".gemini/tmp/", NULL };
+	for (const char *const *w = places; *w; w++) {
+		size_t k = strlen(*w), i = at + k;
+		if (!has(p, n, at, *w) || !at || p[at - 1] != '/')
+			continue;
+		while (i < n && (word_byte[(unsigned char)p[i]] || p[i] == '-' || (p[i] == '.' && word(p, n, i + 1))))
+			i++;
+		return i > at + k ? i - at : 0;
+	}
+	return 0;
+}
+
 /* ESC [ … letter, and ESC ] … BEL or ESC \: colours and titles, which depend on whether there was a terminal. */
 static size_t match_ansi(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
@@ -373,18 +388,18 @@ static size_t match_id(const struct vcr_normal_context *c, const char *p, size_t
 const struct vcr_normaliser vcr_normalisers[] = {
 	{ "uuid", 1, match_uuid }, { "ls", 1, match_ls }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
 	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 2, match_claude },
-	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { NULL, 0, NULL },
+	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { "project", 1, match_project }, { NULL, 0, NULL },
 };
 
 /* Which of them may begin with a byte: bits in the order of the table. */
 enum { UUID = 1 << 0, LS = 1 << 1, DATE = 1 << 2, DIRECTORIES = 15 << 3, PID = 1 << 7, PORT = 1 << 8, DURATION = 1 << 9, CLAUDE = 1 << 10, ANSI = 1 << 11, GIT = 1 << 12, ID = 1 << 13,
-	CODEX = 1 << 14 };
+	CODEX = 1 << 14, PROJECT = 1 << 15 };
 static const uint16_t begins[256] = {
 	['0' ... '9'] = UUID | DATE | PID | PORT | DURATION | GIT,
 	['a'] = UUID | GIT, ['b'] = UUID | GIT, ['c'] = UUID | GIT | CLAUDE | ID, ['d'] = UUID | GIT, ['e'] = UUID | GIT, ['f'] = UUID | GIT | ID,
 	['A'] = UUID | LS | DATE, ['B'] = UUID, ['C'] = UUID | CLAUDE | CODEX, ['D'] = UUID | LS | DATE, ['E'] = UUID, ['F'] = UUID | LS | DATE,
 	['J'] = LS | DATE, ['M'] = LS | DATE, ['N'] = LS | DATE, ['O'] = LS | DATE, ['S'] = LS | DATE, ['T'] = DATE, ['W'] = DATE,
-	['m'] = ID, ['r'] = ID, ['s'] = CLAUDE | ID, ['t'] = ID, ['/'] = DIRECTORIES, [0x1b] = ANSI,
+	['m'] = ID, ['r'] = ID, ['s'] = CLAUDE | ID, ['t'] = ID, ['/'] = DIRECTORIES, ['.'] = PROJECT, [0x1b] = ANSI,
 };
 
 int vcr_normal_names(const struct vcr_normal_user *user, struct vcr_buf *out)

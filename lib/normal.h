@@ -16,6 +16,7 @@
  *   git       an abbreviated or whole object name where git prints one
  *   id        toolu_…, call_…, chatcmpl-…, msg_…, resp_…, req_… and others of their kind
  *   codex     Chunk ID: … of its shell's results
+ *   project   .claude/projects/… and .gemini/tmp/… in a home: the name that the agent makes of the directory in which it works
  *
  * Behind these come the user's own (normal-user.h).
  *
@@ -69,7 +70,7 @@ bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer);
 /* Append the canonical form (canon.h) of a request's body, volatile fields left out and every string normalised. */
 int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out);
 
-/* What of a recorded request is named otherwise in the live one that it answers: UUIDs, git's object names, ids and what the user's normalisers find, each once, as they stand in the canonical order of
+/* What of a recorded request is named otherwise in the live one that it answers: UUIDs, git's object names, ids, names of projects and what the user's normalisers find, each once, as they stand in the canonical order of
  * both. Empty where the two do not hold as many of the same kinds. The strings live until release. */
 enum { VCR_MAX_BINDINGS = 32 };
 struct vcr_bindings { struct vcr_binding b[VCR_MAX_BINDINGS]; size_t n; struct vcr_buf recorded, live; };

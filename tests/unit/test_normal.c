@@ -32,6 +32,7 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 	expect("cat << 'CLAUDE_CODE_END_yqxyi910hqi'\nCLAUDE_CODE_END_", "cat << '{{vcr:claude}}'\nCLAUDE_CODE_END_");
 	expect("a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd", "a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
+	expect("`/home/ann/.claude/projects/-home-ann-my-project/memory/` (~/.gemini/tmp/my.project/chats)", "`{{vcr:home}}/{{vcr:project}}/memory/` (~/{{vcr:project}}/chats)");
 	expect("Chunk ID: f34978\nWall time: 0.0000 seconds\nChunk ID: none", "{{vcr:codex}}\nWall time: {{vcr:duration}}\nChunk ID: none");
 }
 END_TEST
@@ -39,7 +40,7 @@ END_TEST
 START_TEST(what_means_something_is_left_alone)
 {
 	static const char *const texts[] = { "version 1.2.3", "2026-11", "line 12: x = 3", "/home/annabel/project", "/mnt/home/ann", "rapid 12", "10.0.0.1:80", "take 3 s",
-		"3 small 5 sm", "v2026-11-24x", "May 3 people", "123e4567-e89b-12d3-a456-42661417400", "/tmpfile", "a/tmp", "port 8080", "/home/ann.bak /home/ann-2", "color 1a2b3c4 of 1a2b3c4!", "commit 1234567", "commit deadbee", "in Nov 24 10:02", "call_me call_1 toolu_short1",
+		"3 small 5 sm", "v2026-11-24x", "May 3 people", "123e4567-e89b-12d3-a456-42661417400", "/tmpfile", "a/tmp", "port 8080", "x.claude/projects/a", "/.claude/projects/ /.gemini/tmp", "/home/ann.bak /home/ann-2", "color 1a2b3c4 of 1a2b3c4!", "commit 1234567", "commit deadbee", "in Nov 24 10:02", "call_me call_1 toolu_short1",
 		"call_abcdefghijklmnopq", "" };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		expect(texts[i], texts[i]);
@@ -78,14 +79,14 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(NULL, &out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/2 ansi/1 git/1 id/1 codex/1");
+	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/2 ansi/1 git/1 id/1 codex/1 project/1");
 }
 END_TEST
 
 /* Every prefix and every suffix of a text with one of each: nothing is read outside (run under ASan). */
 START_TEST(cut_texts_are_read_within_their_bounds)
 {
-	static const char text[] = "Tue, 24 Nov 2026 10:11:12 GMT 2026-11-24T10:00:00.1+02:00 123e4567-e89b-12d3-a456-426614174000 pid 12 localhost:80 1.5 seconds cch=1 /tmp";
+	static const char text[] = "Tue, 24 Nov 2026 10:11:12 GMT 2026-11-24T10:00:00.1+02:00 123e4567-e89b-12d3-a456-426614174000 pid 12 localhost:80 1.5 seconds cch=1 /tmp /.claude/projects/-a.b /.gemini/tmp/c";
 	for (size_t i = 0; i <= strlen(text); i++)
 		for (size_t k = i; k <= strlen(text); k += 3) {
 			VCR_AUTO_BUF out = VCR_BUF_INIT;
