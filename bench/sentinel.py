@@ -5,7 +5,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 
 SCRIPT = "import sys, runpy; sys.argv = [sys.argv[1]] + sys.stdin.read().split('\\0'); runpy.run_module(sys.argv[0], run_name='__main__')"
 
@@ -70,5 +69,36 @@ def scans(build, directory, env, quick, row, skipped, judges):
     return True
 
 
+def lines(n, edited=0):
+    """n lines of Python, seven a function; edited: the condition of one of them."""
+    return "".join("def f%d(a, b):\n    if a and b > %d:\n        for x in range(a):\n            b += x\n    return b\n\n\n" % (i, i + (edited if i == n // 14 else 0)) for i in range(n // 7))
+
+
+def judged(build, directory, env, row):
+    """The judge of a recording: the CPU time from a question to its answer, the least of six files."""
+    work = os.path.join(directory, "judged")
+    os.makedirs(work)
+    with subprocess.Popen([os.path.join(build, "vcr-sentinel"), "judge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=work) as judge:
+        def ask(path, before, after):
+            def clock():
+                with open("/proc/%d/schedstat" % judge.pid) as f:
+                    return int(f.read().split()[0]) / 1e6
+            begin, question = clock(), json.dumps({"id": 1, "path": path, "before": before and len(before), "after": len(after)})
+            judge.stdin.write((question + "\n" + (before or "") + after).encode())
+            judge.stdin.flush()
+            if "metrics" not in json.loads(judge.stdout.readline()):
+                raise ValueError("not measured")
+            return clock() - begin
+        judge.stdin.write(json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "none")}).encode() + b"\n")
+        ask("first.py", None, "x = 1\n")
+        new = min(ask("new%d.py" % i, None, lines(1000)) for i in range(6))
+        ask("old.py", lines(1000), lines(1000, 1))
+        edited = min(ask("old.py", lines(1000), lines(1000, i)) for i in range(2, 8))
+        judge.stdin.close()
+    row("a judge: a new file of 1,000 lines, CPU time", "ms", new, limit=20, guard=60)
+    row("… after one of its functions was edited, CPU time", "ms", edited, limit=5, guard=15)
+
+
 def measure(build, directory, env, quick, row, skipped):
-    scans(build, directory, env, quick, row, skipped, os.environ.get("JUDGES_PYTHON"))
+    if scans(build, directory, env, quick, row, skipped, os.environ.get("JUDGES_PYTHON")):
+        judged(build, directory, env, row)

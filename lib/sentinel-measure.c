@@ -11,12 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SAFE_BYTES = 60000, SAFE_DEPTH = 1000, SAFE_RATIO = 12 };
+enum { PIECE = 512, SAFE_BYTES = 60000, SAFE_DEPTH = 1000, SAFE_RATIO = 12 };
 
 struct vcr_measure {
 	TSParser *parser;   /* of what is tracked: it lives as long as this */
 	struct vcr_arena arena;
 	struct vcr_walk walk;
+	const char *text;   /* what is parsed again after an edit, and how much of it the parser asked for */
+	size_t ntext, read;
 	char *clean;        /* a copy of the text whose bytes are all UTF-8 */
 	size_t nclean;
 };
@@ -188,11 +190,40 @@ static int parse(TSParser *parser, const struct vcr_lang_map *map, const TSTree 
 	return vcr_error_set(e, VCR_ELIMIT, "its structure was not found within %d ms", VCR_MAX_PARSE_MS);
 }
 
+/* After an edit the parser asks for what it has to look at. */
+static const char *read_piece(void *payload, uint32_t at, TSPoint position, uint32_t *n)
+{
+	struct vcr_measure *m = payload;
+	(void)position;
+	size_t left = at < m->ntext ? m->ntext - at : 0;
+	*n = (uint32_t)(left < PIECE ? left : PIECE);
+	m->read += *n;
+	return left ? m->text + at : "";
+}
+
+static int parse_again(struct vcr_measure *m, const TSTree *old, const char *text, size_t n, TSTree **out, struct vcr_error *e)
+{
+	m->text = text;
+	m->ntext = n;
+	m->read = 0;
+	*out = ts_parser_parse(m->parser, old, (TSInput){ m, read_piece, TSInputEncodingUTF8 });
+	if (*out)
+		return 0;
+	ts_parser_reset(m->parser);
+	return vcr_error_set(e, VCR_ELIMIT, "its structure was not found within %d ms", VCR_MAX_PARSE_MS);
+}
+
+size_t vcr_measure_read(const struct vcr_measure *m)
+{
+	return m->read;
+}
+
 int vcr_measure(struct vcr_measure *m, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
 {
 	const struct vcr_lang_map *map;
 	TSTree *tree = NULL;
 	int err = vcr_lang_map(language, &map, e);
+	m->read = n;
 	if (err || (err = clean(m, &text, n)) < 0)
 		return err;
 	if (err) {
@@ -267,7 +298,9 @@ int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int langu
 		TSInputEdit edit = difference((*t)->text, (*t)->n, text, n);
 		ts_tree_edit(old, &edit);
 	}
-	if ((err = parse(m->parser, map, old, text, n, is_risky(text, n), &tree, e)) != 0) {
+	bool risky = is_risky(text, n), again = old && !risky && n <= VCR_MAX_SOURCE;
+	m->read = n;
+	if ((err = again ? parse_again(m, old, text, n, &tree, e) : parse(m->parser, map, NULL, text, n, risky, &tree, e)) != 0) {
 		if (old) { /* it was edited for a text that it does not know */
 			vcr_tracked_free(*t);
 			*t = NULL;

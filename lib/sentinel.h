@@ -89,6 +89,9 @@ void vcr_tracked_free(struct vcr_tracked *t);
 /* As vcr_measure; *t is NULL at first. The text is copied. */
 int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e);
 
+/* How many bytes of the text the parser has looked at in the last vcr_measure or vcr_measure_tracked. */
+size_t vcr_measure_read(const struct vcr_measure *m);
+
 /* Why a file is not measured, from its first bytes and its size: a reason for people, or NULL. (sentinel-skip.c) */
 const char *vcr_source_unfit(const char *path, const char *text, size_t n);
 

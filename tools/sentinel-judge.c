@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { MOST_PATHS = 8192, MOST_KEY = 900, SCAN_MS = 2000, MOST_AGAIN = 64 /* files that are looked at again for one write */ };
+#define MOST_KEPT (4u << 20)   /* of texts whose trees are kept, bytes */
 #define MOST_BASES (256u << 20) /* of texts that are kept to compare with, bytes */
 
 /* A file of the session: as it was before, and what was said of it last. */
@@ -26,6 +27,17 @@ struct known {
 	bool unknown;              /* what stood there nobody can say: all that is there is old */
 	struct said { char *key, *json; } *said;
 	size_t nsaid;
+	struct kept *kept;         /* NULL: it is measured anew each time */
+};
+
+/* Of a file that is written again and again: its tree as it is now, and what its base is like. */
+struct kept {
+	struct vcr_tracked *now;
+	struct vcr_measure *was;
+	struct vcr_metrics base;
+	bool has_base;
+	int language;
+	size_t bytes;
 };
 
 struct vcr_judging_run {
@@ -35,7 +47,7 @@ struct vcr_judging_run {
 	struct vcr_scanned all;    /* of the workspace, by paths relative to it */
 	bool scanned;
 	struct known *known;
-	size_t nknown, bases;
+	size_t nknown, bases, kept;
 	bool blocks;               /* comments that were not there before allow no blocker */
 	struct vcr_keyset disowned; /* of the file that is judged: findings that such a comment would allow */
 };
@@ -70,6 +82,45 @@ static struct known *remember(struct vcr_judging_run *s, const char *path, const
 	}
 	s->nknown++;
 	return k;
+}
+
+static void forget_kept(struct vcr_judging_run *s, struct known *k)
+{
+	if (!k->kept)
+		return;
+	s->kept -= k->kept->bytes;
+	vcr_tracked_free(k->kept->now);
+	vcr_measure_free(k->kept->was);
+	free(k->kept);
+	k->kept = NULL;
+}
+
+/* Room for that file's tree: those of others go if there is none. Without it the file is measured anew each time. */
+static void keep(struct vcr_judging_run *s, struct known *k, int language, size_t n)
+{
+	size_t bytes = n + k->nbase;
+	if (k->kept && k->kept->language != language)
+		forget_kept(s, k);
+	struct kept one = { .language = language }, *p = k->kept;
+	if (p) {
+		s->kept -= p->bytes;
+		k->kept = NULL;
+		one = *p;
+	}
+	for (size_t i = 0; i < s->nknown && s->kept + bytes > MOST_KEPT; i++)
+		forget_kept(s, &s->known[i]);
+	if (!p && bytes <= MOST_KEPT && (p = malloc(sizeof *p)) && !(one.was = vcr_measure_new())) {
+		free(p);
+		p = NULL;
+	}
+	if (!p)
+		return;
+	one.bytes = bytes;
+	*p = one;
+	s->kept += bytes;
+	k->kept = p;
+	if (bytes > MOST_KEPT)
+		forget_kept(s, k);
 }
 
 static void forget_said(struct known *k)
@@ -219,7 +270,8 @@ static void write_finding(struct vcr_jw *w, const struct vcr_finding *f, const c
 	vcr_jw_object_end(w);
 }
 
-static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m)
+/* parsed: bytes of the text that the parser has looked at. */
+static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m, size_t parsed)
 {
 	uint32_t cyclomatic = 0, cognitive = 0, length = 0;
 	for (size_t i = 0; i < m->nfunction; i++) {
@@ -228,7 +280,7 @@ static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m)
 		length = m->function[i].length > length ? m->function[i].length : length;
 	}
 	const struct { const char *key; int64_t n; } list[] = { { "lines", m->lines }, { "functions", (int64_t)m->nfunction }, { "classes", (int64_t)m->nclass }, { "complexity", cyclomatic },
-		{ "cognitive", cognitive }, { "length", length } };
+		{ "cognitive", cognitive }, { "length", length }, { "parsed", (int64_t)parsed } };
 	vcr_jw_object(w);
 	vcr_jw_key(w, "language");
 	vcr_jw_str(w, vcr_language_name(m->language));
@@ -364,19 +416,47 @@ static void disown(struct vcr_judging_run *s, const struct known *k, const struc
 	}
 }
 
+/* What a text is like. What has errors is measured anew: after an edit the parser may see others than those of the whole. */
+static int measure_now(struct vcr_judging_run *s, struct known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_error *e)
+{
+	keep(s, k, language, after->n);
+	if (!k->kept)
+		return vcr_measure(s->now, language, after->p, after->n, m, e);
+	bool whole = !k->kept->now;
+	int err = vcr_measure_tracked(s->now, &k->kept->now, language, after->p, after->n, m, e);
+	if (err || whole || !m->is_broken)
+		return err;
+	return vcr_measure(s->now, language, after->p, after->n, m, e);
+}
+
+/* What stood there before, once; false: nothing, or nothing that can be measured. */
+static bool measure_base(struct vcr_judging_run *s, struct known *k, int language, struct vcr_metrics *old)
+{
+	struct vcr_error e = { 0 };
+	if (!k->base)
+		return false;
+	if (!k->kept)
+		return !vcr_measure(s->was, language, k->base, k->nbase, old, &e);
+	if (!k->kept->has_base && vcr_measure(k->kept->was, language, k->base, k->nbase, &k->kept->base, &e))
+		return false;
+	k->kept->has_base = true;
+	*old = k->kept->base;
+	return true;
+}
+
 /* The findings of a text: all of them, those that the change has made, and those of what stood there before. */
-static int judge(struct vcr_judging_run *s, const struct known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
+static int judge(struct vcr_judging_run *s, struct known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
 	struct vcr_findings *base)
 {
 	const struct vcr_policy *p = &s->j->policy;
 	VCR_AUTO_FINDINGS duplicates = VCR_FINDINGS_INIT;
 	struct vcr_metrics old;
 	struct vcr_error e = { 0 };
-	int err = vcr_measure(s->now, language, after->p, after->n, m, &e);
+	int err = measure_now(s, k, language, after, m, &e);
 	if (err)
 		return err;
 	find_duplicates(s, k->path, language, m, &duplicates); /* before s->was is used */
-	bool had = k->base && !vcr_measure(s->was, language, k->base, k->nbase, &old, &e);
+	bool had = measure_base(s, k, language, &old);
 	if ((err = vcr_sentinel_judge(p, k->path, after->p, after->n, m, all)) || (had && (err = vcr_sentinel_judge(p, k->path, k->base, k->nbase, &old, base))))
 		return err;
 	if (!k->unknown && (err = vcr_sentinel_judge_change(p, k->path, after->p, after->n, had ? &old : NULL, m, changed)))
@@ -465,7 +545,7 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 	if (err)
 		vcr_jw_raw(w, "{}", 2);
 	else
-		write_metrics(w, &m);
+		write_metrics(w, &m, vcr_measure_read(s->now));
 }
 
 /* ---- The protocol ---- */
@@ -549,6 +629,7 @@ void vcr_judging_end(struct vcr_judging_run *s)
 {
 	for (size_t i = 0; s && i < s->nknown; i++) {
 		forget_said(&s->known[i]);
+		forget_kept(s, &s->known[i]);
 		free(s->known[i].path);
 		free(s->known[i].base);
 	}

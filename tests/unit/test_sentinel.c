@@ -329,6 +329,27 @@ START_TEST(an_edited_file_is_measured_as_if_it_were_new)
 }
 END_TEST
 
+START_TEST(after_one_function_of_5000_lines_was_edited_little_is_parsed)
+{
+	struct vcr_tracked *t = NULL;
+	struct vcr_metrics m;
+	struct vcr_error e = { 0 };
+	static char text[200000];
+	size_t n = 0;
+	for (int i = 0; i < 1000; i++)
+		n += (size_t)snprintf(text + n, sizeof text - n, "def f%d(a):\n    if a and %d:\n        return a\n    return 1\n\n", i, i);
+	if (vcr_measure_tracked(measure, &t, VCR_LANG_PYTHON, text, n, &m, &e))
+		return;
+	ck_assert_uint_eq(m.lines, 5000);
+	ck_assert_uint_eq(vcr_measure_read(measure), n);
+	memcpy(strstr(text, "f700(a):\n    if a and 700"), "f700(b):\n    if b  or 701", 25);
+	ck_assert_int_eq(vcr_measure_tracked(measure, &t, VCR_LANG_PYTHON, text, n, &m, &e), 0);
+	ck_assert_uint_eq(m.nfunction, 1000);
+	ck_assert_msg(vcr_measure_read(measure) < n / 20, "%zu of %zu bytes", vcr_measure_read(measure), n);
+	vcr_tracked_free(t);
+}
+END_TEST
+
 START_TEST(hostile_text_is_measured_or_refused_within_bounds)
 {
 	struct vcr_metrics m;
@@ -412,6 +433,7 @@ static TCase *tc_sentinel(void)
 	tcase_add_test(tc, a_secret_in_a_file_is_a_blocker_and_is_not_repeated);
 	tcase_add_test(tc, a_secret_is_seen_by_each_beginning_that_is_known);
 	tcase_add_test(tc, an_edited_file_is_measured_as_if_it_were_new);
+	tcase_add_test(tc, after_one_function_of_5000_lines_was_edited_little_is_parsed);
 	tcase_add_loop_test(tc, hostile_text_is_measured_or_refused_within_bounds, 0, VCR_LANG_COUNT);
 	tcase_add_test(tc, what_nobody_wrote_or_is_no_text_is_known_by_its_beginning);
 	tcase_add_test(tc, a_scan_that_may_not_take_long_says_what_it_did_not_come_to);
