@@ -13,6 +13,8 @@ from clikit import BUILD, done, ok, skip  # noqa: E402
 from project import SHIM, Project  # noqa: E402
 from steps import run_to  # noqa: E402
 
+MOMENTS = int(os.environ.get("VCR_TEST_MOMENTS", "100"))
+
 def kill_collector(project):
     """The one whose spool is in this project's runtime directory."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -391,14 +393,15 @@ def moments(where):
     total, status = rollback_to(where, each=lambda n: there.append(n) if os.path.exists(p.state("rollback.journal")) else None)
     if not total or status or not there:
         return None
-    return [1 + i * (there[0] - 1) // 10 for i in range(10)] + [there[0] + i * len(there) // 38 for i in range(38)] + [there[-1] + 1, total]
+    early, amid = MOMENTS // 10, MOMENTS // 2 - MOMENTS // 10 - 2
+    return [1 + i * (there[0] - 1) // early for i in range(early)] + [there[0] + i * len(there) // amid for i in range(amid)] + [there[-1] + 1, total]
 
 
 ways = {where: moments(where) for where in ("start", "end")}
 if not all(ways.values()):
-    skip("killed at 100 moments of a rollback", "tracing a child is not allowed here")
+    skip("killed at %d moments of a rollback" % MOMENTS, "tracing a child is not allowed here")
 else:
-    for turn in range(100):
+    for turn in range(MOMENTS // 2 * 2):
         source = "end" if target == "start" else "start"
         moment = ways[target][turn // 2]
         n, status = rollback_to(target, moment)
@@ -416,8 +419,8 @@ else:
         if status or p.look() != states[target]:
             wrong.append("call %d to the %s: %s %s %s" % (moment, target, status, err, differences(states[target], p.look())[:4]))
         target = source
-    ok(not wrong, "killed at 100 moments, spread over its system calls, the next command finishes or undoes, and nothing is lost", *wrong[:5])
-    ok(finished >= 70 and untouched >= 15, "most of these moments were in the midst of it, some before", finished, untouched)
+    ok(not wrong, "killed at %d moments, spread over its system calls, the next command finishes or undoes, and nothing is lost" % MOMENTS, *wrong[:5])
+    ok(finished >= 0.7 * MOMENTS and untouched >= 0.15 * MOMENTS, "most of these moments were in the midst of it, some before", finished, untouched)
 ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n], "nothing is left lying about in the end", os.listdir(p.vcr_dir))
 
 # ---- what a rollback asks of the machine ----
