@@ -47,6 +47,7 @@ static void judge_attributes(struct vcr_borrow *b, const char *path)
 		b->useless = true;
 }
 
+/* Git heeds a .gitattributes that it does not track as well. */
 static void judge_all_attributes(struct vcr_borrow *b)
 {
 	git_config *config = NULL;
@@ -69,12 +70,10 @@ static void judge_all_attributes(struct vcr_borrow *b)
 	vcr_buf_printf(&path, "%s%s/git/attributes", xdg ? xdg : home ? home : "", xdg ? "" : "/.config");
 	judge_attributes(b, path.data);
 	vcr_buf_reset(&path);
-	vcr_buf_printf(&path, "%s/.gitattributes", b->s->workspace); /* tracked or not */
+	vcr_buf_printf(&path, "%s/.gitattributes", b->s->workspace);
 	judge_attributes(b, path.data);
 	for (size_t i = 1; i < b->index.ndir && !b->useless; i++) {
 		const struct vcr_gitindex_dir *d = &b->index.dir[i];
-		if (!vcr_gitindex_find(&b->index, d, ".gitattributes", 14))
-			continue;
 		vcr_buf_reset(&path);
 		vcr_buf_printf(&path, "%s/%.*s/.gitattributes", b->s->workspace, (int)d->len, d->path);
 		judge_attributes(b, path.data);
