@@ -1,4 +1,4 @@
-/* savepoint-attrs.c — extended attributes in savepoints (attrs.h). */
+/* savepoint-attrs.c — extended attributes in savepoints (attrs.h): sealed, for a secret that is escaped there is none that has_secret would know. */
 #include "savepoint-parts.h"
 #include "attrs.h"
 #include <string.h>
@@ -12,5 +12,5 @@ int vcr_store_attrs(struct vcr_store *s, int dir, const char *name, const char *
 		s->flags |= VCR_SAVEPOINT_LIMITED;
 	if (err < 0)
 		return vcr_error_set(e, err, "the attributes of %s: %s", path, vcr_strerror(err));
-	return text.len ? vcr_store_blob(s, path, text.data, text.len, oid, e) : 0;
+	return text.len ? vcr_store_sealed_blob(s, text.data, text.len, oid, e) : 0;
 }

@@ -103,6 +103,9 @@ int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID]
 /* savepoint-walk.c: content or a target, sealed if it holds secrets, as an object. path "": there is no file's name to judge by. */
 int vcr_store_blob(struct vcr_store *s, const char *path, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e);
 
+/* The same, sealed whatever it is. */
+int vcr_store_sealed_blob(struct vcr_store *s, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e);
+
 /* savepoint-attrs.c: those of dir/name, whose path is given, as an object; zero if it has none. */
 int vcr_store_attrs(struct vcr_store *s, int dir, const char *name, const char *path, unsigned char oid[VCR_OID], struct vcr_error *e);
 

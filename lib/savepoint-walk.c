@@ -175,7 +175,7 @@ static bool must_seal(const struct vcr_store *s, const char *path, const char *p
 	return vcr_store_is_sealed(p, n) || s->is_secret(path) || (s->has_secret && s->has_secret(s->ctx, path, p, n));
 }
 
-static int seal_object(struct vcr_store *s, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
+int vcr_store_sealed_blob(struct vcr_store *s, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	vcr_buf_reset(&s->sealed);
 	int err = vcr_store_seal(s, p, n, &s->sealed, e);
@@ -184,7 +184,7 @@ static int seal_object(struct vcr_store *s, const char *p, size_t n, unsigned ch
 
 int vcr_store_blob(struct vcr_store *s, const char *path, const char *p, size_t n, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
-	return must_seal(s, path, p, n) ? seal_object(s, p, n, oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, p, n, oid, e);
+	return must_seal(s, path, p, n) ? vcr_store_sealed_blob(s, p, n, oid, e) : vcr_store_object(s, GIT_OBJECT_BLOB, p, n, oid, e);
 }
 
 static int file_entry(struct vcr_store *s, struct place *at, const char *name, const char *path, struct stat *st, struct vcr_entry *out, struct vcr_error *e)

@@ -6,8 +6,8 @@
  *   - a blob that begins with VCR_SEAL_MAGIC is sealed: files that hold secrets, and files whose own text begins so. 12 bytes of nonce, 16 bytes
  *     of tag, then AES-256-GCM under STATE/seal.key. The nonce is made from the content, so equal content is an equal blob;
  *   - a name that holds a secret is VCR_SEAL_NAME and the hex digits of what would follow the magic;
- *   - extended attributes and access control lists of NAME (attrs.h) are a file 100644 beside it, VCR_ATTRS_NAME and its stored name; there is none where a file
- *     has none. A file of the workspace that is called so has a sealed name. Not of files whose content is not kept;
+ *   - extended attributes and access control lists of NAME (attrs.h) are a sealed file 100644 beside it, VCR_ATTRS_NAME and its stored name; there is none where
+ *     a file has none. A file of the workspace that is called so has a sealed name. Not of files whose content is not kept;
  *   - 160000 + permissions: a file whose content was not kept (too large, unreadable, in a directory that a package manager or a build fills: node_modules,
  *     virtual environments, build caches); the id stands for its size, time and inode. preimage.h has the content if it was kept when it went;
  *   - 170000 + permissions: a directory that was not looked into (other file systems; more than 400,000 files of that kind).
