@@ -96,9 +96,10 @@ static int one_entry(struct vcr_scanned *s, const struct vcr_scan_options *o, FT
 		return 0;
 	case FTS_DNR:
 	case FTS_ERR:
-	case FTS_NS:
 		s->unread_dirs++;
-		return 0;
+		return add_file(s, entry->fts_path, NULL, -1, "a directory that cannot be read");
+	case FTS_NS:
+		return add_file(s, entry->fts_path, NULL, -1, "it cannot be read");
 	case FTS_F:
 		language = vcr_language_of(entry->fts_accpath, NULL, 0);
 		if (language < 0 && (!entry->fts_level || !strchr(entry->fts_name, '.')) && entry->fts_statp->st_size > 2)

@@ -2,10 +2,12 @@
 """vcr sentinel: what scan finds, what it does not, what it skips and says, its exit statuses, and the rules it explains."""
 import json
 import os
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import SOURCE, Place, ok, skip, done  # noqa: E402
+from clikit import BUILD, SOURCE, Place, ok, skip, done  # noqa: E402
 
 place = Place()
 
@@ -79,6 +81,16 @@ put("key/a.py", "KEY = 'ghp_" + "0123456789abcdefghijABCDEFGHIJ012345'\n")
 status, out, err = place.run("vcr-sentinel", "scan", "-v", "key")
 ok(status == 2 and "blocker: a secret stands here" in out and "0123456789" not in out, "a secret in a file is a blocker, has status 2, and is not shown", status, out)
 
+def of_class(methods):
+    return "class K:\n" + "".join("    def m%d(self):\n        return %d\n" % (n, n) for n in range(methods))
+
+
+for preset, steps in (("default", {20: None, 21: "warning", 40: "warning", 41: "critical"}), ("agent-vcr", {15: None, 16: "warning", 41: "warning"})):
+    for n in steps:
+        put("class-%s/k%d.py" % (preset, n), of_class(n))
+    got = {f["path"].split("/k")[1]: (f["severity"], f["value"], f["function"]) for f in scan("-p", preset, "-r", "duplicate-function=off", "class-" + preset)[1] if f["rule"] == "class-size"}
+    ok(got == {"%d.py" % n: (s, n, "K") for n, s in steps.items() if s}, "class-size of %s: a class may have %d methods, and not one more" % (preset, min(steps)), got)
+
 # what cannot be measured
 put("odd/.hidden/deep/a.py", "def f(): return 1\n")
 put("odd/binary.py", b"\x7fELF\0\0\0")
@@ -103,6 +115,35 @@ ok(reasons == want, "binary, wide, generated, minified, large and bottomless fil
 ok([f["name"] for f in functions] == ["f", "before", "behind", "latin", "main"], "hidden directories are gone into, dependencies are not; around errors, in Latin-1, with BOM and CRLF it measures",
    functions)
 ok([(f["rule"], f["severity"]) for f in findings] == [("syntax-error", "critical")] and status == 1, "what does not parse is said once", findings)
+# what nobody may read, not even root, which is started without the right to read everything
+put("closed/a.py", "def f(a):\n    return a\n")
+for name, mode in (("secret.py", 0), ("dir", 0), ("list", 0o600)):
+    put("closed/" + (name if "." in name else name + "/b.py"), "def g(a):\n    return a\n")
+    os.chmod(os.path.join(place.dir, "closed", name), mode)
+weak = [] if os.getuid() else ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+
+def as_owner(*argv):
+    r = subprocess.run([*weak, os.path.join(BUILD, "vcr-sentinel"), "scan", *argv], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return r.returncode, r.stdout, r.stderr
+
+
+titles = ("a file and a directory that cannot be read are named with the reason, and counted; the rest is measured", "a scan to which nothing was readable says so, and has not passed")
+if weak and (not shutil.which("setpriv") or subprocess.run([*weak, "cat", os.path.join(place.dir, "closed", "secret.py")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 1):
+    for title in titles:
+        skip(title, "root that may read everything, and no setpriv(1) that changes it")
+else:
+    said = [as_owner("--json", *more, "closed") for more in (["--no-cache"], [], [])]
+    lines = list(map(json.loads, said[0][1].splitlines()))
+    reasons = {o["path"]: o["reason"] for o in lines if o["type"] == "skipped"}
+    people = as_owner("closed")
+    ok(reasons == {"closed/secret.py": "it cannot be read", "closed/dir": "a directory that cannot be read", "closed/list/b.py": "it cannot be read"} and said[0] == said[1] == said[2] and
+       (lines[-1]["files"], lines[-1]["skipped"], lines[-1]["unread_directories"]) == (1, 3, 1) and "closed/dir: skipped: a directory that cannot be read" in people[1] and
+       "3 skipped; 1 directory could not be read" in people[1], titles[0], said, people)
+    status, out, err = as_owner("closed/secret.py", "closed/dir")
+    ok(status == 3 and "closed/secret.py: skipped" in out and "nothing was measured: each of 2 files was skipped" in err, titles[1], status, out, err)
+os.chmod(os.path.join(place.dir, "closed/dir"), 0o755)
+os.chmod(os.path.join(place.dir, "closed/list"), 0o755)
 place_of = os.path.join(place.dir, "odd/.hidden")
 ok(place.run("vcr-sentinel", "scan", "deep", cwd=place_of)[0] == 0, "a project within a hidden directory is scanned like any other")
 ok(place.run("vcr-sentinel", "scan", "-q", "odd", "odd/latin.py", "odd/latin.py")[1].count("broken.py") == 1, "a file that is named twice is measured once")
@@ -136,7 +177,6 @@ ok(suite.get("tests") == "3" and suite.get("failures") == "2" and suite.get("ski
 ok(place.run("vcr-sentinel", "scan", "--junit", "--sarif", "odd names")[0] == 64, "one of them at a time")
 
 # changes
-import subprocess  # noqa: E402
 
 repo = os.path.join(place.dir, "repo")
 long = "def f(a, b, c, d, e, f, g, h, i):\n" + "    a += b\n" * 70 + "    return a\n"
