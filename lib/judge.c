@@ -73,6 +73,23 @@ static int spawn(const struct vcr_judge_options *o, int fd, pid_t *pid)
 	return err;
 }
 
+static void put_size(struct vcr_jw *w, const char *key, const struct vcr_judge_text *t)
+{
+	if (t->is == VCR_JUDGE_UNKNOWN)
+		return;
+	vcr_jw_key(w, key);
+	if (t->is == VCR_JUDGE_PRESENT)
+		vcr_jw_int(w, (int64_t)t->n);
+	else
+		vcr_jw_null(w);
+}
+
+static void put_text(struct vcr_buf *out, const struct vcr_judge_text *t)
+{
+	if (t->is == VCR_JUDGE_PRESENT)
+		vcr_buf_add(out, t->p, t->n);
+}
+
 static void say_hello(struct vcr_judge *j)
 {
 	struct vcr_jw w;
@@ -87,8 +104,12 @@ static void say_hello(struct vcr_judge *j)
 	vcr_jw_str(&w, j->o.config);
 	vcr_jw_key(&w, "blocks");
 	vcr_jw_bool(&w, j->o.blocks);
+	put_size(&w, "conf", &j->o.conf);
+	put_size(&w, "baseline", &j->o.baseline);
 	vcr_jw_object_end(&w);
 	vcr_buf_putc(&j->hello, '\n');
+	put_text(&j->hello, &j->o.conf);
+	put_text(&j->hello, &j->o.baseline);
 }
 
 /* Only its own limits are lower than ours: it may need what it is given, and no more. */
@@ -200,17 +221,6 @@ static void append(struct vcr_judge *j, struct item *i)
 	vcr_judge_serve(j);
 }
 
-static void put_size(struct vcr_jw *w, const char *key, const struct vcr_judge_text *t)
-{
-	if (t->is == VCR_JUDGE_UNKNOWN)
-		return;
-	vcr_jw_key(w, key);
-	if (t->is == VCR_JUDGE_PRESENT)
-		vcr_jw_int(w, (int64_t)t->n);
-	else
-		vcr_jw_null(w);
-}
-
 void vcr_judge_ask(struct vcr_judge *j, const char *path, struct vcr_judge_text before, struct vcr_judge_text after, void *tag)
 {
 	struct item *i = calloc(1, sizeof *i);
@@ -233,10 +243,8 @@ void vcr_judge_ask(struct vcr_judge *j, const char *path, struct vcr_judge_text 
 	put_size(&w, "after", &after);
 	vcr_jw_object_end(&w);
 	vcr_buf_putc(&i->text, '\n');
-	if (before.is == VCR_JUDGE_PRESENT)
-		vcr_buf_add(&i->text, before.p, before.n);
-	if (after.is == VCR_JUDGE_PRESENT)
-		vcr_buf_add(&i->text, after.p, after.n);
+	put_text(&i->text, &before);
+	put_text(&i->text, &after);
 	if (!i->text.err) {
 		append(j, i);
 		return;

@@ -3,9 +3,11 @@
  * The program has one stream socket as its standard input and output. Questions are lines of JSON, each with the bytes that it announces behind it; answers are
  * lines of JSON, in the order of the questions. The first line is no question:
  *
- *   {"judge":1,"workspace":"/w","config":"/w/.vcr/sentinel.conf","blocks":false}
+ *   {"judge":1,"workspace":"/w","config":"/w/.vcr/sentinel.conf","blocks":false,"conf":120,"baseline":null}     then 120 bytes
  *   {"id":7,"path":"src/a.py","before":812,"after":1044}           then 812 and 1044 bytes
  *
+ * conf, baseline: the texts of sentinel.conf and of the baseline beside it as the session found them, by their sizes; null: there was none; absent: what stands there
+ * is to be read. Each program of a session is told the same, whatever has become of the files.
  * path: relative to the workspace where it lies in it; before, after: the file's content before and after a change, by its size; null: there was, or is,
  * no such file; blocks: a comment that was not there before allows no blocker; "before" absent: not known. What was answered for a path before is what the next answer is compared with.
  *
@@ -26,10 +28,12 @@
 #include "json.h"
 
 struct vcr_judge;
+struct vcr_judge_text { const char *p; size_t n; enum { VCR_JUDGE_UNKNOWN, VCR_JUDGE_ABSENT, VCR_JUDGE_PRESENT } is; };
 struct vcr_judge_options {
 	const char *program;       /* its path, and with which words it is started; borrowed */
 	const char *const *argv;
 	const char *workspace, *config; /* config may be NULL */
+	struct vcr_judge_text conf, baseline; /* borrowed */
 	bool blocks;               /* comments that were not there before allow no blocker */
 	int timeout_ms, memory_mb; /* 0: 10 s, 2048 */
 	/* What became of a question: its answer; or NULL, and why there is none. tag: the question's. */
@@ -45,7 +49,6 @@ void vcr_judge_free(struct vcr_judge *j);
 /* It may be started now, so that the first question finds it ready. */
 void vcr_judge_start(struct vcr_judge *j);
 
-struct vcr_judge_text { const char *p; size_t n; enum { VCR_JUDGE_UNKNOWN, VCR_JUDGE_ABSENT, VCR_JUDGE_PRESENT } is; };
 /* The texts are copied. Beyond VCR_MAX_JUDGE_QUEUE a question is given up at once. `answered` and `reached` may be called from within. */
 void vcr_judge_ask(struct vcr_judge *j, const char *path, struct vcr_judge_text before, struct vcr_judge_text after, void *tag);
 void vcr_judge_mark(struct vcr_judge *j, uint64_t mark);

@@ -41,6 +41,8 @@ enum {
 	VCR_MAX_SCRUBS = 16,               /* scrubbings of one session */
 	VCR_MAX_PLACEHOLDER = 120,         /* {{vcr:…}}, bytes */
 	VCR_MAX_JUDGE_QUEUE = 64 << 20,    /* contents that wait for the sentinel's judge, bytes */
+	VCR_MAX_BASELINE = 64 << 20,       /* .vcr/sentinel-baseline.json, bytes; no more than VCR_MAX_JUDGE_QUEUE */
+	VCR_MAX_SENTINEL_CONF = 1 << 20,   /* .vcr/sentinel.conf that a recording keeps as it found it, bytes */
 	VCR_MAX_JUDGE_ANSWER = 4 << 20,    /* one answer of it, bytes */
 	VCR_MAX_VIOLATIONS = 256,          /* kept of one answer */
 	VCR_MAX_FINDINGS = 4096,           /* of the sentinel that one session keeps in mind */

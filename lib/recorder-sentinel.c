@@ -8,6 +8,8 @@
 #include "claims.h"
 #include "judge.h"
 #include "paths.h"
+#include "replace.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ struct finding {
 struct vcr_recorder_sentinel {
 	struct vcr_recorder *r;
 	struct vcr_judge *judge;
+	struct vcr_buf conf, baseline; /* as the session found them */
 	int mode;                  /* enum vcr_sentinel */
 	int fd;                    /* of the file; -1: nobody is told anything */
 	char path[VCR_MAX_PATH], *config;
@@ -569,6 +572,18 @@ static int open_file(struct vcr_recorder_sentinel *s)
 	return open(s->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
+/* As it is before the agent runs: what the agent makes of it later is not what it is judged by. Unknown: the judge will say why. */
+static struct vcr_judge_text found(const struct vcr_recorder *r, const char *name, size_t most, struct vcr_buf *text)
+{
+	int fd = open(r->vcr_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = fd < 0 && errno != ENOENT ? VCR_EIO : 0;
+	text->max = most;
+	if (fd >= 0) {
+		err = vcr_replace_read(fd, r->vcr_dir, name, text, NULL);
+		close(fd);
+	}
+	return (struct vcr_judge_text){ text->data, text->len, err ? VCR_JUDGE_UNKNOWN : VCR_JUDGE_PRESENT };
+}
+
 void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *program, const char *const *argv)
 {
 	VCR_AUTO_BUF config = VCR_BUF_INIT;
@@ -584,7 +599,13 @@ void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *program, cons
 		return;
 	}
 	struct vcr_judge_options o = { .program = program, .argv = argv, .workspace = r->workspace, .config = s->config, .blocks = mode >= VCR_SENTINEL_BLOCK, .answered = on_answer, .reached = on_reached, .ctx = s };
+	vcr_buf_init(&s->conf, 0);
+	vcr_buf_init(&s->baseline, 0);
+	o.conf = found(r, "sentinel.conf", VCR_MAX_SENTINEL_CONF, &s->conf);
+	o.baseline = found(r, "sentinel-baseline.json", VCR_MAX_BASELINE, &s->baseline);
 	if (vcr_judge_new(&s->judge, &o)) {
+		vcr_buf_release(&s->conf);
+		vcr_buf_release(&s->baseline);
 		free(s->config);
 		free(s);
 		return;
@@ -599,6 +620,8 @@ void vcr_recorder_sentinel_free(struct vcr_recorder *r)
 	if (!s)
 		return;
 	vcr_judge_free(s->judge);
+	vcr_buf_release(&s->conf);
+	vcr_buf_release(&s->baseline);
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->finding[i].key);
 		free(s->finding[i].line);

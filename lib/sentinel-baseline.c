@@ -1,6 +1,7 @@
 #include "sentinel-baseline.h"
 #include "buf.h"
 #include "json.h"
+#include "limits.h"
 #include "replace.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MOST_BYTES (64u << 20)
 static const char name[] = "sentinel-baseline.json";
 
 struct known { int rule; char *path, *function; int64_t value; uint64_t used; };
@@ -104,11 +104,11 @@ static int take(struct vcr_baseline *b, const struct vcr_json *j, int v)
 	return 0;
 }
 
-static int parse(struct vcr_baseline *b, const struct vcr_buf *text)
+static int parse(struct vcr_baseline *b, const char *text, size_t n)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	int64_t version = 0;
-	int err = vcr_json_document(&j, text->data, text->len, 0, NULL);
+	int err = vcr_json_document(&j, text, n, 0, NULL);
 	int list = err ? -1 : vcr_json_get(&j, 0, "findings");
 	if (err || !vcr_json_int(&j, vcr_json_get(&j, 0, "sentinel_baseline"), &version) || version != 1 || vcr_json_type(&j, list) != VCR_JSON_ARRAY)
 		return err == VCR_ENOMEM ? err : VCR_ESYNTAX;
@@ -126,13 +126,20 @@ int vcr_baseline_load(const char *dir, struct vcr_baseline **out, struct vcr_err
 	*out = NULL;
 	if (fd < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", dir);
-	text.max = MOST_BYTES;
+	text.max = VCR_MAX_BASELINE;
 	int err = vcr_replace_read(fd, dir, name, &text, e);
 	close(fd);
-	if (err || !text.len)
-		return err;
+	return err ? err : vcr_baseline_of(dir, text.data, text.len, out, e);
+}
+
+int vcr_baseline_of(const char *dir, const char *text, size_t n, struct vcr_baseline **out, struct vcr_error *e)
+{
+	*out = NULL;
+	if (!n)
+		return 0;
 	struct vcr_baseline *b = calloc(1, sizeof *b);
-	if (b && !(err = parse(b, &text))) {
+	int err = 0;
+	if (b && !(err = parse(b, text, n))) {
 		b->round = 1;
 		*out = b;
 		return 0;
@@ -176,7 +183,7 @@ int vcr_baseline_write(const char *dir, const struct vcr_findings *f, struct vcr
 	for (size_t i = 0; i < f->n; i++)
 		all[i] = (struct known){ .rule = (int)f->item[i].rule, .path = (char *)f->item[i].path, .function = (char *)identity(&f->item[i]), .value = f->item[i].measured };
 	qsort(all, f->n, sizeof *all, order);
-	text.max = MOST_BYTES;
+	text.max = VCR_MAX_BASELINE;
 	vcr_buf_puts(&text, "{\"sentinel_baseline\":1,\"findings\":[\n");
 	for (size_t i = 0; i < f->n; i++) {
 		put_finding(&text, &all[i]);

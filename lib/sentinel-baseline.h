@@ -12,6 +12,8 @@
 struct vcr_baseline;
 /* *out is NULL if there is none. VCR_ESYNTAX, VCR_ELIMIT: what is there is none of ours. */
 int vcr_baseline_load(const char *dir, struct vcr_baseline **out, struct vcr_error *e);
+/* The same of a text; dir: for words. */
+int vcr_baseline_of(const char *dir, const char *text, size_t n, struct vcr_baseline **out, struct vcr_error *e);
 void vcr_baseline_free(struct vcr_baseline *b);
 /* A new round: of a scan, of a file. */
 void vcr_baseline_again(struct vcr_baseline *b);

@@ -24,16 +24,26 @@ static int take(void *ctx, const char *key, const char *value, struct vcr_error 
 	return 0;
 }
 
+static int settle(int err, struct conf *read, struct vcr_policy *p, struct vcr_excludes *x)
+{
+	if (err) {
+		vcr_excludes_release(&read->excludes);
+		return err;
+	}
+	*p = read->policy;
+	vcr_excludes_release(x);
+	*x = read->excludes;
+	return 0;
+}
+
 int vcr_sentinel_conf_load(const char *path, struct vcr_policy *p, struct vcr_excludes *x, struct vcr_error *e)
 {
 	struct conf read = { .policy = *p };
-	int err = vcr_settings_read(path, take, &read, e);
-	if (err) {
-		vcr_excludes_release(&read.excludes);
-		return err;
-	}
-	*p = read.policy;
-	vcr_excludes_release(x);
-	*x = read.excludes;
-	return 0;
+	return settle(vcr_settings_read(path, take, &read, e), &read, p, x);
+}
+
+int vcr_sentinel_conf_of(const char *path, const char *text, size_t n, struct vcr_policy *p, struct vcr_excludes *x, struct vcr_error *e)
+{
+	struct conf read = { .policy = *p };
+	return settle(vcr_settings_of(path, text, n, take, &read, e), &read, p, x);
 }

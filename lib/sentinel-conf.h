@@ -12,5 +12,7 @@
 
 /* Onto p; x is replaced if the file is there. */
 int vcr_sentinel_conf_load(const char *path, struct vcr_policy *p, struct vcr_excludes *x, struct vcr_error *e);
+/* The same of a text; path: for words. */
+int vcr_sentinel_conf_of(const char *path, const char *text, size_t n, struct vcr_policy *p, struct vcr_excludes *x, struct vcr_error *e);
 
 #endif

@@ -18,18 +18,10 @@ static int take_line(char *line, vcr_setting_fn *take, void *ctx, struct vcr_err
 	return take(ctx, key, words == 2 ? value : NULL, why);
 }
 
-int vcr_settings_read(const char *path, vcr_setting_fn *take, void *ctx, struct vcr_error *e)
+static int take_lines(FILE *f, const char *path, vcr_setting_fn *take, void *ctx, struct vcr_error *e)
 {
 	char line[4096];
-	struct stat st;
-	int err = 0, fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", path);
-	FILE *f = !fstat(fd, &st) && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
-	if (!f) {
-		close(fd);
-		return vcr_error_set(e, VCR_EINVAL, "%s: not a regular file", path);
-	}
+	int err = 0;
 	for (int n = 1; !err && fgets(line, sizeof line, f); n++) {
 		struct vcr_error why = { 0 };
 		if (strlen(line) == sizeof line - 1)
@@ -40,4 +32,25 @@ int vcr_settings_read(const char *path, vcr_setting_fn *take, void *ctx, struct 
 	}
 	fclose(f);
 	return err;
+}
+
+int vcr_settings_read(const char *path, vcr_setting_fn *take, void *ctx, struct vcr_error *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : vcr_error_sys(e, errno, "%s", path);
+	FILE *f = !fstat(fd, &st) && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+	if (f)
+		return take_lines(f, path, take, ctx, e);
+	close(fd);
+	return vcr_error_set(e, VCR_EINVAL, "%s: not a regular file", path);
+}
+
+int vcr_settings_of(const char *path, const char *text, size_t n, vcr_setting_fn *take, void *ctx, struct vcr_error *e)
+{
+	FILE *f = n ? fmemopen((void *)text, n, "r") : NULL;
+	if (!n)
+		return 0;
+	return f ? take_lines(f, path, take, ctx, e) : vcr_error_sys(e, errno, "%s", path);
 }

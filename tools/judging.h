@@ -25,6 +25,8 @@ struct vcr_judging {
 /* sentinel-expect.c: the policy is a preset, what sentinel.conf says on it, and --preset and --rule on that. */
 int vcr_judging_options(struct vcr_judging *j, struct vcr_error *e);
 int vcr_judging_expect(struct vcr_judging *j, const char *conf, struct vcr_error *e);
+/* By the text of it; conf: for words. */
+int vcr_judging_expect_text(struct vcr_judging *j, const char *conf, const char *text, size_t n, struct vcr_error *e);
 /* The one of the workspace around path; sets top and dir. */
 int vcr_judging_expect_at(struct vcr_judging *j, const char *path, struct vcr_error *e);
 /* Is that file or directory excluded? */

@@ -22,6 +22,12 @@ int vcr_judging_expect(struct vcr_judging *j, const char *conf, struct vcr_error
 	return err ? err : vcr_judging_options(j, e);
 }
 
+int vcr_judging_expect_text(struct vcr_judging *j, const char *conf, const char *text, size_t n, struct vcr_error *e)
+{
+	int err = vcr_sentinel_conf_of(conf, text, n, &j->policy, &j->excludes, e);
+	return err ? err : vcr_judging_options(j, e);
+}
+
 int vcr_judging_expect_at(struct vcr_judging *j, const char *path, struct vcr_error *e)
 {
 	VCR_AUTO_BUF conf = VCR_BUF_INIT, top = VCR_BUF_INIT;

@@ -502,6 +502,21 @@ void vcr_judging_moved(struct vcr_judging_run *s, const char *from, const char *
 	remember(s, to, &base);
 }
 
+static bool is_made(const char *unfit)
+{
+	return unfit && (!strcmp(unfit, "generated") || !strcmp(unfit, "minified"));
+}
+
+/* Why it is not measured. A session that blocks: "DO NOT EDIT" that was not there before is the agent's word, and takes no file of its own out of what is judged. */
+static const char *unfit_now(const struct vcr_judging_run *s, const struct known *k, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
+{
+	const char *why = vcr_source_unfit(path, after->p, after->n), *was = k ? k->base : before->there ? before->p : NULL;
+	bool unknown = k ? k->unknown : !before->known;
+	if (!s->blocks || !is_made(why) || unknown || (was && is_made(vcr_source_unfit(path, was, k ? k->nbase : before->n))))
+		return why;
+	return NULL;
+}
+
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
 {
 	struct known *k = find(s, path);
@@ -517,7 +532,7 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 		skipped(w, "of no language that is known");
 		return;
 	}
-	const char *unfit = after->there && language >= 0 ? vcr_source_unfit(path, after->p, after->n) : NULL;
+	const char *unfit = after->there && language >= 0 ? unfit_now(s, k, path, before, after) : NULL;
 	if (unfit && !k) {
 		skipped(w, unfit);
 		return;
@@ -595,6 +610,26 @@ static int serve_one(struct vcr_judging_run *s, const char *line, size_t n)
 	return err;
 }
 
+/* sentinel.conf and the baseline: as the session found them, if it says so; else as they are. */
+static int expect(struct vcr_judging_run *s, const struct vcr_json *q, const char *config, struct vcr_error *e)
+{
+	struct vcr_judging_text conf = { .p = NULL }, baseline = { .p = NULL };
+	const char *slash = strrchr(config, '/');
+	char *dir = strndup(config, slash ? (size_t)(slash - config) : 0);
+	int err = dir ? read_text(q, "conf", &conf) : VCR_ENOMEM;
+	err = err ? err : read_text(q, "baseline", &baseline);
+	if (!err)
+		err = conf.known ? vcr_judging_expect_text(s->j, config, conf.p, conf.n, e) : vcr_judging_expect(s->j, config, e);
+	if (!err && !baseline.known)
+		err = vcr_judging_load_baseline(s->j, dir, e);
+	else if (!err && !s->j->no_baseline)
+		err = vcr_baseline_of(dir, baseline.p, baseline.n, &s->j->baseline, e);
+	free(conf.p);
+	free(baseline.p);
+	free(dir);
+	return err;
+}
+
 static int hello(struct vcr_judging_run *s, const char *line, size_t n, struct vcr_error *e)
 {
 	VCR_AUTO_JSON q = VCR_JSON_INIT;
@@ -607,7 +642,7 @@ static int hello(struct vcr_judging_run *s, const char *line, size_t n, struct v
 	s->blocks = vcr_json_true(&q, vcr_json_get(&q, 0, "blocks"));
 	int err = s->workspace ? 0 : VCR_ENOMEM;
 	if (!err && config)
-		err = vcr_judging_expect(s->j, config, e);
+		err = expect(s, &q, config, e);
 	free(config);
 	return err;
 }

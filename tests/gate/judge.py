@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A judge for tests (lib/judge.h): a line "BAD word" is a finding, "WORSE word" a blocker, "OWN word" one if blockers block. "DIE" in a file kills it, "WAIT" makes it wait for the file $JUDGE_WAITS."""
+"""A judge for tests (lib/judge.h): a line "BAD word" is a finding, "WORSE word" a blocker, "OWN word" one if blockers block. "allow WORD" in sentinel.conf allows it. "DIE" in a file kills it, "WAIT" makes it wait for the file $JUDGE_WAITS."""
 import json
 import os
 import re
@@ -10,6 +10,9 @@ import time
 said, stream = {}, open(0, "rb", closefd=False)
 hello = json.loads(stream.readline())
 assert hello["judge"] == 1 and os.path.isabs(hello["workspace"])
+conf, baseline = (stream.read(hello[k]) if hello.get(k) is not None else b"" if k in hello else None for k in ("conf", "baseline"))
+if conf is None:
+    conf = open(hello["config"], "rb").read() if os.path.exists(hello["config"]) else b""
 while True:
     line = stream.readline()
     if not line:
@@ -27,7 +30,7 @@ while True:
         found = {}
         for n, text in enumerate((after or b"").split(b"\n"), 1):
             m = re.match(rb"(BAD|WORSE|OWN) (\w+)", text)
-            if m and (m[1] != b"OWN" or hello["blocks"]):
+            if m and (m[1] != b"OWN" or hello["blocks"]) and b"allow %s\n" % m[2] not in conf:
                 key = "bad:%s:%s" % (q["path"], m[2].decode())
                 found[key] = {"key": key, "rule": "bad", "severity": "blocker" if m[1] != b"BAD" else "critical", "path": q["path"], "line": n, "name": m[2].decode(),
                               "message": "'%s' is bad" % m[2].decode(), "state": "old" if m[0] in was else "new"}

@@ -12,15 +12,20 @@ from careless import BAD, GOOD, OTHER, RULES, WORDS
 from gatekit import BUILD, clikit, done, ok, skip
 
 place = clikit.Place()
-def judge(*changes, config="", env=None, files={"other.py": OTHER}, blocks=False):
-    """The answers to (path, before, after); None: no such file; a change may have a fourth word: what to do with the workspace first."""
+def judge(*changes, config="", env=None, files={"other.py": OTHER}, blocks=False, baseline=None, found=None):
+    """The answers to (path, before, after); None: no such file; a change may have a fourth word: what to do with the workspace first. found: the texts of sentinel.conf and the
+    baseline as the session found them."""
     work = tempfile.mkdtemp(dir=place.dir)
     for name, text in files.items():
         open(os.path.join(work, name), "w").write(text)
     with open(os.path.join(work, "sentinel.conf"), "w") as f:
         f.write(config)
+    if baseline:
+        with open(os.path.join(work, "sentinel-baseline.json"), "w") as f:
+            f.write(baseline)
+    texts = dict(zip(("conf", "baseline"), found or ()))
     p = subprocess.Popen([os.path.join(BUILD, "vcr-sentinel"), "judge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(place.env, **env or {}))
-    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf"), "blocks": blocks}) + "\n").encode())
+    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf"), "blocks": blocks, **{k: t and len(t) for k, t in texts.items()}}) + "\n" + "".join(t or "" for t in texts.values())).encode())
     out = []
     for n, (path, before, after) in enumerate(changes):
         full = os.path.join(work, path)
@@ -77,6 +82,32 @@ ok(not a and judge.status == 3 and "sentinel.conf:2: preset must stand before an
 a = judge(("report.py", None, BAD), ("new.py", None, OTHER), config="exclude report.py\nexclude other.py\n")
 ok(a[0].get("skipped") == "excluded by sentinel.conf" and a[1]["passed"], "what it excludes is not judged, nor compared with", a)
 
+KNOWN = '{"sentinel_baseline":1,"findings":[\n{"rule":"parameters","path":"report.py","function":"report","value":9}\n]}\n'
+worse = BAD.replace("h, i)", "h, i, j)")
+for session in ("one session", "the next one"):
+    a = judge(("report.py", None, BAD), ("report.py", BAD, worse), baseline=KNOWN)
+    ok(("parameters", "old") in found(a[0]) and ("function-length", "new") in found(a[0]) and ("parameters", "new") in found(a[1]),
+       "in %s what the baseline has is old, and what is worse than that is not" % session, [found(x) for x in a], judge.err)
+a = judge(("report.py", None, BAD), baseline="{")
+ok(not a and judge.status == 3 and "is no baseline" in judge.err, "a damaged baseline is said", a, judge.err)
+a = judge(("report.py", None, BAD), config="rule parameters=off\n", baseline=KNOWN, found=("# was\nrule function-length=off\n", None))
+b = judge(("report.py", None, BAD), config="rule parameters=off\n", found=(None, KNOWN))
+c = judge(("report.py", None, BAD), found=("rule parameters=3\nthreshold 4\n", None))
+ok(found(a[0])[-1] == ("parameters", "new") and "function-length" not in str(found(a[0])) and ("parameters", "old") in found(b[0]) and not c and judge.status == 3 and "sentinel.conf:2: 'threshold'" in judge.err,
+   "sentinel.conf and the baseline count as the session found them, whatever has become of the files", found(a[0]), found(b[0]), judge.err)
+
+# ---- Growth ----
+
+lines = ["x%d = 1\n" % n for n in range(601)]
+for preset, steps in (("default", {300: None, 301: "warning", 600: "warning", 601: "critical"}), ("agent-vcr", {300: None, 301: "critical", 601: "critical"})):
+    got = {n: [v["severity"] for v in judge(("big.py", "".join(lines[:100]), "".join(lines[:n])), config="preset %s\n" % preset)[0]["violations"] if v["rule"] == "file-growth"] for n in steps}
+    ok(got == {n: [s] if s else [] for n, s in steps.items()}, "file-growth of %s: a file of 100 lines may have grown to 300, by 200 %%, and not by a line more" % preset, got)
+a = judge(("big.py", "".join(lines[:100]), "".join(lines[:250])), ("big.py", "".join(lines[:250]), "".join(lines[:301])), ("big.py", "".join(lines[:301]), "".join(lines[:300])))
+ok([[v["rule"] for v in x["violations"]] for x in a] == [[], ["file-growth"], []] and [v["rule"] for v in a[2]["corrected"]] == ["file-growth"] and "from 100 to 301 lines" in a[1]["violations"][0]["message"],
+   "file-growth is measured from what stood there when the session began, over all its writes", a)
+a = judge(("small.py", "".join(lines[:49]), "".join(lines[:400])), ("new.py", None, "".join(lines[:400])))
+ok([found(x) for x in a] == [[], []], "file-growth says nothing of a file of less than 50 lines, nor of a new one", [found(x) for x in a])
+
 # ---- Where blockers block ----
 
 KEY = "KEY = 'ghp_" + "0123456789abcdefghijABCDEFGHIJ012345'"
@@ -96,6 +127,13 @@ a = judge(("wide.py", None, "# vcr-sentinel: allow parameters -- as in C\ndef f(
 ok(a[0]["passed"] and not a[0]["violations"], "what is no blocker is allowed as ever", a)
 a = judge(("key.py", None, OWN), config="exclude key.py\n", blocks=True) + judge(("key.py", None, KEY + "\n"), config="rule secret=warning\n", blocks=True)
 ok("skipped" in a[0] and a[1]["violations"][0]["severity"] == "warning", "and so is what sentinel.conf allows", a)
+
+MADE = "# DO NOT EDIT\n"
+a = judge(("key.py", "x = 1\n", KEY + "\n"), ("key.py", KEY + "\n", MADE + KEY + "\n"), ("new.py", None, MADE + KEY + "\n"), ("a.min.py", None, KEY + "\n"), blocks=True)
+ok([[v["rule"] for v in x["violations"]] for x in a] == [["secret"]] * 4 and a[1]["corrected"] == [],
+   "where blockers block, a file that was not generated before the session is judged although the agent writes that it is, and nothing of it counts as corrected", a)
+a = judge(("made.py", MADE + "x = 1\n", MADE + KEY + "\n"), ("late.py", False, MADE + KEY + "\n"), blocks=True) + judge(("new.py", None, MADE + KEY + "\n"))
+ok([x.get("skipped") for x in a] == ["generated"] * 3, "one that was, or may have been, is passed over, as are all of them where none block", a)
 
 # ---- Much of it ----
 

@@ -82,6 +82,7 @@ class Run:
         self.work = os.path.join(place.dir, name)
         os.makedirs(self.work)
         for path, text in files.items():
+            os.makedirs(os.path.dirname(os.path.join(self.work, path)), exist_ok=True)
             with open(os.path.join(self.work, path), "w") as f:
                 f.write(text)
         subprocess.run(["git", "init", "-q"], cwd=self.work, env=place.env, check=True)
@@ -272,6 +273,11 @@ else:
     with open(os.path.join(run.work, ".vcr", "sentinel.conf"), "w") as f:
         f.write("exclude new.py\n")
     ok('"made":2' in check("--json")[1], "and what is not judged")
+    os.unlink(os.path.join(run.work, ".vcr", "sentinel.conf"))
+    kept = subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "baseline"], cwd=run.work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    states = [(l["path"], sorted((v["rule"], v["state"]) for v in l["violations"])) for l in map(json.loads, check("--json")[1].splitlines()) if l.get("violations")]
+    ok(states == [("old.py", [(r, "old") for r in both]), ("new.py", [(r, "new") for r in both]), ("last.py", [("parameters", "old")])] and '"made":3' in check("--json")[1] and
+       '"made":4' in check("--json", "--no-baseline")[1], "what the baseline has is old in the sessions that check judges; --no-baseline", kept, states)
 
 # ---- A judge that is slow, dies, or is not there ----
 
@@ -282,6 +288,19 @@ found = {f["input_state"]["file_path"]: f["output_state"] for f in run.judged}
 ok(run.r.stdout == "200 \n" * 2 and found["a.py"]["passed"] is None and "signal 11" in found["a.py"]["error"] and found["b.py"]["violation_count"] == 1 and marks(run.sent[1]) == 1,
    "one that dies costs the file that it died of, which the session says", run.r, found)
 ok(run.end["unjudged"] == 1 and run.end["unjudged_because"] == "the judge died of signal 11", "and the session's end too", run.end)
+run = Run("found", "block", "chat", "ask=begin", "write=.vcr/sentinel.conf:allow one|", "write=a.py:DIE|", "write=b.py:WORSE one|", "ask=done", files={".vcr/sentinel.conf": "allow two\n"})
+found = {f["input_state"]["file_path"]: f["output_state"] for f in run.judged}
+ok("signal 11" in found["a.py"]["error"] and [l[:3] for l in run.r.stdout.splitlines()] == ["200", "400"] and "'one' is bad" in run.r.stdout,
+   "one that is started again judges by sentinel.conf as the session found it, not as the agent left it", run.r, found)
+WIDE = "def l(a, b, c, d, e, f, g, h):\n    return a\n"
+real = {"VCR_JUDGE": os.path.join(BUILD, "vcr-sentinel")}
+kept = '{"sentinel_baseline":1,"findings":[{"rule":"parameters","path":"a.py","function":"l","value":8}]}\n'
+run = [Run("kept-%d" % n, "warn", "chat", "ask=begin", "write=a.py:" + WIDE.replace("\n", "|"), "ask=done", env=real, files={".vcr/sentinel-baseline.json": kept} if n else {}) for n in range(2)]
+if not run[0].end["judged"]:
+    skip("a recording's judge knows the workspace's baseline", "no grammars here; scripts/grammars fetches them")
+else:
+    ok([[v["state"] for f in x.judged for v in f["output_state"]["violations"]] for x in run] == [["new"], ["old"]] and [marks(x.sent[1]) for x in run] == [1, 0],
+       "a recording's judge knows the workspace's baseline: the agent is not told of what is in it", [x.judged for x in run], run[1].r)
 r = subprocess.run([os.path.join(BUILD, "vcr-record"), "--sentinel=loud", "--", "true"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 ok(r.returncode == 2 and "--sentinel wants observe, warn, block, block:stop or off, not 'loud'" in r.stderr, "a wrong word is said", r)
 server.close()

@@ -17,14 +17,23 @@ static int take(void *ctx, const char *key, const char *value, struct vcr_error 
 	return 0;
 }
 
+/* As a file; a text is read as one is. */
 static int read_text(const char *text)
 {
+	char as_text[sizeof got];
+	struct vcr_error why = { 0 };
+	*got = 0;
+	int err = vcr_settings_of(path, text, strlen(text), take, NULL, &why);
+	strcpy(as_text, got);
 	FILE *f = fopen(path, "w");
 	fputs(text, f);
 	fclose(f);
 	*got = 0;
 	e = (struct vcr_error){ 0 };
-	return vcr_settings_read(path, take, NULL, &e);
+	ck_assert_int_eq(vcr_settings_read(path, take, NULL, &e), err);
+	ck_assert_str_eq(got, as_text);
+	ck_assert_str_eq(e.what, why.what);
+	return err;
 }
 
 static void begin(void)
