@@ -130,7 +130,7 @@ ok("skipped" in a[0] and a[1]["violations"][0]["severity"] == "warning", "and so
 
 MADE = "# DO NOT EDIT\n"
 a = judge(("key.py", "x = 1\n", KEY + "\n"), ("key.py", KEY + "\n", MADE + KEY + "\n"), ("new.py", None, MADE + KEY + "\n"), ("a.min.py", None, KEY + "\n"), blocks=True)
-ok([[v["rule"] for v in x["violations"]] for x in a] == [["secret"]] * 4 and a[1]["corrected"] == [],
+ok([[v["rule"] for v in x.get("violations", [])] for x in a] == [["secret"]] * 4 and a[1]["corrected"] == [],
    "where blockers block, a file that was not generated before the session is judged although the agent writes that it is, and nothing of it counts as corrected", a)
 a = judge(("made.py", MADE + "x = 1\n", MADE + KEY + "\n"), ("late.py", False, MADE + KEY + "\n"), blocks=True) + judge(("new.py", None, MADE + KEY + "\n"))
 ok([x.get("skipped") for x in a] == ["generated"] * 3, "one that was, or may have been, is passed over, as are all of them where none block", a)
