@@ -34,6 +34,7 @@ struct vcr_known {
 	uint32_t hash, parent_hash, mode, packed;
 	uint32_t round;                  /* the walk that saw it last */
 	uint32_t period;                 /* in which it came to be; 0 the base */
+	uint32_t aged;                   /* told to options.aged at that number of savepoints */
 	int32_t writer;                  /* a hooked process has it open for writing; 0 none */
 	uint8_t keep;
 	bool orphan;                     /* its directory is not in the table */
@@ -100,6 +101,8 @@ struct vcr_files {
 	struct vcr_place { char *parent; size_t top; } place[2]; /* of the last path that was there, and of the last that was gone */
 	unsigned (*who)(void *ctx, int pid);
 	void (*touched)(void *ctx, const char *path, bool deep);
+	void (*aged)(void *ctx, const char *path, int64_t mtime_ns);
+	uint32_t saved;                  /* savepoints so far, and 1 */
 	void *ctx;
 	dev_t device;
 	git_repository *repo;

@@ -47,6 +47,8 @@ int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, str
 	f->keep_bytes = o->keep_bytes ? o->keep_bytes : KEEP_BYTES;
 	f->who = o->who;
 	f->touched = o->touched;
+	f->aged = o->aged;
+	f->saved = 1;
 	f->ctx = o->ctx;
 	f->period = 1;
 	if (!f->workspace || !f->chain) {
@@ -72,8 +74,23 @@ static void release_mark(struct vcr_files *f, struct vcr_file_mark *m)
 	free(m);
 }
 
+void vcr_files_saved(struct vcr_files *f)
+{
+	f->saved++;
+}
+
+/* What is known of a path is about to be no longer so. */
+static void tell_age(struct vcr_files *f, struct vcr_known *k)
+{
+	if (!f->aged || !f->based || S_ISDIR(k->mode) || k->aged == f->saved)
+		return;
+	k->aged = f->saved;
+	f->aged(f->ctx, k->path, k->mtime_ns);
+}
+
 static void bury(void *ctx, struct vcr_known *k)
 {
+	tell_age(ctx, k);
 	struct vcr_file_mark *m = vcr_files_mark_path(ctx, k->path, vcr_files_now());
 	if (m && !m->buried)
 		m->buried = k;
@@ -253,6 +270,10 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 		else
 			bury(f, there); /* deleted, and its name taken */
 	}
+	for (struct vcr_known *below = f->aged ? vcr_table_below(&f->table, from) : NULL; below; below = below->next_found)
+		tell_age(f, below);
+	if (k)
+		tell_age(f, k);
 	vcr_table_move(&f->table, from, to, bury, f);
 	vcr_watch_moved(f, from, to);
 	if (k && (moved = vcr_table_add(&f->table, to))) {
@@ -654,6 +675,8 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		f->touched(f->ctx, m->path, m->origin || m->writes || !k);
 	vcr_group_mark(f, m); /* what was marked on the way here */
 	vcr_files_look(f, m->path, &l, !k); /* what is new is wanted in any case */
+	if (k && !(l.exists && vcr_known_same(k, &l.st)))
+		tell_age(f, k);
 	if (!l.exists) {
 		note_linked(s, k, &l);
 		settle_gone(s, m, k, &l);

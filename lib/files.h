@@ -50,6 +50,8 @@ struct vcr_files_options {
 	size_t keep_bytes;           /* memory for old contents; 0: 64 MiB */
 	unsigned (*who)(void *ctx, int pid); /* a number for the program of a process (0 unknown), the same for all that run it; NULL: the pid */
 	void (*touched)(void *ctx, const char *path, bool deep); /* each path that a sweep looked at, told as a change or not; deep: if it is a directory, all in it may be another; NULL */
+	void (*aged)(void *ctx, const char *path, int64_t mtime_ns); /* a file or link is not any more what it was known to be, with that modification time: once for each path
+	                              * until vcr_files_saved; NULL */
 	void *ctx;
 };
 struct vcr_files;
@@ -73,6 +75,8 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 int vcr_files_scan_end(struct vcr_files *f, vcr_change_fn *fn, void *ctx, struct vcr_error *e);
 /* A new period begins: storms are counted anew, and what is there now is not new any more. */
 void vcr_files_period(struct vcr_files *f);
+/* A savepoint was taken: what changes from here on is told to `aged` again. */
+void vcr_files_saved(struct vcr_files *f);
 struct vcr_files_stats {
 	int64_t files, files_limit;       /* paths known */
 	int64_t bytes_kept, bytes_limit;  /* memory for contents */

@@ -13,6 +13,7 @@
 #include "recorder.h"
 #include "redact.h"
 #include "savepoint.h"
+#include "times.h"
 
 /* A program run: from the exec to its end. */
 struct run {
@@ -119,6 +120,7 @@ struct vcr_recorder {
 	size_t ndone;
 
 	struct vcr_buf unseen;            /* reasons, one per line, each once */
+	struct vcr_buf times;             /* that changed files had, for vcr_times_keep */
 	struct vcr_buf dotenv;            /* .env files that were touched since the last sweep, NUL behind each */
 	bool keeps;                       /* programs keep what savepoints do not (preimage.h) */
 	size_t nheavy_said;
@@ -267,6 +269,9 @@ void vcr_recorder_tests_free(struct vcr_recorder *r);
 void vcr_recorder_save_base(struct vcr_recorder *r);
 void vcr_recorder_save_end(struct vcr_recorder *r);
 void vcr_recorder_dirty(struct vcr_recorder *r, const char *path, bool deep);
+/* A file is not any more what it was, and had that time then; written by the next sweep, savepoint or end. */
+void vcr_recorder_aged(struct vcr_recorder *r, const char *path, int64_t mtime_ns);
+void vcr_recorder_keep_times(struct vcr_recorder *r);
 int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *frame_id, const char *message, int64_t as_of_ns, struct vcr_savepoint *out);
 void vcr_recorder_write_savepoints(const struct vcr_recorder *r, struct vcr_jw *w);
 void vcr_recorder_save_close(struct vcr_recorder *r);

@@ -155,6 +155,22 @@ void vcr_recorder_dirty(struct vcr_recorder *r, const char *path, bool deep)
 		r->dirty[r->ndirty++] = (struct vcr_store_dirty){ copy, deep };
 }
 
+void vcr_recorder_aged(struct vcr_recorder *r, const char *path, int64_t mtime_ns)
+{
+	if (!r->store)
+		return;
+	vcr_times_note(r->store, &r->times, r->savepoints - 1, path, mtime_ns);
+	if (r->times.len > VCR_TIMES_LINES)
+		vcr_recorder_keep_times(r);
+}
+
+/* They are told of when somebody asks for them and they are not there. */
+void vcr_recorder_keep_times(struct vcr_recorder *r)
+{
+	if (r->store)
+		vcr_times_keep(r->store, &r->times, NULL);
+}
+
 static void forget_dirty(struct vcr_recorder *r)
 {
 	for (size_t i = 0; i < r->ndirty; i++)
@@ -167,6 +183,7 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 	const struct vcr_store_note note = { .kind = kind, .frame_id = frame_id, .message = message, .as_of_ns = as_of_ns };
 	if (!r->store)
 		return VCR_ENOTFOUND;
+	vcr_recorder_keep_times(r);
 	say_unkept(r, now());
 	int err = vcr_store_take(r->store, r->dirty, r->ndirty, &note, out, &r->save_error);
 	if (err)
@@ -175,6 +192,8 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 	forget_dirty(r);
 	if (out->n + 1 > r->savepoints)
 		r->unstable += (out->flags & VCR_SAVEPOINT_UNSTABLE) != 0;
+	if (out->n + 1 > r->savepoints && r->files)
+		vcr_files_saved(r->files);
 	r->savepoints = out->n + 1;
 	vcr_recorder_tests_savepoint(r, out);
 	return 0;
@@ -182,6 +201,7 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 
 void vcr_recorder_save_close(struct vcr_recorder *r)
 {
+	vcr_recorder_keep_times(r);
 	close_preimages(r);
 	forget_dirty(r);
 	free(r->dirty);

@@ -181,6 +181,7 @@ void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns)
 	vcr_recorder_learn_noted(r);
 	if (r->files)
 		vcr_files_sweep(r->files, upto_ns, vcr_recorder_change, r, &r->last_error);
+	vcr_recorder_keep_times(r);
 	vcr_recorder_outputs(r, false);
 	vcr_recorder_forget_ended(r);
 }

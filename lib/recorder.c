@@ -358,6 +358,11 @@ static void touched(void *recorder, const char *path, bool deep)
 	vcr_recorder_dirty(recorder, path, deep);
 }
 
+static void aged(void *recorder, const char *path, int64_t mtime_ns)
+{
+	vcr_recorder_aged(recorder, path, mtime_ns);
+}
+
 int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_options *o, struct vcr_error *e)
 {
 	static const struct vcr_flow_events events = { on_request, on_call, on_mute, on_unseen };
@@ -366,6 +371,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	vcr_buf_init(&r->unseen, 64 << 10);
 	vcr_buf_init(&r->dotenv, 64 << 10);
+	vcr_buf_init(&r->times, 2 * VCR_TIMES_LINES);
 	r->spool = o->spool;
 	r->workspace = strdup(o->spool->workspace);
 	r->vcr_dir = strdup(o->spool->vcr_dir);
@@ -391,7 +397,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
-	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .touched = touched, .ctx = r };
+	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .touched = touched, .aged = aged, .ctx = r };
 	if (r->source || vcr_files_new(&r->files, &fo, &r->last_error))
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))
@@ -451,6 +457,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	vcr_session_free(r->session);
 	vcr_buf_release(&r->unseen);
 	vcr_buf_release(&r->dotenv);
+	vcr_buf_release(&r->times);
 	free(r->workspace);
 	free(r->vcr_dir);
 	free(r->session_id);

@@ -5,6 +5,7 @@
  *   undo COMMIT
  *   item MODE OID MODE OID PATH      now, then to; octal, hex; PATH with \n and \\ escaped; one line for each path
  *   attrs OID OID                   of the item before, likewise; 0 for none; no such line if it has none then and now
+ *   time NS                         modification time that the item is to have, nanoseconds since 1970; no such line: a new one
  *   end COUNT
  * Every step brings a path to `to` whatever an earlier attempt left: files are renamed over, directories made if missing. */
 #include "rollback-parts.h"
@@ -81,6 +82,8 @@ static void write_item(struct vcr_buf *out, const struct vcr_journal_item *i)
 		else
 			vcr_buf_putc(out, *p);
 	vcr_buf_putc(out, '\n');
+	if (i->timed)
+		vcr_buf_printf(out, "time %lld\n", (long long)i->mtime_ns);
 	if (!memcmp(i->now.attrs, none, VCR_OID) && !memcmp(i->to.attrs, none, VCR_OID))
 		return;
 	vcr_store_hex(i->now.attrs, now);
@@ -182,6 +185,18 @@ static bool read_attrs(const char *p, struct vcr_journal *j)
 	return vcr_store_unhex(now, i->now.attrs) && vcr_store_unhex(to, i->to.attrs);
 }
 
+static bool read_time(const char *p, struct vcr_journal *j)
+{
+	struct vcr_journal_item *i = j->n ? &j->item[j->n - 1] : NULL;
+	char *end;
+	errno = 0;
+	if (!i || !*p)
+		return false;
+	i->mtime_ns = strtoll(p, &end, 10);
+	i->timed = !errno && !*end;
+	return i->timed;
+}
+
 static void unescape(char *p)
 {
 	char *to = p;
@@ -209,8 +224,8 @@ static int parse(struct vcr_journal *j, char *text, struct vcr_error *e)
 		else if (!strncmp(line, "item ", 5) && read_oid(&p, &now) && read_oid(&p, &to)) {
 			unescape(p);
 			err = vcr_beneath_valid(p) ? vcr_journal_add(j, p, &now, &to, e) : vcr_error_set(e, VCR_ECORRUPT, "it names something outside the workspace");
-		} else if (!strncmp(line, "attrs ", 6)) {
-			if (!read_attrs(line + 6, j))
+		} else if (!strncmp(line, "attrs ", 6) || !strncmp(line, "time ", 5)) {
+			if (*line == 'a' ? !read_attrs(line + 6, j) : !read_time(line + 5, j))
 				err = vcr_error_set(e, VCR_ECORRUPT, "a line is not understood");
 		} else if (!strncmp(line, "end ", 4))
 			ended = strtoull(line + 4, NULL, 10) == j->n;
@@ -351,6 +366,14 @@ static int set_attrs(struct work *k, struct vcr_journal_item *i, int dir, const 
 	return 0;
 }
 
+/* The last thing that is done to a file before it goes to its place. */
+static bool set_time(const struct work *k, const struct vcr_journal_item *i, const char *name)
+{
+	int64_t s = i->mtime_ns / 1000000000, ns = i->mtime_ns % 1000000000;
+	const struct timespec t[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = s - (ns < 0), .tv_nsec = ns < 0 ? ns + 1000000000 : ns } };
+	return !i->timed || !utimensat(k->stage, name, t, AT_SYMLINK_NOFOLLOW);
+}
+
 /* Content of item n beside the workspace's files, with its mode and the owner of what it replaces. */
 static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 {
@@ -367,7 +390,7 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 		return err;
 	unlinkat(k->stage, name, 0);
 	if (type_of(&i->to) == VCR_ENTRY_LINK)
-		return symlinkat(content.data, k->stage, name) ? vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path) : 0;
+		return symlinkat(content.data, k->stage, name) || !set_time(k, i, name) ? vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path) : 0;
 	int fd = openat(k->stage, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
@@ -377,7 +400,7 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	if (!err)
 		err = set_attrs(k, i, k->stage, name, e); /* before the mode, which is in its access control list too */
-	if (!err && fchmod(fd, i->to.mode & 07777))
+	if (!err && (fchmod(fd, i->to.mode & 07777) || !set_time(k, i, name)))
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	close(fd);
 	return err;

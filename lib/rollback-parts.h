@@ -4,7 +4,7 @@
 #include "rollback.h"
 
 /* What is to be done, as it stands in STATE/rollback.journal. */
-struct vcr_journal_item { char *path; struct vcr_entry now, to; bool skip, unset; /* not all attributes could be set */ };
+struct vcr_journal_item { char *path; struct vcr_entry now, to; bool skip, unset; /* not all attributes could be set */ bool timed; int64_t mtime_ns; };
 struct vcr_journal {
 	char undo[41];                  /* the commit that keeps the state before */
 	struct vcr_journal_item *item;  /* by path, a directory before what is in it */

@@ -462,8 +462,10 @@ int vcr_rollback_apply(struct vcr_rollback *p, const struct vcr_rollback_where *
 	if (!err)
 		err = vcr_store_commit(w->store, before, commit, NULL, &before_note, j.undo, e);
 	for (size_t i = 0; !err && i < p->n; i++)
-		if (is_wanted(&p->item[i], force))
-			err = vcr_journal_add(&j, p->item[i].path, &p->item[i].now, &p->item[i].to, e);
+		if (is_wanted(&p->item[i], force) && !(err = vcr_journal_add(&j, p->item[i].path, &p->item[i].now, &p->item[i].to, e))) {
+			j.item[j.n - 1].timed = p->item[i].timed;
+			j.item[j.n - 1].mtime_ns = p->item[i].mtime_ns;
+		}
 	if (!err && j.n)
 		err = vcr_journal_run(&j, w, false, NULL, e);
 	p->unset = j.unset;

@@ -14,7 +14,9 @@
  *
  * Extended attributes and access control lists are put back as far as that is permitted; that they differ is no foreign edit.
  *
- * Not restored: owners beyond those of the file that is replaced, times, hard links (a file is replaced, not written
+ * Modification times are new, unless the plan has old ones (times.h); directories have new ones in any case.
+ *
+ * Not restored: owners beyond those of the file that is replaced, hard links (a file is replaced, not written
  * into: a program that has it open, a database for instance, goes on with the old one until it opens it again). */
 #ifndef VCR_ROLLBACK_H
 #define VCR_ROLLBACK_H
@@ -33,6 +35,8 @@ struct vcr_rollback_item {
 	enum vcr_rollback_state state;
 	char *source;         /* `to` is that path's file now; NULL: it is not known where, or in the store */
 	bool to_kept, now_kept; /* its content is in the store of large files (preimage.h); to has the id that it has there */
+	bool timed;           /* it is to have the modification time mtime_ns (times.h), not a new one */
+	int64_t mtime_ns;
 	bool blocked;         /* a directory that cannot go because of what else is in it, forced or not */
 };
 struct vcr_rollback {
@@ -40,6 +44,7 @@ struct vcr_rollback {
 	size_t n, cap;
 	size_t count[VCR_ROLLBACK_LEFT + 1];
 	char expected_tree[41], target_tree[41];
+	bool times;           /* the files' times are wanted too: vcr_times_plan */
 	size_t unset;         /* after vcr_rollback_apply: files and directories that could not be given all their attributes */
 };
 

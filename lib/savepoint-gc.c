@@ -5,6 +5,7 @@
 #include "paths.h"
 #include "replace.h"
 #include "savepoint-parts.h"
+#include "times.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -644,7 +645,7 @@ static int delete_one(struct vcr_store *s, const char *vcr_dir, const char *sess
 		return err;
 	err = drop_names(s, session, e);
 	vcr_store_unlock(s);
-	return err;
+	return err ? err : vcr_times_remove(s, session, e);
 }
 
 /* First line: the directory of the sessions; then an id a line, then "end". */

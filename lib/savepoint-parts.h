@@ -118,6 +118,9 @@ int vcr_store_seal_name(struct vcr_store *s, const char *name, size_t n, struct 
 int vcr_store_unseal_name(struct vcr_store *s, const char *name, size_t n, char **out, struct vcr_error *e);
 int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_buf *out, struct vcr_error *e);
 bool vcr_store_is_sealed(const char *p, size_t n);
+/* What stands for a path where nobody is to read it, in hex digits; make: a key, if there is none yet (else VCR_ENOTFOUND). */
+enum { VCR_PATH_ID = 33 };
+int vcr_store_path_id(struct vcr_store *s, const char *path, bool make, char id[VCR_PATH_ID], struct vcr_error *e);
 
 /* savepoint-pack.c: objects that become one pack file, visible once finished. */
 int vcr_pack_new(struct vcr_pack **p, const char *git_dir, struct vcr_error *e);

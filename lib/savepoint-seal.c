@@ -106,6 +106,19 @@ int vcr_store_unseal(struct vcr_store *s, const char *p, size_t n, struct vcr_bu
 	return 0;
 }
 
+int vcr_store_path_id(struct vcr_store *s, const char *path, bool make, char id[VCR_PATH_ID], struct vcr_error *e)
+{
+	unsigned char mac[KEY];
+	int err = need_key(s, make, e);
+	if (err)
+		return err;
+	if (!derive(s, "vcr path", path, strlen(path), mac))
+		return vcr_error_set(e, VCR_ENOSYS, "HMAC failed");
+	for (int i = 0; i < VCR_PATH_ID / 2; i++)
+		snprintf(id + 2 * i, 3, "%02x", mac[i]);
+	return 0;
+}
+
 /* ---- Names ---- */
 
 enum { NAME = sizeof VCR_SEAL_NAME - 1, ATTRS = sizeof VCR_ATTRS_NAME - 1, SHORTEST_SECRET = 12, MAX_NAME = 255 };

@@ -11,7 +11,7 @@
  *   - 160000 + permissions: a file whose content was not kept (too large, unreadable, in a directory that a package manager or a build fills: node_modules,
  *     virtual environments, build caches); the id stands for its size, time and inode. preimage.h has the content if it was kept when it went;
  *   - 170000 + permissions: a directory that was not looked into (other file systems; more than 400,000 files of that kind).
- * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times, and attributes of the workspace itself.
+ * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times (times.h has them), and attributes of the workspace itself.
  *
  * The user's repository is only read: blobs that its index knows to be clean are taken over by linking its packs and loose objects, so
  * that no gc there takes them away. What does not open (sha256, partial clones, foreign owners, no repository) is read file by file.

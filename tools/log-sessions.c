@@ -211,6 +211,9 @@ static void print_usage(const struct vcr_log *l, const char *dir)
 		vcr_buf_cut(&shadow, shadow.len - strlen("shadow.git"));
 		vcr_buf_puts(&shadow, "preimages");
 		preimages = vcr_usage(shadow.data);
+		vcr_buf_cut(&shadow, shadow.len - strlen("preimages"));
+		vcr_buf_puts(&shadow, "times");
+		savepoints += vcr_usage(shadow.data);
 	}
 	vcr_words_bytes(&a, sessions);
 	vcr_words_bytes(&b, savepoints);

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MAX_UNTIMED = 20 };
+
 static unsigned type_of(const struct vcr_entry *entry)
 {
 	return entry->mode & VCR_ENTRY_TYPE;
@@ -30,6 +32,12 @@ static const char *action_of(const struct vcr_rollback_item *i)
 	if (i->now.mode == i->to.mode && vcr_entry_alike(&i->now, &i->to))
 		return "xattrs";
 	return to == VCR_ENTRY_DIR || !memcmp(i->now.oid, i->to.oid, VCR_OID) ? "mode" : "restore";
+}
+
+/* Savepoints know of its time. */
+static bool is_timeable(const struct vcr_rollback_item *i)
+{
+	return type_of(&i->to) == VCR_ENTRY_FILE || type_of(&i->to) == VCR_ENTRY_LINK;
 }
 
 /* The bytes stay. */
@@ -263,6 +271,13 @@ static void item_json(struct vcr_rollback_call *c, const struct vcr_rollback_ite
 	vcr_jw_key(&w, "mode");
 	snprintf(mode, sizeof mode, "%06o", i->to.mode);
 	vcr_jw_str(&w, i->to.mode ? mode : NULL);
+	if (c->plan->times && is_timeable(i)) {
+		vcr_jw_key(&w, "mtime");
+		if (i->timed)
+			vcr_jw_int(&w, i->mtime_ns);
+		else
+			vcr_jw_str(&w, NULL);
+	}
 	write_who(&w, "written_by", own(c, i->path));
 	if (i->state == VCR_ROLLBACK_FOREIGN)
 		write_who(&w, "changed_by", other(c, i->path));
@@ -296,6 +311,24 @@ void vcr_rollback_tell_item(struct vcr_rollback_call *c, const struct vcr_rollba
 }
 
 /* ---- The end ---- */
+
+void vcr_rollback_tell_times(const struct vcr_rollback_call *c)
+{
+	size_t n = 0;
+	if (!c->plan->times || c->t->json || c->t->quiet)
+		return;
+	for (size_t i = 0; i < c->plan->n; i++) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		const struct vcr_rollback_item *it = &c->plan->item[i];
+		if (it->timed || !is_timeable(it) || !vcr_rollback_does(c, it))
+			continue;
+		vcr_safe(&path, it->path, strlen(it->path), 0);
+		if (n++ < MAX_UNTIMED)
+			vcr_say(c->t, "%s: its modification time then is not known, %s", path.data, c->dry_run ? "it will have a new one" : "it has a new one");
+	}
+	if (n > MAX_UNTIMED)
+		vcr_say(c->t, "and so it is with %zu more files", n - MAX_UNTIMED);
+}
 
 static void end_json(const struct vcr_rollback_call *c, size_t changed, const char *target)
 {

@@ -31,6 +31,8 @@ void vcr_rollback_find_holders(struct vcr_rollback_call *c);
 void vcr_rollback_tell_item(struct vcr_rollback_call *c, const struct vcr_rollback_item *i);
 /* Who has open what is (would be) replaced, on stderr; nothing with --json, where the items say it. */
 void vcr_rollback_tell_holders(const struct vcr_rollback_call *c);
+/* Whose modification time was wanted and is not known, on stderr; nothing with --json. */
+void vcr_rollback_tell_times(const struct vcr_rollback_call *c);
 /* A summary object, or a line. */
 void vcr_rollback_tell_end(const struct vcr_rollback_call *c, size_t changed, const char *target);
 void vcr_rollback_forget(struct vcr_rollback_call *c);

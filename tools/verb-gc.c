@@ -198,10 +198,11 @@ static int refuse(struct gc *g)
 
 static int64_t used(const struct gc *g, int64_t *sessions, int64_t *savepoints)
 {
-	VCR_AUTO_BUF shadow = VCR_BUF_INIT, kept = VCR_BUF_INIT;
+	VCR_AUTO_BUF shadow = VCR_BUF_INIT, kept = VCR_BUF_INIT, times = VCR_BUF_INIT;
 	vcr_buf_printf(&shadow, "%s/shadow.git", g->state.data);
+	vcr_buf_printf(&times, "%s/times", g->state.data);
 	vcr_buf_printf(&kept, "%s/preimages", g->state.data);
-	int64_t a = vcr_usage(g->vcr_dir.data), b = vcr_usage(shadow.data) + vcr_usage(kept.data);
+	int64_t a = vcr_usage(g->vcr_dir.data), b = vcr_usage(shadow.data) + vcr_usage(times.data) + vcr_usage(kept.data);
 	if (sessions)
 		*sessions = a;
 	if (savepoints)

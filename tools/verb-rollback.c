@@ -6,6 +6,7 @@
 #include "paths.h"
 #include "beneath.h"
 #include "rolling.h"
+#include "times.h"
 #include "verbs.h"
 #include "words.h"
 #include <stdio.h>
@@ -18,7 +19,7 @@ enum { END_MS = 5000, MAX_THEIRS = 20 };
 struct rollback {
 	struct vcr_tool *t;
 	const char *to;
-	bool list, dry_run, force, undo, redo;
+	bool list, dry_run, force, undo, redo, mtimes;
 	struct vcr_opt_list paths;
 	char **inside;                /* the same, relative to the workspace */
 	int64_t last_ns, began_ns;
@@ -233,6 +234,7 @@ static int tell(struct rollback *r, struct vcr_rollback_call *c, size_t foreign,
 	}
 	if (p->unset && !r->t->quiet)
 		vcr_say(r->t, "%zu could not be given all extended attributes: that is not permitted here", p->unset);
+	vcr_rollback_tell_times(c);
 	if (!r->t->quiet)
 		vcr_rollback_tell_holders(c);
 	vcr_rollback_tell_end(c, wanted, target);
@@ -354,6 +356,8 @@ static int roll_back(struct rollback *r, const char *name)
 	r->last_ns = also ? after.time_ns : last.time_ns;
 	choose_paths(r);
 	leave_others(r);
+	if (r->mtimes && vcr_times_plan(&r->plan, &r->where, *to.session ? to.session : r->session, &to, &r->e))
+		return vcr_failed(r->t, &r->e);
 	vcr_buf_printf(&target, "%s of session %s", strcmp(r->to, "start") && strcmp(r->to, "end") ? r->to : !strcmp(r->to, "start") ? "the start" : "the end", r->session);
 	return carry_out(r, target.data);
 }
@@ -367,7 +371,9 @@ static const char *check_call(const struct rollback *r, int n)
 		return "--undo or --redo";
 	if ((r->undo || r->redo) && (n || r->to || r->list || r->paths.n))
 		return r->undo ? "--undo takes the last rollback back, whatever its session: no SESSION, --to, --path or --list" : "--redo takes the last undo back: no SESSION, --to, --path or --list";
-	return r->list && (r->to || r->dry_run || r->force || r->paths.n) ? "--list only lists" : NULL;
+	if ((r->undo || r->redo) && r->mtimes)
+		return "--mtimes is for going back to a savepoint: of what a rollback replaced no times are kept";
+	return r->list && (r->to || r->dry_run || r->force || r->mtimes || r->paths.n) ? "--list only lists" : NULL;
 }
 
 int vcr_verb_rollback(struct vcr_tool *t, int argc, char **argv)
@@ -379,6 +385,7 @@ int vcr_verb_rollback(struct vcr_tool *t, int argc, char **argv)
 		{ 'l', "list", NULL, VCR_OPT_FLAG, &r.list, "list the session's savepoints" },
 		{ 'n', "dry-run", NULL, VCR_OPT_FLAG, &r.dry_run, "say what would be done" },
 		{ 'f', "force", NULL, VCR_OPT_FLAG, &r.force, "overwrite what somebody else changed since; do not wait for the session's end" },
+		{ 0, "mtimes", NULL, VCR_OPT_FLAG, &r.mtimes, "put back the modification times of these files too; make may then not build anew what has to be" },
 		{ 'u', "undo", NULL, VCR_OPT_FLAG, &r.undo, "take the last rollback back; again: the one before it" },
 		{ 'r', "redo", NULL, VCR_OPT_FLAG, &r.redo, "take the last --undo back" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,

@@ -7,6 +7,7 @@
 #include "rollback.h"
 #include "rolling.h"
 #include "standing.h"
+#include "times.h"
 #include "txn-isolate.h"
 #include "verbs.h"
 #include "words.h"
@@ -21,7 +22,7 @@
 struct call {
 	struct vcr_tool *t;
 	const char *session, *message, *to;
-	bool force, isolate, squash, inside; /* inside: we are in a transaction's own tree */
+	bool force, isolate, squash, mtimes, inside; /* inside: we are in a transaction's own tree */
 	struct vcr_buf vcr_dir, workspace, state;
 	struct vcr_buf home;    /* the state directory where it says what is open; state is that of a transaction's own tree then */
 	struct vcr_txn txn;
@@ -238,6 +239,8 @@ static int put_back(struct call *c, const struct vcr_savepoint *to, const struct
 	bool also = !vcr_rollback_last(c->store, &before, &after, NULL) && !strcmp(after.session, c->txn.session) && after.time_ns > last.time_ns;
 	if (vcr_rollback_plan(&c->plan, w, last.tree, also ? after.tree : NULL, to->tree, &c->e))
 		return say_error(c), -1;
+	if (c->mtimes && vcr_times_plan(&c->plan, w, *to->session ? to->session : c->txn.session, to, &c->e))
+		return say_error(c), -1;
 	told.last_ns = last.time_ns;
 	bool refused = !c->force && c->plan.count[VCR_ROLLBACK_FOREIGN];
 	if (!refused)
@@ -247,6 +250,8 @@ static int put_back(struct call *c, const struct vcr_savepoint *to, const struct
 	*changed = tell(c, &told);
 	if (c->plan.unset && !c->t->quiet)
 		vcr_say(c->t, "%zu could not be given all extended attributes: that is not permitted here", c->plan.unset);
+	if (!refused)
+		vcr_rollback_tell_times(&told);
 	if (!refused && !c->t->quiet)
 		vcr_rollback_tell_holders(&told);
 	vcr_rollback_forget(&told);
@@ -500,9 +505,9 @@ static int status_of(struct call *c)
 
 /* ---- The call ---- */
 
-enum { MESSAGE = 1, TO = 2, FORCE = 4, ISOLATE = 8, SQUASH = 16 };
+enum { MESSAGE = 1, TO = 2, FORCE = 4, ISOLATE = 8, SQUASH = 16, MTIMES = 32 };
 static const struct { const char *name; step_fn *run; unsigned takes; } steps[] = {
-	{ "begin", begin, MESSAGE | ISOLATE }, { "savepoint", savepoint, MESSAGE }, { "rollback", rollback, TO | FORCE }, { "commit", commit, MESSAGE | SQUASH }, { "abort", abort_txn, FORCE },
+	{ "begin", begin, MESSAGE | ISOLATE }, { "savepoint", savepoint, MESSAGE }, { "rollback", rollback, TO | FORCE | MTIMES }, { "commit", commit, MESSAGE | SQUASH }, { "abort", abort_txn, FORCE },
 	{ "status", status_of, 0 }, { "list", list, 0 },
 };
 
@@ -510,7 +515,7 @@ static const struct { const char *name; step_fn *run; unsigned takes; } steps[] 
 static const char *stray(const struct call *c, unsigned takes)
 {
 	const struct { unsigned what; bool given; const char *name; } all[] = { { MESSAGE, c->message, "--message" }, { TO, c->to, "--to" }, { FORCE, c->force, "--force" },
-		{ ISOLATE, c->isolate, "--isolate" }, { SQUASH, c->squash, "--squash" } };
+		{ ISOLATE, c->isolate, "--isolate" }, { SQUASH, c->squash, "--squash" }, { MTIMES, c->mtimes, "--mtimes" } };
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (all[i].given && !(takes & all[i].what))
 			return all[i].name;
@@ -573,6 +578,7 @@ int vcr_verb_txn(struct vcr_tool *t, int argc, char **argv)
 		{ 't', "to", "N", VCR_OPT_STRING, &c.to, "rollback: the savepoint, by its number, or begin; the last that was asked for unless given" },
 		{ 'i', "isolate", NULL, VCR_OPT_FLAG, &c.isolate, "begin: in a git work tree of its own, whose directory is printed; commit merges it" },
 		{ 0, "squash", NULL, VCR_OPT_FLAG, &c.squash, "commit, of one that is isolated: as a single commit" },
+		{ 0, "mtimes", NULL, VCR_OPT_FLAG, &c.mtimes, "rollback: the modification times of the files that are put back too" },
 		{ 'f', "force", NULL, VCR_OPT_FLAG, &c.force, "rollback, abort: overwrite what somebody else changed since" },
 		VCR_OPT_VCR_DIR(t), VCR_OPT_LAST,
 	};

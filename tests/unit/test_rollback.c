@@ -271,6 +271,26 @@ START_TEST(what_a_killed_rollback_began_is_finished)
 }
 END_TEST
 
+START_TEST(a_killed_rollback_gives_the_times_that_it_was_to_give)
+{
+	static const struct { const char *line; long long s, ns; } all[] = { { "time 1500000000123456789\n", 1500000000, 123456789 }, { "time -1\n", -1, 999999999 } };
+	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
+	bool finished;
+	struct stat st;
+	char text[1024], timed[1200];
+	compose_journal(text, sizeof text, "a", "end 2\n");
+	char *second = strstr(strstr(text, "item ") + 1, "item ");
+	snprintf(timed, sizeof timed, "%.*s%s%s", (int)(second - text), text, all[_i].line, second);
+	write_journal(timed);
+	sh("rm a");
+	ck_assert_msg(!vcr_rollback_recover(&where, &finished, &skipped, &e), "%s", e.what);
+	ck_assert(finished);
+	ck_assert_int_eq(lstat("a", &st), 0);
+	ck_assert_int_eq(st.st_mtim.tv_sec, all[_i].s);
+	ck_assert_int_eq(st.st_mtim.tv_nsec, all[_i].ns);
+}
+END_TEST
+
 START_TEST(what_somebody_changed_since_the_kill_is_left_and_named)
 {
 	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
@@ -289,7 +309,7 @@ START_TEST(a_damaged_journal_does_nothing_and_says_where_it_is)
 {
 	static const struct { const char *path, *end; int code; } bad[] = {
 		{ "../out", "end 2\n", VCR_ECORRUPT }, { "/etc/passwd", "end 2\n", VCR_ECORRUPT }, { ".git/config", "end 2\n", VCR_ECORRUPT }, { "d/../../out", "end 2\n", VCR_ECORRUPT },
-		{ "a", "", VCR_ECORRUPT }, { "a", "end 3\n", VCR_ECORRUPT }, { "a", "item 1\nend 3\n", VCR_ECORRUPT }, { "a\nrubbish", "end 2\n", VCR_ECORRUPT },
+		{ "a", "", VCR_ECORRUPT }, { "a", "end 3\n", VCR_ECORRUPT }, { "a", "item 1\nend 3\n", VCR_ECORRUPT }, { "a\nrubbish", "end 2\n", VCR_ECORRUPT }, { "a\ntime 5x", "end 2\n", VCR_ECORRUPT },
 	};
 	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
 	bool finished;
@@ -354,9 +374,10 @@ static TCase *tc(void)
 	tcase_add_test(t, a_foreign_edit_stops_all_of_it_and_is_kept_when_forced);
 	tcase_add_test(t, two_rollbacks_at_once_are_refused);
 	tcase_add_test(t, what_a_killed_rollback_began_is_finished);
+	tcase_add_loop_test(t, a_killed_rollback_gives_the_times_that_it_was_to_give, 0, 2);
 	tcase_add_test(t, what_somebody_changed_since_the_kill_is_left_and_named);
 	tcase_add_test(t, a_file_of_git_that_looks_sealed_and_is_not_comes_back_as_it_was);
-	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 8);
+	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 9);
 	tcase_add_test(t, only_what_differs_is_touched);
 	tcase_add_test(t, what_the_disk_has_is_not_flushed_again_by_the_next_rollback);
 	return t;
