@@ -23,6 +23,13 @@ static int64_t ns_of(struct timespec t)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t vcr_look_changed_ns(const struct vcr_look *l)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return vcr_files_now() - (ns_of(now) - ns_of(l->st.st_ctim));
+}
+
 bool vcr_files_withheld(const struct vcr_files *f, const char *path)
 {
 	return f->is_secret && f->is_secret(path);

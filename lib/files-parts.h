@@ -35,7 +35,8 @@ struct vcr_known {
 	uint32_t round;                  /* the walk that saw it last */
 	uint32_t period;                 /* in which it came to be; 0 the base */
 	uint32_t aged;                   /* told to options.aged at that number of savepoints */
-	int32_t writer;                  /* a hooked process has it open for writing; 0 none */
+	int32_t writer;                  /* a hooked process had it open for writing, and may have still; 0 none */
+	uint32_t writer_is;              /* which of that number (vcr_files_options.lived) */
 	uint8_t keep;
 	bool orphan;                     /* its directory is not in the table */
 	bool racy, has_sha, ignored;     /* ignored by the user's .gitignore */
@@ -100,6 +101,7 @@ struct vcr_files {
 	size_t ngroup;
 	struct vcr_place { char *parent; size_t top; } place[2]; /* of the last path that was there, and of the last that was gone */
 	unsigned (*who)(void *ctx, int pid);
+	unsigned (*lived)(void *ctx, int pid, int64_t ns);
 	void (*touched)(void *ctx, const char *path, bool deep);
 	void (*aged)(void *ctx, const char *path, int64_t mtime_ns);
 	uint32_t saved;                  /* savepoints so far, and 1 */
@@ -136,6 +138,7 @@ struct vcr_look {
 };
 #define VCR_LOOK_INIT { .data = VCR_BUF_INIT }
 void vcr_look_release(struct vcr_look *l);
+int64_t vcr_look_changed_ns(const struct vcr_look *l); /* its ctime, by the monotonic clock */
 /* What is there; content: read it too, unless the path is withheld. */
 void vcr_files_look(struct vcr_files *f, const char *path, struct vcr_look *l, bool content);
 bool vcr_files_exists(struct vcr_files *f, const char *path, struct stat *st); /* now */

@@ -46,6 +46,7 @@ int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, str
 	f->is_secret = o->is_secret;
 	f->keep_bytes = o->keep_bytes ? o->keep_bytes : KEEP_BYTES;
 	f->who = o->who;
+	f->lived = o->lived;
 	f->touched = o->touched;
 	f->aged = o->aged;
 	f->saved = 1;
@@ -514,15 +515,32 @@ static void state_after(const struct vcr_look *l, struct vcr_file_state *s)
 	}
 }
 
+/* Nobody says who it was: somebody who has it open, if he lived then. What a dead one has not said, as a program that inherited its descriptor, is not his. */
+static int writer_of(const struct vcr_files *f, const struct vcr_file_mark *m, const struct vcr_known *k, const struct vcr_look *l)
+{
+	if (m->hooked || !k || !k->writer)
+		return 0;
+	return !f->lived || f->lived(f->ctx, k->writer, l->exists ? vcr_look_changed_ns(l) : m->first_ns) == k->writer_is ? k->writer : 0;
+}
+
+static void set_writer(const struct vcr_files *f, const struct vcr_file_mark *m, struct vcr_known *k)
+{
+	if (!m->open && !m->closed)
+		return;
+	k->writer_is = m->open && f->lived ? f->lived(f->ctx, m->pid, m->first_ns) : 0;
+	k->writer = m->open && (k->writer_is || !f->lived) ? m->pid : 0;
+}
+
 static void report(struct sweep *s, const struct vcr_file_mark *m, enum vcr_change_kind kind, const struct vcr_known *before, const struct vcr_look *l, bool transient)
 {
 	VCR_AUTO_BUF content = VCR_BUF_INIT;
 	struct vcr_change c = { .kind = kind, .path = m->path, .old_path = m->origin, .writes = m->writes, .transient = transient, .pid = m->pid,
 		.before_unknown = !before && !s->f->based, .first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
 		.place = m->group ? m->group->path : NULL, .storm = m->group ? m->group->n : 0, .source = m->hooked ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
-	if (!m->hooked && before && before->writer) { /* through a descriptor that a hooked process still has */
+	int writer = writer_of(s->f, m, before, l);
+	if (writer) {
 		c.source = VCR_SOURCE_SHIM;
-		c.pid = before->writer;
+		c.pid = writer;
 	}
 	if (before)
 		state_before(s->f, before, &content, &c.before);
@@ -712,7 +730,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		goto out;
 	vcr_known_set(f, k, &l);
 known:
-	k->writer = m->open ? m->pid : m->closed ? 0 : k->writer;
+	set_writer(f, m, k);
 out:
 	vcr_look_release(&l);
 }

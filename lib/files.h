@@ -49,6 +49,8 @@ struct vcr_files_options {
 	bool (*is_secret)(const char *path);
 	size_t keep_bytes;           /* memory for old contents; 0: 64 MiB */
 	unsigned (*who)(void *ctx, int pid); /* a number for the program of a process (0 unknown), the same for all that run it; NULL: the pid */
+	/* A number that is this process's alone, for one that lived at that monotonic time (pids are given again); 0: none did. NULL: who is not known to be dead lives. */
+	unsigned (*lived)(void *ctx, int pid, int64_t ns);
 	void (*touched)(void *ctx, const char *path, bool deep); /* each path that a sweep looked at, told as a change or not; deep: if it is a directory, all in it may be another; NULL */
 	void (*aged)(void *ctx, const char *path, int64_t mtime_ns); /* a file or link is not any more what it was known to be, with that modification time: once for each path
 	                              * until vcr_files_saved; NULL */

@@ -27,6 +27,7 @@ struct run {
 
 struct process {
 	int pid, ppid;
+	unsigned serial;        /* no other process of the session has it */
 	char *program;          /* basename of the executable */
 	char *before;           /* and before its last exec, which may yet fail; NULL */
 	uint64_t ended_ns;      /* dead since then; 0 lives. Its number may be another's soon */
@@ -98,6 +99,7 @@ struct vcr_recorder {
 	struct process *process[BUCKETS];
 	struct process *ended;            /* dead, and known until their files have been looked at and their run is closed */
 	int nended;
+	unsigned nserial;
 	struct conn *conn[BUCKETS];
 	struct coverage *coverage;
 	char last_call[37];               /* of the session */
@@ -206,6 +208,7 @@ const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid);
 void vcr_recorder_outputs(struct vcr_recorder *r, bool last);
 /* recorder-burst.c */
 unsigned vcr_recorder_who(void *recorder, int pid);                   /* for files.h */
+unsigned vcr_recorder_lived(void *recorder, int pid, int64_t ns);      /* for files.h */
 bool vcr_recorder_burst_take(struct vcr_recorder *r, const struct vcr_change *c); /* it is of a storm and needs no frame of its own */
 void vcr_recorder_burst_end(struct vcr_recorder *r);                  /* the frames of the storms so far */
 void vcr_recorder_burst_free(struct vcr_recorder *r);

@@ -12,11 +12,18 @@ struct process *vcr_recorder_process(struct vcr_recorder *r, int pid, bool make)
 	if (!p)
 		return NULL;
 	p->pid = pid;
+	p->serial = ++r->nserial;
 	p->next = *slot;
 	*slot = p;
 	if (r->npid < MAX_PENDING)
 		r->pid[r->npid++] = pid;
 	return p;
+}
+
+unsigned vcr_recorder_lived(void *recorder, int pid, int64_t ns)
+{
+	const struct process *p = vcr_recorder_process(recorder, pid, false);
+	return p && (!p->ended_ns || ns <= (int64_t)p->ended_ns) ? p->serial : 0;
 }
 
 static void take_out(struct vcr_recorder *r, const struct process *p)

@@ -438,6 +438,34 @@ START_TEST(data_that_comes_through_a_descriptor_kept_open_is_its_owners)
 }
 END_TEST
 
+static struct { unsigned serial; int64_t ended_ns; } owner;
+
+static unsigned lived(void *ctx, int pid, int64_t ns)
+{
+	return owner.ended_ns && ns > owner.ended_ns ? 0 : owner.serial;
+}
+
+START_TEST(what_changes_when_the_descriptors_owner_is_dead_is_not_put_down_to_him)
+{
+	put("log", "0");
+	make_files(&(struct vcr_files_options){ .lived = lived });
+	owner.serial = 1;
+	owner.ended_ns = 0;
+	mark(VCR_MARK_OPEN, "log", NULL); /* he has become a program that says nothing of it, not even a close */
+	sweep_says("");
+	put("log", "01");
+	owner.ended_ns = vcr_files_now();
+	sweep_says("write log 0 > 01 (shim 7)\n");
+	owner.ended_ns = vcr_files_now() - 2 * VCR_FILES_TICK_NS; /* before what follows, also by a clock that ticks */
+	put("log", "012");
+	sweep_says("write log 01 > 012 (watch 0)\n");
+	owner.serial = 2; /* another has got his number */
+	owner.ended_ns = 0;
+	put("log", "0123");
+	sweep_says("write log 012 > 0123 (watch 0)\n");
+}
+END_TEST
+
 static int add_writes(void *sum, const struct vcr_change *c)
 {
 	*(unsigned *)sum = *(unsigned *)sum * 10 + c->writes;
@@ -1000,6 +1028,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
 	tcase_add_test(tc, what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way);
 	tcase_add_test(tc, data_that_comes_through_a_descriptor_kept_open_is_its_owners);
+	tcase_add_test(tc, what_changes_when_the_descriptors_owner_is_dead_is_not_put_down_to_him);
 	tcase_add_test(tc, a_file_that_is_made_and_written_is_written_once_whether_its_first_write_is_told_or_not);
 	tcase_add_test(tc, a_file_of_secrets_is_reported_without_content_or_hash);
 	tcase_add_test(tc, git_and_vcr_and_what_is_configured_are_left_out);
