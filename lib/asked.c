@@ -51,10 +51,11 @@ static void hang_up(struct one *o)
 static void tell(evutil_socket_t fd, short what, void *one)
 {
 	struct one *o = one;
+	size_t before = o->sent;
 	ssize_t n = -1;
-	while (!(what & EV_TIMEOUT) && o->sent < o->answer.len && ((n = send(fd, o->answer.data + o->sent, o->answer.len - o->sent, MSG_NOSIGNAL)) > 0 || errno == EINTR))
+	while (o->sent < o->answer.len && ((n = send(fd, o->answer.data + o->sent, o->answer.len - o->sent, MSG_NOSIGNAL)) > 0 || errno == EINTR))
 		o->sent += n > 0 ? (size_t)n : 0;
-	if (o->sent == o->answer.len || what & EV_TIMEOUT || (n < 0 && errno != EAGAIN))
+	if (o->sent == o->answer.len || (what & EV_TIMEOUT && o->sent == before) || (n < 0 && errno != EAGAIN))
 		hang_up(o);
 }
 
@@ -68,19 +69,21 @@ static void find_answer(struct one *o)
 		hang_up(o);
 }
 
+/* After a stall of ours a timeout says nothing: libevent tells of it in the place of words that are there. */
 static void hear(evutil_socket_t fd, short what, void *one)
 {
 	struct one *o = one;
 	char step[STEP];
 	ssize_t n = -1;
-	while (!(what & EV_TIMEOUT) && ((n = recv(fd, step, sizeof step, 0)) > 0 || (n < 0 && errno == EINTR)))
+	size_t before = o->said.len;
+	while ((n = recv(fd, step, sizeof step, 0)) > 0 || (n < 0 && errno == EINTR))
 		if (n > 0 && (o->said.len + (size_t)n > o->a->most || vcr_buf_add(&o->said, step, (size_t)n))) {
 			hang_up(o);
 			return;
 		}
 	if (n == 0)
 		find_answer(o);
-	else if (what & EV_TIMEOUT || errno != EAGAIN)
+	else if ((what & EV_TIMEOUT && o->said.len == before) || errno != EAGAIN)
 		hang_up(o);
 }
 

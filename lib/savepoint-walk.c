@@ -113,7 +113,8 @@ static void large_entry(struct vcr_store *s, const struct stat *st, struct vcr_e
 
 static void heavy_entry(const struct stat *st, struct vcr_entry *out)
 {
-	*out = (struct vcr_entry){ .mode = VCR_ENTRY_HEAVY | (st->st_mode & 07777) };
+	out->mode = VCR_ENTRY_HEAVY | (st->st_mode & 07777);
+	memcpy(out->oid, zero, VCR_OID);
 }
 
 static bool same_instant(const struct stat *a, const struct stat *b)
@@ -296,7 +297,7 @@ static int scan_dir_entry(struct vcr_store *s, struct place *up, const char *nam
 static int scan_name(struct vcr_store *s, struct place *at, const char *name, struct vcr_seen *seen, struct vcr_buf *path, int depth, struct vcr_folder *t, struct vcr_error *e)
 {
 	struct stat mine, *st = seen ? &seen->st : &mine;
-	struct vcr_entry entry = { 0 };
+	struct vcr_entry entry;
 	size_t before = path->len;
 	if (before)
 		vcr_buf_putc(path, '/');

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MOST = 4096, LONG = 3 << 20 };
@@ -14,6 +16,15 @@ static char dir[] = "/tmp/test-asked-XXXXXX", path[64];
 static struct event_base *base;
 static struct vcr_asked *asked;
 static int questions;
+static time_t later;
+
+/* The event loop's clock is ours, so that a stall takes no time. */
+int clock_gettime(clockid_t which, struct timespec *ts)
+{
+	int r = (int)syscall(SYS_clock_gettime, which, ts);
+	ts->tv_sec += r ? 0 : later;
+	return r;
+}
 
 /* Says it back; "long" is told much, "nothing" nothing. */
 static void answer(void *ctx, const struct vcr_buf *said, struct vcr_buf *to)
@@ -35,6 +46,7 @@ static void begin(void)
 	ck_assert_ptr_nonnull(base = event_base_new());
 	ck_assert_msg(!vcr_asked_new(&asked, base, path, MOST, answer, NULL, &e), "%s", e.what);
 	questions = 0;
+	later = 0;
 }
 
 static void end(void)
@@ -133,6 +145,29 @@ START_TEST(more_than_are_heard_at_once_wait_for_their_turn)
 }
 END_TEST
 
+START_TEST(who_has_spoken_or_read_while_we_were_held_up_is_not_late)
+{
+	char *text = malloc(LONG + 1);
+	int fd = ask("hel", 3, false), slow = ask("long", 5, true), silent = ask("", 0, false);
+	for (int i = 0; i < 8; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_int_eq(questions, 1);
+	ssize_t n = recv(slow, text, LONG, 0);
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_eq(send(fd, "lo", 3, MSG_NOSIGNAL), 3);
+	shutdown(fd, SHUT_WR);
+	later = 60;
+	ck_assert_int_eq(told(fd, text, LONG), 6);
+	ck_assert_str_eq(text, "hello");
+	ck_assert_int_eq(told(slow, text, LONG + 1), LONG - n);
+	ck_assert_int_eq(told(silent, text, LONG), 0);
+	free(text);
+	close(silent);
+	close(slow);
+	close(fd);
+}
+END_TEST
+
 static TCase *cases(void)
 {
 	TCase *tc = tcase_create("asked");
@@ -140,6 +175,7 @@ static TCase *cases(void)
 	tcase_add_test(tc, who_is_silent_holds_nobody_up);
 	tcase_add_test(tc, who_does_not_read_its_answer_holds_nobody_up);
 	tcase_add_test(tc, who_says_too_much_or_is_told_nothing_is_hung_up_on);
+	tcase_add_test(tc, who_has_spoken_or_read_while_we_were_held_up_is_not_late);
 	tcase_add_test(tc, more_than_are_heard_at_once_wait_for_their_turn);
 	return tc;
 }
