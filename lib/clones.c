@@ -101,32 +101,55 @@ static void extend(const struct vcr_scanned *s, struct passage *p)
 		p->n = p->b - p->a;
 }
 
-/* The first part of the passage, of WINDOW tokens or more, that one renaming makes the same; false: there is none. */
-static bool renamed(const struct vcr_scanned *s, struct passage *p)
+/* Names on the two sides that belong together, each with where it was seen last. */
+struct names { struct { uint32_t from, to, last; } pair[NAMES]; uint32_t n; };
+
+/* The token n has these names: where a passage with it can begin at the earliest, which begins at start without it. */
+static uint32_t pair_names(struct names *w, uint32_t start, uint32_t n, uint32_t from, uint32_t to)
 {
-	struct { uint32_t from, to; } names[NAMES];
-	const struct vcr_clone_token *a = s->file[p->file_a].token, *b = s->file[p->file_b].token;
-	uint32_t n = 0, start = 0, known = 0;
-	for (; n < p->n; n++) {
-		if (a[p->a + n].kind != 1)
+	uint32_t begin = start, live = 0;
+	bool is_known = false;
+	for (uint32_t i = 0; i < w->n; i++) {
+		bool is_same = w->pair[i].from == from && w->pair[i].to == to;
+		if (w->pair[i].last < start)
 			continue;
-		uint32_t from = a[p->a + n].text, to = b[p->b + n].text, i = 0;
-		while (i < known && names[i].from != from && names[i].to != to)
-			i++;
-		if (i == known && known < NAMES) {
-			names[known].from = from;
-			names[known++].to = to;
-		} else if (i == known || names[i].from != from || names[i].to != to) {
-			if (n - start >= WINDOW)
-				break;
-			start = n + 1;
-			known = 0;
-		}
+		if (is_same)
+			w->pair[i].last = n;
+		else if ((w->pair[i].from == from || w->pair[i].to == to) && w->pair[i].last >= begin)
+			begin = w->pair[i].last + 1;
+		is_known |= is_same;
+		w->pair[live++] = w->pair[i];
 	}
-	p->a += start;
-	p->b += start;
-	p->n = n - start;
-	return p->n >= WINDOW;
+	w->n = live;
+	if (!is_known && live == NAMES) {
+		w->n = 0;
+		return n + 1;
+	}
+	if (!is_known) {
+		w->pair[live].from = from;
+		w->pair[live].to = to;
+		w->pair[w->n++].last = n;
+	}
+	return begin;
+}
+
+/* The first part of the passage, of WINDOW tokens or more, that one renaming makes the same and half of which lies behind covered; false: there is none. */
+static bool renamed(const struct vcr_scanned *s, struct passage *p, uint32_t covered)
+{
+	const struct vcr_clone_token *a = s->file[p->file_a].token + p->a, *b = s->file[p->file_b].token + p->b;
+	struct names names = { .n = 0 };
+	for (uint32_t n = 0, start = 0;; n++) {
+		uint32_t begin = n == p->n ? UINT32_MAX : a[n].kind == 1 ? pair_names(&names, start, n, a[n].text, b[n].text) : start;
+		if (begin != start && n - start >= WINDOW && p->b + n >= covered + (n - start) / 2) {
+			p->a += start;
+			p->b += start;
+			p->n = n - start;
+			return true;
+		}
+		if (n == p->n)
+			return false;
+		start = begin;
+	}
 }
 
 /* Is it code, and not a table, a list of names, or a heap of imports? */
@@ -168,23 +191,31 @@ static void say(struct seeking *k, const struct passage *p)
 		.end_line = b2, .measured = -1, .threshold = -1, .path = fb->path, .function = "", .message = words });
 }
 
+/* What the two places have in common, part by part; false: nothing that is new. */
+static bool say_parts(struct seeking *k, const struct print *a, const struct print *b)
+{
+	struct passage whole = { a->file, a->at, b->file, b->at, 0 };
+	uint32_t *covered = &k->covered[b->file];
+	bool found = false;
+	extend(k->s, &whole);
+	for (struct passage p = whole; p.n >= WINDOW && !k->err && renamed(k->s, &p, *covered); p = whole) {
+		say(k, &p);
+		*covered = p.b + p.n;
+		found = true;
+	}
+	return found;
+}
+
 /* The print i against the first ones of the same hash. */
 static void compare(struct seeking *k, size_t first, size_t i)
 {
 	const struct print *b = &k->print[i];
 	for (size_t c = first; c < i && c < first + PLACES; c++) {
 		const struct print *a = &k->print[c];
-		struct passage p = { a->file, a->at, b->file, b->at, 0 };
 		if (b->at < k->covered[b->file])
 			return;
-		if (k->s->file[a->file].language != k->s->file[b->file].language)
-			continue;
-		extend(k->s, &p);
-		if (p.n < WINDOW || !renamed(k->s, &p) || p.b + p.n <= k->covered[b->file])
-			continue;
-		say(k, &p);
-		k->covered[b->file] = p.b + p.n;
-		return;
+		if (k->s->file[a->file].language == k->s->file[b->file].language && say_parts(k, a, b))
+			return;
 	}
 }
 

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char magic[8] = "vcrscan2";
+static const char magic[8] = "vcrscan3";
 static const int64_t settled_ns = 2000000000;
 
 struct vcr_cache_head { char magic[8]; uint64_t key, size; int64_t written_ns; uint32_t nfile, nacross; uint64_t across; };

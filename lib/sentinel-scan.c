@@ -186,9 +186,10 @@ static int keep(struct vcr_scanned_file *f, const struct vcr_metrics *m, bool wa
 			return VCR_ENOMEM;
 		for (size_t i = 0; i < m->ntoken; i++) {
 			const struct vcr_token *t = &m->token[i];
-			f->token[i] = (struct vcr_clone_token){ t->is_name == 2 ? t->symbol : t->text, t->line, t->is_name };
+			if (t->is_name == 2 && i && m->token[i - 1].is_name == 2) /* a string's quotes and words are one */
+				continue;
+			f->token[f->ntoken++] = (struct vcr_clone_token){ t->is_name == 2 ? t->symbol : t->text, t->line, t->is_name };
 		}
-		f->ntoken = m->ntoken;
 	}
 	return 0;
 }
