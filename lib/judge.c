@@ -339,6 +339,11 @@ static void begin_question(struct vcr_judge *j)
 	j->until_ms = now_ms() + (j->o.timeout_ms > 0 ? j->o.timeout_ms : TIMEOUT_MS);
 }
 
+bool vcr_judge_is_gone(const struct vcr_judge *j)
+{
+	return j->fd < 0 && j->started >= STARTS;
+}
+
 void vcr_judge_start(struct vcr_judge *j)
 {
 	if (j->fd < 0 && launch(j))

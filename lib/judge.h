@@ -46,6 +46,9 @@ int vcr_judge_new(struct vcr_judge **j, const struct vcr_judge_options *o);
 /* Ends the program; questions that are left are given up. */
 void vcr_judge_free(struct vcr_judge *j);
 
+/* It has died too often, or cannot be started: no question will be answered any more. */
+bool vcr_judge_is_gone(const struct vcr_judge *j);
+
 /* It may be started now, so that the first question finds it ready. */
 void vcr_judge_start(struct vcr_judge *j);
 

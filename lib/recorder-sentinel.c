@@ -25,8 +25,10 @@ enum { FINISH_MS = 10000, MOST_TOLD = 20, MOST_KEY = 1024, MOST_LINE = 400, MOST
 /* One that stands, or did. */
 struct finding {
 	char *key, *line;          /* line: for people */
+	char *path;                /* whose judgement says whether it stands; NULL it is of no file */
 	char *tool_call;           /* which asked for the write; NULL not known */
 	bool stands, told, blocks;
+	int64_t judged;            /* when it was seen last, as the count of judgements */
 };
 
 struct vcr_recorder_sentinel {
@@ -121,8 +123,13 @@ static void take_violation(struct vcr_recorder_sentinel *s, const struct vcr_jso
 {
 	VCR_AUTO_BUF key = VCR_BUF_INIT;
 	int state = vcr_json_get(j, v, "state");
-	if (vcr_json_is(j, state, "old") || vcr_json_is(j, vcr_json_get(j, v, "severity"), "info") || !key_of(j, v, &key))
+	bool has_key = key_of(j, v, &key);
+	if (vcr_json_is(j, state, "old") || vcr_json_is(j, vcr_json_get(j, v, "severity"), "info") || !has_key) {
+		struct finding *known = has_key ? find(s, key.data) : NULL;
+		if (known)
+			known->judged = s->judged; /* old to a judge that was started since: it stands as it stood */
 		return;
+	}
 	struct finding *f = find(s, key.data);
 	if (!f && !(f = add(s, key.data)))
 		return;
@@ -132,21 +139,39 @@ static void take_violation(struct vcr_recorder_sentinel *s, const struct vcr_jso
 	bool blocks = vcr_json_is(j, vcr_json_get(j, v, "severity"), "blocker");
 	s->blockers_changed |= blocks || f->blocks;
 	f->blocks = blocks;
+	f->judged = s->judged;
 	free(f->line);
 	f->line = line_of(j, v);
+	free(f->path);
+	f->path = strdup(a->path);
 	free(f->tool_call);
 	f->tool_call = a->tool_call ? strdup(a->tool_call) : NULL;
 }
 
-static void take_corrected(struct vcr_recorder_sentinel *s, const struct vcr_json *j, int v)
+static void take_corrected(struct vcr_recorder_sentinel *s, struct finding *f)
 {
-	VCR_AUTO_BUF key = VCR_BUF_INIT;
-	struct finding *f = key_of(j, v, &key) ? find(s, key.data) : NULL;
 	if (!f || !f->stands)
 		return;
 	f->stands = false;
 	s->blockers_changed |= f->blocks;
 	s->corrected++;
+}
+
+/* A judge that has been started anew does not know what its predecessor found: what stood in that file, and does not any more, is corrected as well. */
+static void take_missing(struct vcr_recorder_sentinel *s, const char *path)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->finding[i].path && s->finding[i].judged < s->judged && !strcmp(s->finding[i].path, path))
+			take_corrected(s, &s->finding[i]);
+}
+
+/* Nobody is left who could see that they are mended. */
+static void lift_blockers(struct vcr_recorder_sentinel *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		s->blockers_changed |= s->finding[i].stands && s->finding[i].blocks;
+		s->finding[i].blocks = false;
+	}
 }
 
 /* ---- Frames ---- */
@@ -245,8 +270,14 @@ static void on_answer(void *ctx, void *tag, const struct vcr_json *j, const char
 	for (int m = vcr_json_type(j, violations) == VCR_JSON_ARRAY ? vcr_json_first(j, violations) : -1; m >= 0; m = vcr_json_next(j, m), s->violations++)
 		if (n++ < VCR_MAX_VIOLATIONS)
 			take_violation(s, j, m, a);
-	for (int m = vcr_json_type(j, corrected) == VCR_JSON_ARRAY ? vcr_json_first(j, corrected) : -1; m >= 0; m = vcr_json_next(j, m))
-		take_corrected(s, j, m);
+	for (int m = vcr_json_type(j, corrected) == VCR_JSON_ARRAY ? vcr_json_first(j, corrected) : -1; m >= 0; m = vcr_json_next(j, m)) {
+		VCR_AUTO_BUF key = VCR_BUF_INIT;
+		take_corrected(s, key_of(j, m, &key) ? find(s, key.data) : NULL);
+	}
+	if (violations >= 0 && n < VCR_MAX_VIOLATIONS)
+		take_missing(s, a->path);
+	if (!j && vcr_judge_is_gone(s->judge))
+		lift_blockers(s);
 	free_about(a);
 }
 
@@ -625,6 +656,7 @@ void vcr_recorder_sentinel_free(struct vcr_recorder *r)
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->finding[i].key);
 		free(s->finding[i].line);
+		free(s->finding[i].path);
 		free(s->finding[i].tool_call);
 	}
 	free(s->finding);

@@ -173,14 +173,22 @@ static bool survives(TSParser *parser, const char *text, size_t n)
 	return pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-static int parse(TSParser *parser, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, bool risky, TSTree **out,
-	struct vcr_error *e)
+static int set_up(TSParser *parser, const struct vcr_lang_map *map, size_t n, struct vcr_error *e)
 {
 	if (n > VCR_MAX_SOURCE)
 		return vcr_error_set(e, VCR_ELIMIT, "%zu bytes are more than the %d that are measured", n, VCR_MAX_SOURCE);
 	if (!ts_parser_set_language(parser, map->grammar))
 		return vcr_error_set(e, VCR_EVERSION, "the grammar of %s is of another ABI", vcr_language_name((int)(map->lang - vcr_lang(0))));
 	ts_parser_set_timeout_micros(parser, VCR_MAX_PARSE_MS * 1000);
+	return 0;
+}
+
+static int parse(TSParser *parser, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, bool risky, TSTree **out,
+	struct vcr_error *e)
+{
+	int err = set_up(parser, map, n, e);
+	if (err)
+		return err;
 	if (risky && !survives(parser, text, n))
 		return vcr_error_set(e, VCR_ELIMIT, "its structure is more than the parser takes");
 	*out = ts_parser_parse_string(parser, old, text, (uint32_t)n);
@@ -201,8 +209,11 @@ static const char *read_piece(void *payload, uint32_t at, TSPoint position, uint
 	return left ? m->text + at : "";
 }
 
-static int parse_again(struct vcr_measure *m, const TSTree *old, const char *text, size_t n, TSTree **out, struct vcr_error *e)
+static int parse_again(struct vcr_measure *m, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, TSTree **out, struct vcr_error *e)
 {
+	int err = set_up(m->parser, map, n, e); /* its last text may have been of another language */
+	if (err)
+		return err;
 	m->text = text;
 	m->ntext = n;
 	m->read = 0;
@@ -300,7 +311,7 @@ int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int langu
 	}
 	bool risky = is_risky(text, n), again = old && !risky && n <= VCR_MAX_SOURCE;
 	m->read = n;
-	if ((err = again ? parse_again(m, old, text, n, &tree, e) : parse(m->parser, map, NULL, text, n, risky, &tree, e)) != 0) {
+	if ((err = again ? parse_again(m, map, old, text, n, &tree, e) : parse(m->parser, map, NULL, text, n, risky, &tree, e)) != 0) {
 		if (old) { /* it was edited for a text that it does not know */
 			vcr_tracked_free(*t);
 			*t = NULL;

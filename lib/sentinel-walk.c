@@ -302,7 +302,10 @@ static void jump(struct vcr_walk *w, const struct vcr_frame *f)
 static bool is_default_case(const struct vcr_walk *w, const struct vcr_frame *f)
 {
 	struct vcr_text t = w->language == VCR_LANG_BASH && f->roles & R_PATH ? text_of(w, f->node) : (struct vcr_text){ "", 0 };
-	t.p += t.n && *t.p == '(';
+	if (t.n && *t.p == '(') {
+		t.p++;
+		t.n--;
+	}
 	return begins(t, "*)");
 }
 

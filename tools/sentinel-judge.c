@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_PATHS = 8192, MOST_KEY = 900, SCAN_MS = 2000, MOST_AGAIN = 64 /* files that are looked at again for one write */ };
+enum { MOST_PATHS = 8192, MOST_KEY = 900, SCAN_MS = 2000, MOST_AGAIN = 64 /* files that are looked at again for one write */,
+	KEPT_COST = 16 << 10 /* of a file whose tree is kept, beside its texts: what measures its base has memory of its own */ };
 #define MOST_KEPT (4u << 20)   /* of texts whose trees are kept, bytes */
 #define MOST_BASES (256u << 20) /* of texts that are kept to compare with, bytes */
 
@@ -98,7 +99,7 @@ static void forget_kept(struct vcr_judging_run *s, struct known *k)
 /* Room for that file's tree: those of others go if there is none. Without it the file is measured anew each time. */
 static void keep(struct vcr_judging_run *s, struct known *k, int language, size_t n)
 {
-	size_t bytes = n + k->nbase;
+	size_t bytes = n + k->nbase + KEPT_COST;
 	if (k->kept && k->kept->language != language)
 		forget_kept(s, k);
 	struct kept one = { .language = language }, *p = k->kept;
@@ -107,7 +108,7 @@ static void keep(struct vcr_judging_run *s, struct known *k, int language, size_
 		k->kept = NULL;
 		one = *p;
 	}
-	for (size_t i = 0; i < s->nknown && s->kept + bytes > MOST_KEPT; i++)
+	for (size_t i = 0; i < s->nknown && bytes <= MOST_KEPT && s->kept + bytes > MOST_KEPT; i++)
 		forget_kept(s, &s->known[i]);
 	if (!p && bytes <= MOST_KEPT && (p = malloc(sizeof *p)) && !(one.was = vcr_measure_new())) {
 		free(p);
@@ -323,8 +324,17 @@ static void say(struct known *k, const char *key, const char *json, size_t n)
 	free(more[k->nsaid].json);
 }
 
+/* What the change has made of a finding. */
+enum state { OLD, NEW, WORSE };
+
+/* Of which turn it is when there are more than are told: what blocks comes first, then what else the change has made. */
+static int turn_of(const struct vcr_finding *f, enum state state)
+{
+	return state == OLD ? 2 : f->severity < VCR_SEVERITY_BLOCKER;
+}
+
 /* changed: what is new or worse; base: what stood there before; what a baseline has is old. */
-static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct known *k, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, bool *passed)
+static void find_states(struct vcr_judging_run *s, const struct vcr_findings *all, const struct vcr_findings *changed, const struct vcr_findings *base, enum state *state, bool *passed)
 {
 	VCR_AUTO_KEYSET changes = { 0 }, bases = { 0 };
 	struct vcr_baseline *known = s->j->baseline;
@@ -333,20 +343,35 @@ static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct k
 	keys_of(base, &bases);
 	if (known)
 		vcr_baseline_again(known);
-	vcr_jw_key(w, "violations");
-	vcr_jw_array(w);
-	for (size_t i = 0; i < all->n && i < VCR_MAX_VIOLATIONS; i++) {
-		VCR_AUTO_BUF json = VCR_BUF_INIT;
-		struct vcr_jw one;
+	for (size_t i = 0; i < all->n; i++) {
 		key_of(&all->item[i], key);
 		bool is_known = known && vcr_baseline_has(known, &all->item[i], all->item[i].path);
-		const char *state = is_known || !vcr_keyset_has(&changes, key) ? "old" : vcr_keyset_has(&bases, key) ? "worse" : "new";
-		vcr_jw_init(&one, &json);
-		write_finding(&one, &all->item[i], key, state, vcr_keyset_has(&s->disowned, key));
-		vcr_jw_raw(w, json.data, json.len);
-		say(k, key, json.data, json.len);
-		*passed &= *state == 'o' || all->item[i].severity <= VCR_SEVERITY_INFO;
+		state[i] = is_known || !vcr_keyset_has(&changes, key) ? OLD : vcr_keyset_has(&bases, key) ? WORSE : NEW;
+		*passed &= state[i] == OLD || all->item[i].severity <= VCR_SEVERITY_INFO;
 	}
+}
+
+static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct known *k, const struct vcr_findings *all, const enum state *state)
+{
+	static const char *const words[] = { "old", "new", "worse" };
+	size_t n = 0;
+	bool too_many = all->n > VCR_MAX_VIOLATIONS;
+	char key[MOST_KEY];
+	vcr_jw_key(w, "violations");
+	vcr_jw_array(w);
+	for (int turn = too_many ? 0 : 2; turn <= 2; turn++)
+		for (size_t i = 0; i < all->n && n < VCR_MAX_VIOLATIONS; i++) {
+			VCR_AUTO_BUF json = VCR_BUF_INIT;
+			struct vcr_jw one;
+			if (too_many && turn_of(&all->item[i], state[i]) != turn)
+				continue;
+			key_of(&all->item[i], key);
+			vcr_jw_init(&one, &json);
+			write_finding(&one, &all->item[i], key, words[state[i]], vcr_keyset_has(&s->disowned, key));
+			vcr_jw_raw(w, json.data, json.len);
+			say(k, key, json.data, json.len);
+			n++;
+		}
 	vcr_jw_array_end(w);
 }
 
@@ -550,10 +575,17 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 	if (err && s->scanned)
 		vcr_scanned_put(&s->all, path, -1, NULL); /* it is gone */
 	VCR_AUTO_KEYSET now = { 0 };
+	enum state *state = calloc(all.n + 1, sizeof *state);
+	if (!state) {
+		skipped(w, vcr_strerror(VCR_ENOMEM));
+		return;
+	}
 	keys_of(&all, &now);
 	write_corrected(w, k, &now);
 	forget_said(k);
-	write_findings(s, w, k, &all, &changed, &base, &passed);
+	find_states(s, &all, &changed, &base, state, &passed);
+	write_findings(s, w, k, &all, state);
+	free(state);
 	vcr_jw_key(w, "passed");
 	vcr_jw_bool(w, passed);
 	vcr_jw_key(w, "metrics");

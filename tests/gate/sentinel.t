@@ -208,6 +208,12 @@ ok([l[:3] for l in lines] == ["200", "400", "400", "200", "200"] and "a.py:1: bl
 ok([f["frame_type"] for f in run.calls] == ["llm", "error", "error", "llm", "llm"] and "'one' is bad" in run.told[1]["refused"], "the session has the refusal as what was answered", run.told)
 again = run.replay()
 ok(again.stdout == run.r.stdout, "and it replays", again)
+run = Run("another-judge", "block", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "write=b.py:DIE|", "write=a.py:WORSE one|more|", "ask=still there", "write=a.py:fine|", "ask=mended")
+ok([l[:3] for l in run.r.stdout.splitlines()] == ["200", "400", "400", "200"], "after the judge has died a blocker stands until it is mended", run.r)
+run = Run("new-judge", "block", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "write=b.py:DIE|", "write=a.py:fine|", "ask=mended")
+ok([l[:3] for l in run.r.stdout.splitlines()] == ["200", "400", "200"], "after the judge has died the next one says what is mended, though it never saw it bad", run.r)
+run = Run("no-judge", "block", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", *("write=b%d.py:DIE|" % i for i in range(5)), "write=a.py:fine|", "ask=nobody is left to say so")
+ok([l[:3] for l in run.r.stdout.splitlines()] == ["200", "400", "200"], "a blocker does not outlive the last judge, who alone could see that it is mended", run.r)
 run = Run("old", "block", "chat", "write=a.py:fine|", "ask=begin", "write=a.py:BAD small|", "ask=done")
 ok(run.r.stdout == "200 \n" * 2 and [marks(b) for b in run.sent] == [0, 1], "what is no blocker is told under block as under warn", run.r)
 runs = [Run("own-" + how, how, "chat", "ask=begin", "write=a.py:OWN one|", "ask=done") for how in ("warn", "block")]
