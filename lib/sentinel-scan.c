@@ -14,21 +14,34 @@
 
 enum { MAX_JOBS = 256, MAX_FILES = 2000000 };
 
+/* Of the process's own time, and of the clock's; 0: there is none. */
+struct deadline { int64_t cpu_ms, clock_ms; };
+
 struct job {
 	struct vcr_scanned *s;
 	const struct vcr_scan_options *o;
-	int64_t until_ms;        /* INT64_MAX: no limit */
+	struct deadline until;
 	bool want_tokens;
 	atomic_size_t next, done;
 	atomic_uint absent;
 	atomic_int err;
 };
 
-static int64_t now_ms(void)
+static int64_t ms_of(clockid_t clock)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static struct deadline deadline(unsigned most_ms)
+{
+	return most_ms ? (struct deadline){ ms_of(CLOCK_PROCESS_CPUTIME_ID) + most_ms, ms_of(CLOCK_MONOTONIC) + 4 * (int64_t)most_ms } : (struct deadline){ 0 };
+}
+
+static bool is_over(const struct deadline *d)
+{
+	return d->cpu_ms && (ms_of(CLOCK_PROCESS_CPUTIME_ID) >= d->cpu_ms || ms_of(CLOCK_MONOTONIC) >= d->clock_ms);
 }
 
 /* --- which files */
@@ -120,7 +133,7 @@ static int compare_entries(const FTSENT **a, const FTSENT **b)
 	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static int find_files(struct vcr_scanned *s, const struct vcr_scan_options *o, const char *path, int64_t until_ms, struct vcr_error *e)
+static int find_files(struct vcr_scanned *s, const struct vcr_scan_options *o, const char *path, const struct deadline *until, struct vcr_error *e)
 {
 	struct stat st;
 	char *const roots[] = { (char *)path, NULL };
@@ -129,7 +142,7 @@ static int find_files(struct vcr_scanned *s, const struct vcr_scan_options *o, c
 	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_COMFOLLOW, compare_entries);
 	FTSENT *entry;
 	int err = tree ? 0 : VCR_ENOMEM;
-	while (!err && (until_ms == INT64_MAX || now_ms() < until_ms) && (entry = fts_read(tree)) != NULL)
+	while (!err && !is_over(until) && (entry = fts_read(tree)) != NULL)
 		err = one_entry(s, o, tree, entry);
 	if (tree)
 		fts_close(tree);
@@ -234,7 +247,7 @@ static void *work(void *ctx)
 	if (!m)
 		j->err = VCR_ENOMEM;
 	for (size_t i; m && !j->err && (i = atomic_fetch_add(&j->next, 1)) < j->s->n;) {
-		bool late = j->until_ms != INT64_MAX && now_ms() >= j->until_ms;
+		bool late = is_over(&j->until);
 		int err = j->s->file[i].skipped ? 0 : late ? skip(&j->s->file[i], "there was no time for it") : measure(j, m, &j->s->file[i]);
 		if (err)
 			j->err = err;
@@ -289,10 +302,10 @@ static void sort_and_unite(struct vcr_scanned *s)
 int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_options *o, struct vcr_scanned *out, struct vcr_error *e)
 {
 	struct vcr_scanned s = { .across = VCR_FINDINGS_INIT };
-	struct job j = { .s = &s, .o = o, .want_tokens = is_on(o->policy, VCR_RULE_CLONE), .until_ms = o->most_ms ? now_ms() + o->most_ms : INT64_MAX };
+	struct job j = { .s = &s, .o = o, .want_tokens = is_on(o->policy, VCR_RULE_CLONE), .until = deadline(o->most_ms) };
 	int err = 0;
 	for (int i = 0; i < npaths && !err; i++)
-		err = find_files(&s, o, paths[i], j.until_ms, e);
+		err = find_files(&s, o, paths[i], &j.until, e);
 	if (err) {
 		vcr_scanned_release(&s);
 		return err;

@@ -34,7 +34,7 @@ struct vcr_scanned_file {
 struct vcr_scan_options {
 	const struct vcr_policy *policy;
 	unsigned jobs;         /* 0: one for each processor */
-	unsigned most_ms;      /* what has not been looked at by then is skipped; 0: no limit */
+	unsigned most_ms;      /* what has not been looked at after so much of the process's time, or four times that by the clock, is skipped; 0: no limit */
 	bool keep_unfit;       /* measure generated and minified files too */
 	struct vcr_scan_cache *cache; /* NULL: none */
 	bool (*excluded)(void *ctx, const char *path); /* a file or directory that is not looked at; may be NULL */

@@ -37,7 +37,7 @@ static void teardown(void)
 START_TEST(what_is_read_is_sorted_and_escaped_and_what_is_written_is_read_again)
 {
 	if (!some)
-		return;
+		TAP_SKIP("this file system keeps no extended attributes");
 	ck_assert_int_eq(setxattr(path, "user.Z= %\xff", "a\n\0=%", 5, 0), 0);
 	ck_assert_int_eq(setxattr(path, "user.empty", "", 0, 0), 0);
 	ck_assert_int_eq(vcr_attrs_read(at, "f", &text), 0);
@@ -58,7 +58,7 @@ START_TEST(many_attributes_are_all_read)
 	char name[64], value[32] = "";
 	int n = 0;
 	if (!some)
-		return;
+		TAP_SKIP("this file system keeps no extended attributes");
 	for (; n < 60; n++) { /* as far as there is room */
 		snprintf(name, sizeof name, "user.a-name-that-is-not-too-short-%04d", n);
 		if (setxattr(path, name, value, 8, 0))
@@ -106,4 +106,4 @@ static TCase *attrs(void)
 	return tc;
 }
 
-TAP_MAIN("attrs", attrs)
+TAP_MAIN_SKIPPING("attrs", attrs)

@@ -201,7 +201,7 @@ START_TEST(what_decides_is_counted_in_each_language_and_what_only_looks_like_it_
 	};
 	struct vcr_metrics m;
 	if (!measured(measure, tries[_i].language, tries[_i].text, &m))
-		return;
+		TAP_SKIP("no grammar of it here; scripts/grammars fetches them");
 	const struct vcr_function *f = function(&m, tries[_i].name);
 	ck_assert_msg(!m.is_broken, "%s", tries[_i].text);
 	ck_assert_msg(f->cyclomatic == tries[_i].cyclomatic && f->parameters == tries[_i].parameters && f->start_line == tries[_i].line, "%s: %u paths, %u parameters, line %u",
@@ -286,7 +286,7 @@ START_TEST(a_secret_is_seen_by_each_beginning_that_is_known)
 		snprintf(text, sizeof text, "k = \"%s%.*s\"", known[i].begin, known[i].more, tail);
 		const char *s = change("a.py", NULL, text);
 		if (!s)
-			return;
+			TAP_SKIP("no grammar of Python here; scripts/grammars fetches them");
 		ck_assert_msg(strstr(s, "blocker secret"), "%s: %s", text, s);
 		snprintf(long_ago, sizeof long_ago, "# gh sk pp np _liv AK %s", text + 1);
 		ck_assert_msg(strstr(change("a.py", NULL, long_ago), "blocker secret"), "%s", long_ago);
@@ -338,8 +338,10 @@ START_TEST(after_one_function_of_5000_lines_was_edited_little_is_parsed)
 	size_t n = 0;
 	for (int i = 0; i < 1000; i++)
 		n += (size_t)snprintf(text + n, sizeof text - n, "def f%d(a):\n    if a and %d:\n        return a\n    return 1\n\n", i, i);
-	if (vcr_measure_tracked(measure, &t, VCR_LANG_PYTHON, text, n, &m, &e))
-		return;
+	int err = vcr_measure_tracked(measure, &t, VCR_LANG_PYTHON, text, n, &m, &e);
+	if (err == VCR_ENOTFOUND)
+		TAP_SKIP("no grammar of Python here; scripts/grammars fetches them");
+	ck_assert_int_eq(err, 0);
 	ck_assert_uint_eq(m.lines, 5000);
 	ck_assert_uint_eq(vcr_measure_read(measure), n);
 	memcpy(strstr(text, "f700(a):\n    if a and 700"), "f700(b):\n    if b  or 701", 25);

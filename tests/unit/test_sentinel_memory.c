@@ -72,7 +72,7 @@ START_TEST(a_piece_that_is_given_back_is_used_again_by_its_size)
 {
 	struct vcr_arena a = VCR_ARENA_INIT;
 	if (!vcr_arena_enter(&a))
-		return;
+		TAP_SKIP("with sanitizers there are no arenas");
 	void *p = vcr_arena_malloc(90), *q = vcr_arena_malloc(90);
 	vcr_arena_free(p);
 	ck_assert_ptr_ne(vcr_arena_malloc(200), p);
@@ -89,7 +89,7 @@ START_TEST(what_was_not_given_back_is_gone_with_the_arena)
 	void *first = NULL;
 	for (int i = 0; i < 200; i++) { /* 80 MB a time, if they stayed there would be none left */
 		if (!vcr_arena_enter(&a))
-			return;
+			TAP_SKIP("with sanitizers there are no arenas");
 		void *p = vcr_arena_malloc(100);
 		ck_assert(!first || p == first);
 		first = p;
@@ -128,4 +128,4 @@ static TCase *memory(void)
 	return tc;
 }
 
-TAP_MAIN("sentinel-memory", memory)
+TAP_MAIN_SKIPPING("sentinel-memory", memory)
