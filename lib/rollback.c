@@ -237,6 +237,15 @@ static int find_renamed(struct vcr_rollback *p, const struct vcr_rollback_where 
 	return 0;
 }
 
+/* A target that tells nothing of attributes takes none away. */
+static void keep_attrs(struct vcr_rollback_item *i)
+{
+	static const unsigned char none[VCR_OID];
+	unsigned to = type_of(&i->to);
+	if ((to == VCR_ENTRY_FILE || to == VCR_ENTRY_DIR) && type_of(&i->now) == to && !memcmp(i->to.attrs, none, VCR_OID))
+		memcpy(i->to.attrs, i->now.attrs, VCR_OID);
+}
+
 static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
 {
 	size_t known = p->n;
@@ -247,8 +256,11 @@ static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w,
 	if (!vcr_preimages_open(&kept, w->workspace, w->state_dir, w->vcr_dir, true, NULL))
 		vcr_preimages_adopt(kept);
 	for (size_t i = 0; !err && i < known; i++)
-		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e)))
+		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e))) {
 			find_kept(kept, w, &p->item[i]);
+			if (w->keep_attrs)
+				keep_attrs(&p->item[i]);
+		}
 	if (!err && kept)
 		err = find_renamed(p, w, e);
 	for (size_t i = 0; !err && i < known; i++) {

@@ -13,6 +13,7 @@
  * that is there now goes there by a link.
  *
  * Extended attributes and access control lists are put back as far as that is permitted; that they differ is no foreign edit.
+ * A target that tells nothing of them takes none away (keep_attrs).
  *
  * Modification times are new, unless the plan has old ones (times.h); directories have new ones in any case.
  *
@@ -54,6 +55,7 @@ struct vcr_rollback_where {
 	const char *session;    /* noted with what is kept for an undo */
 	const char *vcr_dir;    /* where files are written before they are renamed, if it is on the same file system; NULL: in the workspace itself */
 	const char *kind;       /* what applying is: NULL or "before" a rollback, "undo" takes one back, "redo" takes an undo back */
+	bool keep_attrs;        /* the target tells nothing of attributes (vcr_savepoint.attrs): where it has none, those that are there stay */
 };
 
 /* One at a time in a workspace: a descriptor to close afterwards, or VCR_EBUSY. */

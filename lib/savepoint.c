@@ -317,6 +317,8 @@ static void write_commit(const struct vcr_savepoint *p, const char *parent, cons
 	if (p->n >= 0)
 		vcr_buf_printf(out, "vcr-n: %lld\n", (long long)p->n);
 	vcr_buf_printf(out, "vcr-kind: %s\nvcr-time: %lld\nvcr-flags: %u\n", p->kind, (long long)p->time_ns, p->flags);
+	if (p->attrs)
+		vcr_buf_puts(out, "vcr-attributes: 1\n");
 	if (*p->frame_id)
 		vcr_buf_printf(out, "vcr-frame: %s\n", p->frame_id);
 }
@@ -351,6 +353,7 @@ static int parse_commit(const char *text, struct vcr_savepoint *out, char parent
 	snprintf(parent, 41, "%.40s", strncmp(text + 46, "parent ", 7) ? "" : text + 53);
 	out->n = n ? strtoll(n, NULL, 10) : -1;
 	out->time_ns = strtoll(t, NULL, 10);
+	out->attrs = trailer(body, "vcr-attributes: 1") != NULL;
 	out->flags = flags ? (unsigned)strtoul(flags, NULL, 10) : 0;
 	copy_trailer(out->session, sizeof out->session, body, "vcr-session: ");
 	copy_trailer(out->kind, sizeof out->kind, body, "vcr-kind: ");
@@ -448,7 +451,7 @@ static void fill(struct vcr_savepoint *p, const struct vcr_store_note *note)
 int vcr_store_commit(struct vcr_store *s, const char *tree, const char *parent, const char *ref, const struct vcr_store_note *note, char out[41], struct vcr_error *e)
 {
 	VCR_AUTO_BUF full = VCR_BUF_INIT;
-	struct vcr_savepoint p = { .n = -1 };
+	struct vcr_savepoint p = { .n = -1, .attrs = true };
 	fill(&p, note);
 	snprintf(p.tree, sizeof p.tree, "%s", tree);
 	vcr_buf_printf(&full, "refs/%s", ref ? ref : "");
@@ -460,11 +463,11 @@ int vcr_store_commit(struct vcr_store *s, const char *tree, const char *parent, 
 
 /* ---- Savepoints ---- */
 
-/* s->last becomes the session's next savepoint, with this tree. */
-static int next_savepoint(struct vcr_store *s, const unsigned char tree[VCR_OID], const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
+/* s->last becomes the session's next savepoint, with this tree; attrs: it tells of attributes. */
+static int next_savepoint(struct vcr_store *s, const unsigned char tree[VCR_OID], bool attrs, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
 {
 	VCR_AUTO_BUF ref = VCR_BUF_INIT;
-	struct vcr_savepoint p = { .n = s->last.n + 1, .flags = s->flags };
+	struct vcr_savepoint p = { .n = s->last.n + 1, .flags = s->flags, .attrs = attrs };
 	fill(&p, note);
 	vcr_store_hex(tree, p.tree);
 	vcr_buf_printf(&ref, "%s/%lld", s->refs, (long long)p.n);
@@ -503,7 +506,7 @@ static int take_base(struct vcr_store *s, const struct vcr_store_note *note, str
 	vcr_borrow_free(s->borrow);
 	s->borrow = NULL;
 	s->budget = INT64_MAX;
-	return err ? err : next_savepoint(s, tree, note, out, e);
+	return err ? err : next_savepoint(s, tree, true, note, out, e);
 }
 
 int vcr_store_base(struct vcr_store *s, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)
@@ -532,7 +535,7 @@ static int take_dirty(struct vcr_store *s, const struct vcr_store_dirty *dirty, 
 		*out = s->last;
 		return 0;
 	}
-	return next_savepoint(s, tree, note, out, e);
+	return next_savepoint(s, tree, s->last.attrs, note, out, e);
 }
 
 int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e)

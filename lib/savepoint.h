@@ -53,6 +53,7 @@ struct vcr_savepoint {
 	char session[104];      /* whose it is */
 	int64_t time_ns;        /* real time */
 	unsigned flags;
+	bool attrs;             /* its tree tells of attributes: what has none there had none. false: taken before they were kept */
 };
 
 struct vcr_store_note {
@@ -132,7 +133,7 @@ int vcr_store_read(struct vcr_store *s, const struct vcr_entry *entry, struct vc
 /* A tree with entries put in their places (mode 0: taken out). A directory's id zero: only its mode and attributes are set, it is made if need be. */
 struct vcr_store_put { const char *path; struct vcr_entry entry; };
 int vcr_store_patch(struct vcr_store *s, const char *tree, struct vcr_store_put *put, size_t n, char out[41], struct vcr_error *e);
-/* A commit (parent may be NULL) and the name that keeps it: refs/<ref> (NULL: none). */
+/* A commit of a tree that tells of attributes (parent may be NULL) and the name that keeps it: refs/<ref> (NULL: none). */
 int vcr_store_commit(struct vcr_store *s, const char *tree, const char *parent, const char *ref, const struct vcr_store_note *note, char out[41], struct vcr_error *e);
 int vcr_store_set_ref(struct vcr_store *s, const char *ref, const char *commit, struct vcr_error *e);
 /* The commit behind refs/<ref>; VCR_ENOTFOUND. Its parent's id goes to parent ("" none), which may be NULL. */

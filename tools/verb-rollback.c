@@ -80,7 +80,7 @@ static int open_workspace(struct rollback *r)
 	o.session = *r->session ? r->session : NULL;
 	if (vcr_rollback_lock(r->state.data, &r->lock, &r->e) || vcr_store_open(&r->store, &o, &r->e))
 		return vcr_failed(r->t, &r->e);
-	r->where = (struct vcr_rollback_where){ r->store, r->workspace.data, r->state.data, r->session, r->vcr_dir.data, NULL };
+	r->where = (struct vcr_rollback_where){ .store = r->store, .workspace = r->workspace.data, .state_dir = r->state.data, .session = r->session, .vcr_dir = r->vcr_dir.data };
 	return 0;
 }
 
@@ -270,6 +270,7 @@ static int undo(struct rollback *r)
 	strcpy(r->session, before.session);
 	r->last_ns = after.time_ns;
 	r->where.kind = r->redo ? "redo" : "undo";
+	r->where.keep_attrs = !before.attrs;
 	if (vcr_rollback_plan(&r->plan, &r->where, after.tree, NULL, before.tree, &r->e))
 		return vcr_failed(r->t, &r->e);
 	return carry_out(r, r->redo ? "the state before the last undo" : "the state before the last rollback");
@@ -351,6 +352,7 @@ static int roll_back(struct rollback *r, const char *name)
 	if (to.flags & VCR_SAVEPOINT_UNSTABLE && !r->t->quiet)
 		vcr_say(r->t, "files were being changed while that savepoint was taken: some may be of a moment later");
 	bool also = !vcr_rollback_last(r->store, &before, &after, NULL) && !strcmp(after.session, r->session) && after.time_ns > last.time_ns;
+	r->where.keep_attrs = !to.attrs;
 	if (vcr_rollback_plan(&r->plan, &r->where, last.tree, also ? after.tree : NULL, to.tree, &r->e))
 		return vcr_failed(r->t, &r->e);
 	r->last_ns = also ? after.time_ns : last.time_ns;

@@ -237,7 +237,9 @@ static int put_back(struct call *c, const struct vcr_savepoint *to, const struct
 	if (vcr_store_get(c->store, c->txn.session, -1, &last, &c->e))
 		return say_error(c), -1;
 	bool also = !vcr_rollback_last(c->store, &before, &after, NULL) && !strcmp(after.session, c->txn.session) && after.time_ns > last.time_ns;
-	if (vcr_rollback_plan(&c->plan, w, last.tree, also ? after.tree : NULL, to->tree, &c->e))
+	struct vcr_rollback_where there = *w;
+	there.keep_attrs = !to->attrs;
+	if (vcr_rollback_plan(&c->plan, &there, last.tree, also ? after.tree : NULL, to->tree, &c->e))
 		return say_error(c), -1;
 	if (c->mtimes && vcr_times_plan(&c->plan, w, *to->session ? to->session : c->txn.session, to, &c->e))
 		return say_error(c), -1;

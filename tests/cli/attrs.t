@@ -112,4 +112,12 @@ first = attrs(p)
 p.vcr("record", "-q", "--", "bash", "-c", "for i in 7 8 250; do echo x > f; mv f f$i; done")
 status, out, err = p.back("-q", "--to", "start")
 same(first, attrs(p), "of hundreds of files that git knows to be clean, the few that have attributes get them back")
+p = Project(git=False)
+p.sh("echo a > a; echo b > b")
+p.vcr("record", "-q", "--", "bash", "-c", "echo x > a; %s -c 'import os; os.setxattr(\"b\", \"user.n\", b\"1\")'" % sys.executable)
+p.sh("export GIT_DIR=%s; ref=$(git for-each-ref --format='%%(refname)' 'refs/vcr/*/0'); git update-ref $ref $(git cat-file commit $ref | grep -v ^vcr-attributes: | git hash-object -t commit -w --stdin)" %
+     p.state("shadow.git"))
+status, out, err = p.back("--to", "start")
+ok(status == 0 and "xattrs" not in out and open(p.work + "/a").read() == "a\n" and os.listxattr(p.work + "/b") == ["user.n"],
+   "a session recorded before attributes were kept gives files their content back and takes no attributes away", status, out, err)
 done()

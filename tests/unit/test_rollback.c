@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static char top[] = "/tmp/vcr-rollback-XXXXXX", work[64], state[64], journal[96];
@@ -362,6 +363,47 @@ START_TEST(what_the_disk_has_is_not_flushed_again_by_the_next_rollback)
 }
 END_TEST
 
+static bool has_attr(const char *path)
+{
+	return getxattr(path, "user.t", NULL, 0) >= 0;
+}
+
+START_TEST(a_savepoint_from_before_attributes_were_kept_takes_none_away)
+{
+	static const struct vcr_store_note note = { .kind = "base" }, call = { .kind = "call" };
+	static const struct vcr_store_dirty dirty = { "c", false };
+	char cmd[400];
+	ck_assert(first.attrs && last.attrs);
+	snprintf(cmd, sizeof cmd, "export GIT_DIR=%s/shadow.git; git update-ref refs/vcr/s/1 $(git cat-file commit refs/vcr/s/1 | grep -v ^vcr-attributes: | git hash-object -t commit -w --stdin)", state);
+	sh(cmd);
+	vcr_store_free(store);
+	struct vcr_store_options o = { .workspace = work, .state_dir = state, .session = "s" };
+	ck_assert_msg(!vcr_store_open(&store, &o, &e), "%s", e.what);
+	where.store = store;
+	ck_assert_msg(!vcr_store_get(store, "s", 1, &last, &e), "%s", e.what);
+	ck_assert(!last.attrs);
+	sh("printf more > c");
+	ck_assert_msg(!vcr_store_take(store, &dirty, 1, &call, &last, &e), "%s", e.what);
+	ck_assert(!last.attrs && last.n == 2); /* of the other files still nobody knows */
+	if (setxattr("a", "user.t", "1", 1, 0) || setxattr("c", "user.t", "1", 1, 0)) {
+		fprintf(stderr, "# no extended attributes in /tmp: the rest is left out\n");
+		return;
+	}
+	ck_assert_msg(!vcr_store_base(store, &note, &last, &e), "%s", e.what);
+	ck_assert(last.attrs);
+	where.keep_attrs = true;
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what);
+	where.keep_attrs = false;
+	is("a", "A");
+	ck_assert(has_attr("a") && has_attr("c"));
+	ck_assert_msg(!take_back(false), "%s", e.what);
+	is("a", "changed");
+	ck_assert(has_attr("a") && has_attr("c"));
+	ck_assert_msg(!roll(last.tree, first.tree, false), "%s", e.what); /* one that tells of them does */
+	ck_assert(!has_attr("a") && !has_attr("c"));
+}
+END_TEST
+
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("rollback");
@@ -379,6 +421,7 @@ static TCase *tc(void)
 	tcase_add_test(t, a_file_of_git_that_looks_sealed_and_is_not_comes_back_as_it_was);
 	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 9);
 	tcase_add_test(t, only_what_differs_is_touched);
+	tcase_add_test(t, a_savepoint_from_before_attributes_were_kept_takes_none_away);
 	tcase_add_test(t, what_the_disk_has_is_not_flushed_again_by_the_next_rollback);
 	return t;
 }
