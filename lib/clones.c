@@ -198,10 +198,13 @@ static bool say_parts(struct seeking *k, const struct print *a, const struct pri
 	uint32_t *covered = &k->covered[b->file];
 	bool found = false;
 	extend(k->s, &whole);
-	for (struct passage p = whole; p.n >= WINDOW && !k->err && renamed(k->s, &p, *covered); p = whole) {
+	for (struct passage p = whole; p.n >= WINDOW && !k->err && renamed(k->s, &p, *covered);) {
 		say(k, &p);
 		*covered = p.b + p.n;
 		found = true;
+		p.n = whole.b + whole.n - p.b - 1; /* the next one begins behind where this one does */
+		p.a++;
+		p.b++;
 	}
 	return found;
 }
