@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 SCRIPT = "import sys, runpy; sys.argv = [sys.argv[1]] + sys.stdin.read().split('\\0'); runpy.run_module(sys.argv[0], run_name='__main__')"
 
@@ -62,6 +63,13 @@ def scans(build, directory, env, quick, row, skipped, judges):
         row("… beside lizard", "s", ours, min(took["lizard"]), "lizard", limit=2.2)
     else:
         skipped.append("vcr-sentinel scan beside radon and lizard: JUDGES_PYTHON is not set (scripts/agents-env tests/agents/judges.txt)")
+    cores, used = len(os.sched_getaffinity(0)), []
+    for _ in range(3):
+        begin = time.perf_counter()
+        spent = cpu([*scan, "--no-cache", *many], env=env)[0]
+        used.append((time.perf_counter() - begin, spent))
+    wall, spent = max(used, key=lambda u: u[1] / u[0])
+    row("… of %d on %d processors, wall time beside CPU time" % (len(many), cores), "s", wall, spent, "CPU time", limit=0.75 * cores, guard=0.3 * cores)
     kept_env = dict(env, XDG_CACHE_HOME=os.path.join(directory, "cache"))
     read = cpu([*scan, *many], env=kept_env)[0]
     kept = min(cpu([*scan, *many], env=kept_env)[0] for _ in range(4))
@@ -99,6 +107,21 @@ def judged(build, directory, env, row):
     row("… after one of its functions was edited, CPU time", "ms", edited, limit=5, guard=15)
 
 
+def agents_thread(build, directory, env, quick, row):
+    """A program that writes many Python files: the CPU time of its own thread, recorded, judged and not, in turns; the least of each."""
+    n, took = 1000 if quick else 4000, {"off": [], "observe": []}
+    for i in range(4):
+        for how in took:
+            work = os.path.join(directory, "thread-%s%d" % (how, i))
+            os.makedirs(work)
+            said = subprocess.check_output([os.path.join(build, "vcr"), "record", "-q", "--sentinel=" + how, "--", os.path.join(build, "bench", "files"), str(n), "100", "1000", "py"], cwd=work,
+                                           env=dict(env, VCR_DIR=os.path.join(work, ".vcr")), stderr=subprocess.DEVNULL)
+            used = json.loads(said)
+            took[how].append((used["user_us"] + used["sys_us"]) / n)
+    row("a program that writes %d Python files: its own CPU time a file when they are judged" % n, "us", min(took["observe"]), min(took["off"]), "not judged", limit=0.9, guard=0.6)
+
+
 def measure(build, directory, env, quick, row, skipped):
     if scans(build, directory, env, quick, row, skipped, os.environ.get("JUDGES_PYTHON")):
         judged(build, directory, env, row)
+        agents_thread(build, directory, env, quick, row)
