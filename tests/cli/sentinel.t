@@ -230,10 +230,13 @@ found = [f for f in scan("copies")[1] if f["rule"] == "clone"]
 ok([(f["path"], f["severity"], f["line"], f["end_line"]) for f in found] == [("copies/b.py", "info", 6, 22)] and "a copy of lines 2 to 18 of copies/a.py" in found[0]["message"],
    "a passage that was copied and renamed is found; tables are no clones", found)
 ok("clone" not in {f["rule"] for f in scan("-r", "clone=off", "copies")[1]}, "a rule that is off says nothing")
-put("parts/a.py", "def load(path, records):\n" + passage * 2 + "    return records\n")
-put("parts/b.py", "def fetch(path, kept):\n" + passage.replace("records", "kept") + passage.replace("opened", "other") + "    return 1\n")
+more = "".join("    %s = opened%s(path, count)\n    while path in %s: count += opened.size - 1\n" % (c, "".join(".read[%s]" % d for d in "xyz"[:1 + i % 3]), c)
+               for i, c in enumerate("pqrstuvw"))
+put("parts/a.py", "def load(path, records):\n" + passage + more + "    return records\n")
+put("parts/b.py", "def fetch(path, kept):\n" + passage.replace("records", "kept") + more.replace("opened", "other") + "    return 1\n")
 found = [f for f in scan("parts")[1] if f["rule"] == "clone" and f["path"] == "parts/b.py"]
-ok(any(f["line"] <= 4 for f in found) and any(f["line"] > 10 and f["end_line"] >= 27 for f in found), "of a passage whose names are replaced in two ways both parts are found", found)
+ok([(f["line"], f["end_line"]) for f in found] == [(1, 18), (15, 34)] and "a copy of lines 15 to 34 of parts/a.py" in found[1]["message"],
+   "of a passage whose names are replaced in two ways both parts are found", found)
 words = "".join("    if x.startswith('%d'):\n        x = x.replace('a', 'b') + '%d'\n    elif not x.endswith('c'):\n        del y['d'], x[1:2]\n" % (i, i) for i in range(6))
 put("words/a.py", "def f(x, y):\n" + words + "    return y\n")
 put("words/b.py", "def g(x, y):\n    print(y)\n" + words)
