@@ -151,7 +151,7 @@ def try_gemini(name):
     server.script = turn
     os.makedirs(os.path.join(place.home, ".gemini"))
     with open(os.path.join(place.home, ".gemini", "settings.json"), "w") as f:
-        json.dump({"security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}, "privacy": {"usageStatisticsEnabled": False},
+        json.dump({"skills": {"enabled": False}, "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}, "privacy": {"usageStatisticsEnabled": False},
                    "general": {"disableAutoUpdate": True, "disableUpdateNag": True}}, f)
     command = [nodekit.program("node24"), os.path.join(nodekit.AGENTS_NPM, "node_modules", "@google", "gemini-cli", "bundle", "gemini.js"), "-y", "-m", "gemini-2.5-flash", "-p", "Write a poem."]
     env = {"NODE_EXTRA_CA_CERTS": server.ca, "GOOGLE_GEMINI_BASE_URL": server.https, "GEMINI_API_KEY": "AIzaSyTest0123456789abcdefghijklmnopqrs", "GEMINI_CLI_TRUST_WORKSPACE": "true", "TERM": "dumb",
