@@ -154,6 +154,18 @@ enum vcr_target vcr_elf_target(const char *path, int fd)
 	return VCR_TARGET_TAKES;
 }
 
+/* Other formats may be known to the kernel (binfmt_misc). Text that a shell would read is none. */
+static bool may_be_known(bool text)
+{
+	char status[8] = "";
+	int at = text ? -1 : raw_open("/proc/sys/fs/binfmt_misc/status", O_RDONLY | O_CLOEXEC, 0);
+	if (at < 0)
+		return false;
+	long got = raw_pread(at, status, sizeof status, 0);
+	raw_close(at);
+	return got > 6 && !memcmp(status, "enabled", 7);
+}
+
 int vcr_elf_error(const char *path)
 {
 	char head[HEAD];
@@ -167,6 +179,9 @@ int vcr_elf_error(const char *path)
 	head[n] = 0;
 	if (n >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
 		return 0;
+	bool text = !memchr(head, 0, (size_t)n);
 	const char *interpreter = script_interpreter(head);
-	return !interpreter ? ENOEXEC : raw_statat(AT_FDCWD, interpreter, &st, 0) ? ENOENT : 0;
+	if (!interpreter)
+		return may_be_known(text) ? 0 : ENOEXEC;
+	return raw_statat(AT_FDCWD, interpreter, &st, 0) ? ENOENT : 0;
 }

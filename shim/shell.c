@@ -53,34 +53,68 @@ static void take_back(void)
 
 /* ---- Shells that are tools: libc would start them behind our back ---- */
 
-static uint32_t ignoring; /* somebody's system(3) has INT and QUIT ignored: the handlers are the process's */
-static bool interrupts, quits; /* what they were for a child before that */
+/* The handlers are the process's: the first of several callers has INT and QUIT ignored, and the last puts them back. locked: by a thread of that process; whose:
+ * running counts its threads. A child that was forked meanwhile begins anew. */
+static struct { int32_t locked, whose; uint32_t running; struct sigaction interrupt, quit; } callers;
 
-/* As system(3) has it, with INT and QUIT ignored and CHLD blocked meanwhile. Where another thread has them ignored already, that is enough. */
+static void lock_callers(void)
+{
+	int32_t me = raw_getpid(), by = 0;
+	while (!__atomic_compare_exchange_n(&callers.locked, &by, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (by == me) {
+			vcr_call3(SYS_sched_yield, 0, 0, 0);
+			by = 0;
+		}
+	if (callers.whose != me)
+		callers.running = 0;
+	callers.whose = me;
+}
+
+static void unlock_callers(void)
+{
+	__atomic_store_n(&callers.locked, 0, __ATOMIC_RELEASE);
+}
+
+/* Those that are to be as they were in the shell. */
+static void ignore_signals(sigset_t *defaults)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigemptyset(defaults);
+	lock_callers();
+	if (!callers.running++) {
+		sigaction(SIGINT, &ignore, &callers.interrupt);
+		sigaction(SIGQUIT, &ignore, &callers.quit);
+	}
+	if (callers.interrupt.sa_handler != SIG_IGN)
+		sigaddset(defaults, SIGINT);
+	if (callers.quit.sa_handler != SIG_IGN)
+		sigaddset(defaults, SIGQUIT);
+	unlock_callers();
+}
+
+static void put_signals_back(void)
+{
+	lock_callers();
+	if (!--callers.running) {
+		sigaction(SIGINT, &callers.interrupt, NULL);
+		sigaction(SIGQUIT, &callers.quit, NULL);
+	}
+	unlock_callers();
+}
+
+/* As system(3) has it, with INT and QUIT ignored and CHLD blocked meanwhile. */
 static int run_shell(const char *command)
 {
 	char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, interrupt, quit;
 	sigset_t chld, defaults, mask;
 	posix_spawnattr_t attr;
 	pid_t pid = 0;
 	int status = -1, cancel = 0, saved = errno;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* signals are to be put back; whoever cancels waits for the shell */
-	bool first = !__atomic_exchange_n(&ignoring, 1, __ATOMIC_ACQUIRE);
-	sigemptyset(&defaults);
+	ignore_signals(&defaults);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
-	if (first) {
-		sigaction(SIGINT, &ignore, &interrupt);
-		sigaction(SIGQUIT, &ignore, &quit);
-		interrupts = interrupt.sa_handler != SIG_IGN;
-		quits = quit.sa_handler != SIG_IGN;
-	}
 	sigprocmask(SIG_BLOCK, &chld, &mask);
-	if (interrupts)
-		sigaddset(&defaults, SIGINT);
-	if (quits)
-		sigaddset(&defaults, SIGQUIT);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
 	posix_spawnattr_setsigmask(&attr, &mask);
@@ -93,11 +127,7 @@ static int run_shell(const char *command)
 	if (!err)
 		vcr_say_exit(pid, status, VCR_EXIT_WAIT);
 	posix_spawnattr_destroy(&attr);
-	if (first) {
-		sigaction(SIGINT, &interrupt, NULL);
-		sigaction(SIGQUIT, &quit, NULL);
-		vcr_store(&ignoring, 0);
-	}
+	put_signals_back();
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	pthread_setcancelstate(cancel, NULL);
 	errno = err ? err : saved;
@@ -119,7 +149,7 @@ int system(const char *command)
 
 /* Streams to and from such shells, which are waited for when they are closed. stream: NULL free. */
 enum { MOST_PIPED = 64 };
-static struct { FILE *stream; pid_t pid; } piped[MOST_PIPED];
+static struct { FILE *stream; pid_t pid; int fd; } piped[MOST_PIPED];
 int32_t vcr_npiped;
 
 static int claim(FILE *f, pid_t pid)
@@ -128,6 +158,7 @@ static int claim(FILE *f, pid_t pid)
 		FILE *none = NULL;
 		if (__atomic_compare_exchange_n(&piped[i].stream, &none, f, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
 			piped[i].pid = pid;
+			vcr_store(&piped[i].fd, fileno(f));
 			__atomic_fetch_add(&vcr_npiped, 1, __ATOMIC_RELAXED);
 			return i;
 		}
@@ -141,6 +172,7 @@ static pid_t forget(FILE *f)
 	for (int i = 0; i < MOST_PIPED && vcr_load(&vcr_npiped); i++)
 		if (vcr_load(&piped[i].stream) == f) {
 			pid_t pid = piped[i].pid;
+			vcr_store(&piped[i].fd, 0);
 			vcr_store(&piped[i].stream, NULL);
 			__atomic_fetch_sub(&vcr_npiped, 1, __ATOMIC_RELAXED);
 			return pid;
@@ -148,6 +180,7 @@ static pid_t forget(FILE *f)
 	return 0;
 }
 
+/* It gets none of the streams to others: they would not end when these are closed. */
 static pid_t start_piped(const char *command, int its, int at)
 {
 	char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
@@ -155,6 +188,9 @@ static pid_t start_piped(const char *command, int its, int at)
 	pid_t pid = 0;
 	posix_spawn_file_actions_init(&acts);
 	int err = posix_spawn_file_actions_adddup2(&acts, its, at);
+	for (int i = 0, fd; !err && i < MOST_PIPED && vcr_load(&vcr_npiped); i++)
+		if ((fd = vcr_load(&piped[i].fd)) > 0 && fd != at)
+			err = posix_spawn_file_actions_addclose(&acts, fd);
 	if (!err)
 		err = vcr_spawn(&pid, "/bin/sh", &acts, NULL, argv);
 	posix_spawn_file_actions_destroy(&acts);
@@ -162,9 +198,15 @@ static pid_t start_piped(const char *command, int its, int at)
 	return err ? 0 : pid;
 }
 
+/* "r" or "w", with "e" anywhere: as libc reads it, which is left to say that it is anything else. */
+static bool is_mode(const char *mode)
+{
+	return !mode[strspn(mode, "rwe")] && !strchr(mode, 'r') != !strchr(mode, 'w');
+}
+
 static FILE *open_shell(const char *command, const char *mode)
 {
-	bool reads = *mode == 'r';
+	bool reads = strchr(mode, 'r');
 	int end[2];
 	if (pipe2(end, O_CLOEXEC))
 		return NULL;
@@ -177,6 +219,8 @@ static FILE *open_shell(const char *command, const char *mode)
 	else if (pid)
 		errno = 0;
 	int saved = errno;
+	if (!strchr(mode, 'e'))
+		vcr_call3(SYS_fcntl, end[!reads], F_SETFD, 0);
 	raw_close(end[reads]);
 	if (f && saved)
 		VCR_REAL(fclose)(f);
@@ -191,7 +235,7 @@ static FILE *open_shell(const char *command, const char *mode)
 FILE *popen(const char *command, const char *mode)
 {
 	struct vcr_stand stand;
-	if ((*mode == 'r' || *mode == 'w') && vcr_ready() && !vcr_guest() && vcr_stand_wanted(true, &stand)) {
+	if (is_mode(mode) && vcr_ready() && !vcr_guest() && vcr_stand_wanted(true, &stand)) {
 		int saved = errno;
 		FILE *f = open_shell(command, mode);
 		if (f)

@@ -161,10 +161,16 @@ static bool look_at(struct keep *k, int fd)
 	return false;
 }
 
+static bool is_file(int fd, const struct stat *st)
+{
+	struct stat its;
+	return !fstat(fd, &its) && its.st_dev == st->st_dev && its.st_ino == st->st_ino;
+}
+
 static bool are_the_same(void)
 {
-	struct stat a, b;
-	return !fstat(1, &a) && !fstat(2, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	struct stat st;
+	return !fstat(1, &st) && is_file(2, &st);
 }
 
 /* It has ended: what it has left in regular files. */
@@ -355,15 +361,28 @@ _Noreturn static void end_as(const struct vcr_standin_answer *a)
 	_exit(128 + (int)a->value);
 }
 
+/* A socket that is closed with words unread is an error for who has said them. */
+static void drain_now(void)
+{
+	char buffer[STEP];
+	while (recv(0, buffer, sizeof buffer, MSG_DONTWAIT) > 0)
+		;
+}
+
 /* What the tool is fed is read as it was, or who feeds it would hear that nobody does; and the tool may have ended long before its feeder does. So that is
- * done by a process that is nobody's child and holds nothing else. A parent's own input is not the tool's alone, and is left. */
-static void begin_draining(void)
+ * done by a process that is nobody's child and holds nothing else. A parent's own input is not the tool's alone, and is left. Of a socket that is the tool's output too
+ * only what is there is read, then and in the end (true): who waits for its end would wait for that process. */
+static bool begin_draining(void)
 {
 	struct stat st, its;
 	char path[40], buffer[STEP];
 	snprintf(path, sizeof path, "/proc/%d/fd/0", (int)getppid());
 	if (fstat(0, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || (!stat(path, &its) && its.st_dev == st.st_dev && its.st_ino == st.st_ino))
-		return;
+		return false;
+	if (is_file(1, &st) || is_file(2, &st)) {
+		drain_now();
+		return true;
+	}
 	pid_t between = fork();
 	if (between == 0) {
 		struct pollfd p = { .fd = 0, .events = POLLIN };
@@ -379,13 +398,14 @@ static void begin_draining(void)
 	}
 	if (between > 0)
 		waitpid(between, NULL, 0);
+	return false;
 }
 
 _Noreturn static void answer(const char *path, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
 	char *text = NULL;
-	begin_draining();
+	bool both_ways = begin_draining();
 	int fd = connect_to(path);
 	signal(SIGPIPE, SIG_IGN);
 	/* all of it at once: who answers does not wait for who reads it */
@@ -397,6 +417,8 @@ _Noreturn static void answer(const char *path, const char *program, char *const 
 	signal(SIGPIPE, SIG_DFL);
 	write_all(1, text, a.out);
 	write_all(2, text + a.out, a.error);
+	if (both_ways)
+		drain_now();
 	end_as(&a);
 }
 

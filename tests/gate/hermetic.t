@@ -14,7 +14,7 @@ import tapkit
 from gatekit import BUILD, OPENAI, clikit, done, json, ok
 
 AGENT = """
-import ctypes, json, os, subprocess, sys, threading, urllib.error, urllib.request
+import ctypes, json, os, socket, subprocess, sys, threading, urllib.error, urllib.request
 libc = ctypes.CDLL(None)
 libc.popen.restype, libc.pclose.argtypes, libc.fclose.argtypes = ctypes.c_void_p, [ctypes.c_void_p], [ctypes.c_void_p]
 libc.fread.argtypes, libc.fwrite.argtypes = [[ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]] * 2
@@ -46,6 +46,14 @@ for what in doings:
         fed = sum(os.write(p.stdin.fileno(), b"x" * 50000) for _ in range(20))
         p.stdin.close()
         print(json.dumps([p.wait(), fed, p.stdout.read().decode()]), flush=True)
+    elif what.startswith("paired:"):
+        ours, its = socket.socketpair()
+        ours.settimeout(20)
+        ours.sendall(b"words")
+        p = subprocess.Popen(what[7:], shell=True, stdin=its, stdout=its)
+        its.close()
+        with ours.makefile() as f:
+            print(json.dumps([f.read(), p.wait()]), flush=True)
     elif what.startswith("unfed:"):
         p = subprocess.Popen(what[6:], shell=True, stdin=subprocess.PIPE)
         print(json.dumps([p.wait()]), flush=True)
@@ -189,17 +197,17 @@ ok(status == 125 and "--capture=all" in err and not again, "a session in which n
 ok("--mode" in world.run("vcr-replay", "--hermetic", "--mode=all", "tools", "--", "true")[1] and world.run("vcr-replay", "--hermetic", "tools")[2] == 2, "--hermetic with what goes online, or without a command, is a wrong call")
 
 OTHERS = ("popen:echo read; echo 1 >>%s; exit 4" % ran, "popen:echo read; echo 1 >>%s; exit 4" % ran, "popenw:cat >written; echo 1 >>%s; exit 5" % ran, "fed:cat >/dev/null; echo fed; echo 1 >>%s" % ran,
-          "unfed:echo 1 >>%s; exit 2" % ran, "together:echo 1 >>%s; sleep 0.1" % ran)
+          "paired:head -c5; echo 1 >>%s" % ran, "unfed:echo 1 >>%s; exit 2" % ran, "together:echo 1 >>%s; sleep 0.1" % ran)
 said, err, status = world.record("others", *OTHERS)
 count = len(open(ran).readlines())
-ok([json.loads(l) for l in said.splitlines()[1:]] == [[4 << 8, "read\n"]] * 2 + [[5 << 8, 300000], [0, 1000000, "fed\n"], [2]] and not err,
+ok([json.loads(l) for l in said.splitlines()[1:]] == [[4 << 8, "read\n"]] * 2 + [[5 << 8, 300000], [0, 1000000, "fed\n"], ["words", 0], [2]] and not err,
    "shells of popen(3) and of several threads, and tools that are fed, are recorded as they are", said, err)
 kept = [l["data"] for l in world.lines("others") if l["type"] == "vcr.output"]
-ok(len(kept) == 9 and not [k for k in kept if "not_kept" in k], "what a shell of popen(3) printed is kept too, and its file", kept)
+ok(len(kept) == 10 and not [k for k in kept if "not_kept" in k], "what a shell of popen(3) printed is kept too, and its file", kept)
 os.unlink(os.path.join(world.dir, "written"))
 again, err, status, asked = world.replay("others", *OTHERS, options=("--hermetic",))
 ok(again == said and status == 0 and len(open(ran).readlines()) == count and os.path.getsize(os.path.join(world.dir, "written")) == 300000,
-   "--hermetic: they do not run either, and who feeds a tool more than a pipe holds, or never ends its input, hears what he heard", again, err, status)
+   "--hermetic: they do not run either, and who feeds a tool more than a pipe holds, never ends its input, or talks with it through one socket, hears what he heard", again, err, status)
 again, err, status, asked = world.replay("others", "byfd:echo 1 >>" + ran, "popen:echo 2 >>" + ran, "filtered:echo 1 >>" + ran, options=("--hermetic",))
 ok(len(open(ran).readlines()) == count and status == 1 and err.count("it was not recorded") >= 3,
    "nor does one that is run by a descriptor, or by a process with a filter on its system calls, and each is named", again, err, status)
@@ -351,6 +359,72 @@ for what, title in (("pid", "has the number that its parent knows, and its paren
 again, err, status, asked = world.replay("probe", options=("--hermetic",))
 say = json.loads(again.splitlines()[-1]) if again else {}
 ok(say.get("large") and say.get("later") and say.get("signal") is not None and say.get("order") is not None and say.get("file") and say.get("unlinked") and say.get("spawn") and say.get("no program"), "and is answered as large, to whoever reads it later, into files, and when it is spawned", again, err, status)
+
+SHELLS = """
+import ctypes, errno, fcntl, json, os, sys, threading, urllib.request
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+say = {}
+libc = ctypes.CDLL(None, use_errno=True)
+libc.popen.restype, libc.pclose.argtypes, libc.fileno.argtypes = ctypes.c_void_p, [ctypes.c_void_p], [ctypes.c_void_p]
+ignored = lambda: int(open("/proc/self/status").read().split("SigIgn:")[1].split()[0], 16) & 6  # INT and QUIT
+before = ignored()
+os.mkfifo("begun")
+names, begun, threads = ("held1", "held2"), os.open("begun", os.O_RDWR), []
+for name in names:
+    os.mkfifo(name)
+    threads.append((threading.Thread(target=libc.system, args=(b"exec 3<>%s; echo >begun; read line <&3" % name.encode(),)), os.open(name, os.O_RDWR)))
+    threads[-1][0].start()
+    os.read(begun, 1)
+during = []
+for t, fd in threads:
+    os.write(fd, b"\\n")
+    t.join()
+    during.append(ignored())
+say["together"] = during == [6, before]
+for mode, cloexec in ((b"r", 0), (b"w", 0), (b"re", 1), (b"ew", 1), (b"rr", 0), (b"rw", None), (b"rb", None), (b"r+", None), (b"", None), (b"e", None)):
+    ctypes.set_errno(0)
+    f = libc.popen(b"true", mode)
+    if (fcntl.fcntl(libc.fileno(f), fcntl.F_GETFD) if f else None) != cloexec or (not f and ctypes.get_errno() != errno.EINVAL):
+        say["modes"] = False
+    if f:
+        libc.pclose(f)
+say.setdefault("modes", True)
+f = libc.popen(b"cat", b"w")
+g = libc.popen(b"! test -e /proc/self/fd/%d" % libc.fileno(f), b"r")
+say["streams"] = libc.pclose(g) == 0 and libc.pclose(f) == 0
+print(json.dumps(say))
+"""
+world.agent = os.path.join(world.dir, "shells.py")
+open(world.agent, "w").write(SHELLS)
+said, err, status = world.record("shells")
+say = json.loads(said) if said else {}
+for what, title in (("together", "shells of system(3) that run beside each other: the last one puts the signals back"), ("modes", "modes of popen(3) are libc's"), ("streams", "a shell of popen(3) has none of the streams to others")):
+    ok(say.get(what) is True, title, said, err, status)
+
+title = "a program of a format that is none of ours is the kernel's to judge, where it knows others (binfmt_misc)"
+fake, misc = os.path.join(world.dir, "misc"), "/proc/sys/fs/binfmt_misc"
+os.mkdir(fake)
+open(os.path.join(fake, "status"), "w").write("enabled\n")
+open(os.path.join(world.dir, "foreign"), "wb").write(b"MZ\0\1")
+os.chmod(os.path.join(world.dir, "foreign"), 0o755)
+world.agent = os.path.join(world.dir, "foreign.py")
+open(world.agent, "w").write("""
+import subprocess, sys, urllib.request
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+try:
+    print(subprocess.run(["./foreign"], stdout=subprocess.PIPE).returncode)
+except OSError as e:
+    print(e)
+""")
+try:
+    there = subprocess.run(["unshare", "-m", "mount", "--bind", fake, misc], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+except FileNotFoundError:
+    there = False
+if not there:
+    tapkit.skip(title, "no file system can be mounted there")
+else:
+    r = world.run("/usr/bin/env", "unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", fake, misc, os.path.join(BUILD, "vcr-record"), "-q", "--session", "foreign", "--capture=all", "--", *world.command())
+    ok(r[0] == "126\n", title, r)
 
 # ---- A bare preload ----
 
