@@ -129,6 +129,22 @@ text = b"".join(open(p, "rb").read() for p in glob.glob(os.path.join(place.vcr_d
 ok(sorted(paths) == ["leak", "one", "settings"] and b"Canary" not in text and b"MODE=fast" in text,
    "a file that holds variables and nothing else is read as a .env is, whatever its name", paths, b"Canary" in text)
 
+place = Live()
+out = os.path.join(place.dir, "out")
+with open(os.path.join(place.dir, "x"), "w") as f:
+    f.write("of cat\n")
+a = place.agent("/bin/sh -c '/bin/cat x > out'; echo ready; read line")
+a.stdout.readline()
+shown, tries, until = [], 0, time.monotonic() + 20
+while not (len(shown) > 1 and "+stranger" in shown[-1] and "by: " not in shown[-1]) and time.monotonic() < until:
+    tries += 1
+    with open(out, "w") as f:
+        f.write("stranger %d\n" % tries)
+    shown = [place.run("vcr-show", str(f["index"]))[1] for f in place.json("vcr-log", "last", "--json", "--node=file:*") if f["what"].startswith("out")]
+a.communicate(b"go on\n")
+ok(len(shown) > 1 and "by: " in shown[0] and "+stranger" in shown[-1] and "by: " not in shown[-1],
+   "what a stranger writes into a file that a program has left open at its end is not put down to that program", tries, *shown[-2:])
+
 PARENT = '''
 import os, sys
 open("one", "w").close()
