@@ -91,13 +91,16 @@ int vcr_attrs_read(int dir, const char *name, struct vcr_buf *out)
 	size_t begin = out->len;
 	path_of(dir, name, &path);
 	char *value = NULL;
+	bool closed = false;
 	int err = path.err ? path.err : list_names(path.data, &l);
 	if (!err && l.n && !(value = malloc(XATTR_SIZE_MAX)))
 		err = VCR_ENOMEM;
 	for (size_t i = 0; !err && i < l.n; i++) {
 		ssize_t k = lgetxattr(path.data, l.name[i], value, XATTR_SIZE_MAX);
-		if (k < 0)
+		if (k < 0) {
+			closed |= errno == EACCES || errno == EPERM;
 			continue; /* gone meanwhile, or not ours to read */
+		}
 		add_escaped(out, l.name[i], strlen(l.name[i]));
 		vcr_buf_putc(out, '=');
 		add_escaped(out, value, (size_t)k);
@@ -109,7 +112,7 @@ int vcr_attrs_read(int dir, const char *name, struct vcr_buf *out)
 		vcr_buf_cut(out, begin);
 	free(value);
 	release_names(&l);
-	return err;
+	return err ? err : closed ? VCR_ATTRS_CLOSED : 0;
 }
 
 bool vcr_attrs_has(int dir, const char *path)
@@ -204,14 +207,15 @@ static bool is_among(const struct attrs *a, const char *name)
 /* 0, 1. */
 static int make_so(const char *path, const struct attrs *a, const struct names *now)
 {
-	int failed = 0;
+	int why = 0;
 	for (size_t i = 0; i < now->n; i++)
-		if (!is_among(a, now->name[i]) && lremovexattr(path, now->name[i]))
-			failed = 1;
+		if (!is_among(a, now->name[i]) && lremovexattr(path, now->name[i]) && why != EACCES)
+			why = errno;
 	for (size_t i = 0; i < a->n; i++)
-		if (lsetxattr(path, a->at[i].name.data, a->at[i].value.data, a->at[i].value.len, 0))
-			failed = 1;
-	return failed;
+		if (lsetxattr(path, a->at[i].name.data, a->at[i].value.data, a->at[i].value.len, 0) && why != EACCES)
+			why = errno;
+	errno = why;
+	return why != 0;
 }
 
 int vcr_attrs_write(int dir, const char *name, const char *text, size_t n)
@@ -223,7 +227,9 @@ int vcr_attrs_write(int dir, const char *name, const char *text, size_t n)
 	int err = n > VCR_MAX_ATTRS ? VCR_ESYNTAX : parse(text, n, &a);
 	if (!err && !(err = path.err) && !(err = list_names(path.data, &now)))
 		err = make_so(path.data, &a, &now);
+	int saved = errno;
 	release_names(&now);
 	release_attrs(&a);
+	errno = saved;
 	return err;
 }

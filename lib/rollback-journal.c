@@ -489,16 +489,23 @@ static int place(struct work *k, struct vcr_error *e)
 	return err;
 }
 
-/* Its attributes can be set while it can be written; a new one may have got some from the directory that it is in. */
+/* A new one may have got some from the directory that it is in. Attributes can be set where it can be written: if its owner has forbidden that himself, for that long. */
 static int set_dir_attrs(struct work *k, struct vcr_journal_item *i, struct vcr_error *e)
 {
 	const char *name;
-	int dir = vcr_beneath_parent(k->root, i->path, &name);
-	if (dir < 0)
-		return failed(i, "reach its directory", e);
-	fchmodat(dir, name, 0700, 0);
-	int err = set_attrs(k, i, dir, name, e);
-	close(dir);
+	int dir = vcr_beneath_parent(k->root, i->path, &name), at = dir < 0 ? -1 : openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int err = at < 0 ? failed(i, "reach it", e) : 0, locked;
+	errno = 0;
+	if (!err && !(err = set_attrs(k, i, dir, name, e)) && i->unset && (locked = unlock_dir(at)) >= 0) { /* errno is still of the attribute */
+		i->unset = false;
+		k->j->unset--;
+		err = set_attrs(k, i, dir, name, e);
+		lock_dir(at, locked);
+	}
+	if (at >= 0)
+		close(at);
+	if (dir >= 0)
+		close(dir);
 	return err;
 }
 
@@ -507,6 +514,8 @@ static int set_modes(struct work *k, struct vcr_error *e)
 {
 	for (size_t n = k->j->n; n-- > 0;) {
 		struct vcr_journal_item *i = &k->j->item[n];
+		struct stat st;
+		unsigned there;
 		int err = 0;
 		if (i->skip || type_of(&i->to) != VCR_ENTRY_DIR)
 			continue;
@@ -514,6 +523,8 @@ static int set_modes(struct work *k, struct vcr_error *e)
 			err = set_dir_attrs(k, i, e);
 		if (err)
 			return err;
+		if (type_there(k, i->path, &there, &st) && st.st_mode == i->to.mode)
+			continue; /* it may be somebody else's */
 		if (act(k, i->path, ACT_CHMOD, NULL, i->to.mode))
 			return failed(i, "set its mode", e);
 	}

@@ -565,13 +565,31 @@ static int known_entry(struct vcr_store *s, unsigned type, const char *p, size_t
 	return keep ? vcr_store_object(s, GIT_OBJECT_BLOB, s->sealed.data, s->sealed.len, out->oid, e) : hash(s->sealed.data, s->sealed.len, out->oid, e);
 }
 
+/* As open_forbidden: what he has set, an owner may read. */
+static int read_attrs(int dir, const char *name, struct vcr_buf *out)
+{
+	int err = vcr_attrs_read(dir, name, out), fd = err == VCR_ATTRS_CLOSED ? openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	char path[40];
+	struct stat st;
+	if (fd < 0)
+		return err;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	if (!fstat(fd, &st) && st.st_uid == geteuid() && !(st.st_mode & 0400) && !chmod(path, (st.st_mode & 07777) | 0400)) {
+		vcr_buf_reset(out);
+		err = vcr_attrs_read(dir, name, out);
+		chmod(path, st.st_mode & 07777);
+	}
+	close(fd);
+	return err;
+}
+
 /* Likewise its attributes. */
 static int known_attrs(struct vcr_store *s, int dir, const char *name, const struct vcr_entry *const *known, bool keep, unsigned char oid[VCR_OID], struct vcr_error *e)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	struct vcr_entry as[4] = { 0 }, found;
 	const struct vcr_entry *list[5] = { NULL };
-	int err = vcr_attrs_read(dir, name, &text);
+	int err = read_attrs(dir, name, &text);
 	if (err < 0)
 		return vcr_error_set(e, err, "the attributes of %s: %s", name, vcr_strerror(err));
 	if (!text.len)

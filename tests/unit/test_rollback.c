@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char top[] = "/tmp/vcr-rollback-XXXXXX", work[64], state[64], journal[96];
@@ -404,6 +405,120 @@ START_TEST(a_savepoint_from_before_attributes_were_kept_takes_none_away)
 }
 END_TEST
 
+/* In a process without privileges, whose all files but `root_owned` are. */
+static void as_somebody(void (*fn)(void), const char *root_owned)
+{
+	char cmd[200];
+	int status = 1;
+	snprintf(cmd, sizeof cmd, "test $(id -u) != 0 || { chown -R 65534:65534 %s; %s %s; }", top, root_owned ? "chown 0:0" : ":", root_owned ? root_owned : "");
+	sh(cmd);
+	pid_t pid = fork();
+	if (!pid) {
+		struct vcr_store_options o = { .workspace = work, .state_dir = state, .session = "s" };
+		if (!geteuid() && (setgid(65534) || setuid(65534)))
+			_exit(3);
+		umask(022);
+		if (vcr_store_open(&store, &o, &e))
+			_exit(4);
+		where.store = store;
+		fn();
+		vcr_store_free(store);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+static unsigned mode_of(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) ? 0 : st.st_mode & 07777;
+}
+
+static void roll_back_all(void)
+{
+	if (roll(last.tree, first.tree, false))
+		fprintf(stderr, "# %s\n", e.what), _exit(1);
+}
+
+START_TEST(a_directory_of_somebody_else_whose_attributes_differ_does_not_stop_a_rollback)
+{
+	static const struct vcr_store_note note = { .kind = "base" };
+	sh("mkdir theirs");
+	ck_assert_msg(!vcr_store_base(store, &note, &first, &e), "%s", e.what);
+	sh("printf again > a");
+	if (geteuid() || setxattr("theirs", "user.t", "1", 1, 0)) {
+		fprintf(stderr, "# not root, or no extended attributes in /tmp: left out\n");
+		return;
+	}
+	ck_assert_msg(!vcr_store_base(store, &note, &last, &e), "%s", e.what);
+	as_somebody(roll_back_all, "theirs");
+	is("a", "changed");
+	ck_assert(has_attr("theirs"));
+	ck_assert_int_eq(access(journal, F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_directory_that_its_owner_may_not_write_to_gets_its_attributes_and_keeps_its_mode)
+{
+	static const struct vcr_store_note note = { .kind = "base" };
+	sh("mkdir -m 555 shut");
+	ck_assert_msg(!vcr_store_base(store, &note, &first, &e), "%s", e.what);
+	sh("chmod 755 shut");
+	if (setxattr("shut", "user.t", "1", 1, 0)) {
+		fprintf(stderr, "# no extended attributes in /tmp: left out\n");
+		return;
+	}
+	sh("chmod 555 shut");
+	ck_assert_msg(!vcr_store_base(store, &note, &last, &e), "%s", e.what);
+	as_somebody(roll_back_all, NULL);
+	ck_assert(!has_attr("shut"));
+	ck_assert_uint_eq(mode_of("shut"), 0555);
+}
+END_TEST
+
+static void there_and_back(void)
+{
+	static const struct vcr_store_note note = { .kind = "base" };
+	struct vcr_savepoint p;
+	sh("printf closed > c; chmod 200 c new; mkdir shut; printf more > a");
+	if (setxattr("c", "user.t", "1", 1, 0) || setxattr("new", "user.t", "1", 1, 0) || setxattr("shut", "user.t", "1", 1, 0)) {
+		fprintf(stderr, "# no extended attributes in /tmp: left out\n");
+		return;
+	}
+	sh("chmod 300 shut");
+	if (vcr_store_base(store, &note, &p, &e) || roll(p.tree, first.tree, true) || take_back(false))
+		fprintf(stderr, "# %s\n", e.what), _exit(1);
+	if (!(p.flags & VCR_SAVEPOINT_LIMITED) || mode_of("c") != 0200 || mode_of("new") != 0200 || mode_of("shut") != 0300)
+		_exit(2);
+	sh("chmod 600 c new; chmod 700 shut");
+	is("c", "closed");
+	if (!has_attr("c") || !has_attr("new") || !has_attr("shut"))
+		fprintf(stderr, "# lost: %s %s %s\n", has_attr("c") ? "" : "c", has_attr("new") ? "" : "new", has_attr("shut") ? "" : "shut"), _exit(5);
+}
+
+START_TEST(what_its_owner_may_not_read_has_its_attributes_after_an_undo)
+{
+	as_somebody(there_and_back, NULL);
+}
+END_TEST
+
+START_TEST(attributes_that_cannot_be_read_leave_a_directory_its_mode)
+{
+	VCR_AUTO_BUF skipped = VCR_BUF_INIT;
+	bool finished;
+	char text[1024], end[300];
+	sh("mkdir -m 755 k");
+	snprintf(end, sizeof end, "item 40755 %040d 40755 %040d k\nattrs %040d %040d\nend 3\n", 0, 0, 0, 7);
+	compose_journal(text, sizeof text, "a", end);
+	write_journal(text);
+	sh("printf A > a");
+	ck_assert_int_eq(vcr_rollback_recover(&where, &finished, &skipped, &e), VCR_ENOTFOUND);
+	ck_assert_uint_eq(mode_of("k"), 0755);
+	ck_assert_int_eq(access(journal, F_OK), 0);
+}
+END_TEST
+
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("rollback");
@@ -422,6 +537,10 @@ static TCase *tc(void)
 	tcase_add_loop_test(t, a_damaged_journal_does_nothing_and_says_where_it_is, 0, 9);
 	tcase_add_test(t, only_what_differs_is_touched);
 	tcase_add_test(t, a_savepoint_from_before_attributes_were_kept_takes_none_away);
+	tcase_add_test(t, a_directory_of_somebody_else_whose_attributes_differ_does_not_stop_a_rollback);
+	tcase_add_test(t, a_directory_that_its_owner_may_not_write_to_gets_its_attributes_and_keeps_its_mode);
+	tcase_add_test(t, attributes_that_cannot_be_read_leave_a_directory_its_mode);
+	tcase_add_test(t, what_its_owner_may_not_read_has_its_attributes_after_an_undo);
 	tcase_add_test(t, what_the_disk_has_is_not_flushed_again_by_the_next_rollback);
 	return t;
 }
