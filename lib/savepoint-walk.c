@@ -113,8 +113,7 @@ static void large_entry(struct vcr_store *s, const struct stat *st, struct vcr_e
 
 static void heavy_entry(const struct stat *st, struct vcr_entry *out)
 {
-	out->mode = VCR_ENTRY_HEAVY | (st->st_mode & 07777);
-	memcpy(out->oid, zero, VCR_OID);
+	*out = (struct vcr_entry){ .mode = VCR_ENTRY_HEAVY | (st->st_mode & 07777) };
 }
 
 static bool same_instant(const struct stat *a, const struct stat *b)
@@ -297,7 +296,7 @@ static int scan_dir_entry(struct vcr_store *s, struct place *up, const char *nam
 static int scan_name(struct vcr_store *s, struct place *at, const char *name, struct vcr_seen *seen, struct vcr_buf *path, int depth, struct vcr_folder *t, struct vcr_error *e)
 {
 	struct stat mine, *st = seen ? &seen->st : &mine;
-	struct vcr_entry entry;
+	struct vcr_entry entry = { 0 };
 	size_t before = path->len;
 	if (before)
 		vcr_buf_putc(path, '/');
