@@ -133,7 +133,7 @@ place = Live()
 out = os.path.join(place.dir, "out")
 with open(os.path.join(place.dir, "x"), "w") as f:
     f.write("of cat\n")
-a = place.agent("/bin/sh -c '/bin/cat x > out'; echo ready; read line")
+a = place.agent("bash -c '/bin/cat x > out'; echo ready; read line")
 a.stdout.readline()
 shown, tries, until = [], 0, time.monotonic() + 20
 while not (len(shown) > 1 and "+stranger" in shown[-1] and "by: " not in shown[-1]) and time.monotonic() < until:
