@@ -105,6 +105,7 @@ struct vcr_files {
 	void (*touched)(void *ctx, const char *path, bool deep);
 	void (*aged)(void *ctx, const char *path, int64_t mtime_ns);
 	uint32_t saved;                  /* savepoints so far, and 1 */
+	int64_t saved_ns;                /* when the last one was complete */
 	void *ctx;
 	dev_t device;
 	git_repository *repo;

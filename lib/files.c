@@ -78,6 +78,7 @@ static void release_mark(struct vcr_files *f, struct vcr_file_mark *m)
 void vcr_files_saved(struct vcr_files *f)
 {
 	f->saved++;
+	f->saved_ns = vcr_files_now();
 }
 
 /* What is known of a path is about to be no longer so. */
@@ -693,6 +694,8 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		f->touched(f->ctx, m->path, m->origin || m->writes || !k);
 	vcr_group_mark(f, m); /* what was marked on the way here */
 	vcr_files_look(f, m->path, &l, !k); /* what is new is wanted in any case */
+	if (k && l.exists && !vcr_known_same(k, &l.st) && vcr_look_changed_ns(&l) <= f->saved_ns && !(m->hooked && m->first_ns > f->saved_ns))
+		k->aged = f->saved; /* which of the two the savepoint has nobody knows */
 	if (k && !(l.exists && vcr_known_same(k, &l.st)))
 		tell_age(f, k);
 	if (!l.exists) {

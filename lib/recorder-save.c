@@ -118,6 +118,8 @@ void vcr_recorder_save_base(struct vcr_recorder *r)
 	say_unkept(r, note.as_of_ns);
 	r->savepoints = p.n + 1;
 	r->unstable = (p.flags & VCR_SAVEPOINT_UNSTABLE) != 0;
+	if (r->files)
+		vcr_files_saved(r->files);
 	vcr_recorder_tests_savepoint(r, &p);
 }
 

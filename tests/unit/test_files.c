@@ -522,6 +522,30 @@ START_TEST(a_file_of_secrets_is_reported_without_content_or_hash)
 }
 END_TEST
 
+static void count_aged(void *ctx, const char *path, int64_t mtime_ns)
+{
+	ck_assert_str_eq(path, "a");
+	++*(int *)ctx;
+}
+
+START_TEST(a_time_is_told_of_what_a_savepoint_has_not_of_what_changed_before_it)
+{
+	int told = 0;
+	put("a", "1");
+	make_files(&(struct vcr_files_options){ .aged = count_aged, .ctx = &told });
+	put("a", "22"); /* the savepoint has this, and nobody has looked */
+	vcr_files_saved(files);
+	sweep_says("write a 1 > 22 (watch 0)\n");
+	ck_assert_int_eq(told, 0);
+	vcr_files_saved(files);
+	for (int64_t until = vcr_files_now() + 2 * VCR_FILES_TICK_NS; vcr_files_now() < until;)
+		; /* also by a clock that ticks */
+	put("a", "333");
+	sweep_says("write a 22 > 333 (watch 0)\n");
+	ck_assert_int_eq(told, 1);
+}
+END_TEST
+
 START_TEST(git_and_vcr_and_what_is_configured_are_left_out)
 {
 	static const char *const ignore[] = { "build/", "*.o", "/top", "a/**/z", "!keep.o", NULL };
@@ -1031,6 +1055,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, what_changes_when_the_descriptors_owner_is_dead_is_not_put_down_to_him);
 	tcase_add_test(tc, a_file_that_is_made_and_written_is_written_once_whether_its_first_write_is_told_or_not);
 	tcase_add_test(tc, a_file_of_secrets_is_reported_without_content_or_hash);
+	tcase_add_test(tc, a_time_is_told_of_what_a_savepoint_has_not_of_what_changed_before_it);
 	tcase_add_test(tc, git_and_vcr_and_what_is_configured_are_left_out);
 	tcase_add_test(tc, paths_are_understood_as_the_kernel_does_and_never_left);
 	tcase_add_test(tc, a_fifo_and_a_large_file_are_not_read);
