@@ -21,7 +21,7 @@ static void take(const char *change, struct vcr_savepoint *out)
 static void setup(void)
 {
 	ck_assert_ptr_nonnull(mkdtemp(top));
-	snprintf(work, sizeof work, "%s/work", top);
+	snprintf(work, sizeof work, "%s/tree", top);
 	snprintf(state, sizeof state, "%s/state", top);
 	snprintf(file, sizeof file, "%s/times/s", state);
 	mkdir(work, 0755);
@@ -165,7 +165,7 @@ START_TEST(removed_it_is_gone_and_may_be_removed_again)
 	ck_assert_int_eq(vcr_times_remove(store, "s", &e), 0);
 	ck_assert_int_eq(access(file, F_OK), -1);
 	ck_assert_int_eq(vcr_times_remove(store, "s", &e), 0);
-	ck_assert_int_eq(vcr_times_remove(store, "../../work/a", &e), 0);
+	ck_assert_int_eq(vcr_times_remove(store, "../../tree/a", &e), 0);
 	ck_assert_int_eq(access("a", F_OK), 0);
 }
 END_TEST
