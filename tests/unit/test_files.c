@@ -1,5 +1,5 @@
 #include "files-parts.h"
-#include "tap.h"
+#include "workspace.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,26 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A workspace of its own, and every change reported as one line of `said`. */
-static char dir[64], outside[64];
-static struct vcr_files *files;
-static struct vcr_buf said;
-
-static char *in(const char *name)
-{
-	static char path[4][4200];
-	static unsigned k;
-	snprintf(path[++k % 4], sizeof path[0], "%s/%s", dir, name);
-	return path[k % 4];
-}
-
-static void put(const char *name, const char *text)
-{
-	FILE *f = fopen(*name == '/' ? name : in(name), "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-}
+static char outside[64];
 
 static void content(const struct vcr_file_state *s)
 {
@@ -44,8 +25,7 @@ static void content(const struct vcr_file_state *s)
 
 static int say(void *ctx, const struct vcr_change *c)
 {
-	static const char *const kind[] = { "write", "rename", "delete", "mode", "link", "mkdir", "rmdir" }, *const source[] = { "shim", "watch", "scan" };
-	vcr_buf_printf(&said, "%s %s", kind[c->kind], c->path);
+	vcr_buf_printf(&said, "%s %s", change_kind[c->kind], c->path);
 	if (c->old_path)
 		vcr_buf_printf(&said, " from %s", c->old_path);
 	vcr_buf_putc(&said, ' ');
@@ -54,7 +34,7 @@ static int say(void *ctx, const struct vcr_change *c)
 	content(&c->after);
 	if (c->before.exists && c->after.exists && c->before.mode != c->after.mode)
 		vcr_buf_printf(&said, " %o > %o", c->before.mode & 07777, c->after.mode & 07777);
-	vcr_buf_printf(&said, " (%s %d%s%s)\n", source[c->source], c->pid, c->transient ? " transient" : "", c->withheld ? " withheld" : "");
+	vcr_buf_printf(&said, " (%s %d%s%s)\n", change_source[c->source], c->pid, c->transient ? " transient" : "", c->withheld ? " withheld" : "");
 	return 0;
 }
 
@@ -68,31 +48,20 @@ static void make_files(const struct vcr_files_options *more)
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/vcr-test-files-XXXXXX");
-	strcpy(outside, "/tmp/vcr-test-files-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_ptr_nonnull(mkdtemp(outside));
-	vcr_buf_init(&said, 0);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-	return remove(path);
+	workspace_begin();
+	make_directory(outside);
 }
 
 static void teardown(void)
 {
-	vcr_files_free(files);
-	files = NULL;
-	vcr_buf_release(&said);
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	nftw(outside, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	workspace_end();
+	remove_directory(outside);
 }
 
 /* A hook's mark, now. */
 static void mark(enum vcr_mark_op op, const char *name, const char *name2)
 {
-	vcr_files_mark(files, op, *name == '/' ? name : in(name), name2 ? *name2 == '/' ? name2 : in(name2) : NULL, 7, vcr_files_now());
+	vcr_files_mark(files, op, in(name), name2 ? in(name2) : NULL, 7, vcr_files_now());
 }
 
 static void hooked_write(const char *name, const char *text)
@@ -104,7 +73,7 @@ static void hooked_write(const char *name, const char *text)
 
 static void hooked_rename(const char *a, const char *b)
 {
-	ck_assert_int_eq(rename(*a == '/' ? a : in(a), *b == '/' ? b : in(b)), 0);
+	ck_assert_int_eq(rename(in(a), in(b)), 0);
 	mark(VCR_MARK_RENAME, a, b);
 }
 

@@ -1,5 +1,5 @@
 #include "files-parts.h"
-#include "tap.h"
+#include "workspace.h"
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -7,55 +7,19 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* A workspace of its own, and every change reported as one line of `said`. */
-static char dir[64];
-static struct vcr_files *files;
-static struct vcr_buf said;
-
-static char *in(const char *name)
-{
-	static char path[4][4200];
-	static unsigned k;
-	snprintf(path[++k % 4], sizeof path[0], "%s/%s", dir, name);
-	return path[k % 4];
-}
-
-static void put(const char *name, const char *text)
-{
-	FILE *f = fopen(in(name), "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static int say(void *ctx, const struct vcr_change *c)
 {
-	static const char *const kind[] = { "write", "rename", "delete", "mode", "link", "mkdir", "rmdir" }, *const source[] = { "shim", "watch", "scan" };
-	vcr_buf_printf(&said, "%s %s (%s)\n", kind[c->kind], c->path, source[c->source]);
+	vcr_buf_printf(&said, "%s %s (%s)\n", change_kind[c->kind], c->path, change_source[c->source]);
 	return 0;
 }
 
 static void setup(void)
 {
 	struct vcr_files_options o = { .workspace = dir };
-	strcpy(dir, "/tmp/vcr-test-watch-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	vcr_buf_init(&said, 0);
+	workspace_begin();
 	ck_assert_int_eq(vcr_files_new(&files, &o, NULL), 0);
 	ck_assert_int_eq(vcr_files_scan_base(files, NULL), 0);
 	ck_assert_int_ge(vcr_files_watch_fd(files), 0);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	vcr_files_free(files);
-	vcr_buf_release(&said);
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static int waiting(void)
@@ -135,7 +99,7 @@ END_TEST
 static TCase *watch(void)
 {
 	TCase *tc = tcase_create("watch");
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, setup, workspace_end);
 	tcase_add_test(tc, what_is_done_in_a_directory_that_is_new_makes_no_events_until_the_sweep_has_walked_it);
 	tcase_add_test(tc, what_is_made_there_while_hooks_words_are_on_their_way_waits_for_them);
 	tcase_add_test(tc, a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_it_is);

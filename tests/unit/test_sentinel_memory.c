@@ -16,12 +16,15 @@ static void fill(unsigned char *p, unsigned i, size_t n)
 	memset(p, (int)(i * 31 + 7) & 255, n);
 }
 
+/* Whether all n bytes are b: the first is, and each is as the one before it. */
+static bool all_are(const unsigned char *p, size_t n, unsigned char b)
+{
+	return !n || (*p == b && !memcmp(p, p + 1, n - 1));
+}
+
 static bool is_filled(const unsigned char *p, unsigned i, size_t n)
 {
-	for (size_t k = 0; k < n; k++)
-		if (p[k] != ((i * 31 + 7) & 255))
-			return false;
-	return true;
+	return all_are(p, n, (i * 31 + 7) & 255);
 }
 
 /* Allocates, grows and gives back, and looks that each piece holds what was written into it. */
@@ -43,8 +46,7 @@ static void use(void)
 	for (unsigned i = 0; i < PIECES; i += 3) {
 		vcr_arena_free(piece[i]);
 		piece[i] = vcr_arena_calloc(3, size[i] = size_of(i + 1) / 3);
-		for (size_t k = 0; k < 3 * size[i]; k++)
-			ck_assert_uint_eq(piece[i][k], 0);
+		ck_assert(all_are(piece[i], 3 * size[i], 0));
 		fill(piece[i], i, size[i] *= 3);
 	}
 	for (unsigned i = 0; i < PIECES; i++)
