@@ -37,6 +37,7 @@ struct vcr_judge {
 	bool asked;                /* the first item is with the program */
 	size_t sent;               /* of its text */
 	struct vcr_buf hello, in;
+	size_t greeted, looked;    /* of hello: sent; of in: no line ends there */
 	int64_t until_ms;          /* the answer is to be there by then */
 	char why[200];             /* it could not be started */
 	bool busy;                 /* in serve: no second one inside */
@@ -104,6 +105,8 @@ static void say_hello(struct vcr_judge *j)
 	vcr_jw_str(&w, j->o.config);
 	vcr_jw_key(&w, "blocks");
 	vcr_jw_bool(&w, j->o.blocks);
+	vcr_jw_key(&w, "state");
+	vcr_jw_str(&w, j->o.state);
 	put_size(&w, "conf", &j->o.conf);
 	put_size(&w, "baseline", &j->o.baseline);
 	vcr_jw_object_end(&w);
@@ -144,6 +147,7 @@ static bool launch(struct vcr_judge *j)
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	j->fd = pair[0];
 	vcr_buf_reset(&j->in);
+	j->greeted = j->looked = 0;
 	say_hello(j);
 	return true;
 }
@@ -284,12 +288,12 @@ static bool send_some(struct vcr_judge *j, const char *p, size_t n, size_t *sent
 
 static bool write_on(struct vcr_judge *j)
 {
-	size_t said = 0;
-	if (j->hello.len) {
-		bool lives = send_some(j, j->hello.data, j->hello.len, &said);
-		vcr_buf_drop(&j->hello, said);
-		if (!lives || j->hello.len)
+	if (j->greeted < j->hello.len) {
+		bool lives = send_some(j, j->hello.data, j->hello.len, &j->greeted);
+		if (!lives || j->greeted < j->hello.len)
 			return lives;
+		vcr_buf_release(&j->hello);
+		j->greeted = 0;
 	}
 	return !j->asked || send_some(j, j->first->text.data, j->first->text.len, &j->sent);
 }
@@ -319,12 +323,14 @@ static bool read_on(struct vcr_judge *j)
 			return false;
 		vcr_buf_added(&j->in, (size_t)n);
 		char *end;
-		while ((end = memchr(j->in.data, '\n', j->in.len))) {
+		while ((end = memchr(j->in.data + j->looked, '\n', j->in.len - j->looked))) {
 			size_t k = (size_t)(end - j->in.data);
 			if (!take_line(j, j->in.data, k))
 				return false; /* it is left there */
 			vcr_buf_drop(&j->in, k + 1);
+			j->looked = 0;
 		}
+		j->looked = j->in.len;
 		if (j->in.len > VCR_MAX_JUDGE_ANSWER)
 			return false;
 	}
@@ -387,7 +393,7 @@ int vcr_judge_pollfd(const struct vcr_judge *j, struct pollfd *fd)
 {
 	if (j->fd < 0 || !j->asked)
 		return 0;
-	bool more = j->hello.len || j->sent < j->first->text.len;
+	bool more = j->greeted < j->hello.len || j->sent < j->first->text.len;
 	*fd = (struct pollfd){ j->fd, (short)(POLLIN | (more ? POLLOUT : 0)), 0 };
 	return 1;
 }

@@ -3,11 +3,13 @@
  * The program has one stream socket as its standard input and output. Questions are lines of JSON, each with the bytes that it announces behind it; answers are
  * lines of JSON, in the order of the questions. The first line is no question:
  *
- *   {"judge":1,"workspace":"/w","config":"/w/.vcr/sentinel.conf","blocks":false,"conf":120,"baseline":null}     then 120 bytes
+ *   {"judge":1,"workspace":"/w","config":"/w/.vcr/sentinel.conf","blocks":false,"state":"/run/s.judged","conf":120,"baseline":null}     then 120 bytes
  *   {"id":7,"path":"src/a.py","before":812,"after":1044}           then 812 and 1044 bytes
  *
  * conf, baseline: the texts of sentinel.conf and of the baseline beside it as the session found them, by their sizes; null: there was none; absent: what stands there
  * is to be read. Each program of a session is told the same, whatever has become of the files.
+ * state: a file of the judge's own, null if there is none: what one that dies has written there, the next one of the session may read, and know what stood in a file
+ * before the session, whoever has been asked first.
  * path: relative to the workspace where it lies in it; before, after: the file's content before and after a change, by its size; null: there was, or is,
  * no such file; blocks: a comment that was not there before allows no blocker; "before" absent: not known. What was answered for a path before is what the next answer is compared with.
  *
@@ -32,7 +34,7 @@ struct vcr_judge_text { const char *p; size_t n; enum { VCR_JUDGE_UNKNOWN, VCR_J
 struct vcr_judge_options {
 	const char *program;       /* its path, and with which words it is started; borrowed */
 	const char *const *argv;
-	const char *workspace, *config; /* config may be NULL */
+	const char *workspace, *config, *state; /* config and state may be NULL */
 	struct vcr_judge_text conf, baseline; /* borrowed */
 	bool blocks;               /* comments that were not there before allow no blocker */
 	int timeout_ms, memory_mb; /* 0: 10 s, 2048 */

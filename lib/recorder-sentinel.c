@@ -3,6 +3,7 @@
  * RUNTIME/<session>.sentinel (0600, on tmpfs, gone with the session) is what the gate reads, a line of JSON each, only ever appended to:
  *   {"id":1,"text":"...","tool_calls":["call_1"]}   a reminder: to be put into the next request of the conversation that made that call, of any without
  *   {"blockers":["src/a.py:3: ..."]}                those that stand now; an empty list: none does any more
+ * RUNTIME/<session>.judged is what the judges of a session leave to each other (judge.h, state).
  * A line is there before `judged` in the spool's header says that the writes before it have been judged. */
 #include "recorder-parts.h"
 #include "claims.h"
@@ -37,7 +38,7 @@ struct vcr_recorder_sentinel {
 	struct vcr_buf conf, baseline; /* as the session found them */
 	int mode;                  /* enum vcr_sentinel */
 	int fd;                    /* of the file; -1: nobody is told anything */
-	char path[VCR_MAX_PATH], *config;
+	char path[VCR_MAX_PATH], state[VCR_MAX_PATH], *config; /* path: the file's; state: the judges' own */
 	struct finding *finding;
 	size_t n;
 	bool blockers_changed;
@@ -594,12 +595,21 @@ void vcr_recorder_sentinel_write(const struct vcr_recorder *r, struct vcr_jw *w)
 	vcr_jw_object_end(w);
 }
 
-static int open_file(struct vcr_recorder_sentinel *s)
+/* RUNTIME/<session>.suffix; "" if there is no such place. */
+static bool name_file(const struct vcr_recorder_sentinel *s, const char *suffix, char to[VCR_MAX_PATH])
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
-	if (vcr_paths_runtime_dir(&path, NULL) || vcr_buf_printf(&path, "/%s.sentinel", s->r->session_id) || path.len >= sizeof s->path)
+	*to = 0;
+	if (vcr_paths_runtime_dir(&path, NULL) || vcr_buf_printf(&path, "/%s.%s", s->r->session_id, suffix) || path.len >= VCR_MAX_PATH)
+		return false;
+	memcpy(to, path.data, path.len + 1);
+	return true;
+}
+
+static int open_file(struct vcr_recorder_sentinel *s)
+{
+	if (!name_file(s, "sentinel", s->path))
 		return -1;
-	memcpy(s->path, path.data, path.len + 1);
 	return open(s->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
@@ -629,7 +639,8 @@ void vcr_recorder_sentinel_new(struct vcr_recorder *r, const char *program, cons
 		free(s);
 		return;
 	}
-	struct vcr_judge_options o = { .program = program, .argv = argv, .workspace = r->workspace, .config = s->config, .blocks = mode >= VCR_SENTINEL_BLOCK, .answered = on_answer, .reached = on_reached, .ctx = s };
+	const char *state = name_file(s, "judged", s->state) ? s->state : NULL;
+	struct vcr_judge_options o = { .state = state, .program = program, .argv = argv, .workspace = r->workspace, .config = s->config, .blocks = mode >= VCR_SENTINEL_BLOCK, .answered = on_answer, .reached = on_reached, .ctx = s };
 	vcr_buf_init(&s->conf, 0);
 	vcr_buf_init(&s->baseline, 0);
 	o.conf = found(r, "sentinel.conf", VCR_MAX_SENTINEL_CONF, &s->conf);
@@ -664,6 +675,8 @@ void vcr_recorder_sentinel_free(struct vcr_recorder *r)
 		close(s->fd);
 	if (*s->path)
 		unlink(s->path);
+	if (*s->state)
+		unlink(s->state);
 	free(s->config);
 	free(s);
 	r->sentinel = NULL;

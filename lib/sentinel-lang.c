@@ -342,6 +342,7 @@ static int fill(struct vcr_lang_map *m, const struct vcr_lang *l, const TSLangua
 	}
 #define FIELD(f) ts_language_field_id_for_name(g, f, sizeof f - 1)
 	*m = (struct vcr_lang_map){ .lang = l, .grammar = g, .role = role, .nsymbol = n, .decorated = ts_language_symbol_for_name(g, "decorated_definition", 20, true),
+		.tokens = ts_language_symbol_for_name(g, "token_tree", 10, true),
 		.name = FIELD("name"), .body = FIELD("body"), .parameters = FIELD("parameters"),
 		.parameter = FIELD("parameter"), .operator_ = FIELD("operator"), .declarator = FIELD("declarator"), .function = FIELD("function"),
 		.alternative = FIELD("alternative"), .left = FIELD("left"), .key = FIELD("key"), .condition = FIELD("condition") };

@@ -18,7 +18,7 @@ struct vcr_measure {
 	struct vcr_arena arena;
 	struct vcr_walk walk;
 	const char *text;   /* what is parsed again after an edit, and how much of it the parser asked for */
-	size_t ntext, read;
+	size_t ntext, read, walked;
 	char *clean;        /* a copy of the text whose bytes are all UTF-8 */
 	size_t nclean;
 };
@@ -28,6 +28,7 @@ struct vcr_tracked {
 	char *text;
 	size_t n;
 	int language;
+	struct vcr_walk walk;
 };
 
 struct vcr_measure *vcr_measure_new(void)
@@ -58,6 +59,7 @@ void vcr_tracked_free(struct vcr_tracked *t)
 		return;
 	if (t->tree)
 		ts_tree_delete(t->tree);
+	vcr_walk_release(&t->walk);
 	free(t->text);
 	free(t);
 }
@@ -229,6 +231,11 @@ size_t vcr_measure_read(const struct vcr_measure *m)
 	return m->read;
 }
 
+size_t vcr_measure_walked(const struct vcr_measure *m)
+{
+	return m->walked;
+}
+
 int vcr_measure(struct vcr_measure *m, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
 {
 	const struct vcr_lang_map *map;
@@ -246,6 +253,7 @@ int vcr_measure(struct vcr_measure *m, int language, const char *text, size_t n,
 	err = parse(parser, map, NULL, text, n, risky, &tree, e);
 	if (!err)
 		err = vcr_walk(&m->walk, language, map, tree, text, n, out, e);
+	m->walked = m->walk.entered;
 	if (tree && !at_once)
 		ts_tree_delete(tree);
 	ts_parser_delete(parser);
@@ -274,30 +282,90 @@ static TSInputEdit difference(const char *a, size_t na, const char *b, size_t nb
 	return edit;
 }
 
-static int keep(struct vcr_tracked **t, int language, TSTree *tree, const char *text, size_t n)
+/* The text's tree by what is known of the last one. *again: it came of that one. What does not parse is parsed anew: after an edit the parser may see other errors than
+ * those of the whole. */
+static int parse_edited(struct vcr_measure *m, const struct vcr_lang_map *map, const TSTree *old, const char *text, size_t n, TSTree **out, bool *again, struct vcr_error *e)
 {
-	struct vcr_tracked *k = *t ? *t : calloc(1, sizeof *k);
-	char *copy = malloc(n ? n : 1);
-	if (!k || !copy) {
-		if (!*t)
-			free(k);
-		free(copy);
-		ts_tree_delete(tree);
-		return VCR_ENOMEM;
+	bool risky = is_risky(text, n);
+	*again = old && !risky && n <= VCR_MAX_SOURCE;
+	m->read = n;
+	int err = *again ? parse_again(m, map, old, text, n, out, e) : 0;
+	if (err || (*again && !ts_node_has_error(ts_tree_root_node(*out))))
+		return err;
+	if (*again)
+		ts_tree_delete(*out);
+	*again = false;
+	m->read = n;
+	return parse(m->parser, map, NULL, text, n, risky, out, e);
+}
+
+/* A file that was measured before is measured again. */
+static int walk_again(struct vcr_tracked *t, const struct vcr_lang_map *map, const TSTree *tree, const TSInputEdit *edit, bool again, const char *text, size_t n, struct vcr_metrics *out,
+	struct vcr_error *e)
+{
+	struct vcr_walk next = { .keeps_units = true };
+	TSRange *range = NULL;
+	if (again) {
+		next.old = &t->walk;
+		next.edited = (struct vcr_edited){ .start = edit->start_byte, .old_end = edit->old_end_byte, .new_end = edit->new_end_byte };
+		next.edited.range = range = ts_tree_get_changed_ranges(t->tree, tree, &next.edited.nrange);
 	}
+	int err = vcr_walk(&next, t->language, map, tree, text, n, out, e);
+	vcr_arena_give_back(range);
+	next.old = NULL;
+	next.edited = (struct vcr_edited){ .range = NULL };
+	vcr_walk_release(&t->walk);
+	t->walk = next;
+	return err;
+}
+
+static struct vcr_tracked *track(struct vcr_tracked *old, int language)
+{
+	if (old && old->language == language)
+		return old;
+	vcr_tracked_free(old);
+	struct vcr_tracked *t = calloc(1, sizeof *t);
+	if (t)
+		t->language = language;
+	return t;
+}
+
+/* t->tree is edited and of no use if this fails. */
+static int measure_edited(struct vcr_measure *m, struct vcr_tracked *t, const struct vcr_lang_map *map, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
+{
+	TSInputEdit edit = { 0 };
+	TSTree *tree = NULL;
+	bool again;
+	char *copy = malloc(n ? n : 1);
+	if (!copy)
+		return vcr_error_set(e, VCR_ENOMEM, "no memory");
 	memcpy(copy, text, n);
-	if (k->tree)
-		ts_tree_delete(k->tree);
-	free(k->text);
-	*k = (struct vcr_tracked){ .tree = tree, .text = copy, .n = n, .language = language };
-	*t = k;
+	if (t->tree) {
+		edit = difference(t->text, t->n, text, n);
+		ts_tree_edit(t->tree, &edit);
+	}
+	int err = parse_edited(m, map, t->tree, text, n, &tree, &again, e);
+	if (!err)
+		err = walk_again(t, map, tree, &edit, again, copy, n, out, e);
+	if (err) {
+		if (tree)
+			ts_tree_delete(tree);
+		free(copy);
+		return err;
+	}
+	m->walked = t->walk.entered;
+	if (t->tree)
+		ts_tree_delete(t->tree);
+	free(t->text);
+	t->tree = tree;
+	t->text = copy;
+	t->n = n;
 	return 0;
 }
 
 int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e)
 {
 	const struct vcr_lang_map *map;
-	TSTree *tree, *old = *t && (*t)->language == language ? (*t)->tree : NULL;
 	int err = vcr_lang_map(language, &map, e);
 	if (err || (err = clean(m, &text, n)) < 0)
 		return err;
@@ -305,20 +373,11 @@ int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int langu
 		text += 3;
 		n -= 3;
 	}
-	if (old) {
-		TSInputEdit edit = difference((*t)->text, (*t)->n, text, n);
-		ts_tree_edit(old, &edit);
+	if (!(*t = track(*t, language)))
+		return vcr_error_set(e, VCR_ENOMEM, "no memory");
+	if ((err = measure_edited(m, *t, map, text, n, out, e)) != 0) {
+		vcr_tracked_free(*t);
+		*t = NULL;
 	}
-	bool risky = is_risky(text, n), again = old && !risky && n <= VCR_MAX_SOURCE;
-	m->read = n;
-	if ((err = again ? parse_again(m, map, old, text, n, &tree, e) : parse(m->parser, map, NULL, text, n, risky, &tree, e)) != 0) {
-		if (old) { /* it was edited for a text that it does not know */
-			vcr_tracked_free(*t);
-			*t = NULL;
-		}
-		return err;
-	}
-	if ((err = keep(t, language, tree, text, n)) != 0)
-		return vcr_error_set(e, err, "no memory");
-	return vcr_walk(&m->walk, language, map, (*t)->tree, (*t)->text, n, out, e);
+	return err;
 }

@@ -167,6 +167,14 @@ void vcr_arena_install(void)
 	pthread_once(&once, install);
 }
 
+void vcr_arena_give_back(void *p)
+{
+	if (SANITIZED)
+		free(p);
+	else
+		vcr_arena_free(p);
+}
+
 bool vcr_arena_enter(struct vcr_arena *a)
 {
 	if (SANITIZED)

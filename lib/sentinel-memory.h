@@ -26,6 +26,9 @@ void vcr_arena_leave(struct vcr_arena *a);
 /* The blocks that were kept for the next time. */
 void vcr_arena_release(struct vcr_arena *a);
 
+/* Free what tree-sitter gave out to be freed, outside of any arena. */
+void vcr_arena_give_back(void *p);
+
 /* As malloc and the like. (For the tests.) */
 void *vcr_arena_malloc(size_t n);
 void *vcr_arena_calloc(size_t n, size_t size);

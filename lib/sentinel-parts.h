@@ -56,7 +56,7 @@ struct vcr_lang_map {
 	const TSLanguage *grammar;
 	uint32_t *role;          /* by symbol */
 	uint32_t nsymbol;
-	TSSymbol decorated;
+	TSSymbol decorated, tokens; /* tokens: Rust's token_tree, the arguments of macros */
 	TSFieldId name, body, parameters, parameter, operator_, declarator, function, alternative, left, key, condition;
 };
 /* Made once for a language, kept. Errors of vcr_grammar_load. */

@@ -173,8 +173,7 @@ static char *read_file(const char *path, size_t *n, const char **why)
 	return p;
 }
 
-/* Copies of what is compared later: the measure is used again for the next file. */
-static int keep(struct vcr_scanned_file *f, const struct vcr_metrics *m, bool want_tokens)
+int vcr_scanned_keep(struct vcr_scanned_file *f, const struct vcr_metrics *m, bool want_tokens)
 {
 	size_t words = 1;
 	for (size_t i = 0; i < m->nfunction; i++)
@@ -234,7 +233,7 @@ static int measure(struct job *j, struct vcr_measure *measure, struct vcr_scanne
 		err = skip(f, "its language's grammar is not installed");
 	} else if (err == VCR_ELIMIT)
 		err = skip(f, e.what);
-	else if (!err && !(err = keep(f, &m, j->want_tokens)))
+	else if (!err && !(err = vcr_scanned_keep(f, &m, j->want_tokens)))
 		err = vcr_sentinel_judge(j->o->policy, f->path, text, n, &m, &f->findings);
 	free(text);
 	return err;
@@ -338,7 +337,7 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 	return 0;
 }
 
-static void release_file(struct vcr_scanned_file *f)
+void vcr_scanned_file_release(struct vcr_scanned_file *f)
 {
 	free(f->path);
 	free(f->function);
@@ -349,42 +348,10 @@ static void release_file(struct vcr_scanned_file *f)
 	}
 }
 
-int vcr_scanned_last(struct vcr_scanned *s, const char *path)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->file[i].path, path)) {
-			struct vcr_scanned_file f = s->file[i];
-			memmove(&s->file[i], &s->file[i + 1], (s->n - i - 1) * sizeof f);
-			s->file[s->n - 1] = f;
-			return 0;
-		}
-	return VCR_ENOTFOUND;
-}
-
-int vcr_scanned_put(struct vcr_scanned *s, const char *path, int language, const struct vcr_metrics *m)
-{
-	if (!vcr_scanned_last(s, path))
-		release_file(&s->file[--s->n]);
-	if (!m)
-		return 0;
-	struct vcr_scanned_file *more = realloc(s->file, (s->n + 1) * sizeof *more);
-	if (!more)
-		return VCR_ENOMEM;
-	s->file = more;
-	struct vcr_scanned_file *f = &more[s->n];
-	*f = (struct vcr_scanned_file){ .path = strdup(path), .language = language, .findings = VCR_FINDINGS_INIT };
-	int err = f->path ? keep(f, m, false) : VCR_ENOMEM;
-	if (err)
-		release_file(f);
-	else
-		s->n++;
-	return err;
-}
-
 void vcr_scanned_release(struct vcr_scanned *s)
 {
 	for (size_t i = 0; i < s->n; i++)
-		release_file(&s->file[i]);
+		vcr_scanned_file_release(&s->file[i]);
 	free(s->file);
 	vcr_findings_release(&s->across);
 	memset(s, 0, sizeof *s);

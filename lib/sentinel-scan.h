@@ -53,10 +53,10 @@ int vcr_sentinel_scan(char *const *paths, int npaths, const struct vcr_scan_opti
 /* Is that the name of a directory that is not gone into? */
 bool vcr_scan_is_foreign(const char *name);
 void vcr_scanned_release(struct vcr_scanned *s);
-/* What that file is like now, without its findings and tokens; it stands last then. m NULL: it is gone. */
-int vcr_scanned_put(struct vcr_scanned *s, const char *path, int language, const struct vcr_metrics *m);
-/* Make it the last, so that it is what is said to be a duplicate of the others. VCR_ENOTFOUND. */
-int vcr_scanned_last(struct vcr_scanned *s, const char *path);
+/* Copies of what is compared later, of one that is zero but for its path and language: the measure is used again for the next file. VCR_ENOMEM: it is to be
+ * released all the same. */
+int vcr_scanned_keep(struct vcr_scanned_file *f, const struct vcr_metrics *m, bool want_tokens);
+void vcr_scanned_file_release(struct vcr_scanned_file *f);
 
 /* Findings about functions whose body another one has. (duplicates.c) */
 int vcr_duplicates(const struct vcr_policy *p, const struct vcr_scanned *s, struct vcr_findings *out);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MARKS = 2000, BLOCK = 64 << 10 };
+enum { BLOCK = 64 << 10 };
 
 void *vcr_walk_grow(struct vcr_walk *w, void **array, size_t *capacity, size_t n, size_t size)
 {
@@ -45,7 +45,7 @@ static void empty(struct vcr_walk *w)
 	while (w->nblock > 1)
 		free(w->block[--w->nblock]);
 	w->used = 0;
-	w->nfunction = w->nclass = w->nmark = w->ntoken = 0;
+	w->nfunction = w->nclass = w->nmark = w->ntoken = w->nunit = w->entered = 0;
 	w->is_deep = false;
 	w->err = 0;
 }
@@ -62,6 +62,7 @@ void vcr_walk_release(struct vcr_walk *w)
 	free(w->mark);
 	free(w->token);
 	free(w->seen);
+	free(w->unit);
 }
 
 static struct vcr_text text_of(const struct vcr_walk *w, TSNode node)
@@ -78,7 +79,7 @@ static uint32_t end_line(TSNode node)
 
 static void mark(struct vcr_walk *w, enum vcr_mark_kind kind, const struct vcr_frame *f, TSNode node)
 {
-	struct vcr_mark *m = w->nmark < MARKS ? vcr_walk_grow(w, (void **)&w->mark, &w->cmark, w->nmark, sizeof *m) : NULL;
+	struct vcr_mark *m = w->nmark < VCR_MOST_MARKS ? vcr_walk_grow(w, (void **)&w->mark, &w->cmark, w->nmark, sizeof *m) : NULL;
 	if (!m)
 		return;
 	struct vcr_text t = text_of(w, node);
@@ -97,8 +98,11 @@ static void add_path(struct vcr_walk *w, const struct vcr_frame *f, uint32_t n)
 /* In the function and in those around it. nested: with how deep it stands in each. */
 static void add_cognitive(struct vcr_walk *w, const struct vcr_frame *around, bool nested)
 {
-	for (int i = around->function; i >= 0; i = w->function[i].parent)
+	for (int i = around->function; i >= 0; i = w->function[i].parent) {
 		w->function[i].cognitive += 1 + (nested ? around->cognitive - w->measured[i].cognitive : 0);
+		w->measured[i].added += 1 + (nested ? around->cognitive : 0);
+		w->measured[i].nested += nested;
+	}
 }
 
 static const char *qualify(struct vcr_walk *w, const struct vcr_frame *around, const char *name)
@@ -370,11 +374,54 @@ static void comment(struct vcr_walk *w, const struct vcr_frame *f, size_t at, si
 	const char *rules;
 	size_t n;
 	uint32_t lines = vcr_allow_comment(w->text, w->n, at, end, &rules, &n), line = ts_node_start_point(f->node).row + 1;
-	struct vcr_mark *m = lines && w->nmark < MARKS ? vcr_walk_grow(w, (void **)&w->mark, &w->cmark, w->nmark, sizeof *m) : NULL;
+	struct vcr_mark *m = lines && w->nmark < VCR_MOST_MARKS ? vcr_walk_grow(w, (void **)&w->mark, &w->cmark, w->nmark, sizeof *m) : NULL;
 	if (!m)
 		return;
 	*m = (struct vcr_mark){ VCR_MARK_ALLOW, line, line + lines - 1, f->function, vcr_walk_keep(w, rules, n) };
 	w->nmark++;
+}
+
+/* Does an operand end before that byte? Not with a word behind which one begins. */
+static bool is_operand(const struct vcr_walk *w, size_t from, size_t at)
+{
+	static const char *const words[] = { "return", "move", "else", "in", "match", "if", "while", "mut", "as", "break", "async", "static", "yield", "let", "box", "ref" };
+	size_t end = at;
+	while (end > from && strchr(" \t\r\n", w->text[end - 1]) && w->text[end - 1])
+		end--;
+	if (end == from)
+		return false;
+	size_t n = 0;
+	for (unsigned char c; n < end - from && n < 16; n++) {
+		c = (unsigned char)w->text[end - 1 - n];
+		if (c < 0x80 && c != '_' && !(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))
+			break;
+	}
+	if (!n)
+		return strchr(")]}?\"'", w->text[end - 1]) && w->text[end - 1];
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (vcr_text_is(w->text + end - n, n, words[i]))
+			return false;
+	return true;
+}
+
+/* Rust: the arguments of a macro are tokens. An && or || of them is an operator if an operand ends before it, and one begins behind it: no || of a closure, no
+ * reference to a reference, no Token![||]. */
+static void macro_token(struct vcr_walk *w, const struct vcr_frame *f, struct vcr_frame *around)
+{
+	uint32_t at = ts_node_start_byte(f->node), end = ts_node_end_byte(f->node);
+	if (!(f->roles & R_LOGIC)) {
+		if (end - at == 1 && (w->text[at] == ',' || w->text[at] == ';'))
+			around->logic = 0;
+		return;
+	}
+	while (end < w->n && w->text[end] && strchr(" \t\r\n", w->text[end]))
+		end++;
+	if (!is_operand(w, ts_node_start_byte(around->node), at) || end >= w->n || !w->text[end] || strchr(")]},;|&", w->text[end]))
+		return;
+	add_path(w, f, 1);
+	if (around->logic != ts_node_symbol(f->node))
+		add_cognitive(w, f, false);
+	around->logic = ts_node_symbol(f->node);
 }
 
 static void enter_token(struct vcr_walk *w, struct vcr_frame *f, struct vcr_frame *around)
@@ -392,6 +439,8 @@ static void enter_token(struct vcr_walk *w, struct vcr_frame *f, struct vcr_fram
 	bool is_default = around->roles & R_DEFAULT && (w->language == VCR_LANG_RUST ? (r & R_ELSE) != 0 : end - at == 1 && w->text[at] == '=');
 	if (is_default || (r & R_PATH && !(around->roles & R_TYPE)))
 		add_path(w, f, 1);
+	if (w->map->tokens && ts_node_symbol(around->node) == w->map->tokens)
+		macro_token(w, f, around);
 	if (r & R_ELSE)
 		around->is_else = true;
 	if (r & R_IMPORT && (end - at != 1 || *(w->text + at) == '*' || *(w->text + at) == '.'))
@@ -402,6 +451,7 @@ static void enter_token(struct vcr_walk *w, struct vcr_frame *f, struct vcr_fram
 /* A new frame on top, for the node the cursor is at. Is it one to go into? */
 static bool enter(struct vcr_walk *w, const TSTreeCursor *cursor, size_t depth)
 {
+	w->entered++;
 	if (depth >= VCR_MAX_SOURCE_DEPTH) {
 		w->is_deep = true;
 		return false;
@@ -439,6 +489,8 @@ static bool enter(struct vcr_walk *w, const TSTreeCursor *cursor, size_t depth)
 	}
 	if (depth && around->roles & R_PREPROC && ts_tree_cursor_current_field_id(cursor) == w->map->condition)
 		f->apart = true;
+	if (depth && w->keeps_units && vcr_unit_begin(w, f, around, depth))
+		return false;
 	if (r)
 		enter_node(w, f, around, is_else && r & R_IF);
 	if (r & R_BLOCK)
@@ -458,6 +510,8 @@ static void leave(struct vcr_walk *w, size_t depth)
 		fn->last_token = (uint32_t)w->ntoken;
 		vcr_body_measure(w, fn, &w->measured[f->function]);
 	}
+	if (f->unit)
+		vcr_unit_end(w, f);
 }
 
 static void walk(struct vcr_walk *w, TSTreeCursor *cursor)

@@ -83,14 +83,17 @@ void vcr_measure_free(struct vcr_measure *m);
 /* Measure a text of that language. Errors: of vcr_grammar_load; VCR_ELIMIT: too large, or it takes too long. */
 int vcr_measure(struct vcr_measure *m, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e);
 
-/* One file that is edited again and again: its tree is kept, and only what has changed is parsed anew. */
+/* One file that is edited again and again: its tree and its figures are kept, and only what has changed is parsed and measured anew, of functions within functions the
+ * innermost. What it gives out is what vcr_measure gives out for the text, and lives until *t is measured again or freed. */
 struct vcr_tracked;
 void vcr_tracked_free(struct vcr_tracked *t);
-/* As vcr_measure; *t is NULL at first. The text is copied. */
+/* *t is NULL at first, and NULL again when it fails. The text is copied. */
 int vcr_measure_tracked(struct vcr_measure *m, struct vcr_tracked **t, int language, const char *text, size_t n, struct vcr_metrics *out, struct vcr_error *e);
 
 /* How many bytes of the text the parser has looked at in the last vcr_measure or vcr_measure_tracked. */
 size_t vcr_measure_read(const struct vcr_measure *m);
+/* And how many nodes of its tree the walk has looked at; a function that is taken over is one. */
+size_t vcr_measure_walked(const struct vcr_measure *m);
 
 /* Why a file is not measured, from its first bytes and its size: a reason for people, or NULL. (sentinel-skip.c) */
 const char *vcr_source_unfit(const char *path, const char *text, size_t n);

@@ -8,6 +8,8 @@
 #include "limits.h"
 #include "sentinel-allow.h"
 #include "sentinel-baseline.h"
+#include "sentinel-bodies.h"
+#include "sentinel-known.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,124 +18,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_PATHS = 8192, MOST_KEY = 900, SCAN_MS = 2000, MOST_AGAIN = 64 /* files that are looked at again for one write */,
-	KEPT_COST = 16 << 10 /* of a file whose tree is kept, beside its texts: what measures its base has memory of its own */ };
-#define MOST_KEPT (4u << 20)   /* of texts whose trees are kept, bytes */
-#define MOST_BASES (256u << 20) /* of texts that are kept to compare with, bytes */
-
-/* A file of the session: as it was before, and what was said of it last. */
-struct known {
-	char *path, *base;         /* base: NULL: there was none, or it is not known */
-	size_t nbase;
-	bool unknown;              /* what stood there nobody can say: all that is there is old */
-	struct said { char *key, *json; } *said;
-	size_t nsaid;
-	struct kept *kept;         /* NULL: it is measured anew each time */
-};
-
-/* Of a file that is written again and again: its tree as it is now, and what its base is like. */
-struct kept {
-	struct vcr_tracked *now;
-	struct vcr_measure *was;
-	struct vcr_metrics base;
-	bool has_base;
-	int language;
-	size_t bytes;
-};
+enum { MOST_KEY = 900, SCAN_MS = 2000, MOST_AGAIN = 64 /* files that are looked at again for one write */ };
 
 struct vcr_judging_run {
 	struct vcr_judging *j;
 	char *workspace;
 	struct vcr_measure *now, *was;
-	struct vcr_scanned all;    /* of the workspace, by paths relative to it */
+	struct vcr_bodies *bodies; /* of the workspace, by paths relative to it */
 	bool scanned;
-	struct known *known;
-	size_t nknown, bases, kept;
+	struct vcr_known_files known;
 	bool blocks;               /* comments that were not there before allow no blocker */
 	struct vcr_keyset disowned; /* of the file that is judged: findings that such a comment would allow */
 };
-
-/* ---- What is known ---- */
-
-static struct known *find(struct vcr_judging_run *s, const char *path)
-{
-	for (size_t i = 0; i < s->nknown; i++)
-		if (!strcmp(s->known[i].path, path))
-			return &s->known[i];
-	return NULL;
-}
-
-static struct known *remember(struct vcr_judging_run *s, const char *path, const struct vcr_judging_text *before)
-{
-	struct known *more = s->nknown < MOST_PATHS ? reallocarray(s->known, s->nknown + 1, sizeof *more) : NULL;
-	if (!more)
-		return NULL;
-	s->known = more;
-	struct known *k = &s->known[s->nknown];
-	*k = (struct known){ .path = strdup(path), .unknown = !before->known };
-	if (!k->path)
-		return NULL;
-	if (before->there && s->bases + before->n <= MOST_BASES && (k->base = malloc(before->n + 1))) {
-		memcpy(k->base, before->p, before->n);
-		k->base[before->n] = 0;
-		k->nbase = before->n;
-		s->bases += before->n;
-	} else if (before->there) {
-		k->unknown = true;
-	}
-	s->nknown++;
-	return k;
-}
-
-static void forget_kept(struct vcr_judging_run *s, struct known *k)
-{
-	if (!k->kept)
-		return;
-	s->kept -= k->kept->bytes;
-	vcr_tracked_free(k->kept->now);
-	vcr_measure_free(k->kept->was);
-	free(k->kept);
-	k->kept = NULL;
-}
-
-/* Room for that file's tree: those of others go if there is none. Without it the file is measured anew each time. */
-static void keep(struct vcr_judging_run *s, struct known *k, int language, size_t n)
-{
-	size_t bytes = n + k->nbase + KEPT_COST;
-	if (k->kept && k->kept->language != language)
-		forget_kept(s, k);
-	struct kept one = { .language = language }, *p = k->kept;
-	if (p) {
-		s->kept -= p->bytes;
-		k->kept = NULL;
-		one = *p;
-	}
-	for (size_t i = 0; i < s->nknown && bytes <= MOST_KEPT && s->kept + bytes > MOST_KEPT; i++)
-		forget_kept(s, &s->known[i]);
-	if (!p && bytes <= MOST_KEPT && (p = malloc(sizeof *p)) && !(one.was = vcr_measure_new())) {
-		free(p);
-		p = NULL;
-	}
-	if (!p)
-		return;
-	one.bytes = bytes;
-	*p = one;
-	s->kept += bytes;
-	k->kept = p;
-	if (bytes > MOST_KEPT)
-		forget_kept(s, k);
-}
-
-static void forget_said(struct known *k)
-{
-	for (size_t i = 0; i < k->nsaid; i++) {
-		free(k->said[i].key);
-		free(k->said[i].json);
-	}
-	free(k->said);
-	k->said = NULL;
-	k->nsaid = 0;
-}
 
 /* ---- The workspace ---- */
 
@@ -149,18 +45,20 @@ static void scan(struct vcr_judging_run *s)
 	char *paths[] = { s->workspace };
 	struct vcr_policy own = s->j->policy; /* functions alone are wanted */
 	struct vcr_scan_options o = { .policy = &own, .jobs = 1, .most_ms = SCAN_MS, .excluded = s->j->excludes.n ? excluded : NULL, .ctx = s };
+	struct vcr_scanned all = { .n = 0 };
 	size_t n = strlen(s->workspace);
 	s->scanned = true;
 	for (int i = 0; i < VCR_RULE_COUNT; i++)
 		for (int k = 0; k <= VCR_SEVERITY_BLOCKER; k++)
 			own.rule[i].step[k] = -1;
-	if (vcr_sentinel_scan(paths, 1, &o, &s->all, NULL))
+	if (vcr_sentinel_scan(paths, 1, &o, &all, NULL))
 		return;
-	for (size_t i = 0; i < s->all.n; i++) {
-		char *p = s->all.file[i].path;
-		if (!strncmp(p, s->workspace, n) && p[n] == '/')
-			memmove(p, p + n + 1, strlen(p + n + 1) + 1);
+	for (size_t i = 0; i < all.n; i++) {
+		const struct vcr_scanned_file *f = &all.file[i];
+		const char *p = f->path;
+		vcr_bodies_put(s->bodies, !strncmp(p, s->workspace, n) && p[n] == '/' ? p + n + 1 : p, f->language, f->function, f->nfunction);
 	}
+	vcr_scanned_release(&all);
 }
 
 /* What a file is like now, if it is not what it was when it was scanned. */
@@ -180,57 +78,34 @@ static void look_again(struct vcr_judging_run *s, const char *path)
 	int language = n >= 0 ? vcr_language_of(path, text, (size_t)n) : -1;
 	if (fd >= 0)
 		close(fd);
-	if (language >= 0 && !vcr_measure(s->was, language, text, (size_t)n, &m, NULL))
-		vcr_scanned_put(&s->all, path, language, &m);
-	else
-		vcr_scanned_put(&s->all, path, -1, NULL);
+	struct vcr_scanned_file f = { .language = language, .findings = VCR_FINDINGS_INIT };
+	bool is = language >= 0 && !vcr_measure(s->was, language, text, (size_t)n, &m, NULL) && !vcr_scanned_keep(&f, &m, false);
+	vcr_bodies_put(s->bodies, path, language, f.function, is ? f.nfunction : 0);
+	vcr_scanned_file_release(&f);
 	free(text);
 }
 
-static int by_number(const void *a, const void *b)
+static void note_path(void *ctx, const char *path)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
+	vcr_buf_add(ctx, path, strlen(path) + 1);
 }
 
-/* Of which files functions of that one seem to be copied. The message names them; so does the hash, without being parsed. */
-static void look_at_others(struct vcr_judging_run *s, const char *path)
-{
-	struct vcr_scanned_file *own = s->all.n ? &s->all.file[s->all.n - 1] : NULL;
-	VCR_AUTO_BUF paths = VCR_BUF_INIT;
-	uint64_t *body = own && !strcmp(own->path, path) ? malloc((own->nfunction + 1) * sizeof *body) : NULL;
-	size_t n = 0, found = 0;
-	if (!body)
-		return;
-	for (size_t k = 0; k < own->nfunction; k++)
-		if (own->function[k].body_renamed)
-			body[n++] = own->function[k].body_renamed;
-	qsort(body, n, sizeof *body, by_number);
-	for (size_t i = 0; i + 1 < s->all.n && found < MOST_AGAIN; i++)
-		for (size_t f = 0, hit = 0; f < s->all.file[i].nfunction && !hit; f++)
-			if ((hit = n && bsearch(&s->all.file[i].function[f].body_renamed, body, n, sizeof *body, by_number))) {
-				vcr_buf_add(&paths, s->all.file[i].path, strlen(s->all.file[i].path) + 1);
-				found++;
-			}
-	free(body);
-	for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1)
-		look_again(s, paths.data + at);
-}
-
-/* Duplicates of other files' functions in that one, which stands last. */
+/* Duplicates of other files' functions in that one. Files that seem to have them are looked at as they are now: code that moves is no duplicate. */
 static void find_duplicates(struct vcr_judging_run *s, const char *path, int language, const struct vcr_metrics *m, struct vcr_findings *out)
 {
-	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT;
+	VCR_AUTO_BUF others = VCR_BUF_INIT;
+	struct vcr_scanned_file own = { .language = language, .findings = VCR_FINDINGS_INIT };
 	if (!s->scanned)
 		scan(s);
-	if (vcr_scanned_put(&s->all, path, language, m))
-		return;
-	look_at_others(s, path); /* puts them behind ours */
-	if (vcr_scanned_last(&s->all, path) || vcr_duplicates(&s->j->policy, &s->all, &all))
-		return;
-	for (size_t i = 0; i < all.n; i++)
-		if (!strcmp(all.item[i].path, path) && all.item[i].severity > VCR_SEVERITY_OFF)
-			vcr_findings_add(out, &all.item[i]);
+	vcr_bodies_put(s->bodies, path, language, NULL, 0);
+	if (vcr_policy_severity(&s->j->policy, VCR_RULE_DUPLICATE, 1, NULL) > VCR_SEVERITY_OFF && !vcr_scanned_keep(&own, m, false)) {
+		vcr_bodies_others(s->bodies, own.function, own.nfunction, MOST_AGAIN, note_path, &others);
+		for (size_t at = 0; at < others.len; at += strlen(others.data + at) + 1)
+			look_again(s, others.data + at);
+		if (!vcr_bodies_put(s->bodies, path, language, own.function, own.nfunction))
+			vcr_bodies_duplicates(s->bodies, &s->j->policy, path, out);
+	}
+	vcr_scanned_file_release(&own);
 }
 
 /* ---- An answer ---- */
@@ -271,8 +146,8 @@ static void write_finding(struct vcr_jw *w, const struct vcr_finding *f, const c
 	vcr_jw_object_end(w);
 }
 
-/* parsed: bytes of the text that the parser has looked at. */
-static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m, size_t parsed)
+/* by: what has measured it, which knows how many bytes of the text the parser has looked at, and how many nodes of its tree were walked. */
+static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m, const struct vcr_measure *by)
 {
 	uint32_t cyclomatic = 0, cognitive = 0, length = 0;
 	for (size_t i = 0; i < m->nfunction; i++) {
@@ -281,7 +156,8 @@ static void write_metrics(struct vcr_jw *w, const struct vcr_metrics *m, size_t 
 		length = m->function[i].length > length ? m->function[i].length : length;
 	}
 	const struct { const char *key; int64_t n; } list[] = { { "lines", m->lines }, { "functions", (int64_t)m->nfunction }, { "classes", (int64_t)m->nclass }, { "complexity", cyclomatic },
-		{ "cognitive", cognitive }, { "length", length }, { "parsed", (int64_t)parsed } };
+		{ "cognitive", cognitive }, { "length", length }, { "parsed", (int64_t)vcr_measure_read(by) },
+		{ "walked", (int64_t)vcr_measure_walked(by) } };
 	vcr_jw_object(w);
 	vcr_jw_key(w, "language");
 	vcr_jw_str(w, vcr_language_name(m->language));
@@ -299,7 +175,7 @@ static void skipped(struct vcr_jw *w, const char *why)
 }
 
 /* Those of the last answer that are not among the findings now. */
-static void write_corrected(struct vcr_jw *w, const struct known *k, const struct vcr_keyset *now)
+static void write_corrected(struct vcr_jw *w, const struct vcr_known *k, const struct vcr_keyset *now)
 {
 	vcr_jw_key(w, "corrected");
 	vcr_jw_array(w);
@@ -307,21 +183,6 @@ static void write_corrected(struct vcr_jw *w, const struct known *k, const struc
 		if (!vcr_keyset_has(now, k->said[i].key))
 			vcr_jw_raw(w, k->said[i].json, strlen(k->said[i].json));
 	vcr_jw_array_end(w);
-}
-
-static void say(struct known *k, const char *key, const char *json, size_t n)
-{
-	struct said *more = reallocarray(k->said, k->nsaid + 1, sizeof *more);
-	if (!more)
-		return;
-	k->said = more;
-	more[k->nsaid] = (struct said){ strdup(key), strndup(json, n) };
-	if (more[k->nsaid].key && more[k->nsaid].json) {
-		k->nsaid++;
-		return;
-	}
-	free(more[k->nsaid].key);
-	free(more[k->nsaid].json);
 }
 
 /* What the change has made of a finding. */
@@ -351,7 +212,7 @@ static void find_states(struct vcr_judging_run *s, const struct vcr_findings *al
 	}
 }
 
-static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct known *k, const struct vcr_findings *all, const enum state *state)
+static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct vcr_known *k, const struct vcr_findings *all, const enum state *state)
 {
 	static const char *const words[] = { "old", "new", "worse" };
 	size_t n = 0;
@@ -369,7 +230,7 @@ static void write_findings(struct vcr_judging_run *s, struct vcr_jw *w, struct k
 			vcr_jw_init(&one, &json);
 			write_finding(&one, &all->item[i], key, words[state[i]], vcr_keyset_has(&s->disowned, key));
 			vcr_jw_raw(w, json.data, json.len);
-			say(k, key, json.data, json.len);
+			vcr_known_say(k, key, json.data, json.len);
 			n++;
 		}
 	vcr_jw_array_end(w);
@@ -408,7 +269,7 @@ static void comment_key(const struct vcr_finding *f, const char *text, size_t n,
 }
 
 /* A session that blocks: who may not write a secret may not allow it either. A comment that did not stand there before, over these very lines, allows no blocker. */
-static void disown(struct vcr_judging_run *s, const struct known *k, const struct vcr_judging_text *after, struct vcr_findings *all, struct vcr_findings *base)
+static void disown(struct vcr_judging_run *s, const struct vcr_known *k, const struct vcr_judging_text *after, struct vcr_findings *all, struct vcr_findings *base)
 {
 	VCR_AUTO_KEYSET were = { 0 };
 	char key[MOST_KEY];
@@ -441,21 +302,17 @@ static void disown(struct vcr_judging_run *s, const struct known *k, const struc
 	}
 }
 
-/* What a text is like. What has errors is measured anew: after an edit the parser may see others than those of the whole. */
-static int measure_now(struct vcr_judging_run *s, struct known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_error *e)
+/* What a text is like. */
+static int measure_now(struct vcr_judging_run *s, struct vcr_known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_error *e)
 {
-	keep(s, k, language, after->n);
+	vcr_known_keep(&s->known, k, language, after->n);
 	if (!k->kept)
 		return vcr_measure(s->now, language, after->p, after->n, m, e);
-	bool whole = !k->kept->now;
-	int err = vcr_measure_tracked(s->now, &k->kept->now, language, after->p, after->n, m, e);
-	if (err || whole || !m->is_broken)
-		return err;
-	return vcr_measure(s->now, language, after->p, after->n, m, e);
+	return vcr_measure_tracked(s->now, &k->kept->now, language, after->p, after->n, m, e);
 }
 
 /* What stood there before, once; false: nothing, or nothing that can be measured. */
-static bool measure_base(struct vcr_judging_run *s, struct known *k, int language, struct vcr_metrics *old)
+static bool measure_base(struct vcr_judging_run *s, struct vcr_known *k, int language, struct vcr_metrics *old)
 {
 	struct vcr_error e = { 0 };
 	if (!k->base)
@@ -470,7 +327,7 @@ static bool measure_base(struct vcr_judging_run *s, struct known *k, int languag
 }
 
 /* The findings of a text: all of them, those that the change has made, and those of what stood there before. */
-static int judge(struct vcr_judging_run *s, struct known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
+static int judge(struct vcr_judging_run *s, struct vcr_known *k, int language, const struct vcr_judging_text *after, struct vcr_metrics *m, struct vcr_findings *all, struct vcr_findings *changed,
 	struct vcr_findings *base)
 {
 	const struct vcr_policy *p = &s->j->policy;
@@ -514,17 +371,17 @@ static int judge(struct vcr_judging_run *s, struct known *k, int language, const
 
 void vcr_judging_know(struct vcr_judging_run *s, const char *path, const struct vcr_judging_text *before)
 {
-	if (before->there && vcr_language_of(path, before->p, before->n) >= 0 && !find(s, path))
-		remember(s, path, before);
+	if (before->there && vcr_language_of(path, before->p, before->n) >= 0 && !vcr_known_find(&s->known, path))
+		vcr_known_remember(&s->known, path, before);
 }
 
 void vcr_judging_moved(struct vcr_judging_run *s, const char *from, const char *to)
 {
-	const struct known *old = find(s, from);
-	if (!old || find(s, to))
+	const struct vcr_known *old = vcr_known_find(&s->known, from);
+	if (!old || vcr_known_find(&s->known, to))
 		return;
 	struct vcr_judging_text base = { .p = old->base, .n = old->nbase, .there = old->base != NULL, .known = !old->unknown };
-	remember(s, to, &base);
+	vcr_known_remember(&s->known, to, &base);
 }
 
 static bool is_made(const char *unfit)
@@ -533,7 +390,7 @@ static bool is_made(const char *unfit)
 }
 
 /* Why it is not measured. A session that blocks: "DO NOT EDIT" that was not there before is the agent's word, and takes no file of its own out of what is judged. */
-static const char *unfit_now(const struct vcr_judging_run *s, const struct known *k, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
+static const char *unfit_now(const struct vcr_judging_run *s, const struct vcr_known *k, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
 {
 	const char *why = vcr_source_unfit(path, after->p, after->n), *was = k ? k->base : before->there ? before->p : NULL;
 	bool unknown = k ? k->unknown : !before->known;
@@ -544,7 +401,7 @@ static const char *unfit_now(const struct vcr_judging_run *s, const struct known
 
 void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char *path, const struct vcr_judging_text *before, const struct vcr_judging_text *after)
 {
-	struct known *k = find(s, path);
+	struct vcr_known *k = vcr_known_find(&s->known, path);
 	int language = after->there ? vcr_language_of(path, after->p, after->n) : -1;
 	VCR_AUTO_FINDINGS all = VCR_FINDINGS_INIT, changed = VCR_FINDINGS_INIT, base = VCR_FINDINGS_INIT;
 	struct vcr_metrics m;
@@ -562,9 +419,16 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 		skipped(w, unfit);
 		return;
 	}
-	if (!k && !(k = remember(s, path, before))) {
+	if (!k && !(k = vcr_known_remember(&s->known, path, before))) {
 		skipped(w, "too many files");
 		return;
+	}
+	if (vcr_known_was_judged(k, before)) { /* by one that died: what it said of that is what this answer is compared with */
+		VCR_AUTO_BUF unheard = VCR_BUF_INIT;
+		struct vcr_jw it;
+		vcr_jw_init(&it, &unheard);
+		vcr_jw_object(&it);
+		vcr_judging_answer(s, &it, path, before, before);
 	}
 	vcr_keyset_release(&s->disowned);
 	int err = language >= 0 && !unfit ? judge(s, k, language, after, &m, &all, &changed, &base) : 1;
@@ -573,7 +437,7 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 		return;
 	}
 	if (err && s->scanned)
-		vcr_scanned_put(&s->all, path, -1, NULL); /* it is gone */
+		vcr_bodies_put(s->bodies, path, -1, NULL, 0); /* it is gone */
 	VCR_AUTO_KEYSET now = { 0 };
 	enum state *state = calloc(all.n + 1, sizeof *state);
 	if (!state) {
@@ -582,7 +446,7 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 	}
 	keys_of(&all, &now);
 	write_corrected(w, k, &now);
-	forget_said(k);
+	vcr_known_forget_said(k);
 	find_states(s, &all, &changed, &base, state, &passed);
 	write_findings(s, w, k, &all, state);
 	free(state);
@@ -592,7 +456,8 @@ void vcr_judging_answer(struct vcr_judging_run *s, struct vcr_jw *w, const char 
 	if (err)
 		vcr_jw_raw(w, "{}", 2);
 	else
-		write_metrics(w, &m, vcr_measure_read(s->now));
+		write_metrics(w, &m, s->now);
+	vcr_known_judged(&s->known, k, after);
 }
 
 /* ---- The protocol ---- */
@@ -673,8 +538,12 @@ static int hello(struct vcr_judging_run *s, const char *line, size_t n, struct v
 	s->workspace = vcr_json_strdup(&q, vcr_json_get(&q, 0, "workspace"));
 	s->blocks = vcr_json_true(&q, vcr_json_get(&q, 0, "blocks"));
 	int err = s->workspace ? 0 : VCR_ENOMEM;
+	char *state = vcr_json_strdup(&q, vcr_json_get(&q, 0, "state"));
 	if (!err && config)
 		err = expect(s, &q, config, e);
+	if (!err && state)
+		vcr_known_resume(&s->known, state);
+	free(state);
 	free(config);
 	return err;
 }
@@ -684,9 +553,9 @@ struct vcr_judging_run *vcr_judging_begin(struct vcr_judging *j, const char *wor
 	struct vcr_judging_run *s = calloc(1, sizeof *s);
 	if (!s)
 		return NULL;
-	*s = (struct vcr_judging_run){ .j = j, .now = vcr_measure_new(), .was = vcr_measure_new(), .workspace = workspace ? strdup(workspace) : NULL };
+	*s = (struct vcr_judging_run){ .j = j, .now = vcr_measure_new(), .was = vcr_measure_new(), .bodies = vcr_bodies_new(), .known = VCR_KNOWN_FILES_INIT, .workspace = workspace ? strdup(workspace) : NULL };
 	s->scanned = !workspace; /* nothing is to be scanned */
-	if (s->now && s->was && (s->workspace || !workspace))
+	if (s->now && s->was && s->bodies && (s->workspace || !workspace))
 		return s;
 	vcr_judging_end(s);
 	return NULL;
@@ -694,18 +563,12 @@ struct vcr_judging_run *vcr_judging_begin(struct vcr_judging *j, const char *wor
 
 void vcr_judging_end(struct vcr_judging_run *s)
 {
-	for (size_t i = 0; s && i < s->nknown; i++) {
-		forget_said(&s->known[i]);
-		forget_kept(s, &s->known[i]);
-		free(s->known[i].path);
-		free(s->known[i].base);
-	}
 	if (!s)
 		return;
-	free(s->known);
+	vcr_known_release(&s->known);
 	free(s->workspace);
 	vcr_keyset_release(&s->disowned);
-	vcr_scanned_release(&s->all);
+	vcr_bodies_free(s->bodies);
 	vcr_measure_free(s->now);
 	vcr_measure_free(s->was);
 	free(s);

@@ -486,10 +486,11 @@ static void forget_files(const struct record *r, bool spool)
 	}
 	if (r->notes.len)
 		unlink(r->notes.data);
-	if (r->judges && r->spool) { /* what the gate reads of the sentinel */
-		VCR_AUTO_BUF told = VCR_BUF_INIT;
-		vcr_buf_printf(&told, "%.*s/%s.sentinel", (int)(strrchr(r->spool, '/') - r->spool), r->spool, r->id);
-		unlink(told.data);
+	static const char *const of_sentinel[] = { "sentinel", "judged" }; /* what the gate reads of it, and what its judges leave to each other */
+	for (size_t i = 0; r->judges && r->spool && i < sizeof of_sentinel / sizeof *of_sentinel; i++) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT;
+		vcr_buf_printf(&path, "%.*s/%s.%s", (int)(strrchr(r->spool, '/') - r->spool), r->spool, r->id, of_sentinel[i]);
+		unlink(path.data);
 	}
 }
 

@@ -48,7 +48,7 @@ def templates(text):
 
 
 def macros(text):
-    """Without what lizard counts in the arguments of macros, which are no code before they are expanded: Token![||], assert!(a && match b { … }).
+    """Without what lizard alone counts in the arguments of macros, which are no code before they are expanded: match, and && and || that join nothing, Token![||].
     An if there makes lizard take a later else for that of let; a while counts as much."""
     out, at = "", 0
     for found in re.finditer(r"\w+!\s*(?:\w+\s*)?[(\[{]", text):
@@ -58,7 +58,7 @@ def macros(text):
         while end < len(text) and depth:
             depth += (text[end] in "([{") - (text[end] in ")]}")
             end += 1
-        out += text[at:found.end()] + re.sub(r"\b(?:match|else)\b|&&|\|\|", " ", re.sub(r"\bif\b", "while", text[found.end():end]))
+        out += text[at:found.end()] + re.sub(r"\b(?:match|else)\b|(?<=[(\[{,;=>])\s*(?:&&|\|\|)|(?:&&|\|\|)(?=\s*[)\]},;&|])", " ", re.sub(r"\bif\b", "while", text[found.end():end]))
         at = end
     return out + text[at:]
 

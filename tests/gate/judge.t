@@ -12,9 +12,9 @@ from careless import BAD, GOOD, OTHER, RULES, WORDS
 from gatekit import BUILD, clikit, done, ok, skip
 
 place = clikit.Place()
-def judge(*changes, config="", env=None, files={"other.py": OTHER}, blocks=False, baseline=None, found=None):
+def judge(*changes, config="", env=None, files={"other.py": OTHER}, blocks=False, baseline=None, found=None, state=None):
     """The answers to (path, before, after); None: no such file; a change may have a fourth word: what to do with the workspace first. found: the texts of sentinel.conf and the
-    baseline as the session found them."""
+    baseline as the session found them. state: what the judges of a session leave to each other."""
     work = tempfile.mkdtemp(dir=place.dir)
     for name, text in files.items():
         open(os.path.join(work, name), "w").write(text)
@@ -25,7 +25,7 @@ def judge(*changes, config="", env=None, files={"other.py": OTHER}, blocks=False
             f.write(baseline)
     texts = dict(zip(("conf", "baseline"), found or ()))
     p = subprocess.Popen([os.path.join(BUILD, "vcr-sentinel"), "judge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(place.env, **env or {}))
-    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf"), "blocks": blocks, **{k: t and len(t) for k, t in texts.items()}}) + "\n" + "".join(t or "" for t in texts.values())).encode())
+    p.stdin.write((json.dumps({"judge": 1, "workspace": work, "config": os.path.join(work, "sentinel.conf"), "blocks": blocks, "state": state, **{k: t and len(t) for k, t in texts.items()}}) + "\n" + "".join(t or "" for t in texts.values())).encode())
     out = []
     for n, (path, before, after) in enumerate(changes):
         full = os.path.join(work, path)
@@ -95,6 +95,30 @@ b = judge(("report.py", None, BAD), config="rule parameters=off\n", found=(None,
 c = judge(("report.py", None, BAD), found=("rule parameters=3\nthreshold 4\n", None))
 ok(found(a[0])[-1] == ("parameters", "new") and "function-length" not in str(found(a[0])) and ("parameters", "old") in found(b[0]) and not c and judge.status == 3 and "sentinel.conf:2: 'threshold'" in judge.err,
    "sentinel.conf and the baseline count as the session found them, whatever has become of the files", found(a[0]), found(b[0]), judge.err)
+
+# ---- One judge after the other ----
+
+state = os.path.join(place.dir, "state")
+longer = BAD + "\n\nY = 1\n"
+judge(("report.py", "x = 1\n", BAD), ("old.py", BAD.replace("report", "old"), BAD.replace("report", "old") + "x = 1\n"), ("gone.py", None, BAD), ("gone.py", BAD, None), state=state)
+kept = open(state, "rb").read()
+a = judge(("report.py", BAD, longer), ("report.py", longer, GOOD), ("old.py", BAD.replace("report", "old"), BAD.replace("report", "old") + "y = 2\n"), state=state)
+ok(found(a[0]) == [(r, "new") for r in RULES] and not a[0]["corrected"] and sorted(v["rule"] for v in a[1]["corrected"]) == RULES and {s for _, s in found(a[2])} == {"old"} and
+   os.stat(state).st_mode & 0o7777 == 0o600, "a judge that is started again in a session knows what stood in a file before the session: what the session has made stays new, what was there is old", a, kept)
+open(state, "wb").write(kept)
+a = judge(("report.py", BAD, GOOD), state=state)
+ok(a[0]["passed"] and sorted(v["rule"] for v in a[0]["corrected"]) == RULES, "and what the one before it has said: mended, it is corrected", a)
+open(state, "wb").write(kept)
+a = judge(("report.py", BAD + "#\n", GOOD), state=state)
+ok(a[0]["passed"] and not a[0]["corrected"], "but for what that one has not judged to its end, of which it may have died", a)
+wrong = []
+for n in range(0, len(kept), 61):
+    open(state, "wb").write(kept[:n])
+    a = judge(("report.py", BAD, longer), ("more.py", None, OTHER.replace("normalise", "more")), state=state)
+    states = {s for _, s in found(a[0])}
+    if len(a) != 2 or states != ({"new"} if n >= kept.index(b"x = 1\n") + 6 else {"old"}) or judge.status or b'"more.py"' not in open(state, "rb").read():
+        wrong.append((n, states, judge.err))
+ok(not wrong, "of a state that is cut off it knows what is whole, and goes on behind that", wrong)
 
 # ---- Growth ----
 

@@ -20,7 +20,7 @@ server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
 place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
                  VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
 
-# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), regate (the gate dies, and another takes over), ask=TEXT, aside (a question of another conversation), again (the last request once more).
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), rejudge (the judge dies), regate (the gate dies, and another takes over), ask=TEXT, aside (a question of another conversation), again (the last request once more).
 AGENT = r"""
 import json, os, subprocess, sys, time, urllib.request as u
 base, api = sys.argv[1:3]
@@ -58,6 +58,11 @@ for step in sys.argv[3:]:
     elif what == "await":
         while not os.path.exists(text): time.sleep(0.005)
     elif what == "orphan": os.kill(named("vcr-collector"), 9)
+    elif what == "rejudge":
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try: judges = open("/proc/%s/cmdline" % pid).read() == "vcr-sentinel\0judge\0" and "XDG_RUNTIME_DIR=%s\0" % os.environ["XDG_RUNTIME_DIR"] in open("/proc/%s/environ" % pid).read()
+            except OSError: continue
+            if judges: os.kill(int(pid), 9)
     elif what == "regate":
         gone = named("vcr-gate")
         if not gone: continue # a replay has none
@@ -307,6 +312,16 @@ if not run[0].end["judged"]:
 else:
     ok([[v["state"] for f in x.judged for v in f["output_state"]["violations"]] for x in run] == [["new"], ["old"]] and [marks(x.sent[1]) for x in run] == [1, 0],
        "a recording's judge knows the workspace's baseline: the agent is not told of what is in it", [x.judged for x in run], run[1].r)
+title = "a judge that takes over from one that died knows what stood there before the session: what the session made stays new, is not told again, and its correction is in the frame"
+if not run[0].end["judged"]:
+    skip(title, "no grammars here; scripts/grammars fetches them")
+else:
+    wide = WIDE.replace("\n", "|")
+    run = Run("took-over", "warn", "chat", "write=a.py:" + wide, "ask=begin", "rejudge", "write=a.py:x = 1|" + wide, "ask=done", "rejudge", "write=a.py:x = 2|", "ask=mended", env=real)
+    got = [([v["state"] for v in f["output_state"]["violations"]], len(f["output_state"]["corrected"])) for f in run.judged]
+    ok(got == [(["new"], 0), (["new"], 0), ([], 1)] and marks(run.sent[-1]) == 1 and
+       [run.end[k] for k in ("judged", "unjudged", "corrected", "standing", "reminders")] == [3, 0, 1, 0, 1] and not [n for n in os.listdir(place.env["XDG_RUNTIME_DIR"]) if ".judged" in n],
+       title, got, run.end, [marks(b) for b in run.sent], run.r)
 r = subprocess.run([os.path.join(BUILD, "vcr-record"), "--sentinel=loud", "--", "true"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 ok(r.returncode == 2 and "--sentinel wants observe, warn, block, block:stop or off, not 'loud'" in r.stderr, "a wrong word is said", r)
 server.close()

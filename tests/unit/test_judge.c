@@ -35,6 +35,25 @@ static void on_mark(void *ctx, uint64_t mark)
 	snprintf(said + strlen(said), sizeof said - strlen(said), "|%llu;", (unsigned long long)mark);
 }
 
+/* Bytes that are moved, and looked at for the end of a line: of each such call what it may come to. */
+static size_t moved, searched;
+void __real_vcr_buf_drop(struct vcr_buf *b, size_t n);
+void __wrap_vcr_buf_drop(struct vcr_buf *b, size_t n);
+void *__real_memchr(const void *p, int c, size_t n);
+void *__wrap_memchr(const void *p, int c, size_t n);
+
+void __wrap_vcr_buf_drop(struct vcr_buf *b, size_t n)
+{
+	moved += b->len - n;
+	__real_vcr_buf_drop(b, n);
+}
+
+void *__wrap_memchr(const void *p, int c, size_t n)
+{
+	searched += c == '\n' ? n : 0;
+	return __real_memchr(p, c, n);
+}
+
 static struct vcr_judge *new_judge(const char *const *argv, int timeout_ms)
 {
 	struct vcr_judge_options o = { .program = argv[0], .argv = argv, .workspace = "/w", .timeout_ms = timeout_ms, .answered = on_answer, .reached = on_mark };
@@ -156,6 +175,30 @@ START_TEST(large_texts_arrive_whole_and_too_much_is_refused)
 }
 END_TEST
 
+/* It reads 16 MB before the first question, and answers with 2 MB, both in the pieces that a socket takes. */
+START_TEST(a_large_baseline_and_a_large_answer_cost_what_they_are_long)
+{
+	enum { BASELINE = 16 << 20, ANSWER = 2 << 20 };
+	static char line[400], baseline[BASELINE];
+	snprintf(line, sizeof line, "read -r line; head -c %d >/dev/null; while read -r line; do id=${line#*\\\"id\\\":}; head -c 1 >/dev/null; printf '{\"id\":%%s,\"got\":1,\"pad\":\"' ${id%%%%,*}; "
+		"head -c %d /dev/zero | tr '\\0' x; echo '\"}'; done", BASELINE, ANSWER);
+	const char *const argv[] = { "/bin/sh", "-c", line, NULL };
+	struct vcr_judge *j;
+	memset(baseline, 'b', sizeof baseline);
+	struct vcr_judge_options o = { .program = argv[0], .argv = argv, .workspace = "/w", .timeout_ms = 60000, .answered = on_answer, .reached = on_mark, .baseline = { baseline, BASELINE, VCR_JUDGE_PRESENT } };
+	signal(SIGPIPE, SIG_IGN);
+	*said = 0;
+	ck_assert_int_eq(vcr_judge_new(&j, &o), 0);
+	moved = searched = 0;
+	ask(j, "a", NULL, "1");
+	ask(j, "b", NULL, "2");
+	vcr_judge_finish(j, 60000);
+	ck_assert_str_eq(said, "a=1;b=1;");
+	ck_assert_msg(moved < BASELINE && searched < 3 * ANSWER, "%zu bytes moved, %zu searched", moved, searched);
+	vcr_judge_free(j);
+}
+END_TEST
+
 static TCase *judge(void)
 {
 	TCase *tc = tcase_create("judge");
@@ -166,6 +209,7 @@ static TCase *judge(void)
 	tcase_add_test(tc, one_that_dies_with_each_question_is_let_die);
 	tcase_add_test(tc, one_that_is_not_there_is_said_by_name);
 	tcase_add_test(tc, large_texts_arrive_whole_and_too_much_is_refused);
+	tcase_add_test(tc, a_large_baseline_and_a_large_answer_cost_what_they_are_long);
 	return tc;
 }
 

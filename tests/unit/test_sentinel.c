@@ -193,6 +193,7 @@ START_TEST(what_decides_is_counted_in_each_language_and_what_only_looks_like_it_
 		{ VCR_LANG_GO, "package a\nfunc f(a, b, c, d int, e func(x, y int) bool, _ string) {}\n", "f", 1, 6, 2 },
 		{ VCR_LANG_RUST, "fn f<T: ?Sized>(a: &T) -> R { let Some(x) = a else { return g()? }; match x { A if b => 1, B => 2, _ => 3 } }\n", "f", 6, 1, 1 },
 		{ VCR_LANG_RUST, "fn f(g: impl for<'a> Fn(&'a u8)) { let x = 1; let y = m!(a => b); }\n", "f", 1, 1, 1 },
+		{ VCR_LANG_RUST, "fn f() { assert!(a && b || c(1)); g(m!(|| 1, move || 2)); m![a, && b, T![||]]; m!(d[0] && !e && (f && g)); }\n", "f", 6, 0, 1 },
 		{ VCR_LANG_JAVA, "class A {\n  @Override\n  @B(c = 1)\n  public List<? extends A> f(Map<?, A> a) { return a ? b : c; }\n}\n", "A.f", 2, 1, 4 },
 		{ VCR_LANG_RUBY, "def f(a)\n  @b ||= a\n  @c &&= a\nend\n", "f", 3, 1, 1 },
 		{ VCR_LANG_C_SHARP, "class A {\n  [B]\n  void F(int? a, params int[] b) {\n#if X && Y\n    int? c = a ? 1 : 2; c ?\?= 3;\n#endif\n  }\n}\n", "A.F", 4, 2, 3 },
@@ -429,7 +430,7 @@ static TCase *tc_sentinel(void)
 	tcase_add_test(tc, paths_of_python_are_counted_as_radon_counts_them);
 	tcase_add_test(tc, cognitive_complexity_is_that_of_the_examples_in_its_paper);
 	tcase_add_loop_test(tc, each_language_has_functions_with_names_paths_and_parameters, 0, 13);
-	tcase_add_loop_test(tc, what_decides_is_counted_in_each_language_and_what_only_looks_like_it_is_not, 0, 10);
+	tcase_add_loop_test(tc, what_decides_is_counted_in_each_language_and_what_only_looks_like_it_is_not, 0, 11);
 	tcase_add_test(tc, only_what_a_change_made_worse_is_said);
 	tcase_add_test(tc, a_test_that_asserts_less_is_said);
 	tcase_add_test(tc, a_secret_in_a_file_is_a_blocker_and_is_not_repeated);
