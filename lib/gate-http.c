@@ -158,6 +158,8 @@ static void dispatch(struct vcr_gate_exchange *c)
 		return;
 	}
 	g->stats.requests++;
+	if (g->o.spoke && c->request.pid > 0)
+		g->o.spoke(g->o.meant_ctx, c->request.pid);
 	c->request.body = c->body.data;
 	c->request.nbody = c->body.len;
 	c->told = true;

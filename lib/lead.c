@@ -176,3 +176,13 @@ enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, ch
 	place_text(name, port, host);
 	return is_late_address(h, name, index, port) ? VCR_MEANT_ADDRESS : VCR_MEANT_HOST;
 }
+
+/* The gate alone writes there. */
+void vcr_lead_spoke(void *header, int pid)
+{
+	struct vcr_spool_header *h = header;
+	int i = 0;
+	while (i < VCR_SPOKEN && h->spoke[i] && h->spoke[i] != pid)
+		i++;
+	__atomic_store_n(&h->spoke[i < VCR_SPOKEN ? i : pid % VCR_SPOKEN], pid, __ATOMIC_RELEASE);
+}

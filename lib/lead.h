@@ -30,5 +30,7 @@ void vcr_lead_retract(struct vcr_spool_header *h);
 bool vcr_lead_judged(struct vcr_spool_header *h, const char *host, bool trusted, bool *news);
 /* For vcr_gate_options.meant, with the header as its context. A word is taken once. */
 enum vcr_gate_meant vcr_lead_meant(void *header, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid);
+/* For vcr_gate_options.spoke, likewise. */
+void vcr_lead_spoke(void *header, int pid);
 
 #endif

@@ -1,6 +1,7 @@
 /* exec.c — programs: each is announced, and gets the variables that keep it in the session, whatever environment the caller
  * built for it. These hooks also run in vfork children: the new environment is on the stack, nothing else is touched. */
 #include <stdarg.h>
+#include <sys/auxv.h>
 #include "shim.h"
 
 enum { MOST_ARGS = 96, MOST_BYTES = 64 << 10 };
@@ -45,7 +46,7 @@ static void say_outsider(enum vcr_target target, const char *name)
 	if (vcr_self.companion)
 		say_own(target, name, VCR_LOST_CHANCE);
 	if (h && h->flags & VCR_SPOOL_ANSWERS)
-		say_own(target, name, VCR_LOST_TOOLS);
+		say_own(target, name, vcr_target_hands_on(target) ? VCR_LOST_SOME_TOOLS : VCR_LOST_TOOLS);
 }
 
 static bool can_run(const char *path)
@@ -80,6 +81,7 @@ struct program {
 	const char *name;
 	int dir, flags;       /* BY_AT; BY_FD: dir is the program */
 	char *const *argv, *const *env;
+	int32_t parent;       /* it runs already, and is to begin anew: whose child it is; else 0 */
 };
 
 /* Is there such a program, and how does it take a preload? */
@@ -151,7 +153,7 @@ static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 /* One that was found by its name, or by a path. */
 static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
 {
-	return vcr_stand_wanted(spawns, s) && (p->how <= BY_NAME || s->answers);
+	return p->parent ? vcr_stand_wanted_here(p->parent, s) : vcr_stand_wanted(spawns, s) && (p->how <= BY_NAME || s->answers);
 }
 
 /* By its path the kernel alone runs it, or says that it is no program; libc hands what it looks for by name to a shell then. */
@@ -212,6 +214,39 @@ static int become(const struct program *p)
 	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
 	errno = saved;
 	return r;
+}
+
+/* By the name that it was started by, if that is still the same file and no script's. */
+static const char *own_file(char exe[PATH_MAX])
+{
+	const char *name = (const char *)getauxval(AT_EXECFN);
+	struct stat a, b;
+	long n = raw_readlink("/proc/self/exe", exe, PATH_MAX - 1);
+	exe[n > 0 ? n : 0] = 0;
+	if (n <= 0 || raw_statat(AT_FDCWD, "/proc/self/exe", &a, 0))
+		return NULL;
+	bool same = name && *name == '/' && !raw_statat(AT_FDCWD, name, &b, 0) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return same ? name : !raw_statat(AT_FDCWD, exe, &b, 0) && a.st_dev == b.st_dev && a.st_ino == b.st_ino ? exe : NULL;
+}
+
+void vcr_exec_stand_in(char *const argv[])
+{
+	struct vcr_stand s;
+	char exe[PATH_MAX];
+	int32_t parent = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0);
+	int saved = errno;
+	if (vcr_guest() || vcr_self.lender != parent || !vcr_stand_wanted_here(parent, &s))
+		return;
+	const char *file = own_file(exe);
+	vcr_self.said = 1; /* what it will be says so itself */
+	struct vcr_piece piece = { &parent, sizeof parent };
+	vcr_append(VCR_REC_FORK, 0, 0, &piece, 1, 0);
+	if (file)
+		become(&(struct program){ .how = BY_PATH, .name = file, .argv = argv, .env = environ, .parent = parent });
+	vcr_self.said = 0;
+	if (s.answers)
+		say_own(VCR_TARGET_TAKES, file ? file : exe, VCR_LOST_TOOL);
+	errno = saved;
 }
 
 int execve(const char *path, char *const argv[], char *const env[])

@@ -302,8 +302,10 @@ void vcr_init_slow(void)
 		vcr_env_keep(spool);
 	else if (spool)
 		vcr_env_hide(env, flags & VCR_ENV_INSERTED);
-	if (!(flags & VCR_ENV_STACK))
+	if (!(flags & VCR_ENV_STACK)) {
+		vcr_self.lender = vcr_lend_whom(env);
 		vcr_lend_back(env);
+	}
 	bool tapped = ok && vcr_tap_program();
 	vcr_store(&vcr_self.ready, ok ? 2 : 3);
 	if (ok) {
@@ -314,12 +316,17 @@ void vcr_init_slow(void)
 		vcr_rpc_watch();
 		vcr_sock_inherited();
 	}
-	if (ok && spool && vcr_spool_mapped())
+	if (ok && spool && vcr_spool_mapped() && !vcr_self.lender)
 		vcr_say_process(vcr_spool_mapped());
 	errno = saved;
 }
 
-__attribute__((constructor)) static void load(void)
+/* libc hands its constructors what it hands main. */
+__attribute__((constructor)) static void load(int argc, char *const argv[])
 {
-	vcr_ready();
+	if (!vcr_ready() || vcr_likely(!vcr_self.lender))
+		return;
+	vcr_exec_stand_in(argv);
+	if (vcr_spool_mapped())
+		vcr_say_process(vcr_spool_mapped());
 }

@@ -40,6 +40,8 @@ enum {
 #define VCR_LOST_NOTE "an annotation was refused: " /* a LOST that begins so is about those, not about what could not be seen */
 #define VCR_LOST_CHANCE ": its clock and its random bytes are its own, not the session's" /* a LOST that ends so is about that */
 #define VCR_LOST_TOOLS ": what it starts is not answered from the session, and runs" /* or that, of vcr-replay --hermetic */
+#define VCR_LOST_SOME_TOOLS ": of what it starts, static programs and those with an environment of their own are not answered from the session, and run" /* likewise */
+#define VCR_LOST_TOOL ": it could not be answered from the session, and runs" /* likewise */
 
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
 enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };
@@ -157,6 +159,8 @@ struct vcr_keep_block {
 	char heavy[VCR_KEEP_HEAVY];   /* relative to the workspace, each NUL-terminated */
 };
 
+enum { VCR_SPOKEN = 64 /* the process numbers of `spoke`; full: one is given up */ };
+
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
  * separate cache lines. */
 struct vcr_spool_header {
@@ -201,6 +205,8 @@ struct vcr_spool_header {
 	/* Process numbers in here, root_pid too, are those of the pid namespace with that inode; 0: the collector's own. Then the first process has another one out there. */
 	uint64_t pid_ns;
 	int32_t root_outside;
+	/* Processes that have made a request by the gate, as far as it knows them; a child of one that the library cannot enter finds its parent there, and is a tool. */
+	int32_t spoke[VCR_SPOKEN];
 };
 
 /* What is done about the code that is written. */

@@ -1,6 +1,9 @@
 /* stand.c — tools: the programs that a process starts once it has spoken to a model. Where the session's header names a stand-in, they are started through
  * it: it keeps what they print (vcr-record --capture=all), or answers in their place (vcr-replay --hermetic). What a tool starts itself is covered by it.
- * Called in vfork children: nothing is touched but the caller's stack. */
+ * Called in vfork children: nothing is touched but the caller's stack.
+ *
+ * A program that the library cannot enter starts its tools unseen. Those that take the library find out before their main that they are some: by what their parent was
+ * lent (lend.c) they know it, and the gate has heard it speak. They become the stand-in then, which is what their parent would have started. */
 #include "shim.h"
 
 int32_t vcr_spoke;
@@ -13,16 +16,28 @@ static bool copy(const char shared[400], char out[400])
 	return n > 0;
 }
 
-bool vcr_stand_wanted(bool spawns, struct vcr_stand *s)
+static bool is_named(struct vcr_stand *s)
 {
-	int32_t spoke = vcr_load(&vcr_spoke);
-	if (vcr_likely(!spoke) || (!spawns && spoke == raw_getpid()))
-		return false;
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (!h || !h->standin[0] || !copy(h->standin, s->program) || !copy(h->stood, s->place))
 		return false;
 	s->answers = h->flags & VCR_SPOOL_ANSWERS;
 	return s->answers || !vcr_self.sandboxed; /* what the host has forbidden its children may forbid the stand-in too: then they do not run */
+}
+
+bool vcr_stand_wanted(bool spawns, struct vcr_stand *s)
+{
+	int32_t spoke = vcr_load(&vcr_spoke);
+	return vcr_unlikely(spoke) && (spawns || spoke != raw_getpid()) && is_named(s);
+}
+
+bool vcr_stand_wanted_here(int32_t parent, struct vcr_stand *s)
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	for (int i = 0; h && h->standin[0] && i < VCR_SPOKEN; i++)
+		if (vcr_load(&h->spoke[i]) == parent)
+			return is_named(s);
+	return false;
 }
 
 void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out)

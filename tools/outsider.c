@@ -51,5 +51,5 @@ void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, c
 void vcr_outsider_say_tools(const struct vcr_tool *t, enum vcr_target target, const char *command)
 {
 	if (target >= VCR_TARGET_GO)
-		vcr_say(t, "%s is static, of Go or of another libc%s", command, VCR_LOST_TOOLS);
+		vcr_say(t, "%s is static, of Go or of another libc%s", command, vcr_target_hands_on(target) ? VCR_LOST_SOME_TOOLS : VCR_LOST_TOOLS);
 }

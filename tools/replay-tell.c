@@ -84,7 +84,8 @@ void vcr_replay_lost(void *ctx, const char *words)
 	struct replay *r = ctx;
 	size_t n = strlen(words);
 	VCR_AUTO_BUF safe = VCR_BUF_INIT;
-	if (!(r->deterministic && ends(words, n, VCR_LOST_CHANCE)) && !(r->hermetic && ends(words, n, VCR_LOST_TOOLS)))
+	bool tools = ends(words, n, VCR_LOST_TOOLS) || ends(words, n, VCR_LOST_SOME_TOOLS) || ends(words, n, VCR_LOST_TOOL);
+	if (!(r->deterministic && ends(words, n, VCR_LOST_CHANCE)) && !(r->hermetic && tools))
 		return;
 	vcr_safe_line(&safe, words, n, MOST_WORDS);
 	vcr_buf_putc(&safe, '\n');

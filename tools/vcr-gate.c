@@ -70,6 +70,12 @@ static enum vcr_gate_meant on_meant(void *ctx, const struct sockaddr *peer, char
 	return m;
 }
 
+static void on_spoke(void *ctx, int pid)
+{
+	struct gate *g = ctx;
+	vcr_lead_spoke(g->h, pid);
+}
+
 static const char *program_of(const struct gate *g, int pid)
 {
 	for (int i = 0; i < NAMED; i++)
@@ -174,7 +180,7 @@ static int make_gate(struct gate *g, struct vcr_error *e)
 		listeners[i] = g->inherits && fcntl(FIRST_LISTENER + i, F_SETFD, FD_CLOEXEC) == 0 ? FIRST_LISTENER + i : -1;
 	struct vcr_gate_options go = { .listeners = g->inherits ? listeners : NULL,
 		 .base = g->base, .ca = g->ca, .token = g->token, .port = port, .handler = &vcr_forward_handler, .ctx = g->forward,
-		.meant = on_meant, .meant_ctx = g, .judged = on_judged, .judged_ctx = g };
+		.meant = on_meant, .meant_ctx = g, .spoke = on_spoke, .judged = on_judged, .judged_ctx = g };
 	return err ? err : vcr_gate_new(&g->gate, &go, e);
 }
 

@@ -211,7 +211,7 @@ static int make_gate(struct replay *r, struct vcr_error *e)
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(r->token + 2 * i, 3, "%02x", random[i]);
 	struct vcr_gate_options o = { .listeners = r->seal ? r->sealed.listener : NULL, .base = r->base, .ca = r->ca, .token = r->token, .port = (int)r->port, .handler = &vcr_replay_handler, .ctx = r->replay,
-		.meant = r->fence.h ? vcr_lead_meant : NULL, .meant_ctx = r->fence.h };
+		.meant = r->fence.h ? vcr_lead_meant : NULL, .meant_ctx = r->fence.h, .spoke = r->fence.h ? vcr_lead_spoke : NULL };
 	int err = vcr_gate_new(&r->gate, &o, e);
 	if (r->seal) /* they are the gate's now */
 		memset(r->sealed.listener, -1, sizeof r->sealed.listener);

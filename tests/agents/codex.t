@@ -25,7 +25,9 @@ REPLAYED = "replayed with the model server gone and no network, it says the same
 KILLED = "killed in the midst of an answer: it ends as it does without us, and what had come is in the session"
 GATE = "the gate is killed in the midst of an answer: the agent asks again, says and leaves what it does without us, and is recorded to the end"
 REFUSED = "its model's host refuses: it waits for it, and goes on when it is there, as it does without us"
-TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, KILLED, GATE, REFUSED)
+HERMETIC = "with --hermetic its shell does not run again, the agent hears what it heard, says the same and leaves the same files"
+UNRECORDED = "and a command of it that was not recorded does not run, and is named"
+TITLES = (CALLS, FILES, SHELL, BLIND, ALONE, PROXY, REPLAYED, HERMETIC, UNRECORDED, KILLED, GATE, REFUSED)
 KNOWN = base64.b64encode(b"me:word-0123456789").decode()
 
 why = no_codex()
@@ -77,14 +79,38 @@ ok(behind.run("proxied") == said and len(behind.place.session().calls()) == 3 an
 # ---- Replayed ----
 
 agent.server.close()
-for name in agent.files():
-    os.unlink(os.path.join(agent.place.work, name))
-shutil.rmtree(agent.home)
-os.makedirs(agent.home)
-replay = [*agentkit.OFFLINE, os.path.join(agentkit.BUILD, "vcr-replay"), session.path, "--"]
-r = subprocess.run(replay + agent.command + ["Write a poem."], cwd=agent.place.work, env=dict(agent.place.record, **agent.env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                   stderr=subprocess.PIPE, timeout=300)
-ok((r.returncode, r.stdout.decode()) == said and agent.left() == there, REPLAYED, r.returncode, r.stdout, sorted(agent.files()), r.stderr.decode()[-3000:])
+*replayed, err = agent.replay(session.path)
+ok(tuple(replayed) == said and agent.left() == there, REPLAYED, replayed, sorted(agent.files()), err[-3000:])
+
+# ---- Its tools answered ----
+
+hermit = Agent()
+ran = os.path.join(hermit.place.run_dir, "ran")  # outside of the workspace: who really runs leaves a line there
+
+
+def turn_with_marks(api, request):
+    reply = turn(api, request)
+    for tool in reply.tools if reply and reply.number == "1" else ():
+        tool[2]["cmd"] += " && echo shown && echo 1 >>" + ran
+    return reply
+
+
+hermit.server.script = turn_with_marks
+said_first = hermit.run("record", options=("--capture=all",))
+session, there = hermit.place.session(), hermit.files()
+kept = [l["data"] for l in session.lines if l["type"] == "vcr.output"]
+hermit.server.close()
+*replayed, err = hermit.replay(session.path, "--hermetic")
+ok(said_first == said and tuple(replayed) == said and hermit.files() == there and "shell.txt" in there and len(open(ran).readlines()) == 1 and kept and not [k for k in kept if "not_kept" in k] and
+   " 0 missed; nothing went to the network" in err and "answered from the session" in err and "refused" not in err, HERMETIC, replayed, sorted(hermit.files()), open(ran).read(), kept, err[-3000:])
+cut = os.path.join(os.path.dirname(session.path), "cut.vcr")
+with open(cut, "w") as f:
+    for l in session.lines:
+        if l["type"] == "frame" and l["data"]["node_name"].startswith("exec:") and ran in json.dumps(l["data"]["input_state"]):
+            l["data"]["input_state"]["argv"][-1] = "another command"
+        f.write(json.dumps(l) + "\n")
+status, out, err = hermit.replay(cut, "--hermetic")
+ok(status and len(open(ran).readlines()) == 1 and "shell.txt" not in hermit.files() and "from the shell" in err and "(it was not recorded)" in err, UNRECORDED, status, out, sorted(hermit.files()), err[-3000:])
 
 # ---- In trouble ----
 

@@ -61,26 +61,35 @@ class Agent:
             for a, b in ((s, far), (far, s)):
                 threading.Thread(target=serverkit.pump, args=(a, b), daemon=True).start()
 
-    def words(self, how):
+    def words(self, how, *options):
         way = [w for host in HOSTS for w in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, self.port))]
         record = [os.path.join(agentkit.BUILD, "vcr-record"), "-q"]
-        return {"record": record + way + ["--cacert", self.server.ca, "--"], "proxied": record + ["--lane=auto", "--"], "plain": []}[how]
+        return {"record": record + [*options] + way + ["--cacert", self.server.ca, "--"], "proxied": record + ["--lane=auto", "--"], "plain": []}[how]
 
     def begin(self):
         """Nothing is left of a run before."""
         shutil.rmtree(self.home, True)
         os.makedirs(self.home)
 
-    def start(self, how, prompt="Write a poem."):
+    def start(self, how, prompt="Write a poem.", options=()):
         self.begin()
         env = dict(self.place.record, **self.env, **({} if how == "record" else {"HTTPS_PROXY": self.proxy.url}))
-        return subprocess.Popen(self.words(how) + self.command + [prompt], cwd=self.place.work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(self.words(how, *options) + self.command + [prompt], cwd=self.place.work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def run(self, how, *prompt):
-        p = self.start(how, *prompt)
+    def run(self, how, *prompt, options=()):
+        p = self.start(how, *prompt, options=options)
         self.out, self.err = (b.decode(errors="replace") for b in p.communicate(timeout=300))
         self.status = p.returncode
         return self.status, self.out
+
+    def replay(self, session, *options, offline=agentkit.OFFLINE):
+        """In the place as it was before, its model being the recording: status, output, error output."""
+        for name in self.files():
+            os.unlink(os.path.join(self.place.work, name))
+        self.begin()
+        r = subprocess.run([*offline, os.path.join(agentkit.BUILD, "vcr-replay"), *options, session, "--", *self.command, "Write a poem."], cwd=self.place.work,
+                           env=dict(self.place.record, **self.env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+        return r.returncode, r.stdout.decode(), r.stderr.decode()
 
     def calls(self):
         self.server.settle()

@@ -2,6 +2,7 @@
  *
  *   asker POST URL BODY       through http_proxy: prints the answer's status line and body. URL: http://…
  *   asker TWICE URL BODY      likewise, and once more when a line has been read from standard input
+ *   asker TOOLS URL BODY COMMAND…  likewise, and then each command by a shell, or by itself where it begins with "!": what it printed, how it ended
  *   asker SOCKET URL          likewise, a request for a WebSocket
  *   asker CONNECT HOST:PORT   a tunnel through https_proxy: sends "ping\n" in it, prints the status and what comes back
  * Exit: 0, 3 when there is no proxy to be used, 1 on an error. */
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void base64(const char *s, size_t n, char *to)
@@ -80,6 +82,30 @@ static bool post(int fd, char **argv, const char *word)
 	return *text;
 }
 
+/* By fork and exec: popen(3) has no call that would say more. */
+static void use_tool(const char *command)
+{
+	char text[4096];
+	int out[2], status;
+	size_t n = 0;
+	fflush(stdout);
+	pid_t pid = pipe(out) ? -1 : fork();
+	if (!pid) {
+		dup2(out[1], 1);
+		close(out[0]);
+		close(out[1]);
+		*command == '!' ? execl(command + 1, command + 1, "tool", (char *)NULL) : execl("/bin/bash", "bash", "-lc", command, (char *)NULL);
+		_exit(126);
+	}
+	close(out[1]);
+	for (ssize_t k; n < sizeof text - 1 && (k = read(out[0], text + n, sizeof text - 1 - n)) > 0;)
+		n += (size_t)k;
+	text[n] = 0;
+	close(out[0]);
+	waitpid(pid, &status, 0);
+	printf("%d %s\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), text);
+}
+
 int main(int argc, char **argv)
 {
 	char word[400];
@@ -109,6 +135,8 @@ int main(int argc, char **argv)
 			usleep(20000);
 	} else {
 		post(fd, argv, word);
+		for (int i = 4; !strcmp(argv[1], "TOOLS") && i < argc; i++)
+			use_tool(argv[i]);
 	}
 	return 0;
 }

@@ -1,141 +1,15 @@
 #!/usr/bin/python3
 """What an agent asks of the world besides its model: recorded with --capture=all, and answered from the session."""
-import contextlib
-import http.server
 import os
 import signal
 import subprocess
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
 import gatekit
 import tapkit
-from gatekit import BUILD, OPENAI, clikit, done, json, ok
-
-AGENT = """
-import ctypes, json, os, socket, subprocess, sys, threading, urllib.error, urllib.request
-libc = ctypes.CDLL(None)
-libc.popen.restype, libc.pclose.argtypes, libc.fclose.argtypes = ctypes.c_void_p, [ctypes.c_void_p], [ctypes.c_void_p]
-libc.fread.argtypes, libc.fwrite.argtypes = [[ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]] * 2
-model, web, *doings = sys.argv[1:]
-
-def fetch(url, data=None):
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})) as r:
-            return r.status, r.read().decode()
-    except urllib.error.HTTPError as e:
-        return e.code, e.read().decode()
-
-print(fetch(model, json.dumps({"model": "m", "messages": [{"role": "user", "content": "go"}]}).encode())[0], flush=True)
-for what in doings:
-    if what.startswith("/"):
-        print(*fetch(web + what), flush=True)
-    elif what.startswith("system:"):
-        print(os.system(what[7:]), flush=True)
-    elif what.startswith("popen:"):
-        f, text = libc.popen(what[6:].encode(), b"r"), ctypes.create_string_buffer(1000)
-        n = libc.fread(text, 1, 1000, f)
-        print(json.dumps([libc.pclose(f), text.raw[:n].decode()]), flush=True)
-    elif what.startswith("popenw:"):
-        f = libc.popen(what[7:].encode(), b"we")
-        n = libc.fwrite(b"w" * 300000, 1, 300000, f)
-        print(json.dumps([libc.fclose(f), n]), flush=True)
-    elif what.startswith("fed:"):
-        p = subprocess.Popen(what[4:], shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        fed = sum(os.write(p.stdin.fileno(), b"x" * 50000) for _ in range(20))
-        p.stdin.close()
-        print(json.dumps([p.wait(), fed, p.stdout.read().decode()]), flush=True)
-    elif what.startswith("paired:"):
-        ours, its = socket.socketpair()
-        ours.settimeout(20)
-        ours.sendall(b"words")
-        p = subprocess.Popen(what[7:], shell=True, stdin=its, stdout=its)
-        its.close()
-        with ours.makefile() as f:
-            print(json.dumps([f.read(), p.wait()]), flush=True)
-    elif what.startswith("unfed:"):
-        p = subprocess.Popen(what[6:], shell=True, stdin=subprocess.PIPE)
-        print(json.dumps([p.wait()]), flush=True)
-    elif what.startswith("together:"):
-        threads = [threading.Thread(target=os.system, args=(what[9:],)) for _ in range(4)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-    elif what.startswith("byfd:"):
-        pid = os.fork()
-        if not pid:
-            os.execve(os.open("/bin/sh", os.O_RDONLY), ["sh", "-c", what[5:]], os.environ)
-        print(json.dumps([os.waitpid(pid, 0)[1]]), flush=True)
-    elif what.startswith("filtered:"):
-        allow = ctypes.create_string_buffer(bytes([6, 0, 0, 0, 0, 0, 0xff, 0x7f]))
-        program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(allow))
-        print(json.dumps([libc.prctl(38, 1, 0, 0, 0), libc.prctl(22, 2, ctypes.byref(program)), os.system(what[9:])]), flush=True)
-    else:
-        r = subprocess.run(what if " " in what else [what], shell=" " in what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-        print(json.dumps([r.returncode, r.stdout, r.stderr]), flush=True)
-"""
-
-
-class Web(http.server.ThreadingHTTPServer):
-    """A model, and pages that count how often they were asked for."""
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Page)
-        self.asked = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d" % self.server_address[1]
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    def answer(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append(self.path)
-        body = b'{"choices": []}' if self.path == OPENAI else b"page %d of %s" % (len(self.server.asked), self.path.encode())
-        self.send_response(404 if "missing" in self.path else 200)
-        self.send_header("Content-Type", "application/json" if self.path == OPENAI else "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = answer
-
-    def log_message(self, *_):
-        pass
-
-
-class World(clikit.Place):
-    def __init__(self):
-        super().__init__()
-        self.env.pop("VCR_COLLECTOR")
-        self.web = Web()
-        self.agent = os.path.join(self.dir, "agent.py")
-        with open(self.agent, "w") as f:
-            f.write(AGENT)
-
-    def run(self, *argv, cwd=None):
-        r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:]], cwd=cwd or self.dir, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
-        return r.stdout, r.stderr, r.returncode
-
-    def command(self, *doings):
-        return (sys.executable, self.agent, self.web.url + OPENAI, self.web.url, *doings)
-
-    def record(self, session, *doings, options=("--capture=all",)):
-        return self.run("vcr-record", "-q", "--session", session, *options, "--", *self.command(*doings))
-
-    def replay(self, session, *doings, options=(), cwd=None):
-        """(what it printed, stderr, status, what its server was asked meanwhile)"""
-        before = len(self.web.asked)
-        return self.run("vcr-replay", *options, "--vcr-dir", self.vcr_dir, session, "--", *self.command(*doings), cwd=cwd) + (self.web.asked[before:],)
-
-    def lines(self, session):
-        return gatekit.frames(self.path(session))
-
+from gatekit import BUILD, clikit, done, json, ok
+from hermetickit import World
 
 # ---- HTTP ----
 
@@ -148,6 +22,12 @@ again, err, status, asked = world.replay("http", "/one", "/missing", "/one")
 ok(again == said and said.count("page") == 3 and not asked and status == 0, "a replay answers them from the session, in recorded order, without their server", said, again, err, asked)
 other, err, status, asked = world.replay("http", "/one", "/other")
 ok("200 page" in other and "\n403 vcr replay: GET %s/other was not recorded" % world.web.url[7:] in other and not asked and "refused" in err and world.web.url[7:] in err, "what was not recorded is refused by name, and listed at the end", other, err, asked)
+said, err, _ = world.record("both", "/one", "echo said")
+again, err, status, asked = world.replay("both", "/one", "echo said", options=("--hermetic",))
+ok(again == said and "200 page" in said and not asked and status == 0, "with --hermetic too", said, again, err, asked)
+again, err, status, asked = world.replay("both", "/two", "echo other", options=("--hermetic",))
+ok(not asked and status == 1 and "nothing goes to the network: %s (" % world.web.url[7:] in err and "echo other (it was not recorded)" in err and "\n403 vcr replay: GET %s/two was not recorded" % world.web.url[7:] in again,
+   "and there a page and a tool that were not recorded are both named", again, err, status)
 world.record("models", "/one", options=())
 ok(not [l for l in world.lines("models") if l["type"] == "vcr.http"], "without it only models' exchanges are kept")
 with open(os.path.join(world.vcr_dir, "config"), "w") as f:
@@ -197,13 +77,13 @@ ok(status == 125 and "--capture=all" in err and not again, "a session in which n
 ok("--mode" in world.run("vcr-replay", "--hermetic", "--mode=all", "tools", "--", "true")[1] and world.run("vcr-replay", "--hermetic", "tools")[2] == 2, "--hermetic with what goes online, or without a command, is a wrong call")
 
 OTHERS = ("popen:echo read; echo 1 >>%s; exit 4" % ran, "popen:echo read; echo 1 >>%s; exit 4" % ran, "popenw:cat >written; echo 1 >>%s; exit 5" % ran, "fed:cat >/dev/null; echo fed; echo 1 >>%s" % ran,
-          "paired:head -c5; echo 1 >>%s" % ran, "unfed:echo 1 >>%s; exit 2" % ran, "together:echo 1 >>%s; sleep 0.1" % ran)
+          "paired:head -c5; echo 1 >>%s" % ran, "crossed:yes | tr -d '\\n' | head -c2000000 & head -c3000000 >/dev/null; wait; echo 1 >>%s" % ran, "unfed:echo 1 >>%s; exit 2" % ran, "together:echo 1 >>%s; sleep 0.1" % ran)
 said, err, status = world.record("others", *OTHERS)
 count = len(open(ran).readlines())
-ok([json.loads(l) for l in said.splitlines()[1:]] == [[4 << 8, "read\n"]] * 2 + [[5 << 8, 300000], [0, 1000000, "fed\n"], ["words", 0], [2]] and not err,
+ok([json.loads(l) for l in said.splitlines()[1:]] == [[4 << 8, "read\n"]] * 2 + [[5 << 8, 300000], [0, 1000000, "fed\n"], ["words", 0], [2000000, 0], [2]] and not err,
    "shells of popen(3) and of several threads, and tools that are fed, are recorded as they are", said, err)
 kept = [l["data"] for l in world.lines("others") if l["type"] == "vcr.output"]
-ok(len(kept) == 10 and not [k for k in kept if "not_kept" in k], "what a shell of popen(3) printed is kept too, and its file", kept)
+ok(len(kept) == 11 and not [k for k in kept if "not_kept" in k], "what a shell of popen(3) printed is kept too, and its file", kept)
 os.unlink(os.path.join(world.dir, "written"))
 again, err, status, asked = world.replay("others", *OTHERS, options=("--hermetic",))
 ok(again == said and status == 0 and len(open(ran).readlines()) == count and os.path.getsize(os.path.join(world.dir, "written")) == 300000,
@@ -221,17 +101,6 @@ again, err, status, asked = world.replay("shot", SHOT % (shots, "2-b"), SHOT % (
 found = sorted(os.listdir(shots))
 ok(again.count('[0, "", ""]') == 2 and found == ["snapshot-bash-1-a.sh", "snapshot-bash-2-b.sh"] and not os.path.getsize(os.path.join(shots, found[1])) and not os.path.exists(os.path.join(world.dir, "snapshot-bash-2-b.sh")),
    "the file that claude-code's shell makes is there by its name of this run, empty, and nowhere else", again, err, found)
-
-stranger = os.path.join(world.dir, "stranger")
-with open(stranger + ".c", "w") as f:
-    f.write("#include <stdlib.h>\nint main(void) { return system(\"true\") != 0; }\n")
-title = "a program whose tools cannot be answered, a static one, is named"
-if subprocess.run(["gcc", "-static", "-o", stranger, stranger + ".c"], stderr=subprocess.DEVNULL).returncode:
-    tapkit.skip(title, "no static programs can be made here")
-else:
-    r = world.run("vcr-replay", "--hermetic", "--vcr-dir", world.vcr_dir, "tools", "--", "sh", "-c", stranger + "; " + stranger)
-    alone = world.run("vcr-replay", "--hermetic", "--vcr-dir", world.vcr_dir, "tools", "--", stranger)
-    ok(r[1].count(stranger + " is static: what it starts is not answered from the session") == 1 and stranger + " is static, of Go or of another libc: what it starts" in alone[1], title, r, alone)
 
 PROXIED = """
 import os, socket, subprocess, sys, urllib.parse

@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""Tools of agents that the library cannot enter: recorded with --capture=all, and answered from the session."""
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+import gatekit
+from gatekit import OPENAI, clikit, done, ok, skip
+from hermetickit import World
+
+HOST = "api.model.example"
+KEPT = "tools of a static program are recorded: what they print, how they end, and what they do to files; and they run as they would"
+ANSWERED = "--hermetic: none of them runs, each prints and ends as it did, and their files are there, in another directory too"
+REFUSED = "one that was not recorded does not run: it ends with 127, and is named"
+NAMED = "what is not reached of a static program's tools is said, with its name"
+EARLY = "what a static program starts before it has spoken to a model runs"
+UNDER = "a static program that is a tool itself has no tools of its own"
+NUMBERS = "with process numbers of the command's own (--deterministic) as well"
+world = World()
+for name in [n for n in world.env if n.lower().endswith("_proxy")]:
+    del world.env[name]
+ASKER, STRANGER = os.path.join(world.dir, "asker"), os.path.join(world.dir, "stranger")
+with open(STRANGER + ".c", "w") as f:
+    f.write("#include <stdlib.h>\nint main(void) { return system(\"echo by a stranger; echo 1 >>$RAN\") != 0; }\n")
+if subprocess.run(["gcc", "-O", "-static", os.path.join(gatekit.SOURCE, "tests", "gate", "asker.c"), "-o", ASKER], stderr=subprocess.DEVNULL).returncode or \
+        subprocess.run(["gcc", "-static", "-o", STRANGER, STRANGER + ".c"], stderr=subprocess.DEVNULL).returncode:
+    for title in (KEPT, ANSWERED, REFUSED, NAMED, EARLY, UNDER, NUMBERS):
+        skip(title, "no static programs can be made here")
+    done()
+WAY = ("--capture=all", "--connect-to", "%s:80:127.0.0.1:%d" % (HOST, world.web.server_address[1]))
+BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "go"}]})
+ran = world.env["RAN"] = os.path.join(world.run_dir, "ran")  # outside of the workspace: who really runs leaves a line there
+open(ran, "w").close()
+
+
+def runs():
+    return len(open(ran).readlines())
+
+
+def command(*tools, before=()):
+    return (*before, ASKER, "TOOLS", "http://%s%s" % (HOST, OPENAI), BODY, *tools)
+
+
+def record(session, *words, options=WAY):
+    return world.run("vcr-record", "-q", "--session", session, *options, "--", *words)
+
+
+def replay(session, *words, cwd=None, options=("--hermetic",)):
+    return world.run("vcr-replay", *options, "--vcr-dir", world.vcr_dir, session, "--", *words, cwd=cwd)
+
+
+def outputs(session):
+    return [l["data"] for l in world.lines(session) if l["type"] == "vcr.output"]
+
+
+TOOLS = ("echo said; echo 1 >>$RAN; exit 3", "pwd; mkdir -p sub; echo \"in $PWD\" >sub/here; echo 1 >>$RAN", "date +%N; echo 1 >>$RAN", "date +%N; echo 1 >>$RAN", "kill -9 $$",
+         "sh -c 'echo nested; echo 1 >>$RAN'; env | grep -c -e VCR_SPOOL -e VCR_LENT -e LD_PRELOAD -e PROXY=; true", "!/bin/echo")
+said, err, status = record("tools", *command(*TOOLS))
+lines = said.splitlines()
+kept = outputs("tools")
+plain = subprocess.run(["sh", "-c", "cd $1; pwd", "sh", world.dir], stdout=subprocess.PIPE, text=True).stdout
+ok(status == 0 and "3 said" in lines and "0 " + plain.strip() in lines and "0 nested" in lines and lines[lines.index("0 nested") + 1] == "0" and "-9 " in lines and "0 tool" in lines and runs() == 5 and
+   len(kept) == len(TOOLS) and not [k for k in kept if "not_kept" in k], KEPT, said, err, kept, runs())
+other = clikit.Place()
+count = runs()
+again, err, status = replay("tools", *command(*TOOLS), cwd=other.dir)
+here = os.path.join(other.dir, "sub", "here")
+ok(runs() == count and "kill -9 $$ (how it ended was not seen)" in err and again.replace("127 \n", "-9 \n") == said.replace(world.dir, other.dir) and os.path.exists(here) and open(here).read() == "in %s\n" % other.dir, ANSWERED, said, again, err, status)
+again, err, status = replay("tools", *command(TOOLS[0], "echo other; echo 1 >>$RAN", TOOLS[0]))
+ok(runs() == count and "3 said\n" in again and again.count("127 \n") == 2 and status == 1 and "-lc echo other; echo 1 >>$RAN (it was not recorded)" in err and "so often" in err, REFUSED, again, err, status)
+ok("asker is static, of Go or of another libc: of what it starts, static programs and those with an environment of their own are not answered" in err, NAMED, err)
+under = replay("tools", *command(TOOLS[0], before=("/bin/sh", "-c", '"$@"; exit $?', "sh")))
+ok(under[0].endswith("3 said\n\n") and runs() == count and "asker is static: of what it starts, static programs" in under[1], "a static program that is started by another one has its tools answered too", under)
+
+twice = replay("tools", "/bin/sh", "-c", STRANGER + "; " + STRANGER)
+ok(twice[1].count(STRANGER + " is static: of what it starts, static programs") == 1, "and once, however often it is started", twice)
+
+said, err, status = record("early", "/bin/sh", "-c", STRANGER + '; "$@"', "sh", *command(TOOLS[0]))
+count = runs()
+again, err, status = replay("early", "/bin/sh", "-c", STRANGER + '; "$@"', "sh", *command(TOOLS[0]))
+ok(again == said and "by a stranger" in again and runs() == count + 1 and len(outputs("early")) == 1, EARLY, said, again, err)
+
+said, err, status = record("under", *command("%s; echo under" % STRANGER))
+kept = outputs("under")
+count = runs()
+again, err, status = replay("under", *command("%s; echo under" % STRANGER))
+ok(len(kept) == 1 and again == said and "by a stranger\nunder" in said and runs() == count and status == 0, UNDER, said, again, kept, err)
+
+said, err, status = record("numbers", *command(*TOOLS[:2]), options=("--deterministic", *WAY))
+count = runs()
+again, err2, status = replay("numbers", *command(*TOOLS[:2]), options=("--hermetic", "--deterministic"))
+if "process numbers are the kernel's" in err:
+    skip(NUMBERS, "no namespace is to be had")
+else:
+    ok(again == said and "3 said" in said and runs() == count and status == 0, NUMBERS, said, again, err, err2)
+done()
