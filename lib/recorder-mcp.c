@@ -38,7 +38,11 @@ static void put_about(const struct vcr_recorder_rpc *rpc, struct vcr_jw *w, cons
 	}
 	vcr_jw_key(w, "source");
 	vcr_jw_str(w, "mcp");
-	const char *node = vcr_recorder_node(rpc->r, rpc->pid, 0);
+	const char *node = vcr_recorder_node(rpc->r, rpc->pid, 0), *tool = vcr_recorder_tool_of(rpc->r, rpc->pid);
+	if (tool) {
+		vcr_jw_key(w, "tool_run");
+		vcr_jw_str(w, tool);
+	}
 	if (node) {
 		vcr_jw_key(w, "node");
 		vcr_jw_str(w, node);
@@ -132,6 +136,10 @@ static int tool_frame(struct vcr_recorder_rpc *rpc, const struct vcr_mcp_call *c
 	vcr_jw_object(&w);
 	put_about(rpc, &w, c);
 	vcr_recorder_put_owner(&w, &owner);
+	if (vcr_json_get(c->request, c->at, "id") >= 0) {
+		vcr_jw_key(&w, "rpc_id");
+		put_value(r, &w, c->request, vcr_json_get(c->request, c->at, "id"));
+	}
 	vcr_jw_object_end(&w);
 	if (words)
 		vcr_redact(r->redact, words, strlen(words), &clean, NULL);

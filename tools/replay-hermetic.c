@@ -8,6 +8,7 @@
 #include "control.h"
 #include "hermetic.h"
 #include "redact.h"
+#include "served.h"
 #include "standin.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,12 @@ struct run {
 	int64_t pid;
 	int64_t *change;              /* indexes of frames */
 	size_t nchange;
+	struct vcr_served *served;    /* it was a server; NULL */
+	bool serves;                  /* and is asked now */
 };
+
+/* Runs by what was asked, in order; of equal ones in recorded order. */
+struct by_text { const struct vcr_buf *text; size_t run, given; /* of a first one: how many of its equals are known to have been given out */ };
 
 struct vcr_hermetic {
 	struct replay *r;
@@ -46,6 +52,7 @@ struct vcr_hermetic {
 	struct vcr_asked *asked;
 	struct by_frame { const char *frame; size_t run; } *by_frame; /* of the session that is being taken, in order */
 	size_t nby_frame;
+	struct by_text *by_asked, *by_normal;
 	int64_t answered, refused, unwritten;
 	struct vcr_buf named;         /* those that were refused */
 };
@@ -183,6 +190,23 @@ static int take_change(struct vcr_hermetic *h, const char *tool, int64_t index)
 	return 0;
 }
 
+/* What a server was asked to do, by that frame. */
+static int take_call(struct vcr_hermetic *h, const char *tool, struct vcr_reader *reader, const struct vcr_normal_context *in, const struct vcr_reader_frame *f)
+{
+	VCR_AUTO_BUF name = VCR_BUF_INIT, arguments = VCR_BUF_INIT, id = VCR_BUF_INIT;
+	struct run *run = find_frame(h, tool);
+	int v = vcr_json_get(f->j, f->vcr, "rpc_id");
+	size_t n;
+	const char *text = v >= 0 ? vcr_json_raw(f->j, v, &n) : NULL;
+	if (!run || !text)
+		return 0;
+	vcr_buf_puts(&name, f->node_name + strlen("tool:"));
+	vcr_buf_add(&id, text, n);
+	if (vcr_reader_full_input(reader, f->index, &arguments, NULL))
+		return 0;
+	return vcr_served_call(&run->served, in, name.data, arguments.data, arguments.len, id.data);
+}
+
 static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, bool changes)
 {
 	int err = 0;
@@ -191,13 +215,15 @@ static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const 
 		VCR_AUTO_BUF tool = VCR_BUF_INIT;
 		if (vcr_reader_brief(reader, i).call || vcr_reader_frame(reader, i, &f, NULL) || vcr_json_str(f.j, vcr_json_get(f.j, f.vcr, "tool_run"), &tool) || !tool.len)
 			continue;
-		bool is_run = !strncmp(f.node_name, "exec:", 5), is_file = !strncmp(f.node_name, "file:", 5);
+		bool is_run = !strncmp(f.node_name, "exec:", 5), is_file = !strncmp(f.node_name, "file:", 5), is_call = !strncmp(f.node_name, "tool:", 5);
 		if (!changes && is_run && !strcmp(tool.data, f.frame_id))
 			err = take_run(h, reader, in, &f);
 		else if (changes && is_file)
 			err = take_change(h, tool.data, i);
 		else if (changes && is_run)
 			take_successor(h, tool.data, &f);
+		else if (changes && is_call)
+			err = take_call(h, tool.data, reader, in, &f);
 	}
 	return err;
 }
@@ -232,6 +258,19 @@ static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t li
 	return 0;
 }
 
+/* What else a server was asked. */
+static int take_line(void *ctx, const struct vcr_json *j, int data, int64_t line)
+{
+	struct vcr_hermetic *h = ctx;
+	char tool[37] = "";
+	short_string(j, data, "tool_run", tool, sizeof tool);
+	struct run *run = find_frame(h, tool);
+	int request = vcr_json_get(j, data, "request");
+	if (!run || !vcr_json_is(j, vcr_json_get(j, data, "from"), "client") || vcr_json_get(j, request, "id") < 0)
+		return 0;
+	return vcr_served_line(&run->served, run->in, j, request);
+}
+
 static int take_session(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, struct vcr_error *e)
 {
 	size_t from = h->n;
@@ -242,17 +281,14 @@ static int take_session(struct vcr_hermetic *h, struct vcr_reader *reader, const
 		err = take_frames(h, reader, in, true);
 	if (!err)
 		err = vcr_reader_each(reader, "vcr.output", take_output, h, e);
+	if (!err)
+		err = vcr_reader_each(reader, "vcr.mcp", take_line, h, e);
 	for (size_t i = from; i < h->n && !err; i++)
 		normalise(in, &h->run[i].asked, &h->run[i].normal);
 	return err;
 }
 
 /* ---- Which one ---- */
-
-static bool equal(const struct vcr_buf *a, const struct vcr_buf *b)
-{
-	return a->len == b->len && !memcmp(a->data, b->data, a->len);
-}
 
 /* The library tells of so many arguments, and no more. */
 static void cut_arguments(struct vcr_buf *asked)
@@ -263,22 +299,59 @@ static void cut_arguments(struct vcr_buf *asked)
 	vcr_buf_cut(asked, at < asked->len ? at : asked->len);
 }
 
-/* *spent: it was recorded, and all of its runs have been given out. */
+static int compare(const struct vcr_buf *a, const struct vcr_buf *b)
+{
+	size_t n = a->len < b->len ? a->len : b->len;
+	int c = memcmp(a->data, b->data, n);
+	return c ? c : (a->len > b->len) - (a->len < b->len);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	const struct by_text *x = a, *y = b;
+	int c = compare(x->text, y->text);
+	return c ? c : (x->run > y->run) - (x->run < y->run);
+}
+
+static struct by_text *index_texts(const struct vcr_hermetic *h, bool normal)
+{
+	struct by_text *v = calloc(h->n + 1, sizeof *v);
+	for (size_t i = 0; v && i < h->n; i++)
+		v[i] = (struct by_text){ normal ? &h->run[i].normal : &h->run[i].asked, i, 0 };
+	if (v)
+		qsort(v, h->n, sizeof *v, by_text);
+	return v;
+}
+
+/* *spent: there are such runs, and all have been given out. */
+static struct run *first_free(struct vcr_hermetic *h, struct by_text *v, const struct vcr_buf *text, bool *spent)
+{
+	size_t lo = 0, hi = h->n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (compare(v[mid].text, text) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == h->n || compare(v[lo].text, text))
+		return NULL;
+	*spent = true;
+	for (size_t i = lo + v[lo].given; i < h->n && !compare(v[i].text, text); i++, v[lo].given++)
+		if (!h->run[v[i].run].given)
+			return &h->run[v[i].run];
+	return NULL;
+}
+
 static struct run *look_for(struct vcr_hermetic *h, const struct vcr_buf *asked, bool *spent)
 {
 	VCR_AUTO_BUF normal = VCR_BUF_INIT;
-	normalise(&h->live, asked, &normal);
 	*spent = false;
-	for (int pass = 0; pass < (h->exact ? 1 : 2); pass++)
-		for (size_t i = 0; i < h->n; i++) {
-			struct run *run = &h->run[i];
-			if (!equal(pass ? &run->normal : &run->asked, pass ? &normal : asked))
-				continue;
-			*spent = true;
-			if (!run->given)
-				return run;
-		}
-	return NULL;
+	struct run *run = first_free(h, h->by_asked, asked, spent);
+	if (run || h->exact)
+		return run;
+	normalise(&h->live, asked, &normal);
+	return first_free(h, h->by_normal, &normal, spent);
 }
 
 /* ---- Its files ---- */
@@ -470,13 +543,18 @@ static void words_of(const struct vcr_buf *asked, struct vcr_buf *out)
 	vcr_safe_line(out, line.data, line.len, NAMED);
 }
 
+static void name_refused(struct vcr_hermetic *h, const char *words, const char *why)
+{
+	if (++h->refused <= MOST_REFUSED)
+		vcr_buf_printf(&h->named, "%s%s (%s)", h->named.len ? "; " : "", words, why);
+}
+
 static void refuse(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *asked, const char *why)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT, text = VCR_BUF_INIT, none = VCR_BUF_INIT;
 	words_of(asked, &words);
 	vcr_buf_printf(&text, "vcr replay: %s: %s\n", words.data, why);
-	if (++h->refused <= MOST_REFUSED)
-		vcr_buf_printf(&h->named, "%s%s (%s)", h->named.len ? "; " : "", words.data, why);
+	name_refused(h, words.data, why);
 	reply(to, VCR_STANDIN_EXIT, NOT_RECORDED, &none, &text);
 }
 
@@ -491,7 +569,7 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 		return;
 	}
 	run->given = true;
-	const char *why = run->why ? run->why : !run->printed ? "what it printed is not in the session" : !run->ended ? "how it ended was not seen" : NULL;
+	const char *why = run->why ? run->why : !run->printed ? "what it printed is not in the session" : !run->ended && !run->served ? "how it ended was not seen" : NULL;
 	if (!why && ((*run->stdout_ref && vcr_reader_body(run->reader, run->stdout_ref, &out, NULL)) || (*run->stderr_ref && vcr_reader_body(run->reader, run->stderr_ref, &error, NULL))))
 		why = "what it printed cannot be read in the session";
 	if (why) {
@@ -508,7 +586,34 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 	h->answered++;
 	change_files(h, run);
 	make_snapshot(h, said);
-	reply(to, run->how, run->value, &live_out, &live_error);
+	if (!run->served) {
+		reply(to, run->how, run->value, &live_out, &live_error);
+		return;
+	}
+	run->serves = !vcr_served_begin(run->served, &live_out);
+	vcr_buf_reset(&live_out);
+	reply(to, VCR_STANDIN_SERVE, (uint32_t)(run - h->run), &live_out, &live_error);
+}
+
+/* A server has heard a line, or the end of its input. */
+static void hear(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_buf *to)
+{
+	VCR_AUTO_BUF line = VCR_BUF_INIT, out = VCR_BUF_INIT, none = VCR_BUF_INIT, what = VCR_BUF_INIT, words = VCR_BUF_INIT;
+	size_t at = strlen(said->data) + 1, which = strtoul(said->data + 1, NULL, 10);
+	struct run *run = which < h->n ? &h->run[which] : NULL;
+	enum vcr_served_result result = VCR_SERVED_ENDS;
+	if (!run || !run->serves)
+		return;
+	if (*said->data == VCR_STANDIN_END)
+		vcr_served_end(run->served, &out);
+	else if (!vcr_redact_body(h->redact, said->data + at, said->len - at - 1, false, &line, NULL))
+		result = vcr_served_hear(run->served, &h->live, h->exact, line.data, line.len, &out, &what);
+	if (result == VCR_SERVED_UNKNOWN) {
+		vcr_safe_line(&words, what.data, what.len, NAMED);
+		name_refused(h, words.data, "it was not recorded");
+	}
+	bool ends = result == VCR_SERVED_ENDS;
+	reply(to, ends ? run->how : VCR_STANDIN_SERVE, ends ? run->value : 0, &out, &none);
 }
 
 /* As the recorder writes arguments down. */
@@ -531,6 +636,10 @@ static void on_question(void *hermetic, const struct vcr_buf *said, struct vcr_b
 	VCR_AUTO_BUF asked = VCR_BUF_INIT;
 	if (!said->len || said->data[said->len - 1])
 		return;
+	if (*said->data == VCR_STANDIN_LINE || *said->data == VCR_STANDIN_END) {
+		hear(hermetic, said, to);
+		return;
+	}
 	redact(hermetic, said, &asked);
 	cut_arguments(&asked);
 	answer(hermetic, to, said, &asked);
@@ -558,6 +667,10 @@ static int load(struct vcr_hermetic *h, struct vcr_error *e)
 	h->in.user = r->normalisers;
 	if (!err)
 		err = take_session(h, r->reader, &h->in, e);
+	h->by_asked = index_texts(h, false);
+	h->by_normal = index_texts(h, true);
+	if (!err && (!h->by_asked || !h->by_normal))
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	if (!err && !h->n)
 		return vcr_error_set(e, VCR_ENOTFOUND, "no tool's output is in the session; vcr-record --capture=all keeps it");
 	return err;
@@ -630,6 +743,8 @@ void vcr_hermetic_free(struct vcr_hermetic *h)
 		return;
 	vcr_asked_free(h->asked);
 	free(h->by_frame);
+	free(h->by_asked);
+	free(h->by_normal);
 	if (h->root >= 0)
 		close(h->root);
 	for (size_t i = 0; i < h->n; i++) {
@@ -637,6 +752,7 @@ void vcr_hermetic_free(struct vcr_hermetic *h)
 		vcr_buf_release(&h->run[i].normal);
 		free(h->run[i].why);
 		free(h->run[i].change);
+		vcr_served_free(h->run[i].served);
 	}
 	free(h->run);
 	vcr_buf_release(&h->named);

@@ -8,11 +8,12 @@
  * Keeping: the process that was to run PROGRAM does, so its number, its parent, its signals and its exit status are what they would be. In front of its standard
  * output and error, where these are pipes or sockets, there is a pipe whose other end a process of ours copies; it belongs to nobody, ends when the last
  * writer has, and outlives what is sent to the process group. A regular file stays as it is: what is in it behind the place where the program began is
- * read, by that process or by the collector, when the program has ended. Of terminals and other devices nothing is kept, as they would not be what they are,
- * nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
+ * read, by that process or by the collector, when the program has ended. In front of a terminal there is another one (standin-terminal.h). Of other devices nothing is kept,
+ * as they would not be what they are, nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
  *   'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
  *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -31,8 +32,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "standin.h"
+#include "standin-terminal.h"
 
-enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127 };
+enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127, HELD_MS = 200, HELD_STEP_MS = 5, VCR_STANDIN_LINES = VCR_STANDIN_ASKED - 64 };
 
 static bool write_all(int fd, const void *data, size_t n)
 {
@@ -61,7 +63,13 @@ struct stream {
 	int file;     /* a regular file, opened for reading; -1 */
 	off_t at;
 };
-struct keep { int file, program /* a descriptor of the process; -1 */; size_t kept; struct stream out[2]; };
+struct keep {
+	int file, program;    /* the latter a descriptor of the process; -1 */
+	size_t kept;
+	struct stream out[2];
+	int on_terminal;      /* of its 1 and 2, the one that is copied through `terminal`; 0: none */
+	struct vcr_terminal terminal;
+};
 
 static void put_no_more(struct keep *k)
 {
@@ -132,6 +140,18 @@ static bool is_null(const struct stat *st)
 	return S_ISCHR(st->st_mode) && !stat("/dev/null", &null) && st->st_rdev == null.st_rdev;
 }
 
+static bool is_file(int fd, const struct stat *st)
+{
+	struct stat its;
+	return !fstat(fd, &its) && its.st_dev == st->st_dev && its.st_ino == st->st_ino;
+}
+
+static bool are_the_same(void)
+{
+	struct stat st;
+	return !fstat(1, &st) && is_file(2, &st);
+}
+
 /* Does its parent print there too? Then nobody but the user reads it, and a copy would come late among what the parent prints. */
 static bool is_parents(const struct stat *st)
 {
@@ -145,6 +165,15 @@ static bool is_parents(const struct stat *st)
 	return false;
 }
 
+/* Of two descriptors on the same one the first is copied. */
+static bool begin_terminal(struct keep *k, int fd)
+{
+	if (!isatty(fd) || k->on_terminal || !vcr_terminal_begin(&k->terminal, fd))
+		return false;
+	k->on_terminal = fd;
+	return true;
+}
+
 /* Is there something to copy from that descriptor? If not, why. */
 static bool look_at(struct keep *k, int fd)
 {
@@ -156,21 +185,11 @@ static bool look_at(struct keep *k, int fd)
 		return true;
 	if (S_ISREG(st.st_mode))
 		put_file(k, fd);
+	else if (begin_terminal(k, fd) || (fd == 2 && k->on_terminal && are_the_same()))
+		return true;
 	else
 		put(k, '-', why, strlen(why));
 	return false;
-}
-
-static bool is_file(int fd, const struct stat *st)
-{
-	struct stat its;
-	return !fstat(fd, &its) && its.st_dev == st->st_dev && its.st_ino == st->st_ino;
-}
-
-static bool are_the_same(void)
-{
-	struct stat st;
-	return !fstat(1, &st) && is_file(2, &st);
 }
 
 /* It has ended: what it has left in regular files. */
@@ -191,24 +210,84 @@ static void read_files(struct keep *k, char *buffer)
 	}
 }
 
+static void end_stream(struct keep *k, int i)
+{
+	if (k->on_terminal == i + 1)
+		vcr_terminal_end(&k->terminal);
+	close(k->out[i].from);
+	close(k->out[i].to);
+	k->out[i].from = -1;
+	if (k->on_terminal == i + 1)
+		k->on_terminal = 0;
+}
+
+static volatile sig_atomic_t resized;
+
+static void on_resized(int sig)
+{
+	resized = sig;
+}
+
+/* What is typed goes on when it is taken. An agent that has left its terminal hangs up. */
+static void type(struct keep *k, const struct pollfd *outer, const struct pollfd *inner)
+{
+	if (k->on_terminal && inner->revents & POLLOUT)
+		vcr_terminal_type(&k->terminal);
+	if (k->on_terminal && outer->revents && !vcr_terminal_typed(&k->terminal))
+		end_stream(k, k->on_terminal - 1);
+}
+
+static void copy_stream(struct keep *k, int i, char *buffer)
+{
+	ssize_t n = read(k->out[i].from, buffer, STEP);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n > 0)
+		put(k, i ? '2' : '1', buffer, (size_t)n);
+	if (n <= 0 || !write_all(k->out[i].to, buffer, (size_t)n))
+		end_stream(k, i);
+}
+
+/* The size is looked at between two waits, of which a signal ends one. */
+static bool wait_for(struct keep *k, struct pollfd p[3], const sigset_t *mask)
+{
+	const struct vcr_terminal *t = &k->terminal;
+	bool waits = k->on_terminal && t->at < t->typed;
+	for (int i = 0; i < 2; i++)
+		p[i] = (struct pollfd){ k->out[i].from, (short)(POLLIN | (waits && k->on_terminal == i + 1 ? POLLOUT : 0)), 0 };
+	p[2] = (struct pollfd){ k->on_terminal && !waits ? t->outer : -1, POLLIN, 0 };
+	if (resized && k->on_terminal)
+		vcr_terminal_resized(&k->terminal);
+	resized = 0;
+	if (p[0].fd < 0 && p[1].fd < 0)
+		return false;
+	if (ppoll(p, 3, NULL, mask) >= 0)
+		return true;
+	for (int i = 0; i < 3; i++)
+		p[i].revents = 0;
+	return errno == EINTR;
+}
+
 /* Copy until the last writer has ended. A reader that is gone is gone for the program too. */
 static void copy(struct keep *k)
 {
+	struct sigaction winch = { .sa_handler = on_resized };
 	char *buffer = malloc(STEP);
-	struct pollfd p[2] = { { .fd = k->out[0].from, .events = POLLIN }, { .fd = k->out[1].from, .events = POLLIN } };
-	while (buffer && (p[0].fd >= 0 || p[1].fd >= 0) && (poll(p, 2, -1) >= 0 || errno == EINTR))
-		for (int i = 0; i < 2; i++) {
-			ssize_t n = p[i].fd >= 0 && p[i].revents ? read(p[i].fd, buffer, STEP) : -1;
-			if (p[i].fd < 0 || !p[i].revents || (n < 0 && errno == EINTR))
-				continue;
-			if (n > 0)
-				put(k, i ? '2' : '1', buffer, (size_t)n);
-			if (n > 0 && write_all(k->out[i].to, buffer, (size_t)n))
-				continue;
-			close(p[i].fd);
-			close(k->out[i].to);
-			p[i].fd = -1;
-		}
+	struct pollfd p[3];
+	sigset_t blocked, mask;
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGWINCH);
+	sigaction(SIGWINCH, &winch, NULL);
+	sigprocmask(SIG_BLOCK, &blocked, &mask);
+	if (k->on_terminal)
+		vcr_terminal_copies(&k->terminal);
+	resized = k->on_terminal;
+	while (buffer && wait_for(k, p, &mask)) {
+		for (int i = 0; i < 2; i++)
+			if (p[i].fd >= 0 && p[i].revents & ~POLLOUT)
+				copy_stream(k, i, buffer);
+		type(k, &p[2], &p[k->on_terminal == 2]);
+	}
 	if (buffer)
 		read_files(k, buffer);
 	put(k, '.', "", 0);
@@ -217,7 +296,7 @@ static void copy(struct keep *k)
 /* A process that is nobody's child, in no group that is sent signals, and holds nothing but what it copies. */
 static void leave(void)
 {
-	static const int spared[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTOU, SIGTTIN, SIGALRM, SIGUSR1, SIGUSR2 };
+	static const int spared[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTOU, SIGTTIN, SIGALRM, SIGUSR1, SIGUSR2, SIGCONT };
 	sigset_t none;
 	sigemptyset(&none);
 	setsid();
@@ -231,6 +310,11 @@ static void leave(void)
 static bool begin_stream(struct keep *k, int fd, int ends[2])
 {
 	int both[2];
+	if (k->on_terminal == fd) {
+		k->out[fd - 1].from = k->terminal.inner;
+		k->out[fd - 1].to = k->terminal.outer;
+		return true;
+	}
 	if (pipe2(both, O_CLOEXEC))
 		return false;
 	ends[0] = out_of_the_way(both[0]);
@@ -245,6 +329,9 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 {
 	int ends[2][2] = { { -1, -1 }, { -1, -1 } };
 	bool same = out && error && are_the_same(), good = (!out || begin_stream(k, 1, ends[0])) && (!error || same || begin_stream(k, 2, ends[1]));
+	sigset_t all, mask;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &mask); /* until it has left: the program may end at once, and its terminal with it */
 	pid_t between = good ? fork() : -1;
 	if (between == 0) {
 		if (fork() == 0) {
@@ -258,13 +345,16 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 	}
 	if (between > 0)
 		waitpid(between, NULL, 0);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (k->on_terminal)
+		between > 0 ? vcr_terminal_enter(&k->terminal) : vcr_terminal_undo(&k->terminal);
 	for (int i = 0; i < 2; i++) {
 		if (between > 0 && ends[i][1] >= 0)
 			dup2(ends[i][1], i + 1);
 		for (int n = 0; n < 2; n++)
 			if (ends[i][n] >= 0)
 				close(ends[i][n]);
-		if (k->out[i].to >= 0)
+		if (k->out[i].to >= 0 && k->on_terminal != i + 1)
 			close(k->out[i].to);
 		if (k->out[i].file >= 0)
 			close(k->out[i].file);
@@ -361,28 +451,42 @@ _Noreturn static void end_as(const struct vcr_standin_answer *a)
 	_exit(128 + (int)a->value);
 }
 
-/* A socket that is closed with words unread is an error for who has said them. */
-static void drain_now(void)
+/* Has our parent that file too, under any number? */
+static bool is_held(const struct stat *st)
 {
-	char buffer[STEP];
-	while (recv(0, buffer, sizeof buffer, MSG_DONTWAIT) > 0)
-		;
+	char path[64];
+	struct stat its;
+	struct dirent *e;
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)getppid());
+	DIR *d = opendir(path);
+	bool held = false;
+	while (d && !held && (e = readdir(d)))
+		held = !fstatat(dirfd(d), e->d_name, &its, 0) && its.st_dev == st->st_dev && its.st_ino == st->st_ino;
+	if (d)
+		closedir(d);
+	return held;
+}
+
+/* He may be about to close it: then that is waited for. Meanwhile `idle`. */
+static bool stays_held(int fd, bool (*idle)(void))
+{
+	struct stat st;
+	int ms = 0;
+	if (fstat(fd, &st))
+		return false;
+	for (; ms < HELD_MS && is_held(&st); ms += HELD_STEP_MS) {
+		if (idle)
+			idle();
+		poll(NULL, 0, HELD_STEP_MS);
+	}
+	return ms >= HELD_MS;
 }
 
 /* What the tool is fed is read as it was, or who feeds it would hear that nobody does; and the tool may have ended long before its feeder does. So that is
- * done by a process that is nobody's child and holds nothing else. A parent's own input is not the tool's alone, and is left. Of a socket that is the tool's output too
- * only what is there is read, then and in the end (true): who waits for its end would wait for that process. */
-static bool begin_draining(void)
+ * done by a process that is nobody's child and holds nothing else. */
+static void drain_later(void)
 {
-	struct stat st, its;
-	char path[40], buffer[STEP];
-	snprintf(path, sizeof path, "/proc/%d/fd/0", (int)getppid());
-	if (fstat(0, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || (!stat(path, &its) && its.st_dev == st.st_dev && its.st_ino == st.st_ino))
-		return false;
-	if (is_file(1, &st) || is_file(2, &st)) {
-		drain_now();
-		return true;
-	}
+	char buffer[STEP];
 	pid_t between = fork();
 	if (between == 0) {
 		struct pollfd p = { .fd = 0, .events = POLLIN };
@@ -398,14 +502,127 @@ static bool begin_draining(void)
 	}
 	if (between > 0)
 		waitpid(between, NULL, 0);
+}
+
+/* A parent's own input is not the tool's alone, and is left. Of a socket that is the tool's output too (true) who waits for its end would wait for such a process: it is read
+ * while the tool prints, and afterwards. */
+static bool begin_draining(void)
+{
+	struct stat st, its;
+	char path[40];
+	snprintf(path, sizeof path, "/proc/%d/fd/0", (int)getppid());
+	if (fstat(0, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || (!stat(path, &its) && its.st_dev == st.st_dev && its.st_ino == st.st_ino))
+		return false;
+	if (is_file(1, &st) || is_file(2, &st))
+		return true;
+	drain_later();
 	return false;
+}
+
+/* False: nothing more will come. */
+static bool drain_now(void)
+{
+	char buffer[STEP];
+	ssize_t n;
+	while ((n = recv(0, buffer, sizeof buffer, MSG_DONTWAIT)) > 0)
+		;
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Who feeds the tool may do it all before he reads what it prints, and a socket holds so much of either. */
+static void write_draining(int fd, const char *p, size_t n)
+{
+	for (bool fed = true; n;) {
+		struct pollfd both[2] = { { .fd = fed ? 0 : -1, .events = POLLIN }, { .fd = fd, .events = POLLOUT } };
+		if (poll(both, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (fed && both[0].revents)
+			fed = drain_now();
+		ssize_t k = both[1].revents ? send(fd, p, n, MSG_DONTWAIT) : 0;
+		if (k < 0 && errno == ENOTSOCK)
+			k = write(fd, p, n < PIPE_BUF ? n : PIPE_BUF); /* it has room for so many, or is none that one waits for */
+		if (k < 0 && errno != EAGAIN && errno != EINTR)
+			return;
+		p += k > 0 ? k : 0;
+		n -= k > 0 ? (size_t)k : 0;
+	}
+}
+
+/* The tool has printed all. What it is still fed is read by that process, and the end is said, which our exit would not say then: unless our parent keeps that end for
+ * another one. */
+static void end_both_ways(void)
+{
+	bool held = stays_held(0, drain_now);
+	drain_now(); /* a socket that is closed with words unread is an error for who has said them */
+	if (held)
+		return;
+	drain_later();
+	shutdown(0, SHUT_WR);
+}
+
+/* At once: what is typed is echoed in what was kept. The parent's own terminal is left alone. */
+static struct vcr_terminal_modes *take_terminal(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) || !S_ISCHR(st.st_mode) || is_parents(&st) || (fd == 2 && is_file(1, &st)) ? NULL : vcr_terminal_bare(fd);
+}
+
+/* A question about a server: what it has heard. It is printed what it says; false: it has ended, and as *a says. */
+static bool say_heard(const char *path, int what, uint32_t server, const char *line, size_t n, struct vcr_standin_answer *a)
+{
+	char head[16], *text = NULL;
+	int fd = connect_to(path), k = snprintf(head, sizeof head, "%c%u", what, server) + 1;
+	signal(SIGPIPE, SIG_IGN);
+	bool good = fd >= 0 && write_all(fd, head, (size_t)k) && write_all(fd, line, n) && write_all(fd, "", 1) && !shutdown(fd, SHUT_WR) && read_all(fd, a, sizeof *a) &&
+		(text = malloc((size_t)a->out + a->error + 1)) && read_all(fd, text, (size_t)a->out + a->error);
+	signal(SIGPIPE, SIG_DFL);
+	if (fd >= 0)
+		close(fd);
+	if (!good) {
+		free(text);
+		*a = (struct vcr_standin_answer){ .value = NOT_FOUND };
+		return false;
+	}
+	write_all(1, text, a->out);
+	free(text);
+	return a->how == VCR_STANDIN_SERVE;
+}
+
+/* Until its input ends. A line that is longer than what is asked ends it too. */
+_Noreturn static void serve(const char *path, uint32_t server, const char *error, size_t nerror)
+{
+	struct vcr_standin_answer a;
+	char *line = malloc(VCR_STANDIN_LINES);
+	size_t have = 0;
+	ssize_t n;
+	write_all(2, error, nerror);
+	while (line && have < VCR_STANDIN_LINES && ((n = read(0, line + have, VCR_STANDIN_LINES - have)) > 0 || (n < 0 && errno == EINTR))) {
+		size_t at = 0;
+		have += n > 0 ? (size_t)n : 0;
+		for (char *end; (end = memchr(line + at, '\n', have - at)); at = (size_t)(end + 1 - line))
+			if (!say_heard(path, VCR_STANDIN_LINE, server, line + at, (size_t)(end - line) - at, &a))
+				end_as(&a);
+		memmove(line, line + at, have -= at);
+	}
+	say_heard(path, VCR_STANDIN_END, server, "", 0, &a);
+	end_as(&a);
+}
+
+static void print(int fd, const char *text, size_t n, bool both_ways)
+{
+	if (both_ways)
+		write_draining(fd, text, n);
+	else
+		write_all(fd, text, n);
 }
 
 _Noreturn static void answer(const char *path, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
 	char *text = NULL;
-	bool both_ways = begin_draining();
+	struct vcr_terminal_modes *bare = take_terminal(1), *bare_error = take_terminal(2);
+	if (bare && vcr_terminal_leads(1))
+		signal(SIGHUP, SIG_IGN); /* the agent may hang up as soon as it has read all */
 	int fd = connect_to(path);
 	signal(SIGPIPE, SIG_IGN);
 	/* all of it at once: who answers does not wait for who reads it */
@@ -415,10 +632,15 @@ _Noreturn static void answer(const char *path, const char *program, char *const 
 	}
 	close(fd);
 	signal(SIGPIPE, SIG_DFL);
-	write_all(1, text, a.out);
-	write_all(2, text + a.out, a.error);
+	if (a.how == VCR_STANDIN_SERVE)
+		serve(path, a.value, text, a.error);
+	bool both_ways = begin_draining();
+	print(1, text, a.out, both_ways);
+	print(2, text + a.out, a.error, both_ways);
+	vcr_terminal_dress(2, bare_error, bare_error && stays_held(2, NULL));
+	vcr_terminal_dress(1, bare, bare && stays_held(1, NULL));
 	if (both_ways)
-		drain_now();
+		end_both_ways();
 	end_as(&a);
 }
 

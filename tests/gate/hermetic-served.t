@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""A server that is a tool: an MCP server over stdio that an agent begins once it has spoken to its model. --hermetic answers in its place, request by request."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
+from gatekit import clikit, done, ok
+from hermetickit import World
+
+SERVER = r"""
+import json, os, sys
+open(os.environ["RAN"], "a").write("1\n")
+print("listening", file=sys.stderr, flush=True)
+def say(**m):
+    os.write(1, (json.dumps(dict(m, jsonrpc="2.0")) + "\n").encode())
+for line in sys.stdin:
+    m = json.loads(line)
+    p = m.get("params", {})
+    if m.get("method") == "initialize":
+        say(id=m["id"], result={"protocolVersion": p["protocolVersion"], "serverInfo": {"name": "files", "version": "1"}, "capabilities": {"tools": {}}})
+    elif m.get("method") == "tools/list":
+        say(id=m["id"], result={"tools": [{"name": "add", "inputSchema": {"type": "object"}}]})
+    elif p.get("name") == "add":
+        say(method="notifications/progress", params={"progressToken": p["_meta"]["progressToken"], "progress": 1})
+        say(id=m["id"], result={"content": [{"type": "text", "text": str(sum(p["arguments"]["numbers"]))}], "big": "b" * 20000})
+    elif p.get("name") == "where":
+        open("made", "w").write("by the server\n")
+        say(id=m["id"], result={"content": [{"type": "text", "text": os.getcwd()}]})
+    elif p.get("name") == "end":
+        sys.exit(3)
+    elif "id" in m:
+        say(id=m["id"], error={"code": -32602, "message": "unknown tool"})
+sys.exit(4)
+"""
+AGENT = r"""
+import json, os, subprocess, sys, urllib.request
+model, _, first, how, *calls = sys.argv[1:]
+urllib.request.urlopen(urllib.request.Request(model, b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+server = subprocess.Popen(["sh", "-c", "python3 server.py; exit $?"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+n = int(first)
+
+def ask(method, params):
+    global n
+    n += 1
+    server.stdin.write(json.dumps({"jsonrpc": "2.0", "id": n, "method": method, "params": params}).encode() + b"\n")
+    server.stdin.flush()
+    while line := server.stdout.readline():
+        m = json.loads(line)
+        if m.get("id") == n:
+            return {k: v for k, v in m.items() if k != "id"}
+        print("meanwhile", m["method"], m["params"].get("progressToken") == "t%d" % n)
+    return "gone"
+
+print(json.dumps(ask("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}})))
+server.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+print(json.dumps(ask("tools/list", {})))
+for c in calls:
+    name, _, arguments = c.partition(" ")
+    print(json.dumps(ask("tools/call", {"name": name, "arguments": json.loads(arguments or "{}"), "_meta": {"progressToken": "t%d" % (n + 1)}})))
+server.terminate() if how == "kill" else server.stdin.close()
+print(server.stderr.readline(), server.wait())
+"""
+world = World()
+ran = world.env["RAN"] = os.path.join(world.run_dir, "ran")  # outside of the workspace: who really runs leaves a line there
+open(ran, "w").close()
+world.agent = os.path.join(world.dir, "agent.py")
+for name, text in (("agent.py", AGENT), ("server.py", SERVER)):
+    with open(os.path.join(world.dir, name), "w") as f:
+        f.write(text)
+ADD, WHERE = 'add {"numbers": [1, 2, 39]}', "where"
+
+
+def runs():
+    return len(open(ran).readlines())
+
+
+said, err, status = world.record("calls", "0", "close", ADD, ADD, WHERE, "nothing")
+ok('"text": "42"' in said and world.dir in said and "unknown tool" in said and "b'listening\\n' 4" in said and runs() == 1 and not err, "an MCP server that is a tool is what it would be when it is recorded", said[-500:], err)
+other = clikit.Place()
+again, err, status, _ = world.replay("calls", "100", "close", ADD, ADD, WHERE, "nothing", options=("--hermetic",), cwd=other.dir)
+made = os.path.join(other.dir, "made")
+ok(again == said.replace(world.dir, other.dir) and runs() == 1 and status == 0 and again.count("meanwhile notifications/progress True") == 2,
+   "--hermetic: it does not run; each request has the answer that it had, by the id, token and directory of this run", said, again, err, status)
+ok(os.path.exists(made) and open(made).read() == "by the server\n" and "1 tool was answered" in err, "what it did to files is done again", err)
+again, err, status, _ = world.replay("calls", "0", "close", WHERE, 'add {"numbers": [5]}', ADD, ADD, ADD, options=("--hermetic",))
+lines = again.splitlines()
+ok(runs() == 1 and status == 1 and again.count('"42"') == 2 and "vcr replay: tools/call add" in again and 'tools/call add {"numbers":[5]} (it was not recorded)' in err and err.count("tools/call add") == 2 and "b'listening" in again,
+   "requests in another order are answered; what was not recorded, or not so often, is an error of the server's, and named at the end", again, err, status)
+said, err, status = world.record("ends", "0", "close", ADD, "end")
+again, err, status, _ = world.replay("ends", "0", "close", ADD, "end", options=("--hermetic",))
+ok('"gone"' in said and said.endswith(" 3\n") and again == said and runs() == 2, "one that ended instead of answering ends so again", said, again, err)
+said, err, status = world.record("killed", "0", "kill", ADD)
+again, err, status, _ = world.replay("killed", "0", "kill", ADD, options=("--hermetic",))
+ok(said.endswith(" -15\n") and again == said and status == 0 and runs() == 3, "one that is killed when it is no more needed is so again", said, again, err)
+done()

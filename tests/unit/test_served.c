@@ -1,0 +1,129 @@
+#include "served.h"
+#include "tap.h"
+
+static const struct vcr_normal_context there = { .cwd = "/home/a/work" }, here = { .cwd = "/srv/b" };
+static struct vcr_served *server;
+static struct vcr_buf out = VCR_BUF_INIT, named = VCR_BUF_INIT;
+
+static void line(const char *text)
+{
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	ck_assert(!vcr_json_parse(&j, text, strlen(text), 0, NULL) && !vcr_served_line(&server, &there, &j, 0));
+}
+
+static void call(const char *tool, const char *arguments, const char *id)
+{
+	ck_assert(!vcr_served_call(&server, &there, tool, arguments, strlen(arguments), id));
+}
+
+static void printed(const char *text)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	vcr_buf_puts(&b, text);
+	ck_assert(!vcr_served_begin(server, &b));
+}
+
+static enum vcr_served_result hear(const char *text)
+{
+	vcr_buf_reset(&out);
+	vcr_buf_reset(&named);
+	return vcr_served_hear(server, &here, false, text, strlen(text), &out, &named);
+}
+
+static void setup(void)
+{
+	line("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"x\",\"rootUri\":\"/home/a/work\"}}");
+	line("{\"id\":\"two\",\"method\":\"tools/list\"}");
+	call("add", "{\"numbers\":[1,2]}", "3");
+	call("add", "{\"numbers\":[1,2]}", "4");
+	call("fall", "{}", "5");
+	printed("ready\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"id\":1}}\n"
+		"{\"method\":\"roots/list\",\"id\":1}\n"
+		"{\"id\":\"two\",\"result\":{\"tools\":[]}}\n"
+		"{\"method\":\"notifications/progress\",\"params\":{\"progressToken\":3,\"progress\":1}}\n"
+		"{\"id\":3,\"result\":\"first\"}\n"
+		"{\"method\":\"notifications/message\",\"params\":{}}\n"
+		"{\"id\":4,\"result\":\"second\"}\n"
+		"{\"method\":\"notifications/late\"}");
+}
+
+static void teardown(void)
+{
+	vcr_served_free(server);
+	server = NULL;
+	vcr_buf_release(&out);
+	vcr_buf_release(&named);
+}
+
+START_TEST(an_answer_bears_the_id_that_is_asked_with)
+{
+	ck_assert_int_eq(hear("{\"method\":\"initialize\",\"params\":{\"rootUri\":\"/srv/b\",\"protocolVersion\":\"x\"},\"id\":\"a-7\"}"), VCR_SERVED);
+	ck_assert_str_eq(out.data, "{\"jsonrpc\":\"2.0\",\"id\":\"a-7\",\"result\":{\"id\":1}}\n");
+}
+END_TEST
+
+START_TEST(equal_requests_are_answered_in_their_order_and_once)
+{
+	const char *asks = "{\"method\":\"tools/call\",\"params\":{\"arguments\":{\"numbers\":[1, 2]},\"name\":\"add\",\"_meta\":{\"progressToken\":\"t\"}},\"id\":9}";
+	ck_assert_int_eq(hear(asks), VCR_SERVED);
+	ck_assert(strstr(out.data, "{\"id\":9,\"result\":\"first\"}\n") && strstr(out.data, "\"progressToken\":\"t\""));
+	ck_assert_int_eq(hear(asks), VCR_SERVED);
+	ck_assert_str_eq(out.data, "{\"method\":\"notifications/message\",\"params\":{}}\n{\"id\":9,\"result\":\"second\"}\n");
+	ck_assert_int_eq(hear(asks), VCR_SERVED_UNKNOWN);
+}
+END_TEST
+
+START_TEST(what_was_not_recorded_is_an_error_and_named)
+{
+	ck_assert_int_eq(hear("{\"method\":\"tools/call\",\"params\":{\"name\":\"add\",\"arguments\":{\"numbers\":[2]}},\"id\":1}"), VCR_SERVED_UNKNOWN);
+	ck_assert_str_eq(named.data, "tools/call add {\"numbers\":[2]}");
+	ck_assert(strstr(out.data, "\"id\":1,\"error\":{\"code\":-32603,\"message\":\"vcr replay: tools/call add {\\\"numbers\\\":[2]}: it was not recorded\"}"));
+}
+END_TEST
+
+START_TEST(what_answers_nothing_comes_in_its_place)
+{
+	hear("{\"method\":\"initialize\",\"params\":{\"rootUri\":\"/srv/b\",\"protocolVersion\":\"x\"},\"id\":1}");
+	ck_assert_int_eq(hear("{\"method\":\"notifications/initialized\"}"), VCR_SERVED);
+	ck_assert_str_eq(out.data, "{\"method\":\"roots/list\",\"id\":1}\n");
+	ck_assert_int_eq(hear("{\"id\":1,\"result\":{\"roots\":[]}}"), VCR_SERVED);
+	ck_assert_str_eq(out.data, "");
+	hear("{\"method\":\"tools/list\",\"id\":2,\"params\":{}}");
+	ck_assert_str_eq(out.data, "{\"id\":2,\"result\":{\"tools\":[]}}\n");
+	vcr_buf_reset(&out);
+	vcr_served_end(server, &out);
+	ck_assert(strstr(out.data, "{\"method\":\"notifications/late\"}\n"));
+}
+END_TEST
+
+START_TEST(a_server_that_ended_instead_of_answering_ends)
+{
+	ck_assert_int_eq(hear("{\"method\":\"tools/call\",\"params\":{\"name\":\"fall\"},\"id\":1}"), VCR_SERVED_ENDS);
+}
+END_TEST
+
+START_TEST(what_is_no_request_is_heard_and_not_answered)
+{
+	static const char *const lines[] = { "", "no JSON", "[]", "{}", "{\"method\":7,\"id\":1}", "{\"id\":4}", "\"x\"" };
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		ck_assert_int_eq(hear(lines[i]), VCR_SERVED);
+		ck_assert_str_eq(out.data, "");
+	}
+}
+END_TEST
+
+static TCase *served(void)
+{
+	TCase *tc = tcase_create("served");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, an_answer_bears_the_id_that_is_asked_with);
+	tcase_add_test(tc, equal_requests_are_answered_in_their_order_and_once);
+	tcase_add_test(tc, what_was_not_recorded_is_an_error_and_named);
+	tcase_add_test(tc, what_answers_nothing_comes_in_its_place);
+	tcase_add_test(tc, a_server_that_ended_instead_of_answering_ends);
+	tcase_add_test(tc, what_is_no_request_is_heard_and_not_answered);
+	return tc;
+}
+
+TAP_MAIN("served", served)
