@@ -201,28 +201,66 @@ static void quote(struct vcr_buf *out, const char *path)
 	vcr_buf_puts(out, "\"\n");
 }
 
-/* What is at path, as git would store it; "" nothing, "-" something that is no file or link. */
-static int hash_now(struct applying *k, const char *path, char id[72], const char **mode)
+static int hash(struct applying *k, const char *how, const struct vcr_buf *in, struct vcr_buf *out)
+{
+	return vcr_git_must(&k->in, (const char *const[]){ "hash-object", how, NULL }, in, out, k->e);
+}
+
+/* What is at a path, as git would store it; id "" nothing, "-" something that is no file or link, "+" it is on git's list of files. */
+struct now { char id[72]; const char *mode; };
+
+static int look_at(struct applying *k, const char *path, struct vcr_buf *list, struct now *now)
 {
 	VCR_AUTO_BUF full = VCR_BUF_INIT, in = VCR_BUF_INIT, out = VCR_BUF_INIT;
 	struct stat st;
 	char target[PATH_MAX];
-	*id = 0;
+	*now = (struct now){ .mode = "" };
 	vcr_buf_printf(&full, "%s/%s", k->t->workspace, path);
 	if (lstat(full.data, &st))
 		return 0;
-	strcpy(id, "-");
-	*mode = S_ISLNK(st.st_mode) ? "120000" : st.st_mode & 0100 ? "100755" : "100644";
-	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+	now->mode = S_ISLNK(st.st_mode) ? "120000" : st.st_mode & 0100 ? "100755" : "100644";
+	strcpy(now->id, S_ISREG(st.st_mode) ? "+" : "-");
+	if (S_ISREG(st.st_mode))
+		quote(list, path);
+	if (!S_ISLNK(st.st_mode))
 		return 0;
-	ssize_t n = S_ISLNK(st.st_mode) ? readlink(full.data, target, sizeof target) : 0;
+	ssize_t n = readlink(full.data, target, sizeof target);
 	if (n > 0)
 		vcr_buf_add(&in, target, (size_t)n);
-	else
-		quote(&in, path);
-	int err = vcr_git_must(&k->in, (const char *const[]){ "hash-object", S_ISLNK(st.st_mode) ? "--stdin" : "--stdin-paths", NULL }, &in, &out, k->e);
+	int err = hash(k, "--stdin", &in, &out);
 	if (!err)
-		snprintf(id, 72, "%.*s", (int)strcspn(out.data, "\n"), out.data);
+		snprintf(now->id, sizeof now->id, "%.*s", (int)strcspn(out.data, "\n"), out.data);
+	return err;
+}
+
+/* Of each path of the change, in its order: all files by one git. */
+static int look_at_all(struct applying *k, struct now **all)
+{
+	VCR_AUTO_BUF list = VCR_BUF_INIT, ids = VCR_BUF_INIT;
+	struct change c;
+	size_t n = 0;
+	int err = 0;
+	for (const char *p = k->change.data; (p = next_change(&k->change, p, &c)); n++)
+		;
+	if (!(*all = calloc(n + 1, sizeof **all)))
+		return vcr_error_set(k->e, VCR_ENOMEM, "out of memory");
+	n = 0;
+	for (const char *p = k->change.data; !err && (p = next_change(&k->change, p, &c)); n++)
+		err = look_at(k, c.path, &list, &(*all)[n]);
+	if (!err && list.err)
+		err = vcr_error_set(k->e, list.err, "what was changed: %s", vcr_strerror(list.err));
+	if (!err && list.len)
+		err = hash(k, "--stdin-paths", &list, &ids);
+	const char *id = ids.data;
+	for (size_t i = 0; !err && i < n; i++) {
+		if (strcmp((*all)[i].id, "+"))
+			continue;
+		size_t length = strcspn(id, "\n");
+		if (!length)
+			err = vcr_error_set(k->e, VCR_EIO, "git hash-object: fewer answers than files");
+		snprintf((*all)[i].id, sizeof (*all)[i].id, "%.*s", (int)length, id);
+		id += length + (id[length] == '\n');
+	}
 	return err;
 }
 
@@ -256,18 +294,17 @@ static int enter_done(struct applying *k)
 {
 	VCR_AUTO_BUF info = VCR_BUF_INIT;
 	struct change c;
-	char now[72], none[72] = "";
-	const char *mode = "";
-	int err = 0;
-	for (const char *p = k->change.data; !err && (p = next_change(&k->change, p, &c));) {
-		if ((err = hash_now(k, c.path, now, &mode)))
-			break;
-		if (!c.removed && !strcmp(now, c.new) && !strcmp(mode, c.mode))
+	struct now *all = NULL, *now;
+	char none[72] = "";
+	int err = look_at_all(k, &all);
+	now = all;
+	for (const char *p = k->change.data; !err && (p = next_change(&k->change, p, &c)); now++) {
+		if (!c.removed && !strcmp(now->id, c.new) && !strcmp(now->mode, c.mode))
 			vcr_buf_printf(&info, "%s %s\t%s", c.mode, c.new, c.path);
-		else if (c.removed && !*now)
+		else if (c.removed && !*now->id)
 			vcr_buf_printf(&info, "0 %s\t%s", (char *)memset(none, '0', strlen(c.old)), c.path); /* none: NUL at its end, it is longer */
 		else {
-			bool other = *now && strcmp(now, "-") && strcmp(now, c.old) && strcmp(now, c.new), dropped = false;
+			bool other = *now->id && strcmp(now->id, "-") && strcmp(now->id, c.old) && strcmp(now->id, c.new), dropped = false;
 			if (other && !c.removed)
 				err = drop_partial(k, &c, &dropped);
 			if (other && !dropped)
@@ -277,6 +314,7 @@ static int enter_done(struct applying *k)
 		vcr_buf_add(&info, "", 1);
 		k->done++;
 	}
+	free(all);
 	if (!err && k->done && !(err = vcr_git_must(&k->g, (const char *const[]){ "update-index", "-z", "--index-info", NULL }, &info, NULL, k->e))) {
 		int status = VCR_GIT(&k->g, NULL, k->e, "update-index", "-q", "--refresh");
 		err = status < 0 ? status : 0;

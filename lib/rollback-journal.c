@@ -116,12 +116,13 @@ static bool is_owned(const struct vcr_entry *entry)
 	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_DIR;
 }
 
-/* The new content and what an undo needs, written back; false: it takes a syncfs of each file system. */
-static bool write_back(const struct vcr_journal *j, const struct vcr_rollback_where *w, int state, int stage)
+/* The new content, the journal and what an undo needs, written back side by side; false: it takes a syncfs of each file system. */
+static bool write_back(const struct vcr_journal *j, const struct vcr_rollback_where *w, int state, int stage, int journal)
 {
 	bool good = same_device(state, stage) && vcr_flush_in_order(stage);
 	for (int wait = 0; good && wait < 2; wait++) {
 		good = vcr_store_flush(w->store, wait);
+		vcr_flush_open(journal, wait);
 		for (size_t i = 0; good && i < j->n; i++) {
 			char name[32];
 			snprintf(name, sizeof name, "%zu", i);
@@ -145,10 +146,9 @@ static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w
 	int state = open(w->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (state < 0)
 		return vcr_error_sys(e, errno, "%s; nothing was done", w->state_dir);
-	bool ordered = write_back(j, w, state, stage); /* before the journal is made: its fsync is to cover all of it */
 	int fd = open(temp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool good = fd >= 0 && !vcr_write_all(fd, text.data, text.len) && (ordered || same_device(state, stage) || !syncfs(stage)) &&
-		!(ordered ? vcr_flush_end(fd) : syncfs(fd)) && !rename(temp.data, path.data);
+	bool good = fd >= 0 && !vcr_write_all(fd, text.data, text.len), ordered = good && write_back(j, w, state, stage, fd);
+	good = good && (ordered || same_device(state, stage) || !syncfs(stage)) && !(ordered ? vcr_flush_end(fd) : syncfs(fd)) && !rename(temp.data, path.data);
 	int saved = errno;
 	if (good && !ordered)
 		fsync(state);

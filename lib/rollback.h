@@ -38,6 +38,8 @@ struct vcr_rollback_item {
 	bool to_kept, now_kept; /* its content is in the store of large files (preimage.h); to has the id that it has there */
 	bool timed;           /* it is to have the modification time mtime_ns (times.h), not a new one */
 	int64_t mtime_ns;
+	bool seen;            /* it had the modification time was_ns before this rollback (times.h) */
+	int64_t was_ns;
 	bool blocked;         /* a directory that cannot go because of what else is in it, forced or not */
 };
 struct vcr_rollback {
@@ -46,6 +48,7 @@ struct vcr_rollback {
 	size_t count[VCR_ROLLBACK_LEFT + 1];
 	char expected_tree[41], target_tree[41];
 	bool times;           /* the files' times are wanted too: vcr_times_plan */
+	int64_t seen_ns;      /* real time of vcr_times_see; 0: it was not called */
 	size_t unset;         /* after vcr_rollback_apply: files and directories that could not be given all their attributes */
 };
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MOST_SETTLED = 1 << 20 };
+
 void vcr_store_track(struct vcr_store *s)
 {
 	s->tracks = true;
@@ -30,26 +32,47 @@ void vcr_store_note(struct vcr_store *s, const unsigned char oid[VCR_OID])
 	memcpy(s->used[s->nused++], oid, VCR_OID);
 }
 
-void vcr_store_flushed(struct vcr_store *s)
-{
-	s->nused = 0;
-	s->untracked = false;
-}
-
 static int by_oid(const void *a, const void *b)
 {
 	return memcmp(a, b, VCR_OID);
 }
 
+static bool is_settled(const struct vcr_store *s, const unsigned char oid[VCR_OID])
+{
+	return s->nsettled && bsearch(oid, s->settled, s->nsettled, VCR_OID, by_oid);
+}
+
+/* Each once, and none that the disk has. */
 static void forget_doubles(struct vcr_store *s)
 {
 	size_t n = 0;
 	if (s->nused)
 		qsort(s->used, s->nused, sizeof *s->used, by_oid);
 	for (size_t i = 0; i < s->nused; i++)
-		if (!n || memcmp(s->used[n - 1], s->used[i], VCR_OID))
+		if ((!n || memcmp(s->used[n - 1], s->used[i], VCR_OID)) && !is_settled(s, s->used[i]))
 			memmove(s->used[n++], s->used[i], VCR_OID);
 	s->nused = n;
+}
+
+void vcr_store_unsettle(struct vcr_store *s)
+{
+	free(s->settled);
+	s->settled = NULL;
+	s->nsettled = 0;
+}
+
+void vcr_store_flushed(struct vcr_store *s)
+{
+	forget_doubles(s);
+	void *all = s->nused && s->nsettled + s->nused <= MOST_SETTLED ? reallocarray(s->settled, s->nsettled + s->nused, sizeof *s->settled) : NULL;
+	if (all) {
+		s->settled = all;
+		memcpy(s->settled + s->nsettled, s->used, s->nused * sizeof *s->used);
+		s->nsettled += s->nused;
+		qsort(s->settled, s->nsettled, sizeof *s->settled, by_oid);
+	}
+	s->nused = 0;
+	s->untracked = false;
 }
 
 /* Which of them hold tracked objects is not asked: those that are clean cost an open each. */

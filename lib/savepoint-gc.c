@@ -300,6 +300,35 @@ static int write_pack(struct vcr_store *s, const struct set *seen, git_odb *link
 
 /* ---- Taking away, while nobody writes ---- */
 
+/* What a killed one left among the packs: a pack or an index without the other, a file that was to become one. */
+static bool is_leftover(int dir, const char *name)
+{
+	VCR_AUTO_BUF other = VCR_BUF_INIT;
+	bool is_pack = ends_with(name, ".pack"), is_index = ends_with(name, ".idx");
+	if (!strncmp(name, "tmp_", 4) || !strncmp(name, "pack_", 5))
+		return true;
+	vcr_buf_printf(&other, "%.*s%s", (int)(strlen(name) - (is_pack ? 5 : 4)), name, is_pack ? ".idx" : ".pack");
+	return (is_pack || is_index) && faccessat(dir, other.data, F_OK, 0);
+}
+
+/* go: it goes. */
+static bool any_leftover(const struct vcr_store *s, bool go)
+{
+	int fd = open_packs(s);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
+	bool any = false;
+	while (d && (ent = readdir(d)))
+		if (is_leftover(dirfd(d), ent->d_name)) {
+			any = true;
+			if (go)
+				unlinkat(dirfd(d), ent->d_name, 0);
+		}
+	if (d)
+		closedir(d);
+	return any;
+}
+
 /* The packs that were there before, and what was left of killed ones. The index goes first: a pack without one is nobody's. */
 static void remove_packs(const struct vcr_store *s, const struct packs *old, const char *a, const char *b)
 {
@@ -311,17 +340,9 @@ static void remove_packs(const struct vcr_store *s, const struct packs *old, con
 			vcr_buf_printf(&name, "%s%s", old->name[i], ends[k]);
 			unlinkat(fd, name.data, 0);
 		}
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *ent;
-	while (d && (ent = readdir(d))) {
-		VCR_AUTO_BUF idx = VCR_BUF_INIT;
-		bool is_pack = ends_with(ent->d_name, ".pack");
-		vcr_buf_printf(&idx, "%.*s.idx", is_pack ? (int)strlen(ent->d_name) - 5 : 0, ent->d_name);
-		if (!strncmp(ent->d_name, "tmp_", 4) || !strncmp(ent->d_name, "pack_", 5) || (is_pack && faccessat(dirfd(d), idx.data, F_OK, 0)))
-			unlinkat(dirfd(d), ent->d_name, 0);
-	}
-	if (d)
-		closedir(d);
+	if (fd >= 0)
+		close(fd);
+	any_leftover(s, true);
 }
 
 /* Loose objects that are packed now, or that nothing reaches. */
@@ -435,7 +456,7 @@ static bool is_tidy(const struct vcr_store *s, const struct packs *p, const stru
 			own++;
 			count = p->count[i];
 		}
-	if (own != 1)
+	if (own != 1 || any_leftover(s, false))
 		return false;
 	for (size_t i = 0; i < seen->n; i++)
 		mine += !is_in(linked, seen->v[i]);
@@ -565,13 +586,17 @@ static int trim_undo(struct vcr_store *s, struct vcr_error *e)
 	char (*chain)[41] = calloc(KEEP, sizeof *chain), next[41] = "", parent[41] = "";
 	struct vcr_savepoint p;
 	int n = 0, err = chain ? 0 : out_of_memory(e);
+	int64_t oldest_ns = INT64_MAX;
 	if (!err && vcr_refs_read(s, "refs/undo", next))
 		*next = 0;
 	for (; !err && *next && n < KEEP; n++) {
 		strcpy(chain[n], next);
-		err = vcr_store_get_parent(s, next, &p, next, e);
+		if (!(err = vcr_store_get_parent(s, next, &p, next, e)) && p.time_ns < oldest_ns)
+			oldest_ns = p.time_ns;
 	}
 	bool more = !err && *next;
+	if (more)
+		vcr_times_forget_undo(s, oldest_ns);
 	while (more && !err && n-- > 0) {
 		err = with_parent(s, chain[n], parent, next, e);
 		strcpy(parent, next);

@@ -34,6 +34,8 @@ struct vcr_store {
 	bool tracks, untracked;     /* notes what it reads and writes in used; did so as far as memory went */
 	unsigned char (*used)[VCR_OID];
 	size_t nused, cap_used;
+	unsigned char (*settled)[VCR_OID]; /* sorted; the disk has them */
+	size_t nsettled;
 	struct vcr_savepoint last;  /* n -1: none yet */
 	/* while a savepoint is made */
 	struct vcr_pack *pack;      /* where objects go; NULL: loose */
@@ -80,6 +82,8 @@ int vcr_store_remove_dir(const char *path);
 
 /* savepoint-flush.c: an object that is read or written, if the store tracks them. */
 void vcr_store_note(struct vcr_store *s, const unsigned char oid[VCR_OID]);
+/* What the disk has may be gone: housekeeping was here. */
+void vcr_store_unsettle(struct vcr_store *s);
 
 /* savepoint-tree.c: one directory of a savepoint in memory, sorted by name (bytes). Names point into object or to the caller's strings. */
 struct vcr_item { unsigned mode; unsigned char oid[VCR_OID], attrs[VCR_OID]; const char *name; size_t len; char *opened; /* name, if it was sealed; owned */ };

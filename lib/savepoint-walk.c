@@ -673,6 +673,7 @@ static int read_blob(struct vcr_store *s, const unsigned char oid[VCR_OID], stru
 	git_odb_object *o;
 	git_oid id;
 	int err;
+	vcr_store_note(s, oid);
 	git_oid_fromraw(&id, oid);
 	if ((err = git_odb_read(&o, s->odb, &id)))
 		return vcr_store_git_error(e, err, "a file of the shadow repository");

@@ -149,6 +149,7 @@ static int open_objects(struct vcr_store *s, struct vcr_error *e)
 	vcr_buf_printf(&objects, "%s/objects", s->git_dir);
 	git_odb_free(s->odb);
 	s->odb = NULL;
+	vcr_store_unsettle(s);
 	/* The loose backend is kept at hand: git_odb_write would look through the pack directory for every new object. */
 	git_odb_backend *packs = NULL;
 	if ((err = git_odb_new(&s->odb)) || (err = git_odb_backend_loose(&s->loose, objects.data, Z_BEST_SPEED, 0, 0700, 0400)) ||
@@ -289,6 +290,7 @@ void vcr_store_free(struct vcr_store *s)
 	free(s->heavy);
 	free(s->written);
 	free(s->used);
+	free(s->settled);
 	free(s->session);
 	free(s->refs);
 	free(s);

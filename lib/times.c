@@ -1,4 +1,5 @@
 #include "times.h"
+#include "beneath.h"
 #include "replace.h"
 #include "savepoint-parts.h"
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINE = 96 /* two numbers, an id */ };
@@ -38,18 +40,14 @@ static int append(int fd, const struct vcr_buf *lines)
 	return vcr_write_all(fd, lines->data, lines->len);
 }
 
-int vcr_times_keep(struct vcr_store *s, struct vcr_buf *lines, struct vcr_error *e)
+static int keep_in(struct vcr_store *s, const char *refs, struct vcr_buf *lines, struct vcr_error *e)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	int err = 0;
-	if (!lines->len || !s->refs) {
-		vcr_buf_reset(lines);
-		return 0;
-	}
 	vcr_buf_printf(&path, "%s/times", s->state_dir);
 	mkdir(path.data, 0700);
 	vcr_buf_reset(&path);
-	file_of(s, s->refs, &path);
+	file_of(s, refs, &path);
 	int fd = open(path.data, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (fd < 0 || append(fd, lines))
 		err = vcr_error_sys(e, errno, "%s", path.data);
@@ -57,6 +55,14 @@ int vcr_times_keep(struct vcr_store *s, struct vcr_buf *lines, struct vcr_error 
 		close(fd);
 	vcr_buf_reset(lines);
 	return err;
+}
+
+int vcr_times_keep(struct vcr_store *s, struct vcr_buf *lines, struct vcr_error *e)
+{
+	if (lines->len && s->refs)
+		return keep_in(s, s->refs, lines, e);
+	vcr_buf_reset(lines);
+	return 0;
 }
 
 int vcr_times_remove(struct vcr_store *s, const char *session, struct vcr_error *e)
@@ -166,4 +172,70 @@ int vcr_times_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w, c
 	free(refs);
 	free(wanted);
 	return err;
+}
+
+/* ---- What rollbacks replaced ---- */
+
+static const char UNDO_REFS[] = "refs/vcr/%2bundo", UNDO[] = "+undo"; /* no session is called so */
+
+void vcr_times_see(struct vcr_rollback *p, const struct vcr_rollback_where *w)
+{
+	struct timespec t;
+	int root = open(w->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	clock_gettime(CLOCK_REALTIME, &t);
+	p->seen_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	for (size_t i = 0; root >= 0 && i < p->n; i++) {
+		const char *name;
+		struct stat st;
+		int dir = vcr_beneath_parent(root, p->item[i].path, &name);
+		p->item[i].seen = dir >= 0 && p->item[i].state != VCR_ROLLBACK_DONE && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode));
+		if (p->item[i].seen)
+			p->item[i].was_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+		if (dir >= 0)
+			close(dir);
+	}
+	if (root >= 0)
+		close(root);
+}
+
+int vcr_times_keep_undo(const struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
+{
+	VCR_AUTO_BUF lines = VCR_BUF_INIT;
+	struct vcr_savepoint before, after;
+	int err = vcr_rollback_last(w->store, &before, &after, e);
+	if (err || before.time_ns < p->seen_ns) /* there was nothing to be done */
+		return err;
+	vcr_buf_init(&lines, VCR_TIMES_MAX);
+	for (size_t i = 0; i < p->n; i++)
+		if (p->item[i].seen)
+			vcr_times_note(w->store, &lines, before.time_ns, p->item[i].path, p->item[i].was_ns);
+	return lines.len ? keep_in(w->store, UNDO_REFS, &lines, e) : 0;
+}
+
+int vcr_times_plan_undo(struct vcr_rollback *p, const struct vcr_rollback_where *w, const struct vcr_savepoint *before, struct vcr_error *e)
+{
+	struct vcr_savepoint to = *before;
+	to.n = before->time_ns;
+	return vcr_times_plan(p, w, UNDO, &to, e);
+}
+
+void vcr_times_forget_undo(struct vcr_store *s, int64_t before_ns)
+{
+	VCR_AUTO_BUF kept = VCR_BUF_INIT, path = VCR_BUF_INIT;
+	char line[LINE], id[VCR_PATH_ID];
+	int64_t at, ns;
+	FILE *in = open_times(s, UNDO_REFS);
+	if (!in)
+		return;
+	vcr_buf_init(&kept, VCR_TIMES_MAX);
+	while (fgets(line, sizeof line, in))
+		if (read_line(line, &at, &ns, id) && at >= before_ns)
+			vcr_buf_puts(&kept, line);
+	fclose(in);
+	vcr_buf_printf(&path, "%s/times", s->state_dir);
+	int dir = open(path.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && !kept.err)
+		vcr_replace_write(dir, path.data, strrchr(UNDO_REFS, '/') + 1, &kept, NULL);
+	if (dir >= 0)
+		close(dir);
 }

@@ -7,7 +7,10 @@
  * savepoint N is said by the first line of it with N or a higher number. Such a line is only believed if the file has the same content in both savepoints: where
  * something was changed that nobody saw, the time is not known.
  *
- * One writer a session; at most VCR_TIMES_MAX bytes, later times are not known then. Lines that are torn or not of this form are passed over. */
+ * One writer a session; at most VCR_TIMES_MAX bytes, later times are not known then. Lines that are torn or not of this form are passed over.
+ *
+ * STATE/times/%2bundo has such lines for what rollbacks replaced; N is the time of the commit that keeps the state before, which is told by a line of that N only.
+ */
 #ifndef VCR_TIMES_H
 #define VCR_TIMES_H
 #include "rollback.h"
@@ -21,5 +24,12 @@ int vcr_times_keep(struct vcr_store *s, struct vcr_buf *lines, struct vcr_error 
 int vcr_times_remove(struct vcr_store *s, const char *session, struct vcr_error *e);
 /* A plan for savepoint `to` of session: its files and links get the times that they had then, as far as those are known (timed). */
 int vcr_times_plan(struct vcr_rollback *p, const struct vcr_rollback_where *w, const char *session, const struct vcr_savepoint *to, struct vcr_error *e);
+
+/* The same for what rollbacks replaced. See, before a plan is applied, which times its files have now; keep them, afterwards, for an undo; give them to the plan that
+ * takes `before` (rollback.h) back; forget those of before a time. */
+void vcr_times_see(struct vcr_rollback *p, const struct vcr_rollback_where *w);
+int vcr_times_keep_undo(const struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e);
+int vcr_times_plan_undo(struct vcr_rollback *p, const struct vcr_rollback_where *w, const struct vcr_savepoint *before, struct vcr_error *e);
+void vcr_times_forget_undo(struct vcr_store *s, int64_t before_ns);
 
 #endif

@@ -249,7 +249,12 @@ static int carry_out(struct rollback *r, const char *target)
 	strcpy(c.session, r->session);
 	if (wanted && (!foreign || r->dry_run) && !r->t->quiet)
 		vcr_rollback_find_holders(&c);
-	int err = !foreign && !r->dry_run && wanted ? vcr_rollback_apply(&r->plan, &r->where, r->force, target, &r->e) : 0;
+	bool does = !foreign && !r->dry_run && wanted;
+	if (does)
+		vcr_times_see(&r->plan, &r->where);
+	int err = does ? vcr_rollback_apply(&r->plan, &r->where, r->force, target, &r->e) : 0;
+	if (does && !err)
+		vcr_times_keep_undo(&r->plan, &r->where, NULL); /* else they are not known, which an undo says that wants them */
 	int status = err ? vcr_failed(r->t, &r->e) : tell(r, &c, foreign, wanted, target);
 	vcr_rollback_forget(&c);
 	return status;
@@ -272,6 +277,8 @@ static int undo(struct rollback *r)
 	r->where.kind = r->redo ? "redo" : "undo";
 	r->where.keep_attrs = !before.attrs;
 	if (vcr_rollback_plan(&r->plan, &r->where, after.tree, NULL, before.tree, &r->e))
+		return vcr_failed(r->t, &r->e);
+	if (r->mtimes && vcr_times_plan_undo(&r->plan, &r->where, &before, &r->e))
 		return vcr_failed(r->t, &r->e);
 	return carry_out(r, r->redo ? "the state before the last undo" : "the state before the last rollback");
 }
@@ -373,8 +380,6 @@ static const char *check_call(const struct rollback *r, int n)
 		return "--undo or --redo";
 	if ((r->undo || r->redo) && (n || r->to || r->list || r->paths.n))
 		return r->undo ? "--undo takes the last rollback back, whatever its session: no SESSION, --to, --path or --list" : "--redo takes the last undo back: no SESSION, --to, --path or --list";
-	if ((r->undo || r->redo) && r->mtimes)
-		return "--mtimes is for going back to a savepoint: of what a rollback replaced no times are kept";
 	return r->list && (r->to || r->dry_run || r->force || r->mtimes || r->paths.n) ? "--list only lists" : NULL;
 }
 

@@ -247,8 +247,11 @@ static int put_back(struct call *c, const struct vcr_savepoint *to, const struct
 	bool refused = !c->force && c->plan.count[VCR_ROLLBACK_FOREIGN];
 	if (!refused)
 		vcr_rollback_find_holders(&told);
+	vcr_times_see(&c->plan, w);
 	if (!refused && vcr_rollback_apply(&c->plan, w, c->force, message.data, &c->e))
 		return say_error(c), -1;
+	if (!refused)
+		vcr_times_keep_undo(&c->plan, w, NULL); /* else they are not known, which an undo says that wants them */
 	*changed = tell(c, &told);
 	if (c->plan.unset && !c->t->quiet)
 		vcr_say(c->t, "%zu could not be given all extended attributes: that is not permitted here", c->plan.unset);

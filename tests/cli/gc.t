@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """vcr gc: sessions that are deleted, those that may not be, savepoints that stay whole whenever it is killed, and a quota that is kept and said."""
+import datetime
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import BUILD, ok, skip, done  # noqa: E402
+from clikit import BEGAN, BUILD, END, header, ok, skip, done  # noqa: E402
 from project import Project  # noqa: E402
 from steps import run_to  # noqa: E402
 
@@ -90,6 +91,9 @@ status, out, err = p.back("live")
 ok(status == 0 and open(p.work + "/f").read() == "5" and not os.path.exists(p.work + "/g"), "the session that was recorded meanwhile can be put back", status, out, err)
 p.back("--undo")
 ok(p.look() == after and p.vcr("gc")[0] == 0 and p.back("--redo")[0] == 0, "what a rollback replaced survives it too")
+p.write("old", header("old", began=BEGAN - datetime.timedelta(days=4000)), END)
+status, out, err = p.vcr("gc", "--max-age", "3000")
+ok(status == 0 and "session old" in out and sessions(p) == ["live", "s1"], "--max-age deletes sessions that began longer ago, and no others", status, out, err, sessions(p))
 
 # ---- a quota ----
 p = Project(git=False)
@@ -162,7 +166,7 @@ else:
             wrong.append("call %d of %d: %s" % (moment, total, git(p, "fsck", "--connectivity-only").stdout[-300:]))
         status, out, err = p.vcr("gc", "--keep", "2")
         if status or sessions(p) != ["k4", "k5"] or refs(p) != kept or os.path.exists(p.state("gc.journal")) or git(p, "count-objects").stdout[0] != "0" or \
-                [n for n in os.listdir(p.state("shadow.git", "objects", "pack")) if not n.startswith("pack-")]:
+                sorted(n.rsplit(".")[-1] for n in os.listdir(p.state("shadow.git", "objects", "pack"))) != ["idx", "pack"]:
             wrong.append("call %d of %d, then: %s %s %s %s" % (moment, total, status, err, sessions(p), os.listdir(p.state("shadow.git", "objects", "pack"))))
         if p.back("-q", "k4", "--to", "start", "--dry-run")[0] not in (0, 1):
             wrong.append("call %d of %d: k4 cannot be read" % (moment, total))

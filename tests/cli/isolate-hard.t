@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """vcr txn --isolate where the tree is not as one would wish it: nothing that is not ours goes, nothing that is done is lost, nothing is left behind."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,10 +73,12 @@ if os.geteuid() != 0:
     skip(title, "only root can have files of other users here")
 else:
     p = repository()
-    p.sh("cp /bin/true his; cp /bin/true own; chown 65534 his; chmod 4755 his own; printf 'his\\nown\\n' > .gitignore")
-    tree = begin(p, "u1")
-    modes = [oct(os.stat(os.path.join(tree, name)).st_mode & 0o7777) for name in ("his", "own")]
-    ok(modes == ["0o755", "0o4755"], title, modes)
+    if p.sh("cp /bin/true his; cp /bin/true own; chown 65534 his; chmod 4755 his own; printf 'his\\nown\\n' > .gitignore").returncode:
+        skip(title, "there is no other user here: root of a user namespace")
+    else:
+        tree = begin(p, "u1")
+        modes = [oct(os.stat(os.path.join(tree, name)).st_mode & 0o7777) for name in ("his", "own")]
+        ok(modes == ["0o755", "0o4755"], title, modes)
 
 # ---- A caller that ignores the ends of its children ----
 p = repository()
@@ -104,13 +107,16 @@ else:
     p = repository()
     p.sh("mkdir sub; echo s > sub/s; echo x > x; echo gone > gone; echo dirty > dirty; git add .; git commit -qm two; echo more >> dirty; rm x; echo staged > staged; git add staged; echo u > u")
     tree = begin(p, "w1")
-    p.sh("echo new > aaa; echo more >> a; rm gone; echo n > sub/n; mkdir d; echo d > d/d; ln -s a link", cwd=tree)
+    p.sh("echo new > aaa; echo more >> a; rm gone; echo n > sub/n; mkdir d; echo d > d/d; ln -s a link; for i in $(seq 30); do echo $i > \"many $i\"; done", cwd=tree)
+    p.sh("mkdir ../bin; printf '#!/bin/sh\necho \"$*\" >> %s/gits; exec %s \"$@\"\n' > ../bin/git; chmod 755 ../bin/git" % (p.dir, shutil.which("git")))
     start, said = p.look(), p.sh("git status --porcelain; git rev-parse HEAD").stdout
     os.chmod(p.work + "/sub", 0o555)
-    status, out = run(p, PLAIN + [TXN, "commit"])
+    status, out = run(p, ["env", "PATH=%s/bin:%s" % (p.dir, os.environ["PATH"])] + PLAIN + [TXN, "commit"])
     os.chmod(p.work + "/sub", 0o755)
+    gits = open(p.dir + "/gits").read().splitlines()
     ok(status == 3 and "sub/n" in out and p.look() == start and p.sh("git status --porcelain; git rev-parse HEAD").stdout == said and not [n for n in os.listdir(p.work + "/.git") if "vcr" in n or "lock" in n],
        title, status, out, *differences(start, p.look()))
+    ok([g for g in gits if "hash-object" in g] and len([g for g in gits if "hash-object" in g]) < 4, "to take it back one git looks at all files, not one at each", gits)
     status, out = run(p, [TXN, "commit"])
     ok(status == 0 and os.path.exists(p.work + "/sub/n") and not os.path.exists(p.work + "/gone") and p.sh("git status --porcelain").stdout == " M dirty\nA  staged\n D x\n?? u\n", "and then it is whole", status, out)
 

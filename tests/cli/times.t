@@ -68,6 +68,7 @@ p.back("-q", "--undo")
 status, out, err = p.back("--mtimes", "--dry-run", "--json")
 told = {i["path"]: i.get("mtime") for i in map(json.loads, out.splitlines()) if "path" in i}
 ok(told.get("over") == first["over"] and told.get("dir/sub/x") == first["dir/sub/x"] and "mtime" not in json.loads(out.splitlines()[-1]), "a dry run with --json tells the times", told, err)
+second, agents = times(p), p.look()
 status, out, err = p.back("--mtimes")
 ok(status == 0 and "not known" not in err, "--mtimes succeeds", status, out, err)
 same(first, times(p), "with --mtimes each file and link that was written, deleted, renamed, alone or with its directory, replaced or given a mode has its time again, to the nanosecond")
@@ -75,6 +76,11 @@ same(content, p.look(), "and its content and mode")
 said = open(p.state("times", "s1")).read()
 ok(said and not any(n in said for n in ("over", "env", "tree")) and os.stat(p.state("times", "s1")).st_mode & 0o777 == 0o600 and os.stat(p.state("times")).st_mode & 0o777 == 0o700,
    "names are not in the file of the times, and nobody else may read it", said[:300])
+status, out, err = p.back("--undo", "--mtimes")
+same(second, times(p), "--undo --mtimes gives the agent's files the times that they had before the rollback")
+ok(status == 0 and "not known" not in err and p.look() == agents, "and their content", status, out, err)
+p.back("-q", "--redo", "--mtimes")
+same(first, times(p), "and --redo --mtimes those that they had before the undo")
 
 # ---- What it does not know ----
 p.back("-q", "--undo")
@@ -90,7 +96,10 @@ ok(status == 0 and "over: its modification time then is not known, it has a new 
 os.symlink("/etc/passwd", p.state("times", "s1"))
 ok(p.back("-q", "--mtimes")[0] == 0 and p.look() == content, "no link is followed instead")
 os.unlink(p.state("times", "s1"))
-ok(p.back("--undo", "--mtimes")[0] == 2 and p.vcr("txn", "list", "--mtimes")[0] == 2, "--mtimes with --undo, or with another step of a transaction than rollback, is a wrong call")
+os.unlink(p.state("times", "%2bundo"))
+status, out, err = p.back("--undo", "--mtimes")
+ok(status == 0 and ".env: its modification time then is not known, it has a new one" in err, "where they are not known any more an undo says so", status, out, err)
+ok(p.vcr("txn", "list", "--mtimes")[0] == 2, "--mtimes with another step of a transaction than rollback is a wrong call")
 
 p = Project()
 p.sh("printf 1 > f; printf 1 > g")

@@ -170,6 +170,48 @@ START_TEST(removed_it_is_gone_and_may_be_removed_again)
 }
 END_TEST
 
+/* To `to` from the state of `from`, told of as a rollback is. */
+static void roll(const struct vcr_savepoint *from, const struct vcr_savepoint *to)
+{
+	struct vcr_rollback p;
+	ck_assert_msg(!vcr_rollback_plan(&p, &where, from->tree, NULL, to->tree, &e), "%s", e.what);
+	vcr_times_see(&p, &where);
+	ck_assert_msg(!vcr_rollback_apply(&p, &where, false, "test", &e), "%s", e.what);
+	ck_assert_msg(!vcr_times_keep_undo(&p, &where, &e), "%s", e.what);
+	vcr_rollback_release(&p);
+}
+
+/* What taking the rollback of `before` back would give a, from the state of `now`; -1: it knows none. */
+static int64_t time_undone(const struct vcr_savepoint *now, const struct vcr_savepoint *before)
+{
+	struct vcr_rollback p;
+	int64_t ns = -1;
+	ck_assert_msg(!vcr_rollback_plan(&p, &where, now->tree, NULL, before->tree, &e), "%s", e.what);
+	ck_assert_msg(!vcr_times_plan_undo(&p, &where, before, &e), "%s", e.what);
+	for (size_t i = 0; i < p.n; i++)
+		if (!strcmp(p.item[i].path, "a") && p.item[i].timed)
+			ns = p.item[i].mtime_ns;
+	vcr_rollback_release(&p);
+	return ns;
+}
+
+START_TEST(what_a_rollback_replaced_has_its_times_until_it_is_forgotten)
+{
+	struct vcr_savepoint one, two, after;
+	ck_assert_int_eq(system("touch -d @1500000000.25 a"), 0);
+	roll(&last, &second);
+	ck_assert_int_eq(vcr_rollback_last(store, &one, &after, &e), 0);
+	ck_assert_int_eq(system("touch -d @1600000000.5 a"), 0);
+	roll(&second, &first);
+	ck_assert_int_eq(vcr_rollback_last(store, &two, &after, &e), 0);
+	ck_assert_int_eq(time_undone(&first, &two), 1600000000500000000);
+	ck_assert_int_eq(time_undone(&first, &one), 1500000000250000000);
+	vcr_times_forget_undo(store, two.time_ns);
+	ck_assert_int_eq(time_undone(&first, &two), 1600000000500000000);
+	ck_assert_int_eq(time_undone(&first, &one), -1); /* nor is the other's believed */
+}
+END_TEST
+
 static TCase *tc(void)
 {
 	TCase *t = tcase_create("times");
@@ -181,6 +223,7 @@ static TCase *tc(void)
 	tcase_add_test(t, it_goes_no_further_than_its_limit);
 	tcase_add_test(t, a_link_in_its_place_is_not_followed);
 	tcase_add_test(t, removed_it_is_gone_and_may_be_removed_again);
+	tcase_add_test(t, what_a_rollback_replaced_has_its_times_until_it_is_forgotten);
 	return t;
 }
 
