@@ -9,7 +9,7 @@
 
 bool vcr_beneath_valid(const char *rel)
 {
-	if (strlen(rel) >= VCR_MAX_PATH)
+	if (strlen(rel) >= VCR_MAX_BENEATH)
 		return false;
 	for (const char *p = rel;; p++) {
 		size_t n = strcspn(p, "/");
@@ -43,15 +43,10 @@ static int step_by_step(int root, const char *rel, int flags, mode_t mode)
 	}
 }
 
-int vcr_beneath_open(int root, const char *rel, int flags, mode_t mode)
+/* What the kernel takes at once. */
+static int open_part(int root, const char *rel, int flags, mode_t mode)
 {
 	static int missing; /* the system call: 1 once it was refused */
-	if (!*rel)
-		return openat(root, ".", flags | O_CLOEXEC, mode);
-	if (!vcr_beneath_valid(rel)) {
-		errno = EINVAL;
-		return -1;
-	}
 	if (!__atomic_load_n(&missing, __ATOMIC_RELAXED)) {
 		struct open_how how = { .flags = (unsigned)flags | O_NOFOLLOW | O_CLOEXEC, .mode = flags & O_CREAT ? mode : 0, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 		int fd = (int)syscall(SYS_openat2, root, rel, &how, sizeof how);
@@ -63,17 +58,60 @@ int vcr_beneath_open(int root, const char *rel, int flags, mode_t mode)
 	return step_by_step(root, rel, flags, mode);
 }
 
+/* As many of the first n bytes as the kernel takes, up to a slash; 0: a component that is too long. */
+static size_t part_of(const char *rel, size_t n)
+{
+	if (n < VCR_MAX_PATH)
+		return n;
+	for (n = VCR_MAX_PATH - 1; n && rel[n] != '/';)
+		n--;
+	return n;
+}
+
+/* The first n bytes of rel, which is valid. */
+static int open_parts(int root, const char *rel, size_t n, int flags, mode_t mode)
+{
+	char part[VCR_MAX_PATH];
+	int at = root;
+	for (;;) {
+		size_t some = part_of(rel, n);
+		bool last = some == n;
+		memcpy(part, rel, some);
+		part[some] = 0;
+		errno = ENAMETOOLONG;
+		int fd = !some ? -1 : open_part(at, part, last ? flags : O_PATH | O_DIRECTORY, last ? mode : 0);
+		int saved = errno;
+		if (at != root)
+			close(at);
+		errno = saved;
+		if (fd < 0 || last)
+			return fd;
+		at = fd;
+		rel += some + 1;
+		n -= some + 1;
+	}
+}
+
+static int open_valid(int root, const char *rel, size_t n, int flags, mode_t mode)
+{
+	return n ? open_parts(root, rel, n, flags, mode) : openat(root, ".", flags | O_CLOEXEC, mode);
+}
+
+int vcr_beneath_open(int root, const char *rel, int flags, mode_t mode)
+{
+	if (!*rel || vcr_beneath_valid(rel))
+		return open_valid(root, rel, strlen(rel), flags, mode);
+	errno = EINVAL;
+	return -1;
+}
+
 int vcr_beneath_parent(int root, const char *rel, const char **name)
 {
-	char dir[VCR_MAX_PATH];
 	const char *slash = strrchr(rel, '/');
 	if (!vcr_beneath_valid(rel)) {
 		errno = EINVAL;
 		return -1;
 	}
-	size_t n = slash ? (size_t)(slash - rel) : 0;
-	memcpy(dir, rel, n);
-	dir[n] = 0;
 	*name = slash ? slash + 1 : rel;
-	return vcr_beneath_open(root, dir, O_PATH | O_DIRECTORY, 0);
+	return open_valid(root, rel, slash ? (size_t)(slash - rel) : 0, O_PATH | O_DIRECTORY, 0);
 }

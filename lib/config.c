@@ -68,6 +68,10 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 		return (c->quota = vcr_usage_parse(value)) > 0 ? 0 : (c->quota = 0, VCR_ESYNTAX);
 	if (!strcmp(key, "burst"))
 		return vcr_config_burst(value, &c->burst);
+	if (!strcmp(key, "ignored") && (!strcmp(value, "keep") || !strcmp(value, "leave"))) {
+		c->leave_ignored = !strcmp(value, "leave");
+		return 0;
+	}
 	if (!strcmp(key, "capture") && (!strcmp(value, "all") || !strcmp(value, "models"))) {
 		c->capture_all = !strcmp(value, "all");
 		return 0;
@@ -78,7 +82,7 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 static int take_line(void *ctx, const char *key, const char *value, struct vcr_error *why)
 {
 	int err = value ? take_setting(ctx, key, value, why) : VCR_ESYNTAX;
-	return err != VCR_ESYNTAX ? err : vcr_error_set(why, err, "'%s' is no setting; known are model-host, ignore, prices, capture, burst, lane, connect-to, cacert, normaliser, quota "
+	return err != VCR_ESYNTAX ? err : vcr_error_set(why, err, "'%s' is no setting; known are model-host, ignore, ignored, prices, capture, burst, lane, connect-to, cacert, normaliser, quota "
 		"(each with a value)", key);
 }
 

@@ -2,7 +2,8 @@
  *
  *   # comment
  *   model-host  api.example.com          further model host; *.example.com for a suffix; may stand several times
- *   ignore      build/                   further paths whose files make no frames (gitignore patterns); may stand several times
+ *   ignore      build/                   further paths whose files make no frames and are in no savepoint (gitignore patterns); may stand several times
+ *   ignored     keep | leave             what git ignores is in savepoints as anything else, or in none, and rollbacks leave it alone
  *   prices      /path/to/prices.json     overrides the shipped price table
  *   capture     all                      keep every HTTP exchange, not only the models'
  *   burst       100 | off                so many changes of one place have frames of their own, what a program does there beyond that is one
@@ -24,7 +25,7 @@ struct vcr_config {
 	char **model_hosts; /* NULL-terminated, never NULL after load */
 	char **ignore;      /* likewise */
 	char *prices;       /* NULL unless set */
-	bool capture_all;
+	bool capture_all, leave_ignored;
 	int64_t quota;      /* bytes; 0: none */
 	int burst;          /* VCR_CONFIG_BURST unless set; 0 off */
 	char *lane, *cacert; /* likewise */

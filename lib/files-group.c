@@ -15,7 +15,7 @@ static bool is_new(const struct vcr_files *f, const struct vcr_known *k)
 /* The topmost directory above path that is of the kind; its length, 0: none. */
 static size_t top_of(struct vcr_files *f, const char *path, bool gone)
 {
-	char dir[VCR_MAX_PATH];
+	char dir[VCR_MAX_BENEATH];
 	struct stat st;
 	for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
 		size_t n = (size_t)(slash - path);

@@ -1,5 +1,6 @@
 /* files-look.c — what a path is now, what it was, and where its content is kept meanwhile. */
 #include "files-parts.h"
+#include "beneath.h"
 #include "limits.h"
 #include "sha256.h"
 #include <errno.h>
@@ -146,7 +147,7 @@ static int near_of(struct vcr_files *f, const char *path, const char **name)
 		return f->near;
 	forget_near(f);
 	if ((f->near_path = strndup(path, n)))
-		f->near = vcr_openat_beneath(f->dir, f->near_path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+		f->near = vcr_beneath_open(f->dir, f->near_path, O_PATH | O_DIRECTORY, 0);
 	return f->near;
 }
 
@@ -181,7 +182,7 @@ static void look(struct vcr_files *f, int dir, const char *name, bool content, s
 	if (S_ISLNK(l->st.st_mode)) {
 		read_link(dir, name, l);
 	} else if (S_ISREG(l->st.st_mode)) {
-		int in = vcr_openat_beneath(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		int in = vcr_beneath_open(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 		struct stat st;
 		if (in >= 0 && !fstat(in, &st) && S_ISREG(st.st_mode)) {
 			l->st = st;

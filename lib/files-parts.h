@@ -11,7 +11,6 @@
 enum {
 	VCR_FILES_MAX_PATHS = 1 << 20,     /* paths known; beyond them the workspace is not known as a whole */
 	VCR_FILES_MAX_MARKS = 1 << 18,     /* marks between two sweeps; beyond them a scan takes their place */
-	VCR_FILES_MAX_DEPTH = 200,         /* directories below each other */
 	VCR_FILES_MAX_HASHED = 64 << 20,   /* bytes of a file that is hashed though its content is not kept */
 	VCR_FILES_MAX_WATCHES = 1 << 16,
 	VCR_FILES_GROUPS = 1 << 10,
@@ -58,6 +57,8 @@ void vcr_table_move(struct vcr_table *t, const char *from, const char *to, void 
 uint32_t vcr_path_hash(const char *path);
 /* path lies below directory dir ("" is the workspace). */
 bool vcr_path_below(const char *path, const char *dir);
+/* files-scan.c: the last of these gitignore patterns that fits leaves it out; of the path itself, not of what it is in. */
+bool vcr_files_pattern_out(const char *const *pattern, const char *path, bool directory);
 
 /* Changes of one program at one place in this period. */
 struct vcr_group { struct vcr_group *chain; unsigned who, n; char path[]; };
@@ -74,6 +75,7 @@ struct vcr_file_mark {
 	bool begun;                      /* made or emptied by a hook, and no write has been told since */
 	int pid;
 	bool hooked, seen, scanned;      /* who says so */
+	bool deep;                       /* not hooked, for no hook could name it; pid is who was there */
 	bool made, directory;            /* came to be in this interval; was a directory then */
 	bool removed;                    /* a hook saw it deleted */
 	bool moved_away, link, left;     /* renamed to another name; origin is a link's; moved out of the workspace, as far as is known */
@@ -96,6 +98,7 @@ struct vcr_files {
 	size_t nmark, mark_room;
 	uint64_t order;
 	bool must_scan, based, limited;  /* limited: more paths than can be known */
+	int deep_pid;                    /* who said VCR_MARK_DEEP since the last sweep; 0 nobody, -1 several */
 	uint32_t round, period;
 	struct vcr_group *group[VCR_FILES_GROUPS];
 	size_t ngroup;
@@ -179,7 +182,5 @@ void vcr_group_release(struct vcr_files *f);
 
 /* files.c */
 struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns); /* NULL: too many */
-/* open(2) below a directory, no symlink followed, nothing above it reached; O_CLOEXEC. */
-int vcr_openat_beneath(int dir, const char *path, int flags);
 
 #endif

@@ -1,5 +1,6 @@
 /* files-scan.c — walks over the workspace: the base scan, and the comparison with what is known. */
 #include "files-parts.h"
+#include "beneath.h"
 #include "limits.h"
 #include <dirent.h>
 #include <errno.h>
@@ -48,10 +49,10 @@ static bool pattern_matches(const char *pattern, const char *path, bool director
 	return !fnmatch(p, base ? base + 1 : path, 0);
 }
 
-static bool configured_out(const struct vcr_files *f, const char *path, bool directory)
+bool vcr_files_pattern_out(const char *const *pattern, const char *path, bool directory)
 {
 	bool out = false;
-	for (const char *const *p = f->ignore; p && *p; p++) {
+	for (const char *const *p = pattern; p && *p; p++) {
 		bool keep = **p == '!';
 		if (pattern_matches(*p + keep, path, directory))
 			out = !keep;
@@ -76,7 +77,7 @@ static void keep_dir(struct vcr_files *f, const char *path)
 
 bool vcr_files_left_out(struct vcr_files *f, const char *path, bool directory)
 {
-	char prefix[VCR_MAX_PATH];
+	char prefix[VCR_MAX_BENEATH];
 	size_t begin = looked_at(f, path), at = begin;
 	for (;;) {
 		size_t n = strcspn(path + at, "/");
@@ -87,7 +88,7 @@ bool vcr_files_left_out(struct vcr_files *f, const char *path, bool directory)
 		if (f->ignore && *f->ignore && at < sizeof prefix) {
 			memcpy(prefix, path, at);
 			prefix[at] = 0;
-			if (configured_out(f, prefix, last ? directory : true))
+			if (vcr_files_pattern_out(f->ignore, prefix, last ? directory : true))
 				return true;
 		}
 		if (last)
@@ -115,12 +116,12 @@ void vcr_files_open_git(struct vcr_files *f)
 
 struct walk {
 	struct vcr_files *f;
-	bool base, limited;
+	bool base, limited, deeper;  /* limited: more than can be known; deeper: than is looked */
 	enum vcr_walk_as as;
 	int64_t now_ns, real_ns;     /* the same moment by CLOCK_MONOTONIC and by CLOCK_REALTIME; VCR_WALK_LATE */
 	git_index *index;
 	int64_t index_s;             /* when it was written, seconds: what changed then may not show it */
-	char path[VCR_MAX_PATH];
+	struct vcr_buf path;         /* of what is being looked at */
 };
 
 static void open_index(struct walk *w)
@@ -134,7 +135,7 @@ static void open_index(struct walk *w)
 
 static const git_index_entry *clean_entry(const struct walk *w, const struct stat *st)
 {
-	const git_index_entry *e = w->index ? git_index_get_bypath(w->index, w->path, 0) : NULL;
+	const git_index_entry *e = w->index ? git_index_get_bypath(w->index, w->path.data, 0) : NULL;
 	if (!e || e->flags & GIT_INDEX_ENTRY_VALID || e->mtime.seconds != (int32_t)st->st_mtim.tv_sec || e->file_size != (uint32_t)st->st_size ||
 	    e->mtime.seconds >= w->index_s || e->ctime.seconds != (int32_t)st->st_ctim.tv_sec)
 		return NULL;
@@ -147,7 +148,7 @@ bool vcr_files_git_ignores(struct vcr_files *f, const char *name, bool directory
 {
 	char path[VCR_MAX_PATH + 1];
 	int yes = 0;
-	if (!f->repo || !vcr_ignores_safe(&f->ignores, f->dir, name, f->exclude))
+	if (!f->repo || strlen(name) >= VCR_MAX_PATH /* no git comes there */ || !vcr_ignores_safe(&f->ignores, f->dir, name, f->exclude))
 		return false;
 	snprintf(path, sizeof path, "%s%s", name, directory ? "/" : "");
 	return !git_ignore_path_is_ignored(&yes, f->repo, path) && yes;
@@ -169,9 +170,9 @@ static void know_content(struct walk *w, struct vcr_known *k, int dir, const cha
 		return;
 	}
 	if (S_ISLNK(l->st.st_mode))
-		vcr_files_look(f, w->path, l, true);
-	else if (S_ISREG(l->st.st_mode) && l->st.st_size <= VCR_MAX_FILE_CONTENT && !vcr_files_withheld(f, w->path)) {
-		k->ignored = k->ignored || vcr_files_git_ignores(f, w->path, false);
+		vcr_files_look(f, w->path.data, l, true);
+	else if (S_ISREG(l->st.st_mode) && l->st.st_size <= VCR_MAX_FILE_CONTENT && !vcr_files_withheld(f, w->path.data)) {
+		k->ignored = k->ignored || vcr_files_git_ignores(f, w->path.data, false);
 		if ((size_t)f->stats.bytes_kept < (k->ignored ? f->keep_bytes / 4 : f->keep_bytes))
 			vcr_files_read_at(f, dir, name, &l->st, l);
 	}
@@ -180,7 +181,7 @@ static void know_content(struct walk *w, struct vcr_known *k, int dir, const cha
 
 static bool know(struct walk *w, int dir, const char *name, const struct stat *st, bool ignored)
 {
-	struct vcr_known *k = vcr_table_add(&w->f->table, w->path);
+	struct vcr_known *k = vcr_table_add(&w->f->table, w->path.data);
 	struct vcr_look l = VCR_LOOK_INIT;
 	if (!k) {
 		w->limited = true;
@@ -191,7 +192,7 @@ static bool know(struct walk *w, int dir, const char *name, const struct stat *s
 	l.looked_ns = vcr_files_now();
 	l.racy = true;
 	k->round = w->f->round;
-	k->ignored = ignored || (S_ISDIR(st->st_mode) && vcr_files_git_ignores(w->f, w->path, true));
+	k->ignored = ignored || (S_ISDIR(st->st_mode) && vcr_files_git_ignores(w->f, w->path.data, true));
 	know_content(w, k, dir, name, &l);
 	vcr_look_release(&l);
 	return k->ignored;
@@ -223,14 +224,14 @@ static int64_t time_of(const struct walk *w, const struct stat *st, int64_t floo
 
 static void compare(struct walk *w, const struct stat *st, int64_t at_ns)
 {
-	struct vcr_known *k = vcr_table_get(&w->f->table, w->path);
+	struct vcr_known *k = vcr_table_get(&w->f->table, w->path.data);
 	if (!k && w->f->limited)
 		return;
 	if (k)
 		k->round = w->f->round;
 	if (k && vcr_known_same(k, st) && (!k->racy || S_ISDIR(st->st_mode)))
 		return;
-	mark_found(w, w->path, at_ns);
+	mark_found(w, w->path.data, at_ns);
 }
 
 /* proc and its kin have no files, only views of the kernel. */
@@ -247,29 +248,39 @@ static bool is_pseudo(int fd)
 	return false;
 }
 
+static bool go_down(struct walk *w, const char *name)
+{
+	size_t before = w->path.len;
+	if (before)
+		vcr_buf_putc(&w->path, '/');
+	if (!vcr_buf_puts(&w->path, name))
+		return true;
+	w->path.err = 0;
+	vcr_buf_cut(&w->path, before);
+	w->deeper = true;
+	return false;
+}
+
 /* fd is closed. ignored: by the user's .gitignore. */
 static void visit_directory(struct walk *w, int fd, int depth, bool ignored, int64_t floor_ns)
 {
-	size_t len = strlen(w->path);
+	size_t len = w->path.len;
 	struct dirent *ent;
-	DIR *d = fd < 0 || depth > VCR_FILES_MAX_DEPTH ? NULL : fdopendir(fd);
+	DIR *d = fd < 0 || depth >= VCR_MAX_DEPTH ? NULL : fdopendir(fd);
 	if (!d) {
-		w->limited = w->limited || (fd >= 0);
+		w->deeper = w->deeper || fd >= 0;
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
-	vcr_watch_directory(w->f, fd, w->path);
+	vcr_watch_directory(w->f, fd, w->path.data);
 	while ((ent = readdir(d))) {
 		struct stat st;
-		size_t n = strlen(ent->d_name);
-		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, "..") || len + n + 2 > sizeof w->path || fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, "..") || fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || !go_down(w, ent->d_name))
 			continue;
-		memcpy(w->path + len, "/", len > 0);
-		memcpy(w->path + len + (len > 0), ent->d_name, n + 1);
 		bool directory = S_ISDIR(st.st_mode), below = ignored;
 		int sub = -1;
-		if (!vcr_files_left_out(w->f, w->path, directory) &&
+		if (!vcr_files_left_out(w->f, w->path.data, directory) &&
 		    (!directory || ((sub = openat(fd, ent->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0 &&
 		                    (st.st_dev == w->f->device || !is_pseudo(sub))) || (sub < 0 && errno == EACCES))) {
 			int64_t at_ns = w->base ? 0 : time_of(w, &st, floor_ns);
@@ -284,7 +295,7 @@ static void visit_directory(struct walk *w, int fd, int depth, bool ignored, int
 		}
 		if (sub >= 0)
 			close(sub);
-		w->path[len] = 0;
+		vcr_buf_cut(&w->path, len);
 	}
 	closedir(d);
 }
@@ -308,14 +319,11 @@ int vcr_files_walk(struct vcr_files *f, const char *below, enum vcr_walk_as as, 
 	struct walk w = { .f = f, .base = !f->based, .as = as, .now_ns = vcr_files_now(), .real_ns = real_now() };
 	if (w.base && *below)
 		return 0; /* the base scan is still to come, and knows it then */
-	int fd = vcr_openat_beneath(f->dir, *below ? below : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	int fd = vcr_beneath_open(f->dir, below, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return vcr_error_sys(e, errno, "%s/%s", f->workspace, below);
-	if (strlen(below) >= sizeof w.path) {
-		close(fd);
-		return vcr_error_set(e, VCR_ELIMIT, "%s: the path is too long", below);
-	}
-	strcpy(w.path, below);
+	vcr_buf_init(&w.path, VCR_MAX_BENEATH - 1);
+	vcr_buf_puts(&w.path, below);
 	if (w.base)
 		open_index(&w);
 	f->round++;
@@ -324,6 +332,7 @@ int vcr_files_walk(struct vcr_files *f, const char *below, enum vcr_walk_as as, 
 	if (!w.base && known)
 		mark_unvisited(&w, below);
 	git_index_free(w.index);
+	vcr_buf_release(&w.path);
 	f->limited = f->limited || w.limited;
-	return w.limited;
+	return w.limited || w.deeper;
 }

@@ -65,7 +65,7 @@ void vcr_watch_release(struct vcr_files *f)
 
 static void on_event(struct vcr_files *f, const struct inotify_event *ev)
 {
-	char path[8192];
+	char path[VCR_MAX_BENEATH];
 	if (ev->mask & IN_Q_OVERFLOW) {
 		f->stats.overflows++;
 		f->must_scan = true;

@@ -1,28 +1,20 @@
 /* files.c — marks, and the sweep that turns them into changes. */
 #include "files-parts.h"
+#include "beneath.h"
 #include "limits.h"
 #include "sha256.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MARK_SLOTS = 1 << 14, KEEP_BYTES = 64 << 20 };
 
 /* ---- Making ---- */
-
-int vcr_openat_beneath(int dir, const char *path, int flags)
-{
-	struct open_how how = { .flags = (unsigned long long)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-	int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
-	return fd < 0 && errno == ENOSYS ? openat(dir, path, flags | O_CLOEXEC | O_NOFOLLOW) : fd;
-}
 
 int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, struct vcr_error *e)
 {
@@ -114,6 +106,7 @@ static void clear_marks(struct vcr_files *f)
 	if (f->nmark)
 		memset(f->chain, 0, MARK_SLOTS * sizeof *f->chain);
 	f->nmark = 0;
+	f->deep_pid = 0;
 	forget_parent(f);
 }
 
@@ -177,7 +170,7 @@ static char *directory_of(struct vcr_files *f, const char *path)
 	bool inside = !strncmp(path, f->workspace, f->workspace_length) && (path[f->workspace_length] == '/' || !path[f->workspace_length]);
 	if (inside && is_plain(path)) {
 		const char *below = path + f->workspace_length + (path[f->workspace_length] == '/');
-		int fd = vcr_openat_beneath(f->dir, *below ? below : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+		int fd = vcr_beneath_open(f->dir, below, O_PATH | O_DIRECTORY, 0);
 		if (fd >= 0)
 			close(fd);
 		if (fd >= 0 || errno == ENOENT)
@@ -189,9 +182,9 @@ static char *directory_of(struct vcr_files *f, const char *path)
 }
 
 /* path as it is known here: parents resolved, the last component as it stands. False: not in the workspace, or left out. */
-static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_MAX_PATH])
+static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_MAX_BENEATH])
 {
-	char parent[VCR_MAX_PATH];
+	char parent[VCR_MAX_BENEATH];
 	size_t n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
 		n--;
@@ -203,8 +196,8 @@ static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_M
 		strcpy(out, parent);
 		return is_plain(parent) && !vcr_files_left_out(f, out, false);
 	}
-	char *slash = strrchr(parent, '/'), last[VCR_MAX_PATH];
-	strcpy(last, slash + 1);
+	char *slash = strrchr(parent, '/');
+	const char *last = slash + 1;
 	if (!*last || !strcmp(last, ".") || !strcmp(last, ".."))
 		return false;
 	*slash = 0;
@@ -215,8 +208,8 @@ static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_M
 		if (!f->true_parent)
 			return false;
 	}
-	n = (size_t)snprintf(out, VCR_MAX_PATH, "%s%s%s", f->true_parent, *f->true_parent ? "/" : "", last);
-	return n < VCR_MAX_PATH && !vcr_files_left_out(f, out, false);
+	n = (size_t)snprintf(out, VCR_MAX_BENEATH, "%s%s%s", f->true_parent, *f->true_parent ? "/" : "", last);
+	return n < VCR_MAX_BENEATH && !vcr_files_left_out(f, out, false);
 }
 
 /* ---- Marks ---- */
@@ -264,7 +257,7 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 {
 	size_t nfrom = strlen(from);
 	struct vcr_known *k = vcr_table_get(&f->table, from), *there = vcr_table_get(&f->table, to), *moved;
-	char path[VCR_MAX_PATH];
+	char path[VCR_MAX_BENEATH];
 	if (k && there) {
 		vcr_table_remove(&f->table, there);
 		if (S_ISDIR(there->mode))
@@ -422,16 +415,40 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 	}
 }
 
-/* A file of O_TMPFILE, as /proc calls it: what gives it a name makes a file. */
+/* No hook can name it: the kernel has no path for it. */
+static bool is_deep(const struct vcr_files *f, const char *path)
+{
+	return f->workspace_length + 1 + strlen(path) >= PATH_MAX;
+}
+
+/* Somebody did something there. Where nobody watches, all is looked at. */
+static void mark_deep(struct vcr_files *f, int pid)
+{
+	f->deep_pid = f->deep_pid && f->deep_pid != pid ? -1 : pid;
+	f->must_scan = f->must_scan || f->watch < 0 || f->stats.unwatched;
+}
+
+/* What no hook could name was done by who said so. */
+static void own_deep(const struct vcr_files *f)
+{
+	for (size_t i = 0; f->deep_pid && i < f->nmark; i++) {
+		struct vcr_file_mark *m = f->mark[i];
+		m->deep = !m->hooked && is_deep(f, m->path);
+		if (m->deep)
+			m->pid = f->deep_pid > 0 ? f->deep_pid : 0;
+	}
+}
+
+/* A file of O_TMPFILE, as /proc calls it, or one whose own name is too long: what gives it a name makes a file. */
 static bool is_unnamed(const char *path)
 {
 	size_t n = strlen(path);
-	return n > 10 && !strcmp(path + n - 10, " (deleted)");
+	return !n || (n > 10 && !strcmp(path + n - 10, " (deleted)"));
 }
 
 void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t ns)
 {
-	char one[VCR_MAX_PATH], two[VCR_MAX_PATH];
+	char one[VCR_MAX_BENEATH], two[VCR_MAX_BENEATH];
 	bool in = workspace_path(f, path, one), in2 = path2 && *path2 && workspace_path(f, path2, two);
 	struct vcr_file_mark *m;
 	switch (op) {
@@ -458,6 +475,9 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 		m->origin = strdup(in ? one : path);
 		m->link = true;
 		m->made = true;
+		return;
+	case VCR_MARK_DEEP:
+		mark_deep(f, pid);
 		return;
 	case VCR_MARK_SEEN:
 		if (in && (m = vcr_files_mark_path(f, one, ns)))
@@ -519,7 +539,7 @@ static void state_after(const struct vcr_look *l, struct vcr_file_state *s)
 /* Nobody says who it was: somebody who has it open, if he lived then. What a dead one has not said, as a program that inherited its descriptor, is not his. */
 static int writer_of(const struct vcr_files *f, const struct vcr_file_mark *m, const struct vcr_known *k, const struct vcr_look *l)
 {
-	if (m->hooked || !k || !k->writer)
+	if (m->hooked || m->deep || !k || !k->writer)
 		return 0;
 	return !f->lived || f->lived(f->ctx, k->writer, l->exists ? vcr_look_changed_ns(l) : m->first_ns) == k->writer_is ? k->writer : 0;
 }
@@ -537,7 +557,7 @@ static void report(struct sweep *s, const struct vcr_file_mark *m, enum vcr_chan
 	VCR_AUTO_BUF content = VCR_BUF_INIT;
 	struct vcr_change c = { .kind = kind, .path = m->path, .old_path = m->origin, .writes = m->writes, .transient = transient, .pid = m->pid,
 		.before_unknown = !before && !s->f->based, .first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
-		.place = m->group ? m->group->path : NULL, .storm = m->group ? m->group->n : 0, .source = m->hooked ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
+		.place = m->group ? m->group->path : NULL, .storm = m->group ? m->group->n : 0, .source = m->hooked || m->deep ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
 	int writer = writer_of(s->f, m, before, l);
 	if (writer) {
 		c.source = VCR_SOURCE_SHIM;
@@ -824,7 +844,7 @@ static size_t set_aside(struct vcr_files *f, int64_t upto_ns, struct vcr_file_ma
 		return 0;
 	for (size_t i = 0; i < f->nmark; i++) {
 		struct vcr_file_mark *m = f->mark[i];
-		bool waits = !m->hooked && !m->scanned && m->seen_ns > upto_ns - VCR_FILES_SLACK_NS;
+		bool waits = !m->hooked && !m->scanned && m->seen_ns > upto_ns - VCR_FILES_SLACK_NS && !(f->deep_pid && is_deep(f, m->path));
 		if (waits && !*aside && !(*aside = malloc(f->nmark * sizeof **aside)))
 			return 0;
 		if (waits)
@@ -868,6 +888,7 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 	break_circles(f);
 	if (f->nmark)
 		qsort(f->mark, f->nmark, sizeof *f->mark, by_order);
+	own_deep(f);
 	vcr_group_forget_places(f);
 	for (size_t i = 0; i < f->nmark; i++)
 		vcr_group_mark(f, f->mark[i]);

@@ -15,7 +15,8 @@
 #include <stdint.h>
 #include "buf.h"
 
-enum vcr_mark_op { VCR_MARK_WRITE, VCR_MARK_BEGIN /* made or emptied: the first write that follows counts with it, for it need not be said */, VCR_MARK_OPEN /* opened writable, nothing changed yet */, VCR_MARK_EXCHANGE, VCR_MARK_RENAME, VCR_MARK_UNLINK, VCR_MARK_LINK, VCR_MARK_MODE, VCR_MARK_MKDIR, VCR_MARK_RMDIR, VCR_MARK_CLOSE, VCR_MARK_SEEN /* inotify only */ };
+enum vcr_mark_op { VCR_MARK_WRITE, VCR_MARK_BEGIN /* made or emptied: the first write that follows counts with it, for it need not be said */, VCR_MARK_OPEN /* opened writable, nothing changed yet */, VCR_MARK_EXCHANGE, VCR_MARK_RENAME, VCR_MARK_UNLINK, VCR_MARK_LINK, VCR_MARK_MODE, VCR_MARK_MKDIR, VCR_MARK_RMDIR, VCR_MARK_CLOSE,
+	VCR_MARK_DEEP /* something, where no path of the kernel's reaches: what inotify or a scan finds there was this process */, VCR_MARK_SEEN /* inotify only */ };
 enum vcr_change_kind { VCR_CHANGE_WRITE, VCR_CHANGE_RENAME, VCR_CHANGE_DELETE, VCR_CHANGE_MODE, VCR_CHANGE_LINK, VCR_CHANGE_MKDIR, VCR_CHANGE_RMDIR };
 enum vcr_change_source { VCR_SOURCE_SHIM, VCR_SOURCE_WATCH, VCR_SOURCE_SCAN };
 

@@ -16,7 +16,9 @@ enum {
 	VCR_MAX_INFLATED = 256 << 20,      /* one content-decoded body, bytes */
 	VCR_MAX_LINE = 512 << 20,          /* one line of a session file, bytes */
 	VCR_MAX_SESSION_ID = 100,          /* characters */
-	VCR_MAX_PATH = 4096,
+	VCR_MAX_PATH = 4096,               /* a path that the kernel takes at once, bytes */
+	VCR_MAX_BENEATH = 64 << 10,        /* a path relative to a workspace, bytes: such files are made from one directory to the next */
+	VCR_MAX_DEPTH = 256,               /* directories inside one another */
 	VCR_MAX_GITINDEX = 1 << 30,        /* the index of a git repository, bytes */
 	VCR_MAX_ATTRS = 1 << 20,           /* extended attributes of one file, as text */
 	VCR_MAX_FILE_CONTENT = 1 << 20,    /* content kept of one file, bytes; larger ones keep hash and size */

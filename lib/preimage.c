@@ -203,10 +203,10 @@ int64_t vcr_preimages_room(struct vcr_preimages *p, int64_t least)
 /* ---- Keeping ---- */
 
 /* A number is given to another file as soon as one is gone. 0: not known. */
-static int64_t born(const char *path)
+static int64_t born(int dir, const char *path)
 {
 	struct statx x;
-	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &x) || !(x.stx_mask & STATX_BTIME))
+	if (statx(dir, path, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &x) || !(x.stx_mask & STATX_BTIME))
 		return 0;
 	return x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec;
 }
@@ -232,7 +232,7 @@ static bool copy_bytes(int from, int to, int64_t size)
 	return true;
 }
 
-static int keep_copy(struct vcr_preimages *p, const char *path, const struct stat *st, const char *hex, struct vcr_error *e)
+static int keep_copy(struct vcr_preimages *p, int dir, const char *path, const struct stat *st, const char *hex, struct vcr_error *e)
 {
 	const struct timespec times[2] = { { 0, UTIME_OMIT }, st->st_mtim };
 	char temp[40], own[HEX + 1];
@@ -240,7 +240,7 @@ static int keep_copy(struct vcr_preimages *p, const char *path, const struct sta
 	struct stat now = { 0 }, copy;
 	snprintf(temp, sizeof temp, "new.%d", (int)getpid());
 	unlinkat(p->dir, temp, 0);
-	int from = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), to = from < 0 ? -1 : openat(p->dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int from = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), to = from < 0 ? -1 : openat(p->dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool good = to >= 0 && (!ioctl(to, FICLONE, from) || (st->st_size <= MOST_COPY && make_room(p, st->st_size) && copy_bytes(from, to, st->st_size))) && !futimens(to, times) &&
 		!fstat(from, &now) && now.st_mtim.tv_sec == st->st_mtim.tv_sec && now.st_mtim.tv_nsec == st->st_mtim.tv_nsec && now.st_ino == st->st_ino && !fstat(to, &copy);
 	int saved = errno;
@@ -259,21 +259,21 @@ static int keep_copy(struct vcr_preimages *p, const char *path, const struct sta
 	return good ? 0 : vcr_error_sys(e, saved, "%s cannot be kept before it changes", path);
 }
 
-bool vcr_preimages_can(const struct vcr_preimages *p, const char *path)
+bool vcr_preimages_can(const struct vcr_preimages *p, int dir, const char *path)
 {
 	struct stat st;
-	return !lstat(path, &st) && S_ISREG(st.st_mode) && st.st_dev == p->device && st.st_size > 0;
+	return !fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && st.st_dev == p->device && st.st_size > 0;
 }
 
-int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preimage_why why, struct vcr_error *e)
+int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum vcr_preimage_why why, struct vcr_error *e)
 {
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	char hex[HEX + 1];
 	struct stat st;
 	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_UNDO ? 1 : LEAST_LINK;
-	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
+	if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
 		return 1;
-	const int64_t born_ns = why == VCR_PREIMAGE_CHANGES ? born(path) : 0;
+	const int64_t born_ns = why == VCR_PREIMAGE_CHANGES ? born(dir, path) : 0;
 	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st, born_ns))
 		return 1;
 	vcr_large_id(&st, id);
@@ -286,11 +286,11 @@ int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preim
 		p->copied[p->ncopied % COPIED].dev = st.st_dev;
 		p->copied[p->ncopied % COPIED].born_ns = born_ns;
 		p->copied[p->ncopied++ % COPIED].ino = st.st_ino;
-		return keep_copy(p, path, &st, hex, e);
+		return keep_copy(p, dir, path, &st, hex, e);
 	}
 	if (why != VCR_PREIMAGE_UNDO && !make_room(p, (int64_t)st.st_blocks * 512))
 		return 1;
-	if (linkat(AT_FDCWD, path, p->dir, hex, 0))
+	if (linkat(dir, path, p->dir, hex, 0))
 		return vcr_error_sys(e, errno, "%s cannot be kept before it goes", path);
 	p->bytes += (int64_t)st.st_blocks * 512;
 	return 0;

@@ -33,10 +33,10 @@ void vcr_preimages_free(struct vcr_preimages *p);
 
 enum vcr_preimage_why { VCR_PREIMAGE_GOES /* deleted, replaced */, VCR_PREIMAGE_CHANGES /* written into, cut */,
 	VCR_PREIMAGE_UNDO /* as GOES, by a rollback: nothing else is dropped for it */ };
-/* Before it happens to the file at path, the last component of which is not followed. 0: it is kept; 1: there is no need. */
-int vcr_preimages_keep(struct vcr_preimages *p, const char *path, enum vcr_preimage_why why, struct vcr_error *e);
+/* Before it happens to the file at path, as openat(2) reads dir and path, the last component of which is not followed. 0: it is kept; 1: there is no need. */
+int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum vcr_preimage_why why, struct vcr_error *e);
 /* Would a link keep it, of whatever size? */
-bool vcr_preimages_can(const struct vcr_preimages *p, const char *path);
+bool vcr_preimages_can(const struct vcr_preimages *p, int dir, const char *path);
 /* Is the content of `id` there? as: the id of the file that holds it. */
 bool vcr_preimages_find(struct vcr_preimages *p, const unsigned char id[VCR_LARGE_ID], unsigned char as[VCR_LARGE_ID]);
 /* What the library has kept, under its ids from here on. Before anything is looked for. */

@@ -1,6 +1,7 @@
 /* recorder-learn.c — what is secret in this session: the environment, .env files, credentials of calls. Always before what may repeat it is
  * written, so a .env that a program makes is read at the next quiet point, ahead of that point's frames. */
 #include "recorder-parts.h"
+#include "beneath.h"
 #include "limits.h"
 #include "paths.h"
 #include <fcntl.h>
@@ -16,13 +17,27 @@ static bool is_dotenv(const char *path)
 	return strstr(base, ".env") && (!fnmatch(".env", base, 0) || !fnmatch(".env.*", base, 0) || !fnmatch("*.env", base, 0) || !fnmatch(".envrc", base, 0));
 }
 
+/* Absolute, or relative to the workspace and then of any length. */
+static int open_it(const struct vcr_recorder *r, const char *path)
+{
+	const char *name;
+	if (*path == '/')
+		return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int root = open(r->workspace, O_PATH | O_DIRECTORY | O_CLOEXEC), dir = root < 0 ? -1 : vcr_beneath_parent(root, path, &name);
+	int fd = dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (dir >= 0)
+		close(dir);
+	if (root >= 0)
+		close(root);
+	return fd;
+}
+
 void vcr_recorder_learn_file(struct vcr_recorder *r, const char *path)
 {
-	char whole[2 * VCR_MAX_PATH + 2], text[64 << 10];
+	char text[64 << 10];
 	if (!is_dotenv(path))
 		return;
-	snprintf(whole, sizeof whole, "%s%s%s", *path == '/' ? "" : r->workspace, *path == '/' ? "" : "/", path);
-	int fd = open(whole, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open_it(r, path);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
 	if (n > 0)
 		vcr_redact_learn_dotenv(r->redact, text, (size_t)n);

@@ -94,6 +94,8 @@ struct vcr_recorder {
 	bool salvage;
 	const char *source;               /* as in the options */
 	bool clean;                       /* vcr_recorder_take_clean */
+	bool leave_ignored;               /* savepoints are to be without what git ignores */
+	struct vcr_leaves *leaves;        /* then, while there is a store */
 	char **ignore;                    /* the configured patterns, and our own directories where they lie in the workspace */
 
 	struct process *process[BUCKETS];

@@ -1,6 +1,7 @@
 /* recorder-save.c — savepoints of a session: the base with the start scan, one at each model call, one when asked, one at the end. */
 #include "recorder-parts.h"
 #include "files-parts.h"
+#include "leaves.h"
 #include "paths.h"
 #include "preimage.h"
 #include <stdio.h>
@@ -20,7 +21,7 @@ static bool has_secret(void *ctx, const char *path, const char *p, size_t n)
 static bool leave_out(void *ctx, const char *path, bool directory)
 {
 	struct vcr_recorder *r = ctx;
-	return r->files && vcr_files_left_out(r->files, path, directory);
+	return (r->files && vcr_files_left_out(r->files, path, directory)) || (r->leaves && vcr_leaves_out(r->leaves, path, directory));
 }
 
 static void open_store(struct vcr_recorder *r)
@@ -30,6 +31,8 @@ static void open_store(struct vcr_recorder *r)
 	if (vcr_paths_state_dir(r->workspace, &state, &r->save_error))
 		return;
 	o.state_dir = state.data;
+	if (r->leave_ignored && !r->leaves && vcr_leaves_new(&r->leaves, r->workspace, NULL, true, &r->save_error))
+		return;
 	if (vcr_store_open(&r->store, &o, &r->save_error))
 		r->store = NULL;
 }
@@ -210,6 +213,8 @@ void vcr_recorder_save_close(struct vcr_recorder *r)
 	r->dirty = NULL;
 	vcr_store_free(r->store);
 	r->store = NULL;
+	vcr_leaves_free(r->leaves);
+	r->leaves = NULL;
 }
 
 void vcr_recorder_write_savepoints(const struct vcr_recorder *r, struct vcr_jw *w)

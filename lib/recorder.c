@@ -385,6 +385,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	r->source = o->source;
 	r->burst_limit = o->config->burst;
 	r->quota = o->config->quota;
+	r->leave_ignored = o->config->leave_ignored;
 	r->notes_fd = r->notes_watch = -1;
 	r->session_options = (struct vcr_session_options){ .session_id = r->session_id, .forked_from_frame = -1, .metadata_json = r->metadata_json, .tags = o->tags };
 	r->flow = vcr_flow_new(&events, r, (const char *const *)o->config->model_hosts, o->config->capture_all);
@@ -580,6 +581,7 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	case VCR_FILE_MKDIR: op = VCR_MARK_MKDIR; break;
 	case VCR_FILE_RMDIR: op = VCR_MARK_RMDIR; break;
 	case VCR_FILE_MODE: op = VCR_MARK_MODE; break;
+	case VCR_FILE_DEEP: op = VCR_MARK_DEEP; break;
 	default: return;
 	}
 	vcr_recorder_learn_later(r, rec.op == VCR_FILE_RENAME ? path2 : path);

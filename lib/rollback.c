@@ -177,7 +177,7 @@ static int judge_inside(struct vcr_rollback *p, const struct vcr_rollback_where 
 		else if (is_never_kept(&new->now, ent->d_name))
 			new->state = VCR_ROLLBACK_LEFT;
 		else if (!(err = look(w->store, new, false, &new->now, e)))
-			new->state = is_never_kept(&new->now, ent->d_name) ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_FOREIGN;
+			new->state = is_never_kept(&new->now, ent->d_name) || vcr_store_leaves_out(w->store, path.data, type_of(&new->now) == VCR_ENTRY_DIR) ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_FOREIGN;
 		if (new)
 			new->to = new->now;
 	}
@@ -186,18 +186,26 @@ static int judge_inside(struct vcr_rollback *p, const struct vcr_rollback_where 
 	return err;
 }
 
-/* What savepoints do not hold may have been kept when it was about to go. kept may be NULL. */
-static void find_kept(struct vcr_preimages *kept, const struct vcr_rollback_where *w, struct vcr_rollback_item *i)
+static bool can_keep(const struct vcr_preimages *kept, int root, const char *path)
 {
-	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	const char *name;
+	int dir = vcr_beneath_parent(root, path, &name);
+	bool can = dir >= 0 && vcr_preimages_can(kept, dir, name);
+	if (dir >= 0)
+		close(dir);
+	return can;
+}
+
+/* What savepoints do not hold may have been kept when it was about to go. kept may be NULL. */
+static void find_kept(struct vcr_preimages *kept, const struct vcr_rollback_where *w, int root, struct vcr_rollback_item *i)
+{
 	unsigned char as[VCR_OID];
 	bool large = type_of(&i->to) == VCR_ENTRY_LARGE;
-	vcr_buf_printf(&path, "%s/%s", w->workspace, i->path);
 	if (large && !vcr_entry_same(&i->now, &i->to) && vcr_store_is_large(w->store, i->path, &i->to))
 		i->now = i->to; /* small enough to be read now, but it is that file */
 	if (large && !vcr_entry_same(&i->now, &i->to) && kept && (i->to_kept = vcr_preimages_find(kept, i->to.oid, as)))
 		memcpy(i->to.oid, as, VCR_OID);
-	i->now_kept = type_of(&i->now) == VCR_ENTRY_LARGE && kept && (vcr_preimages_find(kept, i->now.oid, as) || vcr_preimages_can(kept, path.data));
+	i->now_kept = type_of(&i->now) == VCR_ENTRY_LARGE && kept && (vcr_preimages_find(kept, i->now.oid, as) || can_keep(kept, root, i->path));
 }
 
 struct whereabouts { unsigned char oid[VCR_OID]; const char *path; };
@@ -257,7 +265,7 @@ static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w,
 		vcr_preimages_adopt(kept);
 	for (size_t i = 0; !err && i < known; i++)
 		if (!(err = look(w->store, &p->item[i], false, &p->item[i].now, e))) {
-			find_kept(kept, w, &p->item[i]);
+			find_kept(kept, w, root, &p->item[i]);
 			if (w->keep_attrs)
 				keep_attrs(&p->item[i]);
 		}
@@ -417,13 +425,17 @@ static int make_trees(struct vcr_rollback *p, struct vcr_store *s, bool force, c
 
 static int keep_one(struct vcr_preimages **kept, const struct vcr_rollback_where *w, const char *path, const unsigned char id[VCR_OID], struct vcr_error *e)
 {
-	VCR_AUTO_BUF full = VCR_BUF_INIT;
+	const char *name;
 	unsigned char as[VCR_OID];
 	int err = *kept ? 0 : vcr_preimages_open(kept, w->workspace, w->state_dir, w->vcr_dir, true, e);
 	if (err)
 		return err;
-	vcr_buf_printf(&full, "%s/%s", w->workspace, path);
-	int how = vcr_preimages_keep(*kept, full.data, VCR_PREIMAGE_UNDO, e);
+	int root = open(w->workspace, O_PATH | O_DIRECTORY | O_CLOEXEC), dir = root < 0 ? -1 : vcr_beneath_parent(root, path, &name);
+	int how = dir < 0 ? vcr_error_sys(e, errno, "%s", path) : vcr_preimages_keep(*kept, dir, name, VCR_PREIMAGE_UNDO, e);
+	if (dir >= 0)
+		close(dir);
+	if (root >= 0)
+		close(root);
 	if (how >= 0 && !vcr_preimages_find(*kept, id, as))
 		return vcr_error_set(e, VCR_EBUSY, "%s is being changed right now, or there is no room to keep it; nothing was done", path);
 	return how < 0 ? how : 0;

@@ -3,12 +3,13 @@
 #ifndef VCR_SAVEPOINT_PARTS_H
 #define VCR_SAVEPOINT_PARTS_H
 #include "savepoint.h"
+#include "limits.h"
 #include <git2.h>
 #include <git2/sys/odb_backend.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
-enum { VCR_STORE_DEPTH = 256 /* directories inside one another */, VCR_STORE_NAMES = 400000 /* files in heavy directories, in one savepoint */, VCR_REFS_MAX = 256 << 20 };
+enum { VCR_STORE_DEPTH = VCR_MAX_DEPTH, VCR_STORE_NAMES = 400000 /* files in heavy directories, in one savepoint */, VCR_REFS_MAX = 256 << 20 };
 
 struct vcr_pack;
 struct vcr_borrow;

@@ -438,7 +438,7 @@ int vcr_store_diff(struct vcr_store *s, const char *tree_a, const char *tree_b, 
 	struct diff d = { .s = s, .fn = fn, .ctx = ctx, .e = e };
 	if (!vcr_store_unhex(tree_a, a) || !vcr_store_unhex(tree_b, b))
 		return vcr_error_set(e, VCR_EINVAL, "no object id");
-	vcr_buf_init(&d.path, VCR_MAX_PATH);
+	vcr_buf_init(&d.path, VCR_MAX_BENEATH - 1);
 	int err = diff_trees(&d, a, b, 0);
 	vcr_buf_release(&d.path);
 	return err;

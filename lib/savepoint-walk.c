@@ -23,16 +23,21 @@ static bool is_name(const char *name, const char *const *list)
 	return false;
 }
 
-/* Never part of a savepoint. st may be NULL when only the name is known. */
-static bool left_out(const struct vcr_store *s, const char *path, const char *name, const struct stat *st)
+bool vcr_store_leaves_out(const struct vcr_store *s, const char *path, bool directory)
+{
+	return s->leave_out && s->leave_out(s->ctx, path, directory);
+}
+
+/* Never part of a savepoint. known: it has been part of one. */
+static bool left_out(const struct vcr_store *s, const char *path, const char *name, const struct stat *st, bool known)
 {
 	if (!strcmp(name, ".git") || (s->vcr_rel && !strcmp(path, s->vcr_rel)))
 		return true;
-	if (st && s->leave_out && s->leave_out(s->ctx, path, S_ISDIR(st->st_mode)))
+	if (!known && vcr_store_leaves_out(s, path, S_ISDIR(st->st_mode)))
 		return true;
-	if (st && S_ISDIR(st->st_mode))
+	if (S_ISDIR(st->st_mode))
 		return !strcmp(name, ".vcr") || (st->st_dev == s->state_st.st_dev && st->st_ino == s->state_st.st_ino);
-	return st && !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
+	return !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
 }
 
 /* Directories that a package manager or a build fills, unless git tracks files there: of their files a savepoint has the names, and what tells whether they are
@@ -305,7 +310,7 @@ static int scan_name(struct vcr_store *s, struct place *at, const char *name, st
 	if (path->err) { /* deeper than any path can be */
 		path->err = 0;
 		s->flags |= VCR_SAVEPOINT_LIMITED;
-	} else if (!(seen ? seen->gone : fstatat(at->fd, name, st, AT_SYMLINK_NOFOLLOW)) && !left_out(s, path->data, name, st)) {
+	} else if (!(seen ? seen->gone : fstatat(at->fd, name, st, AT_SYMLINK_NOFOLLOW)) && !left_out(s, path->data, name, st, false)) {
 		err = S_ISDIR(st->st_mode) ? scan_dir_entry(s, at, name, path, seen, depth, st, &entry, e) : leaf_entry(s, at, name, path->data, seen, st, &entry, e);
 		if (!err && entry.mode && !(err = vcr_folder_add(t, entry.mode, entry.oid, name, strlen(name), e)))
 			memcpy(t->item[t->n - 1].attrs, entry.attrs, VCR_OID);
@@ -331,7 +336,7 @@ int vcr_store_scan(struct vcr_store *s, unsigned char tree[VCR_OID], struct vcr_
 	struct place top = { .fd = s->root };
 	struct vcr_listing l = { 0 };
 	struct vcr_buf path;
-	vcr_buf_init(&path, VCR_MAX_PATH);
+	vcr_buf_init(&path, VCR_MAX_BENEATH - 1);
 	list(s, &top, &path, &s->root_st, &l);
 	int err = scan(s, &top, &l, &path, 0, tree, e);
 	vcr_listing_release(&l);
@@ -439,7 +444,7 @@ static int dirty_component(struct patching *p, const char *name, bool last, bool
 		set_barrier(p);
 		return errno == ENOENT || errno == ENOTDIR ? add_put(p, &entry) : 0;
 	}
-	if (left_out(p->s, p->path.data, name, &st)) {
+	if (left_out(p->s, p->path.data, name, &st, vcr_folder_find(&p->level[p->depth].tree, name, strlen(name)) != NULL)) {
 		set_barrier(p);
 		/* what stood there before is gone, unless it is a name that is never kept */
 		return S_ISDIR(st.st_mode) || !strcmp(name, ".git") ? 0 : add_put(p, &entry);
@@ -496,8 +501,8 @@ int vcr_store_apply_dirty(struct vcr_store *s, const unsigned char tree[VCR_OID]
 	if (!err) {
 		p->s = s;
 		p->e = e;
-		vcr_buf_init(&p->path, VCR_MAX_PATH);
-		vcr_buf_init(&p->barrier, VCR_MAX_PATH);
+		vcr_buf_init(&p->path, VCR_MAX_BENEATH - 1);
+		vcr_buf_init(&p->barrier, VCR_MAX_BENEATH - 1);
 		memcpy(sorted, dirty, n * sizeof *sorted);
 		qsort(sorted, n, sizeof *sorted, by_path);
 		p->level[0].fd = s->root;

@@ -11,6 +11,7 @@
  *   - 160000 + permissions: a file whose content was not kept (too large, unreadable, in a directory that a package manager or a build fills: node_modules,
  *     virtual environments, build caches); the id stands for its size, time and inode. preimage.h has the content if it was kept when it went;
  *   - 170000 + permissions: a directory that was not looked into (other file systems; more than 400,000 files of that kind).
+ *   - paths of up to 65,535 bytes: those that are longer than the kernel takes at once too; directories beyond 256 inside one another are not looked into.
  * Left out: .git at any depth, directories named .vcr, the state directory, sockets, pipes, devices, and owners, times (times.h has them), and attributes of the workspace itself.
  *
  * The user's repository is only read: blobs that its index knows to be clean are taken over by linking its packs and loose objects, so
@@ -71,6 +72,8 @@ struct vcr_store_dirty {
  * first of a session without a base (VCR_ENOTFOUND) needs vcr_store_base. */
 int vcr_store_take(struct vcr_store *s, const struct vcr_store_dirty *dirty, size_t n, const struct vcr_store_note *note, struct vcr_savepoint *out, struct vcr_error *e);
 
+/* As vcr_store_options.leave_out says it. */
+bool vcr_store_leaves_out(const struct vcr_store *s, const char *path, bool directory);
 /* What savepoints have names of, and no content: for who keeps it otherwise (preimage.h). Directories relative to the workspace, in the order in which they were
  * found; small: files below `larger` bytes too, somewhere. */
 struct vcr_store_unkept { const char *const *heavy; size_t nheavy; int64_t larger; bool small; };

@@ -38,7 +38,7 @@ static bool is_named(const struct vcr_excludes *x, const char *path, const char 
 
 bool vcr_excluded(const struct vcr_excludes *x, const char *path)
 {
-	char at[VCR_MAX_PATH];
+	char at[VCR_MAX_BENEATH];
 	size_t n = strlen(path), name = 0;
 	if (!x->n || n >= sizeof at)
 		return false;

@@ -114,7 +114,7 @@ static void keep(struct vcr_supervise *s, const struct deed *d, const char *path
 	bool goes = d->op == VCR_FILE_UNLINK || d->op == VCR_FILE_RENAME, changes = d->op == VCR_FILE_OPEN || d->op == VCR_FILE_TRUNCATE;
 	const char *victim = d->op == VCR_FILE_RENAME ? path2 : path;
 	if ((goes || changes) && !vcr_redact_is_secret_file(victim))
-		s->stats.kept += !vcr_preimages_keep(s->kept, victim, goes ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES, NULL);
+		s->stats.kept += !vcr_preimages_keep(s->kept, AT_FDCWD, victim, goes ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES, NULL);
 }
 
 /* known: the library tells of it. */

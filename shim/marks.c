@@ -28,12 +28,18 @@ static bool readable(int dir, const char *path, struct stat *st, int *error)
 	return *error != EFAULT;
 }
 
+/* known: its name has been told in a. */
+static bool matters_or_deep(bool known, int dir, const char *path, char a[PATH_MAX])
+{
+	return known ? vcr_path_matters(a) : vcr_path_deep(dir, path, a);
+}
+
 static void change_ahead(int dir, const char *path)
 {
 	struct vcr_scratch *s = vcr_scratch_take();
 	if (!s)
 		return;
-	bool matters = vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a);
+	bool matters = matters_or_deep(vcr_path_absolute(dir, path, s->a), dir, path, s->a);
 	vcr_scratch_give(s);
 	if (matters) {
 		vcr_want_collector();
@@ -83,25 +89,40 @@ static struct vcr_scratch *begin(void)
 	return s;
 }
 
-static void mark_if(struct vcr_scratch *s, bool known, uint32_t op, uint32_t flags, int fd, uint32_t existed, int how)
-{
-	if (known && vcr_path_matters(s->a))
-		vcr_mark(op, flags, fd, existed, s->a, "", how);
-	vcr_scratch_give(s);
-}
-
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path)
 {
 	struct vcr_scratch *s = begin();
-	if (s)
-		mark_if(s, vcr_path_absolute(dir, path, s->a), op, flags, -1, 2, 0);
+	if (!s)
+		return;
+	bool known = vcr_path_absolute(dir, path, s->a);
+	if (matters_or_deep(known, dir, path, s->a))
+		vcr_mark(known ? op : VCR_FILE_DEEP, flags, -1, 2, s->a, "", 0);
+	vcr_scratch_give(s);
+}
+
+/* watched: it was opened as a file of the workspace. */
+static void mark_open(uint32_t op, uint32_t flags, int fd, bool watched, int how)
+{
+	struct vcr_scratch *s = begin();
+	if (!s)
+		return;
+	if (!vcr_names_find(fd, s->a) && !vcr_path_of_fd(fd, s->a)) {
+		if (watched)
+			vcr_mark(VCR_FILE_DEEP, flags, fd, 1, "", "", how);
+	} else if (vcr_path_matters(s->a)) {
+		vcr_mark(op, flags, fd, 1, s->a, "", how);
+	}
+	vcr_scratch_give(s);
+}
+
+static bool is_watched(int kind)
+{
+	return kind == VCR_FD_FILE || kind == VCR_FD_DIRTY;
 }
 
 void vcr_mark_fd(uint32_t op, uint32_t flags, int fd, int how)
 {
-	struct vcr_scratch *s = begin();
-	if (s)
-		mark_if(s, vcr_names_find(fd, s->a) || vcr_path_of_fd(fd, s->a), op, flags, fd, 1, how);
+	mark_open(op, flags, fd, is_watched(vcr_fd_get(fd)), how);
 }
 
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2)
@@ -110,8 +131,12 @@ void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int di
 	vcr_names_changed(); /* through syscall() nobody has said so before */
 	if (!s)
 		return;
-	if (vcr_path_absolute(dir, path, s->a) && vcr_path_absolute(dir2, path2, s->b) && (vcr_path_matters(s->a) || vcr_path_matters(s->b)))
-		vcr_mark(op, flags, -1, 2, s->a, s->b, 0);
+	bool a = vcr_path_absolute(dir, path, s->a), b = vcr_path_absolute(dir2, path2, s->b);
+	if (matters_or_deep(a, dir, path, s->a) || matters_or_deep(b, dir2, path2, s->b)) {
+		vcr_mark(op, flags, -1, 2, a ? s->a : "", b ? s->b : "", 0);
+		if (!a || !b)
+			vcr_mark(VCR_FILE_DEEP, flags, -1, 2, "", "", 0);
+	}
 	vcr_scratch_give(s);
 }
 
@@ -146,14 +171,15 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 	 * is known: an installation unpacks by the thousand in a directory of its own. */
 	if (!matters && strncmp(s->a, "/dev/", 5) && !(known && existed == 0 && vcr_names_is_outside(s->a)))
 		matters = leads_in(fd, known, s);
-	if (matters && (flags & O_TMPFILE) != O_TMPFILE) {
+	bool deep = !matters && !known && vcr_path_deep(dir, path, s->a);
+	if ((matters || deep) && (flags & O_TMPFILE) != O_TMPFILE) {
 		bool own = !vcr_guest();
-		uint64_t end = vcr_mark(VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "", own ? VCR_OWN : 0);
+		uint64_t end = vcr_mark(deep ? VCR_FILE_DEEP : VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "", own ? VCR_OWN : 0);
 		if (own) {
 			vcr_fd_set(fd, VCR_FD_FILE);
 			if ((unsigned)fd < VCR_FDS)
 				vcr_fd_conn[fd] = flags & O_TRUNC || existed == 0 ? (uint32_t)(end / VCR_SPOOL_ALIGN) : 0;
-			if (existed == 0)
+			if (existed == 0 && !deep)
 				vcr_names_keep(fd, s->a);
 		}
 	}
@@ -193,5 +219,5 @@ void vcr_mark_closed(int fd, int kind)
 	bool last = kind == VCR_FD_DIRTY || !vcr_fd_has_file_copy(fd); /* a shell opens, duplicates, closes, and then writes */
 	vcr_fd_set(fd, VCR_FD_NONE);
 	if (last)
-		vcr_mark_fd(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, VCR_OWN);
+		mark_open(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, is_watched(kind), VCR_OWN);
 }

@@ -78,8 +78,11 @@ static int linked(int r, const char *target, int dir, const char *path)
 	struct vcr_scratch *s = r == 0 && vcr_ready() && !vcr_self.sandboxed ? vcr_scratch_take() : NULL;
 	if (!s)
 		return r;
-	if (vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a))
+	bool known = vcr_path_absolute(dir, path, s->a);
+	if (known && vcr_path_matters(s->a))
 		vcr_mark(VCR_FILE_LINK, 1, -1, 0, target, s->a, 0);
+	else if (!known && vcr_path_deep(dir, path, s->a))
+		vcr_mark(VCR_FILE_DEEP, 1, -1, 0, s->a, "", 0);
 	vcr_scratch_give(s);
 	return r;
 }

@@ -142,11 +142,14 @@ FILE *freopen64(const char *path, const char *mode, FILE *f) { return reopen_str
 static int close_watched(FILE *f, int fd, int kind)
 {
 	char path[PATH_MAX];
-	bool file = !vcr_fd_is_socket(kind) && (vcr_names_find(fd, path) || vcr_path_of_fd(fd, path)) && vcr_path_matters(path);
+	bool known = !vcr_fd_is_socket(kind) && (vcr_names_find(fd, path) || vcr_path_of_fd(fd, path)), file = known && vcr_path_matters(path);
+	bool deep = !known && (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY);
 	vcr_fd_closed(fd);
 	int r = VCR_REAL(fclose)(f), saved = errno;
 	if (file && !vcr_guest())
 		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "", VCR_OWN);
+	if (deep && !vcr_guest())
+		vcr_mark(VCR_FILE_DEEP, 1, fd, 1, "", "", VCR_OWN);
 	if (kind == VCR_FD_NOTES && !vcr_guest())
 		vcr_mark_notes();
 	errno = saved;

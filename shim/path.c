@@ -1,6 +1,7 @@
 /* path.c — from a path as a call got it to the absolute one of a record, and whether it is any of our business. */
 #include "shim.h"
 
+enum { MOST_UP = 300 };
 static struct vcr_scratch pool[16];
 
 struct vcr_scratch *vcr_scratch_take(void)
@@ -22,15 +23,19 @@ void vcr_scratch_forget(void)
 		vcr_store(&pool[i].taken, 0);
 }
 
-static bool link_of_fd(int fd, char out[PATH_MAX])
+/* -ENAMETOOLONG: it has a name, which is longer than the kernel tells. */
+static long read_link_of_fd(int fd, char out[PATH_MAX])
 {
 	char name[32];
 	vcr_format_number(vcr_format(name, "/proc/self/fd/"), (unsigned)fd, 1);
 	long n = raw_readlink(name, out, PATH_MAX - 1);
-	if (n <= 0 || *out != '/')
-		return false;
-	out[n] = 0;
-	return true;
+	out[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+static bool link_of_fd(int fd, char out[PATH_MAX])
+{
+	return read_link_of_fd(fd, out) > 0 && *out == '/';
 }
 
 bool vcr_path_of_fd(int fd, char out[PATH_MAX])
@@ -62,8 +67,8 @@ static bool go_up(char path[PATH_MAX], size_t *n)
 	return true;
 }
 
-/* "/proc/self/fd/N" or "/dev/fd/N" at the start of a path: what that descriptor names, and the rest in *rest. */
-static bool through_fd(const char *path, char out[PATH_MAX], const char **rest)
+/* "/proc/self/fd/N" or "/dev/fd/N" at the start of a path: N, and the rest in *rest. */
+static int through_fd(const char *path, const char **rest)
 {
 	static const char *const prefix[] = { "/proc/self/fd/", "/dev/fd/" };
 	for (size_t i = 0; i < 2; i++) {
@@ -74,19 +79,26 @@ static bool through_fd(const char *path, char out[PATH_MAX], const char **rest)
 		for (path += n; *path >= '0' && *path <= '9' && fd < VCR_FDS; path++)
 			fd = fd * 10 + (*path - '0');
 		*rest = path;
-		return (*path == '/' || !*path) && link_of_fd(fd, out);
+		return *path == '/' || !*path ? fd : -1;
 	}
-	return false;
+	return -1;
 }
 
 static bool base_of(int dir, const char **path, char out[PATH_MAX], size_t *n)
 {
+	const char *rest;
 	out[0] = 0;
 	if (**path != '/') {
 		if (dir == AT_FDCWD ? raw_getcwd(out, PATH_MAX) <= 0 || *out != '/' : !vcr_path_of_fd(dir, out))
 			return false;
-	} else if (!through_fd(*path, out, path)) {
-		out[0] = 0;
+	} else if ((dir = through_fd(*path, &rest)) >= 0) {
+		long k = read_link_of_fd(dir, out);
+		if (k == -ENAMETOOLONG)
+			return false;
+		if (k > 0 && *out == '/')
+			*path = rest;
+		else
+			out[0] = 0;
 	}
 	*n = strlen(out);
 	if (*n == 1)
@@ -118,6 +130,36 @@ bool vcr_path_absolute(int dir, const char *path, char out[PATH_MAX])
 		out[n++] = '/';
 	out[n] = 0;
 	return true;
+}
+
+/* From directory dir upwards. */
+static bool climb(int dir, char out[PATH_MAX])
+{
+	int at = dir;
+	bool named = false;
+	for (int i = 0; !named && i < MOST_UP; i++) {
+		int up = (int)vcr_call4(SYS_openat, at, (long)"..", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		if (at != dir)
+			raw_close(at);
+		if (up < 0)
+			return false;
+		at = up;
+		named = link_of_fd(at, out);
+	}
+	if (at != dir)
+		raw_close(at);
+	return named;
+}
+
+bool vcr_path_deep(int dir, const char *path, char out[PATH_MAX])
+{
+	size_t n;
+	const char *rest = path;
+	if (!path || !*path)
+		return false;
+	if (base_of(dir, &rest, out, &n))
+		return n && vcr_path_matters(out);
+	return climb(*path == '/' ? through_fd(path, &rest) : dir, out) && vcr_path_matters(out);
 }
 
 bool vcr_path_matters(const char *path)

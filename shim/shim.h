@@ -127,6 +127,8 @@ void vcr_scratch_give(struct vcr_scratch *s);
 void vcr_scratch_forget(void);      /* in a fork child: other threads' are free again */
 /* The absolute form of path as seen from dir, its last component not resolved. */
 bool vcr_path_absolute(int dir, const char *path, char out[PATH_MAX]);
+/* Of a path that vcr_path_absolute cannot tell, as it is longer than the kernel tells: is it in the workspace? out: the nearest directory above that has a name. */
+bool vcr_path_deep(int dir, const char *path, char out[PATH_MAX]);
 /* Inside the workspace, outside .git and .vcr. */
 bool vcr_path_matters(const char *absolute);
 bool vcr_path_of_fd(int fd, char out[PATH_MAX]);

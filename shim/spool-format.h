@@ -282,6 +282,8 @@ enum vcr_file_op {
 	VCR_FILE_RMDIR = 9,
 	VCR_FILE_MODE = 10,   /* chmod and kin; flags = mode */
 	VCR_FILE_EXCHANGE = 11,/* renameat2 RENAME_EXCHANGE */
+	VCR_FILE_DEEP = 12,   /* any of these in the workspace where names are longer than the kernel tells; path: the nearest directory above that it tells, empty: not known.
+	                       * Of a rename or a link that has one such name, there is a record of it before, with that name empty */
 };
 struct vcr_rec_file {         /* + path, path2 (empty unless named above), both absolute; the last component is never resolved */
 	uint32_t op;

@@ -1,5 +1,6 @@
 /* vcr rollback — the files as they were at a step of a session. */
 #include "control.h"
+#include "leaves.h"
 #include "open.h"
 #include "options.h"
 #include "limits.h"
@@ -26,6 +27,7 @@ struct rollback {
 	struct vcr_reader *in;
 	struct vcr_buf workspace, state, vcr_dir;
 	struct vcr_store *store;
+	struct vcr_leaves *leaves;    /* what .vcr/config says is to be left alone */
 	struct vcr_rollback_where where;
 	struct vcr_rollback plan;
 	char session[104];
@@ -78,6 +80,10 @@ static int open_workspace(struct rollback *r)
 	o.state_dir = r->state.data;
 	o.vcr_dir = r->vcr_dir.data;
 	o.session = *r->session ? r->session : NULL;
+	if (vcr_leaves_configured(&r->leaves, r->workspace.data, r->vcr_dir.data, &r->e))
+		return vcr_failed(r->t, &r->e);
+	o.leave_out = vcr_leaves_out;
+	o.ctx = r->leaves;
 	if (vcr_rollback_lock(r->state.data, &r->lock, &r->e) || vcr_store_open(&r->store, &o, &r->e))
 		return vcr_failed(r->t, &r->e);
 	r->where = (struct vcr_rollback_where){ .store = r->store, .workspace = r->workspace.data, .state_dir = r->state.data, .session = r->session, .vcr_dir = r->vcr_dir.data };
@@ -411,6 +417,7 @@ int vcr_verb_rollback(struct vcr_tool *t, int argc, char **argv)
 	vcr_opt_list_release(&r.paths);
 	vcr_rollback_release(&r.plan);
 	vcr_store_free(r.store);
+	vcr_leaves_free(r.leaves);
 	if (r.lock >= 0)
 		close(r.lock);
 	vcr_buf_release(&r.workspace);

@@ -1,5 +1,6 @@
 /* vcr txn — the workspace's files as a transaction: begin, savepoints, back to one of them, commit or abort. */
 #include "control.h"
+#include "leaves.h"
 #include "limits.h"
 #include "open.h"
 #include "options.h"
@@ -27,6 +28,7 @@ struct call {
 	struct vcr_buf home;    /* the state directory where it says what is open; state is that of a transaction's own tree then */
 	struct vcr_txn txn;
 	struct vcr_store *store;
+	struct vcr_leaves *leaves; /* what .vcr/config says is to be left alone */
 	struct vcr_rollback plan;
 	int lock;
 	char own[104];          /* what session points to if it was not given */
@@ -78,8 +80,14 @@ static bool runs(const struct call *c)
 
 static int open_store(struct call *c)
 {
-	const struct vcr_store_options o = { .workspace = c->workspace.data, .state_dir = c->state.data, .vcr_dir = c->txn.vcr_dir };
-	return c->store ? 0 : vcr_store_open(&c->store, &o, &c->e);
+	struct vcr_store_options o = { .workspace = c->workspace.data, .state_dir = c->state.data, .vcr_dir = c->txn.vcr_dir, .leave_out = vcr_leaves_out };
+	if (c->store)
+		return 0;
+	vcr_leaves_free(c->leaves);
+	c->leaves = NULL;
+	int err = vcr_leaves_configured(&c->leaves, c->workspace.data, c->txn.vcr_dir, &c->e);
+	o.ctx = c->leaves;
+	return err ? err : vcr_store_open(&c->store, &o, &c->e);
 }
 
 static void print_object(struct call *c, const char *op, int64_t savepoint, int64_t changed)
@@ -595,6 +603,7 @@ int vcr_verb_txn(struct vcr_tool *t, int argc, char **argv)
 	status = n == 1 ? run_step(&c, argv[0]) : vcr_wrong_call(t, n ? "one step at a time" : "which step? begin, savepoint, rollback, commit, abort, status or list");
 	vcr_rollback_release(&c.plan);
 	vcr_store_free(c.store);
+	vcr_leaves_free(c.leaves);
 	if (c.lock >= 0)
 		close(c.lock);
 	vcr_buf_release(&c.vcr_dir);

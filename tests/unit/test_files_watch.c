@@ -82,6 +82,65 @@ START_TEST(a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_
 }
 END_TEST
 
+/* Directories inside one another to where no path of the kernel's reaches; the last one's descriptor. */
+static int dig(struct vcr_buf *path)
+{
+	char name[251];
+	memset(name, 'n', 250);
+	name[250] = 0;
+	int at = open(dir, O_RDONLY | O_DIRECTORY);
+	while (path->len < 4096) {
+		ck_assert_int_eq(mkdirat(at, name, 0755), 0);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY);
+		ck_assert_int_ge(next, 0);
+		close(at);
+		at = next;
+		vcr_buf_printf(path, "%s%s", path->len ? "/" : "", name);
+	}
+	return at;
+}
+
+static void put_at(int at, const char *name, const char *text)
+{
+	int fd = openat(at, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+START_TEST(what_is_where_no_path_reaches_is_found_and_is_his_who_says_that_he_was_there)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT, want = VCR_BUF_INIT;
+	int at = dig(&path);
+	vcr_files_read_watch(files);
+	vcr_buf_reset(&said);
+	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, say, NULL, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(said.data, path.data));
+	put_at(at, "a", "a");
+	vcr_buf_printf(&want, "write %s/a (watch)\n", path.data);
+	sweep_upto(vcr_files_now(), ""); /* a hook's word may be on its way */
+	sweep_upto(INT64_MAX, want.data);
+	put_at(at, "a", "b");
+	vcr_files_mark(files, VCR_MARK_DEEP, "", "", 7, vcr_files_now());
+	vcr_buf_reset(&want);
+	vcr_buf_printf(&want, "write %s/a (shim)\n", path.data);
+	sweep_upto(vcr_files_now(), want.data); /* this is all that a hook can say */
+	put_at(at, "a", "c");
+	vcr_buf_reset(&want);
+	vcr_buf_printf(&want, "write %s/a (watch)\n", path.data);
+	sweep_upto(INT64_MAX, want.data); /* it was said of what was before */
+	ck_assert_int_eq(unlinkat(at, "a", 0), 0);
+	vcr_buf_reset(&want);
+	vcr_buf_printf(&want, "delete %s/a (scan)\n", path.data);
+	vcr_buf_reset(&said);
+	ck_assert_int_eq(vcr_files_scan_end(files, say, NULL, NULL), 0);
+	ck_assert_str_eq(said.data, want.data);
+	close(at);
+	char cmd[100];
+	snprintf(cmd, sizeof cmd, "rm -rf %s/nnn*", dir);
+	ck_assert_int_eq(system(cmd), 0); /* nftw comes not so far */
+}
+END_TEST
+
 START_TEST(a_known_directory_that_moves_into_a_new_one_is_told_as_moved)
 {
 	ck_assert_int_eq(mkdir(in("old"), 0755), 0);
@@ -103,6 +162,7 @@ static TCase *watch(void)
 	tcase_add_test(tc, what_is_done_in_a_directory_that_is_new_makes_no_events_until_the_sweep_has_walked_it);
 	tcase_add_test(tc, what_is_made_there_while_hooks_words_are_on_their_way_waits_for_them);
 	tcase_add_test(tc, a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_it_is);
+	tcase_add_test(tc, what_is_where_no_path_reaches_is_found_and_is_his_who_says_that_he_was_there);
 	tcase_add_test(tc, a_known_directory_that_moves_into_a_new_one_is_told_as_moved);
 	return tc;
 }

@@ -75,8 +75,8 @@ START_TEST(what_is_deleted_comes_back)
 	unsigned char id[VCR_LARGE_ID];
 	struct vcr_preimages *p = opened();
 	make(file, 2 * MB, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 1);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 0);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 1);
 	ck_assert_int_eq(unlink(file), 0);
 	comes_back(p, id, 'a');
 	vcr_preimages_free(p);
@@ -88,9 +88,9 @@ START_TEST(what_is_written_into_comes_back_as_it_was_first)
 	unsigned char id[VCR_LARGE_ID], later[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	struct vcr_preimages *p = opened();
 	make(file, 17 * MB, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 0);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_CHANGES, NULL), 0);
 	make(file, 18 * MB, 'b', later);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 1); /* once for each inode */
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_CHANGES, NULL), 1); /* once for each inode */
 	ck_assert(!vcr_preimages_find(p, later, as));
 	comes_back(p, id, 'a');
 	ck_assert_int_eq(last_byte(file), 'b');
@@ -103,12 +103,12 @@ START_TEST(what_was_put_back_by_a_link_is_copied_before_it_is_written_into_and_a
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	struct vcr_preimages *p = opened();
 	make(file, 17 * MB, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 0);
 	for (int again = 0; again < 3; again++) {
 		unlink(file);
 		ck_assert(vcr_preimages_find(p, id, as));
 		ck_assert_int_eq(vcr_preimages_link(p, as, AT_FDCWD, file), 0);
-		ck_assert_msg(!vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), "%d", again);
+		ck_assert_msg(!vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_CHANGES, NULL), "%d", again);
 		make(file, 18 * MB, 'b', as);
 		unlink(other);
 		comes_back(p, id, 'a');
@@ -124,7 +124,7 @@ START_TEST(another_file_with_the_number_of_one_that_was_copied_is_kept_too)
 	struct stat st;
 	make(file, 17 * MB, 'a', id);
 	for (int i = 0; i < 20; i++) { /* ext4 gives the number to the next file */
-		ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 0);
+		ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_CHANGES, NULL), 0);
 		ck_assert(!stat(file, &st) && !unlink(file));
 		for (struct stat now = st; now.st_ctim.tv_nsec == st.st_ctim.tv_nsec; unlink(file)) { /* the next one is born later */
 			make(file, 1, 'a', id);
@@ -133,7 +133,7 @@ START_TEST(another_file_with_the_number_of_one_that_was_copied_is_kept_too)
 		make(file, 17 * MB, (char)('b' + i), id);
 	}
 	unlink(other);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 0);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_CHANGES, NULL), 0);
 	comes_back(p, id, 'u');
 	vcr_preimages_free(p);
 }
@@ -156,13 +156,13 @@ START_TEST(a_file_beyond_all_room_drops_nothing_and_a_rollback_keeps_it_all_the_
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	struct vcr_preimages *p = opened();
 	make(file, 2 * MB, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 0);
 	if (!make_huge(other)) {
 		fprintf(stderr, "# skipped: no room for 5 GB at %s\n", top);
 	} else {
-		ck_assert_int_eq(vcr_preimages_keep(p, other, VCR_PREIMAGE_GOES, NULL), 1);
+		ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, other, VCR_PREIMAGE_GOES, NULL), 1);
 		ck_assert(vcr_preimages_find(p, id, as));
-		ck_assert_int_eq(vcr_preimages_keep(p, other, VCR_PREIMAGE_UNDO, NULL), 0);
+		ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, other, VCR_PREIMAGE_UNDO, NULL), 0);
 		ck_assert(vcr_preimages_find(p, id, as));
 	}
 	vcr_preimages_free(p);
@@ -174,7 +174,7 @@ START_TEST(a_link_that_was_written_through_is_not_what_was_kept)
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	struct vcr_preimages *p = opened();
 	make(file, 2 * MB, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 0);
 	make(file, 3 * MB, 'b', as);
 	ck_assert(!vcr_preimages_find(p, id, as));
 	vcr_preimages_free(p);
@@ -186,14 +186,14 @@ START_TEST(small_files_links_and_directories_are_not_kept)
 	unsigned char id[VCR_LARGE_ID];
 	struct vcr_preimages *p = opened();
 	make(file, MB - 1, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 1);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 1);
 	make(file, 16 * MB, 'a', id);
-	ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_CHANGES, NULL), 1);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_CHANGES, NULL), 1);
 	ck_assert_int_eq(symlink(file, other), 0);
-	ck_assert_int_eq(vcr_preimages_keep(p, other, VCR_PREIMAGE_GOES, NULL), 1);
-	ck_assert_int_eq(vcr_preimages_keep(p, state, VCR_PREIMAGE_GOES, NULL), 1);
-	ck_assert_int_eq(vcr_preimages_keep(p, "/nonexistent/file", VCR_PREIMAGE_GOES, NULL), 1);
-	ck_assert(vcr_preimages_can(p, file) && !vcr_preimages_can(p, other));
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, other, VCR_PREIMAGE_GOES, NULL), 1);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, state, VCR_PREIMAGE_GOES, NULL), 1);
+	ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, "/nonexistent/file", VCR_PREIMAGE_GOES, NULL), 1);
+	ck_assert(vcr_preimages_can(p, AT_FDCWD, file) && !vcr_preimages_can(p, AT_FDCWD, other));
 	vcr_preimages_free(p);
 }
 END_TEST
@@ -322,7 +322,7 @@ START_TEST(housekeeping_takes_what_is_older_and_then_the_oldest)
 	int64_t bytes, second = 0;
 	for (int i = 0; i < 3; i++) {
 		make(file, 2 * MB, (char)('a' + i), id[i]);
-		ck_assert_int_eq(vcr_preimages_keep(p, file, VCR_PREIMAGE_GOES, NULL), 0);
+		ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_GOES, NULL), 0);
 		ck_assert_int_eq(stat(file, &st), 0);
 		if (i == 1)
 			second = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;

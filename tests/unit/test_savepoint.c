@@ -548,6 +548,85 @@ START_TEST(no_link_is_followed_beneath_a_root)
 }
 END_TEST
 
+/* Directories inside one another below d, until the last one's path has n bytes or more. */
+static size_t dig(int root, size_t n, struct vcr_buf *path)
+{
+	char name[251];
+	memset(name, 'n', 250);
+	name[250] = 0;
+	int at = dup(root);
+	for (;;) {
+		if (path->len)
+			vcr_buf_putc(path, '/');
+		vcr_buf_puts(path, name);
+		ck_assert_int_eq(mkdirat(at, name, 0755), 0);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY);
+		ck_assert_int_ge(next, 0);
+		close(at);
+		at = next;
+		if (path->len >= n)
+			break;
+	}
+	int fd = openat(at, "f", O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	close(fd);
+	close(at);
+	vcr_buf_puts(path, "/f");
+	return path->len;
+}
+
+static void ends_in_x(int root, const char *path)
+{
+	char text[8];
+	int fd = vcr_beneath_open(root, path, O_RDONLY, 0);
+	ck_assert_msg(fd >= 0, "%zu bytes: %m", strlen(path));
+	ck_assert_int_eq(read(fd, text, sizeof text), 1);
+	close(fd);
+}
+
+START_TEST(a_path_that_the_kernel_does_not_take_at_once_is_opened_and_no_link_on_it_is_followed)
+{
+	static const size_t lengths[] = { 3000, 4080, 4096, 9000, 40000 };
+	const char *name;
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		VCR_AUTO_BUF path = VCR_BUF_INIT, link = VCR_BUF_INIT;
+		char at[20];
+		snprintf(at, sizeof at, "d%zu", i);
+		ck_assert_int_eq(mkdir(at, 0755), 0);
+		int root = open(at, O_RDONLY | O_DIRECTORY);
+		ck_assert_uint_ge(dig(root, lengths[i], &path), lengths[i]);
+		ends_in_x(root, path.data);
+		int dir = vcr_beneath_parent(root, path.data, &name);
+		ck_assert_int_ge(dir, 0);
+		ck_assert_str_eq(name, "f");
+		ck_assert_int_eq(symlinkat("f", dir, "link"), 0);
+		close(dir);
+		vcr_buf_add(&link, path.data, path.len - 1);
+		vcr_buf_puts(&link, "link");
+		ck_assert_int_lt(vcr_beneath_open(root, link.data, O_RDONLY, 0), 0);
+		ck_assert_int_eq(errno, ELOOP);
+		/* a link in the midst of the way, which leads to the same */
+		vcr_buf_reset(&link);
+		vcr_buf_printf(&link, "%.*s/link/%s", 250, path.data, path.data + 251);
+		char up[300];
+		snprintf(up, sizeof up, "%.250s/link", path.data);
+		ck_assert_int_eq(symlinkat(".", root, up), 0);
+		ck_assert_int_lt(vcr_beneath_open(root, link.data, O_RDONLY, 0), 0);
+		close(root);
+	}
+	VCR_AUTO_BUF none = VCR_BUF_INIT;
+	for (int i = 0; i < 5000; i++)
+		vcr_buf_putc(&none, 'n');
+	int root = open(work, O_RDONLY | O_DIRECTORY);
+	ck_assert_int_lt(vcr_beneath_open(root, none.data, O_RDONLY, 0), 0);
+	ck_assert_int_eq(errno, ENAMETOOLONG);
+	while (none.len < 70000)
+		vcr_buf_puts(&none, "/n");
+	ck_assert(!vcr_beneath_valid(none.data));
+	close(root);
+}
+END_TEST
+
 static int count_attrs(void *ctx, const char *path, const struct vcr_entry *a, const struct vcr_entry *b)
 {
 	static const unsigned char none[VCR_OID];
@@ -603,6 +682,7 @@ static TCase *tc(void)
 	tcase_add_test(t, a_file_that_changes_while_it_is_read_makes_the_savepoint_unstable);
 	tcase_add_test(t, names_that_lead_out_are_passed_over_and_damage_is_reported);
 	tcase_add_test(t, no_link_is_followed_beneath_a_root);
+	tcase_add_test(t, a_path_that_the_kernel_does_not_take_at_once_is_opened_and_no_link_on_it_is_followed);
 	return t;
 }
 
