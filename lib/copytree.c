@@ -120,9 +120,10 @@ static int copy_subdir(struct walk *w, int dir, int into, const char *name, cons
 	int from = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), to, err;
 	if (from < 0)
 		return skip(w, strerror(errno)), 0;
-	if (!fstatat(from, ".git", &git, AT_SYMLINK_NOFOLLOW)) {
+	const char *why = fstatat(from, ".git", &git, AT_SYMLINK_NOFOLLOW) ? NULL : w->c->nested ? w->c->nested(w->c->ctx, w->path.data) : "a git repository of its own";
+	if (why) {
 		close(from);
-		return skip(w, "a git repository of its own"), 0;
+		return skip(w, why), 0;
 	}
 	if (mkdirat(into, name, 0700) || (to = openat(into, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
 		err = errno;
@@ -144,6 +145,8 @@ static int copy_entry(struct walk *w, int dir, int into, const char *name, int d
 	for (int i = 0; !depth && w->c->top && w->c->top[i]; i++)
 		if (!strcmp(name, w->c->top[i]))
 			return 0;
+	if (depth && w->c->nested && !strcmp(name, ".git"))
+		return 0;
 	vcr_buf_printf(&w->path, "%s%s", here ? "/" : "", name);
 	if (w->path.err)
 		err = vcr_error_set(w->e, w->path.err, "out of memory");

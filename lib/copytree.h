@@ -2,7 +2,7 @@
  * holes), modes, times of files, symbolic links, empty directories.
  *
  * Left out: names at the top and directories that the caller says, directories named .vcr; sockets, pipes, devices; directories of other file
- * systems, directories that are git repositories of their own, and what cannot be read: these are named. Nothing is followed out of the tree. Hard
+ * systems, directories that are git repositories of their own (unless the caller takes them, and then without their .git), and what cannot be read: these are named. Nothing is followed out of the tree. Hard
  * links become files of their own; owners are the caller's, and what was
  * another's is not set-user-ID there; extended attributes are not copied. */
 #ifndef VCR_COPYTREE_H
@@ -16,6 +16,8 @@ struct vcr_copytree {
 	const char *const *top;          /* names at the top that are left out; NULL ends the list */
 	const struct vcr_copytree_not *not;
 	size_t nnot;
+	const char *(*nested)(void *ctx, const char *path); /* of a git repository in the tree: why it is not copied; NULL: it is. Without: none is */
+	void *ctx;
 	struct vcr_buf skipped;          /* what was not copied and why, one a line */
 	int64_t files, shared;           /* how many were copied, and how many of them share their blocks */
 };

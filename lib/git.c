@@ -20,7 +20,7 @@ enum { MAX_WORDS = 64 << 10, MAX_OUT = 1 << 30, MAX_ARGS = 40, MAX_ENV = 12 };
 static bool is_taken_out(const char *entry)
 {
 	static const char *const names[] = { "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR",
-		"GIT_PREFIX", "GIT_NAMESPACE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE", "GIT_LITERAL_PATHSPECS",
+		"GIT_PREFIX", "GIT_NAMESPACE", "GIT_QUARANTINE_PATH", "GIT_INTERNAL_SUPER_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE", "GIT_LITERAL_PATHSPECS",
 		"GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_TRACE", "GIT_TRACE2", "LC_ALL", "LANGUAGE", NULL };
 	size_t n = strcspn(entry, "=");
 	for (int i = 0; names[i]; i++)
@@ -167,8 +167,8 @@ int vcr_git_must(struct vcr_git *g, const char *const argv[], const struct vcr_b
 	int status = vcr_git_run(g, argv, in, out, e);
 	if (status <= 0)
 		return status;
-	const char *p = reason(g);
-	return vcr_error_set(e, VCR_EIO, "git %s (in %.200s): %.*s", argv[0], g->dir, *p ? (int)strcspn(p, "\n") : 9, *p ? p : "it failed");
+	const char *p = reason(g), *what = strcmp(argv[0], "-c") ? argv[0] : argv[2];
+	return vcr_error_set(e, VCR_EIO, "git %s (in %.200s): %.*s", what, g->dir, *p ? (int)strcspn(p, "\n") : 9, *p ? p : "it failed");
 }
 
 int vcr_git_line(struct vcr_git *g, const char *const argv[], struct vcr_buf *out, struct vcr_error *e)

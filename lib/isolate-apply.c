@@ -25,6 +25,7 @@ struct applying {
 	struct vcr_isolate_git w;
 	struct vcr_git g, in;               /* with the copy of the index, and with none */
 	struct vcr_buf lock, ours, index;   /* paths */
+	struct vcr_buf assumed, skipped;    /* files that git is told not to look at, as the index had it; each with a NUL */
 	struct vcr_buf change;              /* diff-tree --raw -z from `from` to `to` */
 	bool again, untouched;              /* untouched: no file has been changed */
 	int64_t done;                       /* paths that are as they shall be already */
@@ -74,6 +75,10 @@ static int copy_index(struct applying *k)
 	vcr_buf_printf(&stale, "%s.lock", k->index.data);
 	unlink(stale.data);
 	int err = access(k->w.index, F_OK) ? VCR_GIT_MUST(&k->g, NULL, k->e, "read-tree", "--empty") : vcr_isolate_copy_file(k->w.index, k->index.data, k->e);
+	vcr_buf_reset(&k->assumed);
+	vcr_buf_reset(&k->skipped);
+	if (!err)
+		err = vcr_isolate_unflag(&k->g, &k->assumed, &k->skipped, k->e);
 	int status = err ? err : VCR_GIT(&k->g, NULL, k->e, "update-index", "-q", "--refresh");
 	return status < 0 ? status : 0;
 }
@@ -370,6 +375,27 @@ static int take_back(struct applying *k)
 	return err;
 }
 
+/* Of those that are still in it. */
+static int flag_again(struct applying *k)
+{
+	const struct { const char *how; const struct vcr_buf *list; } all[] = { { "--assume-unchanged", &k->assumed }, { "--skip-worktree", &k->skipped } };
+	VCR_AUTO_BUF there = VCR_BUF_INIT;
+	struct vcr_isolate_names names = { 0 };
+	int err = !k->assumed.len && !k->skipped.len ? 0 : VCR_GIT_MUST(&k->g, &there, k->e, "ls-files", "-z");
+	if (err || !there.len || (err = vcr_isolate_sort_names(&names, &there, k->e)))
+		return err;
+	for (int i = 0; i < 2 && !err; i++) {
+		VCR_AUTO_BUF list = VCR_BUF_INIT;
+		for VCR_EACH_Z(p, *all[i].list)
+			if (vcr_isolate_has_name(&names, p))
+				vcr_buf_add(&list, p, strlen(p) + 1);
+		if (list.len)
+			err = vcr_git_must(&k->g, (const char *const[]){ "update-index", all[i].how, "-z", "--stdin", NULL }, &list, NULL, k->e);
+	}
+	free(names.name);
+	return err;
+}
+
 static int change_files(struct applying *k)
 {
 	struct vcr_error *e = k->e, other = { 0 };
@@ -378,6 +404,8 @@ static int change_files(struct applying *k)
 		return err;
 	k->untouched = false;
 	err = VCR_GIT_MUST(&k->g, NULL, k->e, "read-tree", "-m", "-u", k->t->from, k->t->to);
+	if (!err)
+		err = flag_again(k);
 	if (!err && rename(k->index.data, k->w.index))
 		err = vcr_error_sys(k->e, errno, "%s", k->w.index);
 	if (err) {
@@ -458,7 +486,7 @@ static int run(const char *state_dir, struct applying *k)
 
 int vcr_isolate_apply(const char *state_dir, struct vcr_txn *t, bool again, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
-	struct applying k = { .t = t, .m = m, .g = VCR_GIT_INIT, .in = VCR_GIT_INIT, .lock = VCR_BUF_INIT, .ours = VCR_BUF_INIT, .index = VCR_BUF_INIT, .change = VCR_BUF_INIT,
+	struct applying k = { .t = t, .m = m, .g = VCR_GIT_INIT, .in = VCR_GIT_INIT, .lock = VCR_BUF_INIT, .ours = VCR_BUF_INIT, .index = VCR_BUF_INIT, .assumed = VCR_BUF_INIT, .skipped = VCR_BUF_INIT, .change = VCR_BUF_INIT,
 		.again = again, .untouched = !again, .e = e };
 	int err = run(state_dir, &k);
 	vcr_git_release(&k.g);
@@ -466,6 +494,8 @@ int vcr_isolate_apply(const char *state_dir, struct vcr_txn *t, bool again, stru
 	vcr_buf_release(&k.lock);
 	vcr_buf_release(&k.ours);
 	vcr_buf_release(&k.index);
+	vcr_buf_release(&k.assumed);
+	vcr_buf_release(&k.skipped);
 	vcr_buf_release(&k.change);
 	return err;
 }
@@ -475,5 +505,6 @@ int vcr_isolate_resume(const char *state_dir, struct vcr_txn *t, struct vcr_isol
 	if (!strcmp(t->to, VCR_ISOLATE_GOING))
 		return 0;
 	snprintf(m->commit, sizeof m->commit, "%s", t->to);
-	return vcr_isolate_apply(state_dir, t, true, m, e);
+	int err = vcr_isolate_apply(state_dir, t, true, m, e);
+	return err ? err : vcr_isolate_nested_merge(state_dir, t, true, m, e);
 }

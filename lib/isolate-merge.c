@@ -47,7 +47,7 @@ static bool is_ancestor(struct merging *k, const char *a, const char *b)
 
 /* ---- Three trees into one ---- */
 
-static int make_commit(struct merging *k, const char *tree, const char *const parent[2], const char *message, bool ours, char out[72])
+static int make_commit(struct merging *k, const char *tree, const char *const parent[2], const char *message, char out[72])
 {
 	const char *argv[12] = { "commit-tree", tree, "-m", message };
 	int n = 4;
@@ -55,18 +55,15 @@ static int make_commit(struct merging *k, const char *tree, const char *const pa
 		argv[n++] = "-p";
 		argv[n++] = parent[i];
 	}
-	k->g.who = ours ? "vcr" : NULL;
-	int err = ask(k, out, argv);
-	k->g.who = NULL;
-	return err;
+	return ask(k, out, argv);
 }
 
 /* Output of merge-tree -z --name-only --no-messages: the tree, then the paths in conflict. */
-static int read_merged(struct merging *k, int status, const struct vcr_buf *out, char to[72], struct vcr_buf *conflicts)
+static int read_merged(const struct vcr_git *g, int status, const struct vcr_buf *out, char to[72], struct vcr_buf *conflicts, struct vcr_error *e)
 {
 	bool first = true;
 	if (status != 0 && status != 1)
-		return status < 0 ? status : vcr_error_set(k->e, VCR_EIO, strstr(k->g.words.data, "usage:") ? "merging needs git 2.38 or later" : "git merge-tree: %.200s", k->g.words.data);
+		return status < 0 ? status : vcr_error_set(e, VCR_EIO, strstr(g->words.data, "usage:") ? "merging needs git 2.38 or later" : "git merge-tree: %.200s", g->words.data);
 	for VCR_EACH_Z(p, *out) {
 		if (!first)
 			vcr_buf_printf(conflicts, "%s\n", p);
@@ -74,11 +71,20 @@ static int read_merged(struct merging *k, int status, const struct vcr_buf *out,
 			strcpy(to, p);
 		first = false;
 	}
-	return status == 1 ? VCR_ISOLATE_CONFLICT : *to ? 0 : vcr_error_set(k->e, VCR_EIO, "git merge-tree gives no tree");
+	return status == 1 ? VCR_ISOLATE_CONFLICT : *to ? 0 : vcr_error_set(e, VCR_EIO, "git merge-tree gives no tree");
 }
 
-/* VCR_ISOLATE_CONFLICT: the paths are appended. */
-static int merge_trees(struct merging *k, const char *base, const char *ours, const char *theirs, char to[72], struct vcr_buf *conflicts)
+/* A commit that nobody will see. parent: "" none. */
+static int name_tree(struct vcr_git *g, const char *tree, const char *parent, char out[72], struct vcr_error *e)
+{
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	g->who = "vcr";
+	int err = vcr_git_line(g, (const char *const[]){ "commit-tree", tree, "-m", "side", *parent ? "-p" : NULL, parent, NULL }, &text, e);
+	g->who = NULL;
+	return err ? err : take(out, &text, e);
+}
+
+int vcr_isolate_merge_trees(struct vcr_git *g, const char *base, const char *ours, const char *theirs, char to[72], struct vcr_buf *conflicts, struct vcr_error *e)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	char common[72], a[72], b[72], merged[72] = "";
@@ -86,13 +92,17 @@ static int merge_trees(struct merging *k, const char *base, const char *ours, co
 	int err;
 	if (easy)
 		return strcpy(to, easy), 0;
-	if ((err = make_commit(k, base, (const char *const[2]){ NULL }, "base", true, common)) || (err = make_commit(k, ours, (const char *const[2]){ common }, "ours", true, a)) ||
-	    (err = make_commit(k, theirs, (const char *const[2]){ common }, "theirs", true, b)))
+	if ((err = name_tree(g, base, "", common, e)) || (err = name_tree(g, ours, common, a, e)) || (err = name_tree(g, theirs, common, b, e)))
 		return err;
-	int status = VCR_GIT(&k->g, &out, k->e, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", a, b);
-	if (!(err = read_merged(k, status, &out, merged, conflicts)))
+	int status = VCR_GIT(g, &out, e, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", a, b);
+	if (!(err = read_merged(g, status, &out, merged, conflicts, e)))
 		strcpy(to, merged);
 	return err;
+}
+
+static int merge_trees(struct merging *k, const char *base, const char *ours, const char *theirs, char to[72], struct vcr_buf *conflicts)
+{
+	return vcr_isolate_merge_trees(&k->g, base, ours, theirs, to, conflicts, k->e);
 }
 
 /* ---- Both sides ---- */
@@ -317,14 +327,14 @@ static int make_line(struct merging *k, char out[72])
 		return err > 0 ? 0 : err;
 	if (!strcmp(tree, line_tree) && strcmp(line, k->t->head))
 		return strcpy(out, line), 0;
-	return make_commit(k, tree, (const char *const[2]){ line }, message_of(k, &text), false, out);
+	return make_commit(k, tree, (const char *const[2]){ line }, message_of(k, &text), out);
 }
 
 static int make_one(struct merging *k)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	k->m->how = VCR_ISOLATE_ONE;
-	return make_commit(k, k->result, (const char *const[2]){ k->tip }, message_of(k, &text), false, k->m->commit);
+	return make_commit(k, k->result, (const char *const[2]){ k->tip }, message_of(k, &text), k->m->commit);
 }
 
 static int make_result(struct merging *k)
@@ -348,7 +358,7 @@ static int make_result(struct merging *k)
 		return make_one(k);
 	k->m->how = VCR_ISOLATE_MERGE;
 	vcr_buf_printf(&text, "Merge vcr session %s", k->t->session);
-	return make_commit(k, k->result, (const char *const[2]){ k->tip, line }, k->m->message ? k->m->message : text.data, false, k->m->commit);
+	return make_commit(k, k->result, (const char *const[2]){ k->tip, line }, k->m->message ? k->m->message : text.data, k->m->commit);
 }
 
 /* Objects that the result needs go to the repository; nothing refers to them yet. */
@@ -421,12 +431,16 @@ int vcr_isolate_merge(const char *state_dir, struct vcr_txn *t, struct vcr_isola
 	vcr_isolate_beside(state_dir, t, "objects", &k.objects);
 	k.g.dir = t->workspace;
 	k.g.objects = k.objects.data;
-	int err = find_result(&k, state_dir);
+	int err = vcr_isolate_nested_merge(state_dir, t, false, m, e);
+	if (!err)
+		err = find_result(&k, state_dir);
 	if (!err && m->how != VCR_ISOLATE_NOTHING && !(err = hand_over(&k))) {
 		strcpy(t->from, k.tip);
 		strcpy(t->to, m->commit);
 		err = vcr_isolate_apply(state_dir, t, false, m, e);
 	}
+	if (!err)
+		err = vcr_isolate_nested_merge(state_dir, t, true, m, e);
 	vcr_git_release(&k.g);
 	vcr_buf_release(&k.objects);
 	return err;
@@ -435,4 +449,5 @@ int vcr_isolate_merge(const char *state_dir, struct vcr_txn *t, struct vcr_isola
 void vcr_isolate_merge_release(struct vcr_isolate_merge *m)
 {
 	vcr_buf_release(&m->paths);
+	vcr_buf_release(&m->notes);
 }

@@ -17,6 +17,21 @@ void vcr_isolate_branch(const struct vcr_txn *t, struct vcr_buf *out);
 int vcr_isolate_copy_file(const char *from, const char *to, struct vcr_error *e);
 /* The tree of all files that git does not ignore, as they are now; its objects are kept apart. */
 int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e);
+/* Likewise of any work tree, by a copy of its index; what git is told not to look at is looked at. */
+int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects, char tree[72], struct vcr_error *e);
+/* In g's index no file is assumed to be unchanged any more, and none skipped that is there. Their names, each with a NUL, to set that again. */
+int vcr_isolate_unflag(struct vcr_git *g, struct vcr_buf *assumed, struct vcr_buf *skipped, struct vcr_error *e);
+/* Three trees into one. VCR_ISOLATE_CONFLICT: the paths are appended, one a line. */
+int vcr_isolate_merge_trees(struct vcr_git *g, const char *base, const char *ours, const char *theirs, char to[72], struct vcr_buf *conflicts, struct vcr_error *e);
+
+/* isolate-nested.c: repositories inside the workspace. vcr_copytree.nested: collects those that are taken, each with a NUL. */
+struct vcr_isolate_nest { const struct vcr_txn *t; struct vcr_buf *taken; };
+const char *vcr_isolate_takes(void *nest, const char *path);
+/* Their files are in the tree: each gets a .git of its own there, and what it is like is noted. */
+int vcr_isolate_nested_make(const char *state_dir, const struct vcr_txn *t, const struct vcr_buf *taken, struct vcr_error *e);
+/* What was changed in them since, as files: computed, and with `apply` written. As vcr_isolate_merge. */
+int vcr_isolate_nested_merge(const char *state_dir, const struct vcr_txn *t, bool apply, struct vcr_isolate_merge *m, struct vcr_error *e);
+
 /* For every name in a list that ends each with a NUL. */
 #define VCR_EACH_Z(p, buf) (const char *p = (buf).data; p < (buf).data + (buf).len; p += strlen(p) + 1)
 /* The names of such a list, sorted, so that one is found among very many; the strings stay in the list. Free name. */

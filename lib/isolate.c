@@ -75,16 +75,14 @@ int vcr_isolate_where(const char *worktree, struct vcr_isolate_git *out, struct 
 
 /* ---- What it is made from ---- */
 
-/* No submodules, nothing unmerged. */
+/* Nothing unmerged. */
 static int check_index(struct vcr_git *g, struct vcr_error *e)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	int err = VCR_GIT_MUST(g, &text, e, "ls-files", "-s", "-z");
 	for VCR_EACH_Z(p, text) {
 		const char *name = strchr(p, '\t'), *stage = name ? name - 1 : "0";
-		if (!err && !strncmp(p, "160000", 6))
-			err = vcr_error_set(e, VCR_EINVAL, "%.300s is a submodule, and --isolate does not take repositories that have some; begin without it", name ? name + 1 : "?");
-		else if (!err && *stage != '0')
+		if (!err && *stage != '0')
 			err = vcr_error_set(e, VCR_EINVAL, "%.300s is unmerged: finish that merge, or give it up, before --isolate", name ? name + 1 : "?");
 	}
 	return err;
@@ -190,12 +188,14 @@ static int copy_index(const char *workspace, const char *dir, struct vcr_error *
 	return err ? err : vcr_isolate_copy_file(from.index, to.index, e);
 }
 
-static int copy_files(const char *state_dir, const struct vcr_txn *t, struct vcr_buf *skipped, struct vcr_error *e)
+/* nested: the repositories in it that were copied without their .git, each with a NUL. */
+static int copy_files(const char *state_dir, const struct vcr_txn *t, struct vcr_buf *nested, struct vcr_buf *skipped, struct vcr_error *e)
 {
 	static const char *const top[] = { ".git", NULL };
 	struct vcr_copytree_not not[2];
 	struct stat st;
-	struct vcr_copytree c = { .top = top, .not = not, .skipped = VCR_BUF_INIT };
+	struct vcr_isolate_nest nest = { t, nested };
+	struct vcr_copytree c = { .top = top, .not = not, .nested = vcr_isolate_takes, .ctx = &nest, .skipped = VCR_BUF_INIT };
 	const char *const out[] = { t->vcr_dir, state_dir };
 	for (int i = 0; i < 2; i++)
 		if (!stat(out[i], &st))
@@ -217,24 +217,55 @@ static int refuse_closed(struct vcr_git *g, struct vcr_error *e)
 	return at ? vcr_error_set(e, VCR_EINVAL, "%s: git cannot open directory %.*s: make it readable (chmod), or remove it", g->dir, (int)strcspn(at + sizeof word - 1, "\n"), at + sizeof word - 1) : err;
 }
 
-int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e)
+/* Files that git is told not to look at: changed they are changed all the same. Those of a sparse checkout are not there. */
+int vcr_isolate_unflag(struct vcr_git *g, struct vcr_buf *assumed, struct vcr_buf *skipped, struct vcr_error *e)
 {
-	VCR_AUTO_BUF index = VCR_BUF_INIT, objects = VCR_BUF_INIT, id = VCR_BUF_INIT;
+	VCR_AUTO_BUF all = VCR_BUF_INIT, sparse = VCR_BUF_INIT;
+	int err = VCR_GIT_MUST(g, &all, e, "ls-files", "-v", "-z");
+	bool is_sparse = !err && !VCR_GIT(g, &sparse, e, "config", "--type=bool", "core.sparseCheckout") && !strncmp(sparse.data, "true", 4);
+	for VCR_EACH_Z(p, all) {
+		VCR_AUTO_BUF full = VCR_BUF_INIT;
+		bool lower = *p >= 'a' && *p <= 'z', skip = (*p | 0x20) == 's';
+		if (strlen(p) < 3 || (!lower && !skip) || (skip && is_sparse))
+			continue;
+		vcr_buf_printf(&full, "%s/%s", g->dir, p + 2);
+		if (skip && faccessat(AT_FDCWD, full.data, F_OK, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (lower)
+			vcr_buf_add(assumed, p + 2, strlen(p + 2) + 1);
+		if (skip)
+			vcr_buf_add(skipped, p + 2, strlen(p + 2) + 1);
+	}
+	if (!err && skipped->len)
+		err = vcr_git_must(g, (const char *const[]){ "update-index", "--no-skip-worktree", "-z", "--stdin", NULL }, skipped, NULL, e);
+	return err || !assumed->len ? err : vcr_git_must(g, (const char *const[]){ "update-index", "--no-assume-unchanged", "-z", "--stdin", NULL }, assumed, NULL, e);
+}
+
+int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects, char tree[72], struct vcr_error *e)
+{
+	VCR_AUTO_BUF id = VCR_BUF_INIT, assumed = VCR_BUF_INIT, skipped = VCR_BUF_INIT;
 	struct vcr_isolate_git w;
 	struct vcr_git g = VCR_GIT_INIT;
-	beside(state_dir, t->session, "index", &index);
-	beside(state_dir, t->session, "objects", &objects);
-	g.dir = t->dir;
-	int err = vcr_isolate_where(t->dir, &w, e);
+	g.dir = dir;
+	int err = vcr_isolate_where(dir, &w, e);
 	if (!err && !access(w.index, F_OK))
-		err = vcr_isolate_copy_file(w.index, index.data, e);
-	g.index = index.data;
-	g.objects = objects.data;
-	if (!err && !(err = VCR_GIT_MUST(&g, NULL, e, "add", "-A", "--sparse", ".")) && !(err = refuse_closed(&g, e)) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
+		err = vcr_isolate_copy_file(w.index, index, e);
+	g.index = index;
+	g.objects = objects;
+	if (!err && !(err = vcr_isolate_unflag(&g, &assumed, &skipped, e)) && !(err = VCR_GIT_MUST(&g, NULL, e, "-c", "core.splitIndex=false", "add", "-A", "--sparse", ".")) &&
+	    !(err = refuse_closed(&g, e)) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
 		err = take_line(&id, tree, 72, e);
-	unlink(index.data);
+	unlink(index);
 	vcr_git_release(&g);
 	return err;
+}
+
+int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e)
+{
+	VCR_AUTO_BUF index = VCR_BUF_INIT, objects = VCR_BUF_INIT;
+	beside(state_dir, t->session, "index", &index);
+	beside(state_dir, t->session, "objects", &objects);
+	return vcr_isolate_tree_of(t->dir, index.data, objects.data, tree, e);
 }
 
 static int make_beside(const char *state_dir, const struct vcr_txn *t, struct vcr_error *e)
@@ -278,13 +309,14 @@ static int add_worktree(const char *state_dir, const struct vcr_txn *t, struct v
 
 int vcr_isolate_make(const char *state_dir, struct vcr_txn *t, struct vcr_buf *skipped, struct vcr_error *e)
 {
+	VCR_AUTO_BUF nested = VCR_BUF_INIT;
 	struct vcr_git g = VCR_GIT_INIT;
 	int err = make_beside(state_dir, t, e);
 	if (!err)
 		err = add_worktree(state_dir, t, e);
 	if (!err)
 		err = share_key(state_dir, t, e);
-	if (!err && !(err = copy_files(state_dir, t, skipped, e)) && !(err = copy_index(t->workspace, t->dir, e))) {
+	if (!err && !(err = copy_files(state_dir, t, &nested, skipped, e)) && !(err = copy_index(t->workspace, t->dir, e)) && !(err = vcr_isolate_nested_make(state_dir, t, &nested, e))) {
 		g.dir = t->dir;
 		int status = VCR_GIT(&g, NULL, e, "update-index", "-q", "--refresh"); /* 1: something is changed */
 		err = status < 0 ? status : vcr_isolate_snapshot(state_dir, t, t->work, e);

@@ -9,7 +9,11 @@
  * locks it, files are changed by git itself, the index is renamed into its place, the branch moves. Killed anywhere, vcr_isolate_resume completes it.
  * Hooks do not run. Removing leaves nothing: work tree, its administrative files, branch, its reflog and configuration.
  *
- * Refused by name: no repository, no commit yet, submodules, a merge that is not finished. */
+ * Repositories inside the workspace, submodules among them, are in the tree with a .git of their own, which borrows the objects of theirs. What is changed there
+ * comes back as files, merged with what the user has there now, one written whole after the other when all else is done; their own .git is only read. Commits that are made there
+ * are refused by name, since only files come back.
+ *
+ * Refused by name: no repository, no commit yet, a merge that is not finished. */
 #ifndef VCR_ISOLATE_H
 #define VCR_ISOLATE_H
 #include "txn.h"
@@ -35,6 +39,9 @@ struct vcr_isolate_merge {
 	enum vcr_isolate_how how;
 	char commit[72];            /* where the branch is then */
 	int64_t changed;            /* paths */
+	int64_t inside;             /* files in repositories inside the workspace */
+	struct vcr_buf notes;       /* one a line: what does not come back, and why */
+	bool nested;                /* paths are in repositories inside the workspace */
 	struct vcr_buf paths;       /* one a line: of a conflict, or with the user's uncommitted changes */
 	bool builds;                /* what is merged builds on uncommitted changes of m->paths: only committing these helps */
 	bool aside;                 /* the branch is checked out nowhere: no files were changed */

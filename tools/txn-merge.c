@@ -36,14 +36,26 @@ void vcr_isolated_words(const struct vcr_txn *t, const struct vcr_isolate_merge 
 		vcr_buf_printf(out, "%s goes forward to %.12s", branch_of(t), m->commit);
 	else
 		vcr_buf_printf(out, "%s %s as %.12s", how[m->how], branch_of(t), m->commit);
+	if (m->inside)
+		vcr_buf_printf(out, "; %lld file%s in repositories inside the workspace", (long long)m->inside, m->inside == 1 ? "" : "s");
 	if (m->aside)
 		vcr_buf_puts(out, "; it is not checked out, so no files changed");
+}
+
+/* In a repository inside the workspace, of which only files come back. */
+static void say_inside(const struct vcr_tool *tool, const struct vcr_txn *t, const struct vcr_isolate_merge *m, int how)
+{
+	say_paths(tool, &m->paths, how == VCR_ISOLATE_CONFLICT ? "changed on both sides" : "stands in the workspace, and git does not know it there");
+	vcr_say(tool, "%s. What is in repositories of their own inside the workspace comes back as files: make those alike here and in %s, then: vcr-txn commit --session='%s'",
+		*t->to ? "the transaction is merged but for these" : "nothing was merged, and both sides are as they were", t->dir, t->session);
 }
 
 /* Both sides are as they were; what can be done. */
 static void say_conflict(const struct vcr_tool *tool, const struct vcr_txn *t, const struct vcr_isolate_merge *m, int how)
 {
-	if (how == VCR_ISOLATE_CONFLICT) {
+	if (m->nested) {
+		say_inside(tool, t, m, how);
+	} else if (how == VCR_ISOLATE_CONFLICT) {
 		say_paths(tool, &m->paths, "changed on both sides");
 		vcr_say(tool, "conflict: nothing was merged, and both sides are as they were. Resolve it in the tree, then commit again:");
 		fprintf(stderr, "  cd '%s'\n  git add -A && git commit -m 'work of %s'\n  git merge %s        # resolve, git add, git commit\n  vcr-txn commit --session='%s'\n", t->dir, t->session,
@@ -112,6 +124,11 @@ static int merge(const struct vcr_tool *tool, const char *state_dir, struct vcr_
 		say_conflict(tool, t, m, how);
 		return -1; /* e is unset: there is nothing more to say */
 	}
+	for (const char *p = m->notes.data; *p; p += strcspn(p, "\n") + 1) {
+		VCR_AUTO_BUF note = VCR_BUF_INIT;
+		vcr_safe(&note, p, strcspn(p, "\n"), 0);
+		vcr_say(tool, "%s", note.data);
+	}
 	mark(t, m);
 	if ((err = vcr_standing_end(t->session, e)))
 		return err;
@@ -148,7 +165,7 @@ void vcr_isolated_settle(const struct vcr_tool *tool, const char *state_dir, con
 	if (vcr_txn_list(state_dir, &names, NULL))
 		return;
 	for (char *p = names.data, *next; *p; p = next) {
-		struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT };
+		struct vcr_isolate_merge m = { .paths = VCR_BUF_INIT, .notes = VCR_BUF_INIT };
 		struct vcr_txn t;
 		next = p + strcspn(p, "\n");
 		*next++ = 0;

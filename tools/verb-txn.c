@@ -401,7 +401,7 @@ static int64_t count_changes(struct call *c, int64_t *last)
 static int commit_isolated(struct call *c)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT;
-	struct vcr_isolate_merge m = { .squash = c->squash, .message = c->message, .paths = VCR_BUF_INIT };
+	struct vcr_isolate_merge m = { .squash = c->squash, .message = c->message, .paths = VCR_BUF_INIT, .notes = VCR_BUF_INIT };
 	if (!*c->txn.to && runs(c)) /* the last of its work is in the session, whatever becomes of the merge */
 		vcr_standing_mark(c->txn.session, "savepoint", "before the commit", -1, NULL, NULL);
 	int status = vcr_isolated_commit(c->t, c->home.data, &c->txn, &m);

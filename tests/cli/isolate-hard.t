@@ -162,4 +162,91 @@ else:
     if kept:
         p.sh("chmod 700 closed", cwd=tree)
     ok(status != 0 and "'closed/'" in out and kept and run(p, [TXN, "commit"])[0] == 0 and os.path.exists(p.work + "/closed/f") and os.path.exists(p.work + "/seen"), title, status, out, kept)
+
+# ---- Repositories inside the workspace ----
+NESTED = """git init -q own; seq 9 > own/o; mkdir own/d; echo d > own/d/d; echo g > own/gone; printf 'ign\n' > own/.gitignore; git -C own add .; git -C own commit -qm o; echo his >> own/d/d; echo u > own/u; echo i > own/ign
+git init -q ../sub.git; seq 9 > ../sub.git/s; git -C ../sub.git add .; git -C ../sub.git commit -qm s; git -c protocol.file.allow=always submodule -q add "$PWD/../sub.git" sub; git commit -qm sub
+echo vendor/ >> .gitignore; git add .gitignore; git commit -qm ign; git init -q vendor/v; echo v > vendor/v/v; git -C vendor/v add .; git -C vendor/v commit -qm v"""
+
+
+def inside(p):
+    """The .git of every repository but the outer one, byte for byte."""
+    return [p.look(os.path.join(p.work, d), git=True) for d in ("own/.git", "vendor/v/.git", ".git/modules")]
+
+
+p = repository()
+p.sh(NESTED)
+start, gits = p.look(), inside(p)
+tree = begin(p, "n1")
+there = {k: v for k, v in p.look(tree).items() if os.path.basename(k) != ".git"}
+start_files = {k: v for k, v in start.items() if os.path.basename(k) != ".git"}
+ok(there == start_files, "repositories inside the workspace, submodules and ignored ones too, are in the tree as they are", *differences(start_files, there))
+said = [subprocess.run(["git", "status", "--porcelain"], cwd=os.path.join(at, d), env=p.env, stdout=subprocess.PIPE, text=True).stdout for d in ("own", "sub", "vendor/v") for at in (p.work, tree)]
+ok(said[0::2] == said[1::2] and said[0] == " M d/d\n?? u\n", "git says the same of them there", said)
+status, out = run(p, [TXN, "abort"])
+ok(status == 0 and p.look() == start and inside(p) == gits and not os.path.exists(tree), "abort leaves no trace of it in them", status, out, *differences(start, p.look()))
+
+p.sh("chmod 640 own/o")
+start = p.look()
+tree = begin(p, "n2")
+p.sh("sed -i s/1/agent/ own/o; echo n > own/new; mkdir own/m; echo m > own/m/m; rm own/gone; ln -s o own/link; rm own/u; mkdir own/u; echo uu > own/u/u; echo I > own/ign; sed -i s/5/five/ sub/s; chmod +x sub/s; echo V > vendor/v/v; echo b > b", cwd=tree)
+p.sh("sed -i s/9/mine/ own/o; echo also > own/also")
+status, out = run(p, [TXN, "commit"])
+def is_(text, mode="0o100644"): return (mode, text)
+want = dict(start, **{"own/o": is_(b"agent\n2\n3\n4\n5\n6\n7\n8\nmine\n", "0o100640"), "own/new": is_(b"n\n"), "own/m": ("0o40755", None), "own/m/m": is_(b"m\n"), "own/link": ("0o120777", "o"), "own/also": is_(b"also\n"),
+                      "own/u": ("0o40755", None), "own/u/u": is_(b"uu\n"), "sub/s": is_(b"1\n2\n3\n4\nfive\n6\n7\n8\n9\n", "0o100755"), "vendor/v/v": is_(b"V\n"), "b": is_(b"b\n")})
+del want["own/gone"]
+ok(status == 0 and p.look() == want and "9 files in repositories inside" in out, "commit brings what was changed in them as files, merged with what the user did there meanwhile", status, out, *differences(want, p.look()))
+ok(inside(p) == gits and p.sh("git show --stat --format= HEAD").stdout.split() [0] == "b" and "own" not in p.sh("git ls-tree -r HEAD").stdout,
+   "their own .git is untouched, and nothing of them is in the outer repository's commits", p.sh("git show --stat --format= HEAD").stdout, *differences(gits[0], inside(p)[0]))
+
+# ---- and what cannot come back ----
+p = repository()
+p.sh(NESTED)
+tree = begin(p, "n3")
+p.sh("sed -i s/1/agent/ own/o; echo mine > own/stands; echo b > b", cwd=tree)
+p.sh("sed -i s/1/mine/ own/o; echo stands >> own/.git/info/exclude; echo x > own/stands")
+before = p.look()
+status, out = run(p, [TXN, "commit"])
+ok(status == 1 and "own/o: changed on both sides" in out and p.look() == before and os.path.isdir(tree) and not p.sh("git log --oneline HEAD -- b").stdout, "what both sides changed in one is a conflict by name: nothing is merged, in the outer repository neither",
+   status, out, *differences(before, p.look()))
+p.sh("sed -i s/mine/agent/ own/o")
+before = p.look()
+status, out = run(p, [TXN, "commit"])
+ok(status == 1 and "own/stands: stands in the workspace" in out and p.look() == before, "and so is a file where an ignored one stands", status, out)
+p.sh("rm own/stands")
+p.sh("git add -A; git commit -qm theirs", cwd=tree + "/own")
+status, out = run(p, [TXN, "commit"])
+ok(status != 0 and "own is a repository of its own, and another commit is checked out" in out and "fetch" in out and os.path.isdir(tree) and not os.path.exists(p.work + "/b"), "commits that were made in one are refused by name, with the way to keep them", status, out)
+p.sh("git -C '%s/own' fetch -q '%s/own' HEAD; git -C '%s/own' reset -q --soft HEAD~" % (p.work, tree, tree))
+status, out = run(p, [TXN, "commit"])
+ok(status == 0 and open(p.work + "/own/stands").read() == "mine\n" and os.path.exists(p.work + "/b") and p.sh("git -C own show FETCH_HEAD:stands").stdout == "mine\n", "that way leads to the end", status, out)
+tree = begin(p, "n4")
+p.sh("rm -rf own; echo c > c", cwd=tree)
+before = p.look()
+status, out = run(p, [TXN, "commit"])
+ok(status == 0 and "own, a repository of its own, is gone in the tree, and stays" in out and p.look() == dict(before, c=is_(b"c\n")), "one that is removed in the tree stays in the workspace, which is said", status, out, *differences(before, p.look()))
+
+# ---- Files that git is told not to look at ----
+p = repository()
+p.sh("seq 9 > one; seq 9 > two; seq 9 > his; git add .; git commit -qm n; git update-index --assume-unchanged one his; git update-index --skip-worktree two; echo local >> his")
+tree = begin(p, "a1")
+p.sh("sed -i s/1/agent/ one two", cwd=tree)
+status, out = run(p, [TXN, "commit"])
+flags = sorted(p.sh("git ls-files -v").stdout.split("\n"))
+ok(status == 0 and p.sh("git show HEAD:one HEAD:two | grep -c agent").stdout == "2\n" and open(p.work + "/one").read().startswith("agent") and flags[-4:] == ["H a", "S two", "h his", "h one"],
+   "changes of files that git is told to assume unchanged, or to skip, are merged, and they stay so marked", status, out, flags)
+tree = begin(p, "a2")
+p.sh("sed -i s/1/agent/ his", cwd=tree)
+before = p.look()
+status, out = run(p, [TXN, "commit"])
+ok(status == 1 and "his: has changes of yours that are not committed" in out and p.look() == before, "and what the user has changed in one of these is not overwritten: it is named", status, out)
+
+# ---- Under a hook that has quarantined objects ----
+p = repository()
+p.env["GIT_QUARANTINE_PATH"] = p.dir + "/quarantine"
+tree = begin(p, "q1")
+p.sh("echo q > q", cwd=tree) if tree else None
+status, out = run(p, [TXN, "commit"])
+ok(tree and status == 0 and os.path.exists(p.work + "/q"), "a caller with GIT_QUARANTINE_PATH gets the same: begun, merged", status, out)
 done()

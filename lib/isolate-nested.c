@@ -1,0 +1,448 @@
+/* isolate-nested.c — repositories inside the workspace, submodules among them, in an isolated tree.
+ *
+ * Each gets a .git in the tree: what theirs has, but no objects, which it borrows (info/alternates). So git works there, commits stay there, and the
+ * tree's own git sees a repository, whose files are none of its business, as it does in the workspace. STATE/trees/.<session>/nested, each with a NUL:
+ *   TREE HEAD PATH    the files it began with (without ignored ones), the commit that was checked out
+ *
+ * What is changed there comes back as files: three trees (as it began, as it is in the workspace now, as it is in the tree now) make the one that is to
+ * be, the workspace's .git is only read for it. What differs is written aside and renamed into its place: killed in between, the same is computed again. */
+#include "isolate-parts.h"
+#include "beneath.h"
+#include "copytree.h"
+#include "replace.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct one {
+	const char *path;
+	char tree[72], head[72];
+	unsigned n;
+	struct vcr_buf mine, theirs;    /* its directory in the tree, and in the workspace */
+	struct vcr_buf objects, index;  /* aside */
+	char now[72], result[72];       /* trees; of the workspace, and what it shall be */
+};
+
+/* ---- Which are taken ---- */
+
+const char *vcr_isolate_takes(void *ctx, const char *path)
+{
+	struct vcr_isolate_nest *nest = ctx;
+	VCR_AUTO_BUF dir = VCR_BUF_INIT, of = VCR_BUF_INIT, own = VCR_BUF_INIT, head = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	const char *why = NULL;
+	vcr_buf_printf(&dir, "%s/%s", nest->t->workspace, path);
+	g.dir = nest->t->workspace;
+	int status = VCR_GIT(&g, &of, NULL, "rev-parse", "--show-object-format", "--show-cdup");
+	g.dir = dir.data;
+	/* the directory above is at the top of it: "" */
+	if (status || VCR_GIT(&g, &own, NULL, "rev-parse", "--show-object-format", "--show-cdup") || strcmp(of.data, own.data))
+		why = "a git repository of its own, which git does not open here";
+	else if (VCR_GIT(&g, &head, NULL, "rev-parse", "-q", "--verify", "HEAD^{commit}"))
+		why = "a git repository of its own without a commit";
+	else if (vcr_buf_add(nest->taken, path, strlen(path) + 1))
+		why = "out of memory";
+	vcr_git_release(&g);
+	return why;
+}
+
+/* ---- Where things are ---- */
+
+static void open_one(const char *state_dir, const struct vcr_txn *t, struct one *o, const char *path, unsigned n)
+{
+	char name[40];
+	*o = (struct one){ .path = path, .n = n, .mine = VCR_BUF_INIT, .theirs = VCR_BUF_INIT, .objects = VCR_BUF_INIT, .index = VCR_BUF_INIT };
+	vcr_buf_printf(&o->mine, "%s/%s", t->dir, path);
+	vcr_buf_printf(&o->theirs, "%s/%s", t->workspace, path);
+	snprintf(name, sizeof name, "nested-%u", n);
+	vcr_isolate_beside(state_dir, t, name, &o->objects);
+	vcr_isolate_beside(state_dir, t, name, &o->index);
+	vcr_buf_puts(&o->index, ".index");
+}
+
+static void close_one(struct one *o)
+{
+	unlink(o->index.data);
+	vcr_buf_release(&o->mine);
+	vcr_buf_release(&o->theirs);
+	vcr_buf_release(&o->objects);
+	vcr_buf_release(&o->index);
+}
+
+static int head_of(const char *dir, char head[72], struct vcr_error *e)
+{
+	VCR_AUTO_BUF id = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	g.dir = dir;
+	int err = VCR_GIT_LINE(&g, &id, e, "rev-parse", "--verify", "HEAD^{commit}");
+	if (!err)
+		err = id.len < 72 ? (strcpy(head, id.data), 0) : vcr_error_set(e, VCR_ECORRUPT, "%s: git gives no id", dir);
+	vcr_git_release(&g);
+	return err;
+}
+
+/* ---- Making ---- */
+
+/* Of a linked work tree these are not with the rest. */
+static int copy_own(const struct vcr_isolate_git *from, const char *git, struct vcr_error *e)
+{
+	static const char *const own[] = { "HEAD", "index" };
+	int err = 0;
+	for (int i = 0; i < 2 && !err && strcmp(from->dir, from->common); i++) {
+		VCR_AUTO_BUF a = VCR_BUF_INIT, b = VCR_BUF_INIT;
+		vcr_buf_printf(&a, "%s/%s", from->dir, own[i]);
+		vcr_buf_printf(&b, "%s/%s", git, own[i]);
+		if (!access(a.data, F_OK))
+			err = vcr_isolate_copy_file(a.data, b.data, e);
+	}
+	return err;
+}
+
+/* What points to where it was: of a submodule, its work tree. */
+static int settle_config(const char *git, struct vcr_error *e)
+{
+	static const char *const keys[] = { "core.worktree", "extensions.worktreeConfig" };
+	VCR_AUTO_BUF file = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	int err = 0;
+	g.dir = "/"; /* there git goes where they point to */
+	vcr_buf_printf(&file, "--file=%s/config", git);
+	for (int i = 0; i < 2 && err >= 0; i++)
+		err = VCR_GIT(&g, NULL, e, "config", file.data, "--unset-all", keys[i]); /* 5: it was not set */
+	vcr_git_release(&g);
+	return err < 0 ? err : 0;
+}
+
+static int make_git(struct one *o, struct vcr_error *e)
+{
+	static const char *const top[] = { "objects", "modules", "worktrees", "index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", NULL };
+	struct vcr_copytree c = { .top = top, .skipped = VCR_BUF_INIT };
+	VCR_AUTO_BUF git = VCR_BUF_INIT, objects = VCR_BUF_INIT;
+	struct vcr_isolate_git from;
+	struct vcr_git g = VCR_GIT_INIT;
+	int err = vcr_isolate_where(o->theirs.data, &from, e);
+	vcr_buf_printf(&git, "%s/.git", o->mine.data);
+	vcr_buf_printf(&objects, "%s/objects", git.data);
+	if (!err && mkdir(git.data, 0700))
+		err = vcr_error_sys(e, errno, "%s", git.data);
+	if (!err)
+		err = vcr_copytree(&c, from.common, git.data, e);
+	vcr_buf_release(&c.skipped);
+	if (err || (err = copy_own(&from, git.data, e)) || (err = vcr_git_apart(objects.data, from.objects, e)) || (err = settle_config(git.data, e)))
+		return err;
+	g.dir = o->mine.data;
+	int status = VCR_GIT(&g, NULL, e, "update-index", "-q", "--refresh"); /* 1: something is changed */
+	vcr_git_release(&g);
+	return status < 0 ? status : vcr_git_apart(o->objects.data, objects.data, e);
+}
+
+static int make_one(struct one *o, struct vcr_buf *list, struct vcr_error *e)
+{
+	int err = make_git(o, e);
+	if (err || (err = head_of(o->mine.data, o->head, e)) || (err = vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, o->tree, e)))
+		return err;
+	vcr_buf_printf(list, "%s %s %s", o->tree, o->head, o->path);
+	return vcr_buf_add(list, "", 1);
+}
+
+int vcr_isolate_nested_make(const char *state_dir, const struct vcr_txn *t, const struct vcr_buf *taken, struct vcr_error *e)
+{
+	VCR_AUTO_BUF list = VCR_BUF_INIT, dir = VCR_BUF_INIT;
+	unsigned n = 0;
+	int err = 0;
+	for VCR_EACH_Z(p, *taken) {
+		struct one o;
+		if (err)
+			break;
+		open_one(state_dir, t, &o, p, n++);
+		err = make_one(&o, &list, e);
+		close_one(&o);
+	}
+	if (err || !list.len)
+		return err;
+	vcr_isolate_beside(state_dir, t, NULL, &dir);
+	int fd = open(dir.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err = fd < 0 ? vcr_error_sys(e, errno, "%s", dir.data) : vcr_replace_write(fd, dir.data, "nested", &list, e);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* ---- What is to be ---- */
+
+static int read_list(const char *state_dir, const struct vcr_txn *t, struct vcr_buf *list, struct vcr_error *e)
+{
+	VCR_AUTO_BUF dir = VCR_BUF_INIT;
+	vcr_isolate_beside(state_dir, t, NULL, &dir);
+	int fd = open(dir.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : vcr_error_sys(e, errno, "%s", dir.data);
+	int err = vcr_replace_read(fd, dir.data, "nested", list, e);
+	close(fd);
+	return err;
+}
+
+static bool is_repository(const struct vcr_buf *dir)
+{
+	VCR_AUTO_BUF git = VCR_BUF_INIT;
+	vcr_buf_printf(&git, "%s/.git", dir->data);
+	return !git.err && !access(git.data, F_OK);
+}
+
+/* Only files come back: who made commits there wants them, or does without. */
+static int refuse_commits(const struct one *o, struct vcr_error *e)
+{
+	char head[72];
+	int err = head_of(o->mine.data, head, e);
+	if (err || !strcmp(head, o->head))
+		return err;
+	return vcr_error_set(e, VCR_EINVAL, "%.300s is a repository of its own, and another commit is checked out in its copy than at the beginning: only files come back from there. To keep its commits: "
+		"git -C '%s' fetch '%s' HEAD. Then: git -C '%s' reset --soft %.12s, and commit again", o->path, o->theirs.data, o->mine.data, o->mine.data, o->head);
+}
+
+static void tell(struct vcr_isolate_merge *m, const struct one *o, const char *path, size_t n)
+{
+	vcr_buf_printf(&m->paths, "%s/%.*s\n", o->path, (int)n, path);
+	m->nested = true;
+}
+
+/* One entry of diff-tree --raw -z. */
+struct change { const char *path; bool added, removed, link; };
+
+static const char *next_change(const struct vcr_buf *raw, const char *p, struct change *c)
+{
+	char from[8], to[8];
+	if (p >= raw->data + raw->len || sscanf(p, ":%7s %7s", from, to) != 2)
+		return NULL;
+	c->path = p + strlen(p) + 1;
+	c->added = !strcmp(from, "000000");
+	c->removed = !strcmp(to, "000000");
+	c->link = !strcmp(from, "160000") || !strcmp(to, "160000"); /* a repository in it, which is another of these */
+	return c->path + strlen(c->path) + 1;
+}
+
+/* What is to be made where something stands that git does not know: ignored, or no file at all. */
+static int refuse_standing(const struct one *o, const struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
+{
+	struct change c;
+	int root = open(o->theirs.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return vcr_error_sys(e, errno, "%s", o->theirs.data);
+	size_t before = m->paths.len;
+	for (const char *p = raw->data; (p = next_change(raw, p, &c));) {
+		const char *name;
+		struct stat st;
+		int dir = c.added && !c.link ? vcr_beneath_parent(root, c.path, &name) : -1;
+		if (dir >= 0 && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && !S_ISDIR(st.st_mode))
+			tell(m, o, c.path, strlen(c.path));
+		if (dir >= 0)
+			close(dir);
+	}
+	close(root);
+	return m->paths.len > before ? VCR_ISOLATE_UNCOMMITTED : 0;
+}
+
+static int diff(const struct one *o, struct vcr_buf *raw, struct vcr_error *e)
+{
+	struct vcr_git g = VCR_GIT_INIT;
+	g.dir = o->theirs.data;
+	g.objects = o->objects.data;
+	int err = VCR_GIT_MUST(&g, raw, e, "diff-tree", "-r", "-z", "--raw", "--no-renames", o->now, o->result);
+	vcr_git_release(&g);
+	return err;
+}
+
+/* o->now and o->result, and raw: what is to be changed. */
+static int find_result(struct one *o, struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
+{
+	VCR_AUTO_BUF conflicts = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	char last[72];
+	if (!is_repository(&o->mine)) { /* gone with its files: those of the user are not */
+		vcr_buf_printf(&m->notes, "%s, a repository of its own, is gone in the tree, and stays in the workspace\n", o->path);
+		return 0;
+	}
+	int err = refuse_commits(o, e);
+	if (err || (err = vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, last, e)) || !strcmp(last, o->tree))
+		return err;
+	if (!is_repository(&o->theirs))
+		return vcr_error_set(e, VCR_ENOTFOUND, "%s is no repository any more, and there are changes of it in %s: take them from there", o->theirs.data, o->mine.data);
+	if ((err = vcr_isolate_tree_of(o->theirs.data, o->index.data, o->objects.data, o->now, e)))
+		return err;
+	g.dir = o->theirs.data;
+	g.objects = o->objects.data;
+	err = vcr_isolate_merge_trees(&g, o->tree, o->now, last, o->result, &conflicts, e);
+	vcr_git_release(&g);
+	for (const char *p = conflicts.data; *p; p += strcspn(p, "\n") + 1)
+		tell(m, o, p, strcspn(p, "\n"));
+	if (err || (err = diff(o, raw, e)))
+		return err;
+	return refuse_standing(o, raw, m, e);
+}
+
+/* ---- Writing it ---- */
+
+/* On the file system of the repository, since files are renamed from there. */
+static int make_stage(const struct one *o, const struct vcr_txn *t, struct vcr_buf *stage, struct vcr_error *e)
+{
+	struct stat there, st;
+	if (stat(o->theirs.data, &there))
+		return vcr_error_sys(e, errno, "%s", o->theirs.data);
+	vcr_buf_printf(stage, "%s.stage", o->objects.data);
+	if (stat(o->objects.data, &st) || st.st_dev != there.st_dev) {
+		vcr_buf_reset(stage);
+		vcr_buf_printf(stage, "%s/.vcr-%s", o->theirs.data, t->session);
+	}
+	int err = vcr_copytree_remove(stage->data, e); /* of one that was killed */
+	return err ? err : mkdir(stage->data, 0700) ? vcr_error_sys(e, errno, "%s", stage->data) : 0;
+}
+
+/* What is to be written, as a checkout writes it. */
+static int fill_stage(const struct one *o, const struct vcr_buf *raw, const char *stage, struct vcr_error *e)
+{
+	VCR_AUTO_BUF names = VCR_BUF_INIT, prefix = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	struct change c;
+	for (const char *p = raw->data; (p = next_change(raw, p, &c));)
+		if (!c.removed && !c.link)
+			vcr_buf_add(&names, c.path, strlen(c.path) + 1);
+	if (!names.len)
+		return 0;
+	vcr_buf_printf(&prefix, "--prefix=%s/", stage);
+	g.dir = o->theirs.data;
+	g.objects = o->objects.data;
+	g.index = o->index.data;
+	int err = VCR_GIT_MUST(&g, NULL, e, "read-tree", o->result);
+	if (!err)
+		err = vcr_git_must(&g, (const char *const[]){ "checkout-index", "-q", prefix.data, "-z", "--stdin", NULL }, &names, NULL, e);
+	vcr_git_release(&g);
+	return err;
+}
+
+/* Up from what is gone. */
+static void remove_empty(int root, const char *path)
+{
+	VCR_AUTO_BUF at = VCR_BUF_INIT;
+	vcr_buf_puts(&at, path);
+	for (char *slash; !at.err && (slash = strrchr(at.data, '/'));) {
+		const char *name;
+		vcr_buf_cut(&at, (size_t)(slash - at.data));
+		int dir = vcr_beneath_parent(root, at.data, &name), gone = dir < 0 ? -1 : unlinkat(dir, name, AT_REMOVEDIR);
+		if (dir >= 0)
+			close(dir);
+		if (gone)
+			return;
+	}
+}
+
+static int make_dirs(int root, const char *path)
+{
+	VCR_AUTO_BUF at = VCR_BUF_INIT;
+	for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
+		const char *name;
+		vcr_buf_reset(&at);
+		vcr_buf_add(&at, path, (size_t)(slash - path));
+		int dir = vcr_beneath_parent(root, at.data, &name), made = dir < 0 ? -1 : mkdirat(dir, name, 0777);
+		int saved = errno;
+		if (dir >= 0)
+			close(dir);
+		errno = saved;
+		if (made && errno != EEXIST)
+			return -1;
+	}
+	return 0;
+}
+
+/* A file that is replaced keeps its mode, but for what git knows of it. */
+static void keep_mode(int dir, const char *name, const char *from)
+{
+	struct stat old, new;
+	if (!fstatat(dir, name, &old, AT_SYMLINK_NOFOLLOW) && !lstat(from, &new) && S_ISREG(old.st_mode) && S_ISREG(new.st_mode) && !((old.st_mode ^ new.st_mode) & 0100))
+		chmod(from, old.st_mode & 0777);
+}
+
+static int place(const struct one *o, int root, const char *stage, const struct change *c, struct vcr_error *e)
+{
+	VCR_AUTO_BUF from = VCR_BUF_INIT;
+	const char *name;
+	if (!c->removed && make_dirs(root, c->path))
+		return vcr_error_sys(e, errno, "%s/%s", o->theirs.data, c->path);
+	int dir = vcr_beneath_parent(root, c->path, &name), err = 0;
+	vcr_buf_printf(&from, "%s/%s", stage, c->path);
+	if (dir < 0)
+		return c->removed && errno == ENOENT ? 0 : vcr_error_sys(e, errno, "%s/%s", o->theirs.data, c->path);
+	if (!c->removed)
+		keep_mode(dir, name, from.data);
+	if (c->removed ? unlinkat(dir, name, 0) && errno != ENOENT : renameat(AT_FDCWD, from.data, dir, name))
+		err = vcr_error_sys(e, errno, "%s/%s", o->theirs.data, c->path);
+	close(dir);
+	if (!err && c->removed)
+		remove_empty(root, c->path);
+	return err;
+}
+
+/* What goes first: a directory may have to be where a file was. */
+static int place_all(const struct one *o, const struct vcr_buf *raw, const char *stage, struct vcr_isolate_merge *m, struct vcr_error *e)
+{
+	struct change c;
+	int err = 0, root = open(o->theirs.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return vcr_error_sys(e, errno, "%s", o->theirs.data);
+	for (int turn = 0; turn < 2; turn++)
+		for (const char *p = raw->data; !err && (p = next_change(raw, p, &c));)
+			if (!c.link && c.removed == !turn && !(err = place(o, root, stage, &c, e)))
+				m->inside++;
+	close(root);
+	return err;
+}
+
+static int write_one(const struct one *o, const struct vcr_txn *t, const struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
+{
+	VCR_AUTO_BUF stage = VCR_BUF_INIT;
+	if (!raw->len)
+		return 0;
+	int err = make_stage(o, t, &stage, e);
+	if (!err && !(err = fill_stage(o, raw, stage.data, e)))
+		err = place_all(o, raw, stage.data, m, e);
+	int gone = vcr_copytree_remove(stage.data, err ? NULL : e);
+	return err ? err : gone;
+}
+
+/* ---- All of them ---- */
+
+static bool read_one(struct one *o, const char *entry)
+{
+	return sscanf(entry, "%71s %71s", o->tree, o->head) == 2;
+}
+
+static const char *path_of(const char *entry)
+{
+	const char *p = strchr(entry, ' ');
+	p = p ? strchr(p + 1, ' ') : NULL;
+	return p ? p + 1 : "";
+}
+
+int vcr_isolate_nested_merge(const char *state_dir, const struct vcr_txn *t, bool apply, struct vcr_isolate_merge *m, struct vcr_error *e)
+{
+	VCR_AUTO_BUF list = VCR_BUF_INIT;
+	unsigned n = 0;
+	int err = read_list(state_dir, t, &list, e), worst = 0;
+	vcr_buf_reset(&m->notes);
+	for VCR_EACH_Z(p, list) {
+		VCR_AUTO_BUF raw = VCR_BUF_INIT;
+		struct one o;
+		if (err < 0)
+			break;
+		open_one(state_dir, t, &o, path_of(p), n++);
+		err = !vcr_beneath_valid(o.path) || !read_one(&o, p) ? vcr_error_set(e, VCR_ECORRUPT, "what was noted of %s is damaged", o.mine.data) : find_result(&o, &raw, m, e);
+		if (!err && apply)
+			err = write_one(&o, t, &raw, m, e);
+		worst = err > 0 && !worst ? err : worst;
+		close_one(&o);
+	}
+	return err < 0 ? err : worst;
+}
