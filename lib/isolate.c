@@ -221,15 +221,16 @@ static int refuse_closed(struct vcr_git *g, struct vcr_error *e)
 int vcr_isolate_unflag(struct vcr_git *g, struct vcr_buf *assumed, struct vcr_buf *skipped, struct vcr_error *e)
 {
 	VCR_AUTO_BUF all = VCR_BUF_INIT, sparse = VCR_BUF_INIT;
-	int err = VCR_GIT_MUST(g, &all, e, "ls-files", "-v", "-z");
-	bool is_sparse = !err && !VCR_GIT(g, &sparse, e, "config", "--type=bool", "core.sparseCheckout") && !strncmp(sparse.data, "true", 4);
+	int err = VCR_GIT_MUST(g, &all, e, "ls-files", "-v", "-z"), is_sparse = -1;
 	for VCR_EACH_Z(p, all) {
 		VCR_AUTO_BUF full = VCR_BUF_INIT;
 		bool lower = *p >= 'a' && *p <= 'z', skip = (*p | 0x20) == 's';
-		if (strlen(p) < 3 || (!lower && !skip) || (skip && is_sparse))
+		if (strlen(p) < 3 || (!lower && !skip))
 			continue;
+		if (skip && is_sparse < 0)
+			is_sparse = !VCR_GIT(g, &sparse, e, "config", "--type=bool", "core.sparseCheckout") && !strncmp(sparse.data, "true", 4);
 		vcr_buf_printf(&full, "%s/%s", g->dir, p + 2);
-		if (skip && faccessat(AT_FDCWD, full.data, F_OK, AT_SYMLINK_NOFOLLOW))
+		if (skip && (is_sparse || faccessat(AT_FDCWD, full.data, F_OK, AT_SYMLINK_NOFOLLOW)))
 			continue;
 		if (lower)
 			vcr_buf_add(assumed, p + 2, strlen(p + 2) + 1);
