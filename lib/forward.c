@@ -374,23 +374,28 @@ static void show_unmade(struct transfer *t, int error)
 	sink->close(t->f->o.ctx, conn, error, vcr_forward_now_ns());
 }
 
-/* VCR-Errno is for the shim (ask.c): what connect(2) said, 0 where the name has no address. */
-static void finish_probe(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
+/* VCR-Errno is for those who ask for a program that is led (shim/ask.c, supervise-ask.c): what connect(2) said, 0 where the name has no address. */
+static void refuse_connect(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code, const char *words, size_t n)
 {
-	static const char words[] = "vcr: the host cannot be reached\n";
 	char number[16] = "0";
 	struct vcr_http1_field why = { "VCR-Errno", number };
 	bool nameless = code == CURLE_COULDNT_RESOLVE_HOST;
+	if (!nameless)
+		snprintf(number, sizeof number, "%d", reason_of(t, code));
+	vcr_gate_simple(x, 502, NULL, words, n, nameless || code == CURLE_COULDNT_CONNECT ? &why : NULL);
+}
+
+static void finish_probe(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
+{
+	static const char words[] = "vcr: the host cannot be reached\n";
 	remember_reach(t->f, t->host, code);
 	if (!code) {
 		vcr_gate_connected(x);
 		return;
 	}
-	if (!nameless) {
-		snprintf(number, sizeof number, "%d", reason_of(t, code));
+	if (code != CURLE_COULDNT_RESOLVE_HOST)
 		show_unmade(t, reason_of(t, code));
-	}
-	vcr_gate_simple(x, 502, NULL, words, sizeof words - 1, nameless || code == CURLE_COULDNT_CONNECT ? &why : NULL);
+	refuse_connect(t, x, code, words, sizeof words - 1);
 }
 
 static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
@@ -399,10 +404,13 @@ static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLc
 	int fd = -1;
 	if (!code && !curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &s) && s != CURL_SOCKET_BAD)
 		fd = fcntl(s, F_DUPFD_CLOEXEC, 3);
-	if (fd >= 0)
+	if (fd >= 0) {
 		vcr_gate_tunnel(x, fd);
-	else
-		vcr_gate_simple(x, 502, NULL, t->error, strlen(t->error), NULL);
+		return;
+	}
+	if (t->f->o.sink->trouble)
+		t->f->o.sink->trouble(t->f->o.ctx, t->host, NULL);
+	refuse_connect(t, x, code, t->error, strlen(t->error));
 }
 
 static void finish(struct transfer *t, CURLcode code)
@@ -799,7 +807,14 @@ static void on_distrusted(void *ctx, const char *host, int pid)
 		f->o.sink->distrusted(f->o.ctx, host, pid);
 }
 
-const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted };
+static void on_unspoken(void *ctx, const char *host, int pid)
+{
+	struct vcr_forward *f = ctx;
+	if (f->o.sink->unspoken)
+		f->o.sink->unspoken(f->o.ctx, host, pid);
+}
+
+const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted, .unspoken = on_unspoken };
 
 /* ---- The module ---- */
 

@@ -20,8 +20,9 @@ struct vcr_forward_sink {
 	void (*out)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*in)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*close)(void *ctx, uint32_t conn, int reason, uint64_t time_ns); /* as VCR_REC_CLOSE of spool-format.h */
-	void (*trouble)(void *ctx, const char *host, const char *words);       /* upstream could not be reached or not be trusted; may be NULL */
+	void (*trouble)(void *ctx, const char *host, const char *words);       /* upstream could not be reached or not be trusted; words NULL: by a tunnel. May be NULL */
 	void (*distrusted)(void *ctx, const char *host, int pid);              /* struct vcr_gate_handler; may be NULL */
+	void (*unspoken)(void *ctx, const char *host, int pid);                /* likewise */
 };
 /* How a request goes on its way: as it is; not yet, asked again in a moment; with another body in place of its own; or not at all. */
 enum vcr_forward_way { VCR_FORWARD_AS_IT_IS, VCR_FORWARD_WAIT, VCR_FORWARD_INSTEAD, VCR_FORWARD_ANSWERED };

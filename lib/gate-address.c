@@ -1,4 +1,5 @@
-/* gate-address.c — connections of which only the address is known that they were meant for: what is said first decides whose they are.
+/* gate-address.c — connections of which only the address is known that they were meant for: what is said first decides whose they are; and those that the gate
+ * could not serve.
  *
  * TLS says it in the server name of its ClientHello (RFC 8446 §4.1.2, RFC 6066 §3), HTTP in the Host field. A listed host's is treated as led there. All
  * else, a client that waits for the server's first word, and a process that has refused the run's certificate before, is tunnelled to the address as
@@ -93,21 +94,27 @@ static bool is_distrusted(const struct vcr_gate_exchange *c)
 	return false;
 }
 
-static void tunnel(struct vcr_gate_exchange *c)
+/* place: HOST:PORT. */
+static void tunnel_to(struct vcr_gate_exchange *c, const char *place)
 {
-	char ip[VCR_GATE_HOST];
-	bool bracket = *c->address == '[';
-	const char *end = strrchr(c->address, ':');
-	snprintf(ip, sizeof ip, "%.*s", (int)(end - c->address) - 2 * bracket, c->address + bracket);
-	if (c->named || !c->gate->o.handler->tunnel) {
-		vcr_gate_kill(c);
-		return;
-	}
+	char host[VCR_GATE_HOST];
+	bool bracket = *place == '[';
+	const char *end = strrchr(place, ':');
+	snprintf(host, sizeof host, "%.*s", (int)(end - place) - 2 * bracket, place + bracket);
 	c->state = ANSWER;
 	c->deadline_ms = 0;
 	c->left = -1;
 	c->told = true;
-	c->gate->o.handler->tunnel(c->gate->o.ctx, c, ip, port_of(c->address));
+	c->unasked = true;
+	c->gate->o.handler->tunnel(c->gate->o.ctx, c, host, port_of(place));
+}
+
+static void tunnel(struct vcr_gate_exchange *c)
+{
+	if (c->named || !c->gate->o.handler->tunnel)
+		vcr_gate_kill(c);
+	else
+		tunnel_to(c, c->address);
 }
 
 bool vcr_gate_address_said(struct vcr_gate_exchange *c)
@@ -144,4 +151,25 @@ void vcr_gate_address_distrusts(struct vcr_gate_exchange *c)
 	g->distrusts[g->next_distrust++ % DISTRUSTS] = c->pid;
 	if (g->o.handler->distrusted)
 		g->o.handler->distrusted(g->o.ctx, c->lead_host, c->pid);
+}
+
+/* ---- HTTP/2 alone ---- */
+
+bool vcr_gate_address_speaks(struct vcr_gate_exchange *c)
+{
+	const struct vcr_gate_handler *h = c->gate->o.handler;
+	char name[NAME_MAX_BYTES + 1];
+	const unsigned char *b = (const unsigned char *)c->early.data;
+	size_t n = c->early.len;
+	bool only_h2 = false;
+	if (!h->unspoken || !h->tunnel || !c->lead_host || c->ssl || *b != 0x16 || !strrchr(c->lead_host, ':'))
+		return true;
+	if (n < RECORD_HEAD || n < RECORD_HEAD + (size_t)(b[3] << 8 | b[4]))
+		return false;
+	vcr_hello_read(b, n, name, &only_h2);
+	if (!only_h2)
+		return true;
+	h->unspoken(c->gate->o.ctx, c->lead_host, c->pid);
+	tunnel_to(c, c->lead_host);
+	return false;
 }

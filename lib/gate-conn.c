@@ -224,6 +224,8 @@ static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 		if (!c->early.len)
 			return;
 	}
+	if (!vcr_gate_address_speaks(c))
+		return;
 	early = c->early;
 	vcr_buf_init(&c->early, 0);
 	if (*early.data != 0x16)

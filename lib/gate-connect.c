@@ -395,7 +395,7 @@ int vcr_gate_tunnel(struct vcr_gate_exchange *c, int fd)
 		return VCR_ENOMEM;
 	}
 	c->gate->stats.tunnels++;
-	if (!c->address)
+	if (!c->unasked)
 		vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n\r\n");
 	vcr_gate_conn_push(c);
 	c->state = TUNNEL;

@@ -370,7 +370,7 @@ int vcr_gate_simple(struct vcr_gate_exchange *c, int status, const char *type, c
 {
 	struct vcr_http1_field field[2] = { { "Content-Type", type ? type : "text/plain; charset=utf-8" } };
 	size_t fields = 1;
-	if (c->address && !c->lead_host) { /* whoever speaks there does not wait for an answer of ours */
+	if (c->unasked) { /* whoever speaks there does not wait for an answer of ours */
 		vcr_gate_cut(c, VCR_CUT_RESET);
 		return 0;
 	}

@@ -42,6 +42,7 @@ struct vcr_gate_exchange {
 	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
 	bool named;                  /* it came where names of hosts lead: its `address` is here, and nobody is behind it */
+	bool unasked;                /* it is tunnelled without knowing of it */
 	char *address;               /* where it was meant to go, without a name: what is said on it decides, or is tunnelled there; NULL */
 	enum vcr_gate_way way;
 	int pid;                     /* as `meant` said it */
@@ -104,6 +105,7 @@ void vcr_gate_http_input(struct vcr_gate_exchange *c, const char *p, size_t n);
 void vcr_gate_http_release(struct vcr_gate_exchange *c);
 /* gate-address.c: connections with an `address` */
 bool vcr_gate_address_said(struct vcr_gate_exchange *c);    /* by what is in `early`: true, it is led; false, it is tunnelled, or does not say yet */
+bool vcr_gate_address_speaks(struct vcr_gate_exchange *c);  /* by `early`: false, it speaks HTTP/2 alone and is tunnelled to its host, or does not say yet */
 void vcr_gate_address_silent(struct vcr_gate_exchange *c);  /* nothing has come */
 void vcr_gate_address_distrusts(struct vcr_gate_exchange *c); /* its handshake has failed */
 /* gate-connect.c */

@@ -57,6 +57,8 @@ struct vcr_gate_handler {
 	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port, int pid);
 	/* A process whose connections come by their address (`meant`) did not accept the certificate for that host: from now on they are tunnelled. */
 	void (*distrusted)(void *ctx, const char *host, int pid);
+	/* A client that speaks HTTP/2 alone, which the gate does not, is tunnelled to its host: what it asks there is not seen. Only where there is `tunnel`. */
+	void (*unspoken)(void *ctx, const char *host, int pid);
 	/* Bytes of a client whose upgrade was answered by vcr_gate_socket. */
 	void (*input)(void *ctx, struct vcr_gate_exchange *x, const char *p, size_t n);
 };

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { AWAIT_US = 150, WHOSE = 4096 };
+enum { AWAIT_US = 150, WHOSE = 4096, UNSPOKEN = VCR_SPOOLED_UNSPOKEN };
 #define ALWAYS UINT64_MAX
 
 static uint64_t now_ns(void)
@@ -178,6 +178,8 @@ static void on_trouble(void *ctx, const char *host, const char *words)
 	struct vcr_spooled *g = ctx;
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	__atomic_fetch_add(&g->h->gate.troubles, 1, __ATOMIC_RELAXED);
+	if (!words)
+		return;
 	vcr_buf_printf(&b, "the gate could not reach %s: %s", host, words);
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
@@ -191,11 +193,26 @@ static void on_distrusted(void *ctx, const char *host, int pid)
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
 
+/* Once a host and process. */
+static void on_unspoken(void *ctx, const char *host, int pid)
+{
+	struct vcr_spooled *g = ctx;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	for (int i = 0; i < UNSPOKEN; i++)
+		if (g->unspoken[i].pid == pid && !strcmp(g->unspoken[i].host, host))
+			return;
+	struct vcr_unspoken *u = &g->unspoken[g->next_unspoken++ % UNSPOKEN];
+	u->pid = pid;
+	snprintf(u->host, sizeof u->host, "%s", host);
+	vcr_buf_printf(&b, "process %d speaks HTTP/2 alone with %s, which the gate does not: its connections there are tunnelled, and not recorded", pid, host);
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = pid ? pid : g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+}
+
 /* ---- The module ---- */
 
 void vcr_spooled_passes(struct vcr_spooled *g, struct vcr_forward_options *o)
 {
-	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted };
+	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted, on_unspoken };
 	o->sink = &sink;
 	o->ctx = g;
 	o->next_conn = next_conn;

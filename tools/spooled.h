@@ -9,6 +9,9 @@
 #include "spool-write.h"
 #include "spool.h"
 
+enum { VCR_SPOOLED_UNSPOKEN = 16 };
+struct vcr_unspoken { int pid; char host[VCR_GATE_HOST]; };
+
 struct vcr_spooled {
 	const char *spool;           /* borrowed */
 	struct vcr_spool_writer *w;
@@ -18,6 +21,8 @@ struct vcr_spooled {
 	struct vcr_reminded *reminded; /* NULL: requests go as they are. Not ours */
 	uint64_t to_ring;            /* the collector is to be woken when the loop comes to it, unless `clean` has come so far; 0 no */
 	struct vcr_determ_page *determ; /* NULL: an ordinary session */
+	struct vcr_unspoken unspoken[VCR_SPOOLED_UNSPOKEN]; /* who speaks what the gate does not, and has been named for that */
+	unsigned next_unspoken;
 	uint64_t gave_up;            /* `acted` when an answer had been held long enough: nobody looks */
 };
 /* Zero-initialised; release in any case. */

@@ -47,7 +47,7 @@ static void on_trouble(void *ctx, const char *host, const char *words)
 	vcr_jw_init(&w, &b);
 	vcr_jw_object(&w);
 	vcr_jw_key(&w, "trouble");
-	vcr_jw_str(&w, words);
+	vcr_jw_str(&w, words ? words : "");
 	vcr_jw_key(&w, "host");
 	vcr_jw_str(&w, host);
 	vcr_jw_object_end(&w);
