@@ -70,6 +70,13 @@ static bool lists_address(const struct vcr_lead_block *g, const uint8_t ip[16], 
 	return false;
 }
 
+bool vcr_lead_lists_address(const struct vcr_spool_header *h, const struct sockaddr *a, unsigned n)
+{
+	uint8_t ip[16];
+	unsigned port;
+	return parse(a, n, ip, &port) && (is_loopback(ip) ? lists_here(&h->gate, port) : lists_address(&h->gate, ip, port));
+}
+
 enum vcr_lead_goal vcr_lead_goal(const struct vcr_spool_header *h, const struct sockaddr *a, unsigned n, bool stream)
 {
 	const struct vcr_lead_block *g = &h->gate;

@@ -15,6 +15,8 @@ enum vcr_lead_goal {
 /* This machine's ports are the gate's when a model host with that port is configured; in a record others are that speak HTTP or TLS by their port, and
  * listed addresses; in a replay all are. n: bytes of *a. */
 enum vcr_lead_goal vcr_lead_goal(const struct vcr_spool_header *h, const struct sockaddr *a, unsigned n, bool stream);
+/* Is it a model host's by itself, whatever is said there? */
+bool vcr_lead_lists_address(const struct vcr_spool_header *h, const struct sockaddr *a, unsigned n);
 /* A connection from local address `own` to the gate was meant for `meant`; both have room for an address of IPv6. False: one is none of IP. */
 bool vcr_lead_say_address(struct vcr_spool_header *h, const struct sockaddr *own, const struct sockaddr *meant, int pid);
 enum { VCR_LEAD_ADDRESS = 64 };

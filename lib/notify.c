@@ -30,14 +30,15 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-enum { SLOT = 4096, CHILD_S = 5, LOOK_MS = 1000, HELP_MS = 20, IN_HAND_MS = 5000 };
+enum { SLOT = 4096, ANSWER = SLOT / 2 - 16 - 8 * VCR_NOTIFY_KEPT, CHILD_S = 5, LOOK_MS = 1000, HELP_MS = 20, IN_HAND_MS = 5000 };
 
 /* Shared with the guardian. The kernel may know larger structures than we were built with: each has half of a page. */
 struct slot {
 	union { struct seccomp_notif call; char room[SLOT / 2]; };
-	union { struct seccomp_notif_resp answer; char room2[SLOT / 2 - 16]; };
+	union { struct seccomp_notif_resp answer; char room2[ANSWER]; };
 	uint32_t answered;        /* `answer` is what the call is to be answered with */
 	uint32_t turns;           /* how often the supervisor has come for a call */
+	uint64_t kept[VCR_NOTIFY_KEPT]; /* ids of calls that are answered later; 0: free */
 };
 _Static_assert(sizeof(struct slot) <= SLOT, "one page");
 
@@ -170,11 +171,17 @@ static void send_answer(struct vcr_notify *n)
 		;
 }
 
+static struct seccomp_notif_resp answer_of(uint64_t id, int64_t value, bool go_on)
+{
+	if (go_on)
+		return (struct seccomp_notif_resp){ .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+	return (struct seccomp_notif_resp){ .id = id, .val = value < 0 ? 0 : value, .error = value < 0 ? (int)value : 0 };
+}
+
 static void put_answer(struct vcr_notify *n, int64_t value, bool go_on)
 {
 	memset(&n->slot->answer, 0, n->answer_size);
-	n->slot->answer = (struct seccomp_notif_resp){ .id = n->slot->call.id, .val = value < 0 ? 0 : value, .error = value < 0 ? (int)value : 0,
-		.flags = go_on ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0 };
+	n->slot->answer = answer_of(n->slot->call.id, value, go_on);
 	__atomic_store_n(&n->slot->answered, 1, __ATOMIC_RELEASE);
 	send_answer(n);
 }
@@ -194,16 +201,62 @@ bool vcr_notify_waits(const struct vcr_notify *n)
 	return !ioctl(n->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->slot->call.id);
 }
 
+/* ---- Answers that come later ---- */
+
+uint64_t vcr_notify_keep(struct vcr_notify *n)
+{
+	uint64_t id = n->slot->call.id;
+	for (int i = 0; i < VCR_NOTIFY_KEPT; i++)
+		if (!n->slot->kept[i]) {
+			__atomic_store_n(&n->slot->kept[i], id, __ATOMIC_RELEASE);
+			__atomic_store_n(&n->slot->call.id, 0, __ATOMIC_RELEASE); /* not in hand any more */
+			return id;
+		}
+	return 0;
+}
+
+void vcr_notify_answer_kept(struct vcr_notify *n, uint64_t id, int64_t value, bool go_on)
+{
+	union { struct seccomp_notif_resp answer; char room[ANSWER]; } a;
+	memset(&a, 0, sizeof a);
+	a.answer = answer_of(id, value, go_on);
+	while (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &a) && errno == EINTR)
+		;
+	for (int i = 0; i < VCR_NOTIFY_KEPT; i++)
+		if (n->slot->kept[i] == id)
+			__atomic_store_n(&n->slot->kept[i], 0, __ATOMIC_RELEASE);
+}
+
+/* In the guardian. */
+static void help_kept(const struct vcr_notify *n)
+{
+	struct vcr_notify mine = *n;
+	for (int i = 0; i < VCR_NOTIFY_KEPT; i++) {
+		uint64_t id = __atomic_load_n(&n->slot->kept[i], __ATOMIC_ACQUIRE);
+		if (id)
+			vcr_notify_answer_kept(&mine, id, 0, true);
+	}
+}
+
 int vcr_notify_wait(struct vcr_notify *n, int timeout_ms, const struct seccomp_notif **call)
 {
+	return vcr_notify_wait_also(n, timeout_ms, NULL, 0, call);
+}
+
+int vcr_notify_wait_also(struct vcr_notify *n, int timeout_ms, struct pollfd *also, unsigned nalso, const struct seccomp_notif **call)
+{
+	struct pollfd p[1 + VCR_NOTIFY_KEPT] = { { n->fd, POLLIN, 0 } };
 	for (;;) {
-		struct pollfd p = { n->fd, POLLIN, 0 };
-		int some = poll(&p, 1, timeout_ms);
-		if (some == 0)
+		for (unsigned i = 0; i < nalso; i++)
+			p[1 + i] = also[i];
+		int some = poll(p, 1 + nalso, timeout_ms);
+		for (unsigned i = 0; i < nalso; i++)
+			also[i].revents = some > 0 ? p[1 + i].revents : 0;
+		if (some == 0 || (some > 0 && !p->revents))
 			return 1;
 		if (some < 0 && errno != EINTR)
 			return VCR_EIO;
-		if (some > 0 && !(p.revents & POLLIN))
+		if (some > 0 && !(p->revents & POLLIN))
 			return VCR_ENOTFOUND;
 		int err = some > 0 ? receive(n) : -EINTR;
 		if (!err) {
@@ -284,8 +337,10 @@ static bool look_after(const struct vcr_notify *n, struct watch *w)
 		help(n);
 		late = true;
 	}
-	if (w->still_ms >= IN_HAND_MS)
+	if (w->still_ms >= IN_HAND_MS) {
 		help_in_hand(n);
+		help_kept(n);
+	}
 	late &= !w->said;
 	w->said |= late;
 	return late;
@@ -328,6 +383,7 @@ _Noreturn static void guard(struct vcr_notify *n, int alive, void (*say)(void *c
 		send_answer(n);
 	else if (n->slot->call.id)
 		vcr_notify_go_on(n);
+	help_kept(n);
 	if (say)
 		say(ctx, true);
 	while (!vcr_notify_wait(n, -1, &call))
@@ -345,7 +401,7 @@ int vcr_notify_guard(struct vcr_notify **out, int listener, void (*say)(void *ct
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	n->fd = listener;
 	n->slot = mmap(NULL, SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > SLOT / 2 - 16 ||
+	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > ANSWER ||
 	    pipe2(pipe_fd, O_CLOEXEC)) {
 		int err = vcr_error_sys(e, errno, "the supervisor cannot be set up");
 		free(n);

@@ -18,6 +18,7 @@
 #ifndef VCR_NOTIFY_H
 #define VCR_NOTIFY_H
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -46,5 +47,14 @@ bool vcr_notify_waits(const struct vcr_notify *n);
 void vcr_notify_go_on(struct vcr_notify *n);
 /* The call returns that instead: a value, or -errno. */
 void vcr_notify_answer(struct vcr_notify *n, int64_t value);
+
+/* The call that is waited for is answered later, others come meanwhile: its id; 0: too many are kept, answer it now. The guardian lets it go on where we
+ * die, or come for no call for five seconds. */
+enum { VCR_NOTIFY_KEPT = 16 };
+uint64_t vcr_notify_keep(struct vcr_notify *n);
+/* As vcr_notify_go_on (then value does not count) or vcr_notify_answer. Its process may have been killed: then nothing happens. */
+void vcr_notify_answer_kept(struct vcr_notify *n, uint64_t id, int64_t value, bool go_on);
+/* vcr_notify_wait that also ends, with 1, when one of n descriptors is ready (poll(2); VCR_NOTIFY_KEPT at most): revents is set. */
+int vcr_notify_wait_also(struct vcr_notify *n, int timeout_ms, struct pollfd *also, unsigned nalso, const struct seccomp_notif **call);
 
 #endif

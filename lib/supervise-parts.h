@@ -1,8 +1,10 @@
 /* supervise-parts.h — the inside of supervise.h: supervise.c (the loop, files), supervise-process.c (whose call it is, its memory and paths),
- * supervise-later.c (marks that wait for their call), supervise-connect.c. */
+ * supervise-later.c (marks that wait for their call), supervise-connect.c, supervise-ask.c (connects that wait for what the gate says of them). */
 #ifndef VCR_SUPERVISE_PARTS_H
 #define VCR_SUPERVISE_PARTS_H
 #include <linux/limits.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include "preimage.h"
 #include "spool-write.h"
@@ -12,6 +14,32 @@ enum {
 	VCR_SEEN = 512,          /* threads known at a time; by number, the last one that was met */
 	VCR_SEEN_CODE = 6,       /* pieces of the C library in a process */
 	VCR_LATER = 64,          /* marks that wait at a time; the oldest is decided then */
+	VCR_REACHES = 64,        /* places of which is known whether they can be connected to */
+	VCR_PLACE = INET6_ADDRSTRLEN + 10,
+	VCR_ASK_ANSWER = 512,    /* bytes of the gate's head that are looked at */
+};
+
+union vcr_address { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; struct sockaddr_storage room; };
+
+/* A connect that waits for what the gate says of that place; id 0: it does not wait any more, what comes is for others. */
+struct vcr_asking {
+	bool used;
+	uint64_t id;
+	int pid, fd, gate;       /* fd: the program's socket, lent; gate: ours */
+	union vcr_address meant;
+	uint64_t since_ns;
+	uint32_t limit_ms, troubles; /* of when it was asked */
+	char text[VCR_ASK_ANSWER];
+	size_t n;
+};
+
+/* What the gate said. */
+struct vcr_reach {
+	bool known, told;        /* told: the session knows of a refusal */
+	int error;               /* 0: it can connect there */
+	union vcr_address to;
+	uint64_t at_ns;
+	uint32_t troubles;
 };
 
 /* A thread that has made a call. */
@@ -46,7 +74,11 @@ struct vcr_supervise {
 	int nlater;
 	char parent[PATH_MAX], true_parent[PATH_MAX]; /* the last directory that had to be resolved */
 	bool asked_for_gate;
+	bool told_identity;       /* that a program of another identity has none here */
 	bool told_bound;          /* that a connection is bound to an interface */
+	struct vcr_asking asking[VCR_NOTIFY_KEPT];
+	struct vcr_reach reach[VCR_REACHES];
+	unsigned next_reach;
 	struct vcr_preimages *kept; /* NULL: nothing is */
 	dev_t own_dev; /* of this program: a child that has not become the command yet is not supervised */
 	ino_t own_ino;
@@ -72,8 +104,21 @@ void vcr_later_ends(struct vcr_supervise *s, int tid);   /* its process ends: al
 int vcr_later_timeout(const struct vcr_supervise *s);    /* until they are looked at again; -1: there are none */
 void vcr_later_release(struct vcr_supervise *s);
 
-/* supervise-connect.c: answers the call */
+/* supervise-connect.c: answers the call, or has it wait */
 void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call);
+/* One that has waited: error is what the gate said of that place, 0 that it can connect there or that nobody knows. */
+void vcr_supervise_answer(struct vcr_supervise *s, uint64_t id, int pid, int fd, const union vcr_address *meant, int error);
+void vcr_supervise_place(const union vcr_address *a, char out[VCR_PLACE]); /* ADDRESS:PORT */
+void vcr_supervise_say_refused(struct vcr_supervise *s, int pid, const union vcr_address *a, int error);
+
+/* supervise-ask.c */
+bool vcr_reach_known(struct vcr_supervise *s, const union vcr_address *a, int *error); /* *error: as above */
+/* The call in hand waits from here on, and *fd is taken over and -1 then. waits: its socket blocks. False: it does not wait, nobody can be asked. */
+bool vcr_reach_begin(struct vcr_supervise *s, int pid, int *fd, const union vcr_address *meant, bool waits);
+void vcr_reach_look(struct vcr_supervise *s);    /* answers that have come, and limits that have passed */
+/* What the loop waits for too; *timeout_ms becomes smaller. How many: VCR_NOTIFY_KEPT at most. */
+unsigned vcr_reach_poll(const struct vcr_supervise *s, struct pollfd *p, int *timeout_ms);
+void vcr_reach_release(struct vcr_supervise *s); /* nobody is asked any more */
 
 /* supervise.c */
 void vcr_supervise_append(struct vcr_supervise *s, uint32_t type, int pid, const void *head, size_t nhead, const void *data, size_t n);

@@ -152,15 +152,22 @@ static uint32_t add_arguments(const struct vcr_seen *p, uint64_t list, struct vc
 	return n;
 }
 
-/* Along PATH one is tried after the other: what is not there will not run. */
-static bool can_run(const char *path)
+/* The kernel gives it no other identity here: NO_NEW_PRIVS (notify.h). Said once. */
+static void say_identity(struct vcr_supervise *s, const struct vcr_seen *p, const char *path, const struct stat *st)
 {
-	struct stat st;
-	return !stat(path, &st) && S_ISREG(st.st_mode) && st.st_mode & 0111;
+	bool user = st->st_mode & S_ISUID && st->st_uid != geteuid(), group = (st->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && st->st_gid != getegid();
+	char text[PATH_MAX];
+	if (s->told_identity || (!user && !group))
+		return;
+	s->told_identity = true;
+	int n = snprintf(text, sizeof text, "what %.200s, a set-%s-ID program, does with its privileges: under --supervise it runs without them", strrchr(path, '/') + 1, user ? "user" : "group");
+	vcr_supervise_append(s, VCR_REC_LOST, p->pid, text, (size_t)n + 1, NULL, 0);
 }
 
-static void on_exec(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call)
+/* Along PATH one is tried after the other: what is not there will not run. known: the library tells of it. */
+static void on_exec(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call, bool known)
 {
+	struct stat st;
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	const uint64_t *a = (const uint64_t *)call->data.args;
 	bool at = call->data.nr == SYS_execveat, by_fd = at && a[4] & AT_EMPTY_PATH;
@@ -169,7 +176,10 @@ static void on_exec(struct vcr_supervise *s, struct vcr_seen *p, const struct se
 	snprintf(name, sizeof name, "/proc/%d/fd/%d", p->pid, (int)a[0]);
 	if (by_fd ? !realpath(name, path) : !vcr_seen_path(p, at ? (int)a[0] : AT_FDCWD, a[at], path))
 		return;
-	if (!can_run(path))
+	if (*path != '/' || stat(path, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return;
+	say_identity(s, p, path, &st);
+	if (known)
 		return;
 	vcr_seen_tell(s, p);
 	vcr_buf_add(&text, path, strlen(path) + 1);
@@ -198,8 +208,8 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 		vcr_supervise_connect(s, p, call);
 		return;
 	}
-	if (p && !known && !s->o.replay && exec)
-		on_exec(s, p, call);
+	if (p && !s->o.replay && exec)
+		on_exec(s, p, call, known);
 	else if (p && !exec && !s->o.replay && nr != SYS_connect)
 		on_file(s, p, call, known);
 	if (exec)
@@ -210,15 +220,20 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 void vcr_supervise_run(struct vcr_supervise *s)
 {
 	const struct seccomp_notif *call;
+	struct pollfd also[VCR_NOTIFY_KEPT];
 	for (;;) {
-		int how = vcr_notify_wait(s->o.notify, vcr_later_timeout(s), &call);
+		int timeout_ms = vcr_later_timeout(s);
+		unsigned n = vcr_reach_poll(s, also, &timeout_ms);
+		int how = vcr_notify_wait_also(s->o.notify, timeout_ms, also, n, &call);
 		if (how < 0)
 			break;
 		if (how == 0)
 			take(s, call);
 		else
 			vcr_later_settle(s, 0);
+		vcr_reach_look(s);
 	}
+	vcr_reach_release(s);
 	vcr_later_release(s);
 }
 
@@ -261,6 +276,7 @@ void vcr_supervise_free(struct vcr_supervise *s)
 {
 	if (!s)
 		return;
+	vcr_reach_release(s);
 	vcr_later_release(s);
 	vcr_seen_release(s);
 	vcr_preimages_free(s->kept);

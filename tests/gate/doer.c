@@ -6,7 +6,7 @@
  *                                 socket that does not block, registered before it is connected
  *   doer NAMED HOST BODY          likewise, to the address that /etc/hosts has for HOST
  *   doer BOUND PORT HOST BODY     POST to 127.0.0.1:PORT on a socket that is bound to the interface lo
- *   doer SEND PORT                "ping\n" to 127.0.0.1:PORT, what comes back
+ *   doer SEND PORT [EPOLL]        "ping\n" to 127.0.0.1:PORT, what comes back
  *   doer MANY N                   N files made, renamed and removed, a child after each tenth; prints how many of it all worked
  *   doer RUN PROGRAM ARG...       in a child
  * Exit: 0, 1 on an error. */
@@ -70,7 +70,9 @@ static int dial(const char *address, int port, int epoll)
 	int r = connect(fd, (struct sockaddr *)&a, sizeof a);
 	if (!epoll)
 		return r ? -1 : fd;
-	if ((r && errno != EINPROGRESS) || epoll_wait(set, &ev, 1, 10000) != 1 || ev.data.fd != fd || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) || error)
+	if ((r && errno != EINPROGRESS) || epoll_wait(set, &ev, 1, 10000) != 1 || ev.data.fd != fd || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n))
+		return -1;
+	if ((errno = error))
 		return -1;
 	if (!(fcntl(fd, F_GETFL) & O_NONBLOCK) || fcntl(fd, F_SETFL, 0))
 		return -1;
@@ -118,9 +120,11 @@ static int ask(const char *address, int port, const char *host, const char *body
 	return put("said.txt", O_CREAT | O_TRUNC, answer + 4);
 }
 
-static int sends(int port)
+static int sends(int port, int epoll)
 {
-	int fd = dial("127.0.0.1", port, 0);
+	int fd = dial("127.0.0.1", port, epoll);
+	if (fd < 0)
+		printf("no connection: %s\n", strerror(errno));
 	if (fd < 0 || write(fd, "ping\n", 5) != 5 || shutdown(fd, SHUT_WR))
 		return 0;
 	printf("%s\n", hear(fd));
@@ -173,8 +177,8 @@ int main(int argc, char **argv)
 		device = "lo";
 		return !ask("127.0.0.1", atoi(argv[2]), argv[3], argv[4], 0);
 	}
-	if (argc == 3 && !strcmp(argv[1], "SEND"))
-		return !sends(atoi(argv[2]));
+	if (argc >= 3 && !strcmp(argv[1], "SEND"))
+		return !sends(atoi(argv[2]), argc > 3);
 	if (argc == 3 && !strcmp(argv[1], "MANY"))
 		return !many(atoi(argv[2]));
 	if (argc >= 3 && !strcmp(argv[1], "RUN"))

@@ -60,8 +60,8 @@ def run(verb, directory, *words, env=None, **more):
     return p.returncode, p.stdout, p.stderr
 
 
-def record(session, *command, options=(), where=None, env=None):
-    return run("vcr-record", where or workspace(session), "--supervise", "--session", session, "--vcr-dir", place.vcr_dir, *WAY, *options, "--", *command, env=env)
+def record(session, *command, options=(), where=None, env=None, way=WAY):
+    return run("vcr-record", where or workspace(session), "--supervise", "--session", session, "--vcr-dir", place.vcr_dir, *way, *options, "--", *command, env=env)
 
 
 def lines(session):
@@ -170,6 +170,23 @@ first = First()
 status, out, err = record("local", DOER, "SEND", str(first.port))
 ok(status == 0 and "welcome ping" in out, "a connection to a port of this machine is its own", status, out, err)
 
+# ---- A host that refuses ----
+
+hole = socket.socket()  # a port that nobody listens at
+hole.bind(("127.0.0.1", 0))
+gone = hole.getsockname()[1]
+for words, more in (("a program", []), ("a program whose socket does not block", ["EPOLL"])):
+    name = "refused" + "".join(more)
+    bare = subprocess.run([DOER, "SEND", str(gone), *more], cwd=place.dir, stdout=subprocess.PIPE, text=True)
+    status, out, err = record(name, DOER, "SEND", str(gone), *more, env={"VCR_MODEL_HOSTS": "127.0.0.1:%d" % gone})
+    failed = [about(f) for f in frames(name) if f["frame_type"] == "error"]
+    ok((status, out) == (bare.returncode, bare.stdout) and "Connection refused" in out and [(v["host"], v["program"]) for v in failed] == [("127.0.0.1:%d" % gone, "doer")],
+       words + " whose model refuses the connection hears that, as it does without us, and has made one failed call", status, out, err, bare, failed)
+    status, out, err = record(name + "-far", DOER, "ASK", "far.example", body("seven"), *more, way=["--connect-to", "192.0.2.1:80:127.0.0.1:%d" % gone])
+    unseen = [w for l in lines(name + "-far") if l["type"] == "vcr.end" for w in l["data"].get("unseen", [])]
+    ok(status == 1 and "no connection: Connection refused" in out and any("connection to 192.0.2.1:80 failed" in w for w in unseen),
+       words + " that is refused by an address hears that too, and the session says that nobody knows whose it was", status, out, err, unseen)
+
 # ---- TLS, by a program of Go's ----
 
 GO = shutil.which("go") or "/usr/local/go/bin/go"
@@ -201,6 +218,30 @@ status, out, err = record("nested", os.path.join(BUILD, "vcr-record"), "--superv
 ok(status == 125 and "supervised already" in err, "a supervisor inside another is refused with the reason", status, err)
 status, out, err = record("fails", DOER, "NONSENSE")
 ok(status == 1, "the command's status is its own", status, err)
+
+# ---- Programs of another identity ----
+
+title = "a set-user-ID program runs without its privileges, and that is said"
+setid = os.path.join(place.dir, "setid") if os.getuid() == 0 else shutil.which("su")
+if os.getuid() == 0:
+    shutil.copy("/usr/bin/id", setid)
+    os.chown(setid, 65534, -1)
+    os.chmod(setid, 0o4755)
+for how, command in (("by a program that has the library", ["/bin/sh", "-c", '"$@"; exit $?', "sh", setid, "--version"]), ("by a static one", [DOER, "RUN", setid, "--version"])):
+    if not setid:
+        skip("%s, started %s" % (title, how), "there is none here")
+        continue
+    name = "identity-" + how.split()[-1]
+    status, out, err = record(name, *command)
+    unseen = [w for l in lines(name) if l["type"] == "vcr.end" for w in l["data"].get("unseen", [])]
+    words = "what %s, a set-user-ID program, does with its privileges: under --supervise it runs without them" % os.path.basename(setid)
+    ok(unseen.count(words) == 1 and words in err, "%s, started %s" % (title, how), status, out, err, unseen)
+if os.getuid() == 0:
+    bare = subprocess.run([setid, "-u"], stdout=subprocess.PIPE, text=True).stdout
+    status, out, err = record("identity", setid, "-u")
+    ok((bare, out) == ("65534\n", "0\n"), "which is what the kernel does, and a file without it would not be noticed", bare, out)
+help_says = run("vcr-record", place.dir, "--help")[1]
+ok("setuid programs will not work" in help_says, "--help says so beforehand", help_says)
 
 # ---- Programs that fence themselves in ----
 

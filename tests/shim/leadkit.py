@@ -126,7 +126,7 @@ class Gate(Server):
 
 
 class Upstream(Server):
-    """Answers and counts; keeps what it was asked."""
+    """Answers and counts; keeps what it was asked. A connection that only looks whether there is somebody asks nothing."""
 
     def __init__(self, leaf=None):
         self.asked = []
@@ -137,6 +137,8 @@ class Upstream(Server):
             if self.tls:
                 s = self.tls.wrap_socket(s, server_side=True)
             head, _, body = read_head(s).partition("\r\n\r\n")
+            if not head:
+                return s.close()
             length = next((int(l.split(":")[1]) for l in head.split("\r\n") if l.lower().startswith("content-length:")), 0)
             while len(body) < length:
                 body += s.recv(65536).decode("latin-1")

@@ -140,6 +140,81 @@ START_TEST(the_answer_is_what_the_call_returns)
 }
 END_TEST
 
+/* So many at once. */
+static int unlinks_often(void)
+{
+	int status, bad = 0;
+	for (int i = 0; i <= VCR_NOTIFY_KEPT; i++)
+		if (fork() == 0)
+			syscall(SYS_exit, !unlink("/nonexistent/file") || errno != ENOENT);
+	while (wait(&status) > 0)
+		bad += status != 0;
+	return bad;
+}
+
+/* Two processes that make a call each; the sum of what they have been told. */
+static int two_unlink(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+	int error = unlink("/nonexistent/file") ? errno : 0;
+	if (pid == 0)
+		syscall(SYS_exit, error); /* exit_group would be told */
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? error + WEXITSTATUS(status) : 99;
+}
+
+START_TEST(a_call_that_is_kept_holds_up_no_other)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd, p[2];
+	if (!possible())
+		return;
+	pid_t pid = supervised(two_unlink, &fd);
+	ck_assert_int_eq(pipe(p), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	int kept_by = (int)call->pid;
+	uint64_t id = vcr_notify_keep(n);
+	ck_assert(id);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0); /* the other's, which is served */
+	ck_assert_int_ne((int)call->pid, kept_by);
+	vcr_notify_go_on(n);
+	struct pollfd also = { p[0], POLLIN, 0 };
+	ck_assert_int_eq(write(p[1], "x", 1), 1);
+	ck_assert_int_eq(vcr_notify_wait_also(n, 20000, &also, 1, &call), 1); /* what the answer is waited for by */
+	ck_assert(also.revents & POLLIN);
+	vcr_notify_answer_kept(n, id, -EDOM, false);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	ck_assert_int_eq(call->data.nr, SYS_exit_group);
+	vcr_notify_go_on(n);
+	ck_assert_int_eq(status_of(pid), EDOM + ENOENT);
+	close(p[0]);
+	close(p[1]);
+	vcr_notify_free(n);
+}
+END_TEST
+
+START_TEST(more_calls_than_that_are_not_kept)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd, kept = 0;
+	if (!possible())
+		return;
+	pid_t pid = supervised(unlinks_often, &fd);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	for (uint64_t id; kept <= VCR_NOTIFY_KEPT && !vcr_notify_wait(n, 20000, &call); kept++) {
+		if (!(id = vcr_notify_keep(n)))
+			break;
+	}
+	ck_assert_int_eq(kept, VCR_NOTIFY_KEPT);
+	vcr_notify_go_on(n);
+	vcr_notify_free(n); /* the guardian takes over, and all of them go on */
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
 static int does_nothing(void)
 {
 	return 0;
@@ -204,6 +279,32 @@ START_TEST(a_supervisor_that_dies_harms_nobody)
 }
 END_TEST
 
+/* One that dies while it keeps one. */
+_Noreturn static void die_keeping(int fd)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	if (vcr_notify_guard(&n, fd, NULL, NULL, NULL) || vcr_notify_wait(n, -1, &call) || !vcr_notify_keep(n) || vcr_notify_wait(n, -1, &call))
+		_exit(1);
+	vcr_notify_go_on(n);
+	raise(SIGKILL);
+	_exit(1);
+}
+
+START_TEST(a_call_that_is_kept_by_one_that_dies_goes_on)
+{
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(two_unlink, &fd), other = fork();
+	if (other == 0)
+		die_keeping(fd);
+	close(fd);
+	ck_assert_int_eq(status_of(other), 128 + SIGKILL);
+	ck_assert_int_eq(status_of(pid), 2 * ENOENT);
+}
+END_TEST
+
 /* One that is stopped with a call in hand. */
 _Noreturn static void stop_with(int fd)
 {
@@ -258,6 +359,9 @@ static TCase *tc_notify(void)
 	TCase *tc = tcase_create("notify");
 	tcase_add_test(tc, only_writing_and_the_end_are_told);
 	tcase_add_test(tc, the_answer_is_what_the_call_returns);
+	tcase_add_test(tc, a_call_that_is_kept_holds_up_no_other);
+	tcase_add_test(tc, more_calls_than_that_are_not_kept);
+	tcase_add_test(tc, a_call_that_is_kept_by_one_that_dies_goes_on);
 	tcase_add_test(tc, nothing_within_the_time_is_no_error);
 	tcase_add_test(tc, a_supervisor_that_dies_harms_nobody);
 	tcase_add_test(tc, a_supervisor_that_is_stopped_holds_nobody_up_for_long);
