@@ -222,6 +222,15 @@ void vcr_sealed_release(struct vcr_sealed *s)
 	*s = (struct vcr_sealed)VCR_SEALED_INIT;
 }
 
+void vcr_sealed_give_away(struct vcr_sealed *s)
+{
+	for (int i = 0; i < VCR_SEALED_LISTENERS; i++) {
+		if (s->listener[i] >= 0)
+			close(s->listener[i]);
+		s->listener[i] = -1;
+	}
+}
+
 /* ---- The command ---- */
 
 int vcr_sealed_enter(const struct vcr_sealed *s, struct vcr_error *e)

@@ -25,6 +25,8 @@ struct vcr_sealed {
 /* VCR_ENOSYS: refused, e says by whom and what helps. */
 int vcr_sealed_make(struct vcr_sealed *s, struct vcr_error *e);
 void vcr_sealed_release(struct vcr_sealed *s);
+/* The listeners are others' now: who would connect when these are gone is refused. */
+void vcr_sealed_give_away(struct vcr_sealed *s);
 /* In a single-threaded process. */
 int vcr_sealed_enter(const struct vcr_sealed *s, struct vcr_error *e);
 /* Inside: hosts and bundle are files that take the places of the system's, NULL: stays. */

@@ -1,13 +1,14 @@
 #include "regate.h"
 #include "control.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OPTIONS = 5 };
+enum { OPTIONS = 6 };
 
 void vcr_regate_init(struct vcr_regate *r, const char *spool, struct vcr_spool_header *h)
 {
@@ -20,6 +21,22 @@ void vcr_regate_word(struct vcr_regate *r, const char *word)
 {
 	if (r->nword < VCR_REGATE_WORDS)
 		r->word[r->nword++] = word;
+}
+
+void vcr_regate_inherit(struct vcr_regate *r, int first)
+{
+	r->sealed = true;
+	for (int i = 0; i < VCR_REGATE_LISTENERS; i++)
+		r->listener[i] = fcntl(first + i, F_SETFD, FD_CLOEXEC) ? -1 : first + i;
+}
+
+/* Who connects from now on is refused, and does not wait for somebody who will not come. */
+static void close_listeners(struct vcr_regate *r)
+{
+	for (int i = 0; r->sealed && i < VCR_REGATE_LISTENERS; i++)
+		if (r->listener[i] >= 0)
+			close(r->listener[i]);
+	r->sealed = false;
 }
 
 int vcr_regate_fd(const struct vcr_regate *r)
@@ -59,13 +76,20 @@ static void start(struct vcr_regate *r)
 		argv[n++] = "--untapped";
 	if (r->h->gate.flags & VCR_LEAD_REPLAY)
 		argv[n++] = "--fenced";
+	if (r->sealed)
+		argv[n++] = "--inherit";
 	for (int i = 0; i < r->nword; i++)
 		argv[n++] = r->word[i];
 	argv[n] = NULL;
-	if (err || vcr_control_spawn((char *const *)argv, -1, &child, NULL))
+	if (err || vcr_control_spawn_with((char *const *)argv, -1, r->listener, r->sealed ? VCR_REGATE_LISTENERS : 0, &child, NULL))
 		__atomic_store_n(state, VCR_LEAD_ENDED, __ATOMIC_RELEASE);
 	else
 		r->child = child;
+}
+
+static bool is_needed(const struct vcr_regate *r)
+{
+	return r->sealed || __atomic_load_n(&r->h->gate.lent, __ATOMIC_RELAXED) || r->h->sentinel >= VCR_SENTINEL_WARN;
 }
 
 void vcr_regate_look(struct vcr_regate *r)
@@ -77,16 +101,21 @@ void vcr_regate_look(struct vcr_regate *r)
 		__atomic_compare_exchange_n(&g->state, &starting, VCR_LEAD_ENDED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 		r->child = 0;
 	}
-	if ((!__atomic_load_n(&g->lent, __ATOMIC_RELAXED) && r->h->sentinel < VCR_SENTINEL_WARN) || r->h->flags & VCR_SPOOL_LEAD_ONLY || (state != VCR_LEAD_READY && state != VCR_LEAD_ENDED) || g->pid <= 0)
+	if (!is_needed(r) || r->h->flags & VCR_SPOOL_LEAD_ONLY || (state != VCR_LEAD_READY && state != VCR_LEAD_ENDED) || g->pid <= 0)
 		return;
 	if (r->pid != g->pid)
 		watch(r, g->pid);
-	if (r->started < VCR_REGATES && is_dead(r))
+	if (!is_dead(r))
+		return;
+	if (r->started < VCR_REGATES)
 		start(r);
+	else
+		close_listeners(r);
 }
 
 void vcr_regate_release(struct vcr_regate *r)
 {
+	close_listeners(r);
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;

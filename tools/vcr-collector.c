@@ -30,7 +30,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000 };
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3 };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -534,6 +534,7 @@ static void usage(FILE *to)
 	      "  --test-timeout SECONDS  each at most so long\n"
 	      "  --connect-to ...  for a gate that has to be started again\n"
 	      "  --cacert FILE     likewise\n"
+	      "  --inherit         likewise: it listens on the descriptors from 3 on, which vcr-record --sealed has made elsewhere\n"
 	      "  --stay            go on without a process until it is told to end: a transaction\n"
 	      "  --salvage         decode what a dead collector left; end, or go on for the processes that still live\n"
 	      "  --help, --version\n", to);
@@ -555,7 +556,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 	static const struct option options[] = {
 		{ "spool", required_argument, NULL, 's' }, { "tag", required_argument, NULL, 't' }, { "meta", required_argument, NULL, 'm' },
 		{ "burst", required_argument, NULL, 'b' }, { "test-command", required_argument, NULL, 'T' }, { "test-timeout", required_argument, NULL, 'S' }, { "connect-to", required_argument, NULL, 'c' }, { "cacert", required_argument, NULL, 'a' },
-		{ "salvage", no_argument, NULL, 'r' }, { "stay", no_argument, NULL, 'y' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
+		{ "inherit", no_argument, NULL, 'i' }, { "salvage", no_argument, NULL, 'r' }, { "stay", no_argument, NULL, 'y' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -581,6 +582,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			vcr_regate_word(&a->regate, opt == 'c' ? "--connect-to" : "--cacert");
 			vcr_regate_word(&a->regate, optarg);
 			break;
+		case 'i': vcr_regate_inherit(&a->regate, FIRST_LISTENER); break;
 		case 'r': a->salvage = true; break;
 		case 'y': a->stay = true; break;
 		case 'h': usage(stdout); return 1;

@@ -242,7 +242,7 @@ static int make_spool(struct record *r, struct vcr_error *e)
 /* seconds: a buffer that lives as long. */
 static char **collector_argv(const struct record *r, char *program, char seconds[12])
 {
-	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 17, sizeof *argv);
+	char **argv = calloc((size_t)(r->tags.n + r->meta.n + r->connect_to.n) * 2 + 18, sizeof *argv);
 	int n = 0;
 	if (!argv)
 		return NULL;
@@ -252,6 +252,8 @@ static char **collector_argv(const struct record *r, char *program, char seconds
 	argv[n++] = r->spool;
 	if (r->txn.open)
 		argv[n++] = "--stay";
+	if (r->seal)
+		argv[n++] = "--inherit";
 	for (int i = 0; i < r->tags.n; i++) {
 		argv[n++] = "--tag";
 		argv[n++] = (char *)r->tags.item[i];
@@ -297,7 +299,7 @@ static int spawn_collector(struct record *r, struct vcr_error *e)
 	if (!argv)
 		return err ? err : vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	r->collector_words = memfd_create("vcr-collector", MFD_CLOEXEC);
-	err = vcr_control_spawn(argv, r->collector_words, &r->collector, e);
+	err = vcr_control_spawn_with(argv, r->collector_words, r->sealed.listener, r->seal ? VCR_SEALED_LISTENERS : 0, &r->collector, e);
 	free(argv);
 	if (err)
 		r->collector = 0;
@@ -510,6 +512,7 @@ static bool prepare(struct record *r)
 		int err = wait_for_base(r, &e);
 		if (gated && !err)
 			wait_for_gate(r, &no_gate);
+		vcr_sealed_give_away(&r->sealed);
 		if (!err)
 			return true;
 	}

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -73,6 +74,24 @@ for verb, words in (("vcr-record", ["--sealed", *WAY, "--"]), ("vcr-replay", ["-
     ok(here[0] == 1 and there[0] == 1 and "no connection: Network is unreachable" in there[1], "%s: %s" % (verb, TITLES[2]), here, there)
 left = [f for f in os.listdir(os.path.join(place.run_dir, "vcr")) if f.endswith((".hosts", ".pem", ".spool"))]
 ok(before == (open("/etc/hosts").read(), os.stat(BUNDLE).st_size if os.path.exists(BUNDLE) else None) and not left, TITLES[3], left)
+
+# ---- The gate dies ----
+
+AGAIN = "a gate that is killed is started again, and what is asked then is recorded too"
+where = os.path.join(place.dir, "dies")
+os.makedirs(where)
+n = len(upstream.asked)
+p = subprocess.Popen([os.path.join(BUILD, "vcr-record"), "--sealed", "--session", "dies", *WAY, "--", "/bin/sh", "-c", '"$@"; read go; "$@"', "sh", DOER, "NAMED", HOST, BODY], cwd=where, env=place.env,
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+first = p.stdout.readline()
+gates = [int(k) for k in open("/proc/%d/task/%d/children" % (p.pid, p.pid)).read().split() if open("/proc/%s/comm" % k).read() == "vcr-gate\n"]
+for gate in gates:
+    os.kill(gate, signal.SIGKILL)
+out, err = p.communicate("go\n", timeout=60)
+found = frames("dies", "llm:")
+unseen = gatekit.frames(place.path("dies"))[-1]["data"].get("unseen", [])
+ok(p.returncode == 0 and len(gates) == 1 and "answer %d" % (n + 1) in first and "answer %d" % (n + 2) in out and [about(f)["source"] for f in found] == ["gate"] * 2 and any("another has taken its place" in u for u in unseen),
+   AGAIN, p.returncode, gates, first, out, err, found, unseen)
 
 GO = shutil.which("go") or "/usr/local/go/bin/go"
 GOER = os.path.join(place.dir, "goer")
