@@ -33,16 +33,18 @@ def turn(api, request):
 
 
 class Agent:
-    """The agent in a place, with a model server of its own."""
+    """The agent in a place, with a model server of its own. named: its hosts' real names are this machine's, and the model is at their port."""
 
-    def __init__(self, server=True):
+    def __init__(self, server=True, named=False):
+        self.named = named
         self.server = agentkit.server()
         self.server.script = turn
         self.place = agentkit.Place()
         self.port = self.server.tls_port
         if not server:
             self.refusing = socket.socket()  # bound and not listening
-            self.refusing.bind(("127.0.0.1", 0))
+            self.refusing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.refusing.bind(("127.0.0.1", 443 if named else 0))
             self.port = self.refusing.getsockname()[1]
         self.proxy = serverkit.Proxy(lambda target: self.port if target.rsplit(":", 1)[0] in HOSTS else None)  # the hosts' real names, and nothing else
         self.home = os.path.join(self.place.home, ".codex")
@@ -54,9 +56,16 @@ class Agent:
         self.refusing.listen(64)
         threading.Thread(target=self.lead, daemon=True).start()
 
+    def stop(self):
+        self.refusing.shutdown(socket.SHUT_RDWR)
+        self.refusing.close()
+
     def lead(self):
         while True:
-            s, _ = self.refusing.accept()
+            try:
+                s, _ = self.refusing.accept()
+            except OSError:
+                return
             far = socket.create_connection(("127.0.0.1", self.server.tls_port))
             for a, b in ((s, far), (far, s)):
                 threading.Thread(target=serverkit.pump, args=(a, b), daemon=True).start()
@@ -73,7 +82,7 @@ class Agent:
 
     def start(self, how, prompt="Write a poem.", options=()):
         self.begin()
-        env = dict(self.place.record, **self.env, **({} if how == "record" else {"HTTPS_PROXY": self.proxy.url}))
+        env = dict(self.place.record, **self.env, **({} if how == "record" or self.named else {"HTTPS_PROXY": self.proxy.url}))
         return subprocess.Popen(self.words(how, *options) + self.command + [prompt], cwd=self.place.work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run(self, how, *prompt, options=()):
