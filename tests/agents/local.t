@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Models that do not sit behind api.openai.com: Ollama, llama.cpp and vLLM on any port and over a Unix socket, Bedrock by its own client."""
+"""Models that do not sit behind api.openai.com: Ollama, llama.cpp, LM Studio, vLLM and gateways, on any port and over a Unix socket, Bedrock by its own client."""
 import base64
 import http.server
 import json
@@ -58,7 +58,10 @@ ANSWERS = {
     "/completion": ("text/event-stream", [replies.event(e) for e in (
         {"content": "Hello ", "stop": False}, {"content": "\u2713", "stop": False},
         {"content": "", "stop": True, "stop_type": "stop", "model": "qwen3:8b", "tokens_evaluated": 20, "tokens_predicted": 9})]),
-    "/v1/chat/completions": ("text/event-stream", replies.chat_stream(replies.Reply("Hello \u2713", "qwen3:8b", tokens_in=20, tokens_out=9))),
+    "/api/v0/chat/completions": ("text/event-stream", replies.chat_stream(replies.Reply("Hello \u2713", "qwen3:8b", tokens_in=20, tokens_out=9))[:-1] +
+                                 [replies.event({"stats": {"tokens_per_second": 51.4}, "model_info": {"arch": "qwen3"}, "choices": []}), b"data: [DONE]\n\n"]),
+    "/v1/messages": ("text/event-stream", replies.messages_stream(replies.Reply("Hello \u2713", "qwen3:8b", tokens_in=20, tokens_out=9))),
+    "/chat/completions": ("text/event-stream", replies.chat_stream(replies.Reply("Hello \u2713", "qwen3:8b", tokens_in=20, tokens_out=9))),
     "/converse-stream": ("application/vnd.amazon.eventstream", converse()),
     "/invoke-with-response-stream": ("application/vnd.amazon.eventstream", invoke()),
 }
@@ -159,7 +162,9 @@ def check(title, place, argv, path, api, model):
 
 
 titles = {"ollama": "Ollama's chat is a call on any port, its lines one answer with its counts", "generate": "Ollama's generate too",
-          "llama": "llama.cpp's own completion is a call", "unix": "HTTP over a Unix socket is recorded like any other, by its path",
+          "llama": "llama.cpp's own completion is a call", "vllm": "vLLM's chat is a call on any port", "lmstudio": "LM Studio's own chat is a call, whatever it adds to the stream",
+          "gateway": "a gateway that serves chat at its root is recognised by the path alone", "gateway2": "a gateway that speaks Anthropic's messages behind a prefix is too",
+          "unix": "HTTP over a Unix socket is recorded like any other, by its path",
           "converse": "Bedrock's converse-stream is decoded to what converse returns", "invoke": "Bedrock's invoke stream is the model's own stream",
           "cost": "a call whose answer does not name the model costs what the model that was asked for costs",
           "keys": "no key, signature or session token of Bedrock's client is in the session"}
@@ -167,7 +172,9 @@ tcp = serve(Server, ("127.0.0.1", 0))
 where = "127.0.0.1:%d" % tcp.server_address[1]
 python = sys.executable
 for name, path, api, body in (("ollama", "/api/chat", "ollama.chat", CHAT), ("generate", "/api/generate", "ollama.generate", PROMPT),
-                              ("llama", "/completion", "llamacpp.completion", PROMPT)):
+                              ("llama", "/completion", "llamacpp.completion", PROMPT), ("vllm", "/v1/chat/completions", "openai.chat", CHAT),
+                              ("lmstudio", "/api/v0/chat/completions", "openai.chat", CHAT), ("gateway", "/chat/completions", "openai.chat", CHAT),
+                              ("gateway2", "/anthropic/v1/messages", "anthropic.messages", CHAT)):
     check(titles[name], agentkit.Place(), [python, "-c", POST, where, path, body], path, api, "qwen3:8b")
 place = agentkit.Place()
 serve(UnixServer, os.path.join(place.dir, "s"))
