@@ -5,7 +5,8 @@
  *   TREE HEAD PATH    the files it began with (without ignored ones), the commit that was checked out
  *
  * What is changed there comes back as files: three trees (as it began, as it is in the workspace now, as it is in the tree now) make the one that is to
- * be, the workspace's .git is only read for it. What differs is written aside and renamed into its place: killed in between, the same is computed again. */
+ * be, the workspace's .git is only read for it. What differs is written aside and renamed into its place: killed in between, the same is computed again. The list
+ * goes when all is done, before the tree does: of a tree that is half removed nothing is to be computed. */
 #include "isolate-parts.h"
 #include "beneath.h"
 #include "copytree.h"
@@ -184,6 +185,14 @@ static int read_list(const char *state_dir, const struct vcr_txn *t, struct vcr_
 	int err = vcr_replace_read(fd, dir.data, "nested", list, e);
 	close(fd);
 	return err;
+}
+
+/* All is done. What goes from the tree after this, with the tree, is no change of anybody's. */
+static int forget_list(const char *state_dir, const struct vcr_txn *t, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	vcr_isolate_beside(state_dir, t, "nested", &path);
+	return unlink(path.data) && errno != ENOENT ? vcr_error_sys(e, errno, "%s", path.data) : 0;
 }
 
 static bool is_repository(const struct vcr_buf *dir)
@@ -444,5 +453,6 @@ int vcr_isolate_nested_merge(const char *state_dir, const struct vcr_txn *t, boo
 		worst = err > 0 && !worst ? err : worst;
 		close_one(&o);
 	}
-	return err < 0 ? err : worst;
+	err = err < 0 ? err : worst;
+	return !err && apply && list.len ? forget_list(state_dir, t, e) : err;
 }

@@ -12,11 +12,11 @@ from steps import run_to  # noqa: E402
 
 MOMENTS = int(os.environ.get("VCR_TEST_MOMENTS", "18"))
 TITLE = "killed at %d moments of an isolated begin, commit and abort, the next call completes or undoes, nothing is lost and nothing is left" % MOMENTS
-WORK = "printf '1\\nTWO\\n3\\n' > src/a; rm src/b; printf new > new; mkdir dir; printf d > dir/d; chmod 755 c; printf changed > ignored"
+WORK = "printf '1\\nTWO\\n3\\n' > src/a; rm src/b; printf new > new; mkdir dir; printf d > dir/d; chmod 755 c; printf changed > ignored; printf '1\\nTWO\\n3\\n' > own/a; rm -r own/d; mkdir own/n; printf n > own/n/n; printf m > own/m; ln -s m own/l"
 
 p = Standing()
 p.sh("git checkout -qb main; mkdir src; printf '1\\n2\\n3\\n' > src/a; printf b > src/b; printf c > c; printf ignored > .gitignore; git add .; git commit -qm one; printf dirty > dirty; printf i > ignored;"
-     "printf staged > staged; git add staged")
+     "printf staged > staged; git add staged; git init -q own; mkdir own/d; printf '1\\n2\\n3\\n' > own/a; printf d > own/d/d; printf e > own/d/e; git -C own add .; git -C own commit -qm own; printf his > own/his")
 env = dict(p.env, ASAN_OPTIONS=":".join(filter(None, [p.env.get("ASAN_OPTIONS"), "detect_leaks=0"])))
 
 
@@ -48,7 +48,7 @@ def trace():
 
 def back():
     """The branch and the files as before the merge; what is not committed stays."""
-    p.sh("git reset -q --soft %s; git read-tree -m -u HEAD@{1} HEAD 2>/dev/null || true; git restore -q --staged --worktree --source=%s src c; rm -rf new dir; git rm -rq --cached --ignore-unmatch new dir" % (base, base))
+    p.sh("git reset -q --soft %s; git read-tree -m -u HEAD@{1} HEAD 2>/dev/null || true; git restore -q --staged --worktree --source=%s src c; rm -rf new dir; git rm -rq --cached --ignore-unmatch new dir; git -C own checkout -q .; rm -rf own/n own/m own/l" % (base, base))
 
 
 base = git("rev-parse", "HEAD").strip()
@@ -62,7 +62,7 @@ if not total["commit"]:
     skip(TITLE, "tracing a child is not allowed here")
 else:
     back()
-    ok(merged["new"][1] == b"new" and "src/b" not in merged and p.look() == start and repository() == git_start, "uninterrupted it is merged, and the test can go back", *differences(start, p.look()),
+    ok(merged["new"][1] == b"new" and "src/b" not in merged and merged["own/n/n"][1] == b"n" and "own/d" not in merged and p.look() == start and repository() == git_start, "uninterrupted it is merged, and the test can go back", *differences(start, p.look()),
        *differences(git_start[0], repository()[0]))
     total["begin"] = step(None, "begin", "--isolate", "-q", "-s", "b")[0]
     total["abort"] = step(None, "abort", "-q", "-s", "b")[0]
@@ -80,14 +80,14 @@ else:
         said = txn("status", "-q")
         if name == "commit":
             if p.look() == start and os.path.isdir(tree): # it had not come so far: the agent's work is whole
-                if p.look(tree).get("new") != merged["new"] or "src/b" in p.look(tree):
+                if p.look(tree).get("new") != merged["new"] or p.look(tree).get("own/n/n") != merged["own/n/n"] or "src/b" in p.look(tree):
                     wrong.append(at + ": the agent's work is not whole")
                 again = txn("commit", "-s", s)
                 if again[0]:
                     wrong.append("%s, then commit: %s" % (at, again))
             if p.look() != merged or git("rev-parse", "HEAD~1").strip() != base or git("show", "HEAD:new") != "new":
                 wrong.append("%s: %s %s %s" % (at, said, differences(merged, p.look()), git("log", "--oneline")))
-            if git("status", "--porcelain") != "A  staged\n?? dirty\n":
+            if git("status", "--porcelain") != "A  staged\n?? dirty\n?? own/\n":
                 wrong.append("%s: git says %s" % (at, git("status", "--porcelain")))
         elif os.path.exists(p.state("txn", s)):
             again = txn("abort", "-s", s)
