@@ -47,30 +47,34 @@ static void change(const char *path, int round)
 	}
 }
 
-/* All files are changed, and put back as the base has them: the mean of that. */
-static double roll_back(struct vcr_store *s, const struct vcr_store_options *o, const struct vcr_store_dirty *dirty, int n, struct vcr_error *e)
+enum { TURNS = 24 };
+struct rolled { double mean, cpu, took[TURNS]; };
+
+/* All files are changed, and put back as the base has them. */
+static int roll_back(struct vcr_store *s, const struct vcr_store_options *o, const struct vcr_store_dirty *dirty, int n, struct rolled *out, struct vcr_error *e)
 {
-	enum { TURNS = 12 };
 	static const struct vcr_store_note note = { .kind = "manual" };
 	const struct vcr_rollback_where where = { .store = s, .workspace = o->workspace, .state_dir = o->state_dir, .session = o->session };
 	struct vcr_savepoint base, last;
-	double sum = 0;
+	*out = (struct rolled){ 0 };
 	for (int r = 0; r < TURNS; r++) {
 		struct vcr_rollback plan;
 		for (int i = 0; i < n; i++)
 			change(dirty[i].path, r);
 		if (vcr_store_take(s, dirty, (size_t)n, &note, &last, e) || vcr_store_get(s, o->session, 0, &base, e))
 			return -1;
-		double from = ms();
+		double from = ms(), cpu = cpu_ms();
 		int err = vcr_rollback_plan(&plan, &where, last.tree, NULL, base.tree, e);
 		if (!err)
 			err = vcr_rollback_apply(&plan, &where, false, "bench", e);
 		vcr_rollback_release(&plan);
-		sum += ms() - from;
+		out->mean += (out->took[r] = ms() - from) / TURNS;
+		out->cpu += (cpu_ms() - cpu) / TURNS;
 		if (err)
 			return -1;
 	}
-	return sum / TURNS;
+	qsort(out->took, TURNS, sizeof *out->took, by_size);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -104,12 +108,12 @@ int main(int argc, char **argv)
 			return fail(&e);
 		sum += took[r] = ms() - from;
 	}
-	double rolled = roll_back(s, &o, dirty, all, &e);
-	if (rolled < 0 || vcr_gc_repack(s, &packed, &e))
+	struct rolled rolled;
+	if (roll_back(s, &o, dirty, all, &rolled, &e) || vcr_gc_repack(s, &packed, &e))
 		return fail(&e);
 	qsort(took, (size_t)rounds, sizeof *took, by_size);
-	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"base_cpu_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"rollback_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened, cpu,
-		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], rolled, (long long)p.n);
+	printf("{\"open_ms\":%.3f,\"base_ms\":%.3f,\"base_cpu_ms\":%.3f,\"mean_ms\":%.3f,\"median_ms\":%.3f,\"min_ms\":%.3f,\"max_ms\":%.3f,\"rollback_ms\":%.3f,\"rollback_median_ms\":%.3f,\"rollback_min_ms\":%.3f,\"rollback_cpu_ms\":%.3f,\"last\":%lld}\n", opened - begin, based - opened, cpu,
+		sum / rounds, took[rounds / 2], took[0], took[rounds - 1], rolled.mean, rolled.took[TURNS / 2], rolled.took[0], rolled.cpu, (long long)p.n);
 	vcr_store_free(s);
 	free(took);
 	return 0;

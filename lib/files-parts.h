@@ -1,5 +1,5 @@
 /* files-parts.h — the inside of files.h: files.c (marks, sweep), files-look.c (reading and keeping content), files-scan.c (walks, git),
- * files-watch.c (inotify), files-table.c (what is known of each path), files-group.c (storms). */
+ * files-watch.c (inotify), files-table.c (what is known of each path), files-linked.c (several names), files-group.c (storms). */
 #ifndef VCR_FILES_PARTS_H
 #define VCR_FILES_PARTS_H
 #include "files.h"
@@ -86,6 +86,8 @@ struct vcr_file_mark {
 	char path[];
 };
 
+struct vcr_inode { uint64_t ino, dev; };
+
 struct vcr_files {
 	char *workspace;
 	size_t workspace_length;
@@ -120,6 +122,8 @@ struct vcr_files {
 	int watch;
 	char **watched;                  /* path by watch descriptor */
 	size_t nwatched;
+	struct vcr_inode *linked;        /* vcr_linked_note */
+	size_t nlinked, cap_linked;
 	size_t nlate;                    /* marks that were late, at most */
 	char *kept_dir;                  /* of the last path that was not left out */
 	/* last parent directory that a mark named, and what it is in the workspace */
@@ -180,7 +184,14 @@ void vcr_group_mark(struct vcr_files *f, struct vcr_file_mark *m); /* which grou
 void vcr_group_forget_places(struct vcr_files *f);                  /* the workspace has changed meanwhile */
 void vcr_group_release(struct vcr_files *f);
 
+/* files-linked.c: an inode whose known names are all to be looked at in this sweep or the next; the one behind a path that is known, which gets a further name that may be
+ * gone before it is looked at; and those names marked. */
+void vcr_linked_note(struct vcr_files *f, uint64_t ino, uint64_t dev);
+void vcr_linked_source(struct vcr_files *f, const char *path);
+void vcr_linked_mark(struct vcr_files *f, int64_t ns);
+
 /* files.c */
+struct vcr_file_mark *vcr_files_find_mark(const struct vcr_files *f, const char *path); /* NULL: there is none */
 struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns); /* NULL: too many */
 
 #endif

@@ -129,6 +129,7 @@ void vcr_files_free(struct vcr_files *f)
 	free(f->chain);
 	free(f->workspace);
 	free(f->kept_dir);
+	free(f->linked);
 	free(f);
 }
 
@@ -214,7 +215,7 @@ static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_M
 
 /* ---- Marks ---- */
 
-static struct vcr_file_mark *find_mark(const struct vcr_files *f, const char *path)
+struct vcr_file_mark *vcr_files_find_mark(const struct vcr_files *f, const char *path)
 {
 	for (struct vcr_file_mark *m = f->chain[vcr_path_hash(path) % MARK_SLOTS]; m; m = m->chain)
 		if (!strcmp(m->path, path))
@@ -224,7 +225,7 @@ static struct vcr_file_mark *find_mark(const struct vcr_files *f, const char *pa
 
 struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path, int64_t mono_ns)
 {
-	struct vcr_file_mark *m = find_mark(f, path);
+	struct vcr_file_mark *m = vcr_files_find_mark(f, path);
 	size_t n = strlen(path) + 1;
 	if (m) {
 		m->last_ns = mono_ns > m->last_ns ? mono_ns : m->last_ns;
@@ -325,11 +326,12 @@ static struct vcr_file_mark *hooked_mark(struct vcr_files *f, const char *path, 
 /* What had been renamed to this name is replaced or deleted: it is gone, under its old name. */
 static void lose_origin(struct vcr_files *f, struct vcr_file_mark *m)
 {
-	struct vcr_file_mark *old = m->origin && !m->link ? find_mark(f, m->origin) : NULL;
+	struct vcr_file_mark *old = m->origin && !m->link ? vcr_files_find_mark(f, m->origin) : NULL;
 	if (old)
 		old->moved_away = false;
 	free(m->origin);
 	m->origin = NULL;
+	m->link = false;
 }
 
 /* from or to NULL: outside of the workspace. */
@@ -451,6 +453,7 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 	char one[VCR_MAX_BENEATH], two[VCR_MAX_BENEATH];
 	bool in = workspace_path(f, path, one), in2 = path2 && *path2 && workspace_path(f, path2, two);
 	struct vcr_file_mark *m;
+	struct stat st;
 	switch (op) {
 	case VCR_MARK_RENAME:
 		if (in && in2 && !strcmp(one, two))
@@ -471,6 +474,8 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 		}
 		if (!in2 || was_looked_at(vcr_table_get(&f->table, two), ns) || !(m = hooked_mark(f, two, pid, ns)))
 			return;
+		if (in && !(vcr_files_exists(f, two, &st) && S_ISLNK(st.st_mode)))
+			vcr_linked_source(f, one);
 		free(m->origin);
 		m->origin = strdup(in ? one : path);
 		m->link = true;
@@ -491,11 +496,8 @@ void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, 
 
 /* ---- From marks to changes ---- */
 
-struct inode { uint64_t ino, dev; };
 struct sweep {
 	struct vcr_files *f;
-	struct inode *linked;       /* of files with several names that changed */
-	size_t nlinked, cap_linked;
 	vcr_change_fn *fn;
 	void *ctx;
 	int err;
@@ -658,51 +660,13 @@ static void report_gone(struct sweep *s, struct vcr_file_mark *m, const struct v
 	m->origin = origin;
 }
 
-/* What is written under one name of a file changes under all of them. */
-static void note_inode(struct sweep *s, uint64_t ino, uint64_t dev)
-{
-	if (s->nlinked == s->cap_linked) {
-		size_t cap = s->cap_linked ? s->cap_linked * 2 : 64;
-		struct inode *linked = reallocarray(s->linked, cap, sizeof *linked);
-		if (!linked)
-			return;
-		s->linked = linked;
-		s->cap_linked = cap;
-	}
-	s->linked[s->nlinked++] = (struct inode){ ino, dev };
-}
-
-/* k: what is known of the path, NULL. A file that lost this name may have been given other content or another mode by it before; a further name that it got
- * since the last look is marked itself. */
+/* k: what is known of the path, NULL. A file that lost this name may have been given other content or another mode by it before. */
 static void note_linked(struct sweep *s, const struct vcr_known *k, const struct vcr_look *l)
 {
 	if (l->exists && !S_ISDIR(l->st.st_mode) && l->st.st_nlink > 1)
-		note_inode(s, l->st.st_ino, l->st.st_dev);
+		vcr_linked_note(s->f, l->st.st_ino, l->st.st_dev);
 	if (k && k->several && !S_ISDIR(k->mode) && (!l->exists || k->ino != l->st.st_ino))
-		note_inode(s, k->ino, k->dev);
-}
-
-static int by_number(const void *a, const void *b)
-{
-	const struct inode *x = a, *y = b;
-	return x->ino != y->ino ? (x->ino < y->ino ? -1 : 1) : x->dev != y->dev ? (x->dev < y->dev ? -1 : 1) : 0;
-}
-
-static void mark_linked(struct sweep *s, int64_t ns)
-{
-	struct vcr_files *f = s->f;
-	size_t n = s->nlinked;
-	s->nlinked = 0;
-	if (!n)
-		return;
-	qsort(s->linked, n, sizeof *s->linked, by_number);
-	for (struct vcr_known *k = vcr_table_below(&f->table, ""); k; k = k->next_found) {
-		const struct inode key = { k->ino, k->dev };
-		struct vcr_file_mark *m;
-		if (S_ISDIR(k->mode) || !bsearch(&key, s->linked, n, sizeof *s->linked, by_number) || find_mark(f, k->path) || !(m = vcr_files_mark_path(f, k->path, ns)))
-			continue;
-		m->seen = true;
-	}
+		vcr_linked_note(s->f, k->ino, k->dev);
 }
 
 static void settle(struct sweep *s, struct vcr_file_mark *m)
@@ -760,9 +724,12 @@ out:
 
 static void report_buried(struct sweep *s)
 {
+	static const struct vcr_look nothing;
 	for (size_t i = 0; i < s->f->nmark; i++)
-		if (s->f->mark[i]->buried)
+		if (s->f->mark[i]->buried) {
+			note_linked(s, s->f->mark[i]->buried, &nothing);
 			report_gone(s, s->f->mark[i], s->f->mark[i]->buried);
+		}
 }
 
 /* ---- Renames that nobody but inotify or a scan saw: the same inode, not written since, under a new name ---- */
@@ -825,7 +792,7 @@ static void break_circles(struct vcr_files *f)
 	for (size_t i = 0; i < f->nmark; i++) {
 		struct vcr_file_mark *m = f->mark[i], *up = m;
 		for (int steps = 0; steps < 64 && up && up->origin && !up->link && !up->directory; steps++)
-			if ((up = find_mark(f, up->origin)) == m) {
+			if ((up = vcr_files_find_mark(f, up->origin)) == m) {
 				free(m->origin);
 				m->origin = NULL;
 				m->writes += !m->writes;
@@ -896,10 +863,9 @@ int vcr_files_sweep(struct vcr_files *f, int64_t upto_ns, vcr_change_fn *fn, voi
 	for (size_t i = 0; i < f->nmark; i++) { /* settling may add marks */
 		settle(&s, f->mark[i]);
 		if (i + 1 == f->nmark)
-			mark_linked(&s, f->mark[i]->last_ns);
+			vcr_linked_mark(f, f->mark[i]->last_ns);
 	}
 	vcr_files_look_end(f);
-	free(s.linked);
 	clear_marks(f);
 	if (waiting)
 		keep_waiting(f, aside, waiting);

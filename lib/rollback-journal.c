@@ -1,6 +1,6 @@
 /* rollback-journal.c — a rollback as a list of steps that may be interrupted anywhere and begun again.
  *
- * STATE/rollback.journal, complete or absent (written aside, flushed, renamed):
+ * STATE/rollback.journal, complete or absent (written aside, then to the disk, renamed):
  *   vcr-rollback 1
  *   undo COMMIT
  *   item MODE OID MODE OID PATH      now, then to; octal, hex; PATH with \n and \\ escaped; one line for each path
@@ -116,25 +116,26 @@ static bool is_owned(const struct vcr_entry *entry)
 	return type_of(entry) == VCR_ENTRY_FILE || type_of(entry) == VCR_ENTRY_DIR;
 }
 
-/* The new content, the journal and what an undo needs, written back side by side; false: it takes a syncfs of each file system. */
-static bool write_back(const struct vcr_journal *j, const struct vcr_rollback_where *w, int state, int stage, int journal)
+/* The new content, the journal and what an undo needs, written back side by side. 0; 1: the file system keeps no order, it takes a syncfs of each; -1 (errno). */
+static int write_back(const struct vcr_journal *j, const struct vcr_rollback_where *w, int state, int stage, int journal)
 {
-	bool good = same_device(state, stage) && vcr_flush_in_order(stage);
-	for (int wait = 0; good && wait < 2; wait++) {
-		good = vcr_store_flush(w->store, wait);
-		vcr_flush_open(journal, wait);
-		for (size_t i = 0; good && i < j->n; i++) {
+	int err = !same_device(state, stage) || !vcr_flush_in_order(stage);
+	for (int wait = 0; !err && wait < 2; wait++) {
+		err = vcr_store_flush(w->store, wait);
+		if (!err)
+			err = vcr_flush_open(journal, wait);
+		for (size_t i = 0; !err && i < j->n; i++) {
 			char name[32];
 			snprintf(name, sizeof name, "%zu", i);
 			if (is_content(&j->item[i].to))
-				vcr_flush_file(stage, name, wait);
+				err = vcr_flush_file(stage, name, wait);
 		}
 	}
-	return good;
+	return err;
 }
 
-/* The state before and the new content must be as durable as the journal that lets the old one be destroyed. Where the file system keeps the
- * order of its changes, one flush does it, and the journal's own name needs none. */
+/* The state before, the new content and the journal must be on the disk when the journal gets its name, which lets the old content be destroyed. Where the file
+ * system keeps the order of its changes the names need no flush: whatever of them a power failure leaves, what they name is there. */
 static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w, int stage, struct vcr_error *e)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT, temp = VCR_BUF_INIT, text = VCR_BUF_INIT;
@@ -147,10 +148,11 @@ static int begin(const struct vcr_journal *j, const struct vcr_rollback_where *w
 	if (state < 0)
 		return vcr_error_sys(e, errno, "%s; nothing was done", w->state_dir);
 	int fd = open(temp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool good = fd >= 0 && !vcr_write_all(fd, text.data, text.len), ordered = good && write_back(j, w, state, stage, fd);
-	good = good && (ordered || same_device(state, stage) || !syncfs(stage)) && !(ordered ? vcr_flush_end(fd) : syncfs(fd)) && !rename(temp.data, path.data);
+	bool good = fd >= 0 && !vcr_write_all(fd, text.data, text.len);
+	int written = good ? write_back(j, w, state, stage, fd) : 0;
+	good = good && written >= 0 && (!written || ((same_device(state, stage) || !syncfs(stage)) && !syncfs(fd))) && !rename(temp.data, path.data);
 	int saved = errno;
-	if (good && !ordered)
+	if (good && written)
 		fsync(state);
 	if (good)
 		vcr_store_flushed(w->store);

@@ -5,9 +5,10 @@
  * expected nor as wanted was changed by somebody else: a foreign edit, never overwritten unless forced.
  *
  * Applying first keeps what is there now (a commit under refs/undo, so that everything can be undone), writes every file beside the workspace's
- * files and what it is about to do into STATE/rollback.journal, flushes them, and renames each file into its place; directories are made
+ * files and what it is about to do into STATE/rollback.journal, has the disk write them (flush.h), and renames each file into its place; directories are made
  * before and removed after; modes are exact. Then every path is read again and compared by hash. Killed at any moment before the journal is
- * there, nothing happened; after that the next vcr_rollback_recover finishes. Nothing is followed out of the workspace (beneath.h).
+ * there, nothing happened; after that the next vcr_rollback_recover finishes. The same holds for a power failure, which may find a rollback that was done a moment ago as not
+ * begun. Nothing is followed out of the workspace (beneath.h).
  *
  * Files whose content savepoints do not hold come from the store of preimage.h if they were kept there, or from where they are now if they were only renamed; one
  * that is there now goes there by a link.

@@ -76,39 +76,41 @@ void vcr_store_flushed(struct vcr_store *s)
 }
 
 /* Which of them hold tracked objects is not asked: those that are clean cost an open each. */
-static void flush_packs(int objects, bool wait)
+static int flush_packs(int objects, bool wait)
 {
+	int err = 0;
 	int fd = openat(objects, "pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *ent;
 	if (!d && fd >= 0)
 		close(fd);
-	while (d && (ent = readdir(d)))
+	while (d && !err && (ent = readdir(d)))
 		if (*ent->d_name != '.')
-			vcr_flush_file(fd, ent->d_name, wait);
+			err = vcr_flush_file(fd, ent->d_name, wait);
 	if (d)
 		closedir(d);
+	return err;
 }
 
-bool vcr_store_flush(struct vcr_store *s, bool wait)
+int vcr_store_flush(struct vcr_store *s, bool wait)
 {
 	VCR_AUTO_BUF path = VCR_BUF_INIT;
 	if (!s->tracks || s->untracked)
-		return false;
+		return 1;
 	vcr_buf_printf(&path, "%s/objects", s->git_dir);
 	int objects = open(path.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool good = objects >= 0 && vcr_flush_in_order(objects);
-	if (good) {
+	int err = objects < 0 || !vcr_flush_in_order(objects);
+	if (!err) {
 		forget_doubles(s);
-		flush_packs(objects, wait);
+		err = flush_packs(objects, wait);
 	}
-	for (size_t i = 0; good && i < s->nused; i++) {
+	for (size_t i = 0; !err && i < s->nused; i++) {
 		char hex[41], name[48];
 		vcr_store_hex(s->used[i], hex);
 		snprintf(name, sizeof name, "%.2s/%s", hex, hex + 2);
-		vcr_flush_file(objects, name, wait);
+		err = vcr_flush_file(objects, name, wait);
 	}
 	if (objects >= 0)
 		close(objects);
-	return good;
+	return err;
 }

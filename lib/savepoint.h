@@ -97,10 +97,10 @@ int vcr_store_get_parent(struct vcr_store *s, const char *commit, struct vcr_sav
 /* The last savepoint of a session at or before a time; VCR_ENOTFOUND if all are later. */
 int vcr_store_get_time(struct vcr_store *s, const char *session, int64_t time_ns, struct vcr_savepoint *out, struct vcr_error *e);
 
-/* From now on the store notes the trees that it reads and all that it writes; vcr_store_flush sends those to the disk (flush.h), wait: until they are
- * there. false: the file system keeps no order, or memory is short; then only syncfs(2) helps. */
+/* From now on the store notes what it reads and writes; vcr_store_flush sends that to the disk (flush.h), wait: until it is
+ * there. 0; 1: the file system keeps no order, or memory is short: then only syncfs(2) helps; -1 (errno): it cannot be written. */
 void vcr_store_track(struct vcr_store *s);
-bool vcr_store_flush(struct vcr_store *s, bool wait);
+int vcr_store_flush(struct vcr_store *s, bool wait);
 /* The disk has them: they need no further flush. */
 void vcr_store_flushed(struct vcr_store *s);
 

@@ -443,13 +443,15 @@ if not shutil.which("strace"):
 else:
     trace = os.path.join(p.dir, "trace")
     p.run("vcr", "rollback", "-q", "--to", "start", cwd=p.work)
-    subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=open,openat,fsync,fdatasync,sync,syncfs", os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "end"],
+    subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=open,openat,rename,fsync,fdatasync,sync,syncfs,sync_file_range", os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "end"],
                    cwd=p.work, env=TRACED, check=True)
     calls = open(trace).read().splitlines()
     syncs = [c for c in calls if re.search(r"\b(fsync|fdatasync|sync|syncfs)\(", c)]
     kind = subprocess.run(["stat", "-f", "-c", "%T", p.state()], stdout=subprocess.PIPE, text=True).stdout.strip()
     if kind in ("ext2/ext3", "xfs"):
-        ok(len(syncs) == 1 and "fsync(" in syncs[0], "all of a rollback is made durable by one flush of its own file, and not of what other programs left to be written", syncs)
+        begun = next((i for i, c in enumerate(calls) if "rename(" in c and "rollback.journal" in c), 0)
+        waited = [c for c in calls[:begun] if "WAIT_AFTER" in c and c.endswith("= 0")]
+        ok(not syncs and begun and len(waited) > 50, "a rollback waits for its own bytes alone, before anything is destroyed, and not for what other programs left to be written", syncs, begun, len(waited))
     else:
         ok(syncs and p.look() == after, "a rollback is made durable before it is done", kind, syncs)
     ok(not [c for c in calls if "/ssl/cert" in c or "ca-certificates" in c], "and no certificates are read for it", [c for c in calls if "cert" in c])

@@ -300,6 +300,30 @@ START_TEST(what_was_changed_through_a_name_that_then_goes_is_seen_under_the_file
 }
 END_TEST
 
+START_TEST(and_through_one_that_came_and_went_between_two_looks_or_whose_place_a_directory_took)
+{
+	put("a", "one\n");
+	put("c", "two\n");
+	mkdir(in("d"), 0755);
+	ck_assert(!link(in("c"), in("e")));
+	make_files(NULL);
+	ck_assert_int_eq(link(in("a"), in("x")), 0);
+	mark(VCR_MARK_LINK, "a", "x");
+	put("x", "three\n");
+	mark(VCR_MARK_WRITE, "x", NULL);
+	hooked_unlink("x");
+	mkdir(in("x"), 0755);
+	mark(VCR_MARK_MKDIR, "x", NULL);
+	sweep_says("mkdir x - > dir (shim 7)\nwrite a one\n > three\n (watch 0)\n");
+	put("c", "four\n");
+	mark(VCR_MARK_WRITE, "c", NULL);
+	hooked_unlink("c");
+	hooked_rename("d", "c");
+	sweep_says("delete c two\n > - (shim 7)\nrename c from d dir > dir (shim 7)\nwrite e two\n > four\n (watch 0)\n");
+	end_says("");
+}
+END_TEST
+
 START_TEST(what_takes_the_name_of_something_of_another_kind_does_not_hide_that_it_went)
 {
 	put("a", "one\n");
@@ -1016,6 +1040,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, what_takes_the_name_of_something_of_another_kind_does_not_hide_that_it_went);
 	tcase_add_test(tc, a_file_that_gets_its_name_when_it_is_complete_is_written);
 	tcase_add_test(tc, what_was_changed_through_a_name_that_then_goes_is_seen_under_the_files_other_names);
+	tcase_add_test(tc, and_through_one_that_came_and_went_between_two_looks_or_whose_place_a_directory_took);
 	tcase_add_test(tc, what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan);
 	tcase_add_test(tc, a_rename_that_no_hook_saw_is_known_by_its_inode);
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);

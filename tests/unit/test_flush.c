@@ -13,9 +13,9 @@ START_TEST(files_are_sent_to_the_disk_and_stay_what_they_are)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	int at = open(dir, O_RDONLY | O_DIRECTORY), fd = openat(at, "f", O_RDWR | O_CREAT, 0600);
 	ck_assert_int_eq(write(fd, "content", 7), 7);
-	vcr_flush_file(at, "f", false);
-	vcr_flush_file(at, "f", true);
-	ck_assert_int_eq(vcr_flush_end(fd), 0);
+	ck_assert_int_eq(vcr_flush_file(at, "f", false), 0);
+	ck_assert_int_eq(vcr_flush_file(at, "f", true), 0);
+	ck_assert_int_eq(vcr_flush_open(fd, true), 0);
 	ck_assert_int_eq(pread(fd, text, sizeof text, 0), 7);
 	ck_assert_str_eq(text, "content");
 	unlinkat(at, "f", 0);
@@ -32,10 +32,10 @@ START_TEST(what_is_not_there_or_no_file_is_passed_over)
 	int at = open(dir, O_RDONLY | O_DIRECTORY);
 	ck_assert_int_eq(mkfifoat(at, "pipe", 0600), 0);
 	ck_assert_int_eq(symlinkat("pipe", at, "link"), 0);
-	vcr_flush_file(at, "nothing", true);
-	vcr_flush_file(at, "pipe", true); /* nobody will ever write to it */
-	vcr_flush_file(at, "link", true);
-	ck_assert_int_eq(vcr_flush_end(-1), -1);
+	ck_assert_int_eq(vcr_flush_file(at, "nothing", true), 0);
+	ck_assert_int_eq(vcr_flush_file(at, "pipe", true), 0); /* nobody will ever write to it */
+	ck_assert_int_eq(vcr_flush_file(at, "link", true), 0);
+	ck_assert_int_eq(vcr_flush_open(-1, true), -1);
 	ck_assert_int_eq(errno, EBADF);
 	ck_assert_int_eq(readlinkat(at, "link", link, sizeof link), 4);
 	unlinkat(at, "pipe", 0);
