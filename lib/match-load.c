@@ -173,6 +173,12 @@ static int64_t began_us(const struct vcr_json *j, int v)
 	return !vcr_json_str(j, v, &text) && vcr_scan_time(text.data, text.len, &ns) ? ns / 1000 : 0;
 }
 
+static void leave_out(struct vcr_match *m, const struct vcr_error *why)
+{
+	if (!m->stats.unusable++)
+		m->unusable = *why;
+}
+
 /* v: metadata.custom.vcr of a frame, or the data of a vcr.http line. */
 static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t line, int64_t frame, int64_t call, int64_t time_ns)
 {
@@ -184,7 +190,10 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	if (!method || !path) {
 		free(method);
 		free(path);
-		m->stats.unusable += frame >= 0;
+		struct vcr_error why = { 0 };
+		vcr_error_set(&why, VCR_ECORRUPT, "frame %lld, line %lld: neither a method nor a path is noted", (long long)frame, (long long)line);
+		if (frame >= 0)
+			leave_out(m, &why);
 		return 0;
 	}
 	struct vcr_recorded *c = new_call(m);
@@ -249,11 +258,12 @@ static int take_frames(struct vcr_match *m, struct vcr_error *e)
 		int vcr;
 		if (!brief.call)
 			continue; /* what files and programs did is not even parsed */
-		int err = vcr_reader_noted(m->reader, i, &j, &vcr, e);
+		struct vcr_error why = { 0 };
+		int err = vcr_reader_noted(m->reader, i, &j, &vcr, &why);
 		if (err == VCR_EVERSION || err == VCR_ENOMEM)
-			return err;
+			return vcr_error_set(e, err, "%s", why.what);
 		if (err) {
-			m->stats.unusable++;
+			leave_out(m, &why);
 			continue;
 		}
 		if ((err = take(m, j, vcr, brief.line, i, call++, brief.time_ns)))
@@ -285,10 +295,11 @@ static int fill_keys(struct vcr_match *m, struct vcr_recorded *c)
 {
 	VCR_AUTO_BUF body = VCR_BUF_INIT;
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	struct vcr_error why = { 0 };
 	if (strlen(c->k0) == VCR_KEY_LEN - 1 && strlen(c->k1) == VCR_KEY_LEN - 1)
 		return 0;
-	if (*c->request_ref && vcr_reader_body(c->reader, c->request_ref, &body, NULL)) {
-		m->stats.unusable++;
+	if (*c->request_ref && vcr_reader_body(c->reader, c->request_ref, &body, &why)) {
+		leave_out(m, &why);
 		*c->k0 = *c->k1 = 0;
 		return body.err;
 	}

@@ -22,6 +22,7 @@ struct vcr_match {
 	struct prefixes *prefixes;    /* NULL until the first miss; parallel to call */
 	size_t hashes;                /* held in prefixes, all in all */
 	struct vcr_match_stats stats;
+	struct vcr_error unusable;    /* the first */
 };
 
 /* match-load.c */

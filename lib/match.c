@@ -225,6 +225,11 @@ struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i)
 	return i < m->n ? &m->call[i] : NULL;
 }
 
+const char *vcr_match_unusable(const struct vcr_match *m)
+{
+	return m->unusable.what;
+}
+
 void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s)
 {
 	*s = m->stats;

@@ -110,7 +110,9 @@ void vcr_divergence_release(struct vcr_divergence *d);
 
 size_t vcr_match_count(const struct vcr_match *m);
 struct vcr_recorded *vcr_match_call(const struct vcr_match *m, size_t i); /* in the order in which they were asked */
-struct vcr_match_stats { int64_t calls, sides, unusable /* left out */, skipped /* faults */, expired, spent; int64_t by_rung[VCR_RUNGS]; };
+struct vcr_match_stats { int64_t calls, sides, unusable /* left out, or asked for by nothing */, skipped /* faults */, expired, spent; int64_t by_rung[VCR_RUNGS]; };
 void vcr_match_stats(const struct vcr_match *m, struct vcr_match_stats *s);
+/* What is wrong with the first of the unusable ones, with file and line; "" there are none. */
+const char *vcr_match_unusable(const struct vcr_match *m);
 
 #endif

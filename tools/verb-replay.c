@@ -136,6 +136,19 @@ static int look_at_age(const struct replay *r, enum expired expired)
 	return expired == EXPIRED_ERROR ? (r->command ? EXIT_REPLAY : VCR_EXIT_FAILED) : 0;
 }
 
+/* What of the recording nothing can be answered from. */
+static void tell_unusable(const struct replay *r)
+{
+	VCR_AUTO_BUF safe = VCR_BUF_INIT;
+	struct vcr_match *m = vcr_replay_match(r->replay);
+	struct vcr_match_stats s;
+	vcr_match_stats(m, &s);
+	if (!s.unusable || r->t->quiet)
+		return;
+	vcr_safe_line(&safe, vcr_match_unusable(m), strlen(vcr_match_unusable(m)), 400);
+	vcr_say(r->t, "%lld recorded model call%s cannot be replayed, the first: %s", (long long)s.unusable, s.unusable == 1 ? "" : "s", safe.data);
+}
+
 /* Another program, or another version of it, may ask otherwise. */
 static void compare_agents(const struct replay *r)
 {
@@ -593,6 +606,7 @@ static int replay(struct replay *r, const char *session)
 		return vcr_failed(r->t, &e);
 	if ((status = open_recording(r, session)) || (r->deterministic && (status = take_terms(r))) || (status = prepare(r, rung, speed, expired)) || (status = look_at_age(r, expired)))
 		return status;
+	tell_unusable(r);
 	compare_agents(r);
 	return r->command ? run_command(r) : serve_alone(r);
 }
