@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 from gatekit import ANTHROPIC, GEMINI, OPENAI, clikit, Gate, Recording, done, json, ok
 
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
-THERE = dict(cwd="/mnt/ann/proj", workspace="/mnt/ann/proj", home="/home/ann", tmp="/tmp")
+THERE = dict(cwd="/mnt/ann/proj", workspace="/mnt/ann/proj", home="/home/ann", tmp="/var/tmp/ann")
 THEN = dict(THERE, day="2026-11-24", named="Tuesday, November 24, 2026", stamp="2026-11-24T10:00:00.123Z", uuid="123e4567-e89b-42d3-a456-426614174000", pid=4711, port=45123, took="0.12s",
             ls="Nov 24 10:02", commit="1a2b3c4", whole="1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d", cch="4f1ab", call="toolu_01A2b3C4d5E6f7G8h9J0", user="user_aa_session_bb", color="", item="msg_0a1b2c3d4e5f60718293")
 NOW = dict(day="2027-01-02", named="Saturday, January 2, 2027", stamp="2027-01-02T23:59:59Z", uuid="00000000-1111-4222-8333-444444444444", pid=88, port=8081, took="31.5s",
@@ -27,7 +27,7 @@ def claude_code(c):
                    {"type": "text", "text": "You are a coding agent.\n<env>\nWorking directory: %(cwd)s\nPlatform: linux\nToday's date: %(day)s\n</env>" % c, "cache_control": {"type": "ephemeral"}}],
         "tools": [{"name": "Bash", "description": "Executes a command.", "input_schema": TOOL["parameters"]}],
         "messages": [{"role": "user", "content": "fix the test"}, {"role": "assistant", "content": [{"type": "tool_use", "id": c["call"], "name": "Bash", "input": {"command": "ls %(cwd)s" % c}}]},
-                     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": c["call"], "content": "-rw-r--r-- 1 ann ann 42 %(ls)s a.py\n3 failed in %(took)s" % c}]}]}
+                     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": c["call"], "content": "-rw-r--r-- 1 ann ann 42 %(ls)s a.py\n3 failed in %(took)s, see %(tmp)s/log" % c}]}]}
 
 
 def codex(c):
@@ -36,7 +36,7 @@ def codex(c):
         "tools": [{"type": "function", "name": "shell", "parameters": TOOL["parameters"]}],
         "input": [{"type": "message", "role": "user", "id": c["item"], "content": [{"type": "input_text", "text": "<environment_context>\n  <cwd>%(cwd)s</cwd>\n  <current_date>%(day)s</current_date>\n</environment_context>" % c}]},
                   {"type": "function_call", "id": c["item"], "call_id": "call_1", "name": "shell", "arguments": "{\"command\":[\"cat\",\"%(cwd)s/a.py\"]}" % c},
-                  {"type": "function_call_output", "call_id": "call_1", "output": "Exit code: 0\nWall time: %(took)s\nOutput:\n3 failed" % c}]}
+                  {"type": "function_call_output", "call_id": "call_1", "output": "Exit code: 0\nWall time: %(took)s\nOutput:\n3 failed, see %(tmp)s/log" % c}]}
 
 
 def gemini_cli(c):
@@ -53,7 +53,7 @@ def opencode(c):
 
 
 def mini_swe(c):
-    return chat(c, "You solve tasks with bash.", [{"role": "user", "content": "In %(cwd)s: mend the calculator." % c}, {"role": "assistant", "content": "git commit -am x && git log"},
+    return chat(c, "You solve tasks with bash.", [{"role": "user", "content": "In %(cwd)s: mend the calculator; what is not to stay goes to %(tmp)s." % c}, {"role": "assistant", "content": "git commit -am x && git log"},
                 {"role": "user", "content": "<output>\n[main %(commit)s] x\n 1 file changed\ncommit %(whole)s\nDate: %(named)s\nindex %(commit)s..9f8e7d6 100644\n3 failed in %(took)s\n</output>" % c}], temperature=0)
 
 
@@ -169,7 +169,9 @@ VARIANTS = (
 RUNGS = ("exact", "canonical", "normalised", "structural")
 APIS = {RESPONSES: "openai.responses", EMBEDDINGS: "openai.embeddings", OPENAI: "openai.chat", ANTHROPIC: "anthropic.messages", GEMINI: "gemini.generate"}
 place = clikit.Place()
-here = dict(NOW, cwd=place.dir, workspace=place.dir, home=place.home, tmp="/tmp")
+here = dict(NOW, cwd=place.dir, workspace=place.dir, home=place.home, tmp=os.path.join(place.dir, "tmp"))
+os.mkdir(here["tmp"])
+place.env["TMPDIR"] = here["tmp"]
 rec = Recording(place)
 rec.lines.append({"type": "vcr.context", "data": THERE})
 pairs = []
@@ -204,5 +206,28 @@ missed, found = sum(not p[2] for p in pairs), {r: sum(p[2] == r for p in pairs) 
 ok({r: last["rungs"][r] for r in RUNGS} == found and last["rungs"]["missed"] == missed, "at the end it is said how many were found on which rung", last, found)
 ok(all("%d " % found[r] in gate.err and "(%s)" % r in gate.err for r in RUNGS), "people are told too", gate.err)
 asked("canonical", "--match=canonical")
+
+# ---- One thing at a time ----
+
+SINGLES = (("the date", ("day", "named", "stamp")), ("the working directory", ("cwd", "workspace")), ("the home", ("home",)), ("the temporary directory", ("tmp",)), ("a UUID", ("uuid",)),
+           ("the billing line", ("cch",)), ("the user's id", ("user",)))
+for what, keys in SINGLES:
+    there = dict(here, **{k: THEN[k] for k in keys})
+    name = "only-" + keys[0]
+    rec, lives = Recording(place, name), []
+    rec.lines.append({"type": "vcr.context", "data": {k: there[k] for k in THERE}})
+    for shape in SHAPES:
+        (path, then), (_, now) = (marked(*shape(c), len(lives)) for c in (there, here))
+        if then != now:
+            rec.call(then, b'{"n":%d}' % len(lives), path=path, api=APIS[path])
+            lives.append((shape.__name__, path, now))
+    rec.write()
+    with Gate(place, name, "--vcr-dir", place.vcr_dir) as gate:
+        for n, (shape, path, now) in enumerate(lives):
+            missed = gate.post(with_field(now), path=path)[0]
+            status, _, body = gate.post(now, path=path)
+            events = [gate.event() for _ in range(2)]
+            ok((missed, status, body, events[1].get("words")) == (400, 200, b'{"n":%d}' % n, "normalised"), "%s: only %s is another: normalised, and with another choice of tool or parameter a miss" % (shape, what), missed, status, body, events)
+    ok(lives, "%s stands in what agents ask" % what)
 ok(len(pairs) >= 60, "sixty pairs and more were asked", len(pairs))
 done()

@@ -150,6 +150,23 @@ with open(place.asker, "a") as f:
 status, out, events, err, asked = place.replay("rec", ("one",))
 ok((status, asked) == (0, 0) and err.count("another version of it: ") == 1 and "asker.py" in err, "that the program is another than when it was recorded is said in one line", status, err)
 
+# ---- Another version of its package ----
+def package(version):
+    """The script is a package's, as npm's are: what changes is the version."""
+    with open(os.path.join(place.dir, "package.json"), "w") as f:
+        json.dump({"name": "asker", "version": version}, f)
+
+
+place.forget()
+package("1.2.3")
+place.record("rec", "one")
+ok("another version" not in place.replay("rec", ("one",))[3], "of the same version of its package nothing is said")
+package("1.2.4")
+status, out, events, err, asked = place.replay("rec", ("one",))
+said_so = [l for l in err.splitlines() if "another version of it: " in l]
+ok((status, asked, len(said_so)) == (0, 0, 1) and "asker 1.2.3" in said_so[0].split("; this is ")[0] and "asker 1.2.4" in said_so[0].split("; this is ")[1], "that its package has another version is said in one line, with both", status, err)
+os.unlink(os.path.join(place.dir, "package.json"))
+
 # ---- Expiry ----
 place.forget()
 place.record("rec", "one", "two")

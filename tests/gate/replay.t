@@ -139,6 +139,9 @@ with recorded((ask("s"), [b"data: 1\n\n", b"data: 2\n\n"], dict(fields=SSE, time
     ok(s.recv(65536).endswith(b"9\r\ndata: 1\n\n\r\n"), "at --speed=1 the first piece is there while the second is an hour away")
 with recorded((ask("s"), [b"data: 1\n\n", b"data: 2\n\n"], dict(fields=SSE, times=[3600 * 10**6])), options=("--speed=1000000",)) as gate:
     ok(gate.post(ask("s"))[2] == b"data: 1\n\ndata: 2\n\n", "at --speed=1000000 an hour is 4 ms")
+for speed in ((), ("--speed=0",)):
+    with recorded((ask("s"), [b"data: 1\n\n", b"data: 2\n\n"], dict(fields=SSE, times=[3600 * 10**6], ttfb_ms=3600e3, total_ms=7200e3)), options=speed) as gate:
+        ok(gate.post(ask("s"))[2] == b"data: 1\n\ndata: 2\n\n", "%s what took hours comes at once" % ("at --speed=0" if speed else "without --speed"))
 big = [bytes([65 + i % 26]) * 60000 for i in range(200)]
 with recorded((ask("big"), big, dict(fields=SSE))) as gate, gate.tls() as s:
     s.sendall(post_bytes(ask("big")))
