@@ -1,6 +1,7 @@
 #include "normal-user.h"
 #include "canon.h"
 #include "normal.h"
+#include "normal-order.h"
 #include <ctype.h>
 #include <regex.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static bool is_name(const char *s, size_t n)
 	for (const struct vcr_normaliser *m = vcr_normalisers; m->name; m++)
 		if (strlen(m->name) == n && !memcmp(m->name, s, n))
 			return false;
-	return true;
+	return n != strlen(VCR_NORMAL_ORDER_NAME) || memcmp(VCR_NORMAL_ORDER_NAME, s, n);
 }
 
 /* What makes an expression large when it is compiled, or slow whatever the text. */

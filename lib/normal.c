@@ -1,13 +1,19 @@
 #include "normal.h"
+#include "normal-order.h"
 #include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
+/* Bits in the order of the table of normalisers. */
+enum { UUID = 1 << 0, LS = 1 << 1, DATE = 1 << 2, DIRECTORIES = 15 << 3, PID = 1 << 7, PORT = 1 << 8, DURATION = 1 << 9, CLAUDE = 1 << 10, ANSI = 1 << 11, GIT = 1 << 12, ID = 1 << 13,
+	CODEX = 1 << 14, PROJECT = 1 << 15 };
+
 /* ---- Small things ---- */
 
 /* As isalnum and '_', in every locale. */
 static const bool word_byte[256] = { ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true };
+static const bool hex_byte[256] = { ['0' ... '9'] = true, ['a' ... 'f'] = true, ['A' ... 'F'] = true };
 
 static bool digit(const char *p, size_t n, size_t i)
 {
@@ -81,9 +87,12 @@ static size_t zone_at(const char *p, size_t n, size_t i)
 	return 0;
 }
 
+/* Names of days and months: each with a capital. */
 static size_t one_of(const char *p, size_t n, size_t i, const char *const *names)
 {
-	for (; i < n && *names; names++)
+	if (i >= n || p[i] < 'A' || p[i] > 'Z')
+		return 0;
+	for (; *names; names++)
 		if (has(p, n, i, *names)) {
 			size_t k = strlen(*names);
 			while (word(p, n, i + k) && !isdigit((unsigned char)p[i + k]) && k < 9)
@@ -96,9 +105,16 @@ static size_t one_of(const char *p, size_t n, size_t i, const char *const *names
 static size_t separators(const char *p, size_t n, size_t i)
 {
 	size_t k = 0;
-	while (i + k < n && k < 3 && strchr(" ,-", p[i + k]))
+	while (i + k < n && k < 3 && (p[i + k] == ' ' || p[i + k] == ',' || p[i + k] == '-'))
 		k++;
 	return k;
+}
+
+/* A day or an hour, of so many digits, at p[at]: may a month be next? Most numbers are neither. */
+static bool may_be_dated(const char *p, size_t n, size_t at, size_t d)
+{
+	size_t k = d == 1 || d == 2 ? separators(p, n, at + d) : 0, i = at + d + k;
+	return i < n && d <= 2 && (k ? (p[i] >= 'A' && p[i] <= 'Z') || digit(p, n, i) : p[i] == ':');
 }
 
 /* Tue, 24 Nov 2026 10:00:00 GMT; Tue Nov 24 10:00:00 2026; November 24, 2026; 24 November 2026 */
@@ -143,8 +159,9 @@ static size_t match_date(const struct vcr_normal_context *c, const char *p, size
 {
 	if (!begins_word(p, at))
 		return 0;
-	if (digits(p, n, at) != 4)
-		return isalnum((unsigned char)p[at]) ? named_date(p, n, at) : 0;
+	size_t d = digits(p, n, at);
+	if (d != 4)
+		return !d || may_be_dated(p, n, at, d) ? named_date(p, n, at) : 0;
 	if (n - at < 10 || p[at + 4] != '-' || p[at + 7] != '-' || digits(p, n, at + 5) != 2 || digits(p, n, at + 8) != 2)
 		return 0;
 	size_t i = at + 10;
@@ -192,34 +209,39 @@ DIRECTORY(home, 2)
 DIRECTORY(tmp, 3)
 #undef DIRECTORY
 
-/* A number at `at` that one of the words, ended by one of `between` or nothing, stands before. */
-static size_t number_behind(const char *p, size_t n, size_t at, const char *const *words, const char *between)
+struct name { const char *s; size_t n; };
+#define NAME(s) { s, sizeof s - 1 }
+
+/* Before a number: between it and one of the words, up to three of them. */
+static const uint16_t before_number[256] = { [' '] = PID, [':'] = PID | PORT, ['='] = PID, ['#'] = PID, ['['] = PID };
+
+/* A number at `at` that one of the words, ended by such bytes or nothing, stands before. */
+static size_t number_behind(const char *p, size_t n, size_t at, const struct name *words, unsigned between)
 {
-	if (!digit(p, n, at) || !begins_word(p, at))
-		return 0;
 	size_t end = at;
-	while (end && at - end < 3 && strchr(between, p[end - 1]))
+	if (!at || !digit(p, n, at) || word_byte[(unsigned char)p[at - 1]])
+		return 0;
+	while (end && at - end < 3 && before_number[(unsigned char)p[end - 1]] & between)
 		end--;
-	for (; *words; words++) {
-		size_t k = strlen(*words);
-		if (end >= k && (p[end - 1] | 32) == ((*words)[k - 1] | 32) && !strncasecmp(p + end - k, *words, k) && begins_word(p, end - k)) {
-			size_t d = digits(p, n, at);
-			return word(p, n, at + d) ? 0 : d;
-		}
+	for (; end && words->n; words++) {
+		if ((p[end - 1] | 32) != (words->s[words->n - 1] | 32) || end < words->n || strncasecmp(p + end - words->n, words->s, words->n) || !begins_word(p, end - words->n))
+			continue;
+		size_t d = digits(p, n, at);
+		return word(p, n, at + d) ? 0 : d;
 	}
 	return 0;
 }
 
 static size_t match_pid(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
-	static const char *const words[] = { "pid", "ppid", "pgid", "process", "process id", NULL };
-	return number_behind(p, n, at, words, " :=#[");
+	static const struct name words[] = { NAME("pid"), NAME("ppid"), NAME("pgid"), NAME("process"), NAME("process id"), { NULL, 0 } };
+	return number_behind(p, n, at, words, PID);
 }
 
 static size_t match_port(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
 {
-	static const char *const words[] = { "127.0.0.1", "localhost", "[::1]", NULL };
-	return at && p[at - 1] == ':' ? number_behind(p, n, at, words, ":") : 0;
+	static const struct name words[] = { NAME("127.0.0.1"), NAME("localhost"), NAME("[::1]"), { NULL, 0 } };
+	return at && p[at - 1] == ':' ? number_behind(p, n, at, words, PORT) : 0;
 }
 
 static size_t match_duration(const struct vcr_normal_context *c, const char *p, size_t n, size_t at)
@@ -232,6 +254,8 @@ static size_t match_duration(const struct vcr_normal_context *c, const char *p, 
 	if (fraction)
 		i += 1 + digits(p, n, i + 1);
 	bool space = i < n && p[i] == ' ';
+	if (i + space >= n || !strchr("mnsu", p[i + space]))
+		return 0;
 	for (const char *const *u = units; *u; u++) {
 		size_t k = strlen(*u);
 		/* "3 s" may be anything: a bare letter wants a fraction or no space */
@@ -339,7 +363,7 @@ static size_t match_ls(const struct vcr_normal_context *c, const char *p, size_t
 static size_t hex_digits(const char *p, size_t n, size_t i)
 {
 	size_t k = 0, letters = 0;
-	for (; i + k < n && k <= 40 && strchr("0123456789abcdef", p[i + k]) && p[i + k]; k++)
+	for (; i + k < n && k <= 40 && hex_byte[(unsigned char)p[i + k]] && !(p[i + k] >= 'A' && p[i + k] <= 'F'); k++)
 		letters += p[i + k] >= 'a';
 	return k >= 7 && k <= 40 && letters && letters < k && !word(p, n, i + k) ? k : 0;
 }
@@ -391,9 +415,7 @@ const struct vcr_normaliser vcr_normalisers[] = {
 	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { "project", 1, match_project }, { NULL, 0, NULL },
 };
 
-/* Which of them may begin with a byte: bits in the order of the table. */
-enum { UUID = 1 << 0, LS = 1 << 1, DATE = 1 << 2, DIRECTORIES = 15 << 3, PID = 1 << 7, PORT = 1 << 8, DURATION = 1 << 9, CLAUDE = 1 << 10, ANSI = 1 << 11, GIT = 1 << 12, ID = 1 << 13,
-	CODEX = 1 << 14, PROJECT = 1 << 15 };
+/* Which of them may begin with a byte. */
 static const uint16_t begins[256] = {
 	['0' ... '9'] = UUID | DATE | PID | PORT | DURATION | GIT,
 	['a'] = UUID | GIT, ['b'] = UUID | GIT, ['c'] = UUID | GIT | CLAUDE | ID, ['d'] = UUID | GIT, ['e'] = UUID | GIT, ['f'] = UUID | GIT | ID,
@@ -402,10 +424,41 @@ static const uint16_t begins[256] = {
 	['m'] = ID, ['r'] = ID, ['s'] = CLAUDE | ID, ['t'] = ID, ['/'] = DIRECTORIES, ['.'] = PROJECT, [0x1b] = ANSI,
 };
 
+/* Behind a letter: with which one those that are names go on, bits by its last five. */
+enum { NAMES = LS | DATE | CLAUDE | ID | CODEX };
+#define L(letter) (1u << ((letter) & 31))
+static const uint32_t second[256] = {
+	['c'] = L('a') | L('c') | L('h') | L('l') | L('t'), ['f'] = L('c'), ['m'] = L('s'), ['r'] = L('e') | L('s') | L('u'), ['s'] = L('n') | L('r'), ['t'] = L('o'),
+	['A'] = L('p') | L('u'), ['C'] = L('L') | L('h'), ['D'] = L('e'), ['F'] = L('e') | L('r'), ['J'] = L('a') | L('u'), ['M'] = L('a') | L('o'), ['N'] = L('o'), ['O'] = L('c'),
+	['S'] = L('a') | L('e') | L('u'), ['T'] = L('h') | L('u'), ['W'] = L('e'),
+};
+#undef L
+/* Behind a digit. */
+static const uint16_t behind_digit[256] = {
+	['0' ... '9'] = DATE | DURATION, [' '] = DATE | DURATION, [','] = DATE, ['-'] = DATE, ['.'] = DURATION, ['m'] = DURATION, ['n'] = DURATION, ['s'] = DURATION, ['u'] = DURATION,
+};
+
+/* Those that may be at p[at]: most words and numbers are nothing, which their first bytes say. */
+static unsigned may_be(const char *p, size_t n, size_t at)
+{
+	unsigned char c = (unsigned char)p[at], next = at + 1 < n ? (unsigned char)p[at + 1] : 0;
+	unsigned may = begins[c];
+	if (may & (UUID | GIT) && !(at + 6 < n && hex_byte[next] && hex_byte[(unsigned char)p[at + 6]]))
+		may &= ~(unsigned)(UUID | GIT);
+	if (may & PORT)
+		may &= UUID | GIT | behind_digit[next] | (at ? before_number[(unsigned char)p[at - 1]] : 0);
+	else if (may & NAMES && !(next >= 64 && second[c] >> (next & 31) & 1))
+		may &= ~(unsigned)NAMES;
+	else if (may & PROJECT && !(at && p[at - 1] == '/'))
+		may = 0;
+	return may;
+}
+
 int vcr_normal_names(const struct vcr_normal_user *user, struct vcr_buf *out)
 {
 	for (const struct vcr_normaliser *m = vcr_normalisers; m->name; m++)
 		vcr_buf_printf(out, "%s%s/%d", m == vcr_normalisers ? "" : " ", m->name, m->version);
+	vcr_buf_printf(out, " %s/%d", VCR_NORMAL_ORDER_NAME, VCR_NORMAL_ORDER_VERSION);
 	return vcr_normal_user_names(user, out);
 }
 
@@ -421,10 +474,23 @@ void vcr_normal_scan_release(struct vcr_normal_scan *s)
 	vcr_buf_release(&s->spans);
 }
 
+/* Mostly the byte behind the slash decides. */
+static bool may_be_directory(const struct vcr_normal_scan *s, size_t at)
+{
+	const char *const dir[] = { s->c->cwd, s->c->workspace, s->c->home, s->c->tmp };
+	for (int i = 0; i < 4 && at + 1 < s->n; i++)
+		if (dir[i] && dir[i][0] == '/' && dir[i][1] == s->p[at + 1])
+			return true;
+	return false;
+}
+
 /* One of the built-in ones at p[at]? */
 static bool match_at(struct vcr_normal_scan *s, size_t at)
 {
-	for (unsigned may = begins[(unsigned char)s->p[at]]; may; may &= may - 1) {
+	unsigned may = may_be(s->p, s->n, at);
+	if (may & DIRECTORIES && !may_be_directory(s, at))
+		return false;
+	for (; may; may &= may - 1) {
 		s->by = &vcr_normalisers[__builtin_ctz(may)];
 		if ((s->len = s->by->match(s->c, s->p, s->n, at))) {
 			s->name = s->by->name;
@@ -437,11 +503,13 @@ static bool match_at(struct vcr_normal_scan *s, size_t at)
 /* The next place at or behind `at` where one of them may begin: none does inside a word. */
 static size_t next_place(const char *p, size_t n, size_t at)
 {
-	for (; at < n; at++) {
-		unsigned char c = (unsigned char)p[at];
-		if (begins[c] && (!word_byte[c] || begins_word(p, at)))
-			break;
-	}
+	if (!begins_word(p, at))
+		while (at < n && word_byte[(unsigned char)p[at]])
+			at++;
+	while (at < n && !(begins[(unsigned char)p[at]] && may_be(p, n, at)))
+		if (word_byte[(unsigned char)p[at++]])
+			while (at < n && word_byte[(unsigned char)p[at]])
+				at++;
 	return at;
 }
 
@@ -475,8 +543,11 @@ int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n,
 	vcr_normal_scan_init(&s, c, p, n);
 	while (vcr_normal_scan_next(&s)) {
 		vcr_buf_add(out, p + done, s.found - done);
-		if (!s.by || s.by->match != match_ansi) /* with a terminal or without: the same words */
-			vcr_buf_printf(out, "{{vcr:%s}}", s.name);
+		if (!s.by || s.by->match != match_ansi) { /* with a terminal or without: the same words */
+			vcr_buf_add(out, "{{vcr:", 6);
+			vcr_buf_puts(out, s.name);
+			vcr_buf_add(out, "}}", 2);
+		}
 		done = s.found + s.len;
 	}
 	int err = s.spans.err;
@@ -536,15 +607,25 @@ struct writing {
 	const struct vcr_json *j;
 	struct vcr_jw w;
 	struct vcr_buf path, text;   /* text: of the string that is being written */
+	bool skills;                 /* inside the tool that names them */
 };
 
 static int write_value(struct writing *x, int v);
+
+static bool path_ends(const struct writing *x, const char *end)
+{
+	size_t n = strlen(end);
+	return x->path.len >= n && !memcmp(x->path.data + x->path.len - n, end, n);
+}
 
 static int write_members(struct writing *x, int v)
 {
 	VCR_AUTO_MEMBERS l = VCR_JSON_MEMBERS_INIT;
 	size_t before = x->path.len;
+	bool tool = x->api == VCR_API_GEMINI_GENERATE && path_ends(x, "/functionDeclarations/0");
 	int err = vcr_json_members(x->j, v, &l);
+	if (tool)
+		x->skills = vcr_normal_order_is_tool(x->j, v);
 	vcr_jw_object(&x->w);
 	for (size_t i = 0; i < l.n && !err; i++) {
 		vcr_buf_putc(&x->path, '/');
@@ -558,13 +639,31 @@ static int write_members(struct writing *x, int v)
 		vcr_buf_cut(&x->path, before);
 	}
 	vcr_jw_object_end(&x->w);
+	x->skills = x->skills && !tool;
+	return err;
+}
+
+/* Strings, in order. 1: they are no such list, and nothing is written. */
+static int write_sorted(struct writing *x, int v)
+{
+	int item[VCR_MAX_ORDERED], err = 0;
+	size_t n;
+	if (!vcr_normal_order_items(x->j, v, item, &n))
+		return 1;
+	vcr_jw_array(&x->w);
+	for (size_t i = 0; i < n && !err; i++)
+		err = write_value(x, item[i]);
+	vcr_jw_array_end(&x->w);
 	return err;
 }
 
 static int write_items(struct writing *x, int v)
 {
 	size_t before = x->path.len;
-	int err = 0;
+	int err = x->skills && path_ends(x, "/name/enum") ? write_sorted(x, v) : 1;
+	if (err <= 0)
+		return err;
+	err = 0;
 	vcr_jw_array(&x->w);
 	vcr_buf_puts(&x->path, "/0"); /* which of them is all the same */
 	for (int m = vcr_json_first(x->j, v); m >= 0 && !err; m = vcr_json_next(x->j, m))
@@ -586,6 +685,8 @@ static int write_string(struct writing *x, int v)
 	} else {
 		vcr_normal_text(x->c, raw + 1, n - 2, &x->text);
 	}
+	if (x->api == VCR_API_GEMINI_GENERATE)
+		vcr_normal_order_text(&x->text);
 	vcr_jw_strn(&x->w, x->text.data, x->text.len);
 	return unescaped.err ? unescaped.err : x->text.err;
 }

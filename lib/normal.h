@@ -18,6 +18,8 @@
  *   codex     Chunk ID: … of its shell's results
  *   project   .claude/projects/… and .gemini/tmp/… in a home: the name that the agent makes of the directory in which it works
  *
+ *   skills    the order in which gemini-cli lists its skills (normal-order.h); nothing else of them
+ *
  * Behind these come the user's own (normal-user.h).
  *
  * Pure functions. */

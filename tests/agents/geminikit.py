@@ -15,8 +15,7 @@ from claudekit import Claude
 HOST, MODEL = "generativelanguage.googleapis.com", "gemini-2.5-flash"
 POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
 WANT = {"poem.txt": POEM.replace("zwei", "drei").encode(), "shell.txt": b"from the shell\n", "copy.txt": b"from the shell\n"}
-SETTINGS = {"skills": {"enabled": False},  # it lists them as the disk happens to answer
-            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}, "privacy": {"usageStatisticsEnabled": False},
+SETTINGS = {"security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}, "privacy": {"usageStatisticsEnabled": False},
             "general": {"disableAutoUpdate": True, "disableUpdateNag": True, "maxAttempts": 2}}
 
 

@@ -1,4 +1,5 @@
 #include "normal.h"
+#include "normal-order.h"
 #include "tap.h"
 #include <stdio.h>
 #include <string.h>
@@ -75,11 +76,61 @@ START_TEST(two_requests_that_differ_in_nothing_that_matters_have_one_form)
 }
 END_TEST
 
+/* gemini-cli's request, as far as its skills are in it. */
+static void gemini_form(const char *skills, const char *hint, const char *names, const char *tool, struct vcr_buf *out)
+{
+	VCR_AUTO_BUF body = VCR_BUF_INIT;
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	vcr_buf_printf(&body, "{\"systemInstruction\":{\"parts\":[{\"text\":\"# Skills\\n\\n<available_skills>\\n%s\\n</available_skills>\\nGo.\"}]},\"tools\":[{\"functionDeclarations\":[{\"name\":\"%s\","
+		"\"description\":\"Activates a specialized agent skill by name (Available: %s). Returns it.\",\"parametersJsonSchema\":{\"properties\":{\"name\":{\"enum\":[%s]}}}}]}]}", skills, tool, hint, names);
+	ck_assert_int_eq(vcr_json_parse(&j, body.data, body.len, 0, NULL), 0);
+	vcr_buf_reset(out);
+	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_GEMINI_GENERATE, &j, out), 0);
+}
+
+START_TEST(skills_that_a_disk_lists_in_another_order_are_the_same)
+{
+#define SKILL(name) "  <skill>\\n    <name>" name "</name>\\n    <description>does " name "</description>\\n    <location>/home/ann/.gemini/" name "</location>\\n  </skill>"
+	static const char ab[] = SKILL("a") "\\n" SKILL("b"), ba[] = SKILL("b") "\\n" SKILL("a"), other[] = SKILL("c") "\\n" SKILL("a");
+	static const char activate[] = "activate_skill";
+	VCR_AUTO_BUF one = VCR_BUF_INIT, two = VCR_BUF_INIT;
+	gemini_form(ab, "'a', 'b'", "\"a\",\"b\"", activate, &one);
+	gemini_form(ba, "'b', 'a'", "\"b\",\"a\"", activate, &two);
+	ck_assert_str_eq(one.data, two.data);
+	ck_assert_ptr_nonnull(strstr(one.data, "<name>a</name>"));
+	ck_assert_ptr_nonnull(strstr(one.data, "[\"a\",\"b\"]"));
+	gemini_form(other, "'a', 'b'", "\"a\",\"b\"", activate, &two);
+	ck_assert_str_ne(one.data, two.data);
+	gemini_form(ab, "'a', 'c'", "\"a\",\"b\"", activate, &two);
+	ck_assert_str_ne(one.data, two.data);
+	gemini_form(ab, "'a', 'b'", "\"a\",\"c\"", activate, &two);
+	ck_assert_str_ne(one.data, two.data);
+	gemini_form(ab, "'a', 'b'", "\"a\",\"b\"", "another", &one); /* enumerations of other tools stay as they are */
+	gemini_form(ab, "'a', 'b'", "\"b\",\"a\"", "another", &two);
+	ck_assert_str_ne(one.data, two.data);
+}
+END_TEST
+
+/* A list that is cut anywhere, or is not quite one, is left as it is and read within its bounds (run under ASan). */
+START_TEST(a_list_of_skills_that_is_none_is_left_alone)
+{
+	static const char text[] = "<available_skills>\n  <skill>\nb\n  </skill>\n  <skill>\na\n  </skill>\n</available_skills> agent skill by name (Available: 'b', 'a')";
+	for (size_t n = 0; n < sizeof text; n++) {
+		VCR_AUTO_BUF b = VCR_BUF_INIT;
+		vcr_buf_add(&b, text, n);
+		vcr_normal_order_text(&b);
+		ck_assert_uint_eq(b.len, n);
+		bool skills = n >= strlen("<available_skills>\n  <skill>\nb\n  </skill>\n  <skill>\na\n  </skill>\n</available_skills>"), hint = n == sizeof text - 1;
+		ck_assert_int_eq(!memcmp(b.data, text, n), !skills && !hint);
+	}
+}
+END_TEST
+
 START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(NULL, &out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/2 ansi/1 git/1 id/1 codex/1 project/1");
+	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/2 ansi/1 git/1 id/1 codex/1 project/1 skills/1");
 }
 END_TEST
 
@@ -105,6 +156,8 @@ static TCase *normal(void)
 	tcase_add_test(tc, what_means_something_is_left_alone);
 	tcase_add_test(tc, volatile_fields_are_a_deny_list_by_api);
 	tcase_add_test(tc, two_requests_that_differ_in_nothing_that_matters_have_one_form);
+	tcase_add_test(tc, skills_that_a_disk_lists_in_another_order_are_the_same);
+	tcase_add_test(tc, a_list_of_skills_that_is_none_is_left_alone);
 	tcase_add_test(tc, names_and_versions_can_be_told);
 	tcase_add_test(tc, cut_texts_are_read_within_their_bounds);
 	return tc;
