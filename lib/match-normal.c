@@ -8,13 +8,15 @@
 struct normal { struct vcr_buf target, form; bool is_json; };
 
 /* known: the body, parsed; NULL: not yet, or it is no JSON. */
-static void normalise(const struct vcr_normal_context *c, enum vcr_api api, const char *target, const char *body, size_t n, const struct vcr_json *known, struct normal *out)
+static void normalise(struct vcr_match *m, const struct vcr_normal_context *c, enum vcr_api api, const char *target, const char *body, size_t n, const struct vcr_json *known, struct normal *out)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	vcr_normal_text(c, target, strlen(target), &out->target);
 	if (!known && n && !vcr_json_parse(&j, body, n, 0, NULL))
 		known = &j;
-	out->is_json = known && !vcr_normal_json(c, api, known, &out->form);
+	if (!m->kept)
+		m->kept = vcr_normal_cache_new();
+	out->is_json = known && !vcr_normal_json(c, api, known, m->kept, &out->form);
 	if (out->is_json)
 		return;
 	vcr_buf_reset(&out->form);
@@ -136,7 +138,7 @@ static void make_keys(struct vcr_match *m, struct vcr_recorded *c)
 	AUTO_NORMAL form = NORMAL_INIT;
 	if (*c->k2 || c->unreadable || (c->unreadable = !read_request(c, &body)))
 		return;
-	normalise(c->in, c->api, c->path, body.data, body.len, NULL, &form);
+	normalise(m, c->in, c->api, c->path, body.data, body.len, NULL, &form);
 	normal_key(&form, c->method, c->k2);
 	if (m->o.rung >= VCR_RUNG_STRUCTURAL)
 		structural_key(&form, c->api, c->method, NULL, c->k3);
@@ -148,7 +150,7 @@ static void make_live_keys(struct vcr_match *m, struct asked *a)
 	const struct vcr_match_query *q = a->q;
 	if (*a->k2)
 		return;
-	normalise(&m->o.live, q->api, q->target, q->body, q->nbody, vcr_asked_json(a), &form);
+	normalise(m, &m->o.live, q->api, q->target, q->body, q->nbody, vcr_asked_json(a), &form);
 	normal_key(&form, q->method, a->k2);
 	if (m->o.rung >= VCR_RUNG_STRUCTURAL)
 		structural_key(&form, q->api, q->method, NULL, a->k3);
@@ -214,11 +216,11 @@ struct vcr_recorded **vcr_match_normal_equals(struct vcr_match *m, struct asked 
 
 /* ---- The most alike ---- */
 
-static void texts_of(const struct vcr_normal_context *c, enum vcr_api api, const char *target, const char *body, size_t n, struct vcr_buf *texts)
+static void texts_of(struct vcr_match *m, const struct vcr_normal_context *c, enum vcr_api api, const char *target, const char *body, size_t n, struct vcr_buf *texts)
 {
 	AUTO_NORMAL form = NORMAL_INIT;
 	char unused[VCR_KEY_LEN];
-	normalise(c, api, target, body, n, NULL, &form);
+	normalise(m, c, api, target, body, n, NULL, &form);
 	structural_key(&form, api, "", texts, unused);
 }
 
@@ -236,8 +238,8 @@ struct vcr_recorded *vcr_match_most_alike(struct vcr_match *m, struct asked *a, 
 		if ((!again && v[i]->state != VCR_FREE) || !read_request(v[i], &body))
 			continue;
 		if (!looked++)
-			texts_of(&m->o.live, q->api, q->target, q->body, q->nbody, &live);
-		texts_of(v[i]->in, v[i]->api, v[i]->path, body.data, body.len, &texts);
+			texts_of(m, &m->o.live, q->api, q->target, q->body, q->nbody, &live);
+		texts_of(m, v[i]->in, v[i]->api, v[i]->path, body.data, body.len, &texts);
 		double alike = vcr_structural_likeness(texts.data, texts.len, live.data, live.len);
 		if (alike > most || (alike == most && (!best || (again && v[i]->given < best->given)))) {
 			best = v[i];

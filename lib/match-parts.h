@@ -23,6 +23,7 @@ struct vcr_match {
 	size_t hashes;                /* held in prefixes, all in all */
 	struct vcr_match_stats stats;
 	struct vcr_error unusable;    /* the first */
+	struct vcr_normal_cache *kept; /* of forms; NULL until one is made */
 };
 
 /* match-load.c */

@@ -210,6 +210,7 @@ void vcr_match_free(struct vcr_match *m)
 	free(m->shaped);
 	free(m->found);
 	free(m->spent);
+	vcr_normal_cache_free(m->kept);
 	free(m->prefixes);
 	free(m->call);
 	free(m);

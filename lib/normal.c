@@ -41,10 +41,16 @@ static bool has(const char *p, size_t n, size_t at, const char *s)
 	return true;
 }
 
+/* In JSON inside a string the end of a line is two characters, and the second no part of a word. */
+static bool is_escaped(char c)
+{
+	return c == 'n' || c == 'r' || c == 't';
+}
+
 /* Not in the middle of a word or number. */
 static bool begins_word(const char *p, size_t at)
 {
-	return !at || !word_byte[(unsigned char)p[at - 1]];
+	return !at || !word_byte[(unsigned char)p[at - 1]] || (at > 1 && p[at - 2] == '\\' && is_escaped(p[at - 1]));
 }
 
 /* ---- The normalisers ---- */
@@ -180,9 +186,7 @@ size_t vcr_normal_directory(const char *dir, const char *p, size_t n, size_t at)
 		return 0;
 	/* /home/u is no part of /home/user or of /mnt/home/u */
 	bool goes_on = word(p, n, at + k) || (at + k < n && (p[at + k] == '-' || p[at + k] == '.') && word(p, n, at + k + 1));
-	/* in JSON inside a string "\n" before it is two characters, and the second no part of a name */
-	bool escape = at > 1 && p[at - 2] == '\\' && strchr("nrt", p[at - 1]);
-	return goes_on || (at && !escape && (word(p, n, at - 1) || p[at - 1] == '.')) ? 0 : k;
+	return goes_on || !begins_word(p, at) || (at && p[at - 1] == '.') ? 0 : k;
 }
 
 /* Directories lie in each other, one way here and another there: the longest that stands there is meant, of equal ones the first. */
@@ -410,9 +414,9 @@ static size_t match_id(const struct vcr_normal_context *c, const char *p, size_t
 }
 
 const struct vcr_normaliser vcr_normalisers[] = {
-	{ "uuid", 1, match_uuid }, { "ls", 1, match_ls }, { "date", 1, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
-	{ "pid", 2, match_pid }, { "port", 1, match_port }, { "duration", 1, match_duration }, { "claude", 2, match_claude },
-	{ "ansi", 1, match_ansi }, { "git", 1, match_git }, { "id", 1, match_id }, { "codex", 1, match_codex }, { "project", 1, match_project }, { NULL, 0, NULL },
+	{ "uuid", 2, match_uuid }, { "ls", 1, match_ls }, { "date", 2, match_date }, { "cwd", 2, match_cwd }, { "workspace", 1, match_workspace }, { "home", 2, match_home }, { "tmp", 2, match_tmp },
+	{ "pid", 3, match_pid }, { "port", 2, match_port }, { "duration", 2, match_duration }, { "claude", 3, match_claude },
+	{ "ansi", 1, match_ansi }, { "git", 2, match_git }, { "id", 2, match_id }, { "codex", 2, match_codex }, { "project", 1, match_project }, { NULL, 0, NULL },
 };
 
 /* Which of them may begin with a byte. */
@@ -506,10 +510,14 @@ static size_t next_place(const char *p, size_t n, size_t at)
 	if (!begins_word(p, at))
 		while (at < n && word_byte[(unsigned char)p[at]])
 			at++;
-	while (at < n && !(begins[(unsigned char)p[at]] && may_be(p, n, at)))
-		if (word_byte[(unsigned char)p[at++]])
+	while (at < n && !(begins[(unsigned char)p[at]] && may_be(p, n, at))) {
+		unsigned char c = (unsigned char)p[at++];
+		if (c == '\\' && at < n && is_escaped(p[at]))
+			at++;
+		else if (word_byte[c])
 			while (at < n && word_byte[(unsigned char)p[at]])
 				at++;
+	}
 	return at;
 }
 
@@ -608,6 +616,8 @@ struct writing {
 	struct vcr_jw w;
 	struct vcr_buf path, text;   /* text: of the string that is being written */
 	bool skills;                 /* inside the tool that names them */
+	struct vcr_normal_cache *kept; /* NULL: none */
+	uint64_t mark;
 };
 
 static int write_value(struct writing *x, int v);
@@ -673,11 +683,10 @@ static int write_items(struct writing *x, int v)
 	return err;
 }
 
-static int write_string(struct writing *x, int v)
+/* raw: with its quotes. */
+static int write_anew(struct writing *x, int v, const char *raw, size_t n)
 {
 	VCR_AUTO_BUF unescaped = VCR_BUF_INIT;
-	size_t n;
-	const char *raw = vcr_json_raw(x->j, v, &n);
 	vcr_buf_reset(&x->text);
 	if (memchr(raw, '\\', n)) {
 		vcr_json_str(x->j, v, &unescaped);
@@ -691,6 +700,24 @@ static int write_string(struct writing *x, int v)
 	return unescaped.err ? unescaped.err : x->text.err;
 }
 
+static int write_string(struct writing *x, int v)
+{
+	size_t n, nform, before = x->w.out->len;
+	const char *raw = vcr_json_raw(x->j, v, &n), *form;
+	if (!x->kept || n < VCR_NORMAL_KEPT_LEAST)
+		return write_anew(x, v, raw, n);
+	if ((form = vcr_normal_cache_find(x->kept, x->mark, raw, n, &nform))) {
+		vcr_jw_raw(&x->w, form, nform);
+		return 0;
+	}
+	int err = write_anew(x, v, raw, n);
+	if (err || x->w.out->err)
+		return err;
+	before += x->w.out->data[before] == ',';
+	vcr_normal_cache_keep(x->kept, x->mark, raw, n, x->w.out->data + before, x->w.out->len - before);
+	return 0;
+}
+
 static int write_value(struct writing *x, int v)
 {
 	switch (vcr_json_type(x->j, v)) {
@@ -701,9 +728,10 @@ static int write_value(struct writing *x, int v)
 	}
 }
 
-int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out)
+int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_normal_cache *kept, struct vcr_buf *out)
 {
-	struct writing x = { .c = c, .api = api, .j = j, .path = VCR_BUF_INIT, .text = VCR_BUF_INIT };
+	struct writing x = { .c = c, .api = api, .j = j, .path = VCR_BUF_INIT, .text = VCR_BUF_INIT, .kept = c->user ? NULL : kept };
+	x.mark = (uint64_t)(uintptr_t)c << 1 | (api == VCR_API_GEMINI_GENERATE); /* a context is no odd address, and one API has its lists sorted */
 	vcr_jw_init(&x.w, out);
 	int err = write_value(&x, 0);
 	err = err ? err : x.path.err ? x.path.err : out->err;

@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include "buf.h"
 #include "json.h"
+#include "normal-cache.h"
 #include "normal-user.h"
 #include "provider.h"
 #include "rebind.h"
@@ -48,7 +49,7 @@ struct vcr_normaliser {
 extern const struct vcr_normaliser vcr_normalisers[];
 /* Length of dir at p[at], where it stands as whole path components; 0 if it does not, or is NULL or "/". */
 size_t vcr_normal_directory(const char *dir, const char *p, size_t n, size_t at);
-/* Append "uuid/1 date/1 …"; user may be NULL. */
+/* Append "uuid/2 date/2 …"; user may be NULL. */
 int vcr_normal_names(const struct vcr_normal_user *user, struct vcr_buf *out);
 /* What is recognised in a text, one after the other. */
 struct vcr_normal_scan {
@@ -69,8 +70,9 @@ void vcr_normal_scan_release(struct vcr_normal_scan *s);
 int vcr_normal_text(const struct vcr_normal_context *c, const char *p, size_t n, struct vcr_buf *out);
 /* Is the value at that JSON pointer of a request of that API volatile? */
 bool vcr_normal_is_volatile(enum vcr_api api, const char *pointer);
-/* Append the canonical form (canon.h) of a request's body, volatile fields left out and every string normalised. */
-int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_buf *out);
+/* Append the canonical form (canon.h) of a request's body, volatile fields left out and every string normalised. kept: of strings that were normalised before in
+ * that context, which stays as it is while it lasts; NULL: none. With normalisers of the user's own nothing is kept: one may have been given up since. */
+int vcr_normal_json(const struct vcr_normal_context *c, enum vcr_api api, const struct vcr_json *j, struct vcr_normal_cache *kept, struct vcr_buf *out);
 
 /* What of a recorded request is named otherwise in the live one that it answers: UUIDs, git's object names, ids, names of projects and what the user's normalisers find, each once, as they stand in the canonical order of
  * both. Empty where the two do not hold as many of the same kinds. The strings live until release. */

@@ -34,6 +34,9 @@ START_TEST(what_differs_from_run_to_run_is_recognised)
 	expect("a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd", "a snapshot-bash-1-x.sh /snapshot-.sh /snapshot-a.shx /claude-cwd /claude-a/cwd");
 	expect("x: cc_version=2.1; cch=4f1ab; cc_prompt_id=ab-12;", "x: cc_version=2.1; {{vcr:claude}}; {{vcr:claude}};");
 	expect("`/home/ann/.claude/projects/-home-ann-my-project/memory/` (~/.gemini/tmp/my.project/chats)", "`{{vcr:home}}/{{vcr:project}}/memory/` (~/{{vcr:project}}/chats)");
+	/* JSON in a string: line ends are two characters there */
+	expect("{\"output\": \"/home/ann/project\\n2026-11-24\\r\\n123e4567-e89b-12d3-a456-426614174000\\tpid 12\\n0.5s\\ncall_abcdefghijklmnop1\\n/tmp\\n\"}",
+		"{\"output\": \"{{vcr:cwd}}\\n{{vcr:date}}\\r\\n{{vcr:uuid}}\\tpid {{vcr:pid}}\\n{{vcr:duration}}\\n{{vcr:id}}\\n{{vcr:tmp}}\\n\"}");
 	expect("Chunk ID: f34978\nWall time: 0.0000 seconds\nChunk ID: none", "{{vcr:codex}}\nWall time: {{vcr:duration}}\nChunk ID: none");
 }
 END_TEST
@@ -69,10 +72,30 @@ START_TEST(two_requests_that_differ_in_nothing_that_matters_have_one_form)
 	VCR_AUTO_BUF oa = VCR_BUF_INIT, ob = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_json_parse(&ja, a, strlen(a), 0, NULL), 0);
 	ck_assert_int_eq(vcr_json_parse(&jb, b, strlen(b), 0, NULL), 0);
-	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_ANTHROPIC_MESSAGES, &ja, &oa), 0);
-	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_ANTHROPIC_MESSAGES, &jb, &ob), 0);
+	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_ANTHROPIC_MESSAGES, &ja, NULL, &oa), 0);
+	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_ANTHROPIC_MESSAGES, &jb, NULL, &ob), 0);
 	ck_assert_str_eq(oa.data, ob.data);
 	ck_assert_str_eq(oa.data, "{\"metadata\":{},\"model\":\"m\",\"system\":\"Today is {{vcr:date}}. cwd {{vcr:cwd}}\"}");
+}
+END_TEST
+
+/* The second time all of its longer strings are known; in another context, and for the API whose lists are sorted, they are others. */
+START_TEST(a_form_that_was_kept_is_the_one_that_is_made)
+{
+	static const char text[] = "{\"a\":[\"on 2026-11-24 in /home/ann/project, a text that is long enough to be kept: \\u00e9\\n\\\"x\\\"\",\"short\",\"another one in /home/ann/project, as long as that: pid 12, 0.5 s, and so on\"],"
+		"\"b\":\"on 2026-11-24 in /home/ann/project, a text that is long enough to be kept: \\u00e9\\n\\\"x\\\"\",\"s\":\"<available_skills>\\n  <skill>\\nb\\n  </skill>\\n  <skill>\\na\\n  </skill>\\n</available_skills>\"}";
+	static const struct vcr_normal_context there = { .cwd = "/srv", .home = "/home/bob", .tmp = "/tmp" };
+	static const struct { const struct vcr_normal_context *c; enum vcr_api api; } runs[] = { { &here, VCR_API_OPENAI_CHAT }, { &there, VCR_API_OPENAI_CHAT }, { &here, VCR_API_GEMINI_GENERATE } };
+	struct vcr_normal_cache *kept = vcr_normal_cache_new();
+	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	ck_assert_int_eq(vcr_json_parse(&j, text, strlen(text), 0, NULL), 0);
+	for (int i = 0; i < 9; i++) {
+		VCR_AUTO_BUF made = VCR_BUF_INIT, found = VCR_BUF_INIT;
+		ck_assert_int_eq(vcr_normal_json(runs[i % 3].c, runs[i % 3].api, &j, NULL, &made), 0);
+		ck_assert_int_eq(vcr_normal_json(runs[i % 3].c, runs[i % 3].api, &j, kept, &found), 0);
+		ck_assert_str_eq(made.data, found.data);
+	}
+	vcr_normal_cache_free(kept);
 }
 END_TEST
 
@@ -85,7 +108,7 @@ static void gemini_form(const char *skills, const char *hint, const char *names,
 		"\"description\":\"Activates a specialized agent skill by name (Available: %s). Returns it.\",\"parametersJsonSchema\":{\"properties\":{\"name\":{\"enum\":[%s]}}}}]}]}", skills, tool, hint, names);
 	ck_assert_int_eq(vcr_json_parse(&j, body.data, body.len, 0, NULL), 0);
 	vcr_buf_reset(out);
-	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_GEMINI_GENERATE, &j, out), 0);
+	ck_assert_int_eq(vcr_normal_json(&here, VCR_API_GEMINI_GENERATE, &j, NULL, out), 0);
 }
 
 START_TEST(skills_that_a_disk_lists_in_another_order_are_the_same)
@@ -130,7 +153,7 @@ START_TEST(names_and_versions_can_be_told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT;
 	ck_assert_int_eq(vcr_normal_names(NULL, &out), 0);
-	ck_assert_str_eq(out.data, "uuid/1 ls/1 date/1 cwd/2 workspace/1 home/2 tmp/2 pid/2 port/1 duration/1 claude/2 ansi/1 git/1 id/1 codex/1 project/1 skills/1");
+	ck_assert_str_eq(out.data, "uuid/2 ls/1 date/2 cwd/2 workspace/1 home/2 tmp/2 pid/3 port/2 duration/2 claude/3 ansi/1 git/2 id/2 codex/2 project/1 skills/1");
 }
 END_TEST
 
@@ -156,6 +179,7 @@ static TCase *normal(void)
 	tcase_add_test(tc, what_means_something_is_left_alone);
 	tcase_add_test(tc, volatile_fields_are_a_deny_list_by_api);
 	tcase_add_test(tc, two_requests_that_differ_in_nothing_that_matters_have_one_form);
+	tcase_add_test(tc, a_form_that_was_kept_is_the_one_that_is_made);
 	tcase_add_test(tc, skills_that_a_disk_lists_in_another_order_are_the_same);
 	tcase_add_test(tc, a_list_of_skills_that_is_none_is_left_alone);
 	tcase_add_test(tc, names_and_versions_can_be_told);
