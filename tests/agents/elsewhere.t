@@ -11,14 +11,19 @@ import agentkit
 import claudekit
 import codexkit
 import geminikit
+import ladderkit
 import nodekit
 import scenario
 from agentkit import BUILD, ok, skip
 
 WORKS, SAME = "it works where it is recorded", "elsewhere, on another day, with no network, it says the same and leaves the same files"
 REWRITTEN, SERVED = "nothing is written where it was recorded: paths in answers are those of the place", "each of its model calls is answered"
-TITLES = (WORKS, SAME, REWRITTEN, SERVED)
+LADDER = "each of its own requests is found on the rung that it must be found on, whatever is changed in it"
+TITLES = (WORKS, SAME, REWRITTEN, SERVED, LADDER)
 THEN, NOW = "Etc/GMT+12", "Etc/GMT-14"  # 26 hours lie between them, so it is never the same day
+
+
+pairs = []  # of requests, by agent
 
 
 def elsewhere():
@@ -62,6 +67,8 @@ def compare(name, r, want, session, place, command, env, said, before=None):
     here = files(os.path.dirname(os.path.dirname(session.path)))
     ok(here == (before or {}), "%s: %s" % (name, REWRITTEN), sorted(here))
     ok(" 0 missed; nothing went to the network" in err, "%s: %s" % (name, SERVED), err[-3000:])
+    pairs.append(ladderkit.climb(name, session, place))
+    ok(pairs[-1], "%s: %s (%d pairs)" % (name, LADDER, pairs[-1]))
     shutil.rmtree(place.top, True)
 
 
@@ -104,6 +111,11 @@ def try_gemini(name):
 def try_python(name):
     first, place = agentkit.Place(), elsewhere()
     here = scenario.Scenario(os.path.join(first.dir, "scenario"), agentkit.AGENTS_PYTHON)
+    # The model names places in full, and hears of them and of the day.
+    turns = dict(enumerate(scenario.TURNS))
+    turns[0] = ("I look at what there is.", "cd %s && pwd && date +%%F && ls && cat words.py test_words.py" % here.project)
+    turns[4] = (turns[4][0], turns[4][1].replace("doc", os.path.join(here.project, "doc")))
+    scenario.TURNS = list(turns.values())
     before = files(here.project)
     env = {**first.record, **here.env, "HOME": first.home}
     r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--", *here.command], cwd=here.project, env={**env, "TZ": THEN}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -134,4 +146,6 @@ for name, (lacks, attempt) in AGENTS.items():
             skip("%s: %s" % (name, title), why)
     else:
         attempt(name)
+if len(pairs) == len(AGENTS):
+    ok(sum(pairs) >= ladderkit.LEAST, "of all agents together these are sixty pairs and more (%d)" % sum(pairs))
 agentkit.done()
