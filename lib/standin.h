@@ -6,7 +6,8 @@
 enum { VCR_STANDIN_KEPT = 8 << 20 /* bytes of one program */, VCR_STANDIN_ASKED = 4 << 20 /* of its arguments */ };
 struct vcr_standin_chunk { char what, zero[3]; uint32_t size; };
 /* SERVE: it was asked in JSON-RPC (served.h). Then each line of its input is a question of its own, LINE, value in decimal, a NUL, the line, a NUL; likewise END, without a line. */
-enum vcr_standin_how { VCR_STANDIN_EXIT, VCR_STANDIN_SIGNAL, VCR_STANDIN_SERVE };
+/* RUN: it was no tool. */
+enum vcr_standin_how { VCR_STANDIN_EXIT, VCR_STANDIN_SIGNAL, VCR_STANDIN_SERVE, VCR_STANDIN_RUN };
 enum { VCR_STANDIN_LINE = 1, VCR_STANDIN_END = 2 };
 struct vcr_standin_answer { uint32_t how, value, out, error; }; /* then that many bytes of output, and of error output */
 

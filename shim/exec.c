@@ -198,11 +198,11 @@ static int become(const struct program *p)
 	tool = tool && !none;
 	char *argv[tool ? count(p->argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
 	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
-	if (tool && stand.answers)
-		target = VCR_TARGET_HARMED; /* the library is not for it */
 	vcr_env_fill(p->env, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
+	if (tool && stand.answers)
+		target = VCR_TARGET_HARMED; /* the library is not for the stand-in, only for a program that it may become after all */
 	if (tool)
 		vcr_stand(&stand, p->how == BY_NAME, p->how == BY_FD ? name : file_of(p, file), p->argv, env, argv);
 	if (!(tool && stand.answers))
@@ -359,14 +359,14 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 		return none;
 	tool = tool && !none;
 	char *through[tool ? count(argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
-	if (tool && stand.answers)
-		target = VCR_TARGET_HARMED;
 	struct vcr_lend terms;
 	bool lends = is_lent(target, 0, &terms);
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
 	vcr_env_fill(given, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
+	if (tool && stand.answers)
+		target = VCR_TARGET_HARMED;
 	if (tool)
 		vcr_stand(&stand, how == BY_NAME, file_of(&p, file), argv, env, through);
 	vcr_spool(VCR_MAKE); /* the child has to find it */

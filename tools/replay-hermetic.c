@@ -10,6 +10,7 @@
 #include "redact.h"
 #include "served.h"
 #include "standin.h"
+#include "toolkey.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -30,7 +31,7 @@ struct run {
 	struct vcr_buf asked, normal; /* cwd and arguments, each with a NUL behind it; normalised */
 	char stdout_ref[48], stderr_ref[48], *why; /* why: it cannot be answered; NULL */
 	uint32_t how, value;
-	bool ended, given, printed;
+	bool ended, given, printed, no_tool; /* no_tool: it ran before its parent had spoken to a model, and will again */
 	int64_t pid;
 	int64_t *change;              /* indexes of frames */
 	size_t nchange;
@@ -38,13 +39,13 @@ struct run {
 	bool serves;                  /* and is asked now */
 };
 
-/* Runs by what was asked, in order; of equal ones in recorded order. */
-struct by_text { const struct vcr_buf *text; size_t run, given; /* of a first one: how many of its equals are known to have been given out */ };
+/* Runs by what was asked, in order; of equal ones tools first, in recorded order. */
+struct by_text { const struct vcr_buf *text; bool no_tool; size_t run, given; /* of a first one: how many of its equals are known to have been given out */ };
 
 struct vcr_hermetic {
 	struct replay *r;
 	struct run *run;
-	size_t n, cap;
+	size_t n, cap, tools;
 	struct vcr_normal_context live, in; /* in: where the last session was recorded */
 	struct vcr_redact *redact;
 	bool exact;
@@ -58,15 +59,6 @@ struct vcr_hermetic {
 };
 
 /* ---- What was recorded ---- */
-
-/* NUL-separated text, every part of it for itself. */
-static void normalise(const struct vcr_normal_context *c, const struct vcr_buf *text, struct vcr_buf *out)
-{
-	for (size_t at = 0; at < text->len; at += strlen(text->data + at) + 1) {
-		vcr_normal_text(c, text->data + at, strlen(text->data + at), out);
-		vcr_buf_putc(out, 0);
-	}
-}
 
 static void add_string(const struct vcr_json *j, int v, struct vcr_buf *out)
 {
@@ -149,11 +141,13 @@ static void take_end(struct run *run, const struct vcr_reader_frame *f)
 	}
 }
 
-static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, const struct vcr_reader_frame *f)
+static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const struct vcr_normal_context *in, const struct vcr_reader_frame *f, bool is_tool)
 {
 	struct run *run = add_run(h);
 	if (!run)
 		return VCR_ENOMEM;
+	run->no_tool = !is_tool;
+	h->tools += is_tool;
 	run->reader = reader;
 	run->in = in;
 	snprintf(run->frame, sizeof run->frame, "%s", f->frame_id);
@@ -213,11 +207,14 @@ static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const 
 	for (int64_t i = 0; i < vcr_reader_count(reader) && !err; i++) {
 		struct vcr_reader_frame f;
 		VCR_AUTO_BUF tool = VCR_BUF_INIT;
-		if (vcr_reader_brief(reader, i).call || vcr_reader_frame(reader, i, &f, NULL) || vcr_json_str(f.j, vcr_json_get(f.j, f.vcr, "tool_run"), &tool) || !tool.len)
+		if (vcr_reader_brief(reader, i).call || vcr_reader_frame(reader, i, &f, NULL))
 			continue;
+		vcr_json_str(f.j, vcr_json_get(f.j, f.vcr, "tool_run"), &tool);
 		bool is_run = !strncmp(f.node_name, "exec:", 5), is_file = !strncmp(f.node_name, "file:", 5), is_call = !strncmp(f.node_name, "tool:", 5);
-		if (!changes && is_run && !strcmp(tool.data, f.frame_id))
-			err = take_run(h, reader, in, &f);
+		if (!changes && is_run && (!tool.len || !strcmp(tool.data, f.frame_id)))
+			err = take_run(h, reader, in, &f, tool.len);
+		else if (!tool.len)
+			continue;
 		else if (changes && is_file)
 			err = take_change(h, tool.data, i);
 		else if (changes && is_run)
@@ -284,7 +281,7 @@ static int take_session(struct vcr_hermetic *h, struct vcr_reader *reader, const
 	if (!err)
 		err = vcr_reader_each(reader, "vcr.mcp", take_line, h, e);
 	for (size_t i = from; i < h->n && !err; i++)
-		normalise(in, &h->run[i].asked, &h->run[i].normal);
+		err = vcr_toolkey(in, &h->run[i].asked, &h->run[i].normal);
 	return err;
 }
 
@@ -310,6 +307,7 @@ static int by_text(const void *a, const void *b)
 {
 	const struct by_text *x = a, *y = b;
 	int c = compare(x->text, y->text);
+	c = c ? c : x->no_tool - y->no_tool;
 	return c ? c : (x->run > y->run) - (x->run < y->run);
 }
 
@@ -317,7 +315,7 @@ static struct by_text *index_texts(const struct vcr_hermetic *h, bool normal)
 {
 	struct by_text *v = calloc(h->n + 1, sizeof *v);
 	for (size_t i = 0; v && i < h->n; i++)
-		v[i] = (struct by_text){ normal ? &h->run[i].normal : &h->run[i].asked, i, 0 };
+		v[i] = (struct by_text){ normal ? &h->run[i].normal : &h->run[i].asked, h->run[i].no_tool, i, 0 };
 	if (v)
 		qsort(v, h->n, sizeof *v, by_text);
 	return v;
@@ -350,7 +348,7 @@ static struct run *look_for(struct vcr_hermetic *h, const struct vcr_buf *asked,
 	struct run *run = first_free(h, h->by_asked, asked, spent);
 	if (run || h->exact)
 		return run;
-	normalise(&h->live, asked, &normal);
+	vcr_toolkey(&h->live, asked, &normal);
 	return first_free(h, h->by_normal, &normal, spent);
 }
 
@@ -569,6 +567,10 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 		return;
 	}
 	run->given = true;
+	if (run->no_tool) { /* it is begun later than it was */
+		reply(to, VCR_STANDIN_RUN, 0, &out, &error);
+		return;
+	}
 	const char *why = run->why ? run->why : !run->printed ? "what it printed is not in the session" : !run->ended && !run->served ? "how it ended was not seen" : NULL;
 	if (!why && ((*run->stdout_ref && vcr_reader_body(run->reader, run->stdout_ref, &out, NULL)) || (*run->stderr_ref && vcr_reader_body(run->reader, run->stderr_ref, &error, NULL))))
 		why = "what it printed cannot be read in the session";
@@ -671,7 +673,7 @@ static int load(struct vcr_hermetic *h, struct vcr_error *e)
 	h->by_normal = index_texts(h, true);
 	if (!err && (!h->by_asked || !h->by_normal))
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
-	if (!err && !h->n)
+	if (!err && !h->tools)
 		return vcr_error_set(e, VCR_ENOTFOUND, "no tool's output is in the session; vcr-record --capture=all keeps it");
 	return err;
 }
@@ -713,7 +715,7 @@ void vcr_hermetic_say(const struct vcr_hermetic *h)
 {
 	size_t unused = 0;
 	for (size_t i = 0; i < h->n; i++)
-		unused += !h->run[i].given;
+		unused += !h->run[i].given && !h->run[i].no_tool;
 	if (!h->r->t->quiet)
 		vcr_say(h->r->t, "%lld tool%s answered from the session, %zu recorded run%s not asked for", (long long)h->answered, h->answered == 1 ? " was" : "s were", unused, unused == 1 ? " was" : "s were");
 	if (h->refused)

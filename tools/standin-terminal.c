@@ -1,14 +1,17 @@
 #include "standin-terminal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
-enum { LEAST_FD = 100 };
+enum { LEAST_FD = 100, PATIENCE_MS = 500, STEP_MS = 5 };
 
 static bool make_pair(struct vcr_terminal *t)
 {
@@ -31,11 +34,25 @@ static void give_up(struct vcr_terminal *t)
 	}
 }
 
+/* One before us on the same terminal may still be putting it back as it was: its process holds the lock until then. One that goes on (a program was left behind) keeps it. */
+static bool take_outer(struct vcr_terminal *t, int fd)
+{
+	char path[40];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	t->outer = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC); /* a description of its own, which nobody shares who could keep the lock */
+	for (int ms = 0; t->outer >= 0 && ms < PATIENCE_MS; ms += STEP_MS) {
+		if (!flock(t->outer, LOCK_EX | LOCK_NB))
+			return true;
+		poll(NULL, 0, STEP_MS);
+	}
+	return false;
+}
+
 /* Between 3 and LEAST_FD there may be what the program inherits. */
 static bool move_away(struct vcr_terminal *t)
 {
-	int *const all[] = { &t->inner, &t->slave };
-	for (int i = 0; i < 2; i++) {
+	int *const all[] = { &t->inner, &t->slave, &t->outer };
+	for (int i = 0; i < 3; i++) {
 		int high = fcntl(*all[i], F_DUPFD_CLOEXEC, LEAST_FD);
 		if (high < 0)
 			return false;
@@ -67,7 +84,7 @@ bool vcr_terminal_begin(struct vcr_terminal *t, int fd)
 	t->leads = vcr_terminal_leads(fd);
 	if (!t->leads && tcgetsid(fd) == getsid(0))
 		return false; /* it may be in the background there */
-	if (tcgetattr(fd, &modes) || !make_pair(t) || !move_away(t) || (t->outer = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD)) < 0 || tcsetattr(t->slave, TCSANOW, &modes)) {
+	if (!take_outer(t, fd) || tcgetattr(fd, &modes) || !make_pair(t) || !move_away(t) || tcsetattr(t->slave, TCSANOW, &modes)) {
 		give_up(t);
 		return false;
 	}

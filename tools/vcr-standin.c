@@ -1,7 +1,7 @@
 /* vcr-standin — started in the place of a tool, by the library's exec hook (shim/stand.c). Not for people.
  *
  *   vcr-standin keep DIR path|name PRELOAD PROGRAM [ARGUMENT…]      become PROGRAM, and keep what it prints
- *   vcr-standin answer SOCKET path|name PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did
+ *   vcr-standin answer SOCKET path|name PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did; or become it, if it was no tool
  *
  * The arguments include the zeroth. PRELOAD is an entry of the environment that is PROGRAM's and not ours, or empty.
  *
@@ -616,13 +616,12 @@ static void print(int fd, const char *text, size_t n, bool both_ways)
 		write_all(fd, text, n);
 }
 
-_Noreturn static void answer(const char *path, const char *program, char *const argv[])
+/* Returns if the program is to run. */
+static void answer(const char *path, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
 	char *text = NULL;
 	struct vcr_terminal_modes *bare = take_terminal(1), *bare_error = take_terminal(2);
-	if (bare && vcr_terminal_leads(1))
-		signal(SIGHUP, SIG_IGN); /* the agent may hang up as soon as it has read all */
 	int fd = connect_to(path);
 	signal(SIGPIPE, SIG_IGN);
 	/* all of it at once: who answers does not wait for who reads it */
@@ -632,8 +631,15 @@ _Noreturn static void answer(const char *path, const char *program, char *const 
 	}
 	close(fd);
 	signal(SIGPIPE, SIG_DFL);
+	if (a.how == VCR_STANDIN_RUN) {
+		vcr_terminal_dress(2, bare_error, true);
+		vcr_terminal_dress(1, bare, true);
+		return;
+	}
 	if (a.how == VCR_STANDIN_SERVE)
 		serve(path, a.value, text, a.error);
+	if (bare && vcr_terminal_leads(1))
+		signal(SIGHUP, SIG_IGN); /* the agent may hang up as soon as it has read all */
 	bool both_ways = begin_draining();
 	print(1, text, a.out, both_ways);
 	print(2, text + a.out, a.error, both_ways);
@@ -651,9 +657,7 @@ int main(int argc, char **argv)
 		fputs("vcr-standin is started by the library of vcr where vcr-record --capture=all or vcr-replay --hermetic says so; there is no need to start it by hand\n", stderr);
 		return 2;
 	}
-	if (!keeps)
-		answer(argv[2], argv[5], argv + 6);
-	keep(argv[2]);
+	keeps ? keep(argv[2]) : answer(argv[2], argv[5], argv + 6);
 	if (*argv[4])
 		putenv(argv[4]);
 	become(!strcmp(argv[3], "name"), argv[5], argv + 6);

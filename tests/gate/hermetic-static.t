@@ -82,6 +82,11 @@ count = runs()
 again, err, status = replay("early", "/bin/sh", "-c", STRANGER + '; "$@"', "sh", *command(TOOLS[0]))
 ok(again == said and "by a stranger" in again and runs() == count + 1 and len(outputs("early")) == 1, EARLY, said, again, err)
 
+said, err, status = record("late", "/bin/sh", "-c", 'bash -lc "echo 1 >>$RAN; echo no tool"; exec "$@"', "sh", *command(TOOLS[0]))
+count = runs()
+again, err, status = replay("late", *command("echo 1 >>%s; echo no tool" % ran, TOOLS[0], "echo 1 >>%s; echo no tool" % ran))
+ok("0 no tool" in again and "3 said" in again and runs() == count + 1 and err.count("refused") and "so often" in err, "what ran before the agent had spoken, and begins later now, runs, and not more often", said, again, err, status)
+
 said, err, status = record("under", *command("%s; echo under" % STRANGER))
 kept = outputs("under")
 count = runs()
