@@ -1,5 +1,5 @@
 /* files-parts.h — the inside of files.h: files.c (marks, sweep), files-look.c (reading and keeping content), files-scan.c (walks, git),
- * files-watch.c (inotify), files-table.c (what is known of each path), files-linked.c (several names), files-group.c (storms). */
+ * files-watch.c (inotify), files-name.c (which path is meant), files-table.c (what is known of each path), files-linked.c (several names), files-group.c (storms). */
 #ifndef VCR_FILES_PARTS_H
 #define VCR_FILES_PARTS_H
 #include "files.h"
@@ -178,6 +178,12 @@ void vcr_watch_directory(struct vcr_files *f, int dir, const char *path);
 void vcr_watch_moved(struct vcr_files *f, const char *from, const char *to);
 void vcr_watch_late(struct vcr_files *f); /* walk and watch the directories that have been made since the last sweep */
 void vcr_watch_release(struct vcr_files *f);
+
+/* files-name.c */
+/* path as it is known here: parents resolved, the last component as it stands. False: not in the workspace, or left out. */
+bool vcr_files_name(struct vcr_files *f, const char *path, char out[VCR_MAX_BENEATH]);
+void vcr_files_forget_parent(struct vcr_files *f); /* directories may be others by now */
+bool vcr_files_is_deep(const struct vcr_files *f, const char *path); /* no hook can name it: the kernel has no path for it */
 
 /* files-group.c */
 void vcr_group_mark(struct vcr_files *f, struct vcr_file_mark *m); /* which group it belongs to, once; counts it */

@@ -1,6 +1,5 @@
 /* files.c — marks, and the sweep that turns them into changes. */
 #include "files-parts.h"
-#include "beneath.h"
 #include "limits.h"
 #include "sha256.h"
 #include <errno.h>
@@ -92,13 +91,6 @@ static void bury(void *ctx, struct vcr_known *k)
 		vcr_known_drop(ctx, k);
 }
 
-static void forget_parent(struct vcr_files *f)
-{
-	free(f->seen_parent);
-	free(f->true_parent);
-	f->seen_parent = f->true_parent = NULL;
-}
-
 static void clear_marks(struct vcr_files *f)
 {
 	for (size_t i = 0; i < f->nmark; i++)
@@ -107,7 +99,7 @@ static void clear_marks(struct vcr_files *f)
 		memset(f->chain, 0, MARK_SLOTS * sizeof *f->chain);
 	f->nmark = 0;
 	f->deep_pid = 0;
-	forget_parent(f);
+	vcr_files_forget_parent(f);
 }
 
 void vcr_files_free(struct vcr_files *f)
@@ -152,65 +144,6 @@ void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s)
 	s->files_limit = VCR_FILES_MAX_PATHS;
 	s->bytes_limit = (int64_t)f->keep_bytes;
 	s->watches_limit = VCR_FILES_MAX_WATCHES;
-}
-
-/* ---- Which path is meant ---- */
-
-static bool is_plain(const char *path)
-{
-	for (const char *p = path; (p = strchr(p, '/')); p++)
-		if (p[1] == '/' || (p[1] == '.' && (p[2] == '/' || (p[2] == '.' && p[3] == '/'))))
-			return false;
-	return true;
-}
-
-/* A directory as a path of the workspace; NULL if it is none. */
-static char *directory_of(struct vcr_files *f, const char *path)
-{
-	char real[PATH_MAX];
-	bool inside = !strncmp(path, f->workspace, f->workspace_length) && (path[f->workspace_length] == '/' || !path[f->workspace_length]);
-	if (inside && is_plain(path)) {
-		const char *below = path + f->workspace_length + (path[f->workspace_length] == '/');
-		int fd = vcr_beneath_open(f->dir, below, O_PATH | O_DIRECTORY, 0);
-		if (fd >= 0)
-			close(fd);
-		if (fd >= 0 || errno == ENOENT)
-			return strdup(below);
-	}
-	if (!realpath(*path ? path : "/", real) || strncmp(real, f->workspace, f->workspace_length) || !(real[f->workspace_length] == '/' || !real[f->workspace_length]))
-		return NULL;
-	return strdup(real + f->workspace_length + (real[f->workspace_length] == '/'));
-}
-
-/* path as it is known here: parents resolved, the last component as it stands. False: not in the workspace, or left out. */
-static bool workspace_path(struct vcr_files *f, const char *path, char out[VCR_MAX_BENEATH])
-{
-	char parent[VCR_MAX_BENEATH];
-	size_t n = strlen(path);
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	if (!n || n >= sizeof parent)
-		return false;
-	memcpy(parent, path, n);
-	parent[n] = 0;
-	if (*path != '/') {
-		strcpy(out, parent);
-		return is_plain(parent) && !vcr_files_left_out(f, out, false);
-	}
-	char *slash = strrchr(parent, '/');
-	const char *last = slash + 1;
-	if (!*last || !strcmp(last, ".") || !strcmp(last, ".."))
-		return false;
-	*slash = 0;
-	if (!f->seen_parent || strcmp(f->seen_parent, parent)) {
-		forget_parent(f);
-		f->true_parent = directory_of(f, parent);
-		f->seen_parent = f->true_parent ? strdup(parent) : NULL;
-		if (!f->true_parent)
-			return false;
-	}
-	n = (size_t)snprintf(out, VCR_MAX_BENEATH, "%s%s%s", f->true_parent, *f->true_parent ? "/" : "", last);
-	return n < VCR_MAX_BENEATH && !vcr_files_left_out(f, out, false);
 }
 
 /* ---- Marks ---- */
@@ -417,12 +350,6 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 	}
 }
 
-/* No hook can name it: the kernel has no path for it. */
-static bool is_deep(const struct vcr_files *f, const char *path)
-{
-	return f->workspace_length + 1 + strlen(path) >= PATH_MAX;
-}
-
 /* Somebody did something there. Where nobody watches, all is looked at. */
 static void mark_deep(struct vcr_files *f, int pid)
 {
@@ -435,7 +362,7 @@ static void own_deep(const struct vcr_files *f)
 {
 	for (size_t i = 0; f->deep_pid && i < f->nmark; i++) {
 		struct vcr_file_mark *m = f->mark[i];
-		m->deep = !m->hooked && is_deep(f, m->path);
+		m->deep = !m->hooked && vcr_files_is_deep(f, m->path);
 		if (m->deep)
 			m->pid = f->deep_pid > 0 ? f->deep_pid : 0;
 	}
@@ -451,7 +378,7 @@ static bool is_unnamed(const char *path)
 void vcr_files_mark(struct vcr_files *f, enum vcr_mark_op op, const char *path, const char *path2, int pid, int64_t ns)
 {
 	char one[VCR_MAX_BENEATH], two[VCR_MAX_BENEATH];
-	bool in = workspace_path(f, path, one), in2 = path2 && *path2 && workspace_path(f, path2, two);
+	bool in = vcr_files_name(f, path, one), in2 = path2 && *path2 && vcr_files_name(f, path2, two);
 	struct vcr_file_mark *m;
 	struct stat st;
 	switch (op) {
@@ -811,7 +738,7 @@ static size_t set_aside(struct vcr_files *f, int64_t upto_ns, struct vcr_file_ma
 		return 0;
 	for (size_t i = 0; i < f->nmark; i++) {
 		struct vcr_file_mark *m = f->mark[i];
-		bool waits = !m->hooked && !m->scanned && m->seen_ns > upto_ns - VCR_FILES_SLACK_NS && !(f->deep_pid && is_deep(f, m->path));
+		bool waits = !m->hooked && !m->scanned && m->seen_ns > upto_ns - VCR_FILES_SLACK_NS && !(f->deep_pid && vcr_files_is_deep(f, m->path));
 		if (waits && !*aside && !(*aside = malloc(f->nmark * sizeof **aside)))
 			return 0;
 		if (waits)
