@@ -435,6 +435,36 @@ static const char *path_of(const char *entry)
 	return p ? p + 1 : "";
 }
 
+static int64_t count_one(struct one *o)
+{
+	VCR_AUTO_BUF raw = VCR_BUF_INIT;
+	struct change c;
+	int64_t n = 0;
+	if (!is_repository(&o->mine))
+		return 0;
+	strcpy(o->now, o->tree);
+	if (vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, o->result, NULL) || diff(o, &raw, NULL))
+		return -1;
+	for (const char *p = raw.data; (p = next_change(&raw, p, &c));)
+		n += !c.link;
+	return n;
+}
+
+int64_t vcr_isolate_nested_count(const char *state_dir, const struct vcr_txn *t)
+{
+	VCR_AUTO_BUF list = VCR_BUF_INIT;
+	unsigned n = 0;
+	int64_t all = read_list(state_dir, t, &list, NULL) ? -1 : 0;
+	for VCR_EACH_Z(p, list) {
+		struct one o;
+		open_one(state_dir, t, &o, path_of(p), n++);
+		int64_t some = read_one(&o, p) ? count_one(&o) : -1;
+		all = all < 0 || some < 0 ? -1 : all + some;
+		close_one(&o);
+	}
+	return all;
+}
+
 int vcr_isolate_nested_merge(const char *state_dir, const struct vcr_txn *t, bool apply, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
 	VCR_AUTO_BUF list = VCR_BUF_INIT;

@@ -29,6 +29,8 @@ struct vcr_isolate_nest { const struct vcr_txn *t; struct vcr_buf *taken; };
 const char *vcr_isolate_takes(void *nest, const char *path);
 /* Their files are in the tree: each gets a .git of its own there, and what it is like is noted. */
 int vcr_isolate_nested_make(const char *state_dir, const struct vcr_txn *t, const struct vcr_buf *taken, struct vcr_error *e);
+/* How many files differ in them now from how they began; -1 unknown. */
+int64_t vcr_isolate_nested_count(const char *state_dir, const struct vcr_txn *t);
 /* What was changed in them since, as files: computed, and with `apply` written. As vcr_isolate_merge. */
 int vcr_isolate_nested_merge(const char *state_dir, const struct vcr_txn *t, bool apply, struct vcr_isolate_merge *m, struct vcr_error *e);
 

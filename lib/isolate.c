@@ -501,5 +501,6 @@ int64_t vcr_isolate_count(const char *state_dir, const struct vcr_txn *t)
 	for VCR_EACH_Z(p, names)
 		n++;
 	vcr_git_release(&g);
-	return n;
+	int64_t inside = n < 0 ? -1 : vcr_isolate_nested_count(state_dir, t);
+	return inside < 0 ? -1 : n + inside;
 }

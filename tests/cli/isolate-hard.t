@@ -183,6 +183,9 @@ start_files = {k: v for k, v in start.items() if os.path.basename(k) != ".git"}
 ok(there == start_files, "repositories inside the workspace, submodules and ignored ones too, are in the tree as they are", *differences(start_files, there))
 said = [subprocess.run(["git", "status", "--porcelain"], cwd=os.path.join(at, d), env=p.env, stdout=subprocess.PIPE, text=True).stdout for d in ("own", "sub", "vendor/v") for at in (p.work, tree)]
 ok(said[0::2] == said[1::2] and said[0] == " M d/d\n?? u\n", "git says the same of them there", said)
+p.sh("echo n > own/new; echo V > vendor/v/v", cwd=tree)
+status, out = run(p, [TXN, "status", "--json"])
+ok('"changed":2' in out, "status counts what is changed in them", status, out)
 status, out = run(p, [TXN, "abort"])
 ok(status == 0 and p.look() == start and inside(p) == gits and not os.path.exists(tree), "abort leaves no trace of it in them", status, out, *differences(start, p.look()))
 
