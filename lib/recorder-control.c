@@ -188,6 +188,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	struct vcr_jw w;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	r->storm = false;
 	vcr_flow_all_gone(r->flow, now);
 	vcr_recorder_end_rpc(r, 0, now);
 	vcr_recorder_notes_close(r, true);

@@ -31,6 +31,11 @@ struct process {
 	char *program;          /* basename of the executable */
 	char *before;           /* and before its last exec, which may yet fail; NULL */
 	uint64_t ended_ns;      /* dead since then; 0 lives. Its number may be another's soon */
+	bool waited;            /* its parent has waited for it: it is dead, and all that it had to say has been said */
+	bool exiting, exit_said; /* it has ended, and its run is closed with the next sweep; with that status, if anybody said it: */
+	int32_t exit_status;
+	uint64_t exit_ns;
+	struct process *next_exiting;
 	struct run run;         /* path NULL: none open */
 	bool joined;            /* it has reported since its last exec, so the library is in it */
 	bool looked;            /* how is known; otherwise it has not been asked for */
@@ -67,7 +72,7 @@ struct conn {
 	struct conn *next;
 };
 
-enum { BUCKETS = 1024, MAX_PENDING = 4096, MAX_ENDED = 1024 };
+enum { BUCKETS = 1024, MAX_PENDING = 4096, MAX_ENDED = 1024, MAX_EXITING = 4096 };
 
 struct vcr_recorder {
 	struct vcr_spool_header *spool;
@@ -101,6 +106,9 @@ struct vcr_recorder {
 	struct process *process[BUCKETS];
 	struct process *ended;            /* dead, and known until their files have been looked at and their run is closed */
 	int nended;
+	bool storm;                       /* vcr_recorder_storm */
+	struct process *exiting, *last_exiting; /* in the order of their ends */
+	int nexiting;
 	unsigned nserial;
 	struct conn *conn[BUCKETS];
 	struct coverage *coverage;
@@ -150,6 +158,7 @@ bool vcr_recorder_ready(struct vcr_recorder *r);                 /* the session 
 void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[40]); /* ISO 8601 UTC, microseconds */
 const char *vcr_recorder_told(struct vcr_recorder *r, uint32_t conn); /* NULL: nothing */
 bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn);
+bool vcr_recorder_is_behind(const struct vcr_recorder *r); /* are there records behind the one that is being looked at? */
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);

@@ -52,6 +52,12 @@ void vcr_recorder_forget_ended(struct vcr_recorder *r)
 	}
 }
 
+bool vcr_recorder_is_waited(struct vcr_recorder *r, int pid)
+{
+	const struct process *p = vcr_recorder_process(r, pid, false);
+	return p && p->waited;
+}
+
 void vcr_recorder_forget_namesake(struct vcr_recorder *r, int pid)
 {
 	const struct process *p = vcr_recorder_process(r, pid, false);

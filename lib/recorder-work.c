@@ -176,6 +176,8 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	return 0;
 }
 
+static void finish_exiting(struct vcr_recorder *r);
+
 void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns)
 {
 	vcr_recorder_learn_noted(r);
@@ -183,6 +185,7 @@ void vcr_recorder_sweep(struct vcr_recorder *r, int64_t upto_ns)
 		vcr_files_sweep(r->files, upto_ns, vcr_recorder_change, r, &r->last_error);
 	vcr_recorder_keep_times(r);
 	vcr_recorder_outputs(r, false);
+	finish_exiting(r);
 	vcr_recorder_forget_ended(r);
 }
 
@@ -270,16 +273,52 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 	vcr_recorder_run_release(&p->run);
 }
 
+static void close_run(struct vcr_recorder *r, struct process *p)
+{
+	p->run.confirmed = p->run.confirmed || p->exit_said;
+	finish_run(r, p, p->exit_said ? &p->exit_status : NULL, false, p->exit_ns);
+}
+
+/* Those that have ended, after the files that they left. */
+static void finish_exiting(struct vcr_recorder *r)
+{
+	for (struct process *p; (p = r->exiting);) {
+		r->exiting = p->next_exiting;
+		r->nexiting--;
+		p->exiting = false;
+		close_run(r, p);
+	}
+}
+
 void vcr_recorder_exit(struct vcr_recorder *r, int pid, const int32_t *status, uint64_t mono_ns)
 {
 	struct process *p = vcr_recorder_process(r, pid, false);
-	if (!p)
+	if (!p || !p->run.path || p->exiting)
 		return;
-	if (p->run.path) {
-		vcr_recorder_sweep(r, (int64_t)mono_ns);
-		p->run.confirmed = p->run.confirmed || status != NULL;
-		finish_run(r, p, status, false, p->ended_ns && p->ended_ns < mono_ns ? p->ended_ns : mono_ns);
+	p->exit_said = status != NULL;
+	p->exit_status = status ? *status : 0;
+	p->exit_ns = p->ended_ns && p->ended_ns < mono_ns ? p->ended_ns : mono_ns;
+	if (r->storm && r->nexiting < MAX_EXITING && vcr_recorder_is_behind(r)) {
+		p->exiting = true;
+		p->next_exiting = NULL;
+		*(r->exiting ? &r->last_exiting->next_exiting : &r->exiting) = p;
+		r->last_exiting = p;
+		r->nexiting++;
+		return;
 	}
+	vcr_recorder_sweep(r, (int64_t)mono_ns);
+	close_run(r, p);
+}
+
+void vcr_recorder_storm(struct vcr_recorder *r, bool storm)
+{
+	r->storm = storm;
+}
+
+void vcr_recorder_settle(struct vcr_recorder *r)
+{
+	if (r->nexiting)
+		vcr_recorder_sweep(r, (int64_t)r->last_exiting->exit_ns);
 }
 
 static char **copy_arguments(const struct vcr_spool_event *ev, size_t fixed, unsigned first, uint32_t argc, int *n)
@@ -361,6 +400,8 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 			vcr_recorder_run_release(&p->run);
 		return;
 	}
+	if (p->exiting) /* another one has its number already */
+		vcr_recorder_sweep(r, (int64_t)p->exit_ns);
 	if (p->run.path)
 		finish_run(r, p, NULL, true, ev->time_ns);
 	rename_program(p, vcr_spool_string(ev, sizeof rec, 0), rec.kind);
@@ -403,6 +444,8 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	if (!p || ev->size < sizeof rec)
 		return;
 	memcpy(&rec, ev->payload, sizeof rec);
+	if (p->exiting)
+		vcr_recorder_sweep(r, (int64_t)p->exit_ns);
 	p->ppid = rec.ppid;
 	free(p->program);
 	free(p->before);

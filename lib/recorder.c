@@ -224,8 +224,7 @@ size_t vcr_recorder_take_pids(struct vcr_recorder *r, int *pid, size_t n)
 
 /* ---- What the flow says ---- */
 
-/* Are there records behind the one that is being looked at? */
-static bool is_behind(const struct vcr_recorder *r)
+bool vcr_recorder_is_behind(const struct vcr_recorder *r)
 {
 	return __atomic_load_n(&r->spool->tail, __ATOMIC_ACQUIRE) > r->event_end;
 }
@@ -269,7 +268,7 @@ bool vcr_recorder_take_clean(struct vcr_recorder *r)
 static void look(struct vcr_recorder *r, const struct conn *c, uint64_t time_ns)
 {
 	vcr_recorder_notes_read(r);
-	bool behind = is_behind(r) && !(c && c->gate && is_held(time_ns));
+	bool behind = vcr_recorder_is_behind(r) && !(c && c->gate && is_held(time_ns));
 	if (!behind)
 		vcr_recorder_watch(r);
 	vcr_recorder_sweep(r, behind ? (int64_t)time_ns : INT64_MAX);
@@ -586,6 +585,8 @@ static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	}
 	vcr_recorder_learn_later(r, rec.op == VCR_FILE_RENAME ? path2 : path);
 	vcr_files_mark(r->files, op, path, path2, ev->pid, (int64_t)ev->time_ns);
+	if (rec.op == VCR_FILE_OPEN && ev->closed)
+		vcr_files_mark(r->files, VCR_MARK_CLOSE, path, path2, ev->pid, (int64_t)ev->closed_ns);
 }
 
 /* What could not be seen is worth a session: without one nobody would learn of it. */
@@ -605,6 +606,18 @@ static void on_note(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		vcr_recorder_note(r, ev->payload, ev->size, ev->pid, ev->tid, ev->time_ns, ev->seq);
 	else
 		vcr_recorder_notes_read(r);
+}
+
+static void on_exit_record(struct vcr_recorder *r, const struct vcr_spool_event *ev)
+{
+	struct vcr_rec_exit rec;
+	if (ev->size < sizeof rec)
+		return;
+	memcpy(&rec, ev->payload, sizeof rec);
+	vcr_recorder_exit(r, rec.child, &rec.status, ev->time_ns);
+	struct process *p = rec.source == VCR_EXIT_WAIT ? vcr_recorder_process(r, rec.child, false) : NULL;
+	if (p)
+		p->waited = true;
 }
 
 void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev)
@@ -634,14 +647,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 		}
 		break;
 	case VCR_REC_EXEC: vcr_recorder_exec(r, ev); break;
-	case VCR_REC_EXIT: {
-		struct vcr_rec_exit rec;
-		if (ev->size >= sizeof rec) {
-			memcpy(&rec, ev->payload, sizeof rec);
-			vcr_recorder_exit(r, rec.child, &rec.status, ev->time_ns);
-		}
-		break;
-	}
+	case VCR_REC_EXIT: on_exit_record(r, ev); break;
 	case VCR_REC_CONN: on_conn(r, ev); break;
 	case VCR_REC_OUT: case VCR_REC_IN: on_bytes(r, ev); break;
 	case VCR_REC_CLOSE: on_close(r, ev); break;
@@ -665,7 +671,7 @@ void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
 		p->ended_ns = mono_ns;
 		p->next_ended = r->ended;
 		r->ended = p;
-		if (++r->nended > MAX_ENDED || p->run.path)
+		if (++r->nended > MAX_ENDED || (p->run.path && !p->exiting))
 			vcr_recorder_sweep(r, (int64_t)mono_ns);
 	}
 	for (int i = 0; i < BUCKETS; i++)

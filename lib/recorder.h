@@ -50,6 +50,11 @@ void vcr_recorder_watch(struct vcr_recorder *r);
  * event tells it, or nobody will (unwaited). */
 void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns);
 void vcr_recorder_unwaited(struct vcr_recorder *r, int pid);
+/* Its parent has said that it has waited for it: nobody has to watch it. */
+bool vcr_recorder_is_waited(struct vcr_recorder *r, int pid);
+/* Events come by the thousand: files are not looked at with the end of each program, but when the spool is empty, which settle says. */
+void vcr_recorder_storm(struct vcr_recorder *r, bool storm);
+void vcr_recorder_settle(struct vcr_recorder *r);
 /* Record seq before which nothing is needed any more; position: that of the reader. */
 uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position);
 /* Connections that carry nothing of interest since the last call: up to n numbers. */

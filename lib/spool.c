@@ -140,7 +140,7 @@ static char *map_file(struct vcr_spool *s)
 }
 
 /* n bytes at that offset, up to the next call; NULL: they cannot be mapped. */
-static const char *bytes_at(struct vcr_spool *s, uint64_t at, uint64_t n)
+static char *bytes_at(struct vcr_spool *s, uint64_t at, uint64_t n)
 {
 	if (at + n <= s->mapped)
 		return s->map + at;
@@ -149,7 +149,7 @@ static const char *bytes_at(struct vcr_spool *s, uint64_t at, uint64_t n)
 	if (s->piece)
 		munmap(s->piece, PIECE);
 	s->piece_at = at & ~(uint64_t)(PIECE_ALIGN - 1);
-	s->piece = mmap(NULL, PIECE, PROT_READ, MAP_SHARED | MAP_NORESERVE, s->fd, (off_t)s->piece_at);
+	s->piece = mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd, (off_t)s->piece_at);
 	if (s->piece == MAP_FAILED)
 		s->piece = NULL;
 	return s->piece && n <= PIECE - PIECE_ALIGN ? s->piece + (at - s->piece_at) : NULL;
@@ -279,10 +279,15 @@ static bool plausible(const struct vcr_spool_record *r, uint64_t at, uint64_t en
 	return r->length >= sizeof *r && r->length <= VCR_SPOOL_MAX_RECORD + 2 * sizeof *r && r->length % VCR_SPOOL_ALIGN == 0 && r->length <= end - at;
 }
 
+static bool is_whole(uint32_t state)
+{
+	return state == VCR_REC_READY || state == VCR_REC_CLOSED || state == VCR_REC_TAKEN;
+}
+
 static bool ready(const struct vcr_spool_record *r, uint64_t at, uint64_t end)
 {
 	/* The length says again what the size says: a record with one of them damaged would take its neighbour with it. */
-	return r->state == VCR_REC_READY && plausible(r, at, end) && r->seq == at && r->size <= r->length - sizeof *r &&
+	return is_whole(r->state) && plausible(r, at, end) && r->seq == at && r->size <= r->length - sizeof *r &&
 		r->length - sizeof *r - r->size < VCR_SPOOL_ALIGN;
 }
 
@@ -351,6 +356,17 @@ static int wait_or_skip(struct vcr_spool *s, uint64_t end, bool dead)
 	return 0;
 }
 
+/* From here on its writer adds nothing more to it; what it has added is in r. */
+static void take(struct vcr_spool *s, struct vcr_spool_record *r)
+{
+	struct vcr_spool_record *there = (void *)bytes_at(s, r->seq, sizeof *r);
+	uint64_t was = VCR_REC_READY | (uint64_t)r->length << 32, taken = VCR_REC_TAKEN | (uint64_t)r->length << 32;
+	if (!there || __atomic_compare_exchange_n((uint64_t *)(void *)there, &was, taken, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return;
+	r->state = (uint32_t)was;
+	r->closed_ns = __atomic_load_n(&there->closed_ns, __ATOMIC_RELAXED);
+}
+
 int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 {
 	for (;;) {
@@ -374,6 +390,8 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 			continue;
 		}
 		s->stuck_since_ns = 0;
+		if (r.type == VCR_REC_FILE)
+			take(s, &r);
 		if (copy_payload(s, &r, s->at))
 			return 1;
 		if (vcr_spool_crc(s->copy, r.size) != r.crc) {
@@ -382,7 +400,7 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 			continue;
 		}
 		*ev = (struct vcr_spool_event){ .type = r.type, .conn = r.conn, .size = r.size, .pid = r.pid, .tid = r.tid,
-			.time_ns = r.time_ns, .seq = s->at, .payload = s->copy };
+			.time_ns = r.time_ns, .seq = s->at, .payload = s->copy, .closed = r.state == VCR_REC_CLOSED, .closed_ns = r.closed_ns };
 		s->at += r.length;
 		return 0;
 	}

@@ -25,6 +25,8 @@ struct vcr_spool_event {
 	uint32_t type, conn, size;
 	int32_t pid, tid;
 	uint64_t time_ns, seq; /* seq: the record's offset */
+	bool closed;           /* of a FILE record: what was opened has been closed again, which no further record says; */
+	uint64_t closed_ns;    /* then */
 	const char *payload; /* a private copy, NUL-terminated at payload[size] */
 };
 /* The next record: 0; 1: nothing more now. dead: no writer lives any more, so nothing is waited for. Never fails on content. */

@@ -20,7 +20,7 @@ static void announce(uint32_t kind, int child, int error, const char *path, char
 		if ((bytes += p->size) > MOST_BYTES)
 			break;
 	}
-	vcr_append(VCR_REC_EXEC, 0, 0, piece, 3 + (int)e.argc, VCR_RING);
+	vcr_append(VCR_REC_EXEC, 0, 0, piece, 3 + (int)e.argc, VCR_CHIME);
 	if (s)
 		vcr_scratch_give(s);
 }

@@ -55,6 +55,11 @@ void vcr_before_change(int dir, const char *path)
 		change_ahead(dir, path);
 }
 
+bool vcr_open_may_make(int flags)
+{
+	return (flags & (O_CREAT | O_EXCL | O_PATH | O_DIRECTORY)) == O_CREAT && vcr_load(&base_done) && vcr_ready() && !vcr_self.sandboxed;
+}
+
 uint32_t vcr_before_open(int dir, const char *path, int flags)
 {
 	struct stat st;
@@ -174,11 +179,11 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 	bool deep = !matters && !known && vcr_path_deep(dir, path, s->a);
 	if ((matters || deep) && (flags & O_TMPFILE) != O_TMPFILE) {
 		bool own = !vcr_guest();
-		uint64_t end = vcr_mark(deep ? VCR_FILE_DEEP : VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "", own ? VCR_OWN : 0);
+		uint64_t at = vcr_mark(deep ? VCR_FILE_DEEP : VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "", own ? VCR_OWN : 0);
 		if (own) {
 			vcr_fd_set(fd, VCR_FD_FILE);
 			if ((unsigned)fd < VCR_FDS)
-				vcr_fd_conn[fd] = flags & O_TRUNC || existed == 0 ? (uint32_t)(end / VCR_SPOOL_ALIGN) : 0;
+				vcr_fd_conn[fd] = !deep && (flags & O_TRUNC || existed == 0) ? (uint32_t)(at / VCR_SPOOL_ALIGN) : 0;
 			if (existed == 0 && !deep)
 				vcr_names_keep(fd, s->a);
 		}
@@ -193,11 +198,10 @@ void vcr_mark_notes(void)
 	vcr_append(VCR_REC_NOTE, 0, 0, NULL, 0, VCR_RING);
 }
 
-/* Of a file that its open has made or emptied, with nothing told since for which somebody would have looked at it: a build makes files by the ten thousand. */
 bool vcr_mark_is_pending(int fd)
 {
 	int kind = vcr_fd_get(fd);
-	return (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_spool_is_last(vcr_fd_conn[fd]);
+	return (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_spool_is_untaken(vcr_fd_conn[fd]);
 }
 
 /* The descriptor itself says which file it is: the table may be stale. */
@@ -218,6 +222,6 @@ void vcr_mark_closed(int fd, int kind)
 		return;
 	bool last = kind == VCR_FD_DIRTY || !vcr_fd_has_file_copy(fd); /* a shell opens, duplicates, closes, and then writes */
 	vcr_fd_set(fd, VCR_FD_NONE);
-	if (last)
+	if (last && !vcr_spool_add_closed(vcr_fd_conn[fd]))
 		mark_open(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, is_watched(kind), VCR_OWN);
 }

@@ -1,13 +1,12 @@
 /* names.c — names of files that are open, so that a write and a close need not ask the kernel: 2 to 5 us each, and a build makes files by the ten
- * thousand. Only of files that the open itself has made: no link, no second name. A name holds while the descriptor names the same inode and
+ * thousand. Only of files that the open itself has made: no link, no second name. A name holds while it and the descriptor name the same inode and
  * nothing was renamed by this process; the caller asks the kernel otherwise. A slot that is in use is passed over, so nobody waits. */
 #include "shim.h"
 
 enum { SLOTS = 32, LONGEST = 256 };
 static struct {
 	uint32_t taken, renames;
-	int32_t fd;
-	uint64_t dev, ino;
+	int32_t fd; /* and 1, so that 0 is none */
 	char path[LONGEST];
 } slots[SLOTS];
 static uint32_t renames;
@@ -16,13 +15,10 @@ static struct { uint32_t taken, renames; size_t n; char path[LONGEST]; } outside
 void vcr_names_keep(int fd, const char *path)
 {
 	size_t n = strlen(path) + 1;
-	struct stat st;
 	uint32_t now = vcr_load(&renames);
-	if (fd < 0 || n > LONGEST || raw_fstat(fd, &st) || __atomic_exchange_n(&slots[fd % SLOTS].taken, 1, __ATOMIC_ACQUIRE))
+	if (fd < 0 || n > LONGEST || __atomic_exchange_n(&slots[fd % SLOTS].taken, 1, __ATOMIC_ACQUIRE))
 		return;
-	slots[fd % SLOTS].fd = fd;
-	slots[fd % SLOTS].dev = st.st_dev;
-	slots[fd % SLOTS].ino = st.st_ino;
+	slots[fd % SLOTS].fd = fd + 1;
 	slots[fd % SLOTS].renames = now;
 	memcpy(slots[fd % SLOTS].path, path, n);
 	vcr_store(&slots[fd % SLOTS].taken, 0);
@@ -33,10 +29,8 @@ void vcr_names_copied(int from, int to)
 	__typeof__(slots[0]) *a = &slots[from % SLOTS], *b = &slots[to % SLOTS];
 	if (from < 0 || to < 0 || a == b || __atomic_exchange_n(&a->taken, 1, __ATOMIC_ACQUIRE))
 		return;
-	if (a->fd == from && a->ino && !__atomic_exchange_n(&b->taken, 1, __ATOMIC_ACQUIRE)) {
-		b->fd = to;
-		b->dev = a->dev;
-		b->ino = a->ino;
+	if (a->fd == from + 1 && !__atomic_exchange_n(&b->taken, 1, __ATOMIC_ACQUIRE)) {
+		b->fd = to + 1;
 		b->renames = a->renames;
 		strcpy(b->path, a->path);
 		vcr_store(&b->taken, 0);
@@ -46,11 +40,11 @@ void vcr_names_copied(int from, int to)
 
 bool vcr_names_find(int fd, char out[PATH_MAX])
 {
-	struct stat st;
+	struct stat st, there;
 	if (fd < 0 || __atomic_exchange_n(&slots[fd % SLOTS].taken, 1, __ATOMIC_ACQUIRE))
 		return false;
-	bool found = slots[fd % SLOTS].fd == fd && slots[fd % SLOTS].ino && slots[fd % SLOTS].renames == vcr_load(&renames) && !raw_fstat(fd, &st) &&
-		st.st_dev == slots[fd % SLOTS].dev && st.st_ino == slots[fd % SLOTS].ino && st.st_nlink == 1;
+	bool found = slots[fd % SLOTS].fd == fd + 1 && slots[fd % SLOTS].renames == vcr_load(&renames) && !raw_fstat(fd, &st) && st.st_nlink == 1 &&
+		!raw_statat(AT_FDCWD, slots[fd % SLOTS].path, &there, AT_SYMLINK_NOFOLLOW) && st.st_dev == there.st_dev && st.st_ino == there.st_ino;
 	if (found)
 		strcpy(out, slots[fd % SLOTS].path);
 	vcr_store(&slots[fd % SLOTS].taken, 0);

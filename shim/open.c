@@ -10,15 +10,43 @@ static mode_t mode_of(int flags, va_list ap)
 
 #define MODE(flags, last) __extension__({ va_list ap_; va_start(ap_, last); mode_t mode_ = mode_of(flags, ap_); va_end(ap_); mode_; })
 
+typedef int open_call(const char *path, int flags, ...);
+typedef int openat_call(int dir, const char *path, int flags, ...);
+
+/* A call that may make a file is made with O_EXCL first: where that succeeds the file is new, which nobody had to ask before. What fails is made as it was meant;
+ * a call that was interrupted, its program wants to hear of. */
+static int make_new(open_call *plain, openat_call *at, int dir, const char *path, int flags, mode_t mode, uint32_t *existed)
+{
+	int saved = errno, fd = at ? at(dir, path, flags | O_EXCL, mode) : plain(path, flags | O_EXCL, mode);
+	*existed = fd >= 0 ? 0 : errno == EEXIST ? 1 : 2;
+	if (fd < 0 && errno != EINTR)
+		errno = saved;
+	return fd < 0 && errno == EINTR ? -EINTR : fd;
+}
+
+/* plain or at: the original. */
+static int open_to_change(open_call *plain, openat_call *at, int dir, const char *path, int flags, mode_t mode)
+{
+	uint32_t existed;
+	int fd = -1;
+	if (!vcr_open_may_make(flags))
+		existed = vcr_before_open(dir, path, flags);
+	else if ((fd = make_new(plain, at, dir, path, flags, mode, &existed)) == -EINTR)
+		return -1;
+	else if (existed == 1)
+		vcr_keep_changing(dir, path);
+	if (fd < 0)
+		fd = at ? at(dir, path, flags, mode) : plain(path, flags, mode);
+	vcr_after_open(fd, dir, path, flags, existed);
+	return fd;
+}
+
 int open(const char *path, int flags, ...)
 {
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
 		return vcr_late_fd(VCR_REAL(open)(path, flags, mode), path, __builtin_return_address(0));
-	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
-	int fd = VCR_REAL(open)(path, flags, mode);
-	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
-	return fd;
+	return open_to_change(VCR_REAL(open), NULL, AT_FDCWD, path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...)
@@ -26,10 +54,7 @@ int open64(const char *path, int flags, ...)
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
 		return vcr_late_fd(VCR_REAL(open64)(path, flags, mode), path, __builtin_return_address(0));
-	uint32_t existed = vcr_before_open(AT_FDCWD, path, flags);
-	int fd = VCR_REAL(open64)(path, flags, mode);
-	vcr_after_open(fd, AT_FDCWD, path, flags, existed);
-	return fd;
+	return open_to_change(VCR_REAL(open64), NULL, AT_FDCWD, path, flags, mode);
 }
 
 int openat(int dir, const char *path, int flags, ...)
@@ -37,10 +62,7 @@ int openat(int dir, const char *path, int flags, ...)
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
 		return vcr_late_fd(VCR_REAL(openat)(dir, path, flags, mode), path, __builtin_return_address(0));
-	uint32_t existed = vcr_before_open(dir, path, flags);
-	int fd = VCR_REAL(openat)(dir, path, flags, mode);
-	vcr_after_open(fd, dir, path, flags, existed);
-	return fd;
+	return open_to_change(NULL, VCR_REAL(openat), dir, path, flags, mode);
 }
 
 int openat64(int dir, const char *path, int flags, ...)
@@ -48,10 +70,7 @@ int openat64(int dir, const char *path, int flags, ...)
 	mode_t mode = MODE(flags, flags);
 	if (vcr_likely(!vcr_open_changes(flags)))
 		return vcr_late_fd(VCR_REAL(openat64)(dir, path, flags, mode), path, __builtin_return_address(0));
-	uint32_t existed = vcr_before_open(dir, path, flags);
-	int fd = VCR_REAL(openat64)(dir, path, flags, mode);
-	vcr_after_open(fd, dir, path, flags, existed);
-	return fd;
+	return open_to_change(NULL, VCR_REAL(openat64), dir, path, flags, mode);
 }
 
 /* Fortified programs call these where no mode is given; libc aborts on O_CREAT. */
@@ -142,11 +161,12 @@ FILE *freopen64(const char *path, const char *mode, FILE *f) { return reopen_str
 static int close_watched(FILE *f, int fd, int kind)
 {
 	char path[PATH_MAX];
+	uint32_t opened = kind == VCR_FD_FILE || kind == VCR_FD_DIRTY ? vcr_fd_conn[fd] : 0;
 	bool known = !vcr_fd_is_socket(kind) && (vcr_names_find(fd, path) || vcr_path_of_fd(fd, path)), file = known && vcr_path_matters(path);
 	bool deep = !known && (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY);
 	vcr_fd_closed(fd);
 	int r = VCR_REAL(fclose)(f), saved = errno;
-	if (file && !vcr_guest())
+	if (file && !vcr_guest() && !vcr_spool_add_closed(opened))
 		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "", VCR_OWN);
 	if (deep && !vcr_guest())
 		vcr_mark(VCR_FILE_DEEP, 1, fd, 1, "", "", VCR_OWN);

@@ -79,7 +79,7 @@ void vcr_say_process(struct vcr_spool_header *h)
 		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc, .start = vcr_start_time(raw_getpid()) };
 		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(s->b), { t->a, size },
 			{ t->b, u ? read_secrets(t->b, sizeof t->b, u->a, sizeof u->a) : 0 } };
-		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_RING);
+		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME);
 		vcr_scratch_give(t);
 		if (u)
 			vcr_scratch_give(u);
@@ -167,7 +167,7 @@ void vcr_say_exit(int child, int status, uint32_t source)
 	struct vcr_rec_exit e = { .child = child, .status = status, .source = source };
 	struct vcr_piece piece = { &e, sizeof e };
 	if (vcr_spool(VCR_JOIN))
-		vcr_append(VCR_REC_EXIT, 0, 0, &piece, 1, VCR_RING);
+		vcr_append(VCR_REC_EXIT, 0, 0, &piece, 1, VCR_CHIME);
 }
 
 void vcr_before_exit(int status)

@@ -85,16 +85,17 @@ struct vcr_spool_header *vcr_spool(enum vcr_spool_how how);
 /* The header if this process has it mapped already. */
 struct vcr_spool_header *vcr_spool_mapped(void);
 struct vcr_piece { const void *data; size_t size; };
-enum { VCR_RING = 1, VCR_OWN = 2 /* by our process itself, no guest: the caller has asked */ };
-/* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. Where it ends in the spool; 0: lost and counted. */
+enum { VCR_RING = 1 /* it is to be read at once */, VCR_OWN = 2 /* by our process itself, no guest: the caller has asked */, VCR_CHIME = 4 /* soon */ };
+/* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. Where it begins in the spool; 0: lost and counted. */
 uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags);
 /* Bytes of a connection, in as many records as it takes. Nothing if the collector muted it. */
 void vcr_append_bytes(uint32_t type, uint32_t conn, uint64_t time_ns, const void *p, size_t n, int flags);
 bool vcr_muted(uint32_t conn);
-/* There is a collector, and nobody has appended anything since the record that ends there: it has not been acted upon. */
-bool vcr_spool_is_last(uint32_t end_in_units);
+/* There is a collector, and it has not taken the FILE record of ours that begins there: nothing has been acted upon that was appended since. */
+bool vcr_spool_is_untaken(uint32_t at_in_units);
+/* Add to it that the file has been closed. False: that has to be said by a record of its own. */
+bool vcr_spool_add_closed(uint32_t at_in_units);
 uint32_t vcr_next_conn(void);
-void vcr_ring(void);
 /* Count an event that could not be written. */
 void vcr_lost(size_t bytes);
 void vcr_spool_leave(void);         /* this process ends, or becomes a program that cannot join */
@@ -165,7 +166,7 @@ enum vcr_fd_kind {
 	VCR_FD_TLS = 9,       /* speaks TLS with a model, and no hook has heard it yet (unheard.c) */
 };
 extern uint8_t vcr_fd_kind[VCR_FDS];
-extern uint32_t vcr_fd_conn[VCR_FDS]; /* of a connection; of a VCR_FD_FILE that its open made or emptied: where the record of that ends, in units of VCR_SPOOL_ALIGN; else 0 */
+extern uint32_t vcr_fd_conn[VCR_FDS]; /* of a connection; of a VCR_FD_FILE that its open made or emptied: where the record of that begins, in units of VCR_SPOOL_ALIGN; else 0 */
 static inline int vcr_fd_get(int fd) { return vcr_likely((unsigned)fd < VCR_FDS) ? __atomic_load_n(&vcr_fd_kind[fd], __ATOMIC_RELAXED) : VCR_FD_NONE; }
 void vcr_fd_set(int fd, enum vcr_fd_kind kind);
 void vcr_fd_plain(int fd, uint32_t conn); /* it is recorded from here on, and so are its copies */
@@ -179,7 +180,7 @@ static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; } 
 uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2, int how); /* how, result: as vcr_append */
 void vcr_mark_written(int fd);      /* bytes went into a VCR_FD_FILE */
 void vcr_mark_closed(int fd, int kind);
-bool vcr_mark_is_pending(int fd);   /* its open has said that it changes, and nobody can have looked at it since: it need not be said again before its close */
+bool vcr_mark_is_pending(int fd);   /* its open has said that it changes, and nobody can have looked at it since: it need not be said again */
 void vcr_mark_notes(void);          /* something was written into a VCR_FD_NOTES: its place among what else was done */
 /* A name changed: op(path as seen from dir). Call after success. */
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path);
@@ -189,6 +190,7 @@ void vcr_mark_fd(uint32_t op, uint32_t flags, int fd, int how);
 void vcr_before_change(int dir, const char *path);
 /* Around an open for writing: `existed` before it, the mark and the descriptor after it. */
 uint32_t vcr_before_open(int dir, const char *path, int flags);
+bool vcr_open_may_make(int flags);  /* nobody waits for the start scan any more: whether the path is there the open itself can tell */
 void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t existed);
 static inline bool vcr_open_changes(int flags)
 {

@@ -13,9 +13,12 @@
  *      done it gives the range up: the record is lost, dropped_records and dropped_bytes are raised
  *   3. stores {VCR_REC_BUSY, length} in one 64-bit store, then the other fields and the payload
  *   4. stores {VCR_REC_READY, length} with release order; rings `doorbell` when the record ends a request or a process.
+ *   5. may add to its FILE record of an open that made or emptied a file, until the reader has taken it, that the file was closed again: closed_ns, then
+ *      a compare-and-swap of the state (READY to CLOSED). Where that fails it appends a record of its own. So a build, which makes files by the ten
+ *      thousand, appends one record for each.
  *
- * A record is valid if and only if state is VCR_REC_READY, length <= VCR_SPOOL_MAX_RECORD, seq equals its offset, and crc is
- * the CRC-32C of the payload. The reader walks from `head`; on BUSY of a live writer it waits (bounded), on BUSY of a
+ * A record is valid if and only if state is VCR_REC_READY or one that follows it, length <= VCR_SPOOL_MAX_RECORD, seq equals its offset, and crc is
+ * the CRC-32C of the payload. The reader takes a FILE record (READY to TAKEN) before it acts upon it. The reader walks from `head`; on BUSY of a live writer it waits (bounded), on BUSY of a
  * dead one it counts a cut record and skips `length`; on 0 before `tail` it waits (bounded), then scans forward in steps
  * of 32 for the next valid record and counts what it skipped. It punches holes behind `head`. Nothing in the file is
  * trusted: lengths and offsets are checked, the reader copies before it looks. */
@@ -34,6 +37,8 @@ enum {
 	VCR_NOTE_MAX = 256 << 10,            /* bytes of one annotation */
 	VCR_REC_BUSY = 0x56435242,           /* "VCRB" */
 	VCR_REC_READY = 0x56435252,          /* "VCRR" */
+	VCR_REC_CLOSED = 0x56435243,         /* "VCRC": as READY; a FILE record, and what was opened has been closed */
+	VCR_REC_TAKEN = 0x56435254,          /* "VCRT": as READY; a FILE record that the reader has */
 };
 #define VCR_SPOOL_VIRTUAL (64ull << 30)
 #define VCR_SPOOL_LEAST (8ull << 20) /* of that, mapped by a writer whose address space is limited: at most an eighth of it */
@@ -45,6 +50,9 @@ enum {
 
 enum vcr_spool_state { VCR_SPOOL_MAKING = 0, VCR_SPOOL_OPEN = 1, VCR_SPOOL_REFUSED = 2 };
 enum vcr_collector_state { VCR_COLLECTOR_NONE = 0, VCR_COLLECTOR_STARTING = 1, VCR_COLLECTOR_RUNNING = 2, VCR_COLLECTOR_ENDED = 3 };
+/* How the collector waits. It dozes for some milliseconds after it has read something: what can wait so long, as processes and files that come by the thousand,
+ * does not wake it. What has to be acted upon at once rings in any case. */
+enum vcr_sleep { VCR_AWAKE = 0, VCR_ASLEEP = 1, VCR_DOZING = 2 };
 enum vcr_spool_flag {
 	VCR_SPOOL_CAPTURE_ALL = 1,           /* every HTTP exchange; and, where `standin` names it, what tools print */
 	VCR_SPOOL_BY_RECORD = 2,             /* vcr-record made it and started the collector */
@@ -188,7 +196,7 @@ struct vcr_spool_header {
 	uint32_t lane;                /* enum vcr_lane; once it is known it stays */
 	uint32_t users;               /* processes that joined and have not left in an orderly way; the last one removes a spool that was never wanted */
 	_Alignas(64) uint32_t doorbell;   /* futex word: raised by writers, waited on by the collector */
-	uint32_t sleeping;            /* collector is waiting: a writer makes the futex call only then */
+	uint32_t sleeping;            /* enum vcr_sleep: a writer makes the futex call only if it is of use */
 	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
@@ -232,7 +240,7 @@ enum vcr_record_type {
 };
 
 struct vcr_spool_record {     /* 64 bytes, then `size` bytes of payload, then padding */
-	uint32_t state;       /* VCR_REC_BUSY or VCR_REC_READY */
+	uint32_t state;       /* VCR_REC_BUSY, VCR_REC_READY or one that follows it */
 	uint32_t length;      /* whole record, multiple of 32 */
 	uint64_t seq;         /* its own offset in the file */
 	uint64_t time_ns;     /* CLOCK_MONOTONIC */
@@ -241,7 +249,8 @@ struct vcr_spool_record {     /* 64 bytes, then `size` bytes of payload, then pa
 	int32_t pid, tid;
 	uint32_t conn;        /* 0 if none */
 	uint32_t size;        /* payload bytes */
-	uint64_t reserved[2];
+	uint64_t closed_ns;   /* of CLOSED: when that was */
+	uint64_t reserved;
 };
 
 /* Strings of a payload follow the struct, each NUL-terminated, in the order given. A string that does not fit is cut. */

@@ -317,14 +317,19 @@ static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece
 }
 
 /* A futex call only if the collector sleeps. */
-void vcr_ring(void)
+static void ring(struct vcr_spool_header *h)
 {
-	struct vcr_spool_header *h = vcr_load(&header);
-	if (!h)
-		return;
 	__atomic_fetch_add(&h->doorbell, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) && !vcr_self.sandboxed)
 		raw_wake(&h->doorbell);
+}
+
+/* Only if it would sleep on and on. Before it does, it looks once more whether something has been appended. */
+static void chime(struct vcr_spool_header *h)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) == VCR_ASLEEP)
+		ring(h);
 }
 
 uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags)
@@ -355,17 +360,43 @@ uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct
 	r->size = (uint32_t)size;
 	fill(r, at, piece, pieces, flags & VCR_OWN);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
-	if (flags & VCR_RING || at / RING_STEP != (at + n) / RING_STEP)
-		vcr_ring();
+	if (flags & VCR_RING)
+		ring(h);
+	else if (flags & VCR_CHIME || at / RING_STEP != (at + n) / RING_STEP)
+		chime(h);
 	if (vcr_unlikely(vcr_load(&h->wanted) && vcr_load(&h->collector) == VCR_COLLECTOR_NONE))
 		vcr_start_collector(h);
-	return at + n;
+	return at;
 }
 
-bool vcr_spool_is_last(uint32_t end_in_units)
+/* A record of this process itself that begins there, if it is to be read and the collector has not read it yet; *state: its first word. Before `head` the
+ * memory has been given back: nothing is touched there. */
+static struct vcr_spool_record *untaken(uint32_t at_in_units, uint64_t *state)
 {
 	struct vcr_spool_header *h = vcr_load(&header);
-	return end_in_units && h && vcr_load(&h->collector) == VCR_COLLECTOR_RUNNING && (uint32_t)(vcr_load(&h->tail) / VCR_SPOOL_ALIGN) == end_in_units;
+	uint64_t at = (uint64_t)at_in_units * VCR_SPOOL_ALIGN;
+	if (!at || !h || vcr_load(&h->collector) != VCR_COLLECTOR_RUNNING || at < vcr_load(&h->head))
+		return NULL;
+	struct vcr_spool_record *r = (void *)((char *)h + at);
+	*state = vcr_load((uint64_t *)(void *)r);
+	return (uint32_t)*state == VCR_REC_READY && r->seq == at && r->pid == vcr_self.pid ? r : NULL;
+}
+
+bool vcr_spool_is_untaken(uint32_t at_in_units)
+{
+	uint64_t state;
+	return untaken(at_in_units, &state) != NULL;
+}
+
+bool vcr_spool_add_closed(uint32_t at_in_units)
+{
+	uint64_t state;
+	struct vcr_spool_record *r = untaken(at_in_units, &state);
+	if (!r)
+		return false;
+	r->closed_ns = vcr_now();
+	uint64_t closed = (state & ~(uint64_t)UINT32_MAX) | VCR_REC_CLOSED;
+	return __atomic_compare_exchange_n((uint64_t *)(void *)r, &state, closed, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 bool vcr_muted(uint32_t conn)

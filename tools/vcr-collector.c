@@ -30,7 +30,8 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3 };
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
+	STORM_MS = 100, STORM_RECORDS = 500 /* in so long */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */ };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -51,8 +52,12 @@ struct collector {
 	uint32_t rung;          /* the doorbell as it last saw it */
 	bool may_linger;        /* what is drained now, it was rung for */
 	bool no_bell;           /* it is to end */
+	bool storm;             /* records come by the thousand: they are read when that is over, or when there are too many, or somebody asks */
+	uint64_t counted_since_ns;
+	unsigned counted;       /* records that were read since */
 	bool salvage, late, stop, stay;
 	uint64_t watch_again_ns; /* inotify is not listened to before */
+	uint64_t reap_again_ns; /* nor to the end of processes, but for the first one */
 	struct vcr_regate regate;
 };
 
@@ -153,7 +158,10 @@ static void take_pids(struct collector *c)
 	size_t n;
 	while ((n = vcr_recorder_take_pids(c->recorder, pid, 64)))
 		for (size_t i = 0; i < n && !c->salvage; i++)
-			watch_process(c, pid[i]);
+			if (!vcr_recorder_is_waited(c->recorder, pid[i]))
+				watch_process(c, pid[i]);
+			else if (!is_watched(c, pid[i]))
+				vcr_recorder_gone(c->recorder, pid[i], mono_ns());
 }
 
 static void take_mutes(struct collector *c)
@@ -184,9 +192,21 @@ static void linger(struct collector *c)
 	struct timespec while_ = { 0, LINGER_US * 1000 };
 	uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE); /* rung since then: by the same call */
 	c->may_linger = false;
-	__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&c->h->sleeping, VCR_DOZING, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, now, &while_, NULL, 0);
-	__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
+}
+
+static void count(struct collector *c, unsigned records)
+{
+	uint64_t now = mono_ns();
+	if (now - c->counted_since_ns > STORM_MS * 1000000ull) {
+		c->counted_since_ns = now;
+		c->counted = 0;
+	}
+	c->counted += records;
+	if (c->counted >= STORM_RECORDS)
+		__atomic_store_n(&c->storm, true, __ATOMIC_RELEASE);
 }
 
 /* Everything in the spool up to now. dead: nobody writes any more. */
@@ -194,6 +214,7 @@ static void drain(struct collector *c, bool dead)
 {
 	struct vcr_spool_event ev;
 	unsigned n = 0;
+	vcr_recorder_storm(c->recorder, c->storm);
 	while (!vcr_spool_next(c->spool, dead, &ev)) {
 		vcr_recorder_event(c->recorder, &ev);
 		vcr_spool_acted(c->h, vcr_spool_position(c->spool));
@@ -202,11 +223,16 @@ static void drain(struct collector *c, bool dead)
 		if (++n % 64 == 0) {
 			vcr_spool_grow(c->spool);
 			take_mutes(c);
-			take_pids(c);
 		}
+		if (n % (c->storm ? 1024 : 64) == 0) /* of most the end is among the next ones */
+			take_pids(c);
 		if (n % 256 == 0)
 			vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
 	}
+	vcr_recorder_settle(c->recorder);
+	count(c, n);
+	if (vcr_spool_position(c->spool) != c->h->acted)
+		vcr_spool_acted(c->h, vcr_spool_position(c->spool)); /* what is skipped has no event */
 	take_mutes(c);
 	take_pids(c);
 	vcr_spool_grow(c->spool);
@@ -294,17 +320,41 @@ static void answer_bell(struct collector *c)
 	pthread_mutex_unlock(&c->turn);
 }
 
+static bool is_behind(const struct collector *c)
+{
+	return __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST) != __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
+}
+
+/* A storm goes on, and nobody has to know now what it brings. *tail: as it was the last time. */
+static bool may_wait(struct collector *c, bool rung, uint64_t *tail)
+{
+	uint64_t was = *tail, acted = __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
+	*tail = __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST);
+	bool goes_on = *tail != was && *tail != acted;
+	if (!rung && !goes_on)
+		__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
+	return !rung && goes_on && *tail - acted < STORM_BACKLOG && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
+}
+
 static void *ring(void *arg)
 {
+	static const struct timespec while_ = { 0, DOZE_MS * 1000000 };
 	struct collector *c = arg;
+	uint64_t tail = 0;
+	bool dozes = false;
 	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
-		__atomic_store_n(&c->h->sleeping, 1, __ATOMIC_SEQ_CST);
-		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, NULL, NULL, 0);
-		__atomic_store_n(&c->h->sleeping, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&c->h->sleeping, dozes ? VCR_DOZING : VCR_ASLEEP, __ATOMIC_SEQ_CST);
+		if (!dozes && is_behind(c)) { /* came while nobody would have been woken */
+			dozes = true;
+			continue;
+		}
+		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, dozes ? &while_ : NULL, NULL, 0);
+		__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-		bool rung = now != c->rung;
+		bool rung = now != c->rung, waits = may_wait(c, rung, &tail);
+		dozes = rung || is_behind(c);
 		c->rung = now;
-		if (rung && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
+		if (dozes && !waits && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
 			answer_bell(c);
 	}
 	return NULL;
@@ -385,12 +435,20 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	if (vcr_regate_fd(&c->regate) >= 0)
 		fds[n++] = (struct pollfd){ vcr_regate_fd(&c->regate), POLLIN, 0 };
+	int ends_at = n;
+	bool pause = now < c->reap_again_ns;
 	for (int i = 0; i < c->nprocess; i++)
-		fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
+		if (!pause || c->process[i].pid == c->h->root_pid)
+			fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
+	if (pause && timeout_ms > REAP_PAUSE_MS)
+		timeout_ms = REAP_PAUSE_MS;
 	pthread_mutex_unlock(&c->turn);
 	int some = poll(fds, (nfds_t)n, timeout_ms);
 	pthread_mutex_lock(&c->turn);
 	uint64_t count;
+	for (int i = ends_at; some > 0 && i < n; i++)
+		if (fds[i].revents)
+			c->reap_again_ns = mono_ns() + REAP_PAUSE_MS * 1000000ull;
 	if (some > 0 && watch_at >= 0 && fds[watch_at].revents)
 		c->watch_again_ns = mono_ns() + WATCH_PAUSE_MS * 1000000ull;
 	if (some > 0 && c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
@@ -415,7 +473,8 @@ static void run(struct collector *c)
 	uint64_t quiet_since = 0, began = mono_ns();
 	pthread_mutex_lock(&c->turn);
 	while (!c->stop && !told_to_end) {
-		drain(c, false);
+		if (!__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE) || c->bell < 0)
+			drain(c, false);
 		vcr_recorder_notes_read(c->recorder);
 		vcr_recorder_watch(c->recorder);
 		vcr_recorder_judge(c->recorder);

@@ -117,6 +117,16 @@ else:
     ok(sum(out["changed"] for place, out in bursts(found) if place == "out") >= 150 and p.told(found) >= want and len(found) <= 40,
        "what is built again, and is ignored by git, is a storm of changes", len(found), bursts(found))
 
+# ---- many programs, each with a file ----
+p = Project()
+p.vcr("record", "-q", "--burst=off", "--", "bash", "-c", "for i in $(seq 200); do sh -c 'echo > s$0; exit $(($0 % 3))' $i; done; true")
+full = [d["data"] for d in map(json.loads, p.vcr("export", "--full", "last")[1].splitlines()) if d["type"] == "frame"]
+runs = {f["input_state"]["argv"][-1]: (i, f["output_state"]["exit_code"]) for i, f in enumerate(full) if f["node_name"] == "exec:sh"}
+files = {f["input_state"]["path"]: (i, f["metadata"]["custom"]["vcr"].get("program")) for i, f in enumerate(full) if f["node_name"] == "file:write"}
+ok(len(runs) == 200 and all(code == int(n) % 3 for n, (i, code) in runs.items()), "of 200 programs in a row each has a frame, with how it ended", len(runs), runs)
+ok(len(files) == 200 and len({program for i, program in files.values()}) == 1, "and each of their files, as its program's", len(files), files)
+ok(all(files["s" + n][0] < i for n, (i, code) in runs.items()), "ahead of the frame of that program")
+
 # ---- limits ----
 p = Project()
 found = p.record("for i in $(seq 30); do echo > f$i; done")

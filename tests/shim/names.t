@@ -39,6 +39,49 @@ for title, (script, want) in CASES.items():
     said = ", ".join(m.group(1) + " " + m.group(2) for m in (re.match(r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
     ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
 
+# Where a collector reads: what was made and closed before it came to that is told by one record.
+TAKE = "T = lambda: subprocess.run([%r, '--take', *glob.glob(%r)], check=True, env={})\n"
+ONCE = {
+    "a file that is made, written and closed before its opening has been read is told by one record": ("T(); f=w('a'); f.write('1'); f.close()", "closed OPEN a"),
+    "so is one that is written by a stream of C": ("T(); c=ctypes.CDLL(None); c.fopen.restype=ctypes.c_void_p; c.fclose.argtypes=[ctypes.c_void_p]; c.fclose(c.fopen(b'a', b'w'))", "closed OPEN a"),
+    "and one of a shell, which duplicates it": ("T(); fd=os.open('a', os.O_WRONLY | os.O_CREAT); os.dup2(fd, 9); os.close(fd); os.write(9, b'1'); os.close(9)", "closed OPEN a"),
+    "what is written after that has a record of its own, and so has its close": ("T(); f=w('a'); T(); f.write('1'); f.close()", "OPEN a, WRITE a, CLOSE a"),
+    "so has the close of what was read in between": ("T(); f=w('a'); f.write('1'); f.flush(); T(); f.close()", "OPEN a, CLOSE a"),
+    "a file that was there, and is not emptied, is told of by each": ("open('a','w').close(); T(); fd=os.open('a', os.O_WRONLY); os.write(fd, b'1'); os.close(fd)", "OPEN a, WRITE a, CLOSE a"),
+    "what a forked child writes is its own": ("T(); f=w('a'); p=os.fork(); (f.write('1'), f.close(), os._exit(0)) if not p else os.waitpid(p,0); f.close()", "closed OPEN a, WRITE a, CLOSE a"),
+}
+for title, (script, want) in ONCE.items():
+    session = tapkit.Session()
+    r = session.run("/usr/bin/python3", "-c", "import ctypes, glob, os, subprocess\nw = lambda n: open(n, 'w')\nw('first').close()\n" +
+                    TAKE % (tapkit.DUMP, os.path.join(session.run_dir, "vcr", "*.spool")) + script)
+    lines = session.lines()
+    said = [m.group(1) + " " + m.group(2) for m in (re.match(r"FILE \S+ \S+ ((?:closed )?[A-Z]+) existed=\d flags=\S+ (a)$", line) for line in lines) if m]
+    ok(r.returncode == 0 and ", ".join(said[-len(want.split(", ")):]) == want and (len(said) == len(want.split(", ")) or "was there" in title), title, said, r.stderr, *lines)
+
+# A file that may be new is opened as one that must be, first. Nobody sees that.
+OPENS = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def opens(path, flags=os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+    ctypes.set_errno(77)
+    fd = libc.open(path.encode(), flags, 0o640)
+    print(path, "fails" if fd < 0 else oct(os.fstat(fd).st_mode), ctypes.get_errno(), hex(libc.fcntl(fd, 3)))
+    if fd >= 0: os.write(fd, b"x") if flags & 3 == 1 else 0; os.close(fd)
+os.mkdir("dir"); os.symlink("made", "dangling"); os.symlink("dir", "link"); os.mkfifo("fifo")
+keep = os.open("fifo", os.O_RDWR)
+opens("first"); opens("first"); opens("dangling"); opens("dangling"); opens("dir"); opens("link"); opens("fifo"); opens("none/x"); opens("/dev/null")
+opens("first", os.O_RDWR | os.O_CREAT | os.O_EXCL); opens("dangling", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW); opens("second", os.O_RDONLY | os.O_CREAT); opens("first", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+print([(n, os.lstat(n).st_size) for n in sorted(os.listdir(".")) if n[0] != "."])
+"""
+session = tapkit.Session()
+hooked = session.run("/usr/bin/python3", "-c", OPENS)
+said = [" ".join(m.groups()) for m in (re.match(r"FILE .* OPEN existed=(\d) flags=\S+ (\S+)$", line) for line in session.lines()) if m]
+session = tapkit.Session()
+session.env.pop("LD_PRELOAD")
+bare = session.run("/usr/bin/python3", "-c", OPENS)
+ok(hooked.returncode == 0 and hooked.stdout == bare.stdout, "opens that may make a file have the results, errors, flags and modes that they have without the library", hooked.stdout, bare.stdout, hooked.stderr)
+ok(said == ["1 fifo", "0 first", "1 first", "1 dangling", "1 dangling", "1 fifo", "0 second", "1 first"], "and say whether a name was there", said)
+
 for where in ("", "outside the workspace "):
     title = "a file that is made, written and closed %scosts no readlink" % where
     if not shutil.which("strace"):

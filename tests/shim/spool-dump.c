@@ -2,7 +2,8 @@
  * it reads spool-format.h and nothing else of the project.
  *
  *   spool-dump PATH          header line, then records
- *   spool-dump --bytes PATH  the payload of OUT and IN records as text */
+ *   spool-dump --bytes PATH  the payload of OUT and IN records as text
+ *   spool-dump --take PATH   as a collector that runs: takes what is there, and prints nothing */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,12 +49,13 @@ static void print_arguments(const char *payload, uint32_t size, size_t at, uint3
 		printf(" [%s]", string_at(payload, size, at, 2 + i));
 }
 
-static void print_file(const char *p, uint32_t size)
+static void print_file(const struct vcr_spool_record *r, const char *p)
 {
 	static const char *const op[] = { "?", "OPEN", "WRITE", "CLOSE", "RENAME", "UNLINK", "LINK", "TRUNCATE", "MKDIR", "RMDIR", "MODE", "EXCHANGE" };
 	const struct vcr_rec_file *f = (const void *)p;
+	uint32_t size = r->size;
 	const char *second = string_at(p, size, sizeof *f, 1);
-	printf(" %s existed=%u flags=%#x %s%s%s", f->op < 12 ? op[f->op] : "?", f->existed, f->flags, string_at(p, size, sizeof *f, 0), *second ? " -> " : "", second);
+	printf("%s %s existed=%u flags=%#x %s%s%s", r->state == VCR_REC_CLOSED ? " closed" : "", f->op < 12 ? op[f->op] : "?", f->existed, f->flags, string_at(p, size, sizeof *f, 0), *second ? " -> " : "", second);
 }
 
 static void print_record(const struct vcr_spool_record *r, const char *p, int bytes)
@@ -92,7 +94,7 @@ static void print_record(const struct vcr_spool_record *r, const char *p, int by
 		break;
 	}
 	case VCR_REC_CLOSE: printf(" reason=%d", *(const int32_t *)(const void *)p); break;
-	case VCR_REC_FILE: print_file(p, r->size); break;
+	case VCR_REC_FILE: print_file(r, p); break;
 	default:
 		printf(" size=%u ", r->size);
 		if (bytes)
@@ -103,23 +105,45 @@ static void print_record(const struct vcr_spool_record *r, const char *p, int by
 	putchar('\n');
 }
 
+static int is_whole(uint32_t state)
+{
+	return state == VCR_REC_READY || state == VCR_REC_CLOSED || state == VCR_REC_TAKEN;
+}
+
+static void take(char *map, size_t size)
+{
+	struct vcr_spool_header *h = (void *)map;
+	for (uint64_t at = h->head; at < h->tail && at + sizeof(struct vcr_spool_record) <= size;) {
+		struct vcr_spool_record *r = (void *)(map + at);
+		uint32_t ready = VCR_REC_READY;
+		if (r->type == VCR_REC_FILE)
+			__atomic_compare_exchange_n(&r->state, &ready, VCR_REC_TAKEN, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+		at += r->length ? r->length : VCR_SPOOL_ALIGN;
+	}
+	h->collector = VCR_COLLECTOR_RUNNING;
+}
+
 int main(int argc, char **argv)
 {
-	int bytes = argc == 3 && !strcmp(argv[1], "--bytes"), fd = open(argv[argc - 1], O_RDONLY);
+	int bytes = argc == 3 && !strcmp(argv[1], "--bytes"), takes = argc == 3 && !strcmp(argv[1], "--take"), fd = open(argv[argc - 1], takes ? O_RDWR : O_RDONLY);
 	struct stat st;
 	if (argc < 2 || fd < 0 || fstat(fd, &st) || st.st_size < VCR_SPOOL_HEADER) {
 		fprintf(stderr, "spool-dump: %s: %s\n", argc > 1 ? argv[argc - 1] : "no file given", strerror(errno));
 		return 1;
 	}
-	char *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	char *map = mmap(NULL, (size_t)st.st_size, PROT_READ | (takes ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return 1;
+	if (takes) {
+		take(map, (size_t)st.st_size);
+		return 0;
+	}
 	const struct vcr_spool_header *h = (const void *)map;
 	printf("SPOOL session=%s root=%d workspace=%s vcr=%s collector=%u wanted=%u users=%u dropped=%llu\n", h->session, h->root_pid, h->workspace, h->vcr_dir,
 		h->collector, h->wanted, h->users, (unsigned long long)h->dropped_records);
 	for (uint64_t at = h->head; at < h->tail && at + sizeof(struct vcr_spool_record) <= (uint64_t)st.st_size;) {
 		const struct vcr_spool_record *r = (const void *)(map + at);
-		if (r->state != VCR_REC_READY || r->seq != at || r->length < sizeof *r) {
+		if (!is_whole(r->state) || r->seq != at || r->length < sizeof *r) {
 			printf("HOLE at=%llu state=%#x\n", (unsigned long long)at, r->state);
 			at += r->state == VCR_REC_BUSY && r->length ? r->length : VCR_SPOOL_ALIGN;
 			continue;

@@ -81,6 +81,36 @@ START_TEST(records_come_back_in_order)
 }
 END_TEST
 
+/* What a writer adds, if it may. */
+static bool add_closed(uint64_t at, uint64_t ns)
+{
+	struct vcr_spool_record *r = (struct vcr_spool_record *)(map + at);
+	uint64_t was = (uint64_t)r->length << 32 | VCR_REC_READY;
+	r->closed_ns = ns;
+	return __atomic_compare_exchange_n((uint64_t *)r, &was, (uint64_t)r->length << 32 | VCR_REC_CLOSED, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+START_TEST(a_file_record_says_that_it_was_closed_until_it_is_taken)
+{
+	static const struct vcr_rec_file f = { .op = VCR_FILE_OPEN };
+	struct vcr_spool_event ev;
+	uint64_t one = append(VCR_REC_FILE, (const char *)&f, sizeof f, 3), two = append(VCR_REC_FILE, (const char *)&f, sizeof f, 3);
+	uint64_t out = append(VCR_REC_OUT, "x", 1, 3);
+	ck_assert(add_closed(one, 7));
+	for (int reader = 0; reader < 2; reader++) { /* the second comes when the first has died */
+		ck_assert(!vcr_spool_next(spool, false, &ev) && ev.seq == one && ev.closed && ev.closed_ns == 7);
+		ck_assert(!vcr_spool_next(spool, false, &ev) && ev.seq == two && !ev.closed);
+		ck_assert(!add_closed(two, 8));
+		ck_assert(!vcr_spool_next(spool, false, &ev) && ev.seq == out && !ev.closed && ev.type == VCR_REC_OUT);
+		ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
+		vcr_spool_free(spool);
+		ck_assert(!vcr_spool_attach(&spool, path, NULL));
+		h = vcr_spool_header(spool);
+		map = (char *)h;
+	}
+}
+END_TEST
+
 START_TEST(a_record_cut_at_any_stage_costs_only_itself)
 {
 	for (int stage = 0; stage < 3; stage++) {
@@ -292,6 +322,7 @@ static TCase *spools(void)
 	TCase *tc = tcase_create("spool");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, records_come_back_in_order);
+	tcase_add_test(tc, a_file_record_says_that_it_was_closed_until_it_is_taken);
 	tcase_add_test(tc, a_record_cut_at_any_stage_costs_only_itself);
 	tcase_add_test(tc, an_unfinished_record_of_a_living_writer_is_waited_for);
 	tcase_add_test(tc, flipped_bits_lose_records_never_the_reader);
