@@ -6,7 +6,10 @@ Lizard has no parser: it follows tokens, and loses its way in some files. So a f
 without the functions in it. If lizard then says what we say, the difference is of the class "bounds": what is counted is the same, where a function begins and
 ends is not. If not, what each of CLASSES says is put in the place of what lizard reads otherwise; the first of them, or the fewest together, with which lizard
 says what we say are what the difference is of. "broken" is a function in which vcr-sentinel itself found a place that does not parse. What nothing explains
-stays a difference."""
+stays a difference.
+
+So it is with the number of parameters, with the last line, and with functions that only one of the two has: lizard is asked again, shown the function alone, and
+what is left is of one of FIGURES, or stays a difference."""
 import collections
 import itertools
 import json
@@ -156,6 +159,127 @@ def parameters(function, language):
     return sum(bool(p.strip()) for p in function.full_parameters)
 
 
+# ---- Parameters, last lines, and which functions there are ----
+
+WORDS = set("if else for foreach while do switch case catch lock using return synchronized function new throw await fixed unchecked checked get set in and or not unless".split())
+AROUND = {"php": ("<?php %s", "<?php class A { %s }"), "rust": ("%s", "impl A { %s }"),
+          **{n: ("%s", "class A { %s }", "x = { %s }", "x = %s", "f(%s)") for n in ("javascript", "typescript")}, **{n: ("%s", "class A { %s }") for n in ("java", "c_sharp")}}
+
+
+def seen_alone(path, language, text):
+    """(parameters, last line) of each function that lizard finds in a text."""
+    found = set()
+    for around in AROUND.get(language, ("%s",)):
+        try:
+            functions = lizard.analyze_file.analyze_source_code(path, around.replace("%s", text)).function_list
+        except (IndexError, RecursionError):
+            continue
+        found |= {(parameters(f, language), f.end_line) for f in functions}
+    return found
+
+
+def plain(text):
+    """Without comments, strings and characters."""
+    return re.sub(r"//[^\n]*|/\*(?:.|\n)*?\*/|\x22(?:\\.|[^\x22\\\n])*\x22|\x27(?:\\.|[^\x27\\\n])\x27|`(?:\\.|[^`\\])*`", " ", text)
+
+
+def listed(text, brackets):
+    """How many parameters a list in parentheses has, if a comma within these brackets is none between them."""
+    text = re.sub(r"=>|->|\bpub\s*\([^)]*\)", " ", plain(text))
+    depth, count, some = 0, 0, False
+    for c in text[text.find("(") + 1:]:
+        if c == ")" and depth <= 0:
+            break
+        depth += (c in brackets) * ((c in "([{<") - (c in ")]}>"))
+        if c == "," and depth <= 0:
+            count, some = count + some, False
+        else:
+            some = some or not c.isspace()
+    return count + some
+
+
+def whole(lines, first, last_line):
+    """Do these lines end what they begin?"""
+    text = plain("\n".join(lines[first - 1:last_line]))
+    return all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
+
+
+def ends_as_it_begins(lines, first, last_line):
+    """Ruby: the last line is an end that stands where the def does."""
+    begin, end = lines[first - 1], lines[last_line - 1]
+    return end.split()[:1] == ["end"] and len(begin) - len(begin.lstrip()) == len(end) - len(end.lstrip())
+
+
+# class: (languages, of what, does it explain a difference?): r: lizard's row, o: ours, t: the function's text alone, l: the file's lines. tools/vcr-sentinel.1 has each.
+FIGURES = {
+    "anonymous": ("javascript typescript", "parameters", lambda r, o, t, l: not r[4] and (r[2] == "(anonymous)" or re.match(r"[^{]*=>|function\s*\(", t))),
+    "object": ("javascript typescript", "parameters", lambda r, o, t, l: r[4] + len(re.findall(r"[(,]\s*object\b(?=\s*[,)=:?])", plain(t).partition("{")[0])) == o["parameters"] > r[4]),
+    "comma": ("go rust typescript java c_sharp cpp", "parameters", lambda r, o, t, l: listed(t, "()[]{}<>") == o["parameters"] < r[4]),
+    "operator": ("ruby", "parameters", lambda r, o, t, l: re.match(r"def\s+[\w.]*(?:\w=|\[\]=?|[<>=!+*/%-]+)\s*\(", t) and not r[4]),
+    "star": ("python", "parameters", lambda r, o, t, l: r[4] - o["parameters"] in (1, 2) and re.search(r"[(,]\s*[*/]\s*(?:#.*\s*)*[,)]", t)),
+    "bare": ("ruby", "parameters", lambda r, o, t, l: re.match(r"def\s+[\w.]+[?!]?[ \t]*[^(\s\w?!.=]?[ \t]*(?:\n|;|\w)", t)),
+    "bracket": ("javascript typescript go rust c cpp java c_sharp php", "line", lambda r, o, t, l: whole(l, o["line"], o["end_line"]) and not whole(l, r[1], r[1] + r[5] - 1)),
+    "end": ("ruby", "line", lambda r, o, t, l: ends_as_it_begins(l, o["line"], o["end_line"])),
+    "declaration": ("go java c_sharp php typescript rust javascript cpp", "ours line", lambda r, o, t, l: "{" not in re.sub(r"\b(?:interface|struct)\s*\{\}", "", plain(t))),
+    "overload": ("python", "ours", lambda r, o, t, l: re.search(r":\s*(?:#.*\s*)*\.\.\.\s*$", t)),
+    "accessor": ("javascript typescript", "ours", lambda r, o, t, l: re.match(r"(?:\w+\s+)*(?:get|set)\b", t)),
+    "constraint": ("c_sharp", "ours", lambda r, o, t, l: re.match(r"[^{]*\bwhere\b", t)),
+    "word": ("javascript typescript c cpp java c_sharp php ruby", "lizard", lambda r, o, t, l: last(r[2]) in WORDS or not re.match(r"[\w~(]", last(r[2]))),
+    "annotation": ("java", "lizard", lambda r, o, t, l: re.search(r"@\s*" + re.escape(last(r[2])), l[r[1] - 1])),
+    "call": ("javascript typescript", "lizard", lambda r, o, t, l: is_call(l[r[1] - 1], last(r[2]))),
+    "signature": ("typescript rust go java", "lizard", lambda r, o, t, l: is_signature("\n".join(l[r[1] - 1:r[1] + 30]))),
+    "in-macro": ("rust", "lizard", lambda r, o, t, l: within_macro("\n".join(l[:r[1] - 1]))),
+    "text": ("rust ruby php", "lizard", lambda r, o, t, l: not re.search(r"^[^#/\x22']*\b(?:fn|def|function)\s+(?:self\.)?" + re.escape(last(r[2])), l[r[1] - 1])),
+}
+
+
+def is_call(line, name):
+    """A line in which no function begins: a call between ? and :, a part of a type."""
+    return re.match(r"\s*[)}]", line) or not re.search(r"\bfunction\b|=>", line) and not re.search(re.escape(name) + r"\s*(?:<.*>)?\(.*\{\s*$|^\s*" + re.escape(name) + r"\s*\([^)]*$", line)
+
+
+def is_signature(text):
+    """What looks like a function has no body."""
+    text = plain(text)
+    depth, at = 0, text.find("(")
+    for i in range(at, len(text)):
+        depth += (text[i] == "(") - (text[i] == ")")
+        if not depth:
+            return not re.match(r"[^;{}]*(?<![=:|&(,<])\s*\{", text[i + 1:].split("=>")[0])
+    return True
+
+
+def within_macro(text):
+    """Does a text end within the brackets of a macro?"""
+    text, end = plain(text), 0
+    for found in re.finditer(r"\w+!\s*(?:\w+\s*)?[(\[{]", text):
+        if found.start() < end:
+            continue
+        depth, end = 1, found.end()
+        while end < len(text) and depth:
+            depth += (text[end] in "([{") - (text[end] in ")]}")
+            end += 1
+        if depth:
+            return True
+    return False
+
+
+def figure(out, what, row, one, language, path, text, lines):
+    """Take a difference: by its class, or as one that nothing explains."""
+    alone_too = seen_alone(path, language, text) if one else ()
+    if what == "parameters" and any(p == one["parameters"] for p, _ in alone_too) or what == "line" and any(e == one["end_line"] - one["line"] + 1 for _, e in alone_too):
+        why = "bounds"
+    elif what == "ours" and alone_too:
+        why = "bounds"
+    else:
+        why = next((n for n, (languages, of, explains) in FIGURES.items() if what in of.split() and language in languages.split() and explains(row, one, text, lines)), None)
+    if not why and (one and one.get("broken") or not one and path in out["broken"]):
+        why = "broken"
+    out["figures"][what][why or ""] = out["figures"][what].get(why or "", 0) + 1
+    if not why:
+        out["left"].append([what, row, one and [one["line"], one["name"], one["parameters"], one["end_line"]], path, (text or "\n".join(lines[row[1] - 1:row[1] + 1]))[:90]])
+
+
 def rows_of(path, language):
     try:
         found = lizard.analyze_file(path).function_list
@@ -175,17 +299,20 @@ def pair(row, by_line, by_name):
 
 
 def compare(language, files, ours):
-    count, all_ours, skipped = Counter(), collections.defaultdict(list), set()
+    count, all_ours, skipped, broken = Counter(), collections.defaultdict(list), set(), set()
     for o in ours:
         if o["type"] == "function":
             all_ours[o["path"]].append(o)
         elif o["type"] == "skipped":
             skipped.add(o["path"])
+        else:
+            broken.add(o["path"])
     out = {"language": language, "files": len(files), "compared": 0, "equal": 0, "parameters": 0, "length": 0, "classes": collections.Counter(),
-           "examples": {}, "unexplained": [], "only_lizard": [], "only_ours": 0, "other_parameters": [], "other_length": []}
+           "examples": {}, "unexplained": [], "functions": 0, "broken": broken, "figures": {"parameters": {}, "line": {}, "ours": {}, "lizard": {}}, "left": []}
     for path in files:
         if path not in skipped:
             compare_file(count, path, language, all_ours[path], out)
+    del out["broken"]
     return out
 
 
@@ -199,37 +326,47 @@ def compare_file(count, path, language, mine, out):
         seen[row[1], last(row[2])] += 1
     with open(path, "rb") as f:
         data = f.read().removeprefix(b"\xef\xbb\xbf")
+    lines = data.decode("utf-8", "replace").split("\n")
     for row in rows:
         one = pair(row, by_line, by_name)
         if not one or seen[row[1], last(row[2])] > 1 or one["byte"] in met:
             if not one and row[1] not in by_line:
-                out["only_lizard"].append(row)
+                figure(out, "lizard", row, None, language, path, "", lines)
             continue
         met.add(one["byte"])
-        out["compared"] += 1
-        out["parameters"] += one["parameters"] == row[4]
-        out["length"] += one["end_line"] == row[1] + row[5] - 1
-        if one["parameters"] != row[4]:
-            out["other_parameters"].append([row, one["parameters"]])
-        if one["end_line"] != row[1] + row[5] - 1:
-            out["other_length"].append([row, one["end_line"]])
-        if one["complexity"] == row[3]:
-            out["equal"] += 1
-            continue
-        why = explain(count, row, one, language, alone(data, one, mine))
-        if not why and one.get("broken"):
-            why = ("broken",)
-        if why:
-            out["classes"]["+".join(why)] += 1
-            out["examples"].setdefault("+".join(why), [row, one["complexity"]])
-        else:
-            out["unexplained"].append([row, one["complexity"]])
-    out["only_ours"] += len(mine) - len(met)
+        compare_one(count, row, one, language, alone(data, one, mine), lines, out)
+    doubtful = {row[1] for row in rows if seen[row[1], last(row[2])] > 1}
+    for one in mine:
+        if one["byte"] not in met and one["line"] not in doubtful:
+            figure(out, "ours", None, one, language, path, alone(data, one, mine), lines)
+    out["functions"] += len(mine)
+
+
+def compare_one(count, row, one, language, text, lines, out):
+    path = row[0]
+    out["compared"] += 1
+    out["parameters"] += one["parameters"] == row[4]
+    out["length"] += one["end_line"] == row[1] + row[5] - 1
+    if one["parameters"] != row[4]:
+        figure(out, "parameters", row, one, language, path, text, lines)
+    if one["end_line"] != row[1] + row[5] - 1:
+        figure(out, "line", row, one, language, path, text, lines)
+    if one["complexity"] == row[3]:
+        out["equal"] += 1
+        return
+    why = explain(count, row, one, language, text)
+    if not why and one.get("broken"):
+        why = ("broken",)
+    if why:
+        out["classes"]["+".join(why)] += 1
+        out["examples"].setdefault("+".join(why), [row, one["complexity"]])
+    else:
+        out["unexplained"].append([row, one["complexity"]])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--classes"]:
-        json.dump(["bounds", "broken", *CLASSES], sys.stdout)
+        json.dump([["bounds", "broken", *CLASSES], list(FIGURES)], sys.stdout)
         sys.exit()
     asked = json.load(sys.stdin)
     json.dump(compare(asked["language"], asked["files"], asked["ours"]), sys.stdout)

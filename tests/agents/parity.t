@@ -61,6 +61,29 @@ EXAMPLES = {
 }
 
 
+# The same of parameters, last lines and functions that one of the two has alone: class: suffix, text, of what. The manual has them, too.
+FIGURES = {
+    "anonymous": (".js", "a.b(c => {\n  d(c);\n});\n", "parameters"),
+    "object": (".js", "function f(object) {\n  a();\n}\n", "parameters"),
+    "comma": (".go", "package a\nfunc f(a func(b, c int)) {\n\ta(1, 2)\n}\n", "parameters"),
+    "operator": (".rb", "def a=(b)\n  @a = b\nend\n", "parameters"),
+    "star": (".py", "def f(a, *, b):\n    return a\n", "parameters"),
+    "bare": (".rb", "def f\n  (a || b).c\nend\n", "parameters"),
+    "bracket": (".go", "package a\nfunc f(a int) map[int]struct{} {\n\treturn b\n}\n", "line"),
+    "end": (".rb", "def f(a)\n  b = if a\n    1\n  else 2\n  end\n  b\nend\n", "line"),
+    "declaration": (".java", "abstract class A {\n  abstract int f(int a);\n}\n", "ours"),
+    "overload": (".py", "@overload\ndef f(a: int) -> int: ...\n@overload\ndef f(a: str) -> str: ...\ndef f(a):\n    return a\n", "ours"),
+    "accessor": (".js", "class A {\n  set(a) {\n    b(a);\n  }\n}\n", "ours"),
+    "constraint": (".cs", "class A {\n  void F<T>(T a)\n    where T : B\n  {\n    a.C();\n  }\n}\n", "ours"),
+    "word": (".cs", "class A {\n  void F<T>(T a)\n    where T : B\n  {\n    if (a == null)\n    {\n      return;\n    }\n  }\n}\n", "lizard"),
+    "annotation": (".java", "class A {\n  @B\n  @C(d)\n  int f() {\n    return 1;\n  }\n}\n", "lizard"),
+    "call": (".ts", "type A = (\n  a: B,\n) => C | void\n\nfunction f() {\n}\n", "lizard"),
+    "signature": (".ts", "class A {\n  b: (c: D) => E\n  f() {\n    return 1\n  }\n}\n", "lizard"),
+    "in-macro": (".rs", "a! {\n    fn f() {\n        b();\n    }\n}\n", "lizard"),
+    "text": (".rs", "/// ```\n/// a(\"x\nconst A: &str = r#\"\n\" fn f() { }\n\"#;\n", "lizard"),
+}
+
+
 def files_of(language):
     """Of its packages, as many as BYTES allow, evenly; None: one is not there."""
     _, suffixes, _, *places = LANGUAGES[language]
@@ -80,7 +103,7 @@ def functions_of(files):
     ours = []
     for i in range(0, len(files), 500):
         out = subprocess.run([os.path.join(BUILD, "vcr-sentinel"), "scan", "-m", "--all", "--no-cache", "--json", *files[i:i + 500]], stdout=subprocess.PIPE).stdout
-        ours += [o for o in map(json.loads, out.splitlines()) if o["type"] in ("function", "skipped")]
+        ours += [o for o in map(json.loads, out.splitlines()) if o["type"] in ("function", "skipped") or o.get("rule") == "syntax-error"]
     return ours
 
 
@@ -105,7 +128,21 @@ def one_language(language):
     ok(n >= least and len(left) <= 0.005 * n, title, n, len(left), left[:5])
     print("# %d functions in %d files, %s the same, %s after classes: %s" % (n, o["files"], percent(o["equal"], n), percent(n - len(left), n),
           ", ".join("%s %d" % kv for kv in sorted(o["classes"].items(), key=lambda kv: -kv[1])) or "none"))
-    print("# parameters %s, last line %s the same; %d only lizard has, %d only vcr-sentinel" % (percent(o["parameters"], n), percent(o["length"], n), len(o["only_lizard"]), o["only_ours"]))
+    for what, of in (("parameters", n), ("line", n), ("functions", o["functions"])):
+        figures(name, what, of, o)
+
+
+def figures(name, what, n, o):
+    """Parameters, last lines, and which functions there are: the same, of a class, or a difference."""
+    kinds = ("ours", "lizard") if what == "functions" else (what,)
+    classes = collections.Counter()
+    for kind in kinds:
+        classes.update({"%s %s" % (k, kind) if what == "functions" and k else k: v for k, v in o["figures"][kind].items()})
+    left = [x for x in o["left"] if x[0] in kinds]
+    words = {"parameters": "as many parameters as lizard says", "line": "lizard's last line", "functions": "been found by both"}[what]
+    ok(len(left) <= 0.005 * n, "%s: 99.5 %% of the functions have %s or differ by a class of the manual" % (name, words), n, len(left), left[:5])
+    print("# of %d %s the same, %s after classes: %s" % (n, percent(n - sum(classes.values()), n), percent(n - len(left), n),
+          ", ".join("%s %d" % kv for kv in classes.most_common() if kv[0]) or "none"))
 
 
 def examples(directory):
@@ -122,12 +159,19 @@ def examples(directory):
             row, mine = o["examples"].get(name, [[None] * 4, None])
             if (row[3], mine) != (lizards, ours):
                 wrong[name] = (o["classes"], o["examples"], o["unexplained"])
+    for name, (suffix, text, what) in FIGURES.items():
+        path = os.path.join(directory, "figure-" + name + suffix)
+        with open(path, "w") as f:
+            f.write(text)
+        o = beside(dict(language_of, **{".py": "python"})[suffix], [path])
+        if name not in o["figures"][what]:
+            wrong[name] = (o["figures"], o["left"])
     ok(not wrong, "each class of difference has an example in which lizard counts otherwise", wrong)
-    names = set(json.loads(subprocess.run([JUDGES, BESIDE, "--classes"], stdout=subprocess.PIPE).stdout))
+    names, of_figures = map(set, json.loads(subprocess.run([JUDGES, BESIDE, "--classes"], stdout=subprocess.PIPE).stdout))
     with open(os.path.join(SOURCE, "tools", "vcr-sentinel.1")) as f:
         manual = f.read()
-    missing = [n for n in sorted(names) if n not in EXAMPLES or ".It Sy %s\n" % n not in manual]
-    ok(names == set(EXAMPLES) and not missing, "each class of difference stands in the manual", missing, names ^ set(EXAMPLES))
+    missing = [n for n in sorted(names | of_figures) if n not in EXAMPLES and n not in FIGURES or ".It Sy %s\n" % n not in manual]
+    ok(names == set(EXAMPLES) and of_figures == set(FIGURES) and not missing, "each class of difference stands in the manual", missing, names ^ set(EXAMPLES), of_figures ^ set(FIGURES))
 
 
 def bash(directory):
