@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 100, SHINGLE = 40, SAMPLE = WINDOW - SHINGLE + 1, LINES = 10, PLACES = 8, NAMES = 1024 };
+enum { WINDOW = 100, SHINGLE = 40, SAMPLE = WINDOW - SHINGLE + 1, LINES = 10, PLACES = 8, NAMES = 1024, MANY = 4 * WINDOW };
 
 struct print { uint64_t hash; uint32_t file, at; };
 struct passage { uint32_t file_a, a, file_b, b, n; };
@@ -179,16 +179,20 @@ static bool is_duplicate(const struct seeking *k, const char *path, uint32_t fir
 	return false;
 }
 
-static void say(struct seeking *k, const struct passage *p)
+/* false: it stands on too few lines. */
+static bool say(struct seeking *k, const struct passage *p)
 {
 	const struct vcr_scanned_file *fa = &k->s->file[p->file_a], *fb = &k->s->file[p->file_b];
 	uint32_t a1 = fa->token[p->a].line, a2 = fa->token[p->a + p->n - 1].line, b1 = fb->token[p->b].line, b2 = fb->token[p->b + p->n - 1].line;
 	char words[400];
-	if (b2 - b1 + 1 < LINES || a2 - a1 + 1 < LINES || !says_something(&fb->token[p->b], p->n) || is_duplicate(k, fb->path, b1, b2))
-		return;
+	if (b2 - b1 + 1 < LINES || a2 - a1 + 1 < LINES)
+		return false;
+	if (!says_something(&fb->token[p->b], p->n) || is_duplicate(k, fb->path, b1, b2))
+		return true;
 	snprintf(words, sizeof words, "these %u lines (%u tokens) are a copy of lines %u to %u of %.250s", b2 - b1 + 1, p->n, a1, a2, fa->path);
 	k->err = vcr_findings_add(k->out, &(struct vcr_finding){ .rule = VCR_RULE_CLONE, .severity = vcr_policy_severity(k->policy, VCR_RULE_CLONE, 1, NULL), .start_line = b1,
 		.end_line = b2, .measured = -1, .threshold = -1, .path = fb->path, .function = "", .message = words });
+	return true;
 }
 
 /* What the two places have in common, part by part; false: nothing that is new. */
@@ -199,9 +203,10 @@ static bool say_parts(struct seeking *k, const struct print *a, const struct pri
 	bool found = false;
 	extend(k->s, &whole);
 	for (struct passage p = whole; p.n >= WINDOW && !k->err && renamed(k->s, &p, *covered);) {
-		say(k, &p);
-		*covered = p.b + p.n;
-		found = true;
+		if (say(k, &p) || p.n > MANY) { /* a short one on few lines may hide one on more lines */
+			*covered = p.b + p.n;
+			found = true;
+		}
 		p.n = whole.b + whole.n - p.b - 1; /* the next one begins behind where this one does */
 		p.a++;
 		p.b++;
