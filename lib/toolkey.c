@@ -1,26 +1,43 @@
 #include "toolkey.h"
 #include <string.h>
 
-/* ---- The file's name: …/shell_snapshots/UUID.tmp-N, in nanoseconds ---- */
+/* ---- Names that are made anew: codex's …/shell_snapshots/UUID.tmp-N, in nanoseconds; gemini-cli's …/gemini-shell-XXXXXX/ ---- */
 
-static const char directory[] = "/shell_snapshots/";
+static const char snapshots[] = "/shell_snapshots/", scratch[] = "/gemini-shell-";
 
-/* How long that is, from the directory on; 0: it is none. */
 static size_t snapshot(const char *text)
 {
 	static const char mark[] = ".tmp-";
-	if (strncmp(text, directory, strlen(directory)))
+	if (strncmp(text, snapshots, strlen(snapshots)))
 		return 0;
-	const char *end = text + strlen(directory) + strspn(text + strlen(directory), "0123456789abcdef-");
+	const char *end = text + strlen(snapshots) + strspn(text + strlen(snapshots), "0123456789abcdef-");
 	return strncmp(end, mark, strlen(mark)) ? 0 : (size_t)(end - text) + strlen(mark) + strspn(end + strlen(mark), "0123456789");
+}
+
+static size_t scratch_name(const char *text)
+{
+	enum { RANDOM = 6 };
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	if (strncmp(text, scratch, strlen(scratch)) || strspn(text + strlen(scratch), letters) != RANDOM)
+		return 0;
+	return strlen(scratch) + RANDOM;
+}
+
+/* How long such a name is, from its directory on, and what it is told as; 0: it is none. */
+static size_t made_anew(const char *text, const char **as)
+{
+	size_t n = *text != '/' ? 0 : snapshot(text);
+	*as = n ? snapshots : scratch;
+	return n || *text != '/' ? n : scratch_name(text);
 }
 
 static int put_part(const struct vcr_normal_context *c, const char *text, struct vcr_buf *out)
 {
 	VCR_AUTO_BUF part = VCR_BUF_INIT;
+	const char *as;
 	for (size_t n; *text; text += n ? n : 1)
-		if ((n = snapshot(text)))
-			vcr_buf_puts(&part, directory);
+		if ((n = made_anew(text, &as)))
+			vcr_buf_puts(&part, as);
 		else
 			vcr_buf_putc(&part, *text);
 	vcr_normal_text(c, part.data, part.len, out);

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"strings"
 )
 
 func ask(url, body string) error {
@@ -20,9 +22,18 @@ func ask(url, body string) error {
 	return err
 }
 
-// client URL BODY...
+func use(tool string) {
+	out, err := exec.Command("sh", "-c", tool).Output()
+	fmt.Printf("%s%v\n", out, err)
+}
+
+// client URL (BODY | !TOOL)...
 func main() {
 	for _, body := range os.Args[2:] {
+		if strings.HasPrefix(body, "!") {
+			use(body[1:])
+			continue
+		}
 		if err := ask(os.Args[1], body); err != nil {
 			fmt.Println(err)
 			os.Exit(1)

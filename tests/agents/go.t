@@ -14,6 +14,7 @@ from agentkit import ok, skip
 
 RECORDED = "accepts the gate's certificate, and its calls are in the session byte for byte, by its name"
 REPLAYED = "replayed with the model server gone and no network, it is answered the same"
+HERMETIC = "with --hermetic its tools do not run, and print and end as they did; one that was not recorded is named"
 KINDS = {"static": "0", "dynamic": "1"}  # CGO_ENABLED
 URL = "https://api.openai.com/v1/chat/completions"
 BODIES = [json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "[[q=%d]]" % q}]}) for q in (1, 2)]
@@ -38,13 +39,14 @@ atexit.register(shutil.rmtree, directory, True)
 for kind in KINDS:
     program, why = built(kind, directory)
     if why:
-        for title in (RECORDED, REPLAYED):
+        for title in (RECORDED, REPLAYED, HERMETIC):
             skip("%s: it %s" % (kind, title), why)
         continue
     server = agentkit.server()
     place = agentkit.Place()
-    command = [program, URL, *BODIES]
-    options = ["-q", "--connect-to", "api.openai.com:443:127.0.0.1:%d" % server.tls_port, "--cacert", server.ca]
+    ran = os.path.join(place.run_dir, "ran")
+    command = [program, URL, *BODIES, "!echo by a tool; echo 1 >>%s; exit 3" % ran]
+    options = ["-q", "--connect-to", "api.openai.com:443:127.0.0.1:%d" % server.tls_port, "--cacert", server.ca, "--capture=all"]
     r = place.run("/bin/sh", "-c", '"$@"; exit $?', "sh", os.path.join(agentkit.BUILD, "vcr-record"), *options, "--", *command, how="plain", env=place.record)
     session = place.session()
     frames = session.calls()
@@ -55,4 +57,9 @@ for kind in KINDS:
     again = subprocess.run([*agentkit.OFFLINE, os.path.join(agentkit.BUILD, "vcr-replay"), session.path, "--", *command], cwd=place.work, env=place.record, stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
     ok((again.returncode, again.stdout) == (r.returncode, r.stdout), "%s: %s" % (kind, REPLAYED), again.returncode, again.stdout, again.stderr[-1500:])
+    hermetic = [*agentkit.OFFLINE, os.path.join(agentkit.BUILD, "vcr-replay"), "--hermetic", session.path, "--"]
+    again, other = (subprocess.run([*hermetic, *words], cwd=place.work, env=place.record, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+                    for words in (command, [*command[:3], "!echo other; echo 1 >>" + ran]))
+    ok((again.returncode, again.stdout) == (r.returncode, r.stdout) and b"by a tool\nexit status 3\n" in r.stdout and len(open(ran).readlines()) == 2 and
+       other.returncode == 1 and b"exit status 127" in other.stdout and b"(it was not recorded)" in other.stderr, "%s: %s" % (kind, HERMETIC), again.returncode, again.stdout, again.stderr[-1500:], other)
 agentkit.done()

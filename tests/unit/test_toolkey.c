@@ -42,6 +42,16 @@ START_TEST(a_snapshot_of_codex_is_the_same_at_any_time)
 }
 END_TEST
 
+START_TEST(a_scratch_directory_of_gemini_is_the_same_each_time)
+{
+	char *one = strdup(KEY("/a", "bash", "-c", "f=/tmp/gemini-shell-CTyfP4/bgpids.tmp; echo"));
+	ck_assert_str_eq(KEY("/a", "bash", "-c", "f=/tmp/gemini-shell-a0b1c2/bgpids.tmp; echo"), one);
+	ck_assert_str_ne(KEY("/a", "bash", "-c", "f=/tmp/gemini-shell-a0b1c2d/bgpids.tmp; echo"), one);
+	ck_assert_str_ne(KEY("/a", "bash", "-c", "f=/tmp/gemini-shell-CTyfP4/bgpids.tmp; date"), one);
+	free(one);
+}
+END_TEST
+
 START_TEST(a_command_that_codex_has_wrapped_is_the_command)
 {
 	char *plain = strdup(KEY("/a", "/bin/bash", "-lc", "echo 'it is' \"$HOME\"\nexit 3"));
@@ -69,6 +79,7 @@ static TCase *toolkey(void)
 	TCase *tc = tcase_create("toolkey");
 	tcase_add_test(tc, arguments_are_normalised_one_by_one);
 	tcase_add_test(tc, a_snapshot_of_codex_is_the_same_at_any_time);
+	tcase_add_test(tc, a_scratch_directory_of_gemini_is_the_same_each_time);
 	tcase_add_test(tc, a_command_that_codex_has_wrapped_is_the_command);
 	tcase_add_test(tc, what_only_looks_so_stays_as_it_is);
 	return tc;
