@@ -322,9 +322,14 @@ void vcr_init_slow(void)
 }
 
 /* libc hands its constructors what it hands main. */
-__attribute__((constructor)) static void load(int argc, char *const argv[])
+__attribute__((constructor)) static void load(int argc, char *const argv[], char *const env[])
 {
-	if (!vcr_ready() || vcr_likely(!vcr_self.lender))
+	/* What was lent to it has been taken back before it says who it is: the kernel knows of it then. */
+	bool whole = env == environ && !vcr_env_get(env, VCR_ENV_LENT);
+	vcr_say_process_from(argv, whole ? env : NULL);
+	bool ready = vcr_ready();
+	vcr_say_process_from(NULL, NULL);
+	if (!ready || vcr_likely(!vcr_self.lender))
 		return;
 	vcr_exec_stand_in(argv);
 	if (vcr_spool_mapped())

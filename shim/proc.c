@@ -1,9 +1,32 @@
 /* proc.c — processes: how they begin and how they end. */
 #include "shim.h"
 
-/* NUL-separated arguments from /proc/self/cmdline: whole ones only. */
+/* What the loader gave to our constructor, while that runs: nobody has changed it, and no other thread is there. NULL: ask the kernel. */
+static char *const *arguments, *const *variables;
+
+void vcr_say_process_from(char *const argv[], char *const env[])
+{
+	arguments = argv;
+	variables = env;
+}
+
+/* NUL-separated arguments: whole ones only. */
+static uint32_t copy_arguments(char *out, size_t room, size_t *size)
+{
+	uint32_t count = 0;
+	*size = 0;
+	for (size_t n; arguments[count] && (n = strlen(arguments[count]) + 1) <= room - *size; count++) {
+		memcpy(out + *size, arguments[count], n);
+		*size += n;
+	}
+	return count;
+}
+
+/* Likewise from /proc/self/cmdline. */
 static uint32_t read_arguments(char *out, size_t room, size_t *size)
 {
+	if (arguments)
+		return copy_arguments(out, room, size);
 	int fd = raw_open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC, 0);
 	long n = fd >= 0 ? raw_read(fd, out, room) : 0;
 	uint32_t count = 0;
@@ -18,27 +41,58 @@ static uint32_t read_arguments(char *out, size_t room, size_t *size)
 	return count;
 }
 
+/* Does that word stand there, in large letters or small ones? */
+static bool is_word(const char *p, const char *end, const char *word)
+{
+	for (; *word && p < end && (*p == *word || *p == *word + ('a' - 'A')); word++)
+		p++;
+	return !*word;
+}
+
+static bool begins_secret(const char *p, const char *end)
+{
+	switch (*p & ~('a' - 'A')) {
+	case 'K': return is_word(p, end, "KEY");
+	case 'T': return is_word(p, end, "TOKEN");
+	case 'S': return is_word(p, end, "SECRET");
+	case 'P': return is_word(p, end, "PASS");
+	case 'C': return is_word(p, end, "CREDENTIAL");
+	case 'A': return is_word(p, end, "AUTHORIZATION");
+	case '_': return is_word(p, end, "_PWD") || is_word(p, end, "_PAT");
+	default: return false;
+	}
+}
+
 static bool sounds_secret(const char *variable, size_t n)
 {
-	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "_PWD", "_PAT", "AUTHORIZATION" };
 	const char *eq = memchr(variable, '=', n), *url = eq ? strstr(eq, "://") : NULL;
 	if (url && strchr(url, '@'))
 		return true; /* scheme://user:password@host */
-	for (size_t w = 0; eq && w < sizeof words / sizeof *words; w++)
-		for (const char *p = variable; p < eq; p++) {
-			size_t i = 0;
-			while (words[w][i] && p + i < eq && (p[i] == words[w][i] || p[i] == words[w][i] + ('a' - 'A')))
-				i++;
-			if (!words[w][i])
-				return true;
-		}
+	for (const char *p = variable; eq && p < eq; p++)
+		if (begins_secret(p, eq))
+			return true;
 	return false;
 }
 
-/* Variables that may hold a secret, from /proc/self/environ: `environ` itself may be changed by another thread just now. NUL-separated, whole ones
- * only; one that does not fit into the buffer is left out. */
+/* Variables that may hold a secret, NUL-separated, whole ones only; one that does not fit is left out. */
+static size_t copy_secrets(char *out, size_t room)
+{
+	size_t used = 0;
+	for (char *const *v = variables; *v; v++) {
+		size_t whole = strlen(*v) + 1;
+		if (whole <= room - used && sounds_secret(*v, whole)) {
+			memcpy(out + used, *v, whole);
+			used += whole;
+		}
+	}
+	return used;
+}
+
+/* From /proc/self/environ: `environ` itself may be changed by another thread just now. */
 static size_t read_secrets(char *out, size_t room, char *buffer, size_t size)
 {
+	if (variables)
+		return copy_secrets(out, room);
 	int fd = raw_open("/proc/self/environ", O_RDONLY | O_CLOEXEC, 0);
 	size_t have = 0, used = 0;
 	bool cut = false; /* what the buffer begins with is the rest of a variable that did not fit */
@@ -76,7 +130,7 @@ void vcr_say_process(struct vcr_spool_header *h)
 			s->b[0] = 0;
 		size_t size;
 		uint32_t argc = read_arguments(t->a, sizeof t->a, &size);
-		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc, .start = vcr_start_time(raw_getpid()) };
+		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc };
 		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(s->b), { t->a, size },
 			{ t->b, u ? read_secrets(t->b, sizeof t->b, u->a, sizeof u->a) : 0 } };
 		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME);

@@ -257,7 +257,6 @@ struct vcr_spool_record {     /* 64 bytes, then `size` bytes of payload, then pa
 struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments, then NAME=VALUE of its environment where the name sounds like a secret's */
 	int32_t ppid;
 	uint32_t argc;
-	uint64_t start;       /* field 22 of /proc/self/stat */
 };
 enum { VCR_EXEC_TOOL = 0x100 }; /* or-ed into `kind`: through the stand-in */
 enum vcr_exec_kind { VCR_EXEC_REPLACE = 0 /* exec: this pid becomes it */, VCR_EXEC_SPAWN = 1 /* a child was made */, VCR_EXEC_FAILED = 2 /* the exec announced before failed */ };

@@ -4,7 +4,7 @@
 
 enum {
 	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
-	WINDOW = 128 << 10,           /* pages of the file that are made present in one go */
+	WINDOW = 32 << 10,            /* pages of the file that are made present in one go: most processes write a few records */
 	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often */
 	JOIN_WAIT_MS = 200,
 };

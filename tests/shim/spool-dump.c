@@ -65,7 +65,7 @@ static void print_record(const struct vcr_spool_record *r, const char *p, int by
 	switch (r->type) {
 	case VCR_REC_PROC: {
 		const struct vcr_rec_proc *q = (const void *)p;
-		printf(" ppid=%d start=%d %s %s", q->ppid, q->start > 0, string_at(p, r->size, sizeof *q, 0), string_at(p, r->size, sizeof *q, 1));
+		printf(" ppid=%d %s %s", q->ppid, string_at(p, r->size, sizeof *q, 0), string_at(p, r->size, sizeof *q, 1));
 		print_arguments(p, r->size, sizeof *q, q->argc);
 		break;
 	}
