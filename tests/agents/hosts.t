@@ -22,11 +22,13 @@ SERVICES = (
     ("Mistral, by openai's client", "api.mistral.ai", "openai.chat", "mistral-large-latest", "/v1/chat/completions"),
     ("OpenRouter, by openai's client", "openrouter.ai", "openai.chat", "deepseek/deepseek-chat", "/api/v1/chat/completions"),
     ("Vertex, by google-genai with a credential of Google Cloud", "us-central1-aiplatform.googleapis.com", "gemini.generate", "gemini-2.5-flash",
-     "/v1beta1/projects/vcr-test/locations/us-central1/publishers/google/models/gemini-2.5-flash:generateContent"))
+     "/v1beta1/projects/vcr-test/locations/us-central1/publishers/google/models/gemini-2.5-flash:generateContent"),
+    ("Mistral, by its own client", "api.mistral.ai", "openai.chat", "mistral-small-latest", "/v1/chat/completions"))
 CLIENTS = """
 import openai
 from google import genai
 from google.oauth2.credentials import Credentials
+from mistralai.client import Mistral
 def say(first, ask, pieces):
     print(first, ask("A question. [[q=%%d]]" %% first), flush=True)
     print(first + 1, "".join(p or "" for p in pieces("A longer one. [[q=%%d size=3000]]" %% (first + 1))), flush=True)
@@ -41,7 +43,10 @@ chat(30, openai.OpenAI(base_url="https://openrouter.ai/api/v1", default_headers=
 client = genai.Client(vertexai=True, project="vcr-test", location="us-central1", credentials=Credentials("%s"))
 ask = {"model": "gemini-2.5-flash"}
 say(40, lambda text: client.models.generate_content(contents=text, **ask).text, lambda text: (c.text for c in client.models.generate_content_stream(contents=text, **ask)))
-""" % (KEY, TOKEN)
+client = Mistral(api_key="%s").chat
+ask = lambda text: {"model": "mistral-small-latest", "messages": [{"role": "user", "content": text}]}
+say(50, lambda text: client.complete(**ask(text)).choices[0].message.content, lambda text: (e.data.choices[0].delta.content for e in client.stream(**ask(text)) if e.data.choices))
+""" % (KEY, TOKEN, KEY)
 RECORDED = "its two calls are recorded whole, with host, path and model"
 REPLAYED = "all of it is answered the same by the recording alone, offline"
 CREDENTIALS = "and no credential of any of them is in it"
