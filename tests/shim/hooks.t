@@ -85,6 +85,10 @@ said = [(w[0], w[4]) for w in (line.split(" ", 4) for line in session.lines("--b
 ok(r.returncode == 0 and said == [("OUT", "POST /inherited HTTP/1.1\\r\\n\\r\\n"), ("IN", "HTTP/1.1 200 OK\\r\\n\\r\\n")],
    "a connection that came through exec is recorded when it is asked something, by write() too; a server's side is not", said, r.stderr)
 
+RING = "import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.syscall(425, 1, 0), ctypes.get_errno())"  # io_uring_setup has that number everywhere
+r = tapkit.Session().run("/usr/bin/python3", "-c", RING)
+ok(r.stdout == "-1 38\n", "a program that asks for an io_uring is told that there is no such thing, and uses calls that can be seen", r)
+
 # ---- A filter that the program's parent has installed ----
 
 FILTER = """
