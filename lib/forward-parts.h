@@ -1,5 +1,5 @@
 /* forward-parts.h — inside the forwarding: forward.c (requests, delivery, ends, whole transfers of curl's), forward-line.c (connections that curl makes and
- * on which we speak).
+ * on which we speak), forward-relay.c (WebSockets).
  *
  * What is asked for with TLS goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
  * curl's), kept from one request to the next. The request is written by us and the answer read by http1.h, for a transfer of curl's costs more before its
@@ -25,6 +25,7 @@ struct transfer {
 	int os_error;                  /* quick: of what ended it; 0 none */
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
+	bool relay;                    /* a WebSocket: `instead` is its request */
 	bool probe;                    /* a tunnel that is made only to see whether it can be */
 	int pid;                       /* probe: who asks; 0 not known */
 	bool ready;                    /* there is something to deliver */
@@ -53,6 +54,7 @@ struct vcr_forward {
 	struct curl_slist *connect_to;
 	struct event *timer, *hold;
 	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
+	struct relay *relays;          /* WebSockets that are open */
 	struct line *idle;             /* the one that was used last first */
 	uint32_t conn;
 	struct { char host[VCR_GATE_HOST]; bool out; } reach[REACHES]; /* whether hosts could be connected to when they were last asked for; "" free */
@@ -84,5 +86,12 @@ bool vcr_line_sent(const struct line *l);                      /* is all of the 
 void vcr_line_resume(struct line *l);                          /* what was paused goes on, from the loop */
 void vcr_line_close(struct line *l);                           /* its transfer has none any more */
 void vcr_line_close_idle(struct vcr_forward *f);
+
+/* ---- forward-relay.c ---- */
+int vcr_relay_request(struct transfer *t, const struct vcr_gate_request *q); /* the request goes into t->instead, as the client sent it */
+/* The server is connected to: from here on it is no transfer any more, and its curl handle is taken over; the sink is told of its end. False: no memory or descriptors, nothing is
+ * taken. */
+bool vcr_relay_begin(struct transfer *t, struct vcr_gate_exchange *x);
+void vcr_relay_end_all(struct vcr_forward *f);                 /* without a word to the sink */
 
 #endif

@@ -422,6 +422,11 @@ static void finish(struct transfer *t, CURLcode code)
 		return;
 	}
 	remember_reach(t->f, t->host, code);
+	if (t->relay && !code) {
+		if (x && vcr_relay_begin(t, x))
+			return;
+		code = CURLE_OUT_OF_MEMORY;
+	}
 	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
@@ -482,7 +487,7 @@ static void reap(struct vcr_forward *f)
 				continue;
 			}
 			vcr_forward_over(t, code);
-			if (!t->tunnel) /* its connection is free for the next request */
+			if (!t->tunnel && !t->relay) /* its connection is free for the next request */
 				curl_multi_remove_handle(f->multi, easy);
 		}
 }
@@ -714,13 +719,50 @@ static void go_out(struct transfer *t)
 		vcr_gate_cut(x, VCR_CUT_RESET);
 }
 
+/* Clients of that API speak HTTP too, which is kept and replayed better, as soon as they are told so. */
+static bool has_other_way(const char *target)
+{
+	static const char path[] = "/responses";
+	size_t n = strcspn(target, "?"), k = sizeof path - 1;
+	return n >= k && !memcmp(target + n - k, path, k);
+}
+
+static void on_websocket(struct vcr_forward *f, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
+	static const char words[] = "vcr: use HTTP for this\n";
+	VCR_AUTO_BUF url = VCR_BUF_INIT;
+	if (has_other_way(q->target)) {
+		vcr_gate_simple(x, 426, NULL, words, sizeof words - 1, &upgrade);
+		return;
+	}
+	struct transfer *t = new_transfer(f, x, q->host, false);
+	vcr_buf_printf(&url, "%s://%s/", q->tls ? "https" : "http", q->host);
+	if (t) {
+		t->relay = true;
+		t->tls = q->tls;
+		show_request(t, q);
+		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
+		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
+		if (!q->tls)
+			curl_easy_setopt(t->easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+		if (!vcr_relay_request(t, q) && !url.err && curl_multi_add_handle(f->multi, t->easy) == CURLM_OK) {
+			vcr_forward_act(f, CURL_SOCKET_TIMEOUT, 0);
+			return;
+		}
+		show_close(t, ECONNRESET);
+		vcr_gate_set_user(x, NULL);
+		free_transfer(t);
+	}
+	vcr_gate_cut(x, VCR_CUT_RESET);
+}
+
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {
 	struct vcr_forward *f = ctx;
-	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
 	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
 	if (to && !strcasecmp(to, "websocket")) {
-		vcr_gate_simple(x, 426, NULL, "vcr: WebSockets are not recorded; use HTTP\n", 43, &upgrade);
+		on_websocket(f, x, q);
 		return;
 	}
 	struct transfer *t = new_transfer(f, x, q->host, q->tls);
@@ -858,6 +900,7 @@ void vcr_forward_free(struct vcr_forward *f)
 	while (f->first)
 		free_transfer(f->first);
 	vcr_line_close_idle(f);
+	vcr_relay_end_all(f);
 	if (f->spare)
 		release_transfer(f->spare);
 	if (f->multi)

@@ -9,7 +9,8 @@
  *
  * Every byte is shown to the sink before it is passed on, as HTTP/1.1 in what may be fed to flow.h: a call is one connection of it. A client
  * that reads slowly slows the server down (VCR_MAX_GATE_BACKLOG). A client that leaves ends its upstream request; an upstream that ends in the middle ends the
- * client's connection the same way (gate.h, vcr_gate_cut): an end of the bytes without TLS's close_notify is told from one with it. Where no connection could be made the client's is reset. */
+ * client's connection the same way (gate.h, vcr_gate_cut): an end of the bytes without TLS's close_notify is told from one with it. Where no connection could be made the client's is reset.
+ * A WebSocket is relayed byte for byte from its upgrade on (forward-relay.c), but for that of the responses API, which is answered with 426: its clients speak HTTP too. */
 #ifndef VCR_FORWARD_H
 #define VCR_FORWARD_H
 #include "gate.h"

@@ -122,6 +122,8 @@ size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
 int vcr_gate_simple(struct vcr_gate_exchange *x, int status, const char *type, const char *body, size_t n, const struct vcr_http1_field *extra);
 /* After tunnel: 200, then bytes go both ways between the client and fd (a connected socket; the gate owns it now). */
 int vcr_gate_tunnel(struct vcr_gate_exchange *x, int fd);
+/* Instead of an answer: bytes go both ways between the client, behind its TLS, and fd (likewise), which answers. Nothing is told of the exchange any more. */
+int vcr_gate_relay(struct vcr_gate_exchange *x, int fd);
 
 /* Instead of a head: 101 to a request for a WebSocket (RFC 6455 §4.2.2), without extensions; protocol: of those that the client offered, or NULL. Then its
  * bytes come by `input`, others go by vcr_gate_send, and it ends by vcr_gate_cut or by the client. VCR_EINVAL: it is no such request. */

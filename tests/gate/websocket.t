@@ -131,11 +131,11 @@ with gatekit.recorded(turn([], 0, "by itself"), turn([{"type": "input_audio_buff
 
 # ---- Recorded and replayed ----
 
-for path, name in ((REALTIME, "realtime"), (LIVE, "live")):
+for path, name, lane in ((REALTIME, "realtime", "auto"), (LIVE, "live", "auto"), (REALTIME, "realtime", "gate"), (LIVE, "live", "gate")):
     server, place = wskit.Server(), clikit.Place()
     os.mkdir(place.vcr_dir)
     with open(os.path.join(place.vcr_dir, "config"), "w") as f:
-        f.write("model-host 127.0.0.1\n")
+        f.write("model-host 127.0.0.1\nmodel-host 127.0.0.1:%d\n" % server.port)
     place.env.pop("VCR_COLLECTOR")
     command = [sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "wskit.py"), str(server.port), path, "first words", "then others"]
 
@@ -143,14 +143,17 @@ for path, name in ((REALTIME, "realtime"), (LIVE, "live")):
         r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:], "--", *command[:4], *texts], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
         return r.stdout, r.stderr
 
-    said, err = run("vcr-record", "--session", "talk")
+    said, err = run("vcr-record", "--lane", lane, "--session", "talk")
     clients = server.clients
     server.close()
     again, events = run("vcr-replay", "--json", "talk")
     frames = [l["data"]["metadata"]["custom"]["vcr"] for l in gatekit.frames(place.path("talk")) if l["type"] == "frame" and l["data"]["node_name"].startswith("llm:")]
     want = {"realtime": ("session.created", "response.done"), "live": ("setupComplete", "turnComplete")}[name]
-    ok(said.count("you said") == 2 and want[0] in said and want[1] in said and again == said and server.clients == clients,
-       "a %s talk that was recorded is replayed without its server: the program hears the same messages in the same order" % name, said, again, err, events, frames)
+    ok(said.count("you said") == 2 and want[0] in said and want[1] in said and again == said and server.clients == clients and
+       [v["source"] for v in frames] == ["gate" if lane == "gate" else "tap"] * 2 and frames[0]["protocol"] == "websocket",
+       "a %s talk that was recorded%s is replayed without its server: the program hears the same messages in the same order" % (name, " by the gate" if lane == "gate" else ""), said, again, err, events, frames)
+    if lane == "gate":
+        continue
     other, err = run("vcr-replay", "talk", texts=["first words", "never said"])
     ok(other.startswith("".join(l + "\n" for l in said.splitlines()[:4 if name == "realtime" else 2])) and "closed 1008 vcr replay: " in other,
        "a %s talk that goes another way is told so where it does" % name, other, err)

@@ -129,6 +129,8 @@ class Server:
     def talk(self, sock):
         end = End(sock, False)
         line, fields = end.head()
+        if "sec-websocket-key" not in fields:
+            return sock.close()  # somebody has looked whether there is anybody
         sock.sendall(("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" % accept(fields["sec-websocket-key"])).encode())
         try:
             (serve_live if b"BidiGenerate" in line else serve_realtime)(end)
