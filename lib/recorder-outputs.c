@@ -17,7 +17,13 @@ enum { NAMES = 64, LATE_MS = 1000, SLICE_MS = 10 };
 /* A run that has ended, and whose output is still to be written down. */
 struct vcr_recorder_output { struct vcr_recorder_output *next; int pid; char frame[37]; };
 
-struct printed { struct vcr_buf text[2], cwd; bool kept[2], whole, too_much; const char *why; };
+struct printed {
+	struct vcr_buf text[2], cwd;
+	bool kept[2], whole, too_much;
+	const char *why;
+	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
+	int nmark;
+};
 
 /* ---- Whose ---- */
 
@@ -77,6 +83,16 @@ static void read_file(const char *text, struct vcr_buf *out, bool *kept)
 		close(fd);
 }
 
+/* Of many the last ones are one. */
+static void take_mark(struct printed *p, unsigned long typed)
+{
+	struct vcr_standin_mark *last = p->nmark ? &p->mark[p->nmark - 1] : NULL;
+	if (!last || (last->at != p->text[0].len && p->nmark < VCR_STANDIN_MARKS))
+		p->mark[p->nmark++] = (struct vcr_standin_mark){ (uint32_t)p->text[0].len, (uint32_t)typed };
+	else
+		last->typed += (uint32_t)typed;
+}
+
 static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
@@ -98,6 +114,10 @@ static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 	case '-':
 		p->kept[n && *data == '2'] = false;
 		p->why = "it printed to a terminal or another device";
+		break;
+	case 'i':
+		vcr_buf_add(&text, data, n);
+		take_mark(p, strtoul(text.data, NULL, 10));
 		break;
 	case '!': p->too_much = p->whole = true; break;
 	case '.': p->whole = true; break;
@@ -147,14 +167,29 @@ static bool find_file(const struct vcr_recorder *r, int pid, char path[VCR_MAX_P
 	return false;
 }
 
-static void store(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const struct vcr_buf *text)
+/* False: it is not what was printed, byte for byte. */
+static bool store(struct vcr_recorder *r, struct vcr_jw *w, const char *key, const struct vcr_buf *text)
 {
 	VCR_AUTO_BUF clean = VCR_BUF_INIT;
 	char ref[40] = "";
-	if (!text->len || vcr_redact(r->redact, text->data, text->len, &clean, NULL) || vcr_session_add_body(r->session, "", NULL, clean.data, clean.len, ref, &r->last_error))
-		return;
+	if (!text->len)
+		return true;
+	if (vcr_redact(r->redact, text->data, text->len, &clean, NULL) || vcr_session_add_body(r->session, "", NULL, clean.data, clean.len, ref, &r->last_error))
+		return false;
 	vcr_jw_key(w, key);
 	vcr_jw_str(w, ref);
+	return clean.len == text->len && !memcmp(clean.data, text->data, clean.len);
+}
+
+static void put_marks(struct vcr_jw *w, const struct printed *p)
+{
+	vcr_jw_key(w, "typed");
+	vcr_jw_array(w);
+	for (int i = 0; i < p->nmark; i++) {
+		vcr_jw_int(w, p->mark[i].at);
+		vcr_jw_int(w, p->mark[i].typed);
+	}
+	vcr_jw_array_end(w);
 }
 
 static void write_output(struct vcr_recorder *r, const struct vcr_recorder_output *o, const struct printed *p)
@@ -178,7 +213,8 @@ static void write_output(struct vcr_recorder *r, const struct vcr_recorder_outpu
 		vcr_jw_key(&w, "not_kept");
 		vcr_jw_str(&w, why);
 	} else {
-		store(r, &w, "stdout", &p->text[0]);
+		if (store(r, &w, "stdout", &p->text[0]) && p->nmark)
+			put_marks(&w, p);
 		store(r, &w, "stderr", &p->text[1]);
 	}
 	vcr_jw_object_end(&w);

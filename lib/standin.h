@@ -9,6 +9,10 @@ struct vcr_standin_chunk { char what, zero[3]; uint32_t size; };
 /* RUN: it was no tool. */
 enum vcr_standin_how { VCR_STANDIN_EXIT, VCR_STANDIN_SIGNAL, VCR_STANDIN_SERVE, VCR_STANDIN_RUN };
 enum { VCR_STANDIN_LINE = 1, VCR_STANDIN_END = 2 };
-struct vcr_standin_answer { uint32_t how, value, out, error; }; /* then that many bytes of output, and of error output */
+/* Then that many marks; bytes of output; and of error output. */
+struct vcr_standin_answer { uint32_t how, value, out, error, marks; };
+/* On a terminal: when so much of the output was there, so many bytes were typed. */
+enum { VCR_STANDIN_MARKS = 256 };
+struct vcr_standin_mark { uint32_t at, typed; };
 
 #endif

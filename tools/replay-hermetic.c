@@ -37,6 +37,8 @@ struct run {
 	size_t nchange;
 	struct vcr_served *served;    /* it was a server; NULL */
 	bool serves;                  /* and is asked now */
+	struct vcr_standin_mark *mark; /* of what it printed */
+	uint32_t nmark;
 };
 
 /* Runs by what was asked, in order; of equal ones tools first, in recorded order. */
@@ -232,6 +234,19 @@ static void short_string(const struct vcr_json *j, int v, const char *key, char 
 		strcpy(to, s.data);
 }
 
+static void take_marks(struct run *run, const struct vcr_json *j, int typed)
+{
+	int n = vcr_json_type(j, typed) == VCR_JSON_ARRAY ? vcr_json_count(j, typed) / 2 : 0;
+	int64_t at, count;
+	if (n <= 0 || n > VCR_STANDIN_MARKS || !(run->mark = calloc((size_t)n, sizeof *run->mark)))
+		return;
+	for (int a = vcr_json_first(j, typed); run->nmark < (uint32_t)n && a >= 0; a = vcr_json_next(j, a)) {
+		if (!vcr_json_int(j, a, &at) || !vcr_json_int(j, a = vcr_json_next(j, a), &count) || at < 0 || at > VCR_STANDIN_KEPT || count < 0 || count > VCR_STANDIN_KEPT)
+			return;
+		run->mark[run->nmark++] = (struct vcr_standin_mark){ (uint32_t)at, (uint32_t)count };
+	}
+}
+
 static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
 	char frame[37] = "";
@@ -243,6 +258,7 @@ static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t li
 	short_string(j, data, "stdout", run->stdout_ref, sizeof run->stdout_ref);
 	short_string(j, data, "stderr", run->stderr_ref, sizeof run->stderr_ref);
 	run->why = vcr_json_strdup(j, vcr_json_get(j, data, "not_kept"));
+	take_marks(run, j, vcr_json_get(j, data, "typed"));
 	int cwd = vcr_json_get(j, data, "cwd");
 	if (vcr_json_type(j, cwd) == VCR_JSON_STRING) { /* as the program itself had it, not who started it */
 		VCR_AUTO_BUF rest = VCR_BUF_INIT;
@@ -370,6 +386,20 @@ static void rebind(const struct vcr_hermetic *h, const struct run *run, const st
 		else
 			vcr_buf_putc(out, text->data[at]);
 		at += longest ? longest : 1;
+	}
+}
+
+/* Its output likewise, and where in it was typed. */
+static void rebind_marked(const struct vcr_hermetic *h, const struct run *run, const struct vcr_buf *text, struct vcr_buf *out, struct vcr_standin_mark *mark)
+{
+	size_t done = 0;
+	for (uint32_t i = 0; i <= run->nmark; i++) {
+		size_t at = i < run->nmark && run->mark[i].at < text->len ? run->mark[i].at : text->len;
+		const struct vcr_buf part = { .data = text->data + done, .len = at > done ? at - done : 0 };
+		rebind(h, run, &part, out);
+		done += part.len;
+		if (i < run->nmark)
+			mark[i] = (struct vcr_standin_mark){ (uint32_t)out->len, run->mark[i].typed };
 	}
 }
 
@@ -524,12 +554,19 @@ static void make_snapshot(const struct vcr_hermetic *h, const struct vcr_buf *sa
 
 /* ---- Asking ---- */
 
-static void reply(struct vcr_buf *to, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error)
+static void reply_marked(struct vcr_buf *to, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error, const struct vcr_standin_mark *mark, uint32_t marks)
 {
-	struct vcr_standin_answer a = { how, value, (uint32_t)out->len, (uint32_t)error->len };
+	struct vcr_standin_answer a = { how, value, (uint32_t)out->len, (uint32_t)error->len, marks };
 	vcr_buf_add(to, &a, sizeof a);
+	if (marks)
+		vcr_buf_add(to, mark, marks * sizeof *mark);
 	vcr_buf_add(to, out->data, out->len);
 	vcr_buf_add(to, error->data, error->len);
+}
+
+static void reply(struct vcr_buf *to, uint32_t how, uint32_t value, const struct vcr_buf *out, const struct vcr_buf *error)
+{
+	reply_marked(to, how, value, out, error, NULL, 0);
 }
 
 /* The arguments as one line for people. */
@@ -560,6 +597,7 @@ static void refuse(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *said, const struct vcr_buf *asked)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT, error = VCR_BUF_INIT, live_out = VCR_BUF_INIT, live_error = VCR_BUF_INIT;
+	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
 	bool spent;
 	struct run *run = look_for(h, asked, &spent);
 	if (!run) {
@@ -579,7 +617,7 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 		return;
 	}
 	live_out.max = live_error.max = MOST_LIVE;
-	rebind(h, run, &out, &live_out);
+	rebind_marked(h, run, &out, &live_out, mark);
 	rebind(h, run, &error, &live_error);
 	if (live_out.err || live_error.err) {
 		refuse(h, to, asked, "with the paths of this run it printed too much");
@@ -589,7 +627,7 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 	change_files(h, run);
 	make_snapshot(h, said);
 	if (!run->served) {
-		reply(to, run->how, run->value, &live_out, &live_error);
+		reply_marked(to, run->how, run->value, &live_out, &live_error, mark, run->nmark);
 		return;
 	}
 	run->serves = !vcr_served_begin(run->served, &live_out);
@@ -754,6 +792,7 @@ void vcr_hermetic_free(struct vcr_hermetic *h)
 		vcr_buf_release(&h->run[i].normal);
 		free(h->run[i].why);
 		free(h->run[i].change);
+		free(h->run[i].mark);
 		vcr_served_free(h->run[i].served);
 	}
 	free(h->run);

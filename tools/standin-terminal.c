@@ -179,10 +179,21 @@ struct vcr_terminal_modes *vcr_terminal_bare(int fd)
 		return NULL;
 	}
 	struct termios bare = before->modes;
-	bare.c_oflag &= ~(tcflag_t)OPOST;
-	bare.c_lflag &= ~(tcflag_t)(ECHO | ISIG); /* what is typed has been echoed, and has had its effect */
+	cfmakeraw(&bare); /* what is typed has been echoed, and has had its effect */
 	tcsetattr(fd, TCSANOW, &bare);
 	return before;
+}
+
+bool vcr_terminal_await(int fd, size_t typed)
+{
+	char text[512];
+	while (typed) {
+		ssize_t n = read(fd, text, typed < sizeof text ? typed : sizeof text);
+		if (n <= 0 && !(n < 0 && errno == EINTR))
+			return false;
+		typed -= n > 0 ? (size_t)n : 0;
+	}
+	return true;
 }
 
 void vcr_terminal_dress(int fd, struct vcr_terminal_modes *before, bool used)

@@ -25,7 +25,7 @@ void vcr_terminal_enter(struct vcr_terminal *t);
 void vcr_terminal_undo(struct vcr_terminal *t);
 /* In the process that copies. */
 void vcr_terminal_copies(struct vcr_terminal *t);
-/* The outer one can be read, or is gone: false; the inner one can be written. */
+/* The outer one can be read (t->typed is how much was), or is gone: false; the inner one can be written. */
 bool vcr_terminal_typed(struct vcr_terminal *t);
 void vcr_terminal_type(struct vcr_terminal *t);
 /* The size of the outer one has changed, perhaps. */
@@ -36,6 +36,8 @@ void vcr_terminal_end(struct vcr_terminal *t);
 /* While text that was kept so is written to that terminal again, it is transparent. NULL: it is none. */
 struct vcr_terminal_modes;
 struct vcr_terminal_modes *vcr_terminal_bare(int fd);
+/* Wait until so much is typed there; false: it is gone. */
+bool vcr_terminal_await(int fd, size_t typed);
 /* As it was, if anybody uses it behind us; else what is still typed would be echoed, which it has been. */
 void vcr_terminal_dress(int fd, struct vcr_terminal_modes *before, bool used);
 /* Do we lead the session that has it? */

@@ -11,7 +11,7 @@
  * read, by that process or by the collector, when the program has ended. In front of a terminal there is another one (standin-terminal.h). Of other devices nothing is kept,
  * as they would not be what they are, nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
- *   'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
+ *   'i' so many bytes, in decimal, were typed on the terminal that 1 is; 'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
  *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
 #include <dirent.h>
 #include <errno.h>
@@ -233,8 +233,13 @@ static void type(struct keep *k, const struct pollfd *outer, const struct pollfd
 {
 	if (k->on_terminal && inner->revents & POLLOUT)
 		vcr_terminal_type(&k->terminal);
-	if (k->on_terminal && outer->revents && !vcr_terminal_typed(&k->terminal))
+	if (!k->on_terminal || !outer->revents)
+		return;
+	char count[24];
+	if (!vcr_terminal_typed(&k->terminal))
 		end_stream(k, k->on_terminal - 1);
+	else if (k->on_terminal == 1)
+		put(k, 'i', count, (size_t)snprintf(count, sizeof count, "%zu", k->terminal.typed));
 }
 
 static void copy_stream(struct keep *k, int i, char *buffer)
@@ -608,6 +613,19 @@ _Noreturn static void serve(const char *path, uint32_t server, const char *error
 	end_as(&a);
 }
 
+/* As it was typed to, step by step. */
+static void print_typed(const char *text, size_t n, const struct vcr_standin_mark *mark, size_t marks)
+{
+	size_t done = 0;
+	for (size_t i = 0; i < marks && mark[i].at >= done && mark[i].at <= n; i++) {
+		write_all(1, text + done, mark[i].at - done);
+		done = mark[i].at;
+		if (!vcr_terminal_await(1, mark[i].typed))
+			break;
+	}
+	write_all(1, text + done, n - done);
+}
+
 static void print(int fd, const char *text, size_t n, bool both_ways)
 {
 	if (both_ways)
@@ -620,12 +638,13 @@ static void print(int fd, const char *text, size_t n, bool both_ways)
 static void answer(const char *path, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
+	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
 	char *text = NULL;
 	struct vcr_terminal_modes *bare = take_terminal(1), *bare_error = take_terminal(2);
 	int fd = connect_to(path);
 	signal(SIGPIPE, SIG_IGN);
 	/* all of it at once: who answers does not wait for who reads it */
-	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a) || !(text = malloc((size_t)a.out + a.error + 1)) || !read_all(fd, text, (size_t)a.out + a.error)) {
+	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a) || a.marks > VCR_STANDIN_MARKS || !read_all(fd, mark, a.marks * sizeof *mark) || !(text = malloc((size_t)a.out + a.error + 1)) || !read_all(fd, text, (size_t)a.out + a.error)) {
 		fprintf(stderr, "vcr replay: %s: nobody is there who could say what it printed\n", program);
 		_exit(NOT_FOUND);
 	}
@@ -641,7 +660,10 @@ static void answer(const char *path, const char *program, char *const argv[])
 	if (bare && vcr_terminal_leads(1))
 		signal(SIGHUP, SIG_IGN); /* the agent may hang up as soon as it has read all */
 	bool both_ways = begin_draining();
-	print(1, text, a.out, both_ways);
+	if (bare)
+		print_typed(text, a.out, mark, a.marks);
+	else
+		print(1, text, a.out, both_ways);
 	print(2, text + a.out, a.error, both_ways);
 	vcr_terminal_dress(2, bare_error, bare_error && stays_held(2, NULL));
 	vcr_terminal_dress(1, bare, bare && stays_held(1, NULL));

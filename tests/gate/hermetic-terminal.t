@@ -44,24 +44,28 @@ def begin(command):
 def run(command, *talk):
     # talk: what is waited for, then what is done, in turns
     pid, fd = begin(command)
-    out = b""
+    out, waits = b"", True
     for until, do in zip(talk[::2], talk[1::2]):
         out += read(fd, until)
+        waits = waits and (do.__name__ != "typed" or out.endswith(until))
         do(fd)
     out += read(fd)
     status = os.waitpid(pid, 0)[1]
     os.close(fd)
-    return [out.decode(), status]
+    return [out.decode(), status, waits]
 
 
 def type(text):
-    return lambda fd: os.write(fd, text)
+    def typed(fd):
+        os.write(fd, text)
+    return typed
 
 
 RAN = "; echo 1 >>$RAN"
 say["is"] = run("test -t 0 -a -t 1 -a -t 2 && : </dev/tty && echo a terminal; [ $(ps -o tpgid= $$) = $$ ] && echo in front; echo 1 >>$RAN; exit 3")
 say["large"] = run("seq 1 40000" + RAN)
 say["typed"] = run("read -p 'name? ' x; echo got $x" + RAN, b"name? ", type(b"me\n"))
+say["turns"] = run("read -p 'one? ' x; echo got $x; read -p 'two? ' x; echo got $x; read -p 'three? ' x; exit $x" + RAN, b"one? ", type(b"a word\n"), b"two? ", type(b"b\n"), b"three? ", type(b"7\n"))
 say["unseen"] = run("stty -echo; echo word; read x; stty echo; echo got $x" + RAN, b"word\r\n", type(b"hidden\n"))
 say["end"] = run("echo ready; cat; echo over" + RAN, b"ready\r\n", type(b"line\n\x04"))
 say["signal"] = run("stty noflsh; trap 'echo int; exit 5' INT; echo ready; while :; do read -t 1 x; done", b"ready\r\n", type(b"\x03"))
@@ -93,7 +97,7 @@ say["hung up"] = [os.waitpid(pid, 0)[1]]
 os.unlink(gone)
 print(json.dumps(say))
 """
-TITLES = {"is": "is on a terminal, its own, and in front there", "large": "may print much", "typed": "hears what is typed, which it echoes", "unseen": "may have it unseen", "end": "hears its end",
+TITLES = {"is": "is on a terminal, its own, and in front there", "large": "may print much", "typed": "hears what is typed, which it echoes", "turns": "waits for what is typed, and says no word before", "unseen": "may have it unseen", "end": "hears its end",
           "signal": "is interrupted by ^C", "killed": "may be killed", "size": "hears of a new size", "screen": "may paint the screen, and have it raw", "left": "may leave others that print",
           "apart": "may print its errors elsewhere", "shared": "may have had another before it on the same terminal", "hung up": "is hung up on"}
 world = World()
@@ -121,7 +125,7 @@ say = heard(said)
 for what, title in TITLES.items():
     ok(say.get(what) == alone.get(what) and what in say, "a tool on a terminal that is recorded " + title, say.get(what), alone.get(what), err[-2000:])
 kept = [l["data"] for l in world.lines("terminals") if l["type"] == "vcr.output"]
-ok(len(kept) == 14 and not [k for k in kept if "not_kept" in k] and runs() == 2 * count, "what each of them printed is in the session", kept, count, runs())
+ok(len(kept) == 15 and not [k for k in kept if "not_kept" in k] and runs() == 2 * count, "what each of them printed is in the session", kept, count, runs())
 count = runs()
 again, err, status, _ = world.replay("terminals", options=("--hermetic",))
 say2 = heard(again)
