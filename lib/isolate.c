@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_TRIES = 1200, LOCK_PAUSE_MS = 50 };
+enum { LOCK_TRIES = 1200, LOCK_PAUSE_MS = 50, MOST_SAID = 4000 };
 
 int vcr_isolate_lock(const char *state_dir, int *out, struct vcr_error *e)
 {
@@ -214,7 +214,13 @@ static int refuse_closed(struct vcr_git *g, struct vcr_error *e)
 		return 0;
 	int err = VCR_GIT_MUST(g, NULL, e, "ls-files", "-o", "--exclude-standard"); /* nothing is left for it but those */
 	const char *at = err ? NULL : strstr(g->words.data, word);
-	return at ? vcr_error_set(e, VCR_EINVAL, "%s: git cannot open directory %.*s: make it readable (chmod), or remove it", g->dir, (int)strcspn(at + sizeof word - 1, "\n"), at + sizeof word - 1) : err;
+	if (!at)
+		return err;
+	VCR_AUTO_BUF name = VCR_BUF_INIT;
+	vcr_buf_add(&name, at + sizeof word - 1, strcspn(at + sizeof word - 1, "\n"));
+	if (strstr(name.data, "File name too long") || name.len > MOST_SAID) /* then git cuts its words */
+		return vcr_error_set(e, VCR_EINVAL, "%s: git does not reach %.60s…, whose path is longer than it takes: without --isolate, or without that directory", g->dir, name.data);
+	return vcr_error_set(e, VCR_EINVAL, "%s: git cannot open directory %s: make it readable (chmod), or remove it", g->dir, name.data);
 }
 
 /* Files that git is told not to look at: changed they are changed all the same. Those of a sparse checkout are not there. */

@@ -163,6 +163,13 @@ else:
         p.sh("chmod 700 closed", cwd=tree)
     ok(status != 0 and "'closed/'" in out and kept and run(p, [TXN, "commit"])[0] == 0 and os.path.exists(p.work + "/closed/f") and os.path.exists(p.work + "/seen"), title, status, out, kept)
 
+# ---- What git does not reach ----
+p = repository()
+subprocess.run([sys.executable, "-c", "import os\nfor _ in range(17):\n    os.mkdir('n' * 250)\n    os.chdir('n' * 250)\nopen('f', 'w').close()"], cwd=p.work, check=True)
+status, out = run(p, [TXN, "begin", "--isolate", "-s", "l1"])
+ok(status != 0 and "git does not reach 'nnn" in out and "without --isolate" in out and not os.path.exists(p.state("trees", "l1")) and p.sh("git branch --list 'vcr/*'").stdout == "",
+   "a workspace with paths that git does not reach is refused by their name, and nothing is left", status, out)
+
 # ---- Repositories inside the workspace ----
 NESTED = """git init -q own; seq 9 > own/o; mkdir own/d; echo d > own/d/d; echo g > own/gone; printf 'ign\n' > own/.gitignore; git -C own add .; git -C own commit -qm o; echo his >> own/d/d; echo u > own/u; echo i > own/ign
 git init -q ../sub.git; seq 9 > ../sub.git/s; git -C ../sub.git add .; git -C ../sub.git commit -qm s; git -c protocol.file.allow=always submodule -q add "$PWD/../sub.git" sub; git commit -qm sub
