@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
+#include <linux/magic.h>
 #include <openssl/sha.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -153,7 +158,7 @@ static struct held *list_all(struct vcr_preimages *p, size_t *n)
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	*n = 0;
 	while (d && (ent = readdir(d))) {
-		if (strlen(ent->d_name) >= sizeof all->name || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || S_ISDIR(st.st_mode))
+		if (!strncmp(ent->d_name, "m.", 2) || strlen(ent->d_name) >= sizeof all->name || fstatat(p->dir, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || S_ISDIR(st.st_mode))
 			continue;
 		if (*n == cap) {
 			struct held *more = reallocarray(all, cap = cap ? cap * 2 : 64, sizeof *all);
@@ -336,16 +341,130 @@ static void adopt(struct vcr_preimages *p, const char *name)
 	}
 }
 
-void vcr_preimages_adopt(struct vcr_preimages *p)
+/* ---- In memory ---- */
+
+static bool send_bytes(int from, int to, int64_t size)
+{
+	while (size > 0) {
+		ssize_t n = sendfile(to, from, NULL, size < PART ? (size_t)size : PART);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		size -= n;
+	}
+	return true;
+}
+
+/* To the store, under its name. What it weighs; 0: it is no such copy, it is being made, or there is no room for it: it stays. */
+static int64_t take_copy(struct vcr_preimages *p, int dir, const char *name)
+{
+	struct stat was, is;
+	char temp[40];
+	if (*name != 'c' || !parse_name(name, &was) || fstatat(dir, name, &is, AT_SYMLINK_NOFOLLOW) || !S_ISREG(is.st_mode))
+		return 0;
+	const struct timespec times[2] = { { 0, UTIME_OMIT }, is.st_mtim };
+	bool whole = is.st_size == was.st_size && is.st_mtim.tv_sec == was.st_mtim.tv_sec && is.st_mtim.tv_nsec == was.st_mtim.tv_nsec;
+	if (!whole && time(NULL) - is.st_ctim.tv_sec < COPYING)
+		return 0;
+	snprintf(temp, sizeof temp, "new.%d.m", (int)getpid());
+	int from = whole ? openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1, to = from < 0 ? -1 : openat(p->dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool good = to >= 0 && send_bytes(from, to, is.st_size) && !futimens(to, times) && !renameat(p->dir, temp, p->dir, name);
+	if (to >= 0 && !good)
+		unlinkat(p->dir, temp, 0);
+	if (to >= 0)
+		close(to);
+	if (from >= 0)
+		close(from);
+	if (whole && !good)
+		return 0;
+	unlinkat(dir, name, 0);
+	if (good)
+		adopt(p, name);
+	return was.st_size;
+}
+
+static bool is_ours(int dir)
+{
+	struct stat st;
+	return !fstat(dir, &st) && st.st_uid == geteuid() && !(st.st_mode & 077);
+}
+
+/* It may be that nobody has waited for it. */
+static bool has_ended(int pid)
+{
+	char path[40], text[300] = "";
+	if (pid <= 0 || (kill(pid, 0) && errno == ESRCH))
+		return pid > 0;
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *end = fd >= 0 && read(fd, text, sizeof text - 1) > 0 ? strrchr(text, ')') : NULL;
+	if (fd >= 0)
+		close(fd);
+	return end && !strncmp(end, ") Z", 3);
+}
+
+/* What the link leads to; the link goes with its maker. */
+static int64_t take_memory(struct vcr_preimages *p, const char *link, bool over)
+{
+	char target[PATH_MAX];
+	struct dirent *ent;
+	int64_t bytes = 0;
+	ssize_t n = readlinkat(p->dir, link, target, sizeof target);
+	if (n <= 0 || n == sizeof target || *target != '/')
+		return 0;
+	target[n] = 0;
+	int pid = atoi(link + 2), fd = open(target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool there = fd >= 0, ours = there && is_ours(fd);
+	DIR *d = ours ? fdopendir(fd) : NULL;
+	if (there && !d)
+		close(fd);
+	while (d && (ent = readdir(d)))
+		bytes += take_copy(p, dirfd(d), ent->d_name);
+	if (d)
+		closedir(d);
+	if ((over || has_ended(pid)) && (!there || (ours && !rmdir(target))))
+		unlinkat(p->dir, link, 0);
+	return bytes;
+}
+
+static bool can_clone(int dir)
+{
+	struct statfs fs;
+	return !fstatfs(dir, &fs) && (fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC);
+}
+
+int vcr_preimages_memory(struct vcr_preimages *p, const char *dir)
+{
+	char name[24];
+	snprintf(name, sizeof name, "m.%d", (int)getpid());
+	if (can_clone(p->dir) || (mkdir(dir, 0700) && errno != EEXIST))
+		return 1;
+	unlinkat(p->dir, name, 0);
+	return symlinkat(dir, p->dir, name) != 0;
+}
+
+void vcr_preimages_memory_end(struct vcr_preimages *p)
+{
+	char name[24];
+	snprintf(name, sizeof name, "m.%d", (int)getpid());
+	take_memory(p, name, true);
+}
+
+int64_t vcr_preimages_adopt(struct vcr_preimages *p)
 {
 	struct dirent *ent;
+	int64_t bytes = 0;
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	while (d && (ent = readdir(d)))
-		if (ent->d_name[1] == '.')
+		if (ent->d_name[0] == 'm' && ent->d_name[1] == '.')
+			bytes += take_memory(p, ent->d_name, false);
+		else if (ent->d_name[1] == '.')
 			adopt(p, ent->d_name);
 	if (d)
 		closedir(d);
+	return bytes;
 }
 
 /* ---- Housekeeping ---- */

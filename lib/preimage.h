@@ -8,6 +8,7 @@
  *   <40 hex digits>   a symbolic link to the name of such a file: what had the first id was copied to it
  *   l.… c.…           kept by the library, which knows no ids: vcr_preimages_adopt makes the former of it
  *   new.…             a copy that is being made, or was when its maker died
+ *   m.<pid>           a symbolic link to a directory in memory with more of c.…, which the collector of that number gave to the library: vcr_preimages_adopt takes them from there
  *
  * So a savepoint's entry leads to the content, and a file that is put back by a link has the id that its store has.
  *
@@ -39,8 +40,12 @@ int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum 
 bool vcr_preimages_can(const struct vcr_preimages *p, int dir, const char *path);
 /* Is the content of `id` there? as: the id of the file that holds it. */
 bool vcr_preimages_find(struct vcr_preimages *p, const unsigned char id[VCR_LARGE_ID], unsigned char as[VCR_LARGE_ID]);
-/* What the library has kept, under its ids from here on. Before anything is looked for. */
-void vcr_preimages_adopt(struct vcr_preimages *p);
+/* What the library has kept, under its ids from here on. Before anything is looked for. So many bytes came out of memory. */
+int64_t vcr_preimages_adopt(struct vcr_preimages *p);
+/* A directory, which is made, for small copies of this process's session: in memory, where a new file costs less than on a disk. 1: they are to be made in the store, for its file
+ * system can clone, or it cannot be made. At the end it goes, with what is in it to the store. */
+int vcr_preimages_memory(struct vcr_preimages *p, const char *dir);
+void vcr_preimages_memory_end(struct vcr_preimages *p);
 /* Where it is. Valid until p is freed. */
 const char *vcr_preimages_path(const struct vcr_preimages *p);
 /* So many bytes may still be kept; the oldest go until there are `least`, if that many can be. */

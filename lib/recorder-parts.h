@@ -134,6 +134,7 @@ struct vcr_recorder {
 	struct vcr_buf unseen;            /* reasons, one per line, each once */
 	struct vcr_buf times;             /* that changed files had, for vcr_times_keep */
 	struct vcr_buf dotenv;            /* .env files that were touched since the last sweep, NUL behind each */
+	int64_t small_room;               /* for copies in memory; 0: there is none */
 	bool keeps;                       /* programs keep what savepoints do not (preimage.h) */
 	size_t nheavy_said;
 	int64_t quota;                    /* bytes; 0: none */

@@ -10,6 +10,8 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+enum { MEMORY = 64 << 20 };
+
 static bool has_secret(void *ctx, const char *path, const char *p, size_t n)
 {
 	struct vcr_recorder *r = ctx;
@@ -53,8 +55,31 @@ static struct vcr_preimages *preimages(const struct vcr_recorder *r, bool make)
 	struct vcr_preimages *p;
 	if (vcr_paths_state_dir(r->workspace, &state, NULL) || vcr_preimages_open(&p, r->workspace, state.data, r->vcr_dir, make, NULL))
 		return NULL; /* it is said when something cannot come back */
-	vcr_preimages_adopt(p);
+	__atomic_add_fetch(&r->spool->keep.small_room, vcr_preimages_adopt(p), __ATOMIC_RELAXED);
 	return p;
+}
+
+/* Copies of small files are made in memory, and come to the disk when half of the room is taken, or at the end. */
+static void open_memory(struct vcr_recorder *r, struct vcr_preimages *p)
+{
+	struct vcr_keep_block *k = &r->spool->keep;
+	VCR_AUTO_BUF dir = VCR_BUF_INIT;
+	struct statvfs fs;
+	if (vcr_paths_runtime_dir(&dir, NULL))
+		return;
+	vcr_buf_printf(&dir, "/%s.keep", r->session_id);
+	if (dir.len >= sizeof k->small || vcr_preimages_memory(p, dir.data) || statvfs(dir.data, &fs))
+		return;
+	uint64_t quarter = fs.f_bavail / 4 * fs.f_frsize;
+	r->small_room = quarter < MEMORY ? (int64_t)quarter : MEMORY;
+	__atomic_store_n(&k->small_room, r->small_room, __ATOMIC_RELAXED);
+	memcpy(k->small, dir.data, dir.len + 1);
+}
+
+static void empty_memory(struct vcr_recorder *r)
+{
+	if (r->keeps && r->small_room && __atomic_load_n(&r->spool->keep.small_room, __ATOMIC_RELAXED) < r->small_room / 2)
+		vcr_preimages_free(preimages(r, false));
 }
 
 static void open_preimages(struct vcr_recorder *r)
@@ -70,6 +95,7 @@ static void open_preimages(struct vcr_recorder *r)
 	if (!statvfs(vcr_preimages_path(p), &fs) && (uint64_t)room / fs.f_frsize > fs.f_bavail / 2)
 		room = (int64_t)(fs.f_bavail / 2 * fs.f_frsize); /* who deletes to have space has it */
 	__atomic_store_n(&k->room, r->quota > 0 && r->quota < room ? r->quota : room, __ATOMIC_RELAXED);
+	open_memory(r, p);
 	vcr_preimages_free(p);
 	r->keeps = true;
 }
@@ -102,7 +128,10 @@ static void close_preimages(struct vcr_recorder *r)
 	if (!r->keeps)
 		return;
 	__atomic_store_n(&r->spool->keep.since_ns, 0, __ATOMIC_RELEASE);
-	vcr_preimages_free(preimages(r, false));
+	struct vcr_preimages *p = preimages(r, false);
+	if (p)
+		vcr_preimages_memory_end(p);
+	vcr_preimages_free(p);
 	r->keeps = false;
 }
 
@@ -194,6 +223,7 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 	if (err)
 		return err;
 	say_unkept(r, r->spool->keep.since_ns);
+	empty_memory(r);
 	forget_dirty(r);
 	if (out->n + 1 > r->savepoints)
 		r->unstable += (out->flags & VCR_SAVEPOINT_UNSTABLE) != 0;

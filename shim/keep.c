@@ -6,6 +6,7 @@
  *   l.<size>.<seconds>.<nanoseconds>.<inode>    hexadecimal: the file itself
  *   c.<the same of what was copied>             a copy; whole if and only if it has that size and time: the time is set last
  *
+ * A small copy is made in memory first, which takes half as long as a new file on a disk and does not wait for one; whoever opens the store takes it there.
  * and lib/preimage.h makes its own of them. What the program can see of it: a deleted file that it still has open has one link where it had none; nothing else,
  * neither errno nor descriptors nor its locks. Whoever closes a descriptor of a file loses all fcntl locks on it, so one that this process has locked is not opened. */
 #include <linux/fs.h>
@@ -47,12 +48,12 @@ static bool is_wanted(const struct vcr_keep_block *k, int dir, const char *path,
 	return vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a) && (any || is_heavy(k, s->a));
 }
 
-static void name_file(char out[PATH_MAX], const struct vcr_keep_block *k, const char *kind, const struct stat *st)
+static void name_file(char out[PATH_MAX], const char dir[VCR_KEEP_DIR], const char *kind, const struct stat *st)
 {
 	static const char digits[] = "0123456789abcdef";
 	const uint64_t facts[] = { (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ino };
-	size_t length = strnlen(k->dir, sizeof k->dir);
-	memcpy(out, k->dir, length);
+	size_t length = strnlen(dir, VCR_KEEP_DIR);
+	memcpy(out, dir, length);
 	char *at = vcr_format(out + length, kind);
 	for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
 		int shift = 60;
@@ -86,7 +87,7 @@ static void link_it(struct vcr_keep_block *k, int dir, const char *path, const s
 	int64_t bytes = bytes_of(st);
 	if (!take_room(k, bytes))
 		return;
-	name_file(s->b, k, "/l", st);
+	name_file(s->b, k->dir, "/l", st);
 	int r = raw_linkat(dir, path, s->b);
 	if (r) {
 		__atomic_add_fetch(&k->room, bytes, __ATOMIC_RELAXED); /* it is kept already, or cannot be: its loss is said by who puts it back */
@@ -151,14 +152,15 @@ static bool within_limit(int64_t size)
 	return !vcr_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&l) && (l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= (rlim_t)size);
 }
 
-static bool copy(int from, int to, int64_t size)
+/* small: to memory, which is another file system. */
+static bool copy(int from, int to, int64_t size, bool small)
 {
-	if (!vcr_call3(SYS_ioctl, to, FICLONE, from))
+	if (!small && !vcr_call3(SYS_ioctl, to, FICLONE, from))
 		return true;
 	if (size > VCR_KEEP_COPY)
 		return false;
 	while (size > 0) {
-		long n = vcr_call6(SYS_copy_file_range, from, 0, to, 0, size, 0);
+		long n = small ? -EXDEV : vcr_call6(SYS_copy_file_range, from, 0, to, 0, size, 0);
 		if (n == -EXDEV || n == -EINVAL || n == -EOPNOTSUPP || n == -ENOSYS)
 			n = vcr_call4(SYS_sendfile, to, from, 0, size);
 		if (n <= 0 && n != -EINTR)
@@ -174,19 +176,33 @@ static bool is_as(int fd, const struct stat *st)
 	return !raw_fstat(fd, &now) && now.st_ino == st->st_ino && now.st_size == st->st_size && now.st_mtim.tv_sec == st->st_mtim.tv_sec && now.st_mtim.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-static bool copy_to(int dir, const char *path, const struct stat *st, const char *name)
+/* 0, -EEXIST: it is kept already; or another error. */
+static int copy_to(int dir, const char *path, const struct stat *st, const char *name, bool small)
 {
 	const struct timespec times[2] = { { 0, UTIME_OMIT }, st->st_mtim };
 	int from = (int)vcr_call4(SYS_openat, dir, (long)path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
 	int to = from < 0 ? -1 : raw_open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool good = to >= 0 && is_as(from, st) && copy(from, to, st->st_size) && is_as(from, st) && !vcr_call4(SYS_utimensat, to, 0, (long)times, 0);
+	bool good = to >= 0 && is_as(from, st) && copy(from, to, st->st_size, small) && is_as(from, st) && !vcr_call4(SYS_utimensat, to, 0, (long)times, 0);
 	if (to >= 0 && !good)
 		raw_unlink(name);
 	if (to >= 0)
 		raw_close(to);
 	if (from >= 0)
 		raw_close(from);
-	return good;
+	return good ? 0 : from >= 0 && to == -EEXIST ? -EEXIST : -EIO;
+}
+
+static int copy_small(struct vcr_keep_block *k, int dir, const char *path, const struct stat *st, struct vcr_scratch *s)
+{
+	if (st->st_size > VCR_KEEP_SMALL || *k->small != '/')
+		return -ENOSPC;
+	int err = __atomic_sub_fetch(&k->small_room, st->st_size, __ATOMIC_RELAXED) < 0 ? -ENOSPC : 0;
+	name_file(s->b, k->small, "/c", st);
+	if (!err)
+		err = copy_to(dir, path, st, s->b, true);
+	if (err)
+		__atomic_add_fetch(&k->small_room, st->st_size, __ATOMIC_RELAXED);
+	return err;
 }
 
 static void copy_it(struct vcr_keep_block *k, int dir, const char *path, const struct stat *st, struct vcr_scratch *s)
@@ -194,8 +210,12 @@ static void copy_it(struct vcr_keep_block *k, int dir, const char *path, const s
 	int64_t bytes = bytes_of(st);
 	if (may_be_locked((uint64_t)st->st_ino, s->a) || !within_limit(st->st_size) || !take_room(k, bytes))
 		return;
-	name_file(s->b, k, "/c", st);
-	if (copy_to(dir, path, st, s->b))
+	int err = copy_small(k, dir, path, st, s);
+	if (err && err != -EEXIST) {
+		name_file(s->b, k->dir, "/c", st);
+		err = copy_to(dir, path, st, s->b, false);
+	}
+	if (!err)
 		__atomic_add_fetch(&k->kept, 1, __ATOMIC_RELAXED);
 	else
 		__atomic_add_fetch(&k->room, bytes, __ATOMIC_RELAXED);
@@ -229,7 +249,7 @@ void vcr_keep_after(const struct vcr_kept *kept, long r)
 	struct vcr_scratch *s = k ? vcr_scratch_take() : NULL;
 	if (!s)
 		return;
-	name_file(s->b, k, "/l", &kept->st);
+	name_file(s->b, k->dir, "/l", &kept->st);
 	if (!raw_unlink(s->b)) /* it did not go */
 		__atomic_add_fetch(&k->room, bytes_of(&kept->st), __ATOMIC_RELAXED);
 	vcr_scratch_give(s);

@@ -155,7 +155,8 @@ struct vcr_lead_block {
  *
  * Only what no savepoint holds and what has not changed since the newest one began: files above `larger` bytes and files in the directories that `heavy` lists,
  * `all` files where there are too many of both. The collector writes it, but for the counters. */
-enum { VCR_KEEP_DIR = 640, VCR_KEEP_HEAVY = 2048, VCR_KEEP_COPY = 64 << 20 /* bytes that are copied on a program's thread */ };
+enum { VCR_KEEP_DIR = 640, VCR_KEEP_HEAVY = 2048, VCR_KEEP_COPY = 64 << 20 /* bytes that are copied on a program's thread */,
+	VCR_KEEP_SMALL = 1 << 20 /* and to memory, as long as there is room */ };
 struct vcr_keep_block {
 	int64_t since_ns;             /* real time at which the newest savepoint began; 0: nothing is kept */
 	int64_t larger;
@@ -164,6 +165,8 @@ struct vcr_keep_block {
 	uint32_t all;
 	uint32_t heavy_bytes;         /* that are set of `heavy`; only grows */
 	char dir[VCR_KEEP_DIR];       /* absolute, on the workspace's file system; set before since_ns */
+	int64_t small_room;           /* bytes that may still be copied to `small`; writers take from it, the collector gives back what it took to the disk */
+	char small[VCR_KEEP_DIR];     /* absolute, in memory; "" there is none; set before since_ns */
 	char heavy[VCR_KEEP_HEAVY];   /* relative to the workspace, each NUL-terminated */
 };
 

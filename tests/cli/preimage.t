@@ -5,11 +5,12 @@ import errno
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import done, ok, skip  # noqa: E402
+from clikit import BUILD, done, ok, skip  # noqa: E402
 from project import SHIM, Project  # noqa: E402
 
 MB = 1 << 20
@@ -18,6 +19,14 @@ LARGE = ("deleted", "replaced", "cut", "grown", "written", "truncated", "moved",
 
 def differences(a, b):
     return ["%s: %s -> %s" % (p, a.get(p), b.get(p)) for p in sorted(set(a) | set(b)) if a.get(p) != b.get(p)][:12]
+
+
+def command_line(pid):
+    try:
+        with open("/proc/%s/cmdline" % pid, "rb") as f:
+            return f.read().split(b"\0")
+    except OSError:
+        return [b""]
 
 
 def fill(project, names):
@@ -98,6 +107,29 @@ p.sh("mkdir node_modules; printf n > node_modules/n; printf m > node_modules/m")
 p.record("for i in 1 2 3 4 5; do printf $i >> node_modules/n; done; chmod 600 node_modules/m; printf 1 >> node_modules/m; rm node_modules/m")
 names = [n for n in kept(p) if not os.path.islink(p.state("preimages", n))]
 ok(len(names) == 2, "a file that is written into again and again is copied once, and one that is deleted after that is not kept again", kept(p))
+
+# ---- small copies are made in memory ----
+title = "what was copied to memory comes back when collector and program were killed, and nothing of it is left there"
+p = Project(git=False)
+p.sh("mkdir node_modules; printf one > node_modules/a; head -c 3000000 /dev/urandom > node_modules/large")
+before = p.look()
+running = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "--", "bash", "-c", "printf 2 >> node_modules/a; printf 2 >> node_modules/large; echo ready; read x"], cwd=p.work,
+                           env=p.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+running.stdout.readline()
+memory = [os.path.join(at, n) for at, _, names in os.walk(p.run_dir) for n in names if ".keep/" in os.path.join(at, n) and n.startswith("c.")]
+disk = [n for n in kept(p) if n.startswith("c.")]
+for pid in [e for e in os.listdir("/proc") if e.isdigit()]:
+    words = command_line(pid)
+    if words[0].endswith(b"vcr-collector") and any(p.run_dir.encode() in w for w in words):
+        os.kill(int(pid), signal.SIGKILL)
+running.kill()
+running.communicate()
+status, out, err = p.back("--force")
+left = [os.path.join(at, n) for at, dirs, names in os.walk(p.run_dir) for n in dirs if n.endswith(".keep")]
+if not memory and len(disk) == 2:
+    skip(title, "copies are made in the store here: its file system clones")
+else:
+    ok(len(memory) == 1 and len(disk) == 1 and p.look() == before and not left and not [n for n in kept(p) if n.startswith(("m.", "c."))], title, memory, disk, status, out, err, left, kept(p), differences(before, p.look()))
 
 # ---- what the program sees ----
 PEEK = """

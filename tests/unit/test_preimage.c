@@ -231,16 +231,23 @@ START_TEST(a_store_that_somebody_wrote_is_not_believed)
 END_TEST
 
 /* As the library keeps the file: a second name, or a copy, under a name that says what the file was. */
-static void keep_as_the_library(char kind, unsigned char id[VCR_LARGE_ID])
+static void keep_there(const char *dir, char kind, unsigned char id[VCR_LARGE_ID])
 {
 	char name[200], command[600];
 	struct stat st;
 	ck_assert_int_eq(stat(file, &st), 0);
-	snprintf(name, sizeof name, "%s/preimages/%c.%llx.%llx.%lx.%llx", state, kind, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec,
+	snprintf(name, sizeof name, "%s/%c.%llx.%llx.%lx.%llx", dir, kind, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec,
 		(unsigned long long)st.st_ino);
 	snprintf(command, sizeof command, "cp -p %s '%s' '%s'", kind == 'l' ? "-l" : "", file, name);
 	ck_assert_int_eq(system(command), 0);
 	vcr_large_id(&st, id);
+}
+
+static void keep_as_the_library(char kind, unsigned char id[VCR_LARGE_ID])
+{
+	char dir[100];
+	snprintf(dir, sizeof dir, "%s/preimages", state);
+	keep_there(dir, kind, id);
 }
 
 START_TEST(what_the_library_kept_comes_back)
@@ -257,6 +264,84 @@ START_TEST(what_the_library_kept_comes_back)
 	vcr_preimages_adopt(p);
 	vcr_preimages_adopt(p);
 	comes_back(p, id, 'a');
+	vcr_preimages_free(p);
+}
+END_TEST
+
+/* The link of a collector that has ended: of a number that no process has. */
+static void give_memory(const char *dir)
+{
+	char link[120];
+	snprintf(link, sizeof link, "%s/preimages/m.%d", state, INT32_MAX);
+	ck_assert_int_eq(symlink(dir, link), 0);
+}
+
+static unsigned entries(const char *dir)
+{
+	char command[200], text[20] = "";
+	snprintf(command, sizeof command, "ls '%s' | wc -l", dir);
+	FILE *f = popen(command, "r");
+	ck_assert_ptr_nonnull(fgets(text, sizeof text, f));
+	pclose(f);
+	return (unsigned)atoi(text);
+}
+
+START_TEST(copies_in_memory_come_to_the_store_when_it_is_opened_and_at_the_end)
+{
+	unsigned char id[VCR_LARGE_ID], second[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	char memory[] = "/dev/shm/vcr-preimage-test.XXXXXX", dir[60];
+	struct vcr_preimages *p = opened();
+	int64_t bytes;
+	if (!mkdtemp(memory))
+		return; /* no such place */
+	snprintf(dir, sizeof dir, "%s/keep", memory);
+	if (!vcr_preimages_memory(p, dir)) {
+		make(file, 3000, 'a', id);
+		keep_there(dir, 'c', id);
+		make(file, 4000, 'b', second);
+		ck_assert_int_eq(vcr_preimages_adopt(p), 3000);
+		ck_assert_uint_eq(entries(dir), 0);
+		comes_back(p, id, 'a');
+		keep_there(dir, 'c', second);
+		ck_assert_uint_eq(vcr_preimages_prune(p, INT64_MIN, -1, false, &bytes), 0);
+		vcr_preimages_memory_end(p);
+		unlink(other);
+		comes_back(p, second, 'b');
+		ck_assert_int_eq(access(dir, F_OK), -1);
+		ck_assert_int_eq(vcr_preimages_adopt(p), 0);
+	}
+	ck_assert_int_eq(mkdir(dir, 0700), 0); /* one that was killed */
+	give_memory(dir);
+	make(file, 5000, 'c', id);
+	keep_there(dir, 'c', id);
+	ck_assert_int_eq(vcr_preimages_adopt(p), 5000);
+	unlink(other);
+	comes_back(p, id, 'c');
+	ck_assert_int_eq(access(dir, F_OK), -1);
+	ck_assert(vcr_preimages_find(p, id, as));
+	vcr_preimages_free(p);
+	ck_assert_int_eq(rmdir(memory), 0);
+}
+END_TEST
+
+START_TEST(from_memory_only_whole_copies_in_a_directory_of_ones_own_are_taken)
+{
+	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
+	char dir[100], command[200];
+	struct vcr_preimages *p = opened();
+	snprintf(dir, sizeof dir, "%s/memory", top);
+	ck_assert_int_eq(mkdir(dir, 0755), 0);
+	give_memory(dir);
+	make(file, 3000, 'a', id);
+	keep_there(dir, 'c', id);
+	ck_assert_int_eq(vcr_preimages_adopt(p), 0); /* others can read it: it is none of ours */
+	ck_assert_uint_eq(entries(dir), 1);
+	ck_assert_int_eq(chmod(dir, 0700), 0);
+	snprintf(command, sizeof command, "cd '%s' && truncate -s 2000 c.* && touch x l.1.1.1.1", dir);
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(vcr_preimages_adopt(p), 0); /* it may be under way */
+	ck_assert_uint_eq(entries(dir), 3);
+	ck_assert(!vcr_preimages_find(p, id, as));
 	vcr_preimages_free(p);
 }
 END_TEST
@@ -358,6 +443,8 @@ static TCase *tc_preimage(void)
 	tcase_add_test(tc, where_there_is_no_place_nothing_is_kept);
 	tcase_add_test(tc, a_store_that_somebody_wrote_is_not_believed);
 	tcase_add_loop_test(tc, what_the_library_kept_comes_back, 0, 2);
+	tcase_add_test(tc, copies_in_memory_come_to_the_store_when_it_is_opened_and_at_the_end);
+	tcase_add_test(tc, from_memory_only_whole_copies_in_a_directory_of_ones_own_are_taken);
 	tcase_add_test(tc, a_link_of_the_library_that_was_written_through_is_dropped);
 	tcase_add_test(tc, names_that_the_library_would_not_give_are_left);
 	tcase_add_test(tc, housekeeping_takes_what_is_older_and_then_the_oldest);
