@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""WebSockets of models in a replay: a recorded talk is told again without the server, message by message, and where it parts the program hears why."""
+"""WebSockets of models in a replay: a recorded talk is told again without the server, message by message, and where it parts the program hears why. And through the gate
+that records: it relays them as they are."""
 import contextlib
 import os
 import select
@@ -157,4 +158,78 @@ for path, name, lane in ((REALTIME, "realtime", "auto"), (LIVE, "live", "auto"),
     other, err = run("vcr-replay", "talk", texts=["first words", "never said"])
     ok(other.startswith("".join(l + "\n" for l in said.splitlines()[:4 if name == "realtime" else 2])) and "closed 1008 vcr replay: " in other,
        "a %s talk that goes another way is told so where it does" % name, other, err)
+
+# ---- Relayed ----
+
+MIB = 1 << 20
+CLIENT = """
+import hashlib, socket, sys, threading
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"GET %s HTTP/1.1\\r\\nHost: 127.0.0.1:%s\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\\r\\n\\r\\n" % (sys.argv[2].encode(), sys.argv[1].encode()))
+head = b""
+while b"\\r\\n\\r\\n" not in head:
+    head += s.recv(1)
+print(head.split()[1].decode(), flush=True)
+if head.split()[1] == b"101":
+    block = bytes(range(256)) * 4096
+    sender = threading.Thread(target=lambda: [s.sendall(block) for _ in range(8)])
+    sender.start()
+    got, n = hashlib.sha256(), 0
+    while n < 8 * len(block):
+        if not n:
+            sender.join(1)  # nothing is read until what lies between is full, or all is sent
+        part = s.recv(65536)
+        if not part:
+            break
+        got.update(part)
+        n += len(part)
+    print(n, got.hexdigest() == hashlib.sha256(block * 8).hexdigest())
+else:
+    print(s.recv(99).decode())
+s.close()
+"""
+
+
+class Echo:
+    """Answers an upgrade, and sends back what comes behind it; or refuses it."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.ended = self.listener.getsockname()[1], threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            threading.Thread(target=self.talk, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def talk(self, s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            part = s.recv(1)
+            if not part:
+                return s.close()
+            head += part
+        if b"/refused" in head:
+            s.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot today")
+        else:
+            s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            try:
+                while part := s.recv(65536):
+                    s.sendall(part)
+            except OSError:
+                pass
+            self.ended.set()
+        s.close()
+
+
+server, place = Echo(), clikit.Place()
+place.env.pop("VCR_COLLECTOR")
+place.env["VCR_MODEL_HOSTS"] = "127.0.0.1:%d" % server.port
+for path, want, title in (("/v1/realtime?model=m", "101\n%d True\n" % (8 * MIB), "8 MiB go each way through the relay, though the client does not read for a while"),
+                          ("/v1/realtime/refused", "403\nnot today\n", "a server that refuses the upgrade is heard as it says it"),
+                          ("/v1/responses", "426\nvcr: use HTTP for this\n\n", "a client that could speak HTTP is told to")):
+    r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--", sys.executable, "-c", CLIENT, str(server.port), path], cwd=place.dir, env=place.env, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True, timeout=60)
+    ok(r.returncode == 0 and r.stdout == want, title, r)
+ok(server.ended.wait(20), "and the server hears of the client's end")
 done()
