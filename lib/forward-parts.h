@@ -70,6 +70,10 @@ bool vcr_forward_is_hop(const char *name);                     /* a field of the
 void vcr_forward_prepare(struct vcr_forward *f, CURL *easy);   /* what is the same for all of curl's handles */
 CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward);
 void vcr_forward_act(struct vcr_forward *f, curl_socket_t s, int what); /* let curl work */
+struct transfer *vcr_forward_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick); /* NULL: no memory */
+void vcr_forward_free_transfer(struct transfer *t);            /* it is over; the next one may have its handle */
+void vcr_forward_show_request(struct transfer *t, const struct vcr_gate_request *q); /* and the connection that it begins */
+void vcr_forward_show_close(struct transfer *t, int reason);
 /* Of an answer, in order; the sink has the head already, and is shown the body. Not 0: the client has left. */
 void vcr_forward_show_in(struct transfer *t, const char *p, size_t n);
 void vcr_forward_head(struct transfer *t, const struct vcr_http1_head *h);
@@ -88,7 +92,7 @@ void vcr_line_close(struct line *l);                           /* its transfer h
 void vcr_line_close_idle(struct vcr_forward *f);
 
 /* ---- forward-relay.c ---- */
-int vcr_relay_request(struct transfer *t, const struct vcr_gate_request *q); /* the request goes into t->instead, as the client sent it */
+void vcr_relay_websocket(struct vcr_forward *f, struct vcr_gate_exchange *x, const struct vcr_gate_request *q); /* a request for one: its server is connected to, or it is refused */
 /* The server is connected to: from here on it is no transfer any more, and its curl handle is taken over; the sink is told of its end. False: no memory or descriptors, nothing is
  * taken. */
 bool vcr_relay_begin(struct transfer *t, struct vcr_gate_exchange *x);

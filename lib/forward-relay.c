@@ -6,6 +6,7 @@
 #include "forward-parts.h"
 #include "limits.h"
 #include <errno.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -188,7 +189,7 @@ static void on_near_writable(evutil_socket_t fd, short what, void *relay)
 
 /* ---- Beginnings ---- */
 
-int vcr_relay_request(struct transfer *t, const struct vcr_gate_request *q)
+static int write_request(struct transfer *t, const struct vcr_gate_request *q)
 {
 	struct vcr_buf *b = &t->instead;
 	vcr_buf_printf(b, "%s %s HTTP/1.1\r\nHost: %s\r\n", q->method, q->target, q->host);
@@ -241,4 +242,42 @@ bool vcr_relay_begin(struct transfer *t, struct vcr_gate_exchange *x)
 	send_up(r);
 	settle(r);
 	return true;
+}
+
+/* Clients of that API speak HTTP too, which is kept and replayed better, as soon as they are told so. */
+static bool has_other_way(const char *target)
+{
+	static const char path[] = "/responses";
+	size_t n = strcspn(target, "?"), k = sizeof path - 1;
+	return n >= k && !memcmp(target + n - k, path, k);
+}
+
+void vcr_relay_websocket(struct vcr_forward *f, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
+	static const char words[] = "vcr: use HTTP for this\n";
+	VCR_AUTO_BUF url = VCR_BUF_INIT;
+	if (has_other_way(q->target)) {
+		vcr_gate_simple(x, 426, NULL, words, sizeof words - 1, &upgrade);
+		return;
+	}
+	struct transfer *t = vcr_forward_transfer(f, x, q->host, false);
+	vcr_buf_printf(&url, "%s://%s/", q->tls ? "https" : "http", q->host);
+	if (t) {
+		t->relay = true;
+		t->tls = q->tls;
+		vcr_forward_show_request(t, q);
+		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
+		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
+		if (!q->tls)
+			curl_easy_setopt(t->easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+		if (!write_request(t, q) && !url.err && curl_multi_add_handle(f->multi, t->easy) == CURLM_OK) {
+			vcr_forward_act(f, CURL_SOCKET_TIMEOUT, 0);
+			return;
+		}
+		vcr_forward_show_close(t, ECONNRESET);
+		vcr_gate_set_user(x, NULL);
+		vcr_forward_free_transfer(t);
+	}
+	vcr_gate_cut(x, VCR_CUT_RESET);
 }

@@ -37,7 +37,7 @@ static void add_line(struct vcr_buf *b, const char *name, const char *value)
 }
 
 /* The request as HTTP/1.1 with a length, however the client framed it. */
-static void show_request(struct transfer *t, const struct vcr_gate_request *q)
+void vcr_forward_show_request(struct transfer *t, const struct vcr_gate_request *q)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	uint64_t now = vcr_forward_now_ns();
@@ -59,7 +59,7 @@ static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 	sink->out(t->f->o.ctx, t->conn, b.data, b.len, now);
 }
 
-static void show_close(struct transfer *t, int reason)
+void vcr_forward_show_close(struct transfer *t, int reason)
 {
 	if (t->opened)
 		t->f->o.sink->close(t->f->o.ctx, t->conn, reason, vcr_forward_now_ns());
@@ -282,7 +282,7 @@ static int prepare(struct transfer *t)
 }
 
 /* It is over; the next one may have its handle. */
-static void free_transfer(struct transfer *t)
+void vcr_forward_free_transfer(struct transfer *t)
 {
 	struct vcr_forward *f = t->f;
 	CURL *easy = t->easy;
@@ -432,7 +432,7 @@ static void finish(struct transfer *t, CURLcode code)
 	if (code == CURLE_OK) {
 		if (t->chunked && !t->no_body)
 			vcr_forward_show_in(t, "0\r\n\r\n", 5);
-		show_close(t, t->until_eof ? 1 : 0);
+		vcr_forward_show_close(t, t->until_eof ? 1 : 0);
 		if (x)
 			vcr_gate_end(x);
 		return;
@@ -443,7 +443,7 @@ static void finish(struct transfer *t, CURLcode code)
 		curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
 	if (!sent && t->f->o.sink->trouble)
 		t->f->o.sink->trouble(t->f->o.ctx, t->host, *t->error ? t->error : curl_easy_strerror(code));
-	show_close(t, reason);
+	vcr_forward_show_close(t, reason);
 	if (x)
 		vcr_gate_cut(x, reason == 1 ? VCR_CUT_CLOSE : reason == EPROTO ? VCR_CUT_SHORT : VCR_CUT_RESET);
 }
@@ -459,7 +459,7 @@ void vcr_forward_deliver(struct vcr_forward *f)
 		}
 		if (t->over && !is_held(t)) {
 			finish(t, t->code);
-			free_transfer(t);
+			vcr_forward_free_transfer(t);
 		}
 	}
 }
@@ -598,7 +598,7 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 	return err;
 }
 
-static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
+struct transfer *vcr_forward_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
 {
 	struct transfer *t = quick ? NULL : f->spare;
 	if (t)
@@ -620,7 +620,7 @@ static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exch
 		f->first->prev = t;
 	f->first = t;
 	if (!(t->host = strdup(host))) {
-		free_transfer(t);
+		vcr_forward_free_transfer(t);
 		return NULL;
 	}
 	vcr_gate_set_user(x, t);
@@ -688,10 +688,10 @@ static void answer_here(struct transfer *t)
 	vcr_buf_printf(&b, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", t->instead.len);
 	vcr_buf_add(&b, t->instead.data, t->instead.len);
 	vcr_forward_show_in(t, b.data, b.len);
-	show_close(t, 0);
+	vcr_forward_show_close(t, 0);
 	if (x)
 		vcr_gate_simple(x, 400, "application/json", t->instead.data, t->instead.len, &no_retry);
-	free_transfer(t);
+	vcr_forward_free_transfer(t);
 }
 
 static void go_out(struct transfer *t)
@@ -713,48 +713,10 @@ static void go_out(struct transfer *t)
 	if (!err && !(t->quick ? vcr_line_begin : begin_whole)(t, &t->q))
 		return;
 	struct vcr_gate_exchange *x = leave(t);
-	show_close(t, ECONNRESET);
-	free_transfer(t);
+	vcr_forward_show_close(t, ECONNRESET);
+	vcr_forward_free_transfer(t);
 	if (x)
 		vcr_gate_cut(x, VCR_CUT_RESET);
-}
-
-/* Clients of that API speak HTTP too, which is kept and replayed better, as soon as they are told so. */
-static bool has_other_way(const char *target)
-{
-	static const char path[] = "/responses";
-	size_t n = strcspn(target, "?"), k = sizeof path - 1;
-	return n >= k && !memcmp(target + n - k, path, k);
-}
-
-static void on_websocket(struct vcr_forward *f, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
-{
-	static const struct vcr_http1_field upgrade = { "Upgrade", "HTTP/1.1" };
-	static const char words[] = "vcr: use HTTP for this\n";
-	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	if (has_other_way(q->target)) {
-		vcr_gate_simple(x, 426, NULL, words, sizeof words - 1, &upgrade);
-		return;
-	}
-	struct transfer *t = new_transfer(f, x, q->host, false);
-	vcr_buf_printf(&url, "%s://%s/", q->tls ? "https" : "http", q->host);
-	if (t) {
-		t->relay = true;
-		t->tls = q->tls;
-		show_request(t, q);
-		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
-		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
-		if (!q->tls)
-			curl_easy_setopt(t->easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
-		if (!vcr_relay_request(t, q) && !url.err && curl_multi_add_handle(f->multi, t->easy) == CURLM_OK) {
-			vcr_forward_act(f, CURL_SOCKET_TIMEOUT, 0);
-			return;
-		}
-		show_close(t, ECONNRESET);
-		vcr_gate_set_user(x, NULL);
-		free_transfer(t);
-	}
-	vcr_gate_cut(x, VCR_CUT_RESET);
 }
 
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
@@ -762,10 +724,10 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 	struct vcr_forward *f = ctx;
 	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
 	if (to && !strcasecmp(to, "websocket")) {
-		on_websocket(f, x, q);
+		vcr_relay_websocket(f, x, q);
 		return;
 	}
-	struct transfer *t = new_transfer(f, x, q->host, q->tls);
+	struct transfer *t = vcr_forward_transfer(f, x, q->host, q->tls);
 	if (!t) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
@@ -773,7 +735,7 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 	t->tls = q->tls;
 	t->no_body = !strcmp(q->method, "HEAD");
 	t->q = *q;
-	show_request(t, q);
+	vcr_forward_show_request(t, q);
 	go_out(t);
 }
 
@@ -793,8 +755,8 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	if (!t)
 		return;
 	t->x = NULL;
-	show_close(t, 0);
-	free_transfer(t);
+	vcr_forward_show_close(t, 0);
+	vcr_forward_free_transfer(t);
 }
 
 static void set_proxy(CURL *c)
@@ -810,7 +772,7 @@ static void set_proxy(CURL *c)
 static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by)
 {
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	struct transfer *t = new_transfer(f, x, known_as, false);
+	struct transfer *t = vcr_forward_transfer(f, x, known_as, false);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
 		t->tunnel = true;
@@ -823,7 +785,7 @@ static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, cons
 		if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
 			return true;
 		vcr_gate_set_user(x, NULL);
-		free_transfer(t);
+		vcr_forward_free_transfer(t);
 	}
 	return false;
 }
@@ -898,7 +860,7 @@ void vcr_forward_free(struct vcr_forward *f)
 	if (!f)
 		return;
 	while (f->first)
-		free_transfer(f->first);
+		vcr_forward_free_transfer(f->first);
 	vcr_line_close_idle(f);
 	vcr_relay_end_all(f);
 	if (f->spare)
