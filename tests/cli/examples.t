@@ -13,6 +13,7 @@ import serverkit
 from tapkit import SHIM
 
 CI = os.path.join(SOURCE, "examples", "ci")
+KEY = "sk-example-4f8Kd92LmQx71Zp0"
 ANSWERS = ({"path": "hello.py", "text": "print('hello')\n"}, {"done": True})
 
 
@@ -26,7 +27,7 @@ server = serverkit.Model(answer)
 work = os.path.join(place.dir, "work")
 shutil.copytree(CI, work)
 place.env.update(VCR_COLLECTOR=os.environ.get("VCR_COLLECTOR", os.path.join(BUILD, "vcr-collector")), VCR_SHIM=SHIM, PATH=BUILD + ":" + place.env["PATH"],
-                 OPENAI_BASE_URL="http://127.0.0.1:%d/v1" % server.port, PYTHONDONTWRITEBYTECODE="1")
+                 OPENAI_BASE_URL="http://127.0.0.1:%d/v1" % server.port, OPENAI_API_KEY=KEY, PYTHONDONTWRITEBYTECODE="1")
 subprocess.run(["git", "init", "-q", work], env=place.env, check=True)
 flow = open(os.path.join(CI, "github-actions.yml")).read()
 
@@ -39,6 +40,9 @@ recorded = [sh(line) for line in re.findall(r"^#   (.*)", flow, re.M)]
 asked = len(server.asked)
 server.close()
 ok([r.returncode for r in recorded] == [0, 0, 0] and asked == 2 and os.path.exists(os.path.join(work, "hello.py")), "a run is recorded, kept and added to git as the workflow's head says", *[r.stdout for r in recorded])
+kept = b"".join(open(os.path.join(d, f), "rb").read() for d, _, names in os.walk(os.path.join(work, ".vcr")) for f in names)
+del place.env["OPENAI_API_KEY"]
+ok(KEY.encode() not in kept, "the key is in nothing that was kept, and from here on there is none")
 os.unlink(os.path.join(work, "hello.py"))
 for name in os.listdir(os.path.join(work, ".vcr")):
     if name.endswith(".vcr"):
@@ -48,7 +52,7 @@ for name, command in steps:
     r = sh(command)
     ok(r.returncode == 0, "with the model gone and only the golden run there: " + name, r.returncode, r.stdout)
     if "replay" in command:
-        ok("2 calls replayed: 100 tokens" in r.stdout and "saved (100%)" in r.stdout and len(server.asked) == asked, "… the ledger says what that saved", r.stdout)
+        ok("2 calls replayed: 100 tokens" in r.stdout and re.search(r"\$0\.\d{4} and [\d.]+ ?m?s saved \(100%\)", r.stdout) and len(server.asked) == asked, "… the ledger says what that saved: tokens, dollars and time", r.stdout)
 r = sh("sed -i 's/for the next file/for the following file/' agent.py && " + steps[1][1])
 ok(r.returncode != 0 and "/messages/0/content" in r.stdout, "a changed prompt fails it, and the place is named", r.returncode, r.stdout)
 done()
