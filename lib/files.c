@@ -93,9 +93,13 @@ static void bury(void *ctx, struct vcr_known *k)
 
 static void clear_marks(struct vcr_files *f)
 {
-	for (size_t i = 0; i < f->nmark; i++)
+	bool few = f->nmark < MARK_SLOTS / 64;
+	for (size_t i = 0; i < f->nmark; i++) {
+		if (few)
+			f->chain[vcr_path_hash(f->mark[i]->path) % MARK_SLOTS] = NULL;
 		release_mark(f, f->mark[i]);
-	if (f->nmark)
+	}
+	if (!few)
 		memset(f->chain, 0, MARK_SLOTS * sizeof *f->chain);
 	f->nmark = 0;
 	f->deep_pid = 0;

@@ -31,7 +31,7 @@
 extern char **environ;
 
 enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
-	STORM_MS = 100, STORM_RECORDS = 500 /* in so long */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */ };
+	STORM_MS = 100, STORM_RECORDS = 250 /* in so long */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */ };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -325,22 +325,26 @@ static bool is_behind(const struct collector *c)
 	return __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST) != __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
 }
 
-/* A storm goes on, and nobody has to know now what it brings. *tail: as it was the last time. */
-static bool may_wait(struct collector *c, bool rung, uint64_t *tail)
+/* What the spool held when it was last seen to grow, and for how many dozes it has not grown since. */
+struct growth { uint64_t tail; unsigned still; };
+
+/* A storm goes on, and nobody has to know now what it brings. A machine that is busy with others may let it rest for a while. */
+static bool may_wait(struct collector *c, bool rung, struct growth *g)
 {
-	uint64_t was = *tail, acted = __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
-	*tail = __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST);
-	bool goes_on = *tail != was && *tail != acted;
+	uint64_t tail = __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST), behind = tail - __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
+	g->still = tail == g->tail ? g->still + 1 : 0;
+	g->tail = tail;
+	bool goes_on = behind && g->still < STORM_MS / DOZE_MS;
 	if (!rung && !goes_on)
 		__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
-	return !rung && goes_on && *tail - acted < STORM_BACKLOG && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
+	return !rung && goes_on && behind < STORM_BACKLOG && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
 }
 
 static void *ring(void *arg)
 {
 	static const struct timespec while_ = { 0, DOZE_MS * 1000000 };
 	struct collector *c = arg;
-	uint64_t tail = 0;
+	struct growth growth = { 0 };
 	bool dozes = false;
 	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&c->h->sleeping, dozes ? VCR_DOZING : VCR_ASLEEP, __ATOMIC_SEQ_CST);
@@ -351,7 +355,7 @@ static void *ring(void *arg)
 		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, dozes ? &while_ : NULL, NULL, 0);
 		__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-		bool rung = now != c->rung, waits = may_wait(c, rung, &tail);
+		bool rung = now != c->rung, waits = may_wait(c, rung, &growth);
 		dozes = rung || is_behind(c);
 		c->rung = now;
 		if (dozes && !waits && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))

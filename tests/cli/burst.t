@@ -127,6 +127,19 @@ ok(len(runs) == 200 and all(code == int(n) % 3 for n, (i, code) in runs.items())
 ok(len(files) == 200 and len({program for i, program in files.values()}) == 1, "and each of their files, as its program's", len(files), files)
 ok(all(files["s" + n][0] < i for n, (i, code) in runs.items()), "ahead of the frame of that program")
 
+# ---- in the midst of a storm ----
+p = Project()
+STORM = "import os\nfor i in range(2000):\n    open('g%d' % i, 'w').close()\nprint('ready', flush=True)\nfor i in range(2000, 4000):\n    open('g%d' % i, 'w').close()\ninput()"
+running = subprocess.Popen([os.path.join(BUILD, "vcr"), "record", "-q", "--", "python3", "-c", STORM], cwd=p.work, env=p.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+running.stdout.readline()
+p.vcr("log", "last")
+known = p.json("vcr", "status", "--json", cwd=p.work)[0]["files"]["known"]
+running.communicate("x\n")
+frames = p.frames()
+made = sum(out["made"] for _, out in bursts(frames)) + len(others(frames))
+ok(known >= 2000, "who asks in the midst of a storm is told what has been done up to now", known)
+ok(made == 4000, "and nothing of it is missing in the end", made)
+
 # ---- limits ----
 p = Project()
 found = p.record("for i in $(seq 30); do echo > f$i; done")
