@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Tools of gemini-cli, and of a program that has them on terminals as gemini-cli does when somebody sits before it (node-pty): recorded, and answered from the session."""
+"""Pages of others than models by HTTPS; tools of gemini-cli, and of a program that has them on terminals as gemini-cli does when somebody sits before it (node-pty): recorded, and answered from the session."""
+import atexit
 import json
 import os
 import shutil
@@ -33,11 +34,19 @@ for (const command of commands)
     p.onExit(({exitCode, signal}) => setTimeout(() => { console.log(JSON.stringify([text, exitCode, signal])); resolve(); }, 100));
   });
 """
+HTTPS = "a page of another host than a model's is answered by HTTPS too, with the host gone; one that was not recorded is refused, by method, host and path"
+BROWSER = """
+import subprocess, sys, urllib.error, urllib.request
+base, *paths = sys.argv[1:]
+for path, data in [("/v1/chat/completions", b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}'), *((p, None) for p in paths)]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(base + path, data, {"Content-Type": "application/json"})) as r:
+            print(r.status, r.read())
+    except urllib.error.HTTPError as e:
+        print(e.code, e.read())
+print(subprocess.run(["echo", "a tool"], stdout=subprocess.PIPE).stdout)
+"""
 why = nodekit.missing(NODE, True)
-if why:
-    for title in (GEMINI, PTY, AGAIN, UNKNOWN):
-        skip(title, why)
-    agentkit.done()
 
 
 def run(place, words, command, env):
@@ -49,8 +58,22 @@ def runs():
 
 
 sessions = tempfile.mkdtemp(prefix="vcr-agents.")
+atexit.register(shutil.rmtree, sessions, True)
 RECORD = (os.path.join(agentkit.BUILD, "vcr-record"), "-q", "--capture=all", "--vcr-dir", sessions, "--session")
 REPLAY = (os.path.join(agentkit.BUILD, "vcr-replay"), "--hermetic", "--vcr-dir", sessions)
+server = agentkit.server()
+place, trust = agentkit.Place(), {"SSL_CERT_FILE": server.ca}
+command = ["/usr/bin/python3", "-c", BROWSER, server.https]
+said = run(place, (*RECORD, "https"), [*command, "/page"], trust)
+server.close()
+again, other = (run(place, (*REPLAY, "https"), [*command, path], trust) for path in ("/page", "/other"))
+refusal = "vcr replay: GET %s/other was not recorded, and nothing goes to the network" % server.https[8:]
+ok(b"404 " in said.stdout and (again.returncode, again.stdout) == (0, said.stdout) and refusal in other.stdout.decode() and "nothing goes to the network: " + server.https[8:] in other.stderr.decode(), HTTPS,
+   said, again, other)
+if why:
+    for title in (GEMINI, PTY, AGAIN, UNKNOWN):
+        skip(title, why)
+    agentkit.done()
 gemini = Gemini(NODE, False)
 ran = os.path.join(gemini.place.run_dir, "ran")  # outside of the workspace: who really runs leaves a line there
 gemini.turns = [gemini.turns[1], gemini.turns[3]]
@@ -88,5 +111,4 @@ again = run(place, (*REPLAY, "pty"), [*command, *COMMANDS], {})
 ok((again.returncode, again.stdout) == (0, r.stdout) and runs() == 6, AGAIN, again.stdout[:300], again.stderr.decode()[-1500:], runs())
 other = run(place, (*REPLAY, "pty"), [*command, "echo other; echo 1 >>" + ran], {})
 ok(runs() == 6 and other.returncode == 1 and b"vcr replay: bash -c echo other" in other.stdout and b",127," in other.stdout and b"(it was not recorded)" in other.stderr, UNKNOWN, other.stdout, other.stderr.decode()[-1500:])
-shutil.rmtree(sessions, True)
 agentkit.done()

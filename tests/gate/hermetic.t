@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
 import gatekit
@@ -365,4 +366,29 @@ world.record("cut")
 os.symlink(world.path("cut"), os.path.join(world.dir, "cut"))
 again, err, status, asked = world.replay("cut", options=("--hermetic",))
 ok(again == "0\n" and status == 0 and "a tool's change is not made again" in err, "a session that is cut while its replay runs harms no more than what was in it", again, err, status)
+
+# ---- Many tools ----
+
+ASKS = """
+import glob, os, socket, sys
+place = glob.glob(os.path.join(os.environ["XDG_RUNTIME_DIR"], "vcr", "*.tools"))[0]
+ticks = lambda: sum(int(n) for n in open("/proc/%d/stat" % os.getppid()).read().rsplit(")", 1)[1].split()[11:13])
+before = ticks()
+for i in range(1200):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(place)
+    s.sendall(b"/nowhere\\0tool\\0number x%07d\\0" % i)
+    s.shutdown(socket.SHUT_WR)
+    while s.recv(65536):
+        pass
+    s.close()
+print(ticks() - before)
+"""
+costs = {}
+for many in (10, 10000):
+    world.write("many%d" % many, clikit.header("many"), *(clikit.frame(n, "tool", "exec:tool", {"argv": ["tool", "number y%07d" % n], "cwd": "/nowhere", "pid": n}, {"exit_code": 0},
+                custom=clikit.vcr(tool_run=str(uuid.UUID(int=n + 1)), source="shim")) for n in range(many)), clikit.END)
+    out = world.run("vcr-replay", "-q", "--hermetic", "--vcr-dir", world.vcr_dir, "many%d" % many, "--", sys.executable, "-c", ASKS)
+    costs[many] = int(out[0] or -1000)
+ok(0 <= costs[10000] <= 2 * costs[10] + 10, "a question costs no more among 10,000 recorded tools than among 10", costs, out)
 done()
