@@ -6,7 +6,6 @@
 #include "forward-parts.h"
 #include "limits.h"
 #include <errno.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
