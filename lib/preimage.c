@@ -275,7 +275,8 @@ int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum 
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	char hex[HEX + 1];
 	struct stat st;
-	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_UNDO ? 1 : LEAST_LINK;
+	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_GOES ? LEAST_LINK : 1;
+	why = why == VCR_PREIMAGE_SMALL_CHANGES ? VCR_PREIMAGE_CHANGES : why == VCR_PREIMAGE_SMALL_GOES ? VCR_PREIMAGE_GOES : why;
 	if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
 		return 1;
 	const int64_t born_ns = why == VCR_PREIMAGE_CHANGES ? born(dir, path) : 0;

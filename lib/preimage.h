@@ -12,7 +12,7 @@
  *
  * So a savepoint's entry leads to the content, and a file that is put back by a link has the id that its store has.
  *
- * Bounds: by the supervisor files below 1 MiB are not kept, nor below 16 MiB by a copy (savepoints hold those); copies up to 128 MiB, once for each inode while the
+ * Bounds: by the supervisor files below 1 MiB are not kept, nor below 16 MiB by a copy (savepoints hold those), but for such in directories of which they have names only; copies up to 128 MiB, once for each inode while the
  * store is open; 4 GiB in all, the oldest go first. By the library: spool-format.h. Not for two threads at once; several processes may. */
 #ifndef VCR_PREIMAGE_H
 #define VCR_PREIMAGE_H
@@ -33,7 +33,8 @@ int vcr_preimages_open(struct vcr_preimages **p, const char *workspace, const ch
 void vcr_preimages_free(struct vcr_preimages *p);
 
 enum vcr_preimage_why { VCR_PREIMAGE_GOES /* deleted, replaced */, VCR_PREIMAGE_CHANGES /* written into, cut */,
-	VCR_PREIMAGE_UNDO /* as GOES, by a rollback: nothing else is dropped for it */ };
+	VCR_PREIMAGE_UNDO /* as GOES, by a rollback: nothing else is dropped for it */,
+	VCR_PREIMAGE_SMALL_GOES, VCR_PREIMAGE_SMALL_CHANGES /* as above, a file of any size: it is known that savepoints do not hold it */ };
 /* Before it happens to the file at path, as openat(2) reads dir and path, the last component of which is not followed. 0: it is kept; 1: there is no need. */
 int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum vcr_preimage_why why, struct vcr_error *e);
 /* Would a link keep it, of whatever size? */

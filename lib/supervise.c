@@ -108,13 +108,41 @@ static bool first_path(const struct vcr_seen *p, const struct deed *d, char out[
 	return vcr_seen_path(p, d->dir, d->path, out);
 }
 
+static bool until(const struct timespec *t, int64_t ns)
+{
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec <= ns;
+}
+
+/* In a directory of which savepoints have names only, and not changed since the newest one: what ../shim/keep.c asks of a program that has the library. */
+static bool is_unkept(const struct vcr_supervise *s, const char *path)
+{
+	const struct vcr_keep_block *k = &s->h->keep;
+	const char *name = path + s->workspace_length + 1;
+	int64_t since = __atomic_load_n(&k->since_ns, __ATOMIC_ACQUIRE);
+	size_t all = __atomic_load_n(&k->heavy_bytes, __ATOMIC_ACQUIRE);
+	struct stat st;
+	if (!since || strlen(path) <= s->workspace_length || lstat(path, &st) || (!until(&st.st_mtim, since) && !until(&st.st_ctim, since)))
+		return false;
+	for (size_t at = 0; at < all && at < sizeof k->heavy;) {
+		size_t n = strnlen(k->heavy + at, sizeof k->heavy - at);
+		if (n && !strncmp(name, k->heavy + at, n) && name[n] == '/')
+			return true;
+		at += n + 1;
+	}
+	return false;
+}
+
 /* What the call will destroy. */
-static void keep(struct vcr_supervise *s, const struct deed *d, const char *path, const char *path2)
+static void keep(struct vcr_supervise *s, const struct deed *d, const char *path, const char *path2, bool known)
 {
 	bool goes = d->op == VCR_FILE_UNLINK || d->op == VCR_FILE_RENAME, changes = d->op == VCR_FILE_OPEN || d->op == VCR_FILE_TRUNCATE;
 	const char *victim = d->op == VCR_FILE_RENAME ? path2 : path;
-	if ((goes || changes) && !vcr_redact_is_secret_file(victim))
-		s->stats.kept += !vcr_preimages_keep(s->kept, AT_FDCWD, victim, goes ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES, NULL);
+	if ((!goes && !changes) || vcr_redact_is_secret_file(victim))
+		return;
+	enum vcr_preimage_why why = goes ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES;
+	if (!known && is_unkept(s, victim))
+		why = goes ? VCR_PREIMAGE_SMALL_GOES : VCR_PREIMAGE_SMALL_CHANGES;
+	s->stats.kept += !vcr_preimages_keep(s->kept, AT_FDCWD, victim, why, NULL);
 }
 
 /* known: the library tells of it. */
@@ -131,7 +159,7 @@ static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct se
 	bool link = d.op == VCR_FILE_LINK, matters = !link && vcr_supervise_matters(s, path);
 	bool matters2 = *path2 && vcr_supervise_matters(s, path2);
 	if (s->kept && (d.op == VCR_FILE_RENAME ? matters2 : matters))
-		keep(s, &d, path, path2);
+		keep(s, &d, path, path2, known);
 	if (known || (!matters && !matters2))
 		return;
 	vcr_seen_tell(s, p);

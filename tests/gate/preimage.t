@@ -13,13 +13,14 @@ from gatekit import BUILD, clikit, done, ok, skip
 MB = 1 << 20
 NAMES = ("deleted", "replaced", "cut", "grown", "truncated")
 BACK = "large files that it deleted, replaced, emptied, wrote into and cut are as they were after vcr-rollback"
+SMALL = "small files in node_modules that it deleted, replaced, emptied, wrote into and cut come back too"
 UNDO = "vcr-rollback --undo takes that back, and --redo does it again"
 place = clikit.Place()
 del place.env["VCR_COLLECTOR"]
 DOER, SOURCE = os.path.join(place.dir, "doer"), os.path.join(gatekit.SOURCE, "tests", "gate", "doer.c")
 probe = subprocess.run([os.path.join(BUILD, "vcr-record"), "--supervise", "-q", "--vcr-dir", os.path.join(place.dir, "probe"), "--", "/bin/true"], env=place.env, cwd=place.dir, stderr=subprocess.PIPE, text=True)
 if probe.returncode == 125:
-    for title in (BACK, UNDO):
+    for title in (BACK, UNDO, SMALL):
         skip(title, probe.stderr.strip())
     done()
 compilers = [c for c in ("musl-gcc", "gcc") if shutil.which(c) and not subprocess.run([c, "-O", "-static", SOURCE, "-o", DOER], stderr=subprocess.DEVNULL).returncode]
@@ -45,7 +46,7 @@ def state(where):
 
 for who, command in COMMANDS.items():
     if not command:
-        for title in (BACK, UNDO):
+        for title in (BACK, UNDO, SMALL):
             skip("%s: %s" % (who, title), "no compiler builds static programs here")
         continue
     where = os.path.join(place.dir, who.replace(" ", "-"))
@@ -64,4 +65,17 @@ for who, command in COMMANDS.items():
     small = state(where)
     redone = run(where, "vcr-rollback", "--redo", "--vcr-dir", os.path.join(where, ".vcr"))
     ok(small == after and undone[0] == redone[0] == 0 and state(where) == before, "%s: %s" % (who, UNDO), undone, redone, small, state(where))
+    if who != "a static program":
+        continue
+    heavy = os.path.join(where, "node_modules")
+    os.mkdir(heavy)
+    for n in NAMES:
+        with open(os.path.join(heavy, n + ".bin"), "w") as f:
+            f.write("small " * 5 + n)
+    was = {n: open(os.path.join(heavy, n)).read() for n in os.listdir(heavy)}
+    deed = run(where, "vcr-record", "--supervise", "--session", "small", "--vcr-dir", os.path.join(where, ".vcr"), "--", "/bin/sh", "-c", "cd node_modules && exec '%s' DESTROY" % DOER)
+    changed = {n: open(os.path.join(heavy, n)).read() for n in os.listdir(heavy)}
+    back = run(where, "vcr-rollback", "--to", "start", "--vcr-dir", os.path.join(where, ".vcr"), "small")
+    now = {n: open(os.path.join(heavy, n)).read() for n in os.listdir(heavy)}
+    ok(deed[0] == back[0] == 0 and changed != was and now == was, "%s: %s" % (who, SMALL), deed, back, was, changed, now)
 done()
