@@ -115,6 +115,16 @@ ok(reasons == want, "binary, wide, generated, minified, large and bottomless fil
 ok([f["name"] for f in functions] == ["f", "before", "behind", "latin", "main"], "hidden directories are gone into, dependencies are not; around errors, in Latin-1, with BOM and CRLF it measures",
    functions)
 ok([(f["rule"], f["severity"]) for f in findings] == [("syntax-error", "critical")] and status == 1, "what does not parse is said once", findings)
+put("dense/many.py", "def f(): return 1\n" * 50000)
+put("dense/deep.js", "([{\n" * 60000)
+put("dense/list.py", "x = [\n" + "[1, [2, a], 3],\n" * 40000 + "]\n")
+os.symlink("../odd/large.c", os.path.join(place.dir, "dense/large.c"))
+p = subprocess.Popen([os.path.join(BUILD, "vcr-sentinel"), "scan", "-q", "--no-cache", "-J", "1", "dense", "odd/large.c"], cwd=place.dir, env=place.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, used = os.wait4(p.pid, 0)
+p.returncode = os.waitstatus_to_exitcode(status)
+ok(p.returncode in (0, 1) and used.ru_maxrss < 512 << 10, "50 MB are not read, and what is dense, deep or long takes less than 512 MB of memory", p.returncode, used.ru_maxrss, used.ru_utime)
+print("# %d MB" % (used.ru_maxrss >> 10))
+shutil.rmtree(os.path.join(place.dir, "dense"))
 # what nobody may read, not even root, which is started without the right to read everything
 put("closed/a.py", "def f(a):\n    return a\n")
 for name, mode in (("secret.py", 0), ("dir", 0), ("list", 0o600)):
