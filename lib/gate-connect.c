@@ -105,6 +105,7 @@ int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_htt
 	int pid = 0;
 	if (!proxy_token(g, vcr_http1_field(h->field, h->nfield, "proxy-authorization"), &pid))
 		return 407;
+	c->by_proxy = true;
 	if (pid && !c->pid)
 		c->pid = c->request.pid = pid;
 	return 0;

@@ -158,7 +158,7 @@ static void dispatch(struct vcr_gate_exchange *c)
 		return;
 	}
 	g->stats.requests++;
-	if (g->o.spoke && c->request.pid > 0)
+	if (g->o.spoke && (c->request.pid > 0 || c->by_proxy))
 		g->o.spoke(g->o.meant_ctx, c->request.pid);
 	c->request.body = c->body.data;
 	c->request.nbody = c->body.len;

@@ -46,6 +46,7 @@ struct vcr_gate_exchange {
 	char *address;               /* where it was meant to go, without a name: what is said on it decides, or is tunnelled there; NULL */
 	enum vcr_gate_way way;
 	int pid;                     /* as `meant` said it */
+	bool by_proxy;               /* it has shown the token as a proxy's */
 
 	struct vcr_http1 *http;
 	uint64_t fed;                /* bytes given to http before this request */

@@ -84,7 +84,7 @@ struct vcr_gate_options {
 	 * an answer in the client's way; a client that says nothing is tunnelled after a moment. */
 	enum vcr_gate_meant (*meant)(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid);
 	void *meant_ctx;
-	/* That process has made a request, and is about to be answered; with meant_ctx. NULL: nobody asks. */
+	/* That process has made a request, and is about to be answered; 0: one that takes us for its proxy, and was not named. With meant_ctx. NULL: nobody asks. */
 	void (*spoke)(void *ctx, int pid);
 	/* The client of a connection that was meant for that host or address has accepted the certificate; or refused it, or left in the handshake. sni: the name that
 	 * it asked for ("": none). NULL: nobody asks. False: it is told of refusals otherwise (distrusted). */

@@ -182,7 +182,10 @@ void vcr_lead_spoke(void *header, int pid)
 {
 	struct vcr_spool_header *h = header;
 	int i = 0;
+	pid = pid > 0 ? pid : VCR_SPOKE_UNNAMED;
 	while (i < VCR_SPOKEN && h->spoke[i] && h->spoke[i] != pid)
 		i++;
-	__atomic_store_n(&h->spoke[i < VCR_SPOKEN ? i : pid % VCR_SPOKEN], pid, __ATOMIC_RELEASE);
+	if (i == VCR_SPOKEN)
+		i = (int)((unsigned)pid % VCR_SPOKEN);
+	__atomic_store_n(&h->spoke[i], pid, __ATOMIC_RELEASE);
 }

@@ -1,7 +1,7 @@
 #include "toolkey.h"
 #include <string.h>
 
-/* ---- Names that are made anew: codex's …/shell_snapshots/UUID.tmp-N, in nanoseconds; gemini-cli's …/gemini-shell-XXXXXX/ ---- */
+/* ---- Names that are made anew: codex's …/shell_snapshots/UUID.tmp-N, in nanoseconds; gemini-cli's …/gemini-shell-ABCDEF/ ---- */
 
 static const char snapshots[] = "/shell_snapshots/", scratch[] = "/gemini-shell-";
 

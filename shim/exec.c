@@ -81,7 +81,7 @@ struct program {
 	const char *name;
 	int dir, flags;       /* BY_AT; BY_FD: dir is the program */
 	char *const *argv, *const *env;
-	int32_t parent;       /* it runs already, and is to begin anew: whose child it is; else 0 */
+	int32_t lender;       /* it runs already, and is to begin anew: as vcr_lend_whom says; else 0 */
 };
 
 /* Is there such a program, and how does it take a preload? */
@@ -153,7 +153,7 @@ static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 /* One that was found by its name, or by a path. */
 static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
 {
-	return p->parent ? vcr_stand_wanted_here(p->parent, s) : vcr_stand_wanted(spawns, s) && (p->how <= BY_NAME || s->answers);
+	return p->lender ? vcr_stand_wanted_here(p->lender, s) : vcr_stand_wanted(spawns, s) && (p->how <= BY_NAME || s->answers);
 }
 
 /* By its path the kernel alone runs it, or says that it is no program; libc hands what it looks for by name to a shell then. */
@@ -233,16 +233,16 @@ void vcr_exec_stand_in(char *const argv[])
 {
 	struct vcr_stand s;
 	char exe[PATH_MAX];
-	int32_t parent = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0);
+	int32_t parent = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), lender = vcr_self.lender;
 	int saved = errno;
-	if (vcr_guest() || vcr_self.lender != parent || !vcr_stand_wanted_here(parent, &s))
+	if (vcr_guest() || (lender != parent && lender != VCR_SPOKE_UNNAMED) || !vcr_stand_wanted_here(lender, &s))
 		return;
 	const char *file = own_file(exe);
 	vcr_self.said = 1; /* what it will be says so itself */
 	struct vcr_piece piece = { &parent, sizeof parent };
 	vcr_append(VCR_REC_FORK, 0, 0, &piece, 1, 0);
 	if (file)
-		become(&(struct program){ .how = BY_PATH, .name = file, .argv = argv, .env = environ, .parent = parent });
+		become(&(struct program){ .how = BY_PATH, .name = file, .argv = argv, .env = environ, .lender = lender });
 	vcr_self.said = 0;
 	if (s.answers)
 		say_own(VCR_TARGET_TAKES, file ? file : exe, VCR_LOST_TOOL);

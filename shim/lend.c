@@ -220,10 +220,12 @@ static void give_back(char **env, const char *lent, char *before)
 
 int32_t vcr_lend_whom(char *const env[])
 {
-	static const char before[] = "=http://vcr-";
+	static const char before[] = "=http://vcr";
 	const char *list = there(env, VCR_ENV_LENT), *at = list ? strstr(list, before) : NULL;
 	int32_t pid = 0;
-	for (at += at ? sizeof before - 1 : 0; at && *at >= '0' && *at <= '9' && pid < 1 << 22; at++)
+	if (!at || *(at += sizeof before - 1) == ':')
+		return at ? VCR_SPOKE_UNNAMED : 0;
+	while (*++at >= '0' && *at <= '9' && pid < 1 << 22)
 		pid = pid * 10 + (*at - '0');
 	return pid;
 }

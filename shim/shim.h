@@ -37,7 +37,7 @@ struct vcr_process {
 	bool late;                    /* it was lent the gate's certificate in the midst of its run (late.c) */
 	bool unled;                   /* it could not be made to trust the gate: its connections go their own way */
 	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
-	int32_t lender;               /* the program that is not entered, and was lent what is found here, by its number; 0: none */
+	int32_t lender;               /* the program that is not entered, and was lent what is found here (vcr_lend_whom) */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
 	/* Texts stand packed in one place (vcr_keep): a process that does nothing of interest touches one page of them. */
@@ -375,7 +375,7 @@ size_t vcr_lend_text_size(const struct vcr_lend *l, char *const env[]);
 void vcr_lend(const struct vcr_lend *l, char **env, char *text);
 /* In place, before main: what was lent to a program that this one descends from is as it was before. */
 void vcr_lend_back(char **env);
-/* Whom the variables were lent to, before they are given back; 0: nobody, or that is not known. */
+/* Whom the variables were lent to, before they are given back: its number, or VCR_SPOKE_UNNAMED; 0: nobody. */
 int32_t vcr_lend_whom(char *const env[]);
 
 /* ---- stand.c: tools, where somebody stands in for them (spool-format.h) ---- */
@@ -386,8 +386,8 @@ static inline void vcr_stand_spoke(void) { if (vcr_unlikely(!vcr_load(&vcr_spoke
 enum { VCR_STAND_ROOM = 8 };
 struct vcr_stand { char program[400], place[400]; bool answers; };
 bool vcr_stand_wanted(bool spawns, struct vcr_stand *s);
-/* Is this process itself one, begun by that parent, which the library cannot enter? */
-bool vcr_stand_wanted_here(int32_t parent, struct vcr_stand *s);
+/* Is this process itself one, begun by a program that the library cannot enter, and which was lent the gate by that number or VCR_SPOKE_UNNAMED? */
+bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s);
 void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out);
 
 /* ---- exec.c, shell.c, proc.c ---- */

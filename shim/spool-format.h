@@ -170,7 +170,7 @@ struct vcr_keep_block {
 	char heavy[VCR_KEEP_HEAVY];   /* relative to the workspace, each NUL-terminated */
 };
 
-enum { VCR_SPOKEN = 64 /* the process numbers of `spoke`; full: one is given up */ };
+enum { VCR_SPOKEN = 64 /* the process numbers of `spoke`; full: one is given up */, VCR_SPOKE_UNNAMED = -1 /* in there: one whose number was not known when it was lent the gate */ };
 
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
  * separate cache lines. */

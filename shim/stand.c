@@ -31,11 +31,11 @@ bool vcr_stand_wanted(bool spawns, struct vcr_stand *s)
 	return vcr_unlikely(spoke) && (spawns || spoke != raw_getpid()) && is_named(s);
 }
 
-bool vcr_stand_wanted_here(int32_t parent, struct vcr_stand *s)
+bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	for (int i = 0; h && h->standin[0] && i < VCR_SPOKEN; i++)
-		if (vcr_load(&h->spoke[i]) == parent)
+		if (vcr_load(&h->spoke[i]) == lender)
 			return is_named(s);
 	return false;
 }

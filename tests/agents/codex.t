@@ -97,7 +97,7 @@ def turn_with_marks(api, request):
 
 hermit.server.script = turn_with_marks
 said_first = hermit.run("record", options=("--capture=all",))
-session, made = hermit.place.session(), hermit.left()  # a file with a secret has its placeholder
+session, made = hermit.place.session(), hermit.left()  # a file with a secret comes back without it
 kept = [l["data"] for l in session.lines if l["type"] == "vcr.output"]
 hermit.server.close()
 *replayed, err = hermit.replay(session.path, "--hermetic")

@@ -74,6 +74,9 @@ ok("asker is static, of Go or of another libc: of what it starts, static program
 under = replay("tools", *command(TOOLS[0], before=("/bin/sh", "-c", '"$@"; exit $?', "sh")))
 ok(under[0].endswith("3 said\n\n") and runs() == count and "asker is static: of what it starts, static programs" in under[1], "a static program that is started by another one has its tools answered too", under)
 
+spawned = replay("tools", *command(TOOLS[0], "echo other; echo 1 >>$RAN", before=("/usr/bin/python3", "-c", "import os, sys; p = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); "
+                                                                                          "sys.exit(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))")))
+ok("3 said\n" in spawned[0] and "127 \n" in spawned[0] and runs() == count and "(it was not recorded)" in spawned[1], "so are those of one that is spawned, whose number nobody knew when it was", spawned)
 twice = replay("tools", "/bin/sh", "-c", STRANGER + "; " + STRANGER)
 ok(twice[1].count(STRANGER + " is static: of what it starts, static programs") == 1, "and once, however often it is started", twice)
 
