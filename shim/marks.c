@@ -209,10 +209,13 @@ void vcr_mark_written(int fd)
 {
 	if (vcr_fd_get(fd) == VCR_FD_NOTES)
 		vcr_mark_notes();
-	if (vcr_fd_get(fd) != VCR_FD_FILE || vcr_guest())
+	if (vcr_fd_get(fd) != VCR_FD_FILE)
+		return;
+	bool told = vcr_mark_is_pending(fd);
+	if (!told && vcr_guest())
 		return;
 	vcr_fd_set(fd, VCR_FD_DIRTY);
-	if (!vcr_mark_is_pending(fd))
+	if (!told)
 		vcr_mark_fd(VCR_FILE_WRITE, 0, fd, VCR_OWN);
 }
 

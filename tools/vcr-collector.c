@@ -205,8 +205,6 @@ static void count(struct collector *c, unsigned records)
 		c->counted = 0;
 	}
 	c->counted += records;
-	if (c->counted >= STORM_RECORDS)
-		__atomic_store_n(&c->storm, true, __ATOMIC_RELEASE);
 }
 
 /* Everything in the spool up to now. dead: nobody writes any more. */
@@ -314,6 +312,8 @@ static void answer_bell(struct collector *c)
 	c->may_linger = true; /* once */
 	drain(c, false);
 	c->may_linger = false;
+	if (c->counted >= STORM_RECORDS)
+		__atomic_store_n(&c->storm, true, __ATOMIC_RELEASE); /* here alone: this thread will doze, and see its end */
 	bool polls = vcr_recorder_judge_pollfd(c->recorder, judge) || !vcr_recorder_tests_timeout(c->recorder);
 	if ((c->nprocess != known || c->nearly != early || polls) && write(c->bell, &one, sizeof one) < 0)
 		c->stop |= errno == EBADF;
@@ -352,6 +352,8 @@ static void *ring(void *arg)
 			dozes = true;
 			continue;
 		}
+		if (!dozes)
+			__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
 		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, dozes ? &while_ : NULL, NULL, 0);
 		__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
@@ -412,6 +414,12 @@ static void on_control(void *ctx, const char *request, size_t n, struct vcr_buf 
 
 /* ---- The loop ---- */
 
+/* While one goes on the bell's thread alone reads: each process that ends, and each that would be watched then, would have the spool read. */
+static bool in_storm(const struct collector *c)
+{
+	return c->bell >= 0 && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
+}
+
 /* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. In a storm of files inotify is not
  * listened to for a while after each time: who writes would wake us with every file. What it knows is read wherever it matters. */
 static void wait_for_something(struct collector *c, int timeout_ms)
@@ -439,20 +447,26 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
 	if (vcr_regate_fd(&c->regate) >= 0)
 		fds[n++] = (struct pollfd){ vcr_regate_fd(&c->regate), POLLIN, 0 };
-	int ends_at = n;
-	bool pause = now < c->reap_again_ns;
+	int ends_at = n, root_at = -1;
+	bool storm = in_storm(c), pause = storm || now < c->reap_again_ns;
 	for (int i = 0; i < c->nprocess; i++)
-		if (!pause || c->process[i].pid == c->h->root_pid)
+		if (!pause || c->process[i].pid == c->h->root_pid) {
+			root_at = c->process[i].pid == c->h->root_pid ? n : root_at;
 			fds[n++] = (struct pollfd){ c->process[i].fd, POLLIN, 0 };
-	if (pause && timeout_ms > REAP_PAUSE_MS)
-		timeout_ms = REAP_PAUSE_MS;
+		}
+	int pause_ms = storm ? STORM_MS : REAP_PAUSE_MS;
+	if (pause && timeout_ms > pause_ms)
+		timeout_ms = pause_ms;
 	pthread_mutex_unlock(&c->turn);
 	int some = poll(fds, (nfds_t)n, timeout_ms);
 	pthread_mutex_lock(&c->turn);
 	uint64_t count;
 	for (int i = ends_at; some > 0 && i < n; i++)
-		if (fds[i].revents)
+		if (fds[i].revents) {
 			c->reap_again_ns = mono_ns() + REAP_PAUSE_MS * 1000000ull;
+			if (i == root_at)
+				__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
+		}
 	if (some > 0 && watch_at >= 0 && fds[watch_at].revents)
 		c->watch_again_ns = mono_ns() + WATCH_PAUSE_MS * 1000000ull;
 	if (some > 0 && c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
@@ -477,14 +491,16 @@ static void run(struct collector *c)
 	uint64_t quiet_since = 0, began = mono_ns();
 	pthread_mutex_lock(&c->turn);
 	while (!c->stop && !told_to_end) {
-		if (!__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE) || c->bell < 0)
+		bool storm = in_storm(c);
+		if (!storm)
 			drain(c, false);
 		vcr_recorder_notes_read(c->recorder);
 		vcr_recorder_watch(c->recorder);
 		vcr_recorder_judge(c->recorder);
 		vcr_recorder_tests(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
-		reap(c);
+		if (!storm)
+			reap(c);
 		if (!c->salvage)
 			vcr_regate_look(&c->regate);
 		/* A session whose first process never appeared: the one who started us died before it could. */
