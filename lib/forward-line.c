@@ -2,7 +2,8 @@
  *
  * One request at a time. A line that has answered in full and stays open is kept for the next request to the same host, most recent first; what the server
  * says on it meanwhile, or its end, closes it. Where a kept line ends before a byte of an answer has come, the server had given it up already: the request
- * goes over a new one, once, as curl does it. */
+ * goes over a new one, once, as curl does it. A WebSocket is an answer that begins with 101 and ends with the line; what the client says meanwhile is sent as
+ * a request is. Plain HTTP goes over a line for a WebSocket only, which is then nobody else's. */
 #include "forward-parts.h"
 #include "limits.h"
 #include <openssl/ssl.h>
@@ -129,19 +130,25 @@ static size_t end_of_head(const char *p, size_t n)
 	return n;
 }
 
+/* Is what comes the answer's body? */
+static bool has_head(const struct transfer *t)
+{
+	return t->status >= 200 || t->switched;
+}
+
 static int on_head(void *line, const struct vcr_http1_head *h)
 {
 	struct line *l = line;
 	struct transfer *t = l->t;
 	size_t n = end_of_head(t->head.data, t->head.len);
-	if (h->upgrade)
+	if (h->upgrade && !t->socket)
 		return VCR_ESYNTAX; /* nobody asked for it */
 	vcr_forward_show_in(t, t->head.data, n);
 	vcr_buf_drop(&t->head, n);
 	vcr_forward_head(t, h);
-	if (t->status >= 200)
+	if (has_head(t))
 		vcr_buf_reset(&t->head);
-	l->open = h->keep_alive && (t->no_body || !t->until_eof);
+	l->open = h->keep_alive && (t->no_body || !t->until_eof) && t->tls;
 	return 0;
 }
 
@@ -223,7 +230,7 @@ static bool take(struct line *l, size_t n)
 	struct transfer *t = l->t;
 	uint64_t before, after;
 	l->answered = true;
-	if (t->status < 200 && vcr_buf_add(&t->head, l->f->scratch, n)) {
+	if (!has_head(t) && vcr_buf_add(&t->head, l->f->scratch, n)) {
 		fail(l, CURLE_OUT_OF_MEMORY);
 		return false;
 	}
@@ -331,6 +338,8 @@ static int write_request(struct line *l, const struct vcr_gate_request *q)
 	for (size_t i = 0; i < q->nfield; i++)
 		if (!vcr_forward_is_hop(q->field[i].name) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
 			add_line(b, q->field[i].name, q->field[i].value);
+	if (l->t->socket)
+		vcr_buf_puts(b, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
 	if (framed && (q->nbody || sized))
 		vcr_buf_printf(b, "Content-Length: %zu\r\n", q->nbody);
 	vcr_buf_puts(b, "\r\n");
@@ -374,6 +383,27 @@ static void send_more(struct line *l)
 		l->t->begun = true;
 	}
 	watch_writes(l, false);
+	if (l->t->x && l->t->switched)
+		vcr_gate_full(l->t->x, false);
+}
+
+void vcr_line_say(struct line *l, const char *p, size_t n)
+{
+	if (vcr_line_sent(l))
+		l->nbody = 0;
+	if (!l->nbody) {
+		vcr_buf_drop(&l->up, l->sent < l->up.len ? l->sent : l->up.len);
+		l->sent = 0;
+	}
+	if (l->nbody || vcr_buf_add(&l->up, p, n)) { /* behind the rest of a body, which a request for a WebSocket has not */
+		l->broken = true;
+		event_active(l->read, EV_READ, 0);
+		return;
+	}
+	if (!l->writing)
+		send_more(l);
+	if (l->t && l->up.len - l->sent > VCR_MAX_GATE_BACKLOG)
+		vcr_gate_full(l->t->x, true);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *line)
@@ -388,6 +418,7 @@ static void on_writable(evutil_socket_t fd, short what, void *line)
 static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
 {
 	SSL_CTX_set_read_ahead(ssl_ctx, 1); /* a record in one read, not in two; read_some leaves nothing behind in it */
+	SSL_CTX_set_mode(ssl_ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER); /* what a WebSocket's client says grows behind what waits */
 	return vcr_forward_ssl_ctx(easy, ssl_ctx, forward);
 }
 
@@ -395,7 +426,7 @@ static int set_options(struct line *l)
 {
 	CURL *c = l->easy;
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	if (vcr_buf_printf(&url, "https://%s/", l->host))
+	if (vcr_buf_printf(&url, "%s://%s/", l->t->tls ? "https" : "http", l->host))
 		return VCR_ENOMEM;
 	vcr_forward_prepare(l->f, c);
 	curl_easy_setopt(c, CURLOPT_URL, url.data);
@@ -403,13 +434,14 @@ static int set_options(struct line *l)
 	curl_easy_setopt(c, CURLOPT_PRIVATE, l->t);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, l->error);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
 	return 0;
 }
 
 /* One that is being connected; curl goes on with it when it is next let work. NULL: no memory. */
 static struct line *new_line(struct transfer *t, const char *host)
 {
-	static const struct vcr_http1_events events = { on_head, on_body, on_end, NULL };
+	static const struct vcr_http1_events events = { on_head, on_body, on_end, on_body };
 	struct line *l = calloc(1, sizeof *l), *before = t->line;
 	if (!l)
 		return NULL;
@@ -442,7 +474,7 @@ static int start(struct line *l)
 
 int vcr_line_begin(struct transfer *t, const struct vcr_gate_request *q)
 {
-	struct line *l = take_idle(t->f, q->host);
+	struct line *l = t->tls ? take_idle(t->f, q->host) : NULL;
 	if (l) {
 		l->t = t;
 		t->line = l;

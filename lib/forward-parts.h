@@ -1,5 +1,5 @@
 /* forward-parts.h — inside the forwarding: forward.c (requests, delivery, ends, whole transfers of curl's), forward-line.c (connections that curl makes and
- * on which we speak), forward-relay.c (WebSockets).
+ * on which we speak).
  *
  * What is asked for with TLS goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
  * curl's), kept from one request to the next. The request is written by us and the answer read by http1.h, for a transfer of curl's costs more before its
@@ -25,13 +25,13 @@ struct transfer {
 	int os_error;                  /* quick: of what ended it; 0 none */
 	uint32_t conn;
 	bool tls, tunnel, opened, paused;
-	bool relay;                    /* a WebSocket: `instead` is its request */
 	bool probe;                    /* a tunnel that is made only to see whether it can be */
 	int pid;                       /* probe: who asks; 0 not known */
 	bool ready;                    /* there is something to deliver */
 	bool released;                 /* nothing is held any more */
 	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
 	bool begun;                    /* quick: some of the request has gone out */
+	bool socket, switched;         /* quick: it asks for a WebSocket, and that was granted */
 	CURLcode code;
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
@@ -54,7 +54,6 @@ struct vcr_forward {
 	struct curl_slist *connect_to;
 	struct event *timer, *hold;
 	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
-	struct relay *relays;          /* WebSockets that are open */
 	struct line *idle;             /* the one that was used last first */
 	uint32_t conn;
 	struct { char host[VCR_GATE_HOST]; bool out; } reach[REACHES]; /* whether hosts could be connected to when they were last asked for; "" free */
@@ -70,10 +69,6 @@ bool vcr_forward_is_hop(const char *name);                     /* a field of the
 void vcr_forward_prepare(struct vcr_forward *f, CURL *easy);   /* what is the same for all of curl's handles */
 CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward);
 void vcr_forward_act(struct vcr_forward *f, curl_socket_t s, int what); /* let curl work */
-struct transfer *vcr_forward_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick); /* NULL: no memory */
-void vcr_forward_free_transfer(struct transfer *t);            /* it is over; the next one may have its handle */
-void vcr_forward_show_request(struct transfer *t, const struct vcr_gate_request *q); /* and the connection that it begins */
-void vcr_forward_show_close(struct transfer *t, int reason);
 /* Of an answer, in order; the sink has the head already, and is shown the body. Not 0: the client has left. */
 void vcr_forward_show_in(struct transfer *t, const char *p, size_t n);
 void vcr_forward_head(struct transfer *t, const struct vcr_http1_head *h);
@@ -87,15 +82,10 @@ int vcr_line_begin(struct transfer *t, const struct vcr_gate_request *q);
 /* curl has made the connection, or has not. */
 void vcr_line_connected(struct transfer *t, CURLcode code);
 bool vcr_line_sent(const struct line *l);                      /* is all of the request with the kernel? */
+/* Of a WebSocket: what the client says goes as it is. */
+void vcr_line_say(struct line *l, const char *p, size_t n);
 void vcr_line_resume(struct line *l);                          /* what was paused goes on, from the loop */
 void vcr_line_close(struct line *l);                           /* its transfer has none any more */
 void vcr_line_close_idle(struct vcr_forward *f);
-
-/* ---- forward-relay.c ---- */
-void vcr_relay_websocket(struct vcr_forward *f, struct vcr_gate_exchange *x, const struct vcr_gate_request *q); /* a request for one: its server is connected to, or it is refused */
-/* The server is connected to: from here on it is no transfer any more, and its curl handle is taken over; the sink is told of its end. False: no memory or descriptors, nothing is
- * taken. */
-bool vcr_relay_begin(struct transfer *t, struct vcr_gate_exchange *x);
-void vcr_relay_end_all(struct vcr_forward *f);                 /* without a word to the sink */
 
 #endif

@@ -37,7 +37,7 @@ static void add_line(struct vcr_buf *b, const char *name, const char *value)
 }
 
 /* The request as HTTP/1.1 with a length, however the client framed it. */
-void vcr_forward_show_request(struct transfer *t, const struct vcr_gate_request *q)
+static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 {
 	VCR_AUTO_BUF b = VCR_BUF_INIT;
 	uint64_t now = vcr_forward_now_ns();
@@ -59,7 +59,7 @@ void vcr_forward_show_request(struct transfer *t, const struct vcr_gate_request 
 	sink->out(t->f->o.ctx, t->conn, b.data, b.len, now);
 }
 
-void vcr_forward_show_close(struct transfer *t, int reason)
+static void show_close(struct transfer *t, int reason)
 {
 	if (t->opened)
 		t->f->o.sink->close(t->f->o.ctx, t->conn, reason, vcr_forward_now_ns());
@@ -131,7 +131,8 @@ void vcr_forward_head(struct transfer *t, const struct vcr_http1_head *h)
 	t->no_body = h->status == 204 || h->status == 304 || t->no_body;
 	t->until_eof = !h->chunked && h->content_length < 0;
 	int64_t length = t->left = h->chunked ? -1 : h->content_length;
-	if (t->x && h->status != 100 && h->status != 101)
+	t->switched = t->socket && h->upgrade;
+	if (t->x && h->status != 100 && (h->status != 101 || t->switched))
 		vcr_gate_head(t->x, h->status, h->reason, h->field, h->nfield, length);
 	t->ready = true;
 }
@@ -282,7 +283,7 @@ static int prepare(struct transfer *t)
 }
 
 /* It is over; the next one may have its handle. */
-void vcr_forward_free_transfer(struct transfer *t)
+static void free_transfer(struct transfer *t)
 {
 	struct vcr_forward *f = t->f;
 	CURL *easy = t->easy;
@@ -422,17 +423,12 @@ static void finish(struct transfer *t, CURLcode code)
 		return;
 	}
 	remember_reach(t->f, t->host, code);
-	if (t->relay && !code) {
-		if (x && vcr_relay_begin(t, x))
-			return;
-		code = CURLE_OUT_OF_MEMORY;
-	}
 	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
 		if (t->chunked && !t->no_body)
 			vcr_forward_show_in(t, "0\r\n\r\n", 5);
-		vcr_forward_show_close(t, t->until_eof ? 1 : 0);
+		show_close(t, t->until_eof ? 1 : 0);
 		if (x)
 			vcr_gate_end(x);
 		return;
@@ -443,7 +439,7 @@ static void finish(struct transfer *t, CURLcode code)
 		curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
 	if (!sent && t->f->o.sink->trouble)
 		t->f->o.sink->trouble(t->f->o.ctx, t->host, *t->error ? t->error : curl_easy_strerror(code));
-	vcr_forward_show_close(t, reason);
+	show_close(t, reason);
 	if (x)
 		vcr_gate_cut(x, reason == 1 ? VCR_CUT_CLOSE : reason == EPROTO ? VCR_CUT_SHORT : VCR_CUT_RESET);
 }
@@ -459,7 +455,7 @@ void vcr_forward_deliver(struct vcr_forward *f)
 		}
 		if (t->over && !is_held(t)) {
 			finish(t, t->code);
-			vcr_forward_free_transfer(t);
+			free_transfer(t);
 		}
 	}
 }
@@ -487,7 +483,7 @@ static void reap(struct vcr_forward *f)
 				continue;
 			}
 			vcr_forward_over(t, code);
-			if (!t->tunnel && !t->relay) /* its connection is free for the next request */
+			if (!t->tunnel) /* its connection is free for the next request */
 				curl_multi_remove_handle(f->multi, easy);
 		}
 }
@@ -598,7 +594,7 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 	return err;
 }
 
-struct transfer *vcr_forward_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
+static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
 {
 	struct transfer *t = quick ? NULL : f->spare;
 	if (t)
@@ -620,7 +616,7 @@ struct transfer *vcr_forward_transfer(struct vcr_forward *f, struct vcr_gate_exc
 		f->first->prev = t;
 	f->first = t;
 	if (!(t->host = strdup(host))) {
-		vcr_forward_free_transfer(t);
+		free_transfer(t);
 		return NULL;
 	}
 	vcr_gate_set_user(x, t);
@@ -688,10 +684,10 @@ static void answer_here(struct transfer *t)
 	vcr_buf_printf(&b, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", t->instead.len);
 	vcr_buf_add(&b, t->instead.data, t->instead.len);
 	vcr_forward_show_in(t, b.data, b.len);
-	vcr_forward_show_close(t, 0);
+	show_close(t, 0);
 	if (x)
 		vcr_gate_simple(x, 400, "application/json", t->instead.data, t->instead.len, &no_retry);
-	vcr_forward_free_transfer(t);
+	free_transfer(t);
 }
 
 static void go_out(struct transfer *t)
@@ -713,8 +709,8 @@ static void go_out(struct transfer *t)
 	if (!err && !(t->quick ? vcr_line_begin : begin_whole)(t, &t->q))
 		return;
 	struct vcr_gate_exchange *x = leave(t);
-	vcr_forward_show_close(t, ECONNRESET);
-	vcr_forward_free_transfer(t);
+	show_close(t, ECONNRESET);
+	free_transfer(t);
 	if (x)
 		vcr_gate_cut(x, VCR_CUT_RESET);
 }
@@ -723,19 +719,21 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 {
 	struct vcr_forward *f = ctx;
 	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
-	if (to && !strcasecmp(to, "websocket")) {
-		vcr_relay_websocket(f, x, q);
+	bool socket = to && !strcasecmp(to, "websocket");
+	if (socket && vcr_gate_http_will_do(q)) {
+		vcr_gate_no_socket(x);
 		return;
 	}
-	struct transfer *t = vcr_forward_transfer(f, x, q->host, q->tls);
+	struct transfer *t = new_transfer(f, x, q->host, q->tls || socket);
 	if (!t) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
 	}
 	t->tls = q->tls;
+	t->socket = socket;
 	t->no_body = !strcmp(q->method, "HEAD");
 	t->q = *q;
-	vcr_forward_show_request(t, q);
+	show_request(t, q);
 	go_out(t);
 }
 
@@ -748,6 +746,16 @@ static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 	}
 }
 
+/* The client of a WebSocket says something. */
+static void on_input(void *ctx, struct vcr_gate_exchange *x, const char *p, size_t n)
+{
+	struct transfer *t = vcr_gate_user(x);
+	if (!t || t->over || !t->line)
+		return;
+	t->f->o.sink->out(t->f->o.ctx, t->conn, p, n, vcr_forward_now_ns());
+	vcr_line_say(t->line, p, n);
+}
+
 /* The client has left: so does the request. Not from within curl: it may be what is calling. */
 static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate)
 {
@@ -755,8 +763,8 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	if (!t)
 		return;
 	t->x = NULL;
-	vcr_forward_show_close(t, 0);
-	vcr_forward_free_transfer(t);
+	show_close(t, 0);
+	free_transfer(t);
 }
 
 static void set_proxy(CURL *c)
@@ -772,7 +780,7 @@ static void set_proxy(CURL *c)
 static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by)
 {
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	struct transfer *t = vcr_forward_transfer(f, x, known_as, false);
+	struct transfer *t = new_transfer(f, x, known_as, false);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
 		t->tunnel = true;
@@ -785,7 +793,7 @@ static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, cons
 		if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
 			return true;
 		vcr_gate_set_user(x, NULL);
-		vcr_forward_free_transfer(t);
+		free_transfer(t);
 	}
 	return false;
 }
@@ -818,7 +826,7 @@ static void on_unspoken(void *ctx, const char *host, int pid)
 		f->o.sink->unspoken(f->o.ctx, host, pid);
 }
 
-const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted, .unspoken = on_unspoken };
+const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted, .unspoken = on_unspoken, .input = on_input };
 
 /* ---- The module ---- */
 
@@ -860,9 +868,8 @@ void vcr_forward_free(struct vcr_forward *f)
 	if (!f)
 		return;
 	while (f->first)
-		vcr_forward_free_transfer(f->first);
+		free_transfer(f->first);
 	vcr_line_close_idle(f);
-	vcr_relay_end_all(f);
 	if (f->spare)
 		release_transfer(f->spare);
 	if (f->multi)

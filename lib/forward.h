@@ -1,6 +1,7 @@
 /* forward.h — the gate's handler that records: each request goes to the real host, each byte of the answer comes through at once.
  *
- * libcurl on the gate's event loop, HTTP/1.1 upstream. The header list is what the client sent, in its order behind Host, less what belongs to the
+ * libcurl on the gate's event loop, HTTP/1.1 upstream, and WebSockets byte for byte (but codex's: vcr_gate_http_will_do).
+ * The header list is what the client sent, in its order behind Host, less what belongs to the
  * connection (Connection, Proxy-*, Transfer-Encoding, Expect); nothing is added, nothing decoded, no redirect followed. Upstream connections are kept for
  * the next request; one that the server had closed meanwhile is replaced before anything was answered, once, and no request is repeated otherwise. curl makes
  * them all; what is asked for with TLS is written and read by us on a connection that it made (forward-parts.h).
@@ -9,8 +10,7 @@
  *
  * Every byte is shown to the sink before it is passed on, as HTTP/1.1 in what may be fed to flow.h: a call is one connection of it. A client
  * that reads slowly slows the server down (VCR_MAX_GATE_BACKLOG). A client that leaves ends its upstream request; an upstream that ends in the middle ends the
- * client's connection the same way (gate.h, vcr_gate_cut): an end of the bytes without TLS's close_notify is told from one with it. Where no connection could be made the client's is reset.
- * A WebSocket is relayed byte for byte from its upgrade on (forward-relay.c), but for that of the responses API, which is answered with 426: its clients speak HTTP too. */
+ * client's connection the same way (gate.h, vcr_gate_cut): an end of the bytes without TLS's close_notify is told from one with it. Where no connection could be made the client's is reset. */
 #ifndef VCR_FORWARD_H
 #define VCR_FORWARD_H
 #include "gate.h"

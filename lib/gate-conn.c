@@ -376,7 +376,7 @@ void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 	if (c->state == ANSWER || c->state == TUNNEL)
 		c->deadline_ms = 0;
 	if (c->state == ANSWER && c->socket && !c->ended)
-		vcr_gate_conn_read(c, !c->eof);
+		vcr_gate_conn_read(c, !c->eof && !c->full);
 	if (c->state == ANSWER && c->ended)
 		vcr_gate_later(c);
 }

@@ -377,12 +377,6 @@ void vcr_gate_tunnel_drained(struct vcr_gate_exchange *c)
 	maybe_over(c);
 }
 
-int vcr_gate_relay(struct vcr_gate_exchange *c, int fd)
-{
-	c->unasked = true;
-	return vcr_gate_tunnel(c, fd);
-}
-
 int vcr_gate_tunnel(struct vcr_gate_exchange *c, int fd)
 {
 	struct tunnel *t = c->dead ? NULL : calloc(1, sizeof *t);

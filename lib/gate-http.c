@@ -20,7 +20,7 @@ static void reset_buffer(struct vcr_buf *b)
 
 static void begin_request(struct vcr_gate_exchange *c)
 {
-	c->head_done = c->stop = c->is_connect = c->socket = false;
+	c->head_done = c->stop = c->is_connect = c->socket = c->full = false;
 	c->head_bytes = 0;
 	c->refuse = 0;
 	c->nfield = 0;
@@ -273,7 +273,8 @@ int vcr_gate_head(struct vcr_gate_exchange *c, int status, const char *reason, c
 {
 	if (c->dead)
 		return VCR_EIO;
-	if (c->state != ANSWER || c->head_sent || status < 100 || status > 999)
+	bool upgrade = status == 101;
+	if (c->state != ANSWER || c->head_sent || status < 100 || status > 999 || (upgrade && !vcr_gate_socket_asked(c)))
 		return VCR_EINVAL;
 	vcr_buf_printf(&c->pending, "HTTP/1.1 %d %s\r\n", status, reason && is_clean(reason, false) ? reason : "");
 	for (size_t i = 0; i < n; i++)
@@ -283,8 +284,10 @@ int vcr_gate_head(struct vcr_gate_exchange *c, int status, const char *reason, c
 		c->head_sent = true;
 		write_framing(c, status, length);
 	}
-	vcr_buf_puts(&c->pending, "\r\n");
-	if (status < 200)
+	vcr_buf_puts(&c->pending, upgrade ? "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" : "\r\n");
+	if (upgrade)
+		vcr_gate_socket_begun(c);
+	else if (status < 200)
 		vcr_gate_conn_push(c);
 	return c->pending.err;
 }

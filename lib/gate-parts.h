@@ -58,7 +58,7 @@ struct vcr_gate_exchange {
 	struct vcr_buf body;
 	struct vcr_gate_request request;
 	char *host_text;
-	bool keep_alive, head_method, is_connect, socket;
+	bool keep_alive, head_method, is_connect, socket, full;
 	int refuse;                  /* status to answer with instead of asking the handler */
 
 	struct vcr_buf pending;      /* head and pieces that make the next TLS record */
@@ -109,6 +109,9 @@ bool vcr_gate_address_said(struct vcr_gate_exchange *c);    /* by what is in `ea
 bool vcr_gate_address_speaks(struct vcr_gate_exchange *c);  /* by `early`: false, it speaks HTTP/2 alone and is tunnelled to its host, or does not say yet */
 void vcr_gate_address_silent(struct vcr_gate_exchange *c);  /* nothing has come */
 void vcr_gate_address_distrusts(struct vcr_gate_exchange *c); /* its handshake has failed */
+/* gate-socket.c */
+bool vcr_gate_socket_asked(const struct vcr_gate_exchange *c); /* may 101 be the answer? */
+void vcr_gate_socket_begun(struct vcr_gate_exchange *c);      /* it is among what is pending */
 /* gate-connect.c */
 int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_http1_head *h); /* 0, or the status of the refusal */
 int vcr_gate_connect_place(struct vcr_gate_exchange *c, const struct vcr_http1_head *h);      /* fills host, target, tls, way; 0 or a status */

@@ -29,27 +29,55 @@ static int write_accept(const char *key, struct vcr_buf *out)
 	return vcr_buf_base64(out, digest, n);
 }
 
+bool vcr_gate_socket_asked(const struct vcr_gate_exchange *c)
+{
+	const struct vcr_gate_request *q = &c->request;
+	const char *key = vcr_http1_field(q->field, q->nfield, "sec-websocket-key");
+	return !c->socket && !strcmp(q->method, "GET") && q->minor && key && strlen(key) == KEY_LEN && lists(vcr_http1_field(q->field, q->nfield, "upgrade"), "websocket") &&
+		c->gate->o.handler->input;
+}
+
+void vcr_gate_socket_begun(struct vcr_gate_exchange *c)
+{
+	c->head_sent = c->socket = true;
+	c->keep_alive = c->no_body = c->chunked = false;
+	c->left = -1;
+	if (c->early.len) /* it did not wait */
+		vcr_gate_later(c);
+}
+
+bool vcr_gate_http_will_do(const struct vcr_gate_request *q)
+{
+	static const char *const fields[] = { "originator", "user-agent" }; /* codex_cli_rs, codex_exec and the like */
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+		const char *who = vcr_http1_field(q->field, q->nfield, fields[i]);
+		if (who && !strncasecmp(who, "codex", 5))
+			return true;
+	}
+	return false;
+}
+
+void vcr_gate_no_socket(struct vcr_gate_exchange *c)
+{
+	static const struct vcr_http1_field http = { "Upgrade", "HTTP/1.1" };
+	static const char words[] = "vcr: no WebSocket here; use HTTP\n";
+	vcr_gate_simple(c, 426, NULL, words, sizeof words - 1, &http);
+}
+
 int vcr_gate_socket(struct vcr_gate_exchange *c, const char *protocol)
 {
 	const struct vcr_gate_request *q = &c->request;
-	const char *key = vcr_http1_field(q->field, q->nfield, "sec-websocket-key"), *offered = vcr_http1_field(q->field, q->nfield, "sec-websocket-protocol");
+	VCR_AUTO_BUF proof = VCR_BUF_INIT;
 	if (c->dead)
 		return VCR_EIO;
-	if (c->state != ANSWER || c->head_sent || c->socket || strcmp(q->method, "GET") || !q->minor || !key || strlen(key) != KEY_LEN ||
-	    !lists(vcr_http1_field(q->field, q->nfield, "upgrade"), "websocket") || !c->gate->o.handler->input)
+	if (!vcr_gate_socket_asked(c))
 		return VCR_EINVAL;
-	vcr_buf_puts(&c->pending, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
-	int err = write_accept(key, &c->pending);
-	if (protocol && lists(offered, protocol) && !strpbrk(protocol, "\r\n"))
-		vcr_buf_printf(&c->pending, "\r\nSec-WebSocket-Protocol: %s", protocol);
-	vcr_buf_puts(&c->pending, "\r\n\r\n");
-	if (err || c->pending.err)
-		return err ? err : c->pending.err;
-	c->head_sent = c->socket = true;
-	c->keep_alive = false;
-	if (c->early.len) /* it did not wait */
-		vcr_gate_later(c);
-	return vcr_gate_flush(c);
+	int err = write_accept(vcr_http1_field(q->field, q->nfield, "sec-websocket-key"), &proof);
+	struct vcr_http1_field field[] = { { "Sec-WebSocket-Accept", proof.data }, { "Sec-WebSocket-Protocol", protocol } };
+	bool taken = protocol && lists(vcr_http1_field(q->field, q->nfield, "sec-websocket-protocol"), protocol);
+	if (!err && !(err = vcr_gate_head(c, 101, "Switching Protocols", field, taken ? 2 : 1, -1)))
+		err = vcr_gate_flush(c);
+	return err;
 }
 
 int vcr_gate_send(struct vcr_gate_exchange *c, const char *p, size_t n)
@@ -60,4 +88,12 @@ int vcr_gate_send(struct vcr_gate_exchange *c, const char *p, size_t n)
 		return VCR_EINVAL;
 	vcr_buf_add(&c->pending, p, n);
 	return vcr_gate_flush(c);
+}
+
+void vcr_gate_full(struct vcr_gate_exchange *c, bool full)
+{
+	if (c->dead || c->state != ANSWER || !c->socket || c->ended)
+		return;
+	c->full = full;
+	vcr_gate_conn_read(c, !full && !c->eof && vcr_gate_backlog(c) <= VCR_MAX_GATE_BACKLOG);
 }

@@ -107,7 +107,8 @@ void vcr_gate_stats(const struct vcr_gate *g, struct vcr_gate_stats *s);
 /* ---- Answering. Each returns 0, or VCR_EIO when the connection has ended (done comes, later), VCR_ENOMEM, VCR_EINVAL out of order. ---- */
 
 /* An interim or final head. length: of the body, -1 unknown (chunked; until the end of the connection for HTTP/1.0). Framing and Connection
- * fields among `field` are left out and written anew. A status below 200 may be followed by another head. */
+ * fields among `field` are left out and written anew. A status below 200 may be followed by another head, but 101, which a request for a WebSocket has:
+ * vcr_gate_body goes as it is from then on, and what the client says comes by `input`. */
 int vcr_gate_head(struct vcr_gate_exchange *x, int status, const char *reason, const struct vcr_http1_field *field, size_t n, int64_t length);
 int vcr_gate_body(struct vcr_gate_exchange *x, const char *p, size_t n);
 int vcr_gate_end(struct vcr_gate_exchange *x);
@@ -122,13 +123,17 @@ size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
 int vcr_gate_simple(struct vcr_gate_exchange *x, int status, const char *type, const char *body, size_t n, const struct vcr_http1_field *extra);
 /* After tunnel: 200, then bytes go both ways between the client and fd (a connected socket; the gate owns it now). */
 int vcr_gate_tunnel(struct vcr_gate_exchange *x, int fd);
-/* Instead of an answer: bytes go both ways between the client, behind its TLS, and fd (likewise), which answers. Nothing is told of the exchange any more. */
-int vcr_gate_relay(struct vcr_gate_exchange *x, int fd);
 
 /* Instead of a head: 101 to a request for a WebSocket (RFC 6455 §4.2.2), without extensions; protocol: of those that the client offered, or NULL. Then its
  * bytes come by `input`, others go by vcr_gate_send, and it ends by vcr_gate_cut or by the client. VCR_EINVAL: it is no such request. */
 int vcr_gate_socket(struct vcr_gate_exchange *x, const char *protocol);
 int vcr_gate_send(struct vcr_gate_exchange *x, const char *p, size_t n);
+/* Is it known that who asks for this WebSocket asks for the same by HTTP as soon as it hears 426? codex does: its answers are any other's then. */
+bool vcr_gate_http_will_do(const struct vcr_gate_request *q);
+/* 426. */
+void vcr_gate_no_socket(struct vcr_gate_exchange *x);
+/* Whether the client is not read for now, since nobody takes what it says: what it has sent already may still come. */
+void vcr_gate_full(struct vcr_gate_exchange *x, bool full);
 
 /* After connect: 200, and the connection goes on as if it had been led. */
 void vcr_gate_connected(struct vcr_gate_exchange *x);

@@ -498,14 +498,19 @@ static bool answer_again(struct vcr_replay *r, struct vcr_gate_exchange *x, cons
 	return c != NULL;
 }
 
-/* A client that hears 426 goes back to HTTP at once. */
+/* Where none was recorded: a client that hears 426 goes back to HTTP at once. */
 static void upgrade(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {
-	static const struct vcr_http1_field http = { "Upgrade", "HTTP/1.1" };
-	static const char words[] = "vcr: no WebSocket was recorded here; use HTTP\n";
 	struct clean c = { VCR_BUF_INIT, VCR_BUF_INIT };
-	if (clean_up(r, q, &c) || !vcr_replay_socket_begin(r, x, q, c.target.data))
-		vcr_gate_simple(x, 426, NULL, words, sizeof words - 1, &http);
+	if (clean_up(r, q, &c)) {
+		vcr_gate_no_socket(x);
+	} else if (!vcr_replay_socket_begin(r, x, q, c.target.data)) {
+		const struct vcr_match_query query = { .api = vcr_api_recognise_socket(q->host, q->target, r->o.model_hosts), .method = q->method, .target = c.target.data };
+		if (r->o.live && !vcr_gate_http_will_do(q))
+			go_live(r, x, q, &query);
+		else
+			vcr_gate_no_socket(x);
+	}
 	vcr_buf_release(&c.target);
 	vcr_buf_release(&c.body);
 }
@@ -532,6 +537,15 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 	}
 	vcr_buf_release(&c.target);
 	vcr_buf_release(&c.body);
+}
+
+static void on_input(void *ctx, struct vcr_gate_exchange *x, const char *p, size_t n)
+{
+	struct vcr_replay *r = ctx;
+	if (find_live(r, x) < r->nlive)
+		r->o.live->input(r->o.live_ctx, x, p, n);
+	else
+		vcr_replay_socket_input(r, x, p, n);
 }
 
 static void on_drained(void *ctx, struct vcr_gate_exchange *x)
@@ -623,7 +637,7 @@ static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, 
 		refuse(ctx, x, "CONNECT", NULL, where);
 }
 
-const struct vcr_gate_handler vcr_replay_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .input = vcr_replay_socket_input };
+const struct vcr_gate_handler vcr_replay_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .input = on_input };
 
 /* ---- The module ---- */
 

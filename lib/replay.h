@@ -9,7 +9,8 @@
  * close_notify; "closed", "malformed" and "interrupted" by an orderly end in the middle; "aborted" (the program itself
  * turned away) is held open for as long as it took then, a quarter more and a second, so that the program can do so again; then it is reset. An answer counts as delivered when its last byte was, also where that is a cut.
  *
- * A miss is HTTP 400 in the provider's own error envelope, with x-should-retry: false. Upgrades to WebSocket get 426 where none was recorded, which sends
+ * A miss is HTTP 400 in the provider's own error envelope, with x-should-retry: false. Upgrades to WebSocket get 426 where none was recorded (and `live` is
+ * NULL), which sends
  * clients back to HTTP at once; elsewhere each turn is looked for by what the client has said since the one before (replay-ws.c), a miss is an error event, if
  * the API has one, and a close frame 1008 with the reason. Other hosts get 403; tunnels to this machine itself are let through, others get 403 too.
  *

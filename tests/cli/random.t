@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-PER_SESSION, TOO_LONG, NEAR = 25, 4096, 4000
+PER_SESSION, TOO_LONG = 25, 4096
 
 
 # ---- What an agent does: runs recorded, in the workspace ----
@@ -44,8 +44,8 @@ class Agent:
     def near(self, path):
         """A name that the kernel takes for a path of any length."""
         fd = None
-        while len(path) >= NEAR:
-            cut = path.rindex(b"/", 0, NEAR)
+        while len(path) >= TOO_LONG:
+            cut = path.rindex(b"/", 0, TOO_LONG)
             fd = os.open(path[:cut], os.O_PATH | os.O_DIRECTORY, dir_fd=fd)
             self.held.append(fd)
             path = path[cut + 1:]

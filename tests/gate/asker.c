@@ -3,7 +3,7 @@
  *   asker POST URL BODY       through http_proxy: prints the answer's status line and body. URL: http://…
  *   asker TWICE URL BODY      likewise, and once more when a line has been read from standard input
  *   asker TOOLS URL BODY COMMAND…  likewise, and then each command by a shell, or by itself where it begins with "!": what it printed, how it ended
- *   asker SOCKET URL          likewise, a request for a WebSocket
+ *   asker SOCKET URL          likewise, a request for a WebSocket as codex makes it
  *   asker CONNECT HOST:PORT   a tunnel through https_proxy: sends "ping\n" in it, prints the status and what comes back
  * Exit: 0, 3 when there is no proxy to be used, 1 on an error. */
 #include <arpa/inet.h>
@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 		shutdown(fd, SHUT_WR);
 		printf("%s\n", hear(fd, NULL));
 	} else if (!strcmp(argv[1], "SOCKET")) {
-		dprintf(fd, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+		dprintf(fd, "GET %s HTTP/1.1\r\nHost: x\r\nUser-Agent: codex_cli_rs/0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
 			"Proxy-Authorization: Basic %s\r\n\r\n", argv[2], word);
 		tell(hear(fd, "\r\n\r\n"));
 	} else if (!strcmp(argv[1], "TWICE")) {

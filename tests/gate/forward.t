@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """The recording gate: what a client sends reaches the server as it was, what the server sends comes through at once, and the sink sees all of it first."""
 import base64
+import contextlib
 import http.client
 import json
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -17,6 +19,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 import gatekit
 import modelserver
 import serverkit
+import wskit
 from gatekit import BUILD, OPENAI, ask, clikit, done, dump, ok, post_bytes, read_all, read_answer, skip
 
 FORWARDER = os.path.join(BUILD, "tests", "gate", "forwarder")
@@ -398,6 +401,121 @@ s = gate.context.wrap_socket(gate.socket(), server_hostname="api.anthropic.com")
 s.sendall(post_bytes(ask("proxied"), host="api.anthropic.com"))
 heard = read_answer(s)[2]
 ok(heard == b"by proxy" and proxy.heads[0].startswith("CONNECT api.anthropic.com:443 ") and b"Proxy-" not in up.requests[-1][0], "the user's own proxy goes on working", heard, proxy.heads)
+gate.close()
+
+# ---- WebSockets ----
+
+UPGRADE = (b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"
+           b"Sec-WebSocket-Extensions: permessage-deflate\r\nAuthorization: Bearer sk-0123456789abcdef0123\r\n" % base64.b64encode(b"k" * 16))
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: of the server\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n"
+DONE = b'{"type":"response.done","response":{"id":"r","status":"completed","usage":{"input_tokens":2,"output_tokens":1}}}'
+BYE = wskit.frame(8, b"", b"abcd")
+asks, says = wskit.frame(1, b'{"type":"response.create"}', b"abcd"), wskit.frame(1, b'{"type":"response.output_text.delta","delta":"hi"}') + wskit.frame(1, DONE)
+heard_by_server, may_read = [], threading.Event()
+
+
+def some(s, n, after=b""):
+    """n bytes behind the first `after`, and what is before them."""
+    data = b""
+    while after not in data or len(data) < data.index(after) + len(after) + n:
+        more = s.recv(1)
+        if not more:
+            break
+        data += more
+    return data
+
+
+def take(s, n):
+    data = b""
+    while len(data) < n:
+        more = s.recv(n - len(data))
+        if not more:
+            break
+        data += more
+    heard_by_server.append(data)
+    return data
+
+
+def talks(s):
+    s.sendall(SWITCH + b"\x89\x00")  # a ping behind the head, in one write
+    take(s, len(asks))
+    for i in range(0, len(says), 7):
+        s.sendall(says[i:i + 7])
+    take(s, len(BYE))
+    s.sendall(b"\x88\x00")
+    s.close()
+
+
+gate = Forwarder(up)
+up.script, before = [talks], len(up.requests)
+s = gate.tls()
+s.sendall(UPGRADE + b"\r\n")
+said = some(s, 2, b'\r\n\r\n')
+s.sendall(asks)
+said += some(s, len(says))
+s.sendall(BYE)
+rest = s.recv(100)
+try:
+    ended = s.recv(100)
+except ssl.SSLError as e:
+    ended = e
+asked = up.requests[before][0]
+ok(all(f in asked.split(b"\r\n") for f in UPGRADE.split(b"\r\n")[:-1]), "a WebSocket is asked for as the client asks for it", asked)
+ok(b"\r\nSec-WebSocket-Accept: of the server\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n" in said and said.endswith(b"\r\n\r\n\x89\x00" + says) and rest == b"\x88\x00" and
+   heard_by_server == [asks, BYE], "what either says then reaches the other byte for byte", said, rest, heard_by_server)
+ok(ended == b"" or isinstance(ended, ssl.SSLError), "and its end is the server's", ended)
+shaken, c = gate.call(), gate.call()
+ok((shaken["status"], c["status"], c["request"], DONE in c["response"]) == (101, 101, b'{"type":"response.create"}', True), "the sink saw the turn", shaken, c)
+up.script = [answer(b"no"), answer(b"later")]
+s = gate.tls()
+s.sendall(UPGRADE + b"\r\n")
+got = read_answer(s)
+gate.call()
+s.sendall(post_bytes(ask("then by HTTP")))
+ok((got[0], got[2]) == (200, b"no") and read_answer(s)[2] == b"later", "where the server does not switch, its answer is an answer as any other, and the connection goes on", got)
+gate.call()
+up.script = []
+s.sendall(UPGRADE + b"User-Agent: codex_cli_rs/1.0\r\n\r\n")
+ok(read_answer(s)[0] == 426, "codex, which asks by HTTP when it hears 426, hears that")
+
+PIECE, MOST = wskit.frame(2, bytes(range(256)) * 256, b"\0\0\0\0"), 1000
+
+
+def reads_late(s):
+    s.sendall(SWITCH)
+    may_read.wait(60)
+    seen = 0
+    while seen < total[0]:
+        data = s.recv(1 << 16)
+        if not data:
+            break
+        seen += len(data)
+    s.sendall(b"%d" % seen)
+
+
+up.script = [reads_late]
+s, total = gate.tls(), [1 << 62]
+s.sendall(UPGRADE + b"\r\n")
+some(s, 0, b'\r\n\r\n')
+s.setblocking(False)
+sent = 0
+while sent < MOST * len(PIECE) and select.select([], [s], [], 2)[1]:
+    with contextlib.suppress(ssl.SSLWantWriteError):
+        at = sent % len(PIECE)
+        sent += s.send(PIECE[at:] + PIECE[:at])
+ok(sent < MOST * len(PIECE) // 2, "a client is not read on for ever while its server does not read", sent)
+total[0] = sent
+may_read.set()
+s.setblocking(True)
+s.settimeout(gatekit.TIMEOUT)
+heard = b""
+while len(heard) < len(b"%d" % sent):
+    more = s.recv(100)
+    if not more:
+        break
+    heard += more
+ok(heard == b"%d" % sent, "and all of it arrives when it does", heard, sent)
+s.close()
 gate.close()
 
 # ---- A host that cannot be reached, asked for by CONNECT ----

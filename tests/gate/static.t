@@ -148,7 +148,7 @@ ok(" 403 " in out and "elsewhere.example:443" in err and echo.got == b"ping\n", 
 
 status, out, err = record("socket", ASKER, "SOCKET", "http://%s/v1/responses" % HOST)
 again = place.run("vcr-replay", "--vcr-dir", place.vcr_dir, "s0", "--", ASKER, "SOCKET", "http://%s/v1/responses" % HOST)
-ok(" 426 " in out and " 426 " in again[1], "a WebSocket is answered 426, in record and in replay", out, again)
+ok(" 426 " in out and " 426 " in again[1], "codex' WebSocket is answered 426, in record and in replay", out, again)
 
 # ---- The user's own proxy ----
 

@@ -2,6 +2,7 @@
 """WebSockets of models in a replay: a recorded talk is told again without the server, message by message, and where it parts the program hears why. And through the gate
 that records: it relays them as they are."""
 import contextlib
+import glob
 import os
 import select
 import socket
@@ -132,7 +133,7 @@ with gatekit.recorded(turn([], 0, "by itself"), turn([{"type": "input_audio_buff
 
 # ---- Recorded and replayed ----
 
-for path, name, lane in ((REALTIME, "realtime", "auto"), (LIVE, "live", "auto"), (REALTIME, "realtime", "gate"), (LIVE, "live", "gate")):
+for path, name, lane in ((REALTIME, "realtime", "tap"), (LIVE, "live", "tap"), (REALTIME, "realtime", "gate"), (LIVE, "live", "gate")):
     server, place = wskit.Server(), clikit.Place()
     os.mkdir(place.vcr_dir)
     with open(os.path.join(place.vcr_dir, "config"), "w") as f:
@@ -144,20 +145,22 @@ for path, name, lane in ((REALTIME, "realtime", "auto"), (LIVE, "live", "auto"),
         r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:], "--", *command[:4], *texts], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
         return r.stdout, r.stderr
 
-    said, err = run("vcr-record", "--lane", lane, "--session", "talk")
+    said, err = run("vcr-record", "--lane=" + lane, "--session", "talk")
+    online = run("vcr-replay", "--mode=all", "talk", texts=["asked online"]) if lane == "gate" else None
     clients = server.clients
     server.close()
     again, events = run("vcr-replay", "--json", "talk")
     frames = [l["data"]["metadata"]["custom"]["vcr"] for l in gatekit.frames(place.path("talk")) if l["type"] == "frame" and l["data"]["node_name"].startswith("llm:")]
     want = {"realtime": ("session.created", "response.done"), "live": ("setupComplete", "turnComplete")}[name]
-    ok(said.count("you said") == 2 and want[0] in said and want[1] in said and again == said and server.clients == clients and
-       [v["source"] for v in frames] == ["gate" if lane == "gate" else "tap"] * 2 and frames[0]["protocol"] == "websocket",
-       "a %s talk that was recorded%s is replayed without its server: the program hears the same messages in the same order" % (name, " by the gate" if lane == "gate" else ""), said, again, err, events, frames)
-    if lane == "gate":
-        continue
+    ok(len(frames) > 1 and all(f["protocol"] == "websocket" for f in frames) and said.count("you said") == 2 and want[0] in said and want[1] in said and again == said and server.clients == clients,
+       "a %s talk that was recorded by the %s is replayed without its server: the program hears the same messages in the same order" % (name, lane), said, again, err, events, frames)
+    if online:
+        asked = [json.dumps(gatekit.frames(p)) for p in glob.glob(os.path.join(place.vcr_dir, "*.vcr")) if not p.endswith("/talk.vcr")]
+        ok("asked online" in online[0] and len(asked) == 1 and '"websocket"' in asked[0] and "you said: asked online" in asked[0],
+           "a replay that goes online (--mode=all) sends a %s talk on, and records it" % name, online, asked)
     other, err = run("vcr-replay", "talk", texts=["first words", "never said"])
     ok(other.startswith("".join(l + "\n" for l in said.splitlines()[:4 if name == "realtime" else 2])) and "closed 1008 vcr replay: " in other,
-       "a %s talk that goes another way is told so where it does" % name, other, err)
+       "a %s talk (%s) that goes another way is told so where it does" % (name, lane), other, err)
 
 # ---- Relayed ----
 
@@ -165,7 +168,7 @@ MIB = 1 << 20
 CLIENT = """
 import hashlib, socket, sys, threading
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-s.sendall(b"GET %s HTTP/1.1\\r\\nHost: 127.0.0.1:%s\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\\r\\n\\r\\n" % (sys.argv[2].encode(), sys.argv[1].encode()))
+s.sendall(b"GET %s HTTP/1.1\\r\\nHost: 127.0.0.1:%s\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\\r\\nUser-Agent: %s\\r\\n\\r\\n" % (sys.argv[2].encode(), sys.argv[1].encode(), sys.argv[3].encode()))
 head = b""
 while b"\\r\\n\\r\\n" not in head:
     head += s.recv(1)
@@ -225,10 +228,10 @@ class Echo:
 server, place = Echo(), clikit.Place()
 place.env.pop("VCR_COLLECTOR")
 place.env["VCR_MODEL_HOSTS"] = "127.0.0.1:%d" % server.port
-for path, want, title in (("/v1/realtime?model=m", "101\n%d True\n" % (8 * MIB), "8 MiB go each way through the relay, though the client does not read for a while"),
-                          ("/v1/realtime/refused", "403\nnot today\n", "a server that refuses the upgrade is heard as it says it"),
-                          ("/v1/responses", "426\nvcr: use HTTP for this\n\n", "a client that could speak HTTP is told to")):
-    r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--", sys.executable, "-c", CLIENT, str(server.port), path], cwd=place.dir, env=place.env, stdout=subprocess.PIPE,
+for path, who, want, title in (("/v1/realtime?model=m", "anybody", "101\n%d True\n" % (8 * MIB), "8 MiB go each way through the relay, though the client does not read for a while"),
+                               ("/v1/realtime/refused", "anybody", "403\nnot today\n", "a server that refuses the upgrade is heard as it says it"),
+                               ("/v1/responses", "codex_exec/1.0", "426\nvcr: no WebSocket here; use HTTP\n\n", "codex, which could speak HTTP, is told to")):
+    r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--", sys.executable, "-c", CLIENT, str(server.port), path, who], cwd=place.dir, env=place.env, stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE, text=True, timeout=60)
     ok(r.returncode == 0 and r.stdout == want, title, r)
 ok(server.ended.wait(20), "and the server hears of the client's end")
