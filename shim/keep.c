@@ -36,7 +36,7 @@ static bool is_heavy(const struct vcr_keep_block *k, const char *absolute)
 	return false;
 }
 
-/* As the file is, has a savepoint seen it, but not kept it? s->a becomes its path. */
+/* As the file is, has a savepoint seen it, but not kept it? s->a becomes its path, or of one that is longer than the kernel tells a directory above it. */
 static bool is_wanted(const struct vcr_keep_block *k, int dir, const char *path, const struct stat *st, struct vcr_scratch *s)
 {
 	int64_t since = vcr_load(&k->since_ns);
@@ -45,7 +45,8 @@ static bool is_wanted(const struct vcr_keep_block *k, int dir, const char *path,
 	bool any = st->st_size > vcr_load(&k->larger) || vcr_load(&k->all);
 	if (!any && !vcr_load(&k->heavy_bytes))
 		return false;
-	return vcr_path_absolute(dir, path, s->a) && vcr_path_matters(s->a) && (any || is_heavy(k, s->a));
+	bool inside = vcr_path_absolute(dir, path, s->a) ? vcr_path_matters(s->a) : vcr_path_deep(dir, path, s->a);
+	return inside && (any || is_heavy(k, s->a));
 }
 
 static void name_file(char out[PATH_MAX], const char dir[VCR_KEEP_DIR], const char *kind, const struct stat *st)

@@ -108,6 +108,15 @@ p.record("for i in 1 2 3 4 5; do printf $i >> node_modules/n; done; chmod 600 no
 names = [n for n in kept(p) if not os.path.islink(p.state("preimages", n))]
 ok(len(names) == 2, "a file that is written into again and again is copied once, and one that is deleted after that is not kept again", kept(p))
 
+# ---- where names are longer than the kernel tells ----
+p = Project(git=False)
+GO = "import os\nfor i in range(20): os.makedirs('d' * 240, exist_ok=True); os.chdir('d' * 240)\n"
+subprocess.run([sys.executable, "-c", GO + "for n in ('deleted', 'cut'): open(n, 'wb').truncate(17 << 20)"], cwd=p.work, check=True)
+recorded = p.vcr("record", "-q", "--", sys.executable, "-c", GO + "os.unlink('deleted'); open('cut', 'wb').close()")
+status, out, err = p.back()
+sizes = subprocess.run([sys.executable, "-c", GO + "print([os.path.exists(n) and os.stat(n).st_size for n in ('deleted', 'cut')])"], cwd=p.work, stdout=subprocess.PIPE, text=True).stdout
+ok(recorded[0] == status == 0 and sizes == "[%d, %d]\n" % (17 * MB, 17 * MB), "large files whose paths have more than 4,096 bytes are kept too, and come back", recorded, status, out[:300], err[:300], sizes)
+
 # ---- small copies are made in memory ----
 title = "what was copied to memory comes back when collector and program were killed, and nothing of it is left there"
 p = Project(git=False)
