@@ -29,7 +29,11 @@ struct printed {
 
 void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p)
 {
-	vcr_frame_new_id(p->run.frame_id);
+	if (*p->expected)
+		strcpy(p->run.frame_id, p->expected);
+	else
+		vcr_frame_new_id(p->run.frame_id);
+	*p->expected = 0;
 	strcpy(p->under, p->run.frame_id);
 	r->open_tools++;
 	strcpy(r->open_tool, p->under);
@@ -64,6 +68,19 @@ const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid)
 }
 
 /* ---- What they printed ---- */
+
+/* Whoever spawns a tool says so when it runs already, and on a busy machine when it has ended: what it does until then is the tool's. Its stand-in has left a file before. */
+void vcr_recorder_tool_expected(struct vcr_recorder *r, struct process *p)
+{
+	char path[VCR_MAX_PATH];
+	if (!*r->stood || *p->under || p->run.path)
+		return;
+	snprintf(path, sizeof path, "%.399s/%d.0", r->stood, p->pid);
+	if (access(path, F_OK))
+		return;
+	vcr_frame_new_id(p->expected);
+	strcpy(p->under, p->expected);
+}
 
 /* What is in a regular file from the place on where the program began: "PLACE PATH". */
 static void read_file(const char *text, struct vcr_buf *out, bool *kept)

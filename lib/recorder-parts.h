@@ -44,6 +44,7 @@ struct process {
 	char asked_by[37];      /* it was begun while a tool call of that model call was pending; "" none */
 	char *tool_call;        /* that one's id; NULL: not known which */
 	char under[37];         /* frame id of the tool that it is, or belongs to; "" none */
+	char expected[37];      /* the same, of a tool whose parent has not said yet that it spawned it; "" none */
 	struct process *next;   /* hash chain */
 	struct process *next_ended;
 };
@@ -214,6 +215,7 @@ void vcr_recorder_run_release(struct run *run);
 /* recorder-outputs.c: tools, where vcr-standin keeps what they print. under: p is new, or runs another program. tool_of: the frame id of the tool that what pid (0:
  * nobody knows who) does is of; NULL: none. outputs: write down what is complete; last: everything. */
 void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p);
+void vcr_recorder_tool_expected(struct vcr_recorder *r, struct process *p); /* it speaks for the first time: is it one? */
 void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p);
 void vcr_recorder_under(struct vcr_recorder *r, struct process *p);
 const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid);

@@ -344,6 +344,8 @@ static struct process *started(struct vcr_recorder *r, int pid)
 		return p;
 	char *program = p->program ? strdup(p->program) : NULL;
 	int ppid = p->ppid;
+	char expected[sizeof p->expected];
+	strcpy(expected, p->expected);
 	vcr_recorder_forget_namesake(r, pid);
 	if (!(p = vcr_recorder_process(r, pid, true))) {
 		free(program);
@@ -351,6 +353,7 @@ static struct process *started(struct vcr_recorder *r, int pid)
 	}
 	p->program = program;
 	p->ppid = ppid;
+	strcpy(p->expected, expected);
 	return p;
 }
 
@@ -453,6 +456,7 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	p->program = strdup(base_name(vcr_spool_string(ev, sizeof rec, 0)));
 	vcr_recorder_cover_process(r, p, vcr_spool_string(ev, sizeof rec, 0));
 	vcr_recorder_under(r, p);
+	vcr_recorder_tool_expected(r, p);
 	if (!*p->asked_by)
 		vcr_recorder_began(r, p, ev->time_ns);
 	if (p->run.path)
