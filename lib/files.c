@@ -338,6 +338,8 @@ static void mark_simple(struct vcr_files *f, enum vcr_mark_op op, const char *pa
 		break;
 	case VCR_MARK_OPEN: m->open = true; break;
 	case VCR_MARK_CLOSE:
+		if (m->begun) /* what was written since has not been said: somebody may have looked in between */
+			m->written_ns = ns > m->written_ns ? ns : m->written_ns;
 		m->open = false;
 		m->closed = true;
 		break;

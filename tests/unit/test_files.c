@@ -499,6 +499,21 @@ START_TEST(a_file_that_is_made_and_written_is_written_once_whether_its_first_wri
 }
 END_TEST
 
+START_TEST(a_file_that_is_emptied_and_written_as_it_was_is_written_though_it_was_looked_at_in_between)
+{
+	put("same", "a");
+	make_files(NULL);
+	int64_t emptied = vcr_files_now();
+	put("same", "b"); /* somebody looks while it is written */
+	ck_assert_uint_eq(sweep_counts(), 0);
+	put("same", "a");
+	ck_assert_uint_eq(sweep_counts(), 0);
+	vcr_files_mark(files, VCR_MARK_BEGIN, in("same"), NULL, 7, emptied);
+	mark(VCR_MARK_CLOSE, "same", NULL);
+	ck_assert_uint_eq(sweep_counts(), 1);
+}
+END_TEST
+
 static bool is_env(const char *path)
 {
 	return strstr(path, ".env") != NULL;
@@ -1048,6 +1063,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, data_that_comes_through_a_descriptor_kept_open_is_its_owners);
 	tcase_add_test(tc, what_changes_when_the_descriptors_owner_is_dead_is_not_put_down_to_him);
 	tcase_add_test(tc, a_file_that_is_made_and_written_is_written_once_whether_its_first_write_is_told_or_not);
+	tcase_add_test(tc, a_file_that_is_emptied_and_written_as_it_was_is_written_though_it_was_looked_at_in_between);
 	tcase_add_test(tc, a_file_of_secrets_is_reported_without_content_or_hash);
 	tcase_add_test(tc, a_time_is_told_of_what_a_savepoint_has_not_of_what_changed_before_it);
 	tcase_add_test(tc, git_and_vcr_and_what_is_configured_are_left_out);
