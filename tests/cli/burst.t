@@ -110,8 +110,8 @@ if not shutil.which("make"):
 else:
     found = p.record("make -s -j4; printf '1.5\n' >> src/f1.c")
     want = {"out/f%d.o" % i for i in range(1, 201)}
-    ok({place for place, _ in bursts(found)} == {"out"} and p.told(found) >= want and 100 <= len(found) <= 150,
-       "make -j4: 100 of 200 files have frames of their own, the others share one or two, and none is missing", len(found), sorted(want - p.told(found))[:9], bursts(found))
+    ok({place for place, _ in bursts(found)} == {"out"} and p.told(found) >= want and len(found) <= 150,
+       "make -j4: of 200 files at most 100 have frames of their own, the others share one or two, and none is missing", len(found), sorted(want - p.told(found))[:9], bursts(found))
     ok(("file:write", "src/f1.c") in others(found), "a source that is edited has its own", others(found)[-3:])
     found = p.record("touch src/*; make -s -j4 -B", "--burst=10")
     ok(sum(out["changed"] for place, out in bursts(found) if place == "out") >= 150 and p.told(found) >= want and len(found) <= 40,
