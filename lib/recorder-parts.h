@@ -161,6 +161,7 @@ void vcr_recorder_time(const struct vcr_recorder *r, uint64_t mono_ns, char out[
 const char *vcr_recorder_told(struct vcr_recorder *r, uint32_t conn); /* NULL: nothing */
 bool vcr_recorder_by_gate(struct vcr_recorder *r, uint32_t conn);
 bool vcr_recorder_is_behind(const struct vcr_recorder *r); /* are there records behind the one that is being looked at? */
+uint64_t vcr_recorder_as_read(const struct vcr_recorder *r, uint64_t mono_ns); /* that time, but while there are not later than the last record that was read: who made a later change stands in them */
 bool vcr_recorder_was_written(const struct vcr_recorder *r, char kind, uint64_t seq, const char *name);
 void vcr_recorder_redacted(struct vcr_recorder *r, struct vcr_jw *w, const char *s, size_t n); /* a redacted string value */
 int vcr_recorder_frame(struct vcr_recorder *r, struct vcr_frame *f);

@@ -229,6 +229,11 @@ bool vcr_recorder_is_behind(const struct vcr_recorder *r)
 	return __atomic_load_n(&r->spool->tail, __ATOMIC_ACQUIRE) > r->event_end;
 }
 
+uint64_t vcr_recorder_as_read(const struct vcr_recorder *r, uint64_t mono_ns)
+{
+	return vcr_recorder_is_behind(r) && r->event_ns && r->event_ns < mono_ns ? r->event_ns : mono_ns;
+}
+
 /* Is the answer to a request of then still held in the gate, so that nobody has acted upon it? */
 static bool is_held(uint64_t time_ns)
 {
@@ -663,6 +668,7 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)
 {
 	struct process *p = vcr_recorder_process(r, pid, false);
+	mono_ns = vcr_recorder_as_read(r, mono_ns);
 	vcr_flow_process_gone(r->flow, pid, mono_ns);
 	vcr_recorder_end_rpc(r, pid, mono_ns);
 	vcr_recorder_notes_gone(r, pid, mono_ns);
