@@ -69,6 +69,11 @@ void vcr_leaves_free(struct vcr_leaves *l)
 	free(l);
 }
 
+bool vcr_leaves_ignored(const struct vcr_leaves *l)
+{
+	return l && l->repo;
+}
+
 static bool is_tracked(struct vcr_leaves *l, const char *path, bool directory)
 {
 	VCR_AUTO_BUF prefix = VCR_BUF_INIT;

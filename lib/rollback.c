@@ -1,5 +1,6 @@
 #include "rollback.h"
 #include "beneath.h"
+#include "leaves.h"
 #include "preimage.h"
 #include "rollback-parts.h"
 #include <dirent.h>
@@ -254,6 +255,28 @@ static void keep_attrs(struct vcr_rollback_item *i)
 		memcpy(i->to.attrs, i->now.attrs, VCR_OID);
 }
 
+/* What the target has nothing of because git ignored it then is left, though savepoints have it since .gitignore is another. What a rollback has changed is known
+ * for certain: who takes it back needs no such care. */
+static int spare_ignored(struct vcr_rollback *p, size_t known, const struct vcr_rollback_where *w, struct vcr_error *e)
+{
+	struct vcr_leaves_then *then = NULL;
+	bool back = w->kind && (!strcmp(w->kind, "undo") || !strcmp(w->kind, "redo"));
+	int err = 0;
+	for (size_t i = 0; !err && !back && i < known; i++) {
+		struct vcr_rollback_item *it = &p->item[i];
+		if (it->to.mode || (it->state != VCR_ROLLBACK_DO && it->state != VCR_ROLLBACK_FOREIGN))
+			continue;
+		if (!then && (err = vcr_leaves_then_new(&then, w->workspace, w->state_dir, w->store, p->target_tree, e)))
+			break;
+		if (vcr_leaves_then_out(then, it->path, type_of(&it->now) == VCR_ENTRY_DIR)) {
+			it->state = VCR_ROLLBACK_LEFT;
+			it->ignored = true;
+		}
+	}
+	vcr_leaves_then_free(then);
+	return err;
+}
+
 static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w, struct vcr_error *e)
 {
 	size_t known = p->n;
@@ -276,6 +299,8 @@ static int judge_all(struct vcr_rollback *p, const struct vcr_rollback_where *w,
 		if (p->item[i].state == VCR_ROLLBACK_FOREIGN && is_unread(w->store, &p->item[i]))
 			p->item[i].state = VCR_ROLLBACK_DO;
 	}
+	if (!err && w->leave_ignored)
+		err = spare_ignored(p, known, w, e);
 	for (size_t i = known; !err && i-- > 0;) {
 		struct vcr_rollback_item *it = &p->item[i];
 		if (type_of(&it->now) == VCR_ENTRY_DIR && type_of(&it->to) != VCR_ENTRY_DIR && (it->state == VCR_ROLLBACK_DO || it->state == VCR_ROLLBACK_FOREIGN))

@@ -29,7 +29,7 @@ enum vcr_rollback_state {
 	VCR_ROLLBACK_DONE,    /* as wanted already */
 	VCR_ROLLBACK_FOREIGN, /* somebody else changed it */
 	VCR_ROLLBACK_LOST,    /* the target's content was not kept (too large, a directory that was not looked into) */
-	VCR_ROLLBACK_LEFT,    /* stays: a directory with something unknown in it, or content that could not be kept for an undo */
+	VCR_ROLLBACK_LEFT,    /* stays: a directory with something unknown in it, or content that could not be kept for an undo, or what git ignored then */
 };
 struct vcr_rollback_item {
 	char *path;
@@ -41,6 +41,7 @@ struct vcr_rollback_item {
 	int64_t mtime_ns;
 	bool seen;            /* it had the modification time was_ns before this rollback (times.h) */
 	int64_t was_ns;
+	bool ignored;         /* stays because git ignored it when the target was taken */
 	bool blocked;         /* a directory that cannot go because of what else is in it, forced or not */
 };
 struct vcr_rollback {
@@ -59,6 +60,7 @@ struct vcr_rollback_where {
 	const char *session;    /* noted with what is kept for an undo */
 	const char *vcr_dir;    /* where files are written before they are renamed, if it is on the same file system; NULL: in the workspace itself */
 	const char *kind;       /* what applying is: NULL or "before" a rollback, "undo" takes one back, "redo" takes an undo back */
+	bool leave_ignored;     /* what git ignored when the target was taken is left (vcr_leaves_ignored) */
 	bool keep_attrs;        /* the target tells nothing of attributes (vcr_savepoint.attrs): where it has none, those that are there stay */
 };
 

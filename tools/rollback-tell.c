@@ -216,7 +216,7 @@ static void say_why(struct vcr_rollback_call *c, const struct vcr_rollback_item 
 		vcr_buf_puts(out, "its content was not kept: too large for a savepoint, or in a directory that packages or a build fill, and no hook saw it go");
 		break;
 	case VCR_ROLLBACK_LEFT:
-		vcr_buf_puts(out, type_of(&i->now) == VCR_ENTRY_DIR ? "stays: there is something in it that no savepoint knows"
+		vcr_buf_puts(out, i->ignored ? "stays: git ignored it when that savepoint was taken" : type_of(&i->now) == VCR_ENTRY_DIR ? "stays: there is something in it that no savepoint knows"
 			: "stays: its content is not kept, so it could not come back");
 		break;
 	default:

@@ -87,6 +87,7 @@ static int open_workspace(struct rollback *r)
 	if (vcr_rollback_lock(r->state.data, &r->lock, &r->e) || vcr_store_open(&r->store, &o, &r->e))
 		return vcr_failed(r->t, &r->e);
 	r->where = (struct vcr_rollback_where){ .store = r->store, .workspace = r->workspace.data, .state_dir = r->state.data, .session = r->session, .vcr_dir = r->vcr_dir.data };
+	r->where.leave_ignored = vcr_leaves_ignored(r->leaves);
 	return 0;
 }
 

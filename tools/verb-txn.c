@@ -280,6 +280,7 @@ static int prepare(struct call *c, struct vcr_rollback_where *w, bool *watched)
 	if (vcr_rollback_lock(c->state.data, &c->lock, &c->e) || open_store(c))
 		return say_error(c);
 	*w = (struct vcr_rollback_where){ .store = c->store, .workspace = c->workspace.data, .state_dir = c->state.data, .session = c->txn.session, .vcr_dir = c->txn.vcr_dir };
+	w->leave_ignored = vcr_leaves_ignored(c->leaves);
 	return recover(c, w) ? say_error(c) : 0;
 }
 

@@ -65,6 +65,26 @@ ok(status == 0 and p.look() == dict(before, **some(p.look(), "made.log", "fresh"
    "a file that savepoints have is not lost by a line that the agent adds to .gitignore", status, out, err, *differences(before, p.look()))
 
 p = project("ignored leave\n")
+p.sh("mkdir -p sub/deep; echo '*.own' > sub/.gitignore; echo o > sub/deep/x.own; git add sub/.gitignore; git commit -qm s")
+before = p.look()
+p.record("grep -v -e env -e build .gitignore > g; mv g .gitignore; echo '!*' > sub/.gitignore; echo K=2 >> .env; echo more >> build/out; echo o >> sub/deep/x.own; echo other > build/tracked; echo new > new")
+after = p.look()
+ok({".env", "build/out", "sub/deep/x.own"} <= names(p, 1) and not {".env", "build/out", "sub/deep/x.own"} & names(p, 0), "what is not ignored any more is in the next savepoint", sorted(names(p, 1)))
+status, out, err = p.back()
+want = dict(before, **some(after, ".env", "build/out", "sub/deep/x.own"))
+ok(p.look() == want, "and a rollback to one that was taken when it was ignored leaves it", status, out, err, *differences(want, p.look()))
+ok(status == 1 and "git ignored it" in out and all(x in out for x in (".env", "build/out", "sub/deep/x.own")) and not [n for n in os.listdir(p.state("")) if n.startswith("ignored.")],
+   "it is named, and what was needed to find that out is gone", status, out, err)
+p.back("-q", "--undo")
+ok(p.look() == after, "--undo takes that back too", *differences(after, p.look()))
+with open(os.path.join(p.work, "sub/deep/x.own"), "a") as f:
+    f.write("somebody's\n")
+mine = p.look()
+status, out, err = p.back("-q", "--force")
+want = dict(before, **some(mine, ".env", "build/out", "sub/deep/x.own"))
+ok(p.look() == want, "with --force too, if somebody has changed it since", status, out, err, *differences(want, p.look()))
+
+p = project("ignored leave\n")
 before = p.look()
 p.vcr("txn", "begin", "-q", "-s", "t")
 p.sh(WORK)
@@ -72,6 +92,14 @@ status, out, err = p.vcr("txn", "abort", "-q")
 want = dict(before, **some(p.look(), "build/out", "build/made", "new", "new/x.log", "old.log"))
 want.pop(".env")
 ok("new/s" not in p.look() and p.look() == want and p.look()["build/out"] != before["build/out"], "a transaction does so too", status, out, err, *differences(want, p.look()))
+
+p = project("ignored leave\n")
+before = p.look()
+p.vcr("txn", "begin", "-q", "-s", "t")
+p.sh("echo build > .gitignore; echo K=2 > .env")
+status, out, err = p.vcr("txn", "abort")
+want = dict(before, **some(p.look(), ".env"))
+ok(status == 1 and p.look() == want and want[".env"] not in (None, before[".env"]) and ".env" in out, "and leaves what was ignored when it began", status, out, err, *differences(want, p.look()))
 
 # ---- by a pattern of one's own ----
 p = project("ignore *.log\nignore data\n")
