@@ -130,7 +130,7 @@ static void take_classes(struct vcr_walk *w, const struct vcr_unit *u, const str
 
 static void take_marks(struct vcr_walk *w, const struct vcr_unit *u, const struct moved *by)
 {
-	for (uint32_t i = u->from.mark; i < u->to.mark && w->nmark < VCR_MOST_MARKS; i++) {
+	for (uint32_t i = u->from.mark; i < u->to.mark && i < w->old->nmark && w->nmark < VCR_MOST_MARKS; i++) {
 		struct vcr_mark *m = vcr_walk_grow(w, (void **)&w->mark, &w->cmark, w->nmark, sizeof *m);
 		if (!m)
 			return;
@@ -212,7 +212,7 @@ bool vcr_unit_begin(struct vcr_walk *w, struct vcr_frame *f, const struct vcr_fr
 		return false;
 	uint64_t h = surroundings(w, f, around, depth);
 	const struct vcr_unit *old = w->old && stood_at(&w->edited, start, end, &was) ? find_unit(w->old, was, end - start, h) : NULL;
-	if (old) {
+	if (old && w->nmark + (old->to.mark - old->from.mark) < VCR_MOST_MARKS) { /* or not all of its marks are kept, and it is no unit to take over */
 		take_over(w, old, start, row, around);
 		return true;
 	}

@@ -152,12 +152,45 @@ START_TEST(after_one_function_of_5000_lines_was_edited_only_that_one_is_measured
 }
 END_TEST
 
+/* b, then a, each with so many marks. */
+static void marked(struct vcr_buf *text, int in_b, int in_a)
+{
+	vcr_buf_puts(text, "def b(q):\n");
+	for (int i = 0; i < in_b; i++)
+		vcr_buf_puts(text, "    assert q\n");
+	vcr_buf_puts(text, "\ndef a(q):\n");
+	for (int i = 0; i < in_a; i++)
+		vcr_buf_puts(text, "    assert q\n");
+}
+
+START_TEST(where_an_edit_makes_more_marks_than_are_kept_all_is_what_is_measured_anew)
+{
+	static const struct { int b, a; } steps[] = { { 1690, 300 }, { 1990, 300 }, { 1690, 300 }, { 1700, 300 }, { 1691, 300 }, { 2100, 0 }, { 10, 300 }, { 1699, 300 }, { 1690, 300 } };
+	struct vcr_tracked *t = NULL;
+	struct vcr_metrics m, whole;
+	struct vcr_error e = { 0 };
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		VCR_AUTO_BUF text = VCR_BUF_INIT;
+		marked(&text, steps[i].b, steps[i].a);
+		int err = vcr_measure_tracked(measure, &t, VCR_LANG_PYTHON, text.data, text.len, &m, &e);
+		if (err == VCR_ENOTFOUND)
+			TAP_SKIP("no grammar of it here; scripts/grammars fetches them");
+		ck_assert_int_eq(err, 0);
+		ck_assert_int_eq(vcr_measure(again, VCR_LANG_PYTHON, text.data, text.len, &whole, &e), 0);
+		const char *differs = metrics_differ(&m, &whole);
+		ck_assert_msg(!differs, "%s differs after step %zu", differs, i);
+	}
+	vcr_tracked_free(t);
+}
+END_TEST
+
 static TCase *tc_sentinel_again(void)
 {
 	TCase *tc = tcase_create("sentinel-again");
 	tcase_add_checked_fixture(tc, make, unmake);
 	tcase_add_loop_test(tc, after_each_of_many_edits_all_that_is_measured_is_what_is_measured_anew, 0, VCR_LANG_COUNT);
 	tcase_add_loop_test(tc, after_one_function_of_5000_lines_was_edited_only_that_one_is_measured, 0, (int)(sizeof large / sizeof *large));
+	tcase_add_test(tc, where_an_edit_makes_more_marks_than_are_kept_all_is_what_is_measured_anew);
 	return tc;
 }
 
