@@ -233,7 +233,16 @@ static void say_unknown(const char *id, const char *what, struct vcr_buf *out)
 	vcr_buf_putc(out, '\n');
 }
 
-/* Says the answer to it. */
+/* Is something left that answers? Then it lived on. */
+static bool answers_more(const struct vcr_served *s)
+{
+	for (size_t i = 0; i < s->nline; i++)
+		if (s->line[i].answers && !s->line[i].said)
+			return true;
+	return false;
+}
+
+/* Says the answer to it. One that was cancelled has none, and the server goes on. */
 static enum vcr_served_result answer(struct vcr_served *s, struct asked *a, const char *id, const char *token, struct vcr_buf *out)
 {
 	a->given = true;
@@ -243,6 +252,8 @@ static enum vcr_served_result answer(struct vcr_served *s, struct asked *a, cons
 			say(s, &s->line[i], id, out);
 			return VCR_SERVED;
 		}
+	if (answers_more(s))
+		return VCR_SERVED;
 	vcr_served_end(s, out);
 	return VCR_SERVED_ENDS;
 }

@@ -99,7 +99,22 @@ END_TEST
 
 START_TEST(a_server_that_ended_instead_of_answering_ends)
 {
+	const char *add = "{\"method\":\"tools/call\",\"params\":{\"arguments\":{\"numbers\":[1,2]},\"name\":\"add\"},\"id\":9}";
+	hear("{\"method\":\"initialize\",\"params\":{\"rootUri\":\"/srv/b\",\"protocolVersion\":\"x\"},\"id\":1}");
+	hear("{\"method\":\"tools/list\",\"id\":2,\"params\":{}}");
+	hear(add);
+	hear(add);
 	ck_assert_int_eq(hear("{\"method\":\"tools/call\",\"params\":{\"name\":\"fall\"},\"id\":1}"), VCR_SERVED_ENDS);
+	ck_assert_str_eq(out.data, "{\"method\":\"notifications/late\"}\n");
+}
+END_TEST
+
+START_TEST(a_request_that_was_cancelled_and_never_answered_does_not_end_the_server)
+{
+	ck_assert_int_eq(hear("{\"method\":\"tools/call\",\"params\":{\"name\":\"fall\"},\"id\":1}"), VCR_SERVED);
+	ck_assert_str_eq(out.data, "");
+	ck_assert_int_eq(hear("{\"method\":\"tools/list\",\"id\":2}"), VCR_SERVED);
+	ck_assert(strstr(out.data, "{\"id\":2,\"result\":{\"tools\":[]}}\n"));
 }
 END_TEST
 
@@ -122,6 +137,7 @@ static TCase *served(void)
 	tcase_add_test(tc, what_was_not_recorded_is_an_error_and_named);
 	tcase_add_test(tc, what_answers_nothing_comes_in_its_place);
 	tcase_add_test(tc, a_server_that_ended_instead_of_answering_ends);
+	tcase_add_test(tc, a_request_that_was_cancelled_and_never_answered_does_not_end_the_server);
 	tcase_add_test(tc, what_is_no_request_is_heard_and_not_answered);
 	return tc;
 }
