@@ -337,8 +337,8 @@ static struct by_text *index_texts(const struct vcr_hermetic *h, bool normal)
 	return v;
 }
 
-/* *spent: there are such runs, and all have been given out. */
-static struct run *first_free(struct vcr_hermetic *h, struct by_text *v, const struct vcr_buf *text, bool *spent)
+/* *spent: there are such runs, and all have been given out. Tools only, unless no_tool: then, where none of them was a tool, others too, which will run. */
+static struct run *first_free(struct vcr_hermetic *h, struct by_text *v, const struct vcr_buf *text, bool no_tool, bool *spent)
 {
 	size_t lo = 0, hi = h->n;
 	while (lo < hi) {
@@ -348,10 +348,10 @@ static struct run *first_free(struct vcr_hermetic *h, struct by_text *v, const s
 		else
 			hi = mid;
 	}
-	if (lo == h->n || compare(v[lo].text, text))
+	if (lo == h->n || v[lo].no_tool > no_tool || compare(v[lo].text, text))
 		return NULL;
 	*spent = true;
-	for (size_t i = lo + v[lo].given; i < h->n && !compare(v[i].text, text); i++, v[lo].given++)
+	for (size_t i = lo + v[lo].given; i < h->n && v[i].no_tool == v[lo].no_tool && !compare(v[i].text, text); i++, v[lo].given++)
 		if (!h->run[v[i].run].given)
 			return &h->run[v[i].run];
 	return NULL;
@@ -361,11 +361,12 @@ static struct run *look_for(struct vcr_hermetic *h, const struct vcr_buf *asked,
 {
 	VCR_AUTO_BUF normal = VCR_BUF_INIT;
 	*spent = false;
-	struct run *run = first_free(h, h->by_asked, asked, spent);
-	if (run || h->exact)
-		return run;
-	vcr_toolkey(&h->live, asked, &normal);
-	return first_free(h, h->by_normal, &normal, spent);
+	struct run *run = first_free(h, h->by_asked, asked, false, spent);
+	if (!run && !h->exact) {
+		vcr_toolkey(&h->live, asked, &normal);
+		run = first_free(h, h->by_normal, &normal, false, spent);
+	}
+	return run || *spent ? run : first_free(h, h->by_asked, asked, true, spent);
 }
 
 /* ---- Its files ---- */
@@ -642,7 +643,7 @@ static void hear(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_
 	size_t at = strlen(said->data) + 1, which = strtoul(said->data + 1, NULL, 10);
 	struct run *run = which < h->n ? &h->run[which] : NULL;
 	enum vcr_served_result result = VCR_SERVED_ENDS;
-	if (!run || !run->serves)
+	if (!run || !run->serves || at >= said->len)
 		return;
 	if (*said->data == VCR_STANDIN_END)
 		vcr_served_end(run->served, &out);

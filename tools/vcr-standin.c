@@ -391,7 +391,7 @@ static void keep(const char *dir)
 	sigaction(SIGXFSZ, &large, NULL);
 }
 
-/* With the signals as they were: nothing here has changed them. */
+/* With the signals as they were. */
 _Noreturn static void become(bool by_name, const char *program, char *const argv[])
 {
 	by_name ? execvp(program, argv) : execv(program, argv);
@@ -401,6 +401,19 @@ _Noreturn static void become(bool by_name, const char *program, char *const argv
 }
 
 /* ---- Answering ---- */
+
+static struct sigaction as_it_was; /* SIGPIPE, for who is gone that we ask */
+
+static void spare_pipe(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigaction(SIGPIPE, &ignore, &as_it_was);
+}
+
+static void restore_pipe(void)
+{
+	sigaction(SIGPIPE, &as_it_was, NULL);
+}
 
 static int connect_to(const char *path)
 {
@@ -577,10 +590,10 @@ static bool say_heard(const char *path, int what, uint32_t server, const char *l
 {
 	char head[16], *text = NULL;
 	int fd = connect_to(path), k = snprintf(head, sizeof head, "%c%u", what, server) + 1;
-	signal(SIGPIPE, SIG_IGN);
+	spare_pipe();
 	bool good = fd >= 0 && write_all(fd, head, (size_t)k) && write_all(fd, line, n) && write_all(fd, "", 1) && !shutdown(fd, SHUT_WR) && read_all(fd, a, sizeof *a) &&
 		(text = malloc((size_t)a->out + a->error + 1)) && read_all(fd, text, (size_t)a->out + a->error);
-	signal(SIGPIPE, SIG_DFL);
+	restore_pipe();
 	if (fd >= 0)
 		close(fd);
 	if (!good) {
@@ -642,14 +655,14 @@ static void answer(const char *path, const char *program, char *const argv[])
 	char *text = NULL;
 	struct vcr_terminal_modes *bare = take_terminal(1), *bare_error = take_terminal(2);
 	int fd = connect_to(path);
-	signal(SIGPIPE, SIG_IGN);
+	spare_pipe();
 	/* all of it at once: who answers does not wait for who reads it */
 	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a) || a.marks > VCR_STANDIN_MARKS || !read_all(fd, mark, a.marks * sizeof *mark) || !(text = malloc((size_t)a.out + a.error + 1)) || !read_all(fd, text, (size_t)a.out + a.error)) {
 		fprintf(stderr, "vcr replay: %s: nobody is there who could say what it printed\n", program);
 		_exit(NOT_FOUND);
 	}
 	close(fd);
-	signal(SIGPIPE, SIG_DFL);
+	restore_pipe();
 	if (a.how == VCR_STANDIN_RUN) {
 		vcr_terminal_dress(2, bare_error, true);
 		vcr_terminal_dress(1, bare, true);

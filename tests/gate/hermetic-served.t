@@ -29,12 +29,14 @@ for line in sys.stdin:
         say(id=m["id"], result={"content": [{"type": "text", "text": os.getcwd()}]})
     elif p.get("name") == "end":
         sys.exit(3)
+    elif p.get("name") == "slow":
+        pass
     elif "id" in m:
         say(id=m["id"], error={"code": -32602, "message": "unknown tool"})
 sys.exit(4)
 """
 AGENT = r"""
-import json, os, subprocess, sys, urllib.request
+import glob, json, os, socket, subprocess, sys, urllib.request
 model, _, first, how, *calls = sys.argv[1:]
 urllib.request.urlopen(urllib.request.Request(model, b'{"model": "m"}', {"Content-Type": "application/json"})).read()
 server = subprocess.Popen(["sh", "-c", "python3 server.py; exit $?"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -57,6 +59,21 @@ server.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
 print(json.dumps(ask("tools/list", {})))
 for c in calls:
     name, _, arguments = c.partition(" ")
+    if name == "bare":  # a question that says which server and nothing more
+        for path in glob.glob(os.environ["XDG_RUNTIME_DIR"] + "/**/*.tools", recursive=True):
+            for k in range(4 if not os.path.isdir(path) else 0):
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(path)
+                s.sendall(b"\x01%d\0" % k)
+                s.shutdown(socket.SHUT_WR)
+                s.recv(100)
+        continue
+    if name == "slow":  # is not answered: it is cancelled
+        n += 1
+        for m in {"id": n, "method": "tools/call", "params": {"name": "slow", "arguments": {}}}, {"method": "notifications/cancelled", "params": {"requestId": n}}:
+            server.stdin.write(json.dumps(dict(m, jsonrpc="2.0")).encode() + b"\n")
+        server.stdin.flush()
+        continue
     print(json.dumps(ask("tools/call", {"name": name, "arguments": json.loads(arguments or "{}"), "_meta": {"progressToken": "t%d" % (n + 1)}})))
 server.terminate() if how == "kill" else server.stdin.close()
 print(server.stderr.readline(), server.wait())
@@ -93,4 +110,8 @@ ok('"gone"' in said and said.endswith(" 3\n") and again == said and runs() == 2,
 said, err, status = world.record("killed", "0", "kill", ADD)
 again, err, status, _ = world.replay("killed", "0", "kill", ADD, options=("--hermetic",))
 ok(said.endswith(" -15\n") and again == said and status == 0 and runs() == 3, "one that is killed when it is no more needed is so again", said, again, err)
+said, err, status = world.record("cancelled", "0", "close", "slow", ADD, "bare", ADD)
+again, err, status, _ = world.replay("cancelled", "0", "close", "slow", ADD, "bare", ADD, options=("--hermetic",))
+ok(said.count('"42"') == 2 and said.endswith(" 4\n") and again == said and status == 0 and runs() == 4,
+   "a request that was cancelled is not answered again, and those behind it are; a question without a line is no harm", said, again, err, status)
 done()
