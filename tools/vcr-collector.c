@@ -31,7 +31,8 @@
 extern char **environ;
 
 enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
-	STORM_MS = 100, STORM_RECORDS = 250 /* in so long */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */ };
+	STORM_MS = 100, STORM_RECORDS = 250 /* in so long */, STORM_LEAST = 16 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
+	STORM_AGE_MS = 1000 /* and for how long */ };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -53,6 +54,7 @@ struct collector {
 	bool may_linger;        /* what is drained now, it was rung for */
 	bool no_bell;           /* it is to end */
 	bool storm;             /* records come by the thousand: they are read when that is over, or when there are too many, or somebody asks */
+	uint64_t drained_ns;    /* when everything had been read */
 	uint64_t counted_since_ns;
 	unsigned counted;       /* records that were read since */
 	bool salvage, late, stop, stay;
@@ -229,6 +231,7 @@ static void drain(struct collector *c, bool dead)
 	}
 	vcr_recorder_settle(c->recorder);
 	count(c, n);
+	__atomic_store_n(&c->drained_ns, mono_ns(), __ATOMIC_RELEASE);
 	if (vcr_spool_position(c->spool) != c->h->acted)
 		vcr_spool_acted(c->h, vcr_spool_position(c->spool)); /* what is skipped has no event */
 	take_mutes(c);
@@ -325,19 +328,28 @@ static bool is_behind(const struct collector *c)
 	return __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST) != __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
 }
 
-/* What the spool held when it was last seen to grow, and for how many dozes it has not grown since. */
-struct growth { uint64_t tail; unsigned still; };
+/* What the spool held some dozes ago. */
+struct growth { uint64_t tail; unsigned dozes; };
 
-/* A storm goes on, and nobody has to know now what it brings. A machine that is busy with others may let it rest for a while. */
+/* Does it still grow as it does in a storm? By the dozes, not the clock: a machine that is busy with others may let it rest for a while. */
+static bool grows(struct growth *g, uint64_t tail)
+{
+	if (++g->dozes < STORM_MS / DOZE_MS)
+		return true;
+	bool enough = tail - g->tail >= STORM_LEAST;
+	*g = (struct growth){ .tail = tail };
+	return enough;
+}
+
+/* A storm goes on, and nobody has to know now what it brings. */
 static bool may_wait(struct collector *c, bool rung, struct growth *g)
 {
 	uint64_t tail = __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST), behind = tail - __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
-	g->still = tail == g->tail ? g->still + 1 : 0;
-	g->tail = tail;
-	bool goes_on = behind && g->still < STORM_MS / DOZE_MS;
+	bool goes_on = grows(g, tail) && behind;
 	if (!rung && !goes_on)
 		__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
-	return !rung && goes_on && behind < STORM_BACKLOG && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
+	return !rung && goes_on && behind < STORM_BACKLOG && mono_ns() - __atomic_load_n(&c->drained_ns, __ATOMIC_ACQUIRE) < STORM_AGE_MS * 1000000ull &&
+		__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
 }
 
 static void *ring(void *arg)

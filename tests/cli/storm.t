@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """Storms of programs and files: while the collector lets them rest unread, nothing of them loses who did it, and what comes of them is seen meanwhile."""
+import glob
 import json
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, Place, done, ok  # noqa: E402
@@ -34,4 +36,16 @@ own = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].star
 ok(len(own) == 2600, "of 2,600 processes that each make a file every file has a frame", status, len(own), err)
 nobody = [c for c in own if c.get("source") != "shim" or not c.get("program")]
 ok(not nobody, "and each of them says whose it is", len(nobody), nobody[:3])
+
+# A storm is over, and a little goes on.
+p = Project()
+ON = "import os, subprocess, time\nfor i in range(8000):\n    open('g%d' % i, 'w').close()\nwhile not os.path.exists('enough'):\n    subprocess.run(['true'])\n    time.sleep(0.04)\n"
+running = p.start("--", "python3", "-c", ON)
+found, until = 0, time.monotonic() + 20
+while found < 10 and time.monotonic() < until and running.poll() is None:
+    time.sleep(0.1)
+    found = sum(open(name, "rb").read().count(b'"exec:true"') for name in glob.glob(os.path.join(p.work, ".vcr", "*.vcr")))
+open(os.path.join(p.work, "enough"), "w").close()
+running.communicate()
+ok(found >= 10, "of programs that follow upon 8,000 files, one every 40 ms, frames are seen while they go on", found)
 done()
