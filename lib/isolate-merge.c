@@ -439,8 +439,18 @@ int vcr_isolate_merge(const char *state_dir, struct vcr_txn *t, struct vcr_isola
 		strcpy(t->to, m->commit);
 		err = vcr_isolate_apply(state_dir, t, false, m, e);
 	}
+	if (!err && m->how == VCR_ISOLATE_NOTHING && m->waits) { /* for who completes it after a kill */
+		strcpy(t->from, k.tip);
+		strcpy(t->to, k.tip);
+		err = vcr_txn_save(state_dir, t, e);
+	}
 	if (!err)
 		err = vcr_isolate_nested_merge(state_dir, t, true, m, e);
+	if (err && m->how == VCR_ISOLATE_NOTHING && !m->inside && *t->to) { /* nothing was written */
+		*t->from = *t->to = 0;
+		int saved = vcr_txn_save(state_dir, t, err < 0 ? NULL : e);
+		err = saved && err > 0 ? saved : err;
+	}
 	vcr_git_release(&k.g);
 	vcr_buf_release(&k.objects);
 	return err;

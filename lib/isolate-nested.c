@@ -13,6 +13,7 @@
 #include "replace.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,36 @@ struct one {
 
 /* ---- Which are taken ---- */
 
+/* Of nftw(3). What is copied as a link would be written through it; a hook is only run. What is not copied may be one. */
+static int meet(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	(void)st;
+	const char *name = path + f->base;
+	if (f->level == 1 && !strcmp(name, "objects"))
+		return type == FTW_D ? FTW_SKIP_SUBTREE : FTW_CONTINUE;
+	if (f->level == 1 && type == FTW_D && (!strcmp(name, "modules") || !strcmp(name, "worktrees")))
+		return FTW_SKIP_SUBTREE;
+	if (f->level == 2 && f->base > 6 && !strncmp(name - 6, "hooks/", 6))
+		return type == FTW_D ? FTW_SKIP_SUBTREE : FTW_CONTINUE;
+	return type == FTW_SL ? FTW_STOP : FTW_CONTINUE;
+}
+
+/* As git-new-workdir makes them: a commit in a copy of it would move the user's branches. */
+static const char *refuse_links(const char *dir)
+{
+	struct vcr_isolate_git w;
+	if (vcr_isolate_where(dir, &w, NULL))
+		return "a git repository of its own, which git does not open here";
+	for (int i = 0; i < 2; i++) {
+		int met = nftw(i ? w.common : w.dir, meet, 20, FTW_PHYS | FTW_ACTIONRETVAL);
+		if (met)
+			return met < 0 ? "a git repository of its own, whose .git cannot be read" : "a git repository of its own, and its .git is made of links";
+		if (!strcmp(w.dir, w.common))
+			break;
+	}
+	return NULL;
+}
+
 const char *vcr_isolate_takes(void *ctx, const char *path)
 {
 	struct vcr_isolate_nest *nest = ctx;
@@ -45,6 +76,8 @@ const char *vcr_isolate_takes(void *ctx, const char *path)
 		why = "a git repository of its own, which git does not open here";
 	else if (VCR_GIT(&g, &head, NULL, "rev-parse", "-q", "--verify", "HEAD^{commit}"))
 		why = "a git repository of its own without a commit";
+	else if ((why = refuse_links(dir.data)))
+		;
 	else if (vcr_buf_add(nest->taken, path, strlen(path) + 1))
 		why = "out of memory";
 	vcr_git_release(&g);
@@ -144,7 +177,7 @@ static int make_git(struct one *o, struct vcr_error *e)
 static int make_one(struct one *o, struct vcr_buf *list, struct vcr_error *e)
 {
 	int err = make_git(o, e);
-	if (err || (err = head_of(o->mine.data, o->head, e)) || (err = vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, o->tree, e)))
+	if (err || (err = head_of(o->mine.data, o->head, e)) || (err = vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, NULL, o->tree, e)))
 		return err;
 	vcr_buf_printf(list, "%s %s %s", o->tree, o->head, o->path);
 	return vcr_buf_add(list, "", 1);
@@ -220,7 +253,7 @@ static void tell(struct vcr_isolate_merge *m, const struct one *o, const char *p
 }
 
 /* One entry of diff-tree --raw -z. */
-struct change { const char *path; bool added, removed, link; };
+struct change { const char *path; bool added, removed, link, linked; };
 
 static const char *next_change(const struct vcr_buf *raw, const char *p, struct change *c)
 {
@@ -231,6 +264,7 @@ static const char *next_change(const struct vcr_buf *raw, const char *p, struct 
 	c->added = !strcmp(from, "000000");
 	c->removed = !strcmp(to, "000000");
 	c->link = !strcmp(from, "160000") || !strcmp(to, "160000"); /* a repository in it, which is another of these */
+	c->linked = c->link && strcmp(from, "160000");
 	return c->path + strlen(c->path) + 1;
 }
 
@@ -255,13 +289,47 @@ static int refuse_standing(const struct one *o, const struct vcr_buf *raw, struc
 	return m->paths.len > before ? VCR_ISOLATE_UNCOMMITTED : 0;
 }
 
-static int diff(const struct one *o, struct vcr_buf *raw, struct vcr_error *e)
+static int diff(const struct one *o, const char *from, const char *to, struct vcr_buf *raw, struct vcr_error *e)
 {
 	struct vcr_git g = VCR_GIT_INIT;
 	g.dir = o->theirs.data;
 	g.objects = o->objects.data;
-	int err = VCR_GIT_MUST(&g, raw, e, "diff-tree", "-r", "-z", "--raw", "--no-renames", o->now, o->result);
+	int err = VCR_GIT_MUST(&g, raw, e, "diff-tree", "-r", "-z", "--raw", "--no-renames", from, to);
 	vcr_git_release(&g);
+	return err;
+}
+
+static int refuse_made(const struct one *o, const char *path, struct vcr_error *e)
+{
+	return vcr_error_set(e, VCR_EINVAL, "%s/%.200s is a repository of its own: move it elsewhere, or remove its .git, then commit again", o->mine.data, path);
+}
+
+static bool is_made(const struct one *o, const char *path)
+{
+	VCR_AUTO_BUF mine = VCR_BUF_INIT, theirs = VCR_BUF_INIT;
+	vcr_buf_printf(&mine, "%s/%s", o->mine.data, path);
+	vcr_buf_printf(&theirs, "%s/%s", o->theirs.data, path);
+	return is_repository(&mine) && !is_repository(&theirs);
+}
+
+/* A repository that was made in it would be lost with the tree, and git tells of it as a link, or not at all where it knows files beneath. */
+static int refuse_new(const struct one *o, const char *last, struct vcr_error *e)
+{
+	VCR_AUTO_BUF raw = VCR_BUF_INIT, dirs = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	struct change c;
+	int err = diff(o, o->tree, last, &raw, e);
+	for (const char *p = raw.data; !err && (p = next_change(&raw, p, &c));)
+		if (c.linked)
+			err = refuse_made(o, c.path, e);
+	g.dir = o->theirs.data;
+	g.objects = o->objects.data;
+	if (!err)
+		err = VCR_GIT_MUST(&g, &dirs, e, "ls-tree", "-r", "-d", "-z", "--name-only", last);
+	vcr_git_release(&g);
+	for VCR_EACH_Z(p, dirs)
+		if (!err && is_made(o, p))
+			err = refuse_made(o, p, e);
 	return err;
 }
 
@@ -276,11 +344,11 @@ static int find_result(struct one *o, struct vcr_buf *raw, struct vcr_isolate_me
 		return 0;
 	}
 	int err = refuse_commits(o, e);
-	if (err || (err = vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, last, e)) || !strcmp(last, o->tree))
+	if (err || (err = vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, o->tree, last, e)))
 		return err;
 	if (!is_repository(&o->theirs))
-		return vcr_error_set(e, VCR_ENOTFOUND, "%s is no repository any more, and there are changes of it in %s: take them from there", o->theirs.data, o->mine.data);
-	if ((err = vcr_isolate_tree_of(o->theirs.data, o->index.data, o->objects.data, o->now, e)))
+		return !strcmp(last, o->tree) ? 0 : vcr_error_set(e, VCR_ENOTFOUND, "%s is no repository any more, and there are changes of it in %s: take them from there", o->theirs.data, o->mine.data);
+	if ((err = refuse_new(o, last, e)) || !strcmp(last, o->tree) || (err = vcr_isolate_tree_of(o->theirs.data, o->index.data, o->objects.data, o->tree, o->now, e)))
 		return err;
 	g.dir = o->theirs.data;
 	g.objects = o->objects.data;
@@ -288,7 +356,7 @@ static int find_result(struct one *o, struct vcr_buf *raw, struct vcr_isolate_me
 	vcr_git_release(&g);
 	for (const char *p = conflicts.data; *p; p += strcspn(p, "\n") + 1)
 		tell(m, o, p, strcspn(p, "\n"));
-	if (err || (err = diff(o, raw, e)))
+	if (err || (err = diff(o, o->now, o->result, raw, e)))
 		return err;
 	return refuse_standing(o, raw, m, e);
 }
@@ -442,8 +510,7 @@ static int64_t count_one(struct one *o)
 	int64_t n = 0;
 	if (!is_repository(&o->mine))
 		return 0;
-	strcpy(o->now, o->tree);
-	if (vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, o->result, NULL) || diff(o, &raw, NULL))
+	if (vcr_isolate_tree_of(o->mine.data, o->index.data, o->objects.data, o->tree, o->now, NULL) || diff(o, o->tree, o->now, &raw, NULL))
 		return -1;
 	for (const char *p = raw.data; (p = next_change(&raw, p, &c));)
 		n += !c.link;
@@ -478,6 +545,7 @@ int vcr_isolate_nested_merge(const char *state_dir, const struct vcr_txn *t, boo
 			break;
 		open_one(state_dir, t, &o, path_of(p), n++);
 		err = !vcr_beneath_valid(o.path) || !read_one(&o, p) ? vcr_error_set(e, VCR_ECORRUPT, "what was noted of %s is damaged", o.mine.data) : find_result(&o, &raw, m, e);
+		m->waits |= !err && raw.len;
 		if (!err && apply)
 			err = write_one(&o, t, &raw, m, e);
 		worst = err > 0 && !worst ? err : worst;

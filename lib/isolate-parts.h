@@ -17,8 +17,9 @@ void vcr_isolate_branch(const struct vcr_txn *t, struct vcr_buf *out);
 int vcr_isolate_copy_file(const char *from, const char *to, struct vcr_error *e);
 /* The tree of all files that git does not ignore, as they are now; its objects are kept apart. */
 int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tree[72], struct vcr_error *e);
-/* Likewise of any work tree, by a copy of its index; what git is told not to look at is looked at. */
-int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects, char tree[72], struct vcr_error *e);
+/* Likewise of any work tree, by a copy of its index; what git is told not to look at is looked at. What is in the tree `known` (NULL: none) and still stands is in
+ * it even if it is ignored now. */
+int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects, const char *known, char tree[72], struct vcr_error *e);
 /* In g's index no file is assumed to be unchanged any more, and none skipped that is there. Their names, each with a NUL, to set that again. */
 int vcr_isolate_unflag(struct vcr_git *g, struct vcr_buf *assumed, struct vcr_buf *skipped, struct vcr_error *e);
 /* Three trees into one. VCR_ISOLATE_CONFLICT: the paths are appended, one a line. */

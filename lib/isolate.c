@@ -248,7 +248,31 @@ int vcr_isolate_unflag(struct vcr_git *g, struct vcr_buf *assumed, struct vcr_bu
 	return err || !assumed->len ? err : vcr_git_must(g, (const char *const[]){ "update-index", "--no-assume-unchanged", "-z", "--stdin", NULL }, assumed, NULL, e);
 }
 
-int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects, char tree[72], struct vcr_error *e)
+/* Into g's index what is in the tree `known`, stands in g's directory and is not in the index. Git looks at it, since it has no times there. */
+static int add_known(struct vcr_git *g, const char *known, struct vcr_error *e)
+{
+	VCR_AUTO_BUF all = VCR_BUF_INIT, list = VCR_BUF_INIT, missing = VCR_BUF_INIT;
+	struct vcr_isolate_names names = { 0 };
+	struct stat st;
+	int err = VCR_GIT_MUST(g, &all, e, "ls-tree", "-r", "-z", known);
+	if (err || (err = VCR_GIT_MUST(g, &list, e, "ls-files", "-z")) || (err = vcr_isolate_sort_names(&names, &list, e)))
+		return err;
+	for VCR_EACH_Z(p, all) {
+		VCR_AUTO_BUF full = VCR_BUF_INIT;
+		const char *name = strchr(p, '\t');
+		if (!name || vcr_isolate_has_name(&names, ++name))
+			continue;
+		vcr_buf_printf(&full, "%s/%s", g->dir, name);
+		if (!lstat(full.data, &st) && !S_ISDIR(st.st_mode))
+			vcr_buf_add(&missing, p, strlen(p) + 1);
+	}
+	free(names.name);
+	if (missing.err)
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	return missing.len ? vcr_git_must(g, (const char *const[]){ "-c", "core.splitIndex=false", "update-index", "--add", "--replace", "-z", "--index-info", NULL }, &missing, NULL, e) : 0;
+}
+
+int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects, const char *known, char tree[72], struct vcr_error *e)
 {
 	VCR_AUTO_BUF id = VCR_BUF_INIT, assumed = VCR_BUF_INIT, skipped = VCR_BUF_INIT;
 	struct vcr_isolate_git w;
@@ -259,7 +283,7 @@ int vcr_isolate_tree_of(const char *dir, const char *index, const char *objects,
 		err = vcr_isolate_copy_file(w.index, index, e);
 	g.index = index;
 	g.objects = objects;
-	if (!err && !(err = vcr_isolate_unflag(&g, &assumed, &skipped, e)) && !(err = VCR_GIT_MUST(&g, NULL, e, "-c", "core.splitIndex=false", "add", "-A", "--sparse", ".")) &&
+	if (!err && !(err = vcr_isolate_unflag(&g, &assumed, &skipped, e)) && !(err = known ? add_known(&g, known, e) : 0) && !(err = VCR_GIT_MUST(&g, NULL, e, "-c", "core.splitIndex=false", "add", "-A", "--sparse", ".")) &&
 	    !(err = refuse_closed(&g, e)) && !(err = VCR_GIT_LINE(&g, &id, e, "write-tree")))
 		err = take_line(&id, tree, 72, e);
 	unlink(index);
@@ -272,7 +296,7 @@ int vcr_isolate_snapshot(const char *state_dir, const struct vcr_txn *t, char tr
 	VCR_AUTO_BUF index = VCR_BUF_INIT, objects = VCR_BUF_INIT;
 	beside(state_dir, t->session, "index", &index);
 	beside(state_dir, t->session, "objects", &objects);
-	return vcr_isolate_tree_of(t->dir, index.data, objects.data, tree, e);
+	return vcr_isolate_tree_of(t->dir, index.data, objects.data, NULL, tree, e);
 }
 
 static int make_beside(const char *state_dir, const struct vcr_txn *t, struct vcr_error *e)

@@ -11,7 +11,7 @@
  *
  * Repositories inside the workspace, submodules among them, are in the tree with a .git of their own, which borrows the objects of theirs. What is changed there
  * comes back as files, merged with what the user has there now, one written whole after the other when all else is done; their own .git is only read. Commits that are made there
- * are refused by name, since only files come back.
+ * are refused by name, and so is a repository that is made in one, since only files come back. One whose .git is made of links is not taken.
  *
  * Refused by name: no repository, no commit yet, a merge that is not finished. */
 #ifndef VCR_ISOLATE_H
@@ -40,6 +40,7 @@ struct vcr_isolate_merge {
 	char commit[72];            /* where the branch is then */
 	int64_t changed;            /* paths */
 	int64_t inside;             /* files in repositories inside the workspace */
+	bool waits;                 /* some of these are to be changed yet */
 	struct vcr_buf notes;       /* one a line: what does not come back, and why */
 	bool nested;                /* paths are in repositories inside the workspace */
 	struct vcr_buf paths;       /* one a line: of a conflict, or with the user's uncommitted changes */

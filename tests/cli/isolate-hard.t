@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
 from clikit import BUILD, ok, skip, done  # noqa: E402
 from project import Standing, differences  # noqa: E402
+from steps import run_to  # noqa: E402
 
 TXN = os.path.join(BUILD, "vcr-txn")
 MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
@@ -236,6 +237,76 @@ p.sh("rm -rf own; echo c > c", cwd=tree)
 before = p.look()
 status, out = run(p, [TXN, "commit"])
 ok(status == 0 and "own, a repository of its own, is gone in the tree, and stays" in out and p.look() == dict(before, c=is_(b"c\n")), "one that is removed in the tree stays in the workspace, which is said", status, out, *differences(before, p.look()))
+
+# ---- What is ignored there since ----
+p = repository()
+p.sh("git init -q own; echo o > own/o; git -C own add .; git -C own commit -qm o; echo precious > own/u; echo precious > own/w")
+tree = begin(p, "i1")
+p.sh("printf 'u\nw\n' >> own/.gitignore; echo more >> own/w", cwd=tree)
+status, out = run(p, [TXN, "commit"])
+files = {n: open(p.work + "/own/" + n).read() for n in os.listdir(p.work + "/own") if n != ".git"}
+ok(status == 0 and files == {"o": "o\n", "u": "precious\n", "w": "precious\nmore\n", ".gitignore": "u\nw\n"}, "a file of one that is ignored there since stays, with what was changed in it", status, out, files)
+p.sh("printf 'o\nx\n' >> own/.git/info/exclude; git -C own rm -q --cached o; echo x > own/x")
+tree = begin(p, "i2")
+p.sh("echo n > own/n", cwd=tree)
+p.sh("echo n >> own/.gitignore; echo n > own/mine")
+status, out = run(p, [TXN, "commit"])
+files = sorted(os.listdir(p.work + "/own"))
+ok(status == 0 and files == [".git", ".gitignore", "mine", "n", "o", "u", "w", "x"], "and so is one that the user ignores since", status, out, files)
+
+# ---- A repository made in one ----
+p = repository()
+p.sh("git init -q own; mkdir own/lib; echo o > own/lib/o; git -C own add .; git -C own commit -qm o; mkdir own/his; echo h > own/his/h")
+tree = begin(p, "i3")
+before, wrong = p.look(), []
+for at in ("lib", "his", "new"):
+    p.sh("mkdir -p own/%s; git init -q own/%s; echo n > own/%s/n; git -C own/%s add .; git -C own/%s commit -qm lib; echo b > b" % ((at,) * 5), cwd=tree)
+    status, out = run(p, [TXN, "commit"])
+    if status == 0 or "own/%s is a repository of its own" % at not in out or p.look() != before or not os.path.exists(tree + "/own/%s/n" % at):
+        wrong.append((at, status, out, differences(before, p.look())))
+    p.sh("rm -rf own/%s/.git" % at, cwd=tree)
+status, out = run(p, [TXN, "commit"])
+ok(not wrong and status == 0 and all(os.path.exists(p.work + "/own/" + n) for n in ("lib/o", "lib/n", "his/h", "his/n", "new/n")), "a repository that is made in one is refused by name wherever it is, and nothing is lost", wrong, status, out)
+
+# ---- A .git made of links ----
+p = repository()
+p.sh("git init -q ../main; echo m > ../main/m; git -C ../main add .; git -C ../main commit -qm m; mkdir -p own/.git; cd own/.git; for i in refs logs config info objects packed-refs; do ln -s ../../../main/.git/$i $i; done; "
+     "cp ../../../main/.git/HEAD ../../../main/.git/index .; cd ..; git reset -q --hard; cd ..; git init -q two; echo t > two/t; git -C two add .; git -C two commit -qm t; ln -s ../../gone two/.git/hooks/pre-push; "
+     "git init -q three; echo t > three/t; git -C three add .; git -C three commit -qm t; mv three/.git/refs/heads ../heads; ln -s ../../../heads three/.git/refs/heads")
+status, out = run(p, [TXN, "begin", "--isolate", "-s", "i4"])
+tree = p.state("trees", "i4")
+ok(status == 0 and "own: a git repository of its own, and its .git is made of links" in out and "three: a git repository" in out and sorted(os.listdir(tree)) == [".git", "a", "two"],
+   "a repository whose .git is made of links is not taken, by name: a commit in its copy would be one in it", status, out, os.listdir(tree))
+
+# ---- Killed while only files inside one are written ----
+title = "killed while nothing but files of one are written, the next call completes it, whatever it is"
+p = repository()
+p.sh("git init -q own; for i in 1 2 3 4 5 6; do echo o > own/o$i; done; git -C own add .; git -C own commit -qm o")
+WRITE = "for i in 1 2 3 4 5 6; do echo n > own/o$i; done"
+at = []
+def first(n):
+    if not at and open(p.work + "/own/o2").read() == "n\n" and open(p.work + "/own/o5").read() == "o\n":
+        at.append(n)
+
+
+p.sh(WRITE, cwd=begin(p, "k1"))
+total = run_to([TXN, "commit"], None, first, cwd=p.work, env=p.env)[0]
+if not total:
+    skip(title, "tracing a child is not allowed here")
+else:
+    ends = []
+    for n, verb in enumerate(("commit", "abort", "status")):
+        p.sh("git -C own checkout -q .")
+        p.sh(WRITE, cwd=begin(p, "k2%d" % n))
+        half = None
+        for moment in range(at[0], at[0] + 60, 3):
+            if half != None and p.sh("cat own/*").stdout != "o\n" * 6:
+                break
+            run_to([TXN, "commit"], moment, cwd=p.work, env=p.env)
+            half = p.sh("cat own/*").stdout
+        status, out = run(p, [TXN, verb])
+        ends.append((verb, half, status, out, p.sh("cat own/*").stdout, os.path.exists(p.state("txn", "k2%d" % n))))
+    ok(at and all("o" in half and "n" in half and after == "n\n" * 6 and not there for _, half, _, _, after, there in ends), title, ends)
 
 # ---- Files that git is told not to look at ----
 p = repository()
