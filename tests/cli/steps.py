@@ -27,7 +27,7 @@ def start(argv, cwd, env):
 
 def run_to(argv, upto=None, each=None, **place):
     """Kill it before its upto-th system call (of the first thread); None: let it end. Returns (system calls entered, wait status); (0, status) where
-    tracing is not allowed. each(n) is called as the n-th is entered."""
+    tracing is not allowed. each(n) is called as the n-th is entered; it is killed there if that is true."""
     pid, n, inside = start(argv, **place), 0, False
     _, status = os.waitpid(pid, 0)
     if not os.WIFSTOPPED(status):
@@ -45,9 +45,7 @@ def run_to(argv, upto=None, each=None, **place):
         if not at_call or not inside:
             continue
         n += 1
-        if each:
-            each(n)
-        if n == upto:
+        if (each and each(n)) or n == upto:
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             return n, status
