@@ -264,6 +264,8 @@ struct work {
 	const struct vcr_rollback_where *w;
 	struct vcr_journal *j;
 	int root, stage;
+	bool committed; /* what we do on other file systems may be durable at once */
+	bool flush;     /* staged files are on the disk before they get their names */
 	struct vcr_buf stage_path;
 };
 
@@ -402,9 +404,22 @@ static int stage_item(struct work *k, size_t n, struct vcr_error *e)
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	if (!err)
 		err = set_attrs(k, i, k->stage, name, e); /* before the mode, which is in its access control list too */
-	if (!err && (fchmod(fd, i->to.mode & 07777) || !set_time(k, i, name)))
+	if (!err && (fchmod(fd, i->to.mode & 07777) || !set_time(k, i, name) || (k->flush && fsync(fd))))
 		err = vcr_error_sys(e, errno, "%s: its new content cannot be written beside it", i->path);
 	close(fd);
+	return err;
+}
+
+/* Before anything is destroyed on another file system, which keeps no order with that of the journal: the journal, and with it all that was made before, is durable. */
+static int commit_journal(struct work *k, struct vcr_error *e)
+{
+	if (k->committed)
+		return 0;
+	int state = open(k->w->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = state < 0 || fsync(state) ? vcr_error_sys(e, errno, "%s", k->w->state_dir) : 0;
+	if (state >= 0)
+		close(state);
+	k->committed = !err;
 	return err;
 }
 
@@ -421,12 +436,18 @@ static int stage_all(struct work *k, struct vcr_error *e)
 /* What must make room: deepest first. */
 static int clear(struct work *k, struct vcr_error *e)
 {
+	struct stat root;
+	int err;
+	if (fstat(k->root, &root))
+		return vcr_error_sys(e, errno, "%s", k->w->workspace);
 	for (size_t n = k->j->n; n-- > 0;) {
 		struct vcr_journal_item *i = &k->j->item[n];
 		struct stat st;
 		unsigned there, to = type_of(&i->to);
 		if (i->skip || !type_there(k, i->path, &there, &st) || there == to)
 			continue;
+		if (st.st_dev != root.st_dev && (err = commit_journal(k, e)))
+			return err;
 		if (there == VCR_ENTRY_DIR ? act(k, i->path, ACT_RMDIR, NULL, 0) : (!to || to == VCR_ENTRY_DIR) && act(k, i->path, ACT_UNLINK, NULL, 0))
 			return failed(i, "remove it", e);
 	}
@@ -454,7 +475,11 @@ static int place_across(struct work *k, size_t n, struct vcr_error *e)
 	struct work other = *k;
 	const char *name;
 	char from[32];
-	int dir = vcr_beneath_parent(k->root, i->path, &name), err;
+	int err = commit_journal(k, e);
+	if (err)
+		return err;
+	other.flush = true;
+	int dir = vcr_beneath_parent(k->root, i->path, &name);
 	if (dir < 0)
 		return failed(i, "reach its directory", e);
 	char path[40];
@@ -601,11 +626,11 @@ static void drop_stage(struct work *k)
 	rmdir(k->stage_path.data);
 }
 
-/* On one file system the renames are durable before the journal's removal is; on two they are made so. */
+/* On one file system that keeps an order the renames are durable before the journal's removal is; on two, and where there is none, they are made so. */
 static void settle(const struct work *k)
 {
 	struct stat root, state;
-	if (!fstat(k->root, &root) && !stat(k->w->state_dir, &state) && root.st_dev != state.st_dev)
+	if (!fstat(k->root, &root) && !stat(k->w->state_dir, &state) && (root.st_dev != state.st_dev || !vcr_flush_in_order(k->root)))
 		syncfs(k->root);
 }
 

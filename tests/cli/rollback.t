@@ -448,11 +448,33 @@ else:
     calls = open(trace).read().splitlines()
     syncs = [c for c in calls if re.search(r"\b(fsync|fdatasync|sync|syncfs)\(", c)]
     kind = subprocess.run(["stat", "-f", "-c", "%T", p.state()], stdout=subprocess.PIPE, text=True).stdout.strip()
-    if kind in ("ext2/ext3", "xfs"):
+    device = os.stat(p.state()).st_dev
+    try:
+        name = os.path.basename(os.readlink("/sys/dev/block/%d:%d" % (os.major(device), os.minor(device))))
+        journal = open("/sys/fs/ext4/%s/journal_task" % name).read().strip() != "<none>"
+    except OSError:
+        journal = False
+    if kind == "xfs" or (kind == "ext2/ext3" and journal):
         begun = next((i for i, c in enumerate(calls) if "rename(" in c and "rollback.journal" in c), 0)
         waited = [c for c in calls[:begun] if "WAIT_AFTER" in c and c.endswith("= 0")]
         ok(not syncs and begun and len(waited) > 50, "a rollback waits for its own bytes alone, before anything is destroyed, and not for what other programs left to be written", syncs, begun, len(waited))
     else:
         ok(syncs and p.look() == after, "a rollback is made durable before it is done", kind, syncs)
+    other = Project()
+    other.sh("mkdir disk; echo one > disk/f; git add disk; git commit -qm x")
+    there = ("mount -t tmpfs none disk && git checkout -q disk && vcr record -q -- bash -c 'echo two > disk/f; echo new > disk/new' && exec strace -y -f -qq -o %s "
+             "-e trace=openat,rename,renameat,renameat2,unlink,unlinkat,fsync vcr rollback -q" % trace)
+    alone = subprocess.run(["unshare", "-rm", "bash", "-c", "mount -t tmpfs none /mnt"], stderr=subprocess.DEVNULL)
+    if alone.returncode:
+        skip("a rollback on two file systems", "no mounts in a namespace of one's own here")
+    else:
+        open(trace, "w").close()
+        r = subprocess.run(["unshare", "-rm", "bash", "-c", there], cwd=other.work, env=dict(other.env, PATH=BUILD + ":" + os.environ["PATH"]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        calls = open(trace).read().splitlines()
+        at = {what: next((i for i, c in enumerate(calls) if re.search(pattern, c)), None) for what, pattern in (
+            ("begun", r"rename\(.*rollback\.journal\.new"), ("committed", r"fsync\(\d+<%s>" % re.escape(other.state())), ("gone", r'unlinkat\(.*"new"'),
+            ("flushed", r"fsync\(\d+<.*disk/\.vcr-rollback/\d+>"), ("placed", r'renameat\(.*disk/\.vcr-rollback>.*"f"\) = 0'))}
+        ok(None not in at.values() and at["begun"] < at["committed"] < at["gone"] and at["flushed"] < at["placed"],
+           "on another file system nothing goes before what brings it back is on the disk, nor its new content", at, r.stdout, *calls[-40:])
     ok(not [c for c in calls if "/ssl/cert" in c or "ca-certificates" in c], "and no certificates are read for it", [c for c in calls if "cert" in c])
 done()
