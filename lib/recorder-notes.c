@@ -48,7 +48,7 @@ static uint64_t written_at(const struct vcr_recorder *r, const struct stat *st)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	int64_t at = (int64_t)r->mono_ns + (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec - (int64_t)r->real_ns;
-	return at > (int64_t)r->mono_ns && (uint64_t)at < now ? (uint64_t)at : now;
+	return vcr_recorder_as_read(r, at > (int64_t)r->mono_ns && (uint64_t)at < now ? (uint64_t)at : now);
 }
 
 static void take_line(struct vcr_recorder *r, const char *p, size_t n, uint64_t time_ns)

@@ -432,6 +432,16 @@ static bool in_storm(const struct collector *c)
 	return c->bell >= 0 && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
 }
 
+/* A line of an annotation, or a run of the user's tests: what was done before is to be known first. */
+static bool is_told(const struct collector *c)
+{
+	struct pollfd fds[4];
+	int n = vcr_recorder_tests_pollfds(c->recorder, fds), notes = vcr_recorder_notes_fd(c->recorder);
+	if (notes >= 0)
+		fds[n++] = (struct pollfd){ notes, POLLIN, 0 };
+	return poll(fds, (nfds_t)n, 0) > 0 || !vcr_recorder_tests_timeout(c->recorder);
+}
+
 /* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. In a storm of files inotify is not
  * listened to for a while after each time: who writes would wake us with every file. What it knows is read wherever it matters. */
 static void wait_for_something(struct collector *c, int timeout_ms)
@@ -503,13 +513,15 @@ static void run(struct collector *c)
 	uint64_t quiet_since = 0, began = mono_ns();
 	pthread_mutex_lock(&c->turn);
 	while (!c->stop && !told_to_end) {
-		bool storm = in_storm(c);
-		if (!storm)
+		bool storm = in_storm(c) && !is_told(c);
+		if (!storm) {
 			drain(c, false);
-		vcr_recorder_notes_read(c->recorder);
+			vcr_recorder_notes_read(c->recorder);
+		}
 		vcr_recorder_watch(c->recorder);
 		vcr_recorder_judge(c->recorder);
-		vcr_recorder_tests(c->recorder);
+		if (!storm)
+			vcr_recorder_tests(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
 		if (!storm)
 			reap(c);

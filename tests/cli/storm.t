@@ -37,6 +37,25 @@ ok(len(own) == 2600, "of 2,600 processes that each make a file every file has a 
 nobody = [c for c in own if c.get("source") != "shim" or not c.get("program")]
 ok(not nobody, "and each of them says whose it is", len(nobody), nobody[:3])
 
+# Somebody annotates meanwhile, from outside.
+p = Project()
+running = p.start("--burst=off", "--", "python3", "-c", "import os\nprint(os.environ['VCR_ANNOTATE'], flush=True)\nfor i in range(4000):\n    open('a%d' % i, 'w').close()\ninput()")
+lines = 0
+with open(running.stdout.readline().strip(), "a") as notes:
+    while not os.path.exists(os.path.join(p.work, "a3999")) and running.poll() is None:
+        notes.write('{"node":"n%d"}\n' % lines)
+        notes.flush()
+        lines += 1
+        time.sleep(0.01)
+running.communicate("x\n")
+frames = p.frames()
+own = {f["input_state"]["path"]: f["metadata"]["custom"]["vcr"] for f in frames if f["node_name"].startswith("file:")}
+nobody = [c for c in own.values() if c.get("source") != "shim" or not c.get("program")]
+ok(len(own) == 4000 and len(nobody) <= lines, "of 4,000 files that are made while there are annotations each is its program's, but for the one that is just being made when an annotation comes",
+   len(own), len(nobody), lines, nobody[:3])
+said = [f["node_name"] for f in frames if f["frame_type"] == "node"]
+ok(said == ["n%d" % i for i in range(lines)], "and each annotation has its frame", len(said), lines, said[:5])
+
 # A storm is over, and a little goes on.
 p = Project()
 ON = "import os, subprocess, time\nfor i in range(8000):\n    open('g%d' % i, 'w').close()\nwhile not os.path.exists('enough'):\n    subprocess.run(['true'])\n    time.sleep(0.04)\n"
