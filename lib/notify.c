@@ -165,10 +165,12 @@ static int receive(struct vcr_notify *n)
 }
 
 /* One that has been answered or killed meanwhile is ENOENT. */
-static void send_answer(struct vcr_notify *n)
+static bool send_answer(struct vcr_notify *n)
 {
-	while (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &n->slot->answer) && errno == EINTR)
+	int err;
+	while ((err = ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &n->slot->answer)) && errno == EINTR)
 		;
+	return !err;
 }
 
 static struct seccomp_notif_resp answer_of(uint64_t id, int64_t value, bool go_on)
@@ -178,12 +180,12 @@ static struct seccomp_notif_resp answer_of(uint64_t id, int64_t value, bool go_o
 	return (struct seccomp_notif_resp){ .id = id, .val = value < 0 ? 0 : value, .error = value < 0 ? (int)value : 0 };
 }
 
-static void put_answer(struct vcr_notify *n, int64_t value, bool go_on)
+static bool put_answer(struct vcr_notify *n, int64_t value, bool go_on)
 {
 	memset(&n->slot->answer, 0, n->answer_size);
 	n->slot->answer = answer_of(n->slot->call.id, value, go_on);
 	__atomic_store_n(&n->slot->answered, 1, __ATOMIC_RELEASE);
-	send_answer(n);
+	return send_answer(n);
 }
 
 void vcr_notify_go_on(struct vcr_notify *n)
@@ -191,9 +193,9 @@ void vcr_notify_go_on(struct vcr_notify *n)
 	put_answer(n, 0, true);
 }
 
-void vcr_notify_answer(struct vcr_notify *n, int64_t value)
+bool vcr_notify_answer(struct vcr_notify *n, int64_t value)
 {
-	put_answer(n, value, false);
+	return put_answer(n, value, false);
 }
 
 bool vcr_notify_waits(const struct vcr_notify *n)
@@ -215,16 +217,23 @@ uint64_t vcr_notify_keep(struct vcr_notify *n)
 	return 0;
 }
 
-void vcr_notify_answer_kept(struct vcr_notify *n, uint64_t id, int64_t value, bool go_on)
+bool vcr_notify_waits_kept(const struct vcr_notify *n, uint64_t id)
 {
+	return !ioctl(n->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id);
+}
+
+bool vcr_notify_answer_kept(struct vcr_notify *n, uint64_t id, int64_t value, bool go_on)
+{
+	int err;
 	union { struct seccomp_notif_resp answer; char room[ANSWER]; } a;
 	memset(&a, 0, sizeof a);
 	a.answer = answer_of(id, value, go_on);
-	while (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &a) && errno == EINTR)
+	while ((err = ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &a)) && errno == EINTR)
 		;
 	for (int i = 0; i < VCR_NOTIFY_KEPT; i++)
 		if (n->slot->kept[i] == id)
 			__atomic_store_n(&n->slot->kept[i], 0, __ATOMIC_RELEASE);
+	return !err;
 }
 
 /* In the guardian. */

@@ -45,15 +45,17 @@ int vcr_notify_wait(struct vcr_notify *n, int timeout_ms, const struct seccomp_n
 bool vcr_notify_waits(const struct vcr_notify *n);
 /* The kernel does what was asked. */
 void vcr_notify_go_on(struct vcr_notify *n);
-/* The call returns that instead: a value, or -errno. */
-void vcr_notify_answer(struct vcr_notify *n, int64_t value);
+/* The call returns that instead: a value, or -errno. False: nobody waits for it any more; before Linux 5.19 a signal ends that, and the call may be told again. */
+bool vcr_notify_answer(struct vcr_notify *n, int64_t value);
 
 /* The call that is waited for is answered later, others come meanwhile: its id; 0: too many are kept, answer it now. The guardian lets it go on where we
  * die, or come for no call for five seconds. */
 enum { VCR_NOTIFY_KEPT = 16 };
 uint64_t vcr_notify_keep(struct vcr_notify *n);
-/* As vcr_notify_go_on (then value does not count) or vcr_notify_answer. Its process may have been killed: then nothing happens. */
-void vcr_notify_answer_kept(struct vcr_notify *n, uint64_t id, int64_t value, bool go_on);
+/* As vcr_notify_waits. */
+bool vcr_notify_waits_kept(const struct vcr_notify *n, uint64_t id);
+/* As vcr_notify_go_on (then value does not count) or vcr_notify_answer. Its process may have been killed: then nothing happens, and it is false. */
+bool vcr_notify_answer_kept(struct vcr_notify *n, uint64_t id, int64_t value, bool go_on);
 /* vcr_notify_wait that also ends, with 1, when one of n descriptors is ready (poll(2); VCR_NOTIFY_KEPT at most): revents is set. */
 int vcr_notify_wait_also(struct vcr_notify *n, int timeout_ms, struct pollfd *also, unsigned nalso, const struct seccomp_notif **call);
 

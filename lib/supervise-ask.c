@@ -88,13 +88,13 @@ static int put_question(const struct vcr_supervise *s, const struct vcr_asking *
 	return fd;
 }
 
-bool vcr_reach_begin(struct vcr_supervise *s, int pid, int *fd, const union vcr_address *meant, bool waits)
+bool vcr_reach_begin(struct vcr_supervise *s, int tid, int pid, int *fd, const union vcr_address *meant, bool waits)
 {
 	for (int i = 0; i < VCR_NOTIFY_KEPT; i++) {
 		struct vcr_asking *q = &s->asking[i];
 		if (q->used)
 			continue;
-		*q = (struct vcr_asking){ .pid = pid, .fd = -1, .meant = *meant, .troubles = troubles(s), .since_ns = vcr_supervise_now(), .limit_ms = waits ? LIMIT_MS : SOON_MS };
+		*q = (struct vcr_asking){ .tid = tid, .pid = pid, .fd = -1, .meant = *meant, .troubles = troubles(s), .since_ns = vcr_supervise_now(), .limit_ms = waits ? LIMIT_MS : SOON_MS };
 		q->gate = put_question(s, q);
 		q->id = q->gate < 0 ? 0 : vcr_notify_keep(s->o.notify);
 		q->used = q->id;
@@ -140,11 +140,25 @@ static bool hear(struct vcr_asking *q)
 static void answer(struct vcr_supervise *s, struct vcr_asking *q, int error)
 {
 	if (q->id)
-		vcr_supervise_answer(s, q->id, q->pid, q->fd, &q->meant, error);
+		vcr_supervise_answer(s, q->id, q->tid, q->pid, q->fd, &q->meant, error);
 	if (q->fd >= 0)
 		close(q->fd);
 	q->fd = -1;
 	q->id = 0;
+}
+
+/* The question stays: its answer is for others, and for this one, which asks again. */
+void vcr_reach_forget(struct vcr_supervise *s, int tid)
+{
+	for (int i = 0; i < VCR_NOTIFY_KEPT; i++) {
+		struct vcr_asking *q = &s->asking[i];
+		if (!q->used || !q->id || q->tid != tid)
+			continue;
+		vcr_notify_answer_kept(s->o.notify, q->id, 0, true);
+		close(q->fd);
+		q->fd = -1;
+		q->id = 0;
+	}
 }
 
 static void end(struct vcr_asking *q)

@@ -78,6 +78,34 @@ static int connect_gate(struct vcr_supervise *s, int pid, int fd, const union vc
 	return r;
 }
 
+static ino_t inode_of(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
+/* Has it been connected for this thread before, which does not know? Only once. */
+static bool was_unheard(struct vcr_supervise *s, int tid, int fd)
+{
+	for (int i = 0; i < VCR_NOTIFY_KEPT; i++)
+		if (s->unheard[i].tid == tid && s->unheard[i].socket == inode_of(fd)) {
+			s->unheard[i].tid = 0;
+			return true;
+		}
+	return false;
+}
+
+/* r: what the call was to return, and was not there to be told. */
+static void note_unheard(struct vcr_supervise *s, int tid, int fd, int64_t r)
+{
+	unsigned at = s->next_unheard % VCR_NOTIFY_KEPT;
+	if (r)
+		return;
+	s->unheard[at].tid = tid;
+	s->unheard[at].socket = inode_of(fd);
+	s->next_unheard++;
+}
+
 static bool gate_is_ready(struct vcr_supervise *s)
 {
 	const uint32_t *state = &s->h->gate.state;
@@ -103,9 +131,11 @@ static bool is_bound(struct vcr_supervise *s, const struct vcr_seen *p, int fd, 
 }
 
 /* True: *r is what connect returns. False: it has ended; the program's end of the socket has an address that does not reach it. */
-static bool lead(struct vcr_supervise *s, int pid, int fd, const union vcr_address *a, int64_t *r)
+static bool lead(struct vcr_supervise *s, int tid, int pid, int fd, const union vcr_address *a, int64_t *r)
 {
 	*r = connect_gate(s, pid, fd, a);
+	if (*r == -EISCONN && was_unheard(s, tid, fd))
+		*r = 0;
 	bool led = *r != -ECONNREFUSED && *r != -EINVAL;
 	s->stats.led += led;
 	__atomic_fetch_add(&s->h->gate.went_direct, !led && !s->o.replay, __ATOMIC_RELAXED);
@@ -123,10 +153,10 @@ static enum way go(struct vcr_supervise *s, struct vcr_seen *p, int *fd, const u
 	if (goal == VCR_GOAL_GATE && !is_bound(s, p, *fd, a) && gate_is_ready(s) && vcr_notify_waits(s->o.notify)) {
 		vcr_seen_tell(s, p); /* before the gate speaks of it */
 		bool known = s->o.replay || vcr_reach_known(s, a, &error);
-		if (!known && vcr_reach_begin(s, p->pid, fd, a, !(fcntl(*fd, F_GETFL) & O_NONBLOCK)))
+		if (!known && vcr_reach_begin(s, p->tid, p->pid, fd, a, !(fcntl(*fd, F_GETFL) & O_NONBLOCK)))
 			return WAITS;
 		*r = -error;
-		if (error || lead(s, p->pid, *fd, a, r))
+		if (error || lead(s, p->tid, p->pid, *fd, a, r))
 			return ANSWERED;
 	}
 	if (goal == VCR_GOAL_NONE || !s->o.replay)
@@ -135,11 +165,13 @@ static enum way go(struct vcr_supervise *s, struct vcr_seen *p, int *fd, const u
 	return ANSWERED;
 }
 
-void vcr_supervise_answer(struct vcr_supervise *s, uint64_t id, int pid, int fd, const union vcr_address *meant, int error)
+void vcr_supervise_answer(struct vcr_supervise *s, uint64_t id, int tid, int pid, int fd, const union vcr_address *meant, int error)
 {
 	int64_t r = -error;
-	bool own_way = !error && !lead(s, pid, fd, meant, &r);
-	vcr_notify_answer_kept(s->o.notify, id, r, own_way);
+	bool waits = vcr_notify_waits_kept(s->o.notify, id); /* else its socket may be meant for something else by now */
+	bool own_way = !waits || (!error && !lead(s, tid, pid, fd, meant, &r));
+	if (!vcr_notify_answer_kept(s->o.notify, id, r, own_way) && !own_way)
+		note_unheard(s, tid, fd, r);
 }
 
 void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call)
@@ -147,6 +179,7 @@ void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const st
 	union vcr_address a = { 0 };
 	uint64_t n = call->data.args[2];
 	int64_t r;
+	vcr_reach_forget(s, (int)call->pid);
 	if (n < sizeof a.any.sa_family || n > sizeof a || !vcr_seen_read(p, call->data.args[1], &a, n) || (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6)) {
 		vcr_notify_go_on(s->o.notify);
 		return;
@@ -154,8 +187,8 @@ void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const st
 	int fd = borrow(p, (int)call->data.args[0]);
 	s->stats.unseen += fd < 0;
 	enum way way = fd < 0 ? ITS_OWN : go(s, p, &fd, &a, (socklen_t)n, &r);
-	if (way == ANSWERED)
-		vcr_notify_answer(s->o.notify, r);
+	if (way == ANSWERED && !vcr_notify_answer(s->o.notify, r))
+		note_unheard(s, p->tid, fd, r);
 	else if (way == ITS_OWN)
 		vcr_notify_go_on(s->o.notify);
 	if (fd >= 0)

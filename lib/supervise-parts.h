@@ -25,7 +25,7 @@ union vcr_address { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_
 struct vcr_asking {
 	bool used;
 	uint64_t id;
-	int pid, fd, gate;       /* fd: the program's socket, lent; gate: ours */
+	int tid, pid, fd, gate;  /* fd: the program's socket, lent; gate: ours */
 	union vcr_address meant;
 	uint64_t since_ns;
 	uint32_t limit_ms, troubles; /* of when it was asked */
@@ -77,6 +77,8 @@ struct vcr_supervise {
 	bool told_identity;       /* that a program of another identity has none here */
 	bool told_bound;          /* that a connection is bound to an interface */
 	struct vcr_asking asking[VCR_NOTIFY_KEPT];
+	struct { int tid; ino_t socket; } unheard[VCR_NOTIFY_KEPT]; /* connected, and a signal ended the call before it was told so: it makes it again */
+	unsigned next_unheard;
 	struct vcr_reach reach[VCR_REACHES];
 	unsigned next_reach;
 	struct vcr_preimages *kept; /* NULL: nothing is */
@@ -107,14 +109,15 @@ void vcr_later_release(struct vcr_supervise *s);
 /* supervise-connect.c: answers the call, or has it wait */
 void vcr_supervise_connect(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call);
 /* One that has waited: error is what the gate said of that place, 0 that it can connect there or that nobody knows. */
-void vcr_supervise_answer(struct vcr_supervise *s, uint64_t id, int pid, int fd, const union vcr_address *meant, int error);
+void vcr_supervise_answer(struct vcr_supervise *s, uint64_t id, int tid, int pid, int fd, const union vcr_address *meant, int error);
 void vcr_supervise_place(const union vcr_address *a, char out[VCR_PLACE]); /* ADDRESS:PORT */
 void vcr_supervise_say_refused(struct vcr_supervise *s, int pid, const union vcr_address *a, int error);
 
 /* supervise-ask.c */
 bool vcr_reach_known(struct vcr_supervise *s, const union vcr_address *a, int *error); /* *error: as above */
 /* The call in hand waits from here on, and *fd is taken over and -1 then. waits: its socket blocks. False: it does not wait, nobody can be asked. */
-bool vcr_reach_begin(struct vcr_supervise *s, int pid, int *fd, const union vcr_address *meant, bool waits);
+bool vcr_reach_begin(struct vcr_supervise *s, int tid, int pid, int *fd, const union vcr_address *meant, bool waits);
+void vcr_reach_forget(struct vcr_supervise *s, int tid); /* the thread calls again: what it waited for it does not wait for any more */
 void vcr_reach_look(struct vcr_supervise *s);    /* answers that have come, and limits that have passed */
 /* What the loop waits for too; *timeout_ms becomes smaller. How many: VCR_NOTIFY_KEPT at most. */
 unsigned vcr_reach_poll(const struct vcr_supervise *s, struct pollfd *p, int *timeout_ms);

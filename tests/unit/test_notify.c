@@ -195,6 +195,30 @@ START_TEST(a_call_that_is_kept_holds_up_no_other)
 }
 END_TEST
 
+START_TEST(one_that_has_been_killed_waits_for_no_answer)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(two_unlink, &fd);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	pid_t caller = (pid_t)call->pid;
+	uint64_t id = vcr_notify_keep(n);
+	ck_assert(vcr_notify_waits_kept(n, id));
+	ck_assert_int_eq(kill(caller, SIGKILL), 0);
+	while (vcr_notify_waits_kept(n, id))
+		usleep(1000);
+	ck_assert(!vcr_notify_answer_kept(n, id, 0, false));
+	while (!vcr_notify_wait(n, 20000, &call)) /* the other's */
+		vcr_notify_go_on(n);
+	status_of(pid);
+	vcr_notify_free(n);
+}
+END_TEST
+
 START_TEST(more_calls_than_that_are_not_kept)
 {
 	const struct seccomp_notif *call;
@@ -360,6 +384,7 @@ static TCase *tc_notify(void)
 	tcase_add_test(tc, only_writing_and_the_end_are_told);
 	tcase_add_test(tc, the_answer_is_what_the_call_returns);
 	tcase_add_test(tc, a_call_that_is_kept_holds_up_no_other);
+	tcase_add_test(tc, one_that_has_been_killed_waits_for_no_answer);
 	tcase_add_test(tc, more_calls_than_that_are_not_kept);
 	tcase_add_test(tc, a_call_that_is_kept_by_one_that_dies_goes_on);
 	tcase_add_test(tc, nothing_within_the_time_is_no_error);
