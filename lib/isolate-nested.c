@@ -11,6 +11,7 @@
 #include "beneath.h"
 #include "copytree.h"
 #include "replace.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -27,6 +28,7 @@ struct one {
 	struct vcr_buf mine, theirs;    /* its directory in the tree, and in the workspace */
 	struct vcr_buf objects, index;  /* aside */
 	char now[72], result[72];       /* trees; of the workspace, and what it shall be */
+	struct stat *seen;              /* of each that is to be changed; st_ino 0: nothing */
 };
 
 /* ---- Which are taken ---- */
@@ -105,6 +107,7 @@ static void close_one(struct one *o)
 	vcr_buf_release(&o->theirs);
 	vcr_buf_release(&o->objects);
 	vcr_buf_release(&o->index);
+	free(o->seen);
 }
 
 static int head_of(const char *dir, char head[72], struct vcr_error *e)
@@ -268,6 +271,58 @@ static const char *next_change(const struct vcr_buf *raw, const char *p, struct 
 	return c->path + strlen(c->path) + 1;
 }
 
+static int names_removed(const struct vcr_buf *raw, struct vcr_buf *list, struct vcr_isolate_names *names, struct vcr_error *e)
+{
+	struct change c;
+	for (const char *p = raw->data; (p = next_change(raw, p, &c));)
+		if (c.removed && !c.link)
+			vcr_buf_add(list, c.path, strlen(c.path) + 1);
+	return vcr_isolate_sort_names(names, list, e);
+}
+
+/* Will the directory be gone when these are? One that is empty stays. */
+static bool goes_with(int root, const struct vcr_buf *path, const struct vcr_isolate_names *removed)
+{
+	int fd = vcr_beneath_open(root, path->data, O_RDONLY | O_DIRECTORY, 0), n = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	bool goes = d;
+	for (struct dirent *ent; goes && (ent = readdir(d));) {
+		VCR_AUTO_BUF in = VCR_BUF_INIT;
+		struct stat st;
+		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, ".."))
+			continue;
+		n++;
+		vcr_buf_printf(&in, "%s/%s", path->data, ent->d_name);
+		goes = !in.err && !fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) && (S_ISDIR(st.st_mode) ? goes_with(root, &in, removed) : vcr_isolate_has_name(removed, in.data));
+	}
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+	return goes && n;
+}
+
+/* Where a file is to be made: something is there, or no directory on the way, that does not go first. */
+static bool stands(const struct one *o, int root, const char *path, const struct vcr_isolate_names *removed)
+{
+	VCR_AUTO_BUF at = VCR_BUF_INIT, full = VCR_BUF_INIT;
+	struct stat st;
+	for (const char *slash = path; slash; slash++) {
+		slash = strchr(slash, '/');
+		vcr_buf_reset(&at);
+		vcr_buf_reset(&full);
+		vcr_buf_add(&at, path, slash ? (size_t)(slash - path) : strlen(path));
+		vcr_buf_printf(&full, "%s/%s", o->theirs.data, at.data);
+		if (lstat(full.data, &st))
+			return false;
+		if (!S_ISDIR(st.st_mode))
+			return !vcr_isolate_has_name(removed, at.data);
+		if (!slash)
+			break;
+	}
+	return !goes_with(root, &at, removed);
+}
+
 /* What is to be made where something stands that git does not know: ignored, or no file at all. */
 static int refuse_standing(const struct one *o, const struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
@@ -275,18 +330,16 @@ static int refuse_standing(const struct one *o, const struct vcr_buf *raw, struc
 	int root = open(o->theirs.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return vcr_error_sys(e, errno, "%s", o->theirs.data);
+	VCR_AUTO_BUF list = VCR_BUF_INIT;
+	struct vcr_isolate_names removed = { 0 };
 	size_t before = m->paths.len;
-	for (const char *p = raw->data; (p = next_change(raw, p, &c));) {
-		const char *name;
-		struct stat st;
-		int dir = c.added && !c.link ? vcr_beneath_parent(root, c.path, &name) : -1;
-		if (dir >= 0 && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && !S_ISDIR(st.st_mode))
+	int err = names_removed(raw, &list, &removed, e);
+	for (const char *p = raw->data; !err && (p = next_change(raw, p, &c));)
+		if (c.added && !c.link && stands(o, root, c.path, &removed))
 			tell(m, o, c.path, strlen(c.path));
-		if (dir >= 0)
-			close(dir);
-	}
+	free(removed.name);
 	close(root);
-	return m->paths.len > before ? VCR_ISOLATE_UNCOMMITTED : 0;
+	return err ? err : m->paths.len > before ? VCR_ISOLATE_UNCOMMITTED : 0;
 }
 
 static int diff(const struct one *o, const char *from, const char *to, struct vcr_buf *raw, struct vcr_error *e)
@@ -434,6 +487,65 @@ static int make_dirs(int root, const char *path)
 	return 0;
 }
 
+/* ---- What the user does meanwhile ---- */
+
+static void look(int root, const char *path, struct stat *st)
+{
+	const char *name;
+	int dir = vcr_beneath_parent(root, path, &name);
+	if (dir < 0 || fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW))
+		*st = (struct stat){ 0 };
+	if (dir >= 0)
+		close(dir);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && a->st_mode == b->st_mode && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int edited(struct vcr_isolate_merge *m, const struct one *o, const char *path)
+{
+	tell(m, o, path, strlen(path));
+	m->edited = true;
+	return VCR_ISOLATE_UNCOMMITTED;
+}
+
+static int see_all(struct one *o, int root, const struct vcr_buf *raw, struct vcr_error *e)
+{
+	struct change c;
+	size_t n = 0;
+	for (const char *p = raw->data; (p = next_change(raw, p, &c));)
+		n++;
+	if (!(o->seen = calloc(n + 1, sizeof *o->seen)))
+		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
+	n = 0;
+	for (const char *p = raw->data; (p = next_change(raw, p, &c));)
+		look(root, c.path, &o->seen[n++]);
+	return 0;
+}
+
+/* What was seen of them is what was merged: none has changed since o->now. */
+static int check_now(const struct one *o, const struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
+{
+	VCR_AUTO_BUF since = VCR_BUF_INIT, list = VCR_BUF_INIT;
+	struct vcr_isolate_names names = { 0 };
+	struct change c;
+	char now[72];
+	int err = vcr_isolate_tree_of(o->theirs.data, o->index.data, o->objects.data, o->tree, now, e);
+	if (err || !strcmp(now, o->now) || (err = diff(o, o->now, now, &since, e)))
+		return err;
+	for (const char *p = since.data; (p = next_change(&since, p, &c));)
+		vcr_buf_add(&list, c.path, strlen(c.path) + 1);
+	err = vcr_isolate_sort_names(&names, &list, e);
+	for (const char *p = raw->data; err >= 0 && (p = next_change(raw, p, &c));)
+		if (vcr_isolate_has_name(&names, c.path))
+			err = edited(m, o, c.path);
+	free(names.name);
+	return err;
+}
+
 /* A file that is replaced keeps its mode, but for what git knows of it. */
 static void keep_mode(int dir, const char *name, const char *from)
 {
@@ -442,7 +554,18 @@ static void keep_mode(int dir, const char *name, const char *from)
 		chmod(from, old.st_mode & 0777);
 }
 
-static int place(const struct one *o, int root, const char *stage, const struct change *c, struct vcr_error *e)
+/* Nothing is there; a file system that cannot promise it is asked before. */
+static int rename_new(const char *from, int dir, const char *name)
+{
+	struct stat st;
+	if (!renameat2(AT_FDCWD, from, dir, name, RENAME_NOREPLACE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ? renameat(AT_FDCWD, from, dir, name) : (errno = EEXIST, -1);
+}
+
+static int place(const struct one *o, int root, const char *stage, const struct change *c, const struct stat *seen, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
 	VCR_AUTO_BUF from = VCR_BUF_INIT;
 	const char *name;
@@ -454,8 +577,11 @@ static int place(const struct one *o, int root, const char *stage, const struct 
 		return c->removed && errno == ENOENT ? 0 : vcr_error_sys(e, errno, "%s/%s", o->theirs.data, c->path);
 	if (!c->removed)
 		keep_mode(dir, name, from.data);
-	if (c->removed ? unlinkat(dir, name, 0) && errno != ENOENT : renameat(AT_FDCWD, from.data, dir, name))
-		err = vcr_error_sys(e, errno, "%s/%s", o->theirs.data, c->path);
+	struct stat st = { 0 };
+	if (!c->added && (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !is_same(&st, seen)))
+		err = edited(m, o, c->path);
+	else if (c->removed ? unlinkat(dir, name, 0) && errno != ENOENT : c->added ? rename_new(from.data, dir, name) : renameat(AT_FDCWD, from.data, dir, name))
+		err = c->added && errno == EEXIST ? edited(m, o, c->path) : vcr_error_sys(e, errno, "%s/%s", o->theirs.data, c->path);
 	close(dir);
 	if (!err && c->removed)
 		remove_empty(root, c->path);
@@ -463,21 +589,25 @@ static int place(const struct one *o, int root, const char *stage, const struct 
 }
 
 /* What goes first: a directory may have to be where a file was. */
-static int place_all(const struct one *o, const struct vcr_buf *raw, const char *stage, struct vcr_isolate_merge *m, struct vcr_error *e)
+static int place_all(struct one *o, const struct vcr_buf *raw, const char *stage, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
 	struct change c;
 	int err = 0, root = open(o->theirs.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return vcr_error_sys(e, errno, "%s", o->theirs.data);
-	for (int turn = 0; turn < 2; turn++)
-		for (const char *p = raw->data; !err && (p = next_change(raw, p, &c));)
-			if (!c.link && c.removed == !turn && !(err = place(o, root, stage, &c, e)))
+	if (!(err = see_all(o, root, raw, e)))
+		err = check_now(o, raw, m, e);
+	for (int turn = 0; turn < 2; turn++) {
+		const struct stat *seen = o->seen;
+		for (const char *p = raw->data; !err && (p = next_change(raw, p, &c)); seen++)
+			if (!c.link && c.removed == !turn && !(err = place(o, root, stage, &c, seen, m, e)))
 				m->inside++;
+	}
 	close(root);
 	return err;
 }
 
-static int write_one(const struct one *o, const struct vcr_txn *t, const struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
+static int write_one(struct one *o, const struct vcr_txn *t, const struct vcr_buf *raw, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
 	VCR_AUTO_BUF stage = VCR_BUF_INIT;
 	if (!raw->len)

@@ -42,6 +42,7 @@ struct vcr_isolate_merge {
 	int64_t inside;             /* files in repositories inside the workspace */
 	bool waits;                 /* some of these are to be changed yet */
 	struct vcr_buf notes;       /* one a line: what does not come back, and why */
+	bool edited;                /* they were changed in the workspace meanwhile */
 	bool nested;                /* paths are in repositories inside the workspace */
 	struct vcr_buf paths;       /* one a line: of a conflict, or with the user's uncommitted changes */
 	bool builds;                /* what is merged builds on uncommitted changes of m->paths: only committing these helps */

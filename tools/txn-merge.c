@@ -45,7 +45,7 @@ void vcr_isolated_words(const struct vcr_txn *t, const struct vcr_isolate_merge 
 /* In a repository inside the workspace, of which only files come back. */
 static void say_inside(const struct vcr_tool *tool, const struct vcr_txn *t, const struct vcr_isolate_merge *m, int how)
 {
-	say_paths(tool, &m->paths, how == VCR_ISOLATE_CONFLICT ? "changed on both sides" : "stands in the workspace, and git does not know it there");
+	say_paths(tool, &m->paths, how == VCR_ISOLATE_CONFLICT ? "changed on both sides" : m->edited ? "is changed in the workspace at this moment" : "stands in the workspace, and git does not know it there");
 	vcr_say(tool, "%s. What is in repositories of their own inside the workspace comes back as files: make those alike here and in %s, then: vcr-txn commit --session='%s'",
 		*t->to ? "the transaction is merged but for these" : "nothing was merged, and both sides are as they were", t->dir, t->session);
 }

@@ -301,6 +301,50 @@ if not calls:
 else:
     ok(all(killed and after == "n\n" * 6 and not there for _, killed, _, _, after, there in ends), title, ends)
 
+# ---- Edited while it is merged ----
+title = "what the user writes into a file of one at the moment in which it is merged is not overwritten: it is named, and merged by the next call"
+p = repository()
+p.sh("git init -q own; for i in 1 2 3 4 5 6; do seq 9 > own/o$i; done; git -C own add .; git -C own commit -qm o")
+p.sh("for i in 1 2 3 4 5 6; do sed -i s/1/agent/ own/o$i; done; echo new > own/z", cwd=begin(p, "e1"))
+p.sh("mkdir ../bin; printf '#!/bin/sh\ncase \"$*\" in *checkout-index*) if [ ! -e %s/once ]; then touch %s/once; sed -i s/9/his/ %s/own/o3; fi;; esac\nexec %s \"$@\"\n' > ../bin/git; chmod 755 ../bin/git" %
+     (p.dir, p.dir, p.work, shutil.which("git")))
+start = p.look()
+status, out = run(p, ["env", "PATH=%s/bin:%s" % (p.dir, os.environ["PATH"]), TXN, "commit"])
+start["own/o3"] = is_(b"1\n2\n3\n4\n5\n6\n7\n8\nhis\n")
+ok(status == 1 and "own/o3: is changed in the workspace at this moment" in out and "nothing was merged" in out and p.look() == start, title, status, out, *differences(start, p.look()))
+
+
+def edit(_):
+    if open(p.work + "/own/o2").read().startswith("agent") and not os.path.exists(p.work + "/own/z"):
+        p.sh("sed -i s/9/late/ own/o5; echo mine > own/z")
+
+
+title = "and in the midst of it neither, nor a file that is made there"
+calls, _ = run_to([TXN, "commit"], None, edit, cwd=p.work, env=p.env)
+if not calls:
+    skip(title, "tracing a child is not allowed here")
+else:
+    late, z = open(p.work + "/own/o5").read(), open(p.work + "/own/z").read()
+    status, out = run(p, [TXN, "commit"])
+    p.sh("rm own/z")
+    again = run(p, [TXN, "commit"])
+    ok(late.endswith("late\n") and z == "mine\n" and status == 1 and "own/z" in out and again[0] == 0 and
+       p.sh("cat own/z; head -qn1 own/o*; tail -qn1 own/o*").stdout.split() == ["new"] + ["agent"] * 6 + ["9", "9", "his", "9", "late", "9"], title, late, z, status, out, again)
+
+# ---- Ignored things where files are to be ----
+p = repository()
+p.sh("git init -q own; printf 'dist\nway\ngone/ign\n' > own/.gitignore; mkdir own/gone own/full; echo g > own/gone/g; echo f > own/full/f; git -C own add .; git -C own commit -qm o")
+tree = begin(p, "f1")
+p.sh("sed -i '/gone.ign/!d' own/.gitignore; echo d > own/dist; mkdir own/way; echo w > own/way/w; rm -r own/gone own/full; echo g > own/gone; echo f > own/full; echo a > own/aaa; echo b > b", cwd=tree)
+p.sh("mkdir own/dist; echo built > own/dist/d; echo file > own/way; echo i > own/gone/ign")
+before = p.look()
+status, out = run(p, [TXN, "commit"])
+named = [n for n in ("dist", "way/w", "gone", "full", "aaa") if "own/%s: stands" % n in out]
+ok(status == 1 and named == ["dist", "way/w", "gone"] and p.look() == before, "ignored directories and files where files of one are to be are named before anything is changed", status, out, named, *differences(before, p.look()))
+p.sh("rm -r own/dist own/way own/gone/ign")
+status, out = run(p, [TXN, "commit"])
+ok(status == 0 and p.sh("cd own; cat dist way/w gone full aaa").stdout == "d\nw\ng\nf\na\n", "and without them it goes", status, out)
+
 # ---- Files that git is told not to look at ----
 p = repository()
 p.sh("seq 9 > one; seq 9 > two; seq 9 > his; git add .; git commit -qm n; git update-index --assume-unchanged one his; git update-index --skip-worktree two; echo local >> his")
