@@ -14,6 +14,7 @@ struct vcr_served {
 	struct vcr_buf text;
 	struct line *line;
 	size_t nline, line_cap;
+	bool heard;
 };
 
 /* ---- What is asked ---- */
@@ -262,6 +263,7 @@ enum vcr_served_result vcr_served_hear(struct vcr_served *s, const struct vcr_no
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	VCR_AUTO_BUF key = VCR_BUF_INIT;
+	s->heard = true;
 	if (vcr_json_parse(&j, line, n, VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, vcr_json_get(&j, 0, "method")) != VCR_JSON_STRING)
 		return VCR_SERVED; /* an answer to its own question, or nothing that a server understands */
 	int id = vcr_json_get(&j, 0, "id");
@@ -285,7 +287,10 @@ enum vcr_served_result vcr_served_hear(struct vcr_served *s, const struct vcr_no
 
 void vcr_served_end(struct vcr_served *s, struct vcr_buf *out)
 {
-	say_before(s, s->nline, NULL, out);
+	if (!s->heard)
+		vcr_buf_add(out, s->text.data, s->text.len);
+	else
+		say_before(s, s->nline, NULL, out);
 }
 
 void vcr_served_free(struct vcr_served *s)

@@ -20,7 +20,7 @@ int vcr_served_begin(struct vcr_served *s, const struct vcr_buf *printed);
 enum vcr_served_result { VCR_SERVED, VCR_SERVED_ENDS /* it ended instead of answering, and no other answer is left */, VCR_SERVED_UNKNOWN /* an error was said; `named` has what was asked, for people */ };
 /* A line that it hears; live: where we are. exact: what differs from run to run matters. Appends to out what it says. */
 enum vcr_served_result vcr_served_hear(struct vcr_served *s, const struct vcr_normal_context *live, bool exact, const char *line, size_t n, struct vcr_buf *out, struct vcr_buf *named);
-/* It hears the end. */
+/* It hears the end. If it has heard no line before, all that was printed is said, what is no JSON too: it was no server, but began one and asked it itself. */
 void vcr_served_end(struct vcr_served *s, struct vcr_buf *out);
 void vcr_served_free(struct vcr_served *s);
 

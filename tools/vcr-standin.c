@@ -606,6 +606,13 @@ static bool say_heard(const char *path, int what, uint32_t server, const char *l
 	return a->how == VCR_STANDIN_SERVE;
 }
 
+/* Can anybody ask it? Not where what was asked in the recording was a program inside of it, by a pipe of its own. */
+static bool is_fed(void)
+{
+	struct stat st;
+	return !fstat(0, &st) && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+}
+
 /* Until its input ends. A line that is longer than what is asked ends it too. */
 _Noreturn static void serve(const char *path, uint32_t server, const char *error, size_t nerror)
 {
@@ -613,8 +620,9 @@ _Noreturn static void serve(const char *path, uint32_t server, const char *error
 	char *line = malloc(VCR_STANDIN_LINES);
 	size_t have = 0;
 	ssize_t n;
+	bool fed = is_fed();
 	write_all(2, error, nerror);
-	while (line && have < VCR_STANDIN_LINES && ((n = read(0, line + have, VCR_STANDIN_LINES - have)) > 0 || (n < 0 && errno == EINTR))) {
+	while (line && fed && have < VCR_STANDIN_LINES && ((n = read(0, line + have, VCR_STANDIN_LINES - have)) > 0 || (n < 0 && errno == EINTR))) {
 		size_t at = 0;
 		have += n > 0 ? (size_t)n : 0;
 		for (char *end; (end = memchr(line + at, '\n', have - at)); at = (size_t)(end + 1 - line))

@@ -68,6 +68,12 @@ for c in calls:
                 s.shutdown(socket.SHUT_WR)
                 s.recv(100)
         continue
+    if name == "within":  # a tool that asks a server by a pipe of its own
+        asks = r'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
+        for fed in subprocess.DEVNULL, subprocess.PIPE:
+            p = subprocess.Popen(["sh", "-c", "echo begin; echo '%s' | python3 server.py; echo end $?" % asks], stdin=fed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            print(p.communicate()[0].decode(), p.returncode)
+        continue
     if name == "slow":  # is not answered: it is cancelled
         n += 1
         for m in {"id": n, "method": "tools/call", "params": {"name": "slow", "arguments": {}}}, {"method": "notifications/cancelled", "params": {"requestId": n}}:
@@ -114,4 +120,7 @@ said, err, status = world.record("cancelled", "0", "close", "slow", ADD, "bare",
 again, err, status, _ = world.replay("cancelled", "0", "close", "slow", ADD, "bare", ADD, options=("--hermetic",))
 ok(said.count('"42"') == 2 and said.endswith(" 4\n") and again == said and status == 0 and runs() == 4,
    "a request that was cancelled is not answered again, and those behind it are; a question without a line is no harm", said, again, err, status)
+said, err, status = world.record("within", "0", "close", "within")
+again, err, status, _ = world.replay("within", "0", "close", "within", options=("--hermetic",))
+ok(said.count("begin\n") == said.count("end 4\n") == 2 and said.count('"add"') == 3 and again == said and status == 0 and runs() == 7, "a tool that has asked a server itself prints all that it did", said, again, err, status)
 done()

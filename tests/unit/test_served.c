@@ -30,6 +30,16 @@ static enum vcr_served_result hear(const char *text)
 	return vcr_served_hear(server, &here, false, text, strlen(text), &out, &named);
 }
 
+static const char text[] = "ready\n"
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"id\":1}}\n"
+	"{\"method\":\"roots/list\",\"id\":1}\n"
+	"{\"id\":\"two\",\"result\":{\"tools\":[]}}\n"
+	"{\"method\":\"notifications/progress\",\"params\":{\"progressToken\":3,\"progress\":1}}\n"
+	"{\"id\":3,\"result\":\"first\"}\n"
+	"{\"method\":\"notifications/message\",\"params\":{}}\n"
+	"{\"id\":4,\"result\":\"second\"}\n"
+	"{\"method\":\"notifications/late\"}";
+
 static void setup(void)
 {
 	line("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"x\",\"rootUri\":\"/home/a/work\"}}");
@@ -37,15 +47,7 @@ static void setup(void)
 	call("add", "{\"numbers\":[1,2]}", "3");
 	call("add", "{\"numbers\":[1,2]}", "4");
 	call("fall", "{}", "5");
-	printed("ready\n"
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"id\":1}}\n"
-		"{\"method\":\"roots/list\",\"id\":1}\n"
-		"{\"id\":\"two\",\"result\":{\"tools\":[]}}\n"
-		"{\"method\":\"notifications/progress\",\"params\":{\"progressToken\":3,\"progress\":1}}\n"
-		"{\"id\":3,\"result\":\"first\"}\n"
-		"{\"method\":\"notifications/message\",\"params\":{}}\n"
-		"{\"id\":4,\"result\":\"second\"}\n"
-		"{\"method\":\"notifications/late\"}");
+	printed(text);
 }
 
 static void teardown(void)
@@ -118,6 +120,13 @@ START_TEST(a_request_that_was_cancelled_and_never_answered_does_not_end_the_serv
 }
 END_TEST
 
+START_TEST(what_was_asked_nothing_until_the_end_says_all_that_was_printed)
+{
+	vcr_served_end(server, &out);
+	ck_assert_str_eq(out.data, text);
+}
+END_TEST
+
 START_TEST(what_is_no_request_is_heard_and_not_answered)
 {
 	static const char *const lines[] = { "", "no JSON", "[]", "{}", "{\"method\":7,\"id\":1}", "{\"id\":4}", "\"x\"" };
@@ -138,6 +147,7 @@ static TCase *served(void)
 	tcase_add_test(tc, what_answers_nothing_comes_in_its_place);
 	tcase_add_test(tc, a_server_that_ended_instead_of_answering_ends);
 	tcase_add_test(tc, a_request_that_was_cancelled_and_never_answered_does_not_end_the_server);
+	tcase_add_test(tc, what_was_asked_nothing_until_the_end_says_all_that_was_printed);
 	tcase_add_test(tc, what_is_no_request_is_heard_and_not_answered);
 	return tc;
 }
