@@ -4,20 +4,18 @@
 #include <sys/auxv.h>
 #include "shim.h"
 
-enum { MOST_ARGS = 96, MOST_BYTES = 64 << 10 };
-
 static void announce(uint32_t kind, int child, int error, const char *path, char *const argv[])
 {
 	struct vcr_scratch *s = vcr_self.sandboxed ? NULL : vcr_scratch_take();
 	struct vcr_rec_exec e = { .child = child, .kind = kind, .error = error };
-	struct vcr_piece piece[MOST_ARGS + 3] = { { &e, sizeof e }, vcr_text(path), { "", 1 } };
+	struct vcr_piece piece[VCR_EXEC_ARGS + 3] = { { &e, sizeof e }, vcr_text(path), { "", 1 } };
 	size_t bytes = 0;
 	if (s && raw_getcwd(s->a, sizeof s->a) > 0)
 		piece[2] = vcr_text(s->a);
-	for (; argv && argv[e.argc] && e.argc < MOST_ARGS; e.argc++) {
+	for (; argv && argv[e.argc] && e.argc < VCR_EXEC_ARGS; e.argc++) {
 		struct vcr_piece *p = &piece[3 + e.argc];
 		*p = vcr_text(argv[e.argc]);
-		if ((bytes += p->size) > MOST_BYTES)
+		if ((bytes += p->size) > VCR_EXEC_BYTES)
 			break;
 	}
 	vcr_append(VCR_REC_EXEC, 0, 0, piece, 3 + (int)e.argc, VCR_CHIME);

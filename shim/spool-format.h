@@ -263,6 +263,8 @@ struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments, then NAME
 };
 enum { VCR_EXEC_TOOL = 0x100 }; /* or-ed into `kind`: through the stand-in */
 enum vcr_exec_kind { VCR_EXEC_REPLACE = 0 /* exec: this pid becomes it */, VCR_EXEC_SPAWN = 1 /* a child was made */, VCR_EXEC_FAILED = 2 /* the exec announced before failed */ };
+/* So many arguments, each with its NUL, are told at most; the first that passes VCR_EXEC_BYTES is not, nor those behind it. */
+enum { VCR_EXEC_ARGS = 96, VCR_EXEC_BYTES = 64 << 10 };
 struct vcr_rec_exec {         /* + program path as given, cwd, then argc arguments */
 	int32_t child;        /* pid that runs it */
 	uint32_t kind;        /* enum vcr_exec_kind | VCR_EXEC_TOOL */

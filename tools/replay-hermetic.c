@@ -9,6 +9,7 @@
 #include "hermetic.h"
 #include "redact.h"
 #include "served.h"
+#include "spool-format.h"
 #include "standin.h"
 #include "toolkey.h"
 #include <errno.h>
@@ -22,7 +23,7 @@
 
 extern char **environ;
 
-enum { ANNOUNCED = 96 /* arguments that the library tells */, NOT_RECORDED = 127, NAMED = 120, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
+enum { NOT_RECORDED = 127, NAMED = 120, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
 
 struct run {
 	struct vcr_reader *reader;
@@ -303,13 +304,17 @@ static int take_session(struct vcr_hermetic *h, struct vcr_reader *reader, const
 
 /* ---- Which one ---- */
 
-/* The library tells of so many arguments, and no more. */
-static void cut_arguments(struct vcr_buf *asked)
+/* Up to where the library tells of the arguments behind the directory (shim/exec.c), before they are redacted. */
+static size_t announced(const struct vcr_buf *said)
 {
-	size_t at = 0;
-	for (int n = 0; n < ANNOUNCED + 1 && at < asked->len; n++)
-		at += strlen(asked->data + at) + 1;
-	vcr_buf_cut(asked, at < asked->len ? at : asked->len);
+	size_t first = strlen(said->data) + 1, at = first;
+	for (int n = 0; n < VCR_EXEC_ARGS && at < said->len; n++) {
+		size_t next = at + strlen(said->data + at) + 1;
+		if (next - first > VCR_EXEC_BYTES)
+			break;
+		at = next;
+	}
+	return at < said->len ? at : said->len;
 }
 
 static int compare(const struct vcr_buf *a, const struct vcr_buf *b)
@@ -657,16 +662,16 @@ static void hear(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_
 	reply(to, ends ? run->how : VCR_STANDIN_SERVE, ends ? run->value : 0, &out, &none);
 }
 
-/* As the recorder writes arguments down. */
+/* As the recorder writes arguments down, those that it is told. */
 static void redact(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_buf *out)
 {
-	const char *argv[ANNOUNCED + 1];
+	const char *argv[VCR_EXEC_ARGS + 1] = { NULL };
 	int argc = 0;
-	size_t cwd = strlen(said->data) + 1;
-	for (size_t at = cwd; at < said->len && argc < ANNOUNCED; at += strlen(said->data + at) + 1)
+	size_t cwd = strlen(said->data) + 1, end = announced(said);
+	for (size_t at = cwd; at < end; at += strlen(said->data + at) + 1)
 		argv[argc++] = said->data + at;
 	vcr_redact_learn_argv(h->redact, argc, argv);
-	for (size_t at = 0; at < said->len; at += strlen(said->data + at) + 1) {
+	for (size_t at = 0; at < end; at += strlen(said->data + at) + 1) {
 		vcr_redact(h->redact, said->data + at, strlen(said->data + at), out, NULL);
 		vcr_buf_putc(out, 0);
 	}
@@ -682,7 +687,6 @@ static void on_question(void *hermetic, const struct vcr_buf *said, struct vcr_b
 		return;
 	}
 	redact(hermetic, said, &asked);
-	cut_arguments(&asked);
 	answer(hermetic, to, said, &asked);
 }
 

@@ -367,6 +367,21 @@ os.symlink(world.path("cut"), os.path.join(world.dir, "cut"))
 again, err, status, asked = world.replay("cut", options=("--hermetic",))
 ok(again == "0\n" and status == 0 and "a tool's change is not made again" in err, "a session that is cut while its replay runs harms no more than what was in it", again, err, status)
 
+# ---- Arguments of which a recording has a part ----
+
+LARGE = '''
+import subprocess, sys, urllib.request
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+for words in [["echo large #" + "x" * 70000], ["echo $#", *"a" * 200], ["echo $#", "b" * 30000, "c" * 35506, "d"], ["echo $#", "e" * 30000, "f" * 35523, "g"], ["echo small"]]:
+    r = subprocess.run(["sh", "-c", *words], stdout=subprocess.PIPE)
+    print(r.returncode, r.stdout, flush=True)
+'''
+world.agent = os.path.join(world.dir, "large.py")
+open(world.agent, "w").write(LARGE)
+said, err, status = world.record("large")
+again, err, status, asked = world.replay("large", options=("--hermetic",))
+ok(len(said.splitlines()) == 5 and again == said and status == 0, "tools with more arguments than a recording has are answered too", said, again, err)
+
 # ---- Many tools ----
 
 ASKS = """
