@@ -720,7 +720,7 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 	struct vcr_forward *f = ctx;
 	const char *to = vcr_http1_field(q->field, q->nfield, "upgrade");
 	bool socket = to && !strcasecmp(to, "websocket");
-	if (socket && vcr_gate_http_will_do(q)) {
+	if (socket && (vcr_gate_http_will_do(q) || (f->o.no_socket && f->o.no_socket(f->o.ctx, q)))) {
 		vcr_gate_no_socket(x);
 		return;
 	}

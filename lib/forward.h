@@ -37,6 +37,8 @@ struct vcr_forward_options {
 	/* Asked when the sink has been shown a request, as the client sent it. INSTEAD: the body that goes is what was appended to `body`. ANSWERED: that is the
 	 * answer, JSON of status 400; the sink is shown it too. NULL: all go as they are. */
 	enum vcr_forward_way (*way)(void *ctx, uint32_t conn, const struct vcr_gate_request *q, struct vcr_buf *body);
+	/* Is this WebSocket answered with 426, and goes nowhere? Asked of each but those of who will ask by HTTP anyway; NULL: no. */
+	bool (*no_socket)(void *ctx, const struct vcr_gate_request *q);
 	bool (*held)(void *ctx, uint32_t conn); /* must nothing of the answer be delivered yet? Asked until it says no once; NULL: no */
 };
 struct vcr_forward;

@@ -168,6 +168,23 @@ static enum vcr_forward_way way(void *ctx, uint32_t conn, const struct vcr_gate_
 	return way;
 }
 
+/* The turns in one are asked nothing: where blockers are to stand it has no place. Said once. */
+static bool no_socket(void *ctx, const struct vcr_gate_request *q)
+{
+	struct vcr_spooled *g = ctx;
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	bool refused = g->h->sentinel >= VCR_SENTINEL_BLOCK;
+	if (!g->reminded || g->h->sentinel < VCR_SENTINEL_WARN)
+		return false;
+	if (!g->socket_said) {
+		vcr_buf_printf(&b, refused ? "a WebSocket to %s was refused (426): under --sentinel=block the model is asked by HTTP alone" :
+			"a WebSocket to %s: the sentinel tells the agent nothing there", q->host);
+		vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+	}
+	g->socket_said = true;
+	return refused;
+}
+
 static uint32_t next_conn(void *ctx)
 {
 	return vcr_spool_writer_conn(((struct vcr_spooled *)ctx)->w);
@@ -218,6 +235,7 @@ void vcr_spooled_passes(struct vcr_spooled *g, struct vcr_forward_options *o)
 	o->next_conn = next_conn;
 	o->held = is_held;
 	o->way = way;
+	o->no_socket = no_socket;
 }
 
 int vcr_spooled_open(struct vcr_spooled *g, const char *spool, struct vcr_error *e)

@@ -19,6 +19,7 @@ struct vcr_spooled {
 	struct event *ring;
 	struct { uint32_t conn; int pid; uint64_t begun, end, ns; bool awaited, answered; } *whose; /* by conn % WHOSE; of the request in the spool: behind its CONN, its end, its time */
 	struct vcr_reminded *reminded; /* NULL: requests go as they are. Not ours */
+	bool socket_said;            /* what the sentinel has to do with WebSockets */
 	uint64_t to_ring;            /* the collector is to be woken when the loop comes to it, unless `clean` has come so far; 0 no */
 	struct vcr_determ_page *determ; /* NULL: an ordinary session */
 	struct vcr_unspoken unspoken[VCR_SPOOLED_UNSPOKEN]; /* who speaks what the gate does not, and has been named for that */

@@ -20,7 +20,7 @@ server = modelserver.ModelServer(tempfile.mkdtemp(dir=place.dir))
 place.env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", SSL_CERT_FILE=server.ca, VCR_JUDGE=os.path.join(SOURCE, "tests", "gate", "judge.py"),
                  VCR_MODEL_HOSTS="localhost:%d,localhost:%d" % (server.tls_port, server.port), OPENAI_API_KEY="sk-test-0123456789abcdef0123", JUDGE_WAITS=os.path.join(place.dir, "go"))
 
-# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), rejudge (the judge dies), regate (the gate dies, and another takes over), ask=TEXT, aside (a question of another conversation), again (the last request once more).
+# Steps are asked for on the command line: write=FILE:TEXT, rm=FILE, run=SCRIPT, await=FILE, orphan (the collector dies), rejudge (the judge dies), regate (the gate dies, and another takes over), ask=TEXT, socket (asks for a WebSocket), aside (a question of another conversation), again (the last request once more).
 AGENT = r"""
 import json, os, subprocess, sys, time, urllib.request as u
 base, api = sys.argv[1:3]
@@ -70,6 +70,9 @@ for step in sys.argv[3:]:
         while named("vcr-gate") in (None, gone): time.sleep(0.005)
     elif what == "run": subprocess.run(["sh", text])
     elif what == "aside": ask([block("user", "name this [[q=%d]]" % n, 0)])
+    elif what == "socket":
+        try: print(u.urlopen(u.Request(base + "/v1/realtime?model=m", headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "a2tra2tra2tra2tra2tra2s="})).status, flush=True)
+        except u.HTTPError as e: print(e.code, flush=True)
     elif what == "again": print(*post(last), flush=True)
     else:
         talk.append(block("user", text if "[[" in text else "%s [[q=%d]]" % (text, n), n))
@@ -104,7 +107,8 @@ class Run:
         self.told = [self.session.vcr(f).get("sentinel") for f in self.calls]
         self.bodies = [self.session.body(f, "request") for f in self.calls]
         self.judged = [f for f in self.session.frames if f["node_name"] == "sentinel:analysis"]
-        self.end = json.loads(open(self.session.path).read().splitlines()[-1])["data"].get("sentinel")
+        end = json.loads(open(self.session.path).read().splitlines()[-1])["data"]
+        self.end, self.lost = end.get("sentinel"), end["unseen"]
 
     def command(self, steps=None):
         return ["/usr/bin/python3", "-c", AGENT, self.base, self.api, *(steps or self.steps)]
@@ -229,6 +233,14 @@ ok(run.r.returncode in (-15, 128 + 15) and len(run.sent) == 1 and not os.path.ex
 
 run = Run("orphan", "block", "chat", "ask=begin", "write=a.py:WORSE one|", "ask=done", "orphan", "write=a.py:fine|", "ask=mended")
 ok([l[:3] for l in run.r.stdout.splitlines()] == ["200", "400", "200"] and "the collector died" in run.r.stderr, "a blocker does not outlive the collector, which alone could see that it is mended", run.r)
+
+# ---- WebSockets, in which nothing is asked ----
+
+runs = {how: Run("socket-" + how.replace(":", "-"), how, "chat", "ask=begin", "socket", "socket", "ask=more") for how in ("warn", "block", "block:stop")}
+lost = {how: [w for w in run.lost if "WebSocket" in w] for how, run in runs.items()}
+ok(all(runs[how].r.stdout.split() == ["200", "426", "426", "200"] and len(runs[how].sent) == 2 and ["refused (426)" in w for w in lost[how]] == [True] for how in ("block", "block:stop")),
+   "under --sentinel=block a WebSocket is answered with 426 and does not go out, and the session says so once", [runs[how].r for how in runs], lost)
+ok(runs["warn"].r.stdout.split() == ["200", "404", "404", "200"] and ["tells the agent nothing" in w for w in lost["warn"]] == [True], "under warn it goes out, and that nothing is told there is said once", runs["warn"].r, lost)
 
 # ---- What is said about tests ----
 
