@@ -20,6 +20,7 @@
 #define LEAST_LINK (1ll << 20)
 #define LEAST_COPY (16ll << 20)
 #define MOST_COPY (128ll << 20)
+#define MOST_AT_ONCE (4ll << 20) /* out of memory */
 #define MOST_IN_ALL (4ll << 30)
 enum { HEX = 2 * VCR_LARGE_ID, COPIED = 256, PART = 1 << 20, COPYING = 60 /* seconds that a copy may take */ };
 
@@ -406,7 +407,7 @@ static bool has_ended(int pid)
 }
 
 /* What the link leads to; the link goes with its maker. */
-static int64_t take_memory(struct vcr_preimages *p, const char *link, bool over)
+static int64_t take_memory(struct vcr_preimages *p, const char *link, bool over, int64_t most)
 {
 	char target[PATH_MAX];
 	struct dirent *ent;
@@ -420,7 +421,7 @@ static int64_t take_memory(struct vcr_preimages *p, const char *link, bool over)
 	DIR *d = ours ? fdopendir(fd) : NULL;
 	if (there && !d)
 		close(fd);
-	while (d && (ent = readdir(d)))
+	while (d && bytes < most && (ent = readdir(d)))
 		bytes += take_copy(p, dirfd(d), ent->d_name);
 	if (d)
 		closedir(d);
@@ -449,18 +450,48 @@ void vcr_preimages_memory_end(struct vcr_preimages *p)
 {
 	char name[24];
 	snprintf(name, sizeof name, "m.%d", (int)getpid());
-	take_memory(p, name, true);
+	take_memory(p, name, true, INT64_MAX);
+}
+
+static int64_t weigh_memory(const struct vcr_preimages *p, const char *link)
+{
+	int64_t bytes = 0;
+	struct dirent *ent;
+	struct stat st;
+	int fd = openat(p->dir, link, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d && fd >= 0)
+		close(fd);
+	while (d && (ent = readdir(d)))
+		if (*ent->d_name == 'c' && !fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			bytes += st.st_size;
+	if (d)
+		closedir(d);
+	return bytes;
+}
+
+int64_t vcr_preimages_lighten(struct vcr_preimages *p, int64_t *left)
+{
+	char name[24];
+	snprintf(name, sizeof name, "m.%d", (int)getpid());
+	int64_t bytes = take_memory(p, name, false, MOST_AT_ONCE);
+	*left = weigh_memory(p, name);
+	return bytes;
 }
 
 int64_t vcr_preimages_adopt(struct vcr_preimages *p)
 {
 	struct dirent *ent;
-	int64_t bytes = 0;
+	int64_t bytes = 0, taken;
+	char own[24];
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	snprintf(own, sizeof own, "m.%d", (int)getpid());
 	while (d && (ent = readdir(d)))
-		if (ent->d_name[0] == 'm' && ent->d_name[1] == '.')
-			bytes += take_memory(p, ent->d_name, false);
+		if (ent->d_name[0] == 'm' && ent->d_name[1] == '.') {
+			taken = take_memory(p, ent->d_name, false, INT64_MAX);
+			bytes += strcmp(ent->d_name, own) ? 0 : taken;
+		}
 		else if (ent->d_name[1] == '.')
 			adopt(p, ent->d_name);
 	if (d)

@@ -41,12 +41,14 @@ int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum 
 bool vcr_preimages_can(const struct vcr_preimages *p, int dir, const char *path);
 /* Is the content of `id` there? as: the id of the file that holds it. */
 bool vcr_preimages_find(struct vcr_preimages *p, const unsigned char id[VCR_LARGE_ID], unsigned char as[VCR_LARGE_ID]);
-/* What the library has kept, under its ids from here on. Before anything is looked for. So many bytes came out of memory. */
+/* What the library has kept, under its ids from here on. Before anything is looked for. So many bytes came out of this process's memory. */
 int64_t vcr_preimages_adopt(struct vcr_preimages *p);
 /* A directory, which is made, for small copies of this process's session: in memory, where a new file costs less than on a disk. 1: they are to be made in the store, for its file
  * system can clone, or it cannot be made. At the end it goes, with what is in it to the store. */
 int vcr_preimages_memory(struct vcr_preimages *p, const char *dir);
 void vcr_preimages_memory_end(struct vcr_preimages *p);
+/* Some of what is in it, a few MiB at most, to the store: so many bytes. left: those that are still there. */
+int64_t vcr_preimages_lighten(struct vcr_preimages *p, int64_t *left);
 /* Where it is. Valid until p is freed. */
 const char *vcr_preimages_path(const struct vcr_preimages *p);
 /* So many bytes may still be kept; the oldest go until there are `least`, if that many can be. */

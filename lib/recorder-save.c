@@ -76,10 +76,22 @@ static void open_memory(struct vcr_recorder *r, struct vcr_preimages *p)
 	memcpy(k->small, dir.data, dir.len + 1);
 }
 
-static void empty_memory(struct vcr_recorder *r)
+/* Another session, or a rollback, may have taken some to the disk and said it to nobody: where nothing is left to take the room is what the directory says. */
+void vcr_recorder_lighten(struct vcr_recorder *r)
 {
-	if (r->keeps && r->small_room && __atomic_load_n(&r->spool->keep.small_room, __ATOMIC_RELAXED) < r->small_room / 2)
-		vcr_preimages_free(preimages(r, false));
+	VCR_AUTO_BUF state = VCR_BUF_INIT;
+	int64_t *room = &r->spool->keep.small_room, left;
+	struct vcr_preimages *p;
+	if (!r->keeps || !r->small_room || __atomic_load_n(room, __ATOMIC_RELAXED) >= r->small_room / 2)
+		return;
+	if (vcr_paths_state_dir(r->workspace, &state, NULL) || vcr_preimages_open(&p, r->workspace, state.data, r->vcr_dir, false, NULL))
+		return;
+	int64_t taken = vcr_preimages_lighten(p, &left);
+	if (taken)
+		__atomic_add_fetch(room, taken, __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(room, r->small_room - left, __ATOMIC_RELAXED);
+	vcr_preimages_free(p);
 }
 
 static void open_preimages(struct vcr_recorder *r)
@@ -223,7 +235,6 @@ int vcr_recorder_save(struct vcr_recorder *r, const char *kind, const char *fram
 	if (err)
 		return err;
 	say_unkept(r, r->spool->keep.since_ns);
-	empty_memory(r);
 	forget_dirty(r);
 	if (out->n + 1 > r->savepoints)
 		r->unstable += (out->flags & VCR_SAVEPOINT_UNSTABLE) != 0;

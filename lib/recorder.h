@@ -55,6 +55,8 @@ bool vcr_recorder_is_waited(struct vcr_recorder *r, int pid);
 /* Events come by the thousand: files are not looked at with the end of each program, but when the spool is empty, which settle says. */
 void vcr_recorder_storm(struct vcr_recorder *r, bool storm);
 void vcr_recorder_settle(struct vcr_recorder *r);
+/* When nobody waits: some of the copies of small files that programs made in memory to the disk, if half of the room there is taken. */
+void vcr_recorder_lighten(struct vcr_recorder *r);
 /* Record seq before which nothing is needed any more; position: that of the reader. */
 uint64_t vcr_recorder_needed(const struct vcr_recorder *r, uint64_t position);
 /* Connections that carry nothing of interest since the last call: up to n numbers. */

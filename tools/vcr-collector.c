@@ -518,6 +518,7 @@ static void run(struct collector *c)
 			drain(c, false);
 			vcr_recorder_notes_read(c->recorder);
 		}
+		vcr_recorder_lighten(c->recorder);
 		vcr_recorder_watch(c->recorder);
 		vcr_recorder_judge(c->recorder);
 		if (!storm)
