@@ -10,6 +10,7 @@
 #include "isolate-parts.h"
 #include "beneath.h"
 #include "copytree.h"
+#include "flush.h"
 #include "replace.h"
 #include <dirent.h>
 #include <errno.h>
@@ -186,6 +187,20 @@ static int make_one(struct one *o, struct vcr_buf *list, struct vcr_error *e)
 	return vcr_buf_add(list, "", 1);
 }
 
+/* Without it these would be merged as if there were none. */
+static int write_list(int fd, const char *dir, const struct vcr_buf *list, struct vcr_error *e)
+{
+	int err = vcr_replace_write(fd, dir, "nested", list, e);
+	if (err)
+		return err;
+	int file = openat(fd, "nested", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (file < 0 || fsync(file) || fsync(fd))
+		err = vcr_error_sys(e, errno, "%s/nested", dir);
+	if (file >= 0)
+		close(file);
+	return err;
+}
+
 int vcr_isolate_nested_make(const char *state_dir, const struct vcr_txn *t, const struct vcr_buf *taken, struct vcr_error *e)
 {
 	VCR_AUTO_BUF list = VCR_BUF_INIT, dir = VCR_BUF_INIT;
@@ -203,7 +218,7 @@ int vcr_isolate_nested_make(const char *state_dir, const struct vcr_txn *t, cons
 		return err;
 	vcr_isolate_beside(state_dir, t, NULL, &dir);
 	int fd = open(dir.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = fd < 0 ? vcr_error_sys(e, errno, "%s", dir.data) : vcr_replace_write(fd, dir.data, "nested", &list, e);
+	err = fd < 0 ? vcr_error_sys(e, errno, "%s", dir.data) : write_list(fd, dir.data, &list, e);
 	if (fd >= 0)
 		close(fd);
 	return err;
@@ -219,6 +234,8 @@ static int read_list(const char *state_dir, const struct vcr_txn *t, struct vcr_
 	if (fd < 0)
 		return errno == ENOENT ? 0 : vcr_error_sys(e, errno, "%s", dir.data);
 	int err = vcr_replace_read(fd, dir.data, "nested", list, e);
+	if (!err && !list->len && !faccessat(fd, "nested", F_OK, 0))
+		err = vcr_error_set(e, VCR_ECORRUPT, "%s/nested is damaged: it does not say any more which repositories are inside the workspace. Take the work from %s, then: vcr-txn abort --session=%s", dir.data, t->dir, t->session);
 	close(fd);
 	return err;
 }
@@ -238,13 +255,47 @@ static bool is_repository(const struct vcr_buf *dir)
 	return !git.err && !access(git.data, F_OK);
 }
 
+/* Where branches and stashes of the copy are, one "ID NAME" a line. */
+static int commits_of(const struct one *o, struct vcr_buf *list, struct vcr_error *e)
+{
+	struct vcr_git g = VCR_GIT_INIT;
+	g.dir = o->mine.data;
+	int err = VCR_GIT_MUST(&g, list, e, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/stash");
+	if (!err && strstr(list->data, " refs/stash\n"))
+		err = VCR_GIT_MUST(&g, list, e, "log", "-g", "--no-show-signature", "--format=%H %gd", "refs/stash", "--");
+	vcr_git_release(&g);
+	return err;
+}
+
+/* Is one of them no object of the user's? */
+static int refuse_lost(const struct one *o, struct vcr_error *e)
+{
+	VCR_AUTO_BUF list = VCR_BUF_INIT, ids = VCR_BUF_INIT, there = VCR_BUF_INIT;
+	struct vcr_git g = VCR_GIT_INIT;
+	int err = commits_of(o, &list, e);
+	for (const char *p = list.data; *p; p += strcspn(p, "\n") + 1)
+		vcr_buf_printf(&ids, "%.*s\n", (int)strcspn(p, " "), p);
+	g.dir = o->theirs.data;
+	if (!err && ids.len)
+		err = vcr_git_must(&g, (const char *const[]){ "cat-file", "--batch-check", NULL }, &ids, &there, e);
+	vcr_git_release(&g);
+	const char *q = there.data;
+	for (const char *p = list.data; !err && *p && *q; p += strcspn(p, "\n") + 1, q += strcspn(q, "\n") + 1) {
+		int id = (int)strcspn(p, " "), name = (int)strcspn(p, "\n") - id - 1;
+		if (!strncmp(q + strcspn(q, " "), " missing\n", 9))
+			err = vcr_error_set(e, VCR_EINVAL, "%.300s is a repository of its own, and %.*s in its copy is commit %.12s, which it does not have: only files come back from there. To keep it: "
+				"git -C '%s' push '%s' %.*s:refs/heads/kept-%.12s. Or remove it there. Then commit again", o->path, name < 300 ? name : 300, p + id + 1, p, o->mine.data, o->theirs.data, id, p, p);
+	}
+	return err;
+}
+
 /* Only files come back: who made commits there wants them, or does without. */
 static int refuse_commits(const struct one *o, struct vcr_error *e)
 {
 	char head[72];
 	int err = head_of(o->mine.data, head, e);
 	if (err || !strcmp(head, o->head))
-		return err;
+		return err ? err : refuse_lost(o, e);
 	return vcr_error_set(e, VCR_EINVAL, "%.300s is a repository of its own, and another commit is checked out in its copy than at the beginning: only files come back from there. To keep its commits: "
 		"git -C '%s' fetch '%s' HEAD. Then: git -C '%s' reset --soft %.12s, and commit again", o->path, o->theirs.data, o->mine.data, o->mine.data, o->head);
 }
@@ -588,11 +639,28 @@ static int place(const struct one *o, int root, const char *stage, const struct 
 	return err;
 }
 
+/* A name leads to what has been written. */
+static int flush_stage(const struct vcr_buf *raw, const char *stage, struct vcr_error *e)
+{
+	struct change c;
+	int fd = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC), bad = fd < 0;
+	if (!bad && !vcr_flush_in_order(fd))
+		bad = syncfs(fd);
+	else
+		for (int wait = 0; wait < 2; wait++)
+			for (const char *p = raw->data; !bad && (p = next_change(raw, p, &c));)
+				bad = !c.removed && !c.link && vcr_flush_file(fd, c.path, wait);
+	int saved = errno;
+	if (fd >= 0)
+		close(fd);
+	return bad ? vcr_error_sys(e, saved, "%s", stage) : 0;
+}
+
 /* What goes first: a directory may have to be where a file was. */
 static int place_all(struct one *o, const struct vcr_buf *raw, const char *stage, struct vcr_isolate_merge *m, struct vcr_error *e)
 {
 	struct change c;
-	int err = 0, root = open(o->theirs.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int err = 0, root = open(o->theirs.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return vcr_error_sys(e, errno, "%s", o->theirs.data);
 	if (!(err = see_all(o, root, raw, e)))
@@ -603,6 +671,8 @@ static int place_all(struct one *o, const struct vcr_buf *raw, const char *stage
 			if (!c.link && c.removed == !turn && !(err = place(o, root, stage, &c, seen, m, e)))
 				m->inside++;
 	}
+	if (!err && syncfs(root)) /* before the list goes, from which this could be done again */
+		err = vcr_error_sys(e, errno, "%s", o->theirs.data);
 	close(root);
 	return err;
 }
@@ -613,7 +683,7 @@ static int write_one(struct one *o, const struct vcr_txn *t, const struct vcr_bu
 	if (!raw->len)
 		return 0;
 	int err = make_stage(o, t, &stage, e);
-	if (!err && !(err = fill_stage(o, raw, stage.data, e)))
+	if (!err && !(err = fill_stage(o, raw, stage.data, e)) && !(err = flush_stage(raw, stage.data, e)))
 		err = place_all(o, raw, stage.data, m, e);
 	int gone = vcr_copytree_remove(stage.data, err ? NULL : e);
 	return err ? err : gone;

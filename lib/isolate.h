@@ -11,7 +11,7 @@
  *
  * Repositories inside the workspace, submodules among them, are in the tree with a .git of their own, which borrows the objects of theirs. What is changed there
  * comes back as files, merged with what the user has there now, one written whole after the other when all else is done; their own .git is only read. Commits that are made there
- * are refused by name, and so is a repository that is made in one, since only files come back. One whose .git is made of links is not taken.
+ * are refused by name, on other branches and stashes too, and so is a repository that is made in one, since only files come back. One whose .git is made of links is not taken.
  *
  * Refused by name: no repository, no commit yet, a merge that is not finished. */
 #ifndef VCR_ISOLATE_H

@@ -301,6 +301,33 @@ if not calls:
 else:
     ok(all(killed and after == "n\n" * 6 and not there for _, killed, _, _, after, there in ends), title, ends)
 
+# ---- Commits that are not checked out ----
+p = repository()
+p.sh("git init -q own; echo o > own/o; git -C own add .; git -C own commit -qm o; echo his >> own/o; git -C own stash -q; git -C own branch old")
+tree = begin(p, "s1")
+p.sh("cd own; for i in 1 2; do echo s$i > o; git stash -q; done; git checkout -qb side; echo side > side; git add .; git commit -qm side; git checkout -q -; echo n > n", cwd=tree)
+before, said = p.look(), []
+for _ in range(4):
+    status, out = run(p, [TXN, "commit"])
+    said.append([n for n in ("refs/heads/side", "refs/stash", "stash@{0}", "stash@{1}") if "and %s in its copy is commit" % n in out])
+    if status == 0:
+        break
+    said[-1].append(p.look() == before)
+    p.sh(out[out.index("git -C"):].split(". Or")[0])
+kept = sorted(p.sh("git -C own for-each-ref --format='%(contents:subject)' 'refs/heads/kept-*'; git -C own show $(git -C own for-each-ref --format='%(objectname)' 'refs/heads/kept-*') | grep '^+[s]'").stdout.split("\n"))
+ok(status == 0 and said == [["refs/heads/side", True], ["refs/stash", True], ["stash@{1}", True], []] and os.path.exists(p.work + "/own/n") and "side" in kept and p.sh("git -C own stash list | wc -l").stdout == "1\n",
+   "commits on other branches of one and stashes there are refused by name, and the way that is told keeps them", status, out, said, kept)
+
+# ---- What is noted of them ----
+p = repository()
+p.sh("git init -q own; echo o > own/o; git -C own add .; git -C own commit -qm o")
+tree = begin(p, "l2")
+p.sh("echo n > own/n; echo b > b", cwd=tree)
+open(p.state("trees", ".l2/nested"), "w").close()
+before = p.look()
+status, out = run(p, [TXN, "commit"])
+ok(status != 0 and "is damaged" in out and p.look() == before and os.path.exists(tree + "/own/n") and run(p, [TXN, "abort"])[0] == 0, "if what is noted of them is lost nothing is merged, and it can be given up", status, out)
+
 # ---- Edited while it is merged ----
 title = "what the user writes into a file of one at the moment in which it is merged is not overwritten: it is named, and merged by the next call"
 p = repository()
