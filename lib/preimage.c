@@ -277,11 +277,13 @@ int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum 
 	char hex[HEX + 1];
 	struct stat st;
 	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_GOES ? LEAST_LINK : 1;
+	const bool small = why == VCR_PREIMAGE_SMALL_CHANGES || why == VCR_PREIMAGE_SMALL_GOES;
 	why = why == VCR_PREIMAGE_SMALL_CHANGES ? VCR_PREIMAGE_CHANGES : why == VCR_PREIMAGE_SMALL_GOES ? VCR_PREIMAGE_GOES : why;
 	if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
 		return 1;
-	const int64_t born_ns = why == VCR_PREIMAGE_CHANGES ? born(dir, path) : 0;
-	if (why == VCR_PREIMAGE_CHANGES && was_copied(p, &st, born_ns))
+	const bool once = why == VCR_PREIMAGE_CHANGES && (!small || st.st_size > LEAST_COPY); /* small ones as often as they change: savepoints lie in between */
+	const int64_t born_ns = once ? born(dir, path) : 0;
+	if (once && was_copied(p, &st, born_ns))
 		return 1;
 	vcr_large_id(&st, id);
 	/* One that was put back is the store's own file: to write into it is to write into the store. */
@@ -289,12 +291,13 @@ int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum 
 		return 1;
 	hex_of(id, hex);
 	unlinkat(p->dir, hex, 0); /* it was that file's and is not any more */
-	if (why == VCR_PREIMAGE_CHANGES) {
+	if (once) {
 		p->copied[p->ncopied % COPIED].dev = st.st_dev;
 		p->copied[p->ncopied % COPIED].born_ns = born_ns;
 		p->copied[p->ncopied++ % COPIED].ino = st.st_ino;
-		return keep_copy(p, dir, path, &st, hex, e);
 	}
+	if (why == VCR_PREIMAGE_CHANGES)
+		return keep_copy(p, dir, path, &st, hex, e);
 	if (why != VCR_PREIMAGE_UNDO && !make_room(p, (int64_t)st.st_blocks * 512))
 		return 1;
 	if (linkat(dir, path, p->dir, hex, 0))

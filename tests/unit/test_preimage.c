@@ -98,6 +98,23 @@ START_TEST(what_is_written_into_comes_back_as_it_was_first)
 }
 END_TEST
 
+START_TEST(a_small_file_that_savepoints_do_not_hold_is_kept_each_time_that_it_changes)
+{
+	unsigned char id[3][VCR_LARGE_ID];
+	struct vcr_preimages *p = opened();
+	for (int i = 0; i < 3; i++) {
+		make(file, 100 + i, (char)('a' + i), id[i]);
+		ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_SMALL_CHANGES, NULL), 0);
+		ck_assert_int_eq(vcr_preimages_keep(p, AT_FDCWD, file, VCR_PREIMAGE_SMALL_CHANGES, NULL), 1); /* it is there */
+	}
+	for (int i = 0; i < 3; i++) {
+		unlink(other);
+		comes_back(p, id[i], (char)('a' + i));
+	}
+	vcr_preimages_free(p);
+}
+END_TEST
+
 START_TEST(what_was_put_back_by_a_link_is_copied_before_it_is_written_into_and_again)
 {
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
@@ -442,6 +459,7 @@ static TCase *tc_preimage(void)
 	tcase_add_test(tc, to_make_room_among_thousands_of_files_takes_no_time);
 	tcase_add_test(tc, what_is_deleted_comes_back);
 	tcase_add_test(tc, what_is_written_into_comes_back_as_it_was_first);
+	tcase_add_test(tc, a_small_file_that_savepoints_do_not_hold_is_kept_each_time_that_it_changes);
 	tcase_add_test(tc, what_was_put_back_by_a_link_is_copied_before_it_is_written_into_and_again);
 	tcase_add_test(tc, another_file_with_the_number_of_one_that_was_copied_is_kept_too);
 	tcase_add_test(tc, a_file_beyond_all_room_drops_nothing_and_a_rollback_keeps_it_all_the_same);
