@@ -112,7 +112,7 @@ static void mark_open(uint32_t op, uint32_t flags, int fd, bool watched, int how
 	if (!s)
 		return;
 	if (!vcr_names_find(fd, s->a) && !vcr_path_of_fd(fd, s->a)) {
-		if (watched)
+		if (watched && vcr_path_is_too_long(fd, s->a))
 			vcr_mark(VCR_FILE_DEEP, flags, fd, 1, "", "", how);
 	} else if (vcr_path_matters(s->a)) {
 		vcr_mark(op, flags, fd, 1, s->a, "", how);

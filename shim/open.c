@@ -163,7 +163,7 @@ static int close_watched(FILE *f, int fd, int kind)
 	char path[PATH_MAX];
 	uint32_t opened = kind == VCR_FD_FILE || kind == VCR_FD_DIRTY ? vcr_fd_conn[fd] : 0;
 	bool known = !vcr_fd_is_socket(kind) && (vcr_names_find(fd, path) || vcr_path_of_fd(fd, path)), file = known && vcr_path_matters(path);
-	bool deep = !known && (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY);
+	bool deep = !known && (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_path_is_too_long(fd, path);
 	vcr_fd_closed(fd);
 	int r = VCR_REAL(fclose)(f), saved = errno;
 	if (file && !vcr_guest() && !vcr_spool_add_closed(opened))

@@ -43,6 +43,11 @@ bool vcr_path_of_fd(int fd, char out[PATH_MAX])
 	return fd >= 0 && link_of_fd(fd, out);
 }
 
+bool vcr_path_is_too_long(int fd, char out[PATH_MAX])
+{
+	return fd >= 0 && read_link_of_fd(fd, out) == -ENAMETOOLONG;
+}
+
 /* Replace a directory that is a symbolic link by what it names, so that ".." can be taken off it. */
 static bool settle_link(char path[PATH_MAX])
 {

@@ -133,6 +133,7 @@ bool vcr_path_deep(int dir, const char *path, char out[PATH_MAX]);
 /* Inside the workspace, outside .git and .vcr. */
 bool vcr_path_matters(const char *absolute);
 bool vcr_path_of_fd(int fd, char out[PATH_MAX]);
+bool vcr_path_is_too_long(int fd, char out[PATH_MAX]); /* vcr_path_of_fd fails as it is longer than the kernel tells; not as a pipe or a socket has none */
 
 /* ---- names.c ---- */
 void vcr_names_keep(int fd, const char *path);      /* absolute, of a file that opening it as fd has made */

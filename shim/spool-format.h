@@ -28,7 +28,7 @@
 
 #define VCR_SPOOL_MAGIC "VCRSPL1\n"
 enum {
-	VCR_SPOOL_VERSION = 1,
+	VCR_SPOOL_VERSION = 2,
 	VCR_SPOOL_HEADER = 80 << 10,
 	VCR_SPOOL_ALIGN = 32,
 	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */

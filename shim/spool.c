@@ -138,8 +138,11 @@ static bool is_open(struct vcr_spool_header *h)
 {
 	while (vcr_load(&h->state) == VCR_SPOOL_MAKING && wait_for_maker(&h->state, VCR_SPOOL_MAKING))
 		;
-	return vcr_load(&h->state) == VCR_SPOOL_OPEN && !memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic) &&
-		h->version == VCR_SPOOL_VERSION && (!vcr_self.root || h->root_pid == vcr_self.root_pid);
+	if (vcr_load(&h->state) != VCR_SPOOL_OPEN || memcmp(h->magic, VCR_SPOOL_MAGIC, sizeof h->magic))
+		return false;
+	if (h->version != VCR_SPOOL_VERSION)
+		vcr_store(&off, 1); /* another vcr's, and stays so */
+	return h->version == VCR_SPOOL_VERSION && (!vcr_self.root || h->root_pid == vcr_self.root_pid);
 }
 
 static bool is_allocated(int fd)

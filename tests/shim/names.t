@@ -39,6 +39,29 @@ for title, (script, want) in CASES.items():
     said = ", ".join(m.group(1) + " " + m.group(2) for m in (re.match(r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
     ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
 
+NAMELESS = {
+    "a descriptor that has become a pipe behind the library's back is no file without a name": "r, p = os.pipe(); f=w('a'); f.close(); fd=os.open('a', os.O_WRONLY); libc.syscall(33, p, fd); os.write(fd, b'1'); os.close(fd)",
+    "nor is one of a stream": "libc.fopen.restype=ctypes.c_void_p; r, p = os.pipe(); f=ctypes.c_void_p(libc.fopen(b'a', b'w')); libc.syscall(33, p, libc.fileno(f)); libc.fclose(f)",
+}
+for title, script in NAMELESS.items():
+    session = tapkit.Session()
+    if os.uname().machine != "x86_64":
+        skip(title, "33 is dup2 on x86-64 only")
+        continue
+    r = session.run("/usr/bin/python3", "-c", "import ctypes, os\nlibc = ctypes.CDLL(None)\nw = lambda n: open(n, 'w')\nw('first').close()\n" + script)
+    lines = session.lines()
+    ok(r.returncode == 0 and any(re.match(r"FILE .* OPEN existed=\d flags=\S+ a$", line) for line in lines) and not any(re.match("FILE .* DEEP ", line) for line in lines), title, r.stderr, *lines)
+
+# A spool of another version is left alone, and not looked at again.
+CHILD = "open('child-1', 'w').close(); v = open(%r, 'r+b', 0); v.seek(8); v.write(b'\\2'); v.close(); open('child-2', 'w').close()"
+session = tapkit.Session()
+r = session.run("/usr/bin/python3", "-c", "import glob, subprocess, sys\nopen('parent', 'w').close()\nname, = glob.glob(%r)\nv = open(name, 'r+b', 0)\nv.seek(8)\nnow = v.read(1)\nv.seek(8)\nv.write(b'\\1')\n"
+                "subprocess.run([sys.executable, '-c', %r %% name], check=True)\nv.seek(8)\nv.write(now)\nopen('last', 'w').close()" %
+                (os.path.join(session.run_dir, "vcr", "*.spool"), CHILD))
+lines = session.lines()
+said = [name for name in ("parent", "child-1", "child-2", "last") if any(re.match(r"FILE .* existed=\d flags=\S+ " + name + "$", line) for line in lines)]
+ok(r.returncode == 0 and said == ["parent", "last"], "a process that finds a spool of another version writes nothing there, and does not try again", said, r.stderr, *lines)
+
 # Where a collector reads: what was made and closed before it came to that is told by one record.
 TAKE = "T = lambda: subprocess.run([%r, '--take', *glob.glob(%r)], check=True, env={})\n"
 ONCE = {

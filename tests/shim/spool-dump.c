@@ -51,11 +51,11 @@ static void print_arguments(const char *payload, uint32_t size, size_t at, uint3
 
 static void print_file(const struct vcr_spool_record *r, const char *p)
 {
-	static const char *const op[] = { "?", "OPEN", "WRITE", "CLOSE", "RENAME", "UNLINK", "LINK", "TRUNCATE", "MKDIR", "RMDIR", "MODE", "EXCHANGE" };
+	static const char *const op[] = { "?", "OPEN", "WRITE", "CLOSE", "RENAME", "UNLINK", "LINK", "TRUNCATE", "MKDIR", "RMDIR", "MODE", "EXCHANGE", "DEEP" };
 	const struct vcr_rec_file *f = (const void *)p;
 	uint32_t size = r->size;
 	const char *second = string_at(p, size, sizeof *f, 1);
-	printf("%s %s existed=%u flags=%#x %s%s%s", r->state == VCR_REC_CLOSED ? " closed" : "", f->op < 12 ? op[f->op] : "?", f->existed, f->flags, string_at(p, size, sizeof *f, 0), *second ? " -> " : "", second);
+	printf("%s %s existed=%u flags=%#x %s%s%s", r->state == VCR_REC_CLOSED ? " closed" : "", f->op < 13 ? op[f->op] : "?", f->existed, f->flags, string_at(p, size, sizeof *f, 0), *second ? " -> " : "", second);
 }
 
 static void print_record(const struct vcr_spool_record *r, const char *p, int bytes)
