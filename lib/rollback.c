@@ -127,15 +127,23 @@ static enum vcr_rollback_state judge(const struct vcr_rollback_item *i)
 	return (now == VCR_ENTRY_LARGE && !i->now_kept) || now == VCR_ENTRY_HEAVY ? VCR_ROLLBACK_LEFT : VCR_ROLLBACK_DO;
 }
 
+/* A file that begins as sealed ones do has two names: git's, which a base takes as it is, and that of what it is sealed to. As the target's content it may be known by
+ * the one, and by the other be what was expected, if mode or attributes are not the target's. */
 static int look(struct vcr_store *s, struct vcr_rollback_item *i, bool keep, struct vcr_entry *now, struct vcr_error *e)
 {
 	const struct vcr_entry *known[4] = { &i->to };
+	struct vcr_entry other;
 	size_t n = 1;
 	if (i->expected.mode != NOTHING)
 		known[n++] = &i->expected;
 	if (i->also.mode != NOTHING)
 		known[n++] = &i->also;
-	return vcr_store_look(s, i->path, known, keep, now, e);
+	int err = vcr_store_look(s, i->path, known, keep, now, e);
+	if (err || n == 1 || vcr_entry_same(now, &i->to) || matches(now, &i->expected) || matches(now, &i->also))
+		return err;
+	if (!(err = vcr_store_look(s, i->path, known + 1, keep, &other, e)) && (matches(&other, &i->expected) || matches(&other, &i->also)))
+		*now = other;
+	return err;
 }
 
 /* The recording could not read the file (a mode of 0, say), its owner here can, and it is still that file. */

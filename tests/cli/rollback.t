@@ -260,6 +260,13 @@ def place_is_restored(title, project, bare=False):
     return ok(changed and code == 0 and project.look() == first, title, code, words, errors, *differences(first, project.look()))
 
 
+p = Project()
+p.sh("printf 'vcr-sealed-1\\nas it happens' > odd; git add odd; git commit -qm odd")
+before = p.look()
+p.vcr("record", "-q", "--", "sh", "-c", "chmod 755 odd; printf x >> odd; printf 'vcr-sealed-1\\nas it happens' > odd")
+back = p.back("-q", "--to", "start")
+ok(back[0] == 0 and p.look() == before, "a file that git has and that begins as sealed ones do is the user's, whichever name its content is known by", back)
+
 place_is_restored("it works without a git repository", Project(git=False))
 place_is_restored("it works with an unborn HEAD", Project())
 place_is_restored("it works after a run under the bare preload", Project(), bare=True)
