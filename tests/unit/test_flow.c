@@ -436,12 +436,12 @@ START_TEST(what_is_not_a_models_is_muted_and_a_gateway_is_not)
 	expect_log("mute 1\n");
 	vcr_buf_reset(&said.log);
 	for (int i = 0; i < 20; i++) {
-		out(2, "GET /simple/ HTTP/1.1\r\nHost: pypi.org\r\n\r\n");
+		out(2, "GET /simple/ HTTP/1.1\r\nHost: packages.example\r\n\r\n");
 		in(2, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
 	}
 	expect_log("mute 2\n");
 	vcr_buf_reset(&said.log);
-	out(3, "GET /wheel HTTP/1.1\r\nHost: pypi.org\r\n\r\n");
+	out(3, "GET /wheel HTTP/1.1\r\nHost: packages.example\r\n\r\n");
 	in(3, "HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n");
 	for (int i = 0; i < 20; i++) {
 		vcr_buf_reset(&big);
@@ -466,7 +466,7 @@ START_TEST(everything_is_reported_when_everything_is_captured)
 {
 	start(true);
 	for (int i = 0; i < 20; i++) {
-		out(1, "GET /simple/ HTTP/1.1\r\nHost: pypi.org\r\n\r\n");
+		out(1, "GET /simple/ HTTP/1.1\r\nHost: packages.example\r\n\r\n");
 		in(1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
 	}
 	ck_assert_int_eq(said.calls, 20);

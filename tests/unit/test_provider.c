@@ -59,7 +59,7 @@ static const struct { const char *method, *host, *target, *type; enum vcr_api ap
 	{ "POST", "llm.internal", "/anything", "application/json", VCR_API_GENERIC },
 	{ "POST", "a.models.internal:99", "/x", "application/vnd.x+json", VCR_API_GENERIC },
 	{ "POST", "models.internal", "/x", "application/json", VCR_API_NONE },
-	{ "GET", "pypi.org", "/simple/", NULL, VCR_API_NONE },
+	{ "GET", "packages.example", "/simple/", NULL, VCR_API_NONE },
 	{ "POST", "example.com", "/graphql", "application/json", VCR_API_NONE },
 	{ "CONNECT", "api.openai.com:443", "api.openai.com:443", NULL, VCR_API_NONE },
 	{ "POST", "evil-api.openai.com.example", "/x", "application/json", VCR_API_NONE },
