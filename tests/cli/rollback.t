@@ -441,7 +441,8 @@ else:
             wrong.append("call %d to the %s: %s %s %s" % (moment, target, status, err, differences(states[target], p.look())[:4]))
         target = source
     ok(not wrong, "killed at %d moments, spread over its system calls, the next command finishes or undoes, and nothing is lost" % MOMENTS, *wrong[:5])
-    ok(finished >= 0.7 * MOMENTS and untouched >= 0.15 * MOMENTS, "most of these moments were in the midst of it, some before", finished, untouched)
+    enough = (0.7 * MOMENTS, 0.15 * MOMENTS) if MOMENTS >= 40 else (1, 1)
+    ok(finished >= enough[0] and untouched >= enough[1], "most of these moments were in the midst of it, some before", finished, untouched)
 ok(not [n for n in os.listdir(p.vcr_dir) if "rollback" in n], "nothing is left lying about in the end", os.listdir(p.vcr_dir))
 
 # ---- what a rollback asks of the machine ----
