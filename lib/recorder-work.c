@@ -122,9 +122,9 @@ int vcr_recorder_change(void *recorder, const struct vcr_change *c)
 	vcr_recorder_learn_content(r, c->before.content, c->before.len);
 	vcr_recorder_learn_content(r, c->after.content, c->after.len);
 	vcr_recorder_tests_change(r, c);
-	vcr_recorder_dirty(r, c->path, c->kind == VCR_CHANGE_RENAME);
+	vcr_recorder_dirty(r, c->path, c->kind == VCR_CHANGE_RENAME || c->kind == VCR_CHANGE_MKDIR);
 	if (c->kind == VCR_CHANGE_RENAME)
-		vcr_recorder_dirty(r, c->old_path, false);
+		vcr_recorder_dirty(r, c->old_path, true);
 	if (vcr_recorder_was_written(r, 'f', (uint64_t)c->first_ns, c->path))
 		return 0;
 	if (!r->session && c->source != VCR_SOURCE_SHIM)
