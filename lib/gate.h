@@ -132,7 +132,7 @@ int vcr_gate_send(struct vcr_gate_exchange *x, const char *p, size_t n);
 bool vcr_gate_http_will_do(const struct vcr_gate_request *q);
 /* 426. */
 void vcr_gate_no_socket(struct vcr_gate_exchange *x);
-/* Whether the client is not read for now, since nobody takes what it says: what it has sent already may still come. */
+/* Whether the client is not read, since nobody takes what it says: what it has sent already may still come. */
 void vcr_gate_full(struct vcr_gate_exchange *x, bool full);
 
 /* After connect: 200, and the connection goes on as if it had been led. */

@@ -45,6 +45,15 @@ ok(blob(p, 1, "d/f") == "two\n" and blob(p, 0, "keep") == "k\n" and git(p, "fsck
 status, out = git(p, "archive", "--format=tar", "-o", os.path.join(p.dir, "a.tar"), "refs/vcr/s/1")
 ok(status == 0 and subprocess.run(["tar", "xOf", os.path.join(p.dir, "a.tar"), "d/f"], stdout=subprocess.PIPE).stdout == b"two\n", "git archive makes an archive of one", out)
 
+# ---- one name for several things ----
+for then, what in (("os.unlink('d')", "went"), ("os.rename('d', 'q')", "was moved on")):
+    p = Project(git=False)
+    p.sh("mkdir -p d/in; echo one > d/f; echo two > d/in/g; echo k > k")
+    p.record('%s -c "import os; os.rename(\'d\', \'e\'); os.rename(\'k\', \'d\'); %s; os.mkdir(\'d\')"; vcr savepoint' % (sys.executable, then), "-s", "s")
+    status, out = git(p, "ls-tree", "-r", "--name-only", "refs/vcr/s/1")
+    ok(status == 0 and sorted(n for n in out.splitlines() if n[:2] in ("d/", "e/")) == ["e/f", "e/in/g"],
+       "a directory that is made where one was moved away, and then a file was and %s, has nothing of the first" % what, status, out)
+
 # ---- kill -9 while one is taken ----
 title = "killed at %d moments while savepoints are taken and packed, all before are whole, and the next one is taken as if nothing had been" % MOMENTS
 p = Project(git=False)
