@@ -9,7 +9,15 @@
 #include <time.h>
 #include <unistd.h>
 
-static char spool[4096]; /* for the guardian */
+/* A process that outlives the command keeps its supervisor busy until ours ends: by then the memory of who began it is gone, and this is all that it finds. There is
+ * one in a process. */
+static struct {
+	char spool[4096];
+	bool over;
+	pthread_mutex_t lock;    /* of who began it, while he is there: */
+	void (*need_gate)(void *ctx);
+	void *ctx;
+} one = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* In the guardian. */
 static void say_guarded(void *ctx, bool alone)
@@ -26,12 +34,19 @@ static void say_guarded(void *ctx, bool alone)
 	vcr_spool_writer_free(w);
 }
 
-static void *serve(void *arg)
+static void need_gate(void *none)
 {
-	struct vcr_supervised *v = arg;
+	pthread_mutex_lock(&one.lock);
+	if (one.need_gate)
+		one.need_gate(one.ctx);
+	pthread_mutex_unlock(&one.lock);
+}
+
+static void *serve(void *supervise)
+{
 	prctl(PR_SET_NAME, "vcr-supervisor");
-	vcr_supervise_run(v->supervise);
-	__atomic_store_n(&v->over, true, __ATOMIC_RELEASE);
+	vcr_supervise_run(supervise);
+	__atomic_store_n(&one.over, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -41,7 +56,7 @@ static int start_thread(struct vcr_supervised *v)
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(&v->thread, NULL, serve, v);
+	int err = pthread_create(&v->thread, NULL, serve, v->supervise);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return err;
 }
@@ -55,8 +70,12 @@ int vcr_supervised_start(struct vcr_supervised *v, struct vcr_run *run, const st
 		setrlimit(RLIMIT_NOFILE, &l);
 	}
 	int fd = -1, err = vcr_run_listener(run, &fd, e);
-	snprintf(spool, sizeof spool, "%s", o->spool);
-	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->replay ? NULL : say_guarded, spool, e)))
+	snprintf(one.spool, sizeof one.spool, "%s", o->spool);
+	one.need_gate = o->need_gate;
+	one.ctx = o->ctx;
+	mine.spool = one.spool;
+	mine.need_gate = o->need_gate ? need_gate : NULL;
+	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->replay ? NULL : say_guarded, one.spool, e)))
 		close(fd);
 	if (!err && (err = vcr_supervise_new(&v->supervise, &mine, e)))
 		vcr_notify_free(mine.notify);
@@ -87,8 +106,11 @@ void vcr_supervised_say(struct vcr_supervised *v, struct vcr_tool *t)
 
 void vcr_supervised_end(struct vcr_supervised *v)
 {
-	static struct vcr_supervise *volatile goes_on; /* a process outlives the command: its supervisor ends with ours, and is no leak */
-	if (!v->supervise || !__atomic_load_n(&v->over, __ATOMIC_ACQUIRE)) {
+	static struct vcr_supervise *volatile goes_on; /* its supervisor ends with ours, and is no leak */
+	pthread_mutex_lock(&one.lock);
+	one.need_gate = NULL;
+	pthread_mutex_unlock(&one.lock);
+	if (!v->supervise || !__atomic_load_n(&one.over, __ATOMIC_ACQUIRE)) {
 		goes_on = v->supervise;
 		return;
 	}

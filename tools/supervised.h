@@ -9,7 +9,6 @@
 struct vcr_supervised {
 	struct vcr_supervise *supervise; /* NULL: none */
 	pthread_t thread;
-	bool over;                       /* the thread has ended: nobody is left under the filter */
 };
 /* After vcr_run_start: take the filter's listener, start the thread, let the command go. If that fails the command has not begun, and never will. */
 int vcr_supervised_start(struct vcr_supervised *v, struct vcr_run *run, const struct vcr_supervise_options *o, struct vcr_error *e);

@@ -67,10 +67,6 @@ def waiting():
             print("# %s %s: in %s, system call %s" % (pid, words[:200], where, call))
 
 
-# A replay hung here once in 46 runs with LeakSanitizer, which stops all threads at the end; nobody has seen why. What leaks is found by other tests.
-place.env["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "detect_leaks=0"]))
-
-
 def run(verb, directory, *words, env=None, **more):
     argv = [os.path.join(BUILD, verb), *words]
     with subprocess.Popen(argv, cwd=directory, env=dict(place.env, **env or {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more) as p:
