@@ -72,6 +72,13 @@ struct vcr_reader {
 const char *vcr_reader_intern(struct vcr_reader *r, const struct vcr_span *s, const char *missing);
 int vcr_reader_push(struct vcr_entries *l, const struct vcr_entry *at);
 int vcr_reader_look(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *line);
+/* reader.c: something is wrong with that line; its text as it stands. */
+void vcr_reader_warn(struct vcr_reader *r, int64_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int vcr_reader_line(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *text, struct vcr_error *e);
+/* reader-session.c: of several headers the last one counts, as for VCRPlayer; p is the line's text. vcr.end closes the file only where it is the last line. */
+int vcr_reader_take_session(struct vcr_reader *r, const struct vcr_entry *at, const char *p);
+void vcr_reader_find_end(struct vcr_reader *r);
+void vcr_reader_free_tags(struct vcr_reader *r);
 /* reader-index.c: before the file is read, and after. An index that proves wrong in this leaves the reader as new. */
 void vcr_reader_take_index(struct vcr_reader *r);
 void vcr_reader_leave_index(struct vcr_reader *r);

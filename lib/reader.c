@@ -15,8 +15,7 @@
 
 enum { FORMAT = 1, WINDOW = 1 << 20, MAX_WARNINGS = 100 };
 
-static void warn(struct vcr_reader *r, int64_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void warn(struct vcr_reader *r, int64_t line, const char *fmt, ...)
+void vcr_reader_warn(struct vcr_reader *r, int64_t line, const char *fmt, ...)
 {
 	char what[300];
 	va_list ap;
@@ -89,7 +88,7 @@ static int read_with_ends(struct vcr_reader *r, const struct vcr_entry *at, char
 	return err;
 }
 
-static int read_line(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *text, struct vcr_error *e)
+int vcr_reader_line(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *text, struct vcr_error *e)
 {
 	bool told = vcr_reader_is_told(r, at); /* by the index */
 	char ends[2] = { 0 };
@@ -111,7 +110,7 @@ int vcr_reader_load(struct vcr_reader *r, const struct vcr_entry *at, struct vcr
 		return 0;
 	l->offset = UINT64_MAX;
 	vcr_json_release(&l->j);
-	int err = read_line(r, at, &l->text, e);
+	int err = vcr_reader_line(r, at, &l->text, e);
 	if (err)
 		return err;
 	err = vcr_json_parse(&l->j, l->text.data, l->text.len, VCR_JSON_RELAXED, &why);
@@ -173,7 +172,7 @@ static int64_t time_of(struct vcr_reader *r, const struct vcr_line *l, int64_t l
 		return INT64_MAX;
 	if (vcr_scan_time(l->timestamp.p, l->timestamp.n, &ns))
 		return ns;
-	warn(r, line, "\"%.*s\" is no timestamp; the frame goes last", (int)(l->timestamp.n < 40 ? l->timestamp.n : 40), l->timestamp.p);
+	vcr_reader_warn(r, line, "\"%.*s\" is no timestamp; the frame goes last", (int)(l->timestamp.n < 40 ? l->timestamp.n : 40), l->timestamp.p);
 	return INT64_MAX;
 }
 
@@ -217,8 +216,6 @@ static int take_other(struct vcr_reader *r, const struct vcr_line *l, struct vcr
 	return 0;
 }
 
-static int take_session(struct vcr_reader *r, const struct vcr_entry *at, const char *p);
-
 /* p[0..n): one line, NUL- or newline-terminated behind n. 1: it is no JSON. */
 static int take_line(struct vcr_reader *r, const char *p, size_t n, uint64_t offset, bool report)
 {
@@ -237,13 +234,13 @@ static int take_line(struct vcr_reader *r, const char *p, size_t n, uint64_t off
 		return VCR_ENOMEM;
 	switch (l.kind) {
 	case VCR_LINE_BLANK: return 0;
-	case VCR_LINE_SESSION: return take_session(r, &at, p);
+	case VCR_LINE_SESSION: return vcr_reader_take_session(r, &at, p);
 	case VCR_LINE_FRAME: return take_frame(r, &l, at);
 	case VCR_LINE_OTHER: return take_other(r, &l, at);
 	default: break;
 	}
 	if (report)
-		warn(r, at.line, "the line is damaged at byte %zu and is left out", l.error_at);
+		vcr_reader_warn(r, at.line, "the line is damaged at byte %zu and is left out", l.error_at);
 	return 1;
 }
 
@@ -276,7 +273,7 @@ static int grow_window(struct vcr_reader *r, struct window *w)
 	if (w->skipping || w->cap >= VCR_MAX_LINE) {
 		r->no_index = true;
 		if (!w->skipping)
-			warn(r, r->lines + 1, "the line is longer than %d bytes and is left out", VCR_MAX_LINE);
+			vcr_reader_warn(r, r->lines + 1, "the line is longer than %d bytes and is left out", VCR_MAX_LINE);
 		w->skipping = true;
 		w->base += w->have;
 		w->have = 0;
@@ -300,7 +297,7 @@ static int take_tail(struct vcr_reader *r, struct window *w)
 	if (!err)
 		r->end = w->base + w->have;
 	else if (err > 0 && !r->torn_reported) {
-		warn(r, r->lines + 1, "the last line is torn after %zu bytes: the recording was cut there, or is being written", w->have);
+		vcr_reader_warn(r, r->lines + 1, "the last line is torn after %zu bytes: the recording was cut there, or is being written", w->have);
 		r->torn_reported = true;
 	}
 	return err < 0 ? err : 0;
@@ -331,7 +328,7 @@ static int scan_file(struct vcr_reader *r)
 
 int vcr_reader_look(struct vcr_reader *r, const struct vcr_entry *at, struct vcr_buf *line)
 {
-	int err = read_line(r, at, line, NULL);
+	int err = vcr_reader_line(r, at, line, NULL);
 	r->lines = at->line - 1;
 	err = err ? err : take_line(r, line->data, line->len, at->offset, true);
 	return err < 0 ? err : 0;
@@ -344,7 +341,7 @@ static int take_found(struct vcr_reader *r, const struct vcr_found *f, struct vc
 	r->lines += f->blank;
 	at.line = r->lines + 1;
 	if (!f->type) {
-		int err = read_line(r, &at, line, NULL);
+		int err = vcr_reader_line(r, &at, line, NULL);
 		err = err ? err : take_line(r, line->data, line->len, f->offset, true);
 		r->lines++;
 		return err < 0 ? err : 0;
@@ -394,175 +391,6 @@ static void sort_frames(struct vcr_reader *r)
 			r->by_id.covers = 0;
 			return;
 		}
-}
-
-/* ---- The session line and the end line ---- */
-
-static int64_t time_at(const struct vcr_json *j, int v)
-{
-	size_t n;
-	int64_t ns;
-	const char *p = vcr_json_raw(j, v, &n);
-	if (vcr_json_type(j, v) == VCR_JSON_STRING) {
-		p++;
-		n -= 2;
-	}
-	return vcr_scan_time(p, n, &ns) ? ns : 0;
-}
-
-static void free_tags(struct vcr_reader *r)
-{
-	for (int i = 0; i < r->session.ntags; i++)
-		free(r->tags[i]);
-	free(r->tags);
-	r->tags = NULL;
-	r->session.ntags = 0;
-	r->session.tags = NULL;
-}
-
-static int read_tags(struct vcr_reader *r, const struct vcr_json *j, int list)
-{
-	free_tags(r);
-	if (vcr_json_type(j, list) != VCR_JSON_ARRAY)
-		return 0;
-	r->tags = calloc((size_t)vcr_json_count(j, list) + 1, sizeof *r->tags);
-	if (!r->tags)
-		return VCR_ENOMEM;
-	for (int m = vcr_json_first(j, list); m >= 0; m = vcr_json_next(j, m)) {
-		char *tag = vcr_json_strdup(j, m);
-		if (tag)
-			r->tags[r->session.ntags++] = tag;
-	}
-	r->session.tags = (const char *const *)r->tags;
-	return 0;
-}
-
-/* Those that were given while it was recorded: vcr.end has them, the header does not. */
-static void add_tags(struct vcr_reader *r, const struct vcr_json *j, int list)
-{
-	enum { MOST = 256 };
-	int left = MOST;
-	char **tags = vcr_json_count(j, list) > 0 ? reallocarray(r->tags, (size_t)r->session.ntags + MOST + 1, sizeof *tags) : NULL;
-	if (!tags)
-		return;
-	r->session.tags = (const char *const *)(r->tags = tags);
-	for (int m = vcr_json_first(j, list); m >= 0 && left--; m = vcr_json_next(j, m)) {
-		char *tag = vcr_json_strdup(j, m);
-		bool there = false;
-		for (int i = 0; tag && i < r->session.ntags && !there; i++)
-			there = !strcmp(r->tags[i], tag);
-		if (tag && !there)
-			r->tags[r->session.ntags++] = tag;
-		else
-			free(tag);
-	}
-}
-
-static void replace(char **to, char *with)
-{
-	free(*to);
-	*to = with;
-}
-
-static char *object_text(const struct vcr_json *j, int v)
-{
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	struct vcr_jw w;
-	vcr_jw_init(&w, &b);
-	if (vcr_json_type(j, v) == VCR_JSON_OBJECT)
-		vcr_jw_value(&w, j, v);
-	else
-		vcr_buf_puts(&b, "{}");
-	return vcr_buf_take(&b, NULL);
-}
-
-/* Of several headers the last one counts, as for VCRPlayer. p is the line's text. */
-static int take_session(struct vcr_reader *r, const struct vcr_entry *at, const char *p)
-{
-	VCR_AUTO_JSON j = VCR_JSON_INIT;
-	int err = vcr_json_parse(&j, p, at->len, VCR_JSON_RELAXED, NULL);
-	if (err)
-		return 1;
-	int data = vcr_json_get(&j, 0, "data");
-	if (r->has_session)
-		warn(r, at->line, "a further session header; the last one counts");
-	r->has_session = true;
-	replace(&r->session_id, vcr_json_strdup(&j, vcr_json_get(&j, data, "session_id")));
-	replace(&r->parent_id, vcr_json_strdup(&j, vcr_json_get(&j, data, "parent_session_id")));
-	replace(&r->metadata_json, object_text(&j, vcr_json_get(&j, data, "metadata")));
-	r->session.session_id = r->session_id ? r->session_id : "";
-	r->session.parent_session_id = r->parent_id;
-	r->session.metadata_json = r->metadata_json ? r->metadata_json : "{}";
-	r->session.forked_from_frame = -1;
-	vcr_json_int(&j, vcr_json_get(&j, data, "forked_from_frame"), &r->session.forked_from_frame);
-	r->session.created_ns = time_at(&j, vcr_json_get(&j, data, "created_at"));
-	r->session.updated_ns = time_at(&j, vcr_json_get(&j, data, "updated_at"));
-	return read_tags(r, &j, vcr_json_get(&j, data, "tags"));
-}
-
-/* vcr.end closes the file only where it is the last line. */
-static void find_end(struct vcr_reader *r)
-{
-	const struct vcr_entry *last = r->others.n ? &r->others.v[r->others.n - 1] : NULL;
-	r->session.ended = false;
-	r->session.end_json = NULL;
-	r->totals_known = false;
-	if (!last || last->line != r->last_line || strcmp(last->type, "vcr.end") || vcr_reader_load(r, last, &r->tail, NULL))
-		return;
-	if (vcr_json_type(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tags")) == VCR_JSON_ARRAY)
-		add_tags(r, &r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tags"));
-	replace(&r->end_json, object_text(&r->tail.j, r->tail.data));
-	r->session.ended = true;
-	r->session.end_json = r->end_json ? r->end_json : "{}";
-}
-
-static void add_frame_totals(struct vcr_reader *r, const struct vcr_buf *line, const char *type)
-{
-	struct vcr_span metadata;
-	double v, in, out;
-	bool has = vcr_scan_metadata(line->data, line->len, &metadata);
-	r->session.errors += !strcmp(type, "error") || (has && (vcr_scan_is_string(&metadata, "error_type") || vcr_scan_is_string(&metadata, "error_message")));
-	if (!has)
-		return;
-	if (vcr_scan_number(&metadata, "tokens_used", &v))
-		r->session.total_tokens += (int64_t)v;
-	else
-		r->session.total_tokens += (int64_t)(vcr_scan_number(&metadata, "tokens_input", &in) ? in : 0) +
-			(int64_t)(vcr_scan_number(&metadata, "tokens_output", &out) ? out : 0);
-	if (vcr_scan_number(&metadata, "cost_usd", &v))
-		r->session.total_cost_usd += v;
-}
-
-/* The writer's own totals where it closed the file; otherwise every frame is looked at, once. */
-static void sum_totals(struct vcr_reader *r)
-{
-	VCR_AUTO_BUF line = VCR_BUF_INIT;
-	r->totals_known = true;
-	r->session.total_tokens = 0;
-	r->session.errors = 0;
-	r->session.total_cost_usd = 0;
-	if (r->session.ended && vcr_json_int(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "tokens"), &r->session.total_tokens) &&
-		vcr_json_int(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "errors"), &r->session.errors) &&
-		vcr_json_double(&r->tail.j, vcr_json_get(&r->tail.j, r->tail.data, "cost_usd"), &r->session.total_cost_usd))
-		return;
-	r->session.total_tokens = r->session.errors = 0;
-	line.max = VCR_MAX_LINE;
-	for (size_t i = 0; i < r->frames.n; i++)
-		if (!read_line(r, &r->frames.v[i], &line, NULL))
-			add_frame_totals(r, &line, r->frames.v[i].type);
-}
-
-const struct vcr_reader_session *vcr_reader_session(const struct vcr_reader *r)
-{
-	/* Summing is put off until someone asks: showing one frame of ten thousand must not cost it. */
-	if (!r->totals_known)
-		sum_totals((struct vcr_reader *)r);
-	return &r->session;
-}
-
-const struct vcr_reader_session *vcr_reader_header(const struct vcr_reader *r)
-{
-	return &r->session;
 }
 
 int64_t vcr_reader_count(const struct vcr_reader *r)
@@ -626,9 +454,9 @@ int vcr_reader_open(struct vcr_reader **out, const char *path, vcr_reader_warn_f
 		return err;
 	}
 	if (!r->has_session)
-		warn(r, 1, "no session header");
+		vcr_reader_warn(r, 1, "no session header");
 	sort_frames(r);
-	find_end(r);
+	vcr_reader_find_end(r);
 	vcr_reader_leave_index(r);
 	*out = r;
 	return 0;
@@ -643,7 +471,7 @@ int vcr_reader_refresh(struct vcr_reader *r, struct vcr_error *e)
 	if (r->frames.n == frames && r->others.n == others)
 		return 0;
 	sort_frames(r);
-	find_end(r);
+	vcr_reader_find_end(r);
 	return 1;
 }
 
@@ -661,7 +489,7 @@ void vcr_reader_free(struct vcr_reader *r)
 		return;
 	if (r->fd >= 0)
 		close(r->fd);
-	free_tags(r);
+	vcr_reader_free_tags(r);
 	free_strings(r);
 	for (size_t i = 0; i < r->ntypes; i++)
 		free(r->types[i]);
@@ -842,7 +670,7 @@ static bool has_string(struct vcr_reader *r, const struct vcr_entry *at, const c
 	VCR_AUTO_BUF line = VCR_BUF_INIT;
 	struct vcr_line l;
 	line.max = VCR_MAX_LINE;
-	if (read_line(r, at, &line, NULL))
+	if (vcr_reader_line(r, at, &line, NULL))
 		return false;
 	vcr_scan_line(line.data, line.len, &l);
 	const struct vcr_span *s = !strcmp(key, "ref") ? &l.ref : &l.frame_id;
@@ -887,7 +715,7 @@ int vcr_reader_each(struct vcr_reader *r, const char *type, vcr_reader_line_fn *
 		loaded_init(&l);
 		int err = vcr_reader_load(r, at, &l, &why);
 		if (err && err != VCR_ENOMEM) {
-			warn(r, at->line, "%s", why.what);
+			vcr_reader_warn(r, at->line, "%s", why.what);
 			err = 0;
 		} else if (!err) {
 			err = fn(ctx, &l.j, l.data, at->line);
