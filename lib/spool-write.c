@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PART = 256 << 10, GROW_STEP = 1 << 20, AHEAD = 64 << 10, PAGE = 4096 };
+enum { PART = 256 << 10, GROW_STEP = 1 << 20, AHEAD = 64 << 10, PAGE = 4096,
+	ROOM_WAIT_MS = 1000 /* how long a record waits for room in all, */, STILL_MS = 200 /* and for a collector that reads nothing */ };
 
 struct vcr_spool_writer {
 	int fd;
@@ -94,7 +96,9 @@ static uint64_t grow(struct vcr_spool_writer *w, uint64_t end)
 	uint64_t size = (uint64_t)st.st_size;
 	if (end > size) {
 		uint64_t want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
-		if (want - size > VCR_SPOOL_BACKLOG || posix_fallocate(w->fd, st.st_size, (off_t)(want - size)))
+		if (want - size > VCR_SPOOL_BACKLOG)
+			return 0;
+		if (posix_fallocate(w->fd, st.st_size, (off_t)(want - size)) && posix_fallocate(w->fd, st.st_size, (off_t)((want = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1)) - size)))
 			return 0;
 		size = want;
 	}
@@ -103,15 +107,47 @@ static uint64_t grow(struct vcr_spool_writer *w, uint64_t end)
 	return size;
 }
 
+/* As the shim does: a collector that reads nothing nobody waits for again until it has. ms: what this record may still wait. */
+static bool wait_for_room(struct vcr_spool_writer *w, int *ms)
+{
+	static const struct timespec slice = { 0, 1000000 };
+	uint64_t head = __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&w->h->collector, __ATOMIC_ACQUIRE) != VCR_COLLECTOR_RUNNING || __atomic_load_n(&w->h->vain, __ATOMIC_RELAXED) == head)
+		return false;
+	vcr_spool_writer_ring(w);
+	for (int still = 0; *ms > 0; still++, --*ms) {
+		if (__atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) != head)
+			return true;
+		if (still == STILL_MS) {
+			__atomic_store_n(&w->h->vain, head, __ATOMIC_RELAXED);
+			return false;
+		}
+		nanosleep(&slice, NULL);
+	}
+	return false;
+}
+
+/* As `grow`, where the collector is not too far behind. */
+static uint64_t room_for(struct vcr_spool_writer *w, uint64_t n)
+{
+	uint64_t tail = __atomic_load_n(&w->h->tail, __ATOMIC_ACQUIRE);
+	return tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG ? 0 : grow(w, tail + n);
+}
+
 static uint64_t reserve(struct vcr_spool_writer *w, uint64_t n)
 {
-	uint64_t tail = __atomic_load_n(&w->h->tail, __ATOMIC_ACQUIRE), size;
-	if (tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG || !(size = grow(w, tail + n)))
-		return 0;
+	int ms = ROOM_WAIT_MS;
+	uint64_t size;
+	while (!(size = room_for(w, n)))
+		if (!wait_for_room(w, &ms))
+			return 0;
 	uint64_t at = __atomic_fetch_add(&w->h->tail, n, __ATOMIC_ACQ_REL);
 	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > w->mapped - n)
 		return 0;
-	return at + n <= size || grow(w, at + n) ? at : 0;
+	while (at + n > size && !(size = grow(w, at + n))) /* others were faster */
+		if (!wait_for_room(w, &ms))
+			return 0;
+	return at;
 }
 
 static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a, const char *data, size_t size)

@@ -1,5 +1,5 @@
 /* spool-write.h — append to a session's spool from outside of the shim (the gate does): the writer's algorithm of ../shim/spool-format.h. Not for two
- * threads at once. A record that cannot be appended is counted in the header as dropped; nothing blocks. */
+ * threads at once. Where there is no room the collector is given a moment to make some; a record that cannot be appended is counted in the header as dropped. */
 #ifndef VCR_SPOOL_WRITE_H
 #define VCR_SPOOL_WRITE_H
 #include <stdbool.h>

@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@ enum {
 	WAIT_MS = 500,                /* how long an unfinished record of a live writer is waited for */
 	ASK_AGAIN = 64,               /* records after which the file's size is asked for again */
 	PUNCH_STEP = 1 << 20,
+	PUNCH_LEAST = 64 << 10,       /* where there is little room */
+	LITTLE_ROOM = 8 << 20,
 	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads */
 	GROW_STEP = 1 << 20,
 	PIECE = 16 << 20, PIECE_ALIGN = 1 << 20, /* what is mapped at once where not all of it can be */
@@ -406,6 +409,18 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 	}
 }
 
+uint64_t vcr_spool_room(const struct vcr_spool *s)
+{
+	struct statfs fs;
+	return fstatfs(s->fd, &fs) || !fs.f_blocks ? UINT64_MAX : (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize; /* no blocks: a tmpfs without a limit */
+}
+
+/* Is it worth a system call to give back what lies before `upto`? */
+static bool is_much(const struct vcr_spool *s, uint64_t upto)
+{
+	return upto >= s->punched + PUNCH_STEP || (upto >= s->punched + PUNCH_LEAST && vcr_spool_room(s) < LITTLE_ROOM);
+}
+
 void vcr_spool_consumed(struct vcr_spool *s, uint64_t seq)
 {
 	if (seq > s->at)
@@ -414,7 +429,7 @@ void vcr_spool_consumed(struct vcr_spool *s, uint64_t seq)
 		return;
 	__atomic_store_n(&s->h->head, seq, __ATOMIC_RELEASE);
 	uint64_t upto = seq & ~(uint64_t)4095;
-	if (upto < s->punched + PUNCH_STEP)
+	if (!is_much(s, upto))
 		return;
 	uint64_t from = (s->punched + 4095) & ~(uint64_t)4095;
 	if (!fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(upto - from)))
@@ -432,7 +447,7 @@ void vcr_spool_grow(struct vcr_spool *s)
 	if (tail + GROW_AHEAD <= limit || tail > VCR_SPOOL_VIRTUAL / 2)
 		return;
 	uint64_t want = (tail + GROW_AHEAD + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
-	if (want - limit > GROW_MOST || fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
+	if (want - limit > GROW_MOST || vcr_spool_room(s) < LITTLE_ROOM || fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
 		return; /* writers try for themselves and count what they lose */
 	while (limit < want && !__atomic_compare_exchange_n(&s->h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;

@@ -34,6 +34,8 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev);
 /* Everything before the record `seq` has been turned into lines of the session file: move `head` there, give the memory back. After
  * a crash the next reader begins at head. */
 void vcr_spool_consumed(struct vcr_spool *s, uint64_t seq);
+/* Bytes that its file system has left; UINT64_MAX: no limit is known. */
+uint64_t vcr_spool_room(const struct vcr_spool *s);
 /* Processes that append to this spool (have it mapped as a writer does), from /proc/PID/maps: up to n pids. */
 size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n);
 /* Is there any, but for this process? */

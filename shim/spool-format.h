@@ -10,7 +10,8 @@
  * A writer (any thread, signal handler, fork or vfork child of any process of the session)
  *   1. takes `n` bytes (record header + payload, rounded up to 32): at = fetch_add(&tail, n)
  *   2. if at + n > limit: grows the file (open, fallocate, close) and raises `limit` with a CAS-max; when that cannot be
- *      done it gives the range up: the record is lost, dropped_records and dropped_bytes are raised
+ *      done it rings and waits for a moment for the collector to give room back (`vain`), then gives the range up: the record is lost, dropped_records
+ *      and dropped_bytes are raised
  *   3. stores {VCR_REC_BUSY, length} in one 64-bit store, then the other fields and the payload
  *   4. stores {VCR_REC_READY, length} with release order; rings `doorbell` when the record ends a request or a process.
  *   5. may add to its FILE record of an open that made or emptied a file, until the reader has taken it, that the file was closed again: closed_ns, then
@@ -202,6 +203,7 @@ struct vcr_spool_header {
 	uint32_t sleeping;            /* enum vcr_sleep: a writer makes the futex call only if it is of use */
 	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
+	uint64_t vain;                /* a writer without room has waited for the collector to go on from there (`head`), and it did not */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
 	_Alignas(64) struct vcr_lead_block gate;
 	_Alignas(64) uint32_t acted_bell; /* futex word: raised with `acted` while somebody holds an answer back for it */

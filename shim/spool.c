@@ -3,10 +3,13 @@
 #include "shim.h"
 
 enum {
+	PAGE = 4096,
 	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
 	WINDOW = 32 << 10,            /* pages of the file that are made present in one go: most processes write a few records */
 	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often */
 	JOIN_WAIT_MS = 200,
+	ROOM_WAIT_MS = 1000,          /* how long a record waits for room in all, */
+	STILL_MS = 200,               /* and for a collector that reads nothing */
 };
 
 static struct vcr_spool_header *header; /* mapped over map_size bytes */
@@ -36,7 +39,7 @@ static bool allocate(int fd, uint64_t from, uint64_t to)
 	return may_grow_to(to) && !vcr_call4(SYS_fallocate, fd, 0, (long)from, (long)(to - from));
 }
 
-/* Raise `limit` so that `end` is inside the file. */
+/* Raise `limit` so that `end` is inside the file. Where there is little room, by no more than that. */
 static bool grow(struct vcr_spool_header *h, uint64_t end)
 {
 	uint64_t limit = vcr_load(&h->limit), want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
@@ -45,7 +48,7 @@ static bool grow(struct vcr_spool_header *h, uint64_t end)
 	int fd = raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return false;
-	bool ok = allocate(fd, limit, want);
+	bool ok = allocate(fd, limit, want) || allocate(fd, limit, want = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1));
 	raw_close(fd);
 	while (ok && limit < want && !__atomic_compare_exchange_n(&h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
@@ -283,16 +286,69 @@ static bool present(char *base, uint64_t at, uint64_t end)
 	return true;
 }
 
-static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
+/* A futex call only if the collector sleeps. */
+static void ring(struct vcr_spool_header *h)
+{
+	__atomic_fetch_add(&h->doorbell, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) && !vcr_self.sandboxed)
+		raw_wake(&h->doorbell);
+}
+
+/* Only if it would sleep on and on. Before it does, it looks once more whether something has been appended. */
+static void chime(struct vcr_spool_header *h)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) == VCR_ASLEEP)
+		ring(h);
+}
+
+/* There is no room for a record: the collector is to read now, whatever it lets rest, and is given a while for it. One that has read nothing meanwhile nobody waits for
+ * again until it has. ms: what this record may still wait. */
+static bool wait_for_room(struct vcr_spool_header *h, int *ms)
+{
+	static uint32_t never;
+	uint64_t head = vcr_load(&h->head);
+	if (vcr_self.sandboxed || vcr_load(&h->collector) != VCR_COLLECTOR_RUNNING || vcr_load(&h->vain) == head)
+		return false;
+	ring(h);
+	for (int still = 0; *ms > 0; still++, --*ms) {
+		if (vcr_load(&h->head) != head)
+			return true;
+		if (still == STILL_MS) {
+			vcr_store(&h->vain, head);
+			return false;
+		}
+		raw_wait(&never, 0, 1000000);
+	}
+	return false;
+}
+
+static bool reaches(struct vcr_spool_header *h, uint64_t end)
+{
+	return end <= vcr_load(&h->limit) || grow(h, end);
+}
+
+static bool has_room(struct vcr_spool_header *h, uint64_t n)
 {
 	uint64_t tail = vcr_load(&h->tail);
-	if (tail - vcr_load(&h->head) > VCR_SPOOL_BACKLOG || tail + n > map_size || (tail + n > vcr_load(&h->limit) && !grow(h, tail + n)))
+	return tail - vcr_load(&h->head) <= VCR_SPOOL_BACKLOG && reaches(h, tail + n);
+}
+
+static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
+{
+	int ms = ROOM_WAIT_MS;
+	if (vcr_load(&h->tail) + n > map_size)
 		return 0;
+	while (vcr_unlikely(!has_room(h, n)))
+		if (!wait_for_room(h, &ms))
+			return 0;
 	uint64_t at = __atomic_fetch_add(&h->tail, n, __ATOMIC_ACQ_REL);
-	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at + n > map_size || (at + n > vcr_load(&h->limit) && !grow(h, at + n)) ||
-		!present((char *)h, at, at + n))
+	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at + n > map_size)
 		return 0;
-	return at;
+	while (vcr_unlikely(!reaches(h, at + n))) /* others were faster */
+		if (!wait_for_room(h, &ms))
+			return 0;
+	return present((char *)h, at, at + n) ? at : 0;
 }
 
 static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece *piece, int pieces, bool own)
@@ -317,22 +373,6 @@ static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece
 		tid = raw_gettid();
 	tid_of = r->pid;
 	r->tid = tid;
-}
-
-/* A futex call only if the collector sleeps. */
-static void ring(struct vcr_spool_header *h)
-{
-	__atomic_fetch_add(&h->doorbell, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) && !vcr_self.sandboxed)
-		raw_wake(&h->doorbell);
-}
-
-/* Only if it would sleep on and on. Before it does, it looks once more whether something has been appended. */
-static void chime(struct vcr_spool_header *h)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&h->sleeping, __ATOMIC_SEQ_CST) == VCR_ASLEEP)
-		ring(h);
 }
 
 uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags)

@@ -32,7 +32,7 @@ extern char **environ;
 
 enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
 	STORM_MS = 100, STORM_RECORDS = 250 /* in so long */, STORM_LEAST = 16 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
-	STORM_AGE_MS = 1000 /* and for how long */ };
+	STORM_PART = 4 /* but less than that part of what the spool's file system has left */, STORM_AGE_MS = 1000 /* and for how long */ };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -341,6 +341,12 @@ static bool grows(struct growth *g, uint64_t tail)
 	return enough;
 }
 
+/* Writers must not find it full. */
+static bool fits(const struct collector *c, uint64_t behind)
+{
+	return behind < STORM_BACKLOG && behind < vcr_spool_room(c->spool) / STORM_PART;
+}
+
 /* A storm goes on, and nobody has to know now what it brings. */
 static bool may_wait(struct collector *c, bool rung, struct growth *g)
 {
@@ -348,7 +354,7 @@ static bool may_wait(struct collector *c, bool rung, struct growth *g)
 	bool goes_on = grows(g, tail) && behind;
 	if (!rung && !goes_on)
 		__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
-	return !rung && goes_on && behind < STORM_BACKLOG && mono_ns() - __atomic_load_n(&c->drained_ns, __ATOMIC_ACQUIRE) < STORM_AGE_MS * 1000000ull &&
+	return !rung && goes_on && fits(c, behind) && mono_ns() - __atomic_load_n(&c->drained_ns, __ATOMIC_ACQUIRE) < STORM_AGE_MS * 1000000ull &&
 		__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
 }
 

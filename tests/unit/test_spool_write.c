@@ -1,6 +1,8 @@
 #include "spool-write.h"
 #include "spool.h"
 #include "tap.h"
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -88,6 +90,37 @@ START_TEST(a_damaged_header_costs_records_and_nothing_else)
 }
 END_TEST
 
+/* A collector that has rested reads when it is rung for the second time. */
+static void *read_when_rung(void *head)
+{
+	struct vcr_spool_header *h = vcr_spool_writer_header(w);
+	while (__atomic_load_n(&h->doorbell, __ATOMIC_ACQUIRE) < 2)
+		sched_yield();
+	__atomic_store_n(&h->head, *(uint64_t *)head, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+START_TEST(without_room_the_collector_is_rung_and_one_that_does_not_read_is_waited_for_once)
+{
+	struct vcr_spool_header *h = vcr_spool_writer_header(w);
+	struct vcr_spool_append a = { .type = VCR_REC_NOTE, .data = "{}", .n = 2 };
+	uint64_t head = h->head, full = head - VCR_SPOOL_BACKLOG * 2ull;
+	pthread_t reader;
+	h->head = full;
+	ck_assert(!vcr_spool_writer_append(w, &a));
+	ck_assert_uint_eq(h->doorbell, 0); /* there is none */
+	h->collector = VCR_COLLECTOR_RUNNING;
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!vcr_spool_writer_append(w, &a));
+		ck_assert(h->doorbell == 1 && h->vain == full);
+	}
+	h->vain = 0;
+	ck_assert(!pthread_create(&reader, NULL, read_when_rung, &head));
+	ck_assert(vcr_spool_writer_append(w, &a));
+	ck_assert(!pthread_join(reader, NULL) && h->doorbell == 2 && h->dropped_records == 4);
+}
+END_TEST
+
 START_TEST(a_file_that_is_no_spool_is_refused)
 {
 	struct vcr_spool_writer *other = NULL;
@@ -106,6 +139,7 @@ static TCase *tc_write(void)
 	tcase_add_test(tc, what_is_appended_is_read_with_its_process_and_time);
 	tcase_add_test(tc, bytes_of_any_length_come_through_in_order);
 	tcase_add_test(tc, a_damaged_header_costs_records_and_nothing_else);
+	tcase_add_test(tc, without_room_the_collector_is_rung_and_one_that_does_not_read_is_waited_for_once);
 	tcase_add_test(tc, a_file_that_is_no_spool_is_refused);
 	return tc;
 }
