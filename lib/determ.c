@@ -14,6 +14,12 @@
 
 /* ---- Terms ---- */
 
+static const char *const quiet_name[] = {
+#define X(name) #name,
+	VCR_DETERM_QUIET(X)
+#undef X
+};
+
 static void zone_here(char *to, size_t cap)
 {
 	static const char mark[] = "/zoneinfo/";
@@ -52,6 +58,8 @@ int vcr_determ_terms_new(struct vcr_determ_terms *t, struct vcr_error *e)
 	zone_here(t->zone, sizeof t->zone);
 	if (!is_word(t->zone, strlen(t->zone)))
 		*t->zone = 0;
+	for (int i = 0; i < VCR_DETERM_QUIETS; i++)
+		t->quiet[i] = !getenv(quiet_name[i]);
 	return 0;
 }
 
@@ -68,6 +76,12 @@ void vcr_determ_terms_text(const struct vcr_determ_terms *t, struct vcr_buf *out
 	for (size_t i = 0; i < sizeof t->seed; i++)
 		vcr_buf_printf(out, "%02x", t->seed[i]);
 	vcr_buf_printf(out, " start=%lld host=%s zone=%s", (long long)t->start_us, t->host, t->zone);
+	const char *before = " quiet=";
+	for (int i = 0; i < VCR_DETERM_QUIETS; i++)
+		if (t->quiet[i]) {
+			vcr_buf_printf(out, "%s%s", before, quiet_name[i]);
+			before = ",";
+		}
 }
 
 static bool take_seed(const char *s, unsigned char seed[VCR_DETERM_KEY])
@@ -92,6 +106,20 @@ static bool take_word(const char **at, const char *name, char *to, size_t cap)
 	return true;
 }
 
+/* Names that are none of ours are passed over: whoever wrote the session chooses no others. */
+static void take_quiet(const char *at, bool quiet[VCR_DETERM_QUIETS])
+{
+	static const char name[] = "quiet=";
+	if (strncmp(at, name, sizeof name - 1))
+		return;
+	for (at += sizeof name - 2; *at && *at != ' ';) {
+		size_t n = strcspn(++at, ", ");
+		for (int i = 0; i < VCR_DETERM_QUIETS; i++)
+			quiet[i] |= n == strlen(quiet_name[i]) && !strncmp(at, quiet_name[i], n);
+		at += n;
+	}
+}
+
 bool vcr_determ_terms_parse(const char *text, struct vcr_determ_terms *t)
 {
 	static const char head[] = "v1 seed=";
@@ -104,8 +132,18 @@ bool vcr_determ_terms_parse(const char *text, struct vcr_determ_terms *t)
 	is.start_us = strtoll(start, &end, 10);
 	if (!*start || *end || is.start_us <= 0 || is.start_us >= VCR_DETERM_LATEST_US)
 		return false;
+	take_quiet(at, is.quiet);
 	*t = is;
 	return true;
+}
+
+void vcr_determ_terms_apply(const struct vcr_determ_terms *t, struct vcr_buf *set)
+{
+	if (*t->zone)
+		setenv("TZ", t->zone, 1);
+	for (int i = 0; i < VCR_DETERM_QUIETS; i++)
+		if (t->quiet[i] && !getenv(quiet_name[i]) && !setenv(quiet_name[i], "1", 0))
+			vcr_buf_printf(set, "%s%s=1", set->len ? ", " : "", quiet_name[i]);
 }
 
 /* ---- The file ---- */

@@ -40,6 +40,14 @@ void vcr_outsider_ended(const char *spool, pid_t pid, int status)
 	announce(spool, VCR_REC_EXIT, &e, sizeof e, &(struct vcr_buf)VCR_BUF_INIT);
 }
 
+void vcr_outsider_apply_terms(const struct vcr_tool *t, const struct vcr_determ_terms *terms)
+{
+	VCR_AUTO_BUF set = VCR_BUF_INIT;
+	vcr_determ_terms_apply(terms, &set);
+	if (set.len && !t->quiet)
+		vcr_say(t, "agents are told to report to nobody but their model: %s (one that is set already, be it to nothing, stays as it is)", set.data);
+}
+
 void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command, const struct vcr_run *run)
 {
 	if (!run->pids.ns)

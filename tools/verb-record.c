@@ -706,8 +706,8 @@ static int record(struct record *r, char **argv)
 	r->run.sealed = r->seal ? &r->sealed : NULL;
 	if (r->txn.wanted && (status = vcr_record_txn_open(&r->txn, r->t, r->id, &r->workspace, r->vcr_dir.data)))
 		return status;
-	if (*r->terms.zone)
-		setenv("TZ", r->terms.zone, 1);
+	if (r->deterministic)
+		vcr_outsider_apply_terms(r->t, &r->terms);
 	if (vcr_run_fork(&r->run, argv, &e)) {
 		if (!r->txn.open && !r->deterministic)
 			return become(r, argv, e.what);

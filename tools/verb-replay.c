@@ -577,8 +577,7 @@ static int take_terms(struct replay *r)
 	const struct vcr_reader_session *h = vcr_reader_header(r->nbefore ? r->before[0].reader : r->reader);
 	if (!vcr_json_parse(&j, h->metadata_json, strlen(h->metadata_json), 0, NULL) && !vcr_json_str(&j, vcr_json_get(&j, 0, "deterministic"), &text) &&
 	    vcr_determ_terms_parse(text.data, &r->terms)) {
-		if (*r->terms.zone)
-			setenv("TZ", r->terms.zone, 1);
+		vcr_outsider_apply_terms(r->t, &r->terms);
 		return 0;
 	}
 	if (vcr_determ_terms_of(&r->terms, h->session_id, h->created_ns / 1000, &e))
