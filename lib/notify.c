@@ -1,36 +1,22 @@
 #include "notify.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#else
-#define ARCH 0
-#endif
-#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
-#endif
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-enum { SLOT = 4096, ANSWER = SLOT / 2 - 16 - 8 * VCR_NOTIFY_KEPT, CHILD_S = 5, LOOK_MS = 1000, HELP_MS = 20, IN_HAND_MS = 5000 };
+enum { SLOT = 4096, ANSWER = SLOT / 2 - 16 - 8 * VCR_NOTIFY_KEPT, LOOK_MS = 1000, HELP_MS = 20, IN_HAND_MS = 5000 };
 
 /* Shared with the guardian. The kernel may know larger structures than we were built with: each has half of a page. */
 struct slot {
@@ -46,113 +32,8 @@ struct vcr_notify {
 	int fd, alive;            /* alive: the guardian sees it close */
 	struct slot *slot;
 	size_t call_size, answer_size;
+	bool strict;              /* the guardian lets no program start */
 };
-
-/* ---- The filter ---- */
-
-/* Calls that are told whatever their arguments are, and those that are when a flag of writing is among theirs: argument 1 and 2. */
-static const int always[] = {
-#ifdef SYS_open /* the old calls, which newer machines do not have */
-	SYS_creat, SYS_rename, SYS_unlink, SYS_rmdir, SYS_link, SYS_symlink, SYS_mkdir, SYS_chmod,
-#endif
-#ifdef SYS_renameat
-	SYS_renameat,
-#endif
-	SYS_renameat2, SYS_unlinkat, SYS_linkat, SYS_symlinkat, SYS_mkdirat, SYS_fchmodat, SYS_truncate, SYS_openat2, SYS_connect, SYS_execve, SYS_execveat, SYS_exit_group,
-};
-enum { ALWAYS = sizeof always / sizeof *always, MOST = ALWAYS + 24 };
-
-static int writing_flags(void)
-{
-	return O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
-}
-
-static struct sock_filter load(size_t offset)
-{
-	return (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
-}
-
-static struct sock_filter give(uint32_t value)
-{
-	return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value);
-}
-
-static struct sock_filter jump(uint16_t test, uint32_t value, int yes, int no)
-{
-	return (struct sock_filter)BPF_JUMP((uint16_t)(BPF_JMP | test | BPF_K), value, (uint8_t)yes, (uint8_t)no);
-}
-
-/* An open is told when this argument has a flag of writing. */
-static int add_open(struct sock_filter *f, int n, int number, int argument)
-{
-	f[n++] = jump(BPF_JEQ, (uint32_t)number, 0, 4);
-	f[n++] = load(offsetof(struct seccomp_data, args) + 8 * (size_t)argument);
-	f[n++] = jump(BPF_JSET, (uint32_t)writing_flags(), 0, 1);
-	f[n++] = give(SECCOMP_RET_USER_NOTIF);
-	f[n++] = give(SECCOMP_RET_ALLOW);
-	return n;
-}
-
-static int make_filter(struct sock_filter *f)
-{
-	int n = 0;
-	f[n++] = load(offsetof(struct seccomp_data, arch));
-	f[n++] = jump(BPF_JEQ, ARCH, 1, 0);
-	f[n++] = give(SECCOMP_RET_ALLOW); /* a 32-bit program: other numbers */
-	f[n++] = load(offsetof(struct seccomp_data, nr));
-	n = add_open(f, n, SYS_openat, 2);
-#ifdef SYS_open
-	n = add_open(f, n, SYS_open, 1);
-#endif
-	f[n++] = jump(BPF_JEQ, SYS_io_uring_setup, 0, 1);
-	f[n++] = give(SECCOMP_RET_ERRNO | ENOSYS);
-	for (int i = 0; i < ALWAYS; i++)
-		f[n++] = jump(BPF_JEQ, (uint32_t)always[i], ALWAYS - i, 0);
-	f[n++] = give(SECCOMP_RET_ALLOW);
-	f[n++] = give(SECCOMP_RET_USER_NOTIF);
-	return n;
-}
-
-static int install_error(int error, struct vcr_error *e)
-{
-	if (error == EBUSY)
-		return vcr_error_set(e, VCR_EBUSY, "this process is supervised already (a seccomp filter with a listener), and there can be only one: a vcr-record --supervise around "
-			"it, or a container whose runtime does so");
-	if (error == EINVAL || error == ENOSYS)
-		return vcr_error_set(e, VCR_ENOSYS, "the kernel has no seccomp user notification: Linux 5.9 or later is needed");
-	return vcr_error_set(e, VCR_ENOSYS, "the kernel refuses a seccomp filter: %s; in a container its own profile forbids it (docker: --security-opt seccomp=unconfined)", strerror(error));
-}
-
-int vcr_notify_install(int *fd, struct vcr_error *e)
-{
-	struct sock_filter filter[MOST];
-	struct sock_fprog program = { (unsigned short)make_filter(filter), filter };
-	if (!ARCH)
-		return vcr_error_set(e, VCR_ENOSYS, "system calls of this kind of machine are not known");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return vcr_error_sys(e, errno, "NO_NEW_PRIVS");
-	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-	*fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
-	if (*fd < 0 && errno == EINVAL) /* before Linux 5.19 a signal makes the call be told twice */
-		*fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-	return *fd < 0 ? install_error(errno, e) : 0;
-}
-
-int vcr_notify_possible(struct vcr_error *e)
-{
-	int status = 0, fd;
-	pid_t child = fork();
-	if (child == 0) {
-		struct vcr_error why = { 0 };
-		alarm(CHILD_S);
-		syscall(SYS_exit, vcr_notify_install(&fd, &why) ? -why.code : 0); /* exit_group would be told, to nobody */
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		return vcr_error_sys(e, errno, "cannot try it");
-	if (!WIFEXITED(status))
-		return vcr_error_set(e, VCR_ENOSYS, "the kernel refuses it");
-	return WEXITSTATUS(status) ? install_error(WEXITSTATUS(status) == -VCR_EBUSY ? EBUSY : EPERM, e) : 0;
-}
 
 /* ---- Answers ---- */
 
@@ -277,6 +158,11 @@ int vcr_notify_wait_also(struct vcr_notify *n, int timeout_ms, struct pollfd *al
 	}
 }
 
+int vcr_notify_fd(const struct vcr_notify *n)
+{
+	return n->fd;
+}
+
 /* ---- The guardian ---- */
 
 /* Nothing of ours is kept open: a pipe that somebody waits for the end of would have none. */
@@ -368,9 +254,18 @@ static bool wait_for_death(const struct vcr_notify *n, int alive, void (*say)(vo
 			return false;
 		if (some > 0 && p[1].revents)
 			return true;
-		if (some == 0 && look_after(n, &w) && say)
+		if (some == 0 && !n->strict && look_after(n, &w) && say)
 			say(ctx, false);
 	}
+}
+
+static void pass(struct vcr_notify *n)
+{
+	int nr = n->slot->call.data.nr;
+	if (n->strict && (nr == SYS_execve || nr == SYS_execveat))
+		vcr_notify_answer(n, -EACCES);
+	else
+		vcr_notify_go_on(n);
 }
 
 _Noreturn static void guard(struct vcr_notify *n, int alive, void (*say)(void *ctx, bool alone), void *ctx)
@@ -391,34 +286,60 @@ _Noreturn static void guard(struct vcr_notify *n, int alive, void (*say)(void *c
 	if (__atomic_load_n(&n->slot->answered, __ATOMIC_ACQUIRE))
 		send_answer(n);
 	else if (n->slot->call.id)
-		vcr_notify_go_on(n);
+		pass(n);
 	help_kept(n);
 	if (say)
 		say(ctx, true);
 	while (!vcr_notify_wait(n, -1, &call))
-		vcr_notify_go_on(n);
+		pass(n);
 	_exit(0);
 }
 
-int vcr_notify_guard(struct vcr_notify **out, int listener, void (*say)(void *ctx, bool alone), void *ctx, struct vcr_error *e)
+int vcr_notify_open(struct vcr_notify **out, int listener, struct vcr_error *e)
 {
 	struct seccomp_notif_sizes sizes;
 	struct vcr_notify *n = calloc(1, sizeof *n);
 	__u64 sync = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
-	int pipe_fd[2];
 	if (!n)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
 	n->fd = listener;
+	n->alive = -1;
 	n->slot = mmap(NULL, SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > ANSWER ||
-	    pipe2(pipe_fd, O_CLOEXEC)) {
+	if (n->slot == MAP_FAILED || syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) || sizes.seccomp_notif > SLOT / 2 || sizes.seccomp_notif_resp > ANSWER) {
 		int err = vcr_error_sys(e, errno, "the supervisor cannot be set up");
+		if (n->slot != MAP_FAILED)
+			munmap(n->slot, SLOT);
 		free(n);
 		return err;
 	}
 	n->call_size = sizes.seccomp_notif > sizeof(struct seccomp_notif) ? sizes.seccomp_notif : sizeof(struct seccomp_notif);
 	n->answer_size = sizes.seccomp_notif_resp > sizeof(struct seccomp_notif_resp) ? sizes.seccomp_notif_resp : sizeof(struct seccomp_notif_resp);
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, sync); /* where there is no such thing it is only slower */
+	*out = n;
+	return 0;
+}
+
+/* As vcr_notify_free, but the listener stays the caller's. */
+static void close_again(struct vcr_notify *n)
+{
+	if (n->alive >= 0)
+		close(n->alive);
+	munmap(n->slot, SLOT);
+	free(n);
+}
+
+int vcr_notify_guard(struct vcr_notify **out, int listener, bool strict, void (*say)(void *ctx, bool alone), void *ctx, struct vcr_error *e)
+{
+	struct vcr_notify *n;
+	int pipe_fd[2], err = vcr_notify_open(&n, listener, e);
+	if (err)
+		return err;
+	if (pipe2(pipe_fd, O_CLOEXEC)) {
+		err = vcr_error_sys(e, errno, "the supervisor cannot be set up");
+		close_again(n);
+		return err;
+	}
+	n->strict = strict;
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(pipe_fd[1]);
@@ -430,10 +351,8 @@ int vcr_notify_guard(struct vcr_notify **out, int listener, void (*say)(void *ct
 		*out = n;
 		return 0;
 	}
-	int err = vcr_error_sys(e, errno, "cannot fork the supervisor's guardian");
-	close(n->alive);
-	munmap(n->slot, SLOT);
-	free(n);
+	err = vcr_error_sys(e, errno, "cannot fork the supervisor's guardian");
+	close_again(n);
 	return err;
 }
 
@@ -442,7 +361,5 @@ void vcr_notify_free(struct vcr_notify *n)
 	if (!n)
 		return;
 	close(n->fd);
-	close(n->alive);
-	munmap(n->slot, SLOT);
-	free(n);
+	close_again(n);
 }

@@ -29,13 +29,20 @@
 /* In the process that is to be supervised, single-threaded, before its exec. Until somebody answers it must end by exit(2) alone. *fd: the listener, CLOEXEC. VCR_EBUSY: this process is supervised by
  * somebody already; VCR_ENOSYS: this machine cannot do it; e says which and what to do. */
 int vcr_notify_install(int *fd, struct vcr_error *e);
+/* Likewise, and nothing is told but programs that start (execve, execveat), nothing is refused. NO_NEW_PRIVS is set only where there is no filter without: root has it without, and
+ * keeps what setuid programs are for. */
+int vcr_notify_install_execs(int *fd, struct vcr_error *e);
 /* Can it be done here? Tried out in a child. */
 int vcr_notify_possible(struct vcr_error *e);
 
 struct vcr_notify;
 /* Takes the listener, starts the guardian. say is called there, once when it has to help out first (alone: false), and once when it takes over; it may only do
- * what is allowed in a forked child of a program with threads. NULL: nothing is said. */
-int vcr_notify_guard(struct vcr_notify **n, int listener, void (*say)(void *ctx, bool alone), void *ctx, struct vcr_error *e);
+ * what is allowed in a forked child of a program with threads. NULL: nothing is said. strict: it never helps out, and lets no program start (EACCES) when it has taken over. */
+int vcr_notify_guard(struct vcr_notify **n, int listener, bool strict, void (*say)(void *ctx, bool alone), void *ctx, struct vcr_error *e);
+/* Likewise, and there is no guardian: if the last holder of the listener dies, what is told answers ENOSYS, and does not happen. */
+int vcr_notify_open(struct vcr_notify **n, int listener, struct vcr_error *e);
+/* The listener's descriptor, for poll(2). */
+int vcr_notify_fd(const struct vcr_notify *n);
 /* The listener is closed. While processes are under the filter the guardian answers for them. */
 void vcr_notify_free(struct vcr_notify *n);
 

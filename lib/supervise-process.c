@@ -1,40 +1,27 @@
 /* supervise-process.c — whose call it is, what stands in its memory, and which path it means. */
 #include "supervise-parts.h"
 #include "buf.h"
+#include "peek.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, ARGUMENTS = 32 << 10, MAPS = 1 << 20 };
+enum { ARGUMENTS = 32 << 10, MAPS = 1 << 20 };
 
 /* ---- Memory ---- */
 
 bool vcr_seen_read(const struct vcr_seen *p, uint64_t at, void *to, size_t n)
 {
-	struct iovec here = { to, n }, there = { (void *)(uintptr_t)at, n };
-	return process_vm_readv(p->tid, &here, 1, &there, 1, 0) == (ssize_t)n;
+	return vcr_peek(p->tid, at, to, n);
 }
 
-/* Up to its end, page by page: what is behind it may not be there. */
 bool vcr_seen_text(const struct vcr_seen *p, uint64_t at, char *to, size_t room)
 {
-	for (size_t n = 0; n < room;) {
-		size_t part = PAGE - (size_t)((at + n) % PAGE);
-		part = part < room - n ? part : room - n;
-		struct iovec here = { to + n, part }, there = { (void *)(uintptr_t)(at + n), part };
-		ssize_t got = at ? process_vm_readv(p->tid, &here, 1, &there, 1, 0) : -1;
-		if (got <= 0)
-			return false;
-		if (memchr(to + n, 0, (size_t)got))
-			return true;
-		n += (size_t)got;
-	}
-	return false;
+	return vcr_peek_text(p->tid, at, to, room);
 }
 
 /* ---- Processes ---- */

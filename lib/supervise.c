@@ -230,6 +230,11 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 		vcr_notify_go_on(s->o.notify);
 		return;
 	}
+	int error = exec && s->o.asks ? s->o.asks(s->o.asks_ctx, call) : 0;
+	if (error) {
+		vcr_notify_answer(s->o.notify, -error);
+		return;
+	}
 	struct vcr_seen *p = vcr_seen_of(s, (int)call->pid);
 	bool known = p && vcr_seen_by_library(p, call->data.instruction_pointer);
 	if (p && !known && nr == SYS_connect) {

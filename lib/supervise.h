@@ -26,6 +26,9 @@ struct vcr_supervise_options {
 	bool replay;                    /* connections only */
 	void (*need_gate)(void *ctx);   /* a gate could be used, and there is none: start one and wait for it; at most once. NULL: nothing can be done */
 	void *ctx;
+	/* A program is about to start: 0, or the error that execve ends with. Then the guardian lets none start. NULL: all may. */
+	int (*asks)(void *asks_ctx, const struct seccomp_notif *call);
+	void *asks_ctx;
 };
 int vcr_supervise_new(struct vcr_supervise **s, const struct vcr_supervise_options *o, struct vcr_error *e);
 /* Until nobody is left who is supervised. */

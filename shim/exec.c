@@ -36,14 +36,14 @@ static void say_own(enum vcr_target target, const char *name, const char *what)
 }
 
 /* In a deterministic session: what libvcrdeterm.so does not reach, or does not answer. Where tools are answered: what starts some that we do not see. */
-static void say_outsider(enum vcr_target target, const char *name)
+static void say_outsider(enum vcr_target target, const char *name, bool watched)
 {
 	if (vcr_likely(target < VCR_TARGET_GO) || vcr_self.sandboxed)
 		return;
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (vcr_self.companion)
 		say_own(target, name, VCR_LOST_CHANCE);
-	if (h && h->flags & VCR_SPOOL_ANSWERS)
+	if (h && h->flags & VCR_SPOOL_ANSWERS && !watched)
 		say_own(target, name, vcr_target_hands_on(target) ? VCR_LOST_SOME_TOOLS : VCR_LOST_TOOLS);
 }
 
@@ -154,6 +154,13 @@ static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
 	return p->lender ? vcr_stand_wanted_here(p->lender, s) : vcr_stand_wanted(spawns, s) && (p->how <= BY_NAME || s->answers);
 }
 
+/* One that is lent the gate starts its tools unseen. */
+static bool is_watched(const struct program *p, bool lends, const char *name, struct vcr_stand *s)
+{
+	bool named = p->how == BY_FD ? can_run(name) : p->how == BY_AT ? p->name && *p->name == '/' : p->name != NULL;
+	return vcr_unlikely(lends) && named && vcr_stand_watches(s);
+}
+
 /* By its path the kernel alone runs it, or says that it is no program; libc hands what it looks for by name to a shell then. */
 static int error_of(const struct program *p)
 {
@@ -194,20 +201,21 @@ static int become(const struct program *p)
 		return -1;
 	}
 	tool = tool && !none;
-	char *argv[tool ? count(p->argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
+	bool watched = !tool && is_watched(p, lends, name, &stand), stood = tool || watched;
+	char *argv[stood ? count(p->argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
 	vcr_env_fill(p->env, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED; /* the library is not for the stand-in, only for a program that it may become after all */
-	if (tool)
+	if (stood)
 		vcr_stand(&stand, p->how == BY_NAME, p->how == BY_FD ? name : file_of(p, file), p->argv, env, argv);
 	if (!(tool && stand.answers))
-		say_outsider(target, name);
+		say_outsider(target, name, watched);
 	announce(VCR_EXEC_REPLACE | (tool ? VCR_EXEC_TOOL : 0), raw_getpid(), 0, name, p->argv);
 	pass_place(target, true);
-	int r = call(tool ? &through : p, env), saved = errno;
+	int r = call(stood ? &through : p, env), saved = errno;
 	pass_place(target, false);
 	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
 	errno = saved;
@@ -356,27 +364,27 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	if (none && stand.answers)
 		return none;
 	tool = tool && !none;
-	char *through[tool ? count(argv) + VCR_STAND_ROOM : 1], file[tool ? PATH_MAX : 1];
 	struct vcr_lend terms;
-	bool lends = is_lent(target, 0, &terms);
+	bool lends = is_lent(target, 0, &terms), watched = !tool && found && is_watched(&p, lends, name, &stand), stood = tool || watched;
+	char *through[stood ? count(argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
 	vcr_env_fill(given, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED;
-	if (tool)
+	if (stood)
 		vcr_stand(&stand, how == BY_NAME, file_of(&p, file), argv, env, through);
 	vcr_spool(VCR_MAKE); /* the child has to find it */
 	vcr_spool_count(vcr_target_takes(target));
-	int r = tool ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);
+	int r = stood ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);
 	if (r)
 		vcr_spool_count(-vcr_target_takes(target));
 	if (r == 0) {
 		if (pid)
 			*pid = child;
 		if (!(tool && stand.answers))
-			say_outsider(target, name);
+			say_outsider(target, name, watched);
 		announce(VCR_EXEC_SPAWN | (tool ? VCR_EXEC_TOOL : 0), child, 0, name, argv);
 	}
 	return r;

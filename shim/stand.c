@@ -22,6 +22,7 @@ static bool is_named(struct vcr_stand *s)
 	if (!h || !h->standin[0] || !copy(h->standin, s->program) || !copy(h->stood, s->place))
 		return false;
 	s->answers = h->flags & VCR_SPOOL_ANSWERS;
+	s->watches = false;
 	return s->answers || !vcr_self.sandboxed; /* what the host has forbidden its children may forbid the stand-in too: then they do not run */
 }
 
@@ -40,6 +41,11 @@ bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s)
 	return false;
 }
 
+bool vcr_stand_watches(struct vcr_stand *s)
+{
+	return s->watches = is_named(s) && s->answers;
+}
+
 void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out)
 {
 	char *preload = "";
@@ -51,7 +57,7 @@ void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *
 				;
 			break;
 		}
-	const char *const front[] = { s->program, s->answers ? "answer" : "keep", s->place, by_name ? "name" : "path", preload, name };
+	const char *const front[] = { s->program, s->watches ? "watch" : s->answers ? "answer" : "keep", s->place, by_name ? "name" : "path", preload, name };
 	for (; n < sizeof front / sizeof *front; n++)
 		out[n] = (char *)front[n];
 	for (size_t i = 0; argv && argv[i]; i++)

@@ -23,7 +23,7 @@
 
 extern char **environ;
 
-enum { NOT_RECORDED = 127, NAMED = 120, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
+enum { NOT_RECORDED = 127, NAMED = 120, MOST_SAID = 400, MOST_REFUSED = 20, MOST_LIVE = 8 * VCR_STANDIN_KEPT /* of a text with the paths of this run */ };
 
 struct run {
 	struct vcr_reader *reader;
@@ -59,6 +59,10 @@ struct vcr_hermetic {
 	struct by_text *by_asked, *by_normal;
 	int64_t answered, refused, unwritten;
 	struct vcr_buf named;         /* those that were refused */
+	struct vcr_warden *warden;
+	int64_t unwatched;
+	struct vcr_buf library;       /* its path */
+	struct vcr_buf strangers;     /* programs whose tools were not watched, a line each */
 };
 
 /* ---- What was recorded ---- */
@@ -721,13 +725,26 @@ static int load(struct vcr_hermetic *h, struct vcr_error *e)
 	return err;
 }
 
+static int make_warden(struct vcr_hermetic *h, struct vcr_error *e)
+{
+	VCR_AUTO_BUF path = VCR_BUF_INIT;
+	const struct vcr_fence *f = &h->r->fence;
+	struct vcr_starts starts = { .h = f->h, .spool = f->spool };
+	vcr_buf_add(&h->library, f->preload.data, strcspn(f->preload.data, ":"));
+	starts.library = h->library.data;
+	if (stat(f->h->standin, &starts.standin))
+		return vcr_error_sys(e, errno, "%s", f->h->standin);
+	vcr_buf_printf(&path, "%s" VCR_STANDIN_WATCHED, f->h->stood);
+	return vcr_warden_new(&h->warden, path.data, &starts, e);
+}
+
 int vcr_hermetic_new(struct replay *r, bool exact, struct vcr_error *e)
 {
 	VCR_AUTO_BUF program = VCR_BUF_INIT;
 	struct vcr_hermetic *h = calloc(1, sizeof *h);
 	if (!h)
 		return vcr_error_set(e, VCR_ENOMEM, "out of memory");
-	*h = (struct vcr_hermetic){ .r = r, .root = -1, .exact = exact, .named = VCR_BUF_INIT, .redact = vcr_redact_new(), .live = vcr_context_normal(&r->here) };
+	*h = (struct vcr_hermetic){ .r = r, .root = -1, .exact = exact, .named = VCR_BUF_INIT, .strangers = VCR_BUF_INIT, .library = VCR_BUF_INIT, .redact = vcr_redact_new(), .live = vcr_context_normal(&r->here) };
 	r->hermetic = h;
 	h->live.user = r->normalisers;
 	if (!h->redact)
@@ -749,9 +766,41 @@ int vcr_hermetic_new(struct replay *r, bool exact, struct vcr_error *e)
 		err = listen_at(h, r->fence.spool, e);
 	if (err)
 		return err;
-	r->fence.h->flags |= VCR_SPOOL_ANSWERS;
 	strcpy(r->fence.h->standin, program.data);
+	if ((err = make_warden(h, e)))
+		return err;
+	r->fence.h->flags |= VCR_SPOOL_ANSWERS;
 	return 0;
+}
+
+struct vcr_warden *vcr_hermetic_warden(struct vcr_hermetic *h)
+{
+	return h->warden;
+}
+
+static void take_refused(void *hermetic, const char *words, const char *why)
+{
+	struct vcr_hermetic *h = hermetic;
+	VCR_AUTO_BUF redacted = VCR_BUF_INIT, safe = VCR_BUF_INIT, text = VCR_BUF_INIT;
+	vcr_redact(h->redact, words, strlen(words), &redacted, NULL);
+	vcr_safe_line(&safe, redacted.data, redacted.len, NAMED);
+	vcr_buf_printf(&text, "it was not recorded: %s", why);
+	name_refused(h, safe.data, text.data);
+}
+
+static void take_missed(void *hermetic, const char *words)
+{
+	struct vcr_hermetic *h = hermetic;
+	vcr_safe_line(&h->strangers, words, strlen(words), MOST_SAID);
+	vcr_buf_putc(&h->strangers, '\n');
+}
+
+void vcr_hermetic_stop(struct vcr_hermetic *h)
+{
+	int64_t before = h->refused;
+	vcr_warden_stop(h->warden);
+	h->refused = before + vcr_warden_refused(h->warden, take_refused, h);
+	h->unwatched = vcr_warden_missed(h->warden, take_missed, h);
 }
 
 void vcr_hermetic_say(const struct vcr_hermetic *h)
@@ -761,6 +810,8 @@ void vcr_hermetic_say(const struct vcr_hermetic *h)
 		unused += !h->run[i].given && !h->run[i].no_tool;
 	if (!h->r->t->quiet)
 		vcr_say(h->r->t, "%lld tool%s answered from the session, %zu recorded run%s not asked for", (long long)h->answered, h->answered == 1 ? " was" : "s were", unused, unused == 1 ? " was" : "s were");
+	for (const char *p = h->strangers.data, *end; (end = strchr(p, '\n')); p = end + 1)
+		vcr_say(h->r->t, "%.*s", (int)(end - p), p);
 	if (h->refused)
 		vcr_say(h->r->t, "%lld tool%s refused: %s%s", (long long)h->refused, h->refused == 1 ? " was" : "s were", h->named.data, h->refused > MOST_REFUSED ? " and others" : "");
 }
@@ -772,6 +823,8 @@ void vcr_hermetic_write(const struct vcr_hermetic *h, struct vcr_jw *w)
 	vcr_jw_int(w, h->answered);
 	vcr_jw_key(w, "refused");
 	vcr_jw_int(w, h->refused);
+	vcr_jw_key(w, "programs_not_watched");
+	vcr_jw_int(w, h->unwatched);
 	vcr_jw_key(w, "files_not_changed");
 	vcr_jw_int(w, h->unwritten);
 	vcr_jw_object_end(w);
@@ -779,7 +832,7 @@ void vcr_hermetic_write(const struct vcr_hermetic *h, struct vcr_jw *w)
 
 int64_t vcr_hermetic_refused(const struct vcr_hermetic *h)
 {
-	return h->refused;
+	return h->refused + h->unwatched;
 }
 
 void vcr_hermetic_free(struct vcr_hermetic *h)
@@ -787,6 +840,9 @@ void vcr_hermetic_free(struct vcr_hermetic *h)
 	if (!h)
 		return;
 	vcr_asked_free(h->asked);
+	vcr_warden_free(h->warden);
+	vcr_buf_release(&h->library);
+	vcr_buf_release(&h->strangers);
 	free(h->by_frame);
 	free(h->by_asked);
 	free(h->by_normal);

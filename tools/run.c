@@ -85,15 +85,16 @@ static void hand_over(int talk, int fd, const struct vcr_error *e)
 }
 
 /* Under the filter; somebody answers for what it tells, or the command does not run. */
-static void be_supervised(int talk)
+static void be_supervised(int talk, bool execs_only)
 {
 	struct vcr_error e = { 0 };
 	char go;
-	int fd = -1, err = vcr_notify_install(&fd, &e);
+	int fd = -1, err = execs_only ? vcr_notify_install_execs(&fd, &e) : vcr_notify_install(&fd, &e);
 	hand_over(talk, err ? -1 : fd, &e);
-	if (err || !read_exactly(talk, &go, 1))
+	if ((err && !execs_only) || !read_exactly(talk, &go, 1))
 		syscall(SYS_exit, 125); /* _exit(2) would be told, and nobody is there to answer */
-	close(fd);
+	if (!err)
+		close(fd);
 	close(talk);
 }
 
@@ -125,7 +126,7 @@ _Noreturn static void child(const struct vcr_run *r, int orders_fd, char *const 
 	if (r->own_numbers)
 		personality((unsigned long)personality(NOW) | ADDR_NO_RANDOMIZE);
 	if (o.supervised)
-		be_supervised(r->talk);
+		be_supervised(r->talk, r->execs_only);
 	execvp(argv[0], argv);
 	report_exec_failure(argv[0], errno);
 	_exit(125);

@@ -19,6 +19,7 @@ struct vcr_run {
 	sigset_t old_mask;   /* what the command inherits */
 	struct sigaction old_chld;
 	bool supervised;     /* set before vcr_run_fork: the command is put under a filter before its exec (notify.h), unless it is unset by vcr_run_start */
+	bool execs_only;     /* then: only programs that it starts are told, and if that is not to be had it runs all the same (vcr_run_listener says why) */
 	const struct vcr_sealed *sealed; /* set before vcr_run_fork: the command goes into these namespaces; NULL: none */
 	const char *hosts, *bundle;      /* then, set before vcr_run_start: files that stand for the system's there */
 	int talk;            /* then: a socket to the child, where the filter's listener comes from */

@@ -75,7 +75,7 @@ int vcr_supervised_start(struct vcr_supervised *v, struct vcr_run *run, const st
 	one.ctx = o->ctx;
 	mine.spool = one.spool;
 	mine.need_gate = o->need_gate ? need_gate : NULL;
-	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->replay ? NULL : say_guarded, one.spool, e)))
+	if (!err && (err = vcr_notify_guard(&mine.notify, fd, o->asks != NULL, o->replay ? NULL : say_guarded, one.spool, e)))
 		close(fd);
 	if (!err && (err = vcr_supervise_new(&v->supervise, &mine, e)))
 		vcr_notify_free(mine.notify);

@@ -2,6 +2,7 @@
  *
  *   vcr-standin keep DIR path|name PRELOAD PROGRAM [ARGUMENT…]      become PROGRAM, and keep what it prints
  *   vcr-standin answer SOCKET path|name PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did; or become it, if it was no tool
+ *   vcr-standin watch SOCKET path|name PRELOAD PROGRAM [ARGUMENT…]  become PROGRAM, which starts tools that the library does not see: under a filter that tells of them
  *
  * The arguments include the zeroth. PRELOAD is an entry of the environment that is PROGRAM's and not ours, or empty.
  *
@@ -31,6 +32,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "notify.h"
 #include "standin.h"
 #include "standin-terminal.h"
 
@@ -693,14 +695,81 @@ static void answer(const char *path, const char *program, char *const argv[])
 	end_as(&a);
 }
 
+/* ---- Watching ---- */
+
+/* Where vcr-replay waits for listeners. */
+static int connect_to_warden(const char *place)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = (size_t)snprintf(a.sun_path, sizeof a.sun_path, "%s" VCR_STANDIN_WATCHED, place) < sizeof a.sun_path ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&a, sizeof a))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Of what it was lent (shim/lend.c). */
+static int32_t number_it_was_lent_by(void)
+{
+	static const char before[] = "=http://vcr-";
+	const char *list = getenv("VCR_LENT"), *at = list ? strstr(list, before) : NULL;
+	return at ? (int32_t)strtol(at + sizeof before - 1, NULL, 10) : 0;
+}
+
+static bool hand_over(int warden, const struct vcr_standin_watched *what, int ack, int listener)
+{
+	int fd[2] = { ack, listener };
+	size_t n = listener >= 0 ? sizeof fd : sizeof *fd;
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof fd)]; } control = { 0 };
+	struct iovec part = { (void *)(uintptr_t)what, sizeof *what };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(n) };
+	control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(n), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&control.head), fd, n);
+	ssize_t sent;
+	while ((sent = sendmsg(warden, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+		;
+	return sent == (ssize_t)sizeof *what;
+}
+
+/* Nothing of it is open when PROGRAM begins. If nobody is there any more who answers, what is told fails: no tool runs. */
+static void be_watched(const char *place, const char *program)
+{
+	struct vcr_standin_watched what = { .number = number_it_was_lent_by() };
+	struct vcr_error e = { 0 };
+	int warden = connect_to_warden(place), listener = -1, ack[2];
+	char byte;
+	if (warden < 0) {
+		fprintf(stderr, "vcr replay: %s: nobody is there who watches what it starts\n", program);
+		return;
+	}
+	if (pipe2(ack, O_CLOEXEC)) {
+		close(warden);
+		return;
+	}
+	if (vcr_notify_install_execs(&listener, &e))
+		listener = -1;
+	what.busy = e.code == VCR_EBUSY;
+	snprintf(what.program, sizeof what.program, "%s", program);
+	snprintf(what.why, sizeof what.why, "%s", e.what);
+	bool told = hand_over(warden, &what, ack[1], listener);
+	close(ack[1]);
+	if (listener >= 0)
+		close(listener);
+	close(warden);
+	while (told && read(ack[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	close(ack[0]);
+}
+
 int main(int argc, char **argv)
 {
-	bool keeps = argc >= 6 && !strcmp(argv[1], "keep");
-	if (!keeps && (argc < 7 || strcmp(argv[1], "answer"))) {
+	bool keeps = argc >= 6 && !strcmp(argv[1], "keep"), watches = argc >= 6 && !strcmp(argv[1], "watch");
+	if (!keeps && !watches && (argc < 7 || strcmp(argv[1], "answer"))) {
 		fputs("vcr-standin is started by the library of vcr where vcr-record --capture=all or vcr-replay --hermetic says so; there is no need to start it by hand\n", stderr);
 		return 2;
 	}
-	keeps ? keep(argv[2]) : answer(argv[2], argv[5], argv + 6);
+	keeps ? keep(argv[2]) : watches ? be_watched(argv[2], argv[5]) : answer(argv[2], argv[5], argv + 6);
 	if (*argv[4])
 		putenv(argv[4]);
 	become(!strcmp(argv[3], "name"), argv[5], argv + 6);

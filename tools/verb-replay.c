@@ -418,11 +418,25 @@ static int raise_fence(struct replay *r)
 static int supervise(struct replay *r)
 {
 	struct vcr_error e = { 0 };
-	const struct vcr_supervise_options o = { .spool = r->fence.spool, .replay = !r->online };
+	struct vcr_warden *w = r->hermetic ? vcr_hermetic_warden(r->hermetic) : NULL;
+	const struct vcr_supervise_options o = { .spool = r->fence.spool, .replay = !r->online, .asks = w ? vcr_warden_asks : NULL, .asks_ctx = w };
+	if (w)
+		vcr_warden_rests(w);
 	int err = vcr_supervised_start(&r->supervised, &r->run, &o, &e);
 	if (err)
 		vcr_say(r->t, "--supervise: %s; the command is not run", e.what);
 	return err;
+}
+
+/* What the command itself starts, if the library does not see that. */
+static void watch_command(struct replay *r)
+{
+	struct vcr_error e = { 0 };
+	int fd;
+	if (vcr_run_listener(&r->run, &fd, &e))
+		vcr_warden_misses(vcr_hermetic_warden(r->hermetic), r->run.pids.number, r->command[0], e.what);
+	else
+		vcr_warden_take(vcr_hermetic_warden(r->hermetic), fd);
 }
 
 /* Fork the command, then start the loop's thread, then let the command go. */
@@ -433,7 +447,9 @@ static int run_command(struct replay *r)
 	pthread_t thread;
 	int status = 0;
 	point_of(r, &p);
-	r->run.supervised = r->supervise;
+	enum vcr_target target = vcr_preload_target(r->command[0]);
+	r->run.execs_only = !r->supervise && r->hermetic && vcr_target_is_lent(target);
+	r->run.supervised = r->supervise || r->run.execs_only;
 	r->run.own_numbers = r->deterministic && !r->supervise;
 	/* Where we record, programs that can be tapped have to be led by the library, so that it knows what not to tap; others are lent the variables. So it was
 	 * when a deterministic session was recorded, and its programs are to find what they found then. */
@@ -455,19 +471,26 @@ static int run_command(struct replay *r)
 	}
 	r->run.notes = "/dev/null";
 	r->run.supervised &= r->fence.h != NULL;
-	enum vcr_target target = vcr_preload_target(r->command[0]);
 	if (r->deterministic)
 		vcr_outsider_say_chance(r->t, target, r->command[0], &r->run);
-	if (r->hermetic)
+	if (r->hermetic && !vcr_target_is_lent(target))
 		vcr_outsider_say_tools(r->t, target, r->command[0]);
 	vcr_run_start(&r->run, r->fence.h ? r->fence.preload.data : NULL, r->fence.spool, target, r->fence.h ? &r->fence.h->gate : NULL);
-	bool failed = r->run.supervised && supervise(r);
+	if (r->run.supervised && r->run.execs_only)
+		watch_command(r);
+	if (r->hermetic && vcr_warden_start(vcr_hermetic_warden(r->hermetic), &e))
+		vcr_say(r->t, "%s", e.what); /* then what it watches waits, and the first of it is the command */
+	if (r->run.supervised && r->run.execs_only)
+		vcr_run_go(&r->run);
+	bool failed = r->run.supervised && !r->run.execs_only && supervise(r);
 	int lost = vcr_run_wait(&r->run, &status);
 	if (r->online)
 		vcr_replay_live_finish(r); /* the gate answers what outlives the command until then */
 	if (write(r->stop[1], "", 1) == 1)
 		pthread_join(thread, NULL);
 	event_free(stop);
+	if (r->hermetic)
+		vcr_hermetic_stop(r->hermetic);
 	vcr_supervised_say(&r->supervised, r->t);
 	vcr_supervised_end(&r->supervised);
 	if (failed)

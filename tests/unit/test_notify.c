@@ -44,8 +44,8 @@ static int take_fd(int from)
 	return fd;
 }
 
-/* A supervised child that runs fn and exits with what it returns. */
-static pid_t supervised(int (*fn)(void), int *listener)
+/* A child under that filter that runs fn and exits with what it returns. */
+static pid_t filtered(int (*install)(int *, struct vcr_error *), int (*fn)(void), int *listener)
 {
 	int s[2];
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
@@ -53,7 +53,7 @@ static pid_t supervised(int (*fn)(void), int *listener)
 	if (pid == 0) {
 		int fd;
 		char go;
-		if (vcr_notify_install(&fd, NULL))
+		if (install(&fd, NULL))
 			_exit(98);
 		send_fd(s[1], fd);
 		close(fd);
@@ -66,6 +66,11 @@ static pid_t supervised(int (*fn)(void), int *listener)
 	*listener = take_fd(s[0]);
 	close(s[0]); /* go */
 	return pid;
+}
+
+static pid_t supervised(int (*fn)(void), int *listener)
+{
+	return filtered(vcr_notify_install, fn, listener);
 }
 
 static int status_of(pid_t pid)
@@ -96,7 +101,7 @@ START_TEST(only_writing_and_the_end_are_told)
 	if (!possible())
 		return;
 	pid_t pid = supervised(reads_and_unlinks, &fd);
-	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
 	ck_assert_int_eq((int)call->pid, pid);
 #ifdef SYS_unlink
@@ -110,6 +115,92 @@ START_TEST(only_writing_and_the_end_are_told)
 	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), VCR_ENOTFOUND);
 	vcr_notify_free(n);
 	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* ---- Programs alone ---- */
+
+static int starts_twice(void)
+{
+	char *const argv[] = { "true", NULL };
+	if (!unlink("/nonexistent/one") || execve("/bin/true", argv, NULL) != -1)
+		return 1;
+	int first = errno;
+	syscall(SYS_execveat, -1, "/bin/false", argv, NULL, 0);
+	return first == EACCES ? 2 : 3;
+}
+
+START_TEST(of_programs_alone_only_their_starts_are_told)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = filtered(vcr_notify_install_execs, starts_twice, &fd);
+	ck_assert_int_eq(vcr_notify_open(&n, fd, NULL), 0);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	ck_assert_int_eq(call->data.nr, SYS_execve);
+	ck_assert(vcr_notify_answer(n, -EACCES));
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
+	ck_assert_int_eq(call->data.nr, SYS_execveat);
+	vcr_notify_go_on(n);
+	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), VCR_ENOTFOUND);
+	vcr_notify_free(n);
+	ck_assert_int_eq(status_of(pid), 1); /* of /bin/false */
+}
+END_TEST
+
+static int starts_when_nobody_is_there(void)
+{
+	char *const argv[] = { "true", NULL };
+	execve("/bin/true", argv, NULL);
+	return errno;
+}
+
+START_TEST(without_a_guardian_nothing_starts_when_nobody_listens)
+{
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = filtered(vcr_notify_install_execs, starts_when_nobody_is_there, &fd);
+	ck_assert_int_eq(vcr_notify_open(&n, fd, NULL), 0);
+	vcr_notify_free(n);
+	ck_assert_int_eq(status_of(pid), ENOSYS);
+}
+END_TEST
+
+/* Between: who has the listener dies, with a call in hand or not. */
+static pid_t orphaned(int (*fn)(void), bool takes_one)
+{
+	int fd;
+	pid_t pid = supervised(fn, &fd), holder = fork();
+	if (holder == 0) {
+		const struct seccomp_notif *call;
+		struct vcr_notify *n;
+		if (vcr_notify_guard(&n, fd, true, NULL, NULL, NULL) || (takes_one && vcr_notify_wait(n, 20000, &call)))
+			_exit(1);
+		raise(SIGKILL);
+	}
+	close(fd);
+	ck_assert_int_eq(status_of(holder), 128 + SIGKILL);
+	return pid;
+}
+
+static int starts_one(void)
+{
+	char *const argv[] = { "true", NULL };
+	execve("/bin/true", argv, NULL);
+	return errno == EACCES && unlink("/nonexistent/one") && errno == ENOENT ? 7 : 1;
+}
+
+START_TEST(a_strict_guardian_lets_all_pass_but_programs)
+{
+	if (!possible())
+		return;
+	ck_assert_int_eq(status_of(orphaned(starts_one, false)), 7);
+	ck_assert_int_eq(status_of(orphaned(starts_one, true)), 7);
 }
 END_TEST
 
@@ -128,7 +219,7 @@ START_TEST(the_answer_is_what_the_call_returns)
 	if (!possible())
 		return;
 	pid_t pid = supervised(unlinks, &fd);
-	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
 	vcr_notify_answer(n, -EDOM);
 	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
@@ -172,7 +263,7 @@ START_TEST(a_call_that_is_kept_holds_up_no_other)
 		return;
 	pid_t pid = supervised(two_unlink, &fd);
 	ck_assert_int_eq(pipe(p), 0);
-	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
 	int kept_by = (int)call->pid;
 	uint64_t id = vcr_notify_keep(n);
@@ -203,7 +294,7 @@ START_TEST(one_that_has_been_killed_waits_for_no_answer)
 	if (!possible())
 		return;
 	pid_t pid = supervised(two_unlink, &fd);
-	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(vcr_notify_wait(n, 20000, &call), 0);
 	pid_t caller = (pid_t)call->pid;
 	uint64_t id = vcr_notify_keep(n);
@@ -227,7 +318,7 @@ START_TEST(more_calls_than_that_are_not_kept)
 	if (!possible())
 		return;
 	pid_t pid = supervised(unlinks_often, &fd);
-	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
 	for (uint64_t id; kept <= VCR_NOTIFY_KEPT && !vcr_notify_wait(n, 20000, &call); kept++) {
 		if (!(id = vcr_notify_keep(n)))
 			break;
@@ -252,7 +343,7 @@ START_TEST(nothing_within_the_time_is_no_error)
 	if (!possible())
 		return;
 	pid_t pid = supervised(does_nothing, &fd);
-	ck_assert_int_eq(vcr_notify_guard(&n, fd, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
 	int how;
 	while ((how = vcr_notify_wait(n, 0, &call)) >= 0)
 		if (how == 0)
@@ -278,7 +369,7 @@ _Noreturn static void die_with(int fd, int calls)
 {
 	const struct seccomp_notif *call;
 	struct vcr_notify *n;
-	if (vcr_notify_guard(&n, fd, NULL, NULL, NULL))
+	if (vcr_notify_guard(&n, fd, false, NULL, NULL, NULL))
 		_exit(1);
 	for (int i = 0; i < calls; i++)
 		if (!vcr_notify_wait(n, -1, &call) && i < calls - 1)
@@ -308,7 +399,7 @@ _Noreturn static void die_keeping(int fd)
 {
 	const struct seccomp_notif *call;
 	struct vcr_notify *n;
-	if (vcr_notify_guard(&n, fd, NULL, NULL, NULL) || vcr_notify_wait(n, -1, &call) || !vcr_notify_keep(n) || vcr_notify_wait(n, -1, &call))
+	if (vcr_notify_guard(&n, fd, false, NULL, NULL, NULL) || vcr_notify_wait(n, -1, &call) || !vcr_notify_keep(n) || vcr_notify_wait(n, -1, &call))
 		_exit(1);
 	vcr_notify_go_on(n);
 	raise(SIGKILL);
@@ -334,7 +425,7 @@ _Noreturn static void stop_with(int fd)
 {
 	const struct seccomp_notif *call;
 	struct vcr_notify *n;
-	if (vcr_notify_guard(&n, fd, NULL, NULL, NULL) || vcr_notify_wait(n, -1, &call))
+	if (vcr_notify_guard(&n, fd, false, NULL, NULL, NULL) || vcr_notify_wait(n, -1, &call))
 		_exit(1);
 	raise(SIGSTOP);
 	_exit(1);
@@ -382,6 +473,9 @@ static TCase *tc_notify(void)
 {
 	TCase *tc = tcase_create("notify");
 	tcase_add_test(tc, only_writing_and_the_end_are_told);
+	tcase_add_test(tc, of_programs_alone_only_their_starts_are_told);
+	tcase_add_test(tc, without_a_guardian_nothing_starts_when_nobody_listens);
+	tcase_add_test(tc, a_strict_guardian_lets_all_pass_but_programs);
 	tcase_add_test(tc, the_answer_is_what_the_call_returns);
 	tcase_add_test(tc, a_call_that_is_kept_holds_up_no_other);
 	tcase_add_test(tc, one_that_has_been_killed_waits_for_no_answer);
