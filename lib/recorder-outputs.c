@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { NAMES = 64, LATE_MS = 1000, SLICE_MS = 10 };
@@ -19,7 +20,8 @@ struct vcr_recorder_output { struct vcr_recorder_output *next; int pid; char fra
 
 struct printed {
 	struct vcr_buf text[2], cwd;
-	bool kept[2], whole, too_much;
+	bool kept[2], whole, too_much, ended;
+	int status; /* then */
 	const char *why;
 	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
 	int nmark;
@@ -136,6 +138,11 @@ static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 		vcr_buf_add(&text, data, n);
 		take_mark(p, strtoul(text.data, NULL, 10));
 		break;
+	case 'x':
+		vcr_buf_add(&text, data, n);
+		p->ended = true;
+		p->status = (int)strtol(text.data, NULL, 10);
+		break;
 	case '!': p->too_much = p->whole = true; break;
 	case '.': p->whole = true; break;
 	default: break;
@@ -225,6 +232,10 @@ static void write_output(struct vcr_recorder *r, const struct vcr_recorder_outpu
 	if (p->cwd.len) {
 		vcr_jw_key(&w, "cwd");
 		vcr_recorder_redacted(r, &w, p->cwd.data, p->cwd.len);
+	}
+	if (p->ended) {
+		vcr_jw_key(&w, WIFSIGNALED(p->status) ? "signal" : "exit_code");
+		vcr_jw_int(&w, WIFSIGNALED(p->status) ? WTERMSIG(p->status) : WEXITSTATUS(p->status));
 	}
 	if (why) {
 		vcr_jw_key(&w, "not_kept");

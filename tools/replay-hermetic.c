@@ -135,13 +135,13 @@ static bool is_an_end(int64_t signal)
 	return signal > 0 && signal < 65;
 }
 
-static void take_end(struct run *run, const struct vcr_reader_frame *f)
+static void take_end(struct run *run, const struct vcr_json *j, int v)
 {
 	int64_t n;
-	if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "exit_code"), &n) && n >= 0 && n < 256) {
+	if (vcr_json_int(j, vcr_json_get(j, v, "exit_code"), &n) && n >= 0 && n < 256) {
 		run->ended = true;
 		run->value = (uint32_t)n;
-	} else if (vcr_json_int(f->j, vcr_json_get(f->j, f->output, "signal"), &n) && is_an_end(n)) {
+	} else if (vcr_json_int(j, vcr_json_get(j, v, "signal"), &n) && is_an_end(n)) {
 		run->ended = true;
 		run->how = VCR_STANDIN_SIGNAL;
 		run->value = (uint32_t)n;
@@ -164,7 +164,7 @@ static int take_run(struct vcr_hermetic *h, struct vcr_reader *reader, const str
 		add_string(f->j, a, &run->asked);
 	if (!vcr_json_int(f->j, vcr_json_get(f->j, f->input, "pid"), &run->pid))
 		run->pid = -1;
-	take_end(run, f);
+	take_end(run, f->j, f->output);
 	return 0;
 }
 
@@ -174,7 +174,7 @@ static void take_successor(const struct vcr_hermetic *h, const char *tool, const
 	struct run *run = find_frame(h, tool);
 	int64_t pid;
 	if (run && !run->ended && vcr_json_int(f->j, vcr_json_get(f->j, f->input, "pid"), &pid) && pid == run->pid)
-		take_end(run, f);
+		take_end(run, f->j, f->output);
 }
 
 /* What is done to files of one tool comes before its own frame, which is written when it has ended, or, of what it leaves running, behind it. */
@@ -264,6 +264,8 @@ static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t li
 	short_string(j, data, "stderr", run->stderr_ref, sizeof run->stderr_ref);
 	run->why = vcr_json_strdup(j, vcr_json_get(j, data, "not_kept"));
 	take_marks(run, j, vcr_json_get(j, data, "typed"));
+	if (!run->ended)
+		take_end(run, j, data);
 	int cwd = vcr_json_get(j, data, "cwd");
 	if (vcr_json_type(j, cwd) == VCR_JSON_STRING) { /* as the program itself had it, not who started it */
 		VCR_AUTO_BUF rest = VCR_BUF_INIT;

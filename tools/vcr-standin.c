@@ -13,7 +13,7 @@
  * as they would not be what they are, nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
  *   'i' so many bytes, in decimal, were typed on the terminal that 1 is; 'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
- *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '-' why there will be nothing of that descriptor (its digit first); '!' more than is kept; '.' the end. */
+ *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '-' why there will be nothing of that descriptor (its digit first); 'x' how it ended, as waitpid(2) has it, in decimal, where the kernel says it; '!' more than is kept; '.' the end. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,7 +37,7 @@
 #include "standin.h"
 #include "standin-terminal.h"
 
-enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127, HELD_MS = 200, HELD_STEP_MS = 5, VCR_STANDIN_LINES = VCR_STANDIN_ASKED - 64 };
+enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127, HELD_MS = 200, HELD_STEP_MS = 5, ENDS_MS = 100, REAPED_MS = 400, VCR_STANDIN_LINES = VCR_STANDIN_ASKED - 64 };
 
 static bool write_all(int fd, const void *data, size_t n)
 {
@@ -275,6 +276,41 @@ static bool wait_for(struct keep *k, struct pollfd p[3], const sigset_t *mask)
 	return errno == EINTR;
 }
 
+/* Of a process that has ended and has been waited for, the kernel says how to who has opened it before: Linux 6.15, ioctl_pidfd(2). */
+struct pidfd_info_0 { uint64_t mask, cgroup; uint32_t number[11]; int32_t exit_code; };
+#define PIDFD_GET_INFO_0 _IOWR(0xff, 11, struct pidfd_info_0)
+enum { PIDFD_INFO_EXIT_0 = 1 << 3 };
+
+static bool ask_end(const struct keep *k, struct pidfd_info_0 *info)
+{
+	*info = (struct pidfd_info_0){ .mask = PIDFD_INFO_EXIT_0 };
+	return k->program >= 0 && !ioctl(k->program, PIDFD_GET_INFO_0, info);
+}
+
+static void await(int fd, short what, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = what };
+	while (poll(&p, 1, ms) < 0 && errno == EINTR)
+		;
+}
+
+/* How it ended, which nobody else may see: who waits for it may have no library. It has closed what it printed to, so it is about to end, and to be waited for. */
+static void put_end(struct keep *k)
+{
+	struct pidfd_info_0 info;
+	char status[24];
+	bool can = ask_end(k, &info);
+	if (can && !(info.mask & PIDFD_INFO_EXIT_0)) {
+		await(k->program, POLLIN, ENDS_MS);
+		struct pollfd ended = { .fd = k->program, .events = POLLIN };
+		if (poll(&ended, 1, 0) != 1)
+			return;
+		await(k->program, 0, REAPED_MS);
+	}
+	if (ask_end(k, &info) && info.mask & PIDFD_INFO_EXIT_0)
+		put(k, 'x', status, (size_t)snprintf(status, sizeof status, "%d", (int)info.exit_code));
+}
+
 /* Copy until the last writer has ended. A reader that is gone is gone for the program too. */
 static void copy(struct keep *k)
 {
@@ -297,6 +333,7 @@ static void copy(struct keep *k)
 	}
 	if (buffer)
 		read_files(k, buffer);
+	put_end(k);
 	put(k, '.', "", 0);
 }
 
