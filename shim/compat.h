@@ -2,6 +2,7 @@
  * the processor's CRC-32C. The only file of the shim with #if. 64-bit Linux on x86-64 and AArch64. */
 #ifndef VCR_SHIM_COMPAT_H
 #define VCR_SHIM_COMPAT_H
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -88,7 +89,7 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 
 /* A system call as the kernel answers it: negative errno on failure, errno itself untouched. */
 #if defined __x86_64__
-enum { VCR_MACHINE = EM_X86_64 };
+enum { VCR_MACHINE = EM_X86_64, VCR_RELOC_DATA = R_X86_64_GLOB_DAT, VCR_RELOC_CALL = R_X86_64_JUMP_SLOT };
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
@@ -97,7 +98,7 @@ static inline long vcr_call6(long n, long a, long b, long c, long d, long e, lon
 	return r;
 }
 #elif defined __aarch64__
-enum { VCR_MACHINE = EM_AARCH64 };
+enum { VCR_MACHINE = EM_AARCH64, VCR_RELOC_DATA = R_AARCH64_GLOB_DAT, VCR_RELOC_CALL = R_AARCH64_JUMP_SLOT };
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
 	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;

@@ -52,9 +52,12 @@
 /* trust.c: the gate's certificate */
 #define VCR_HOOKS_TRUST(X) X(SSL_CTX_new) X(SSL_CTX_new_ex) X(SSL_CTX_set_cert_store) X(SSL_CTX_set1_cert_store)
 
+/* deep.c: modules that would go past all this */
+#define VCR_HOOKS_LOAD(X) X(dlopen)
+
 #define VCR_HOOKS_LIBC(X) \
 	VCR_HOOKS_FD(X) VCR_HOOKS_IO(X) VCR_HOOKS_SOCK(X) VCR_HOOKS_OPEN(X) VCR_HOOKS_NAME(X) VCR_HOOKS_EXEC(X) VCR_HOOKS_PROC(X) \
-	VCR_HOOKS_SYS(X) VCR_HOOKS_LOOKUP(X)
+	VCR_HOOKS_SYS(X) VCR_HOOKS_LOOKUP(X) VCR_HOOKS_LOAD(X)
 #define VCR_HOOKS(X) VCR_HOOKS_LIBC(X) VCR_HOOKS_TLS(X) VCR_HOOKS_TRUST(X)
 
 /* annotate.c: exported for the program itself, in front of nothing */

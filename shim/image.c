@@ -14,29 +14,43 @@ static const void *dynamic_address(const struct vcr_image *m, const ElfW(Dyn) *d
 	return (const void *)(p < m->bias ? p + m->bias : p);
 }
 
-bool vcr_image_read(struct vcr_image *m)
+static void take(struct vcr_image *m, const ElfW(Dyn) *d)
+{
+	switch (d->d_tag) {
+	case DT_GNU_HASH: m->hash = dynamic_address(m, d); break;
+	case DT_SYMTAB: m->symbol = dynamic_address(m, d); break;
+	case DT_STRTAB: m->string = dynamic_address(m, d); break;
+	case DT_RELA: m->rela[0].v = dynamic_address(m, d); break;
+	case DT_RELASZ: m->rela[0].n = d->d_un.d_val / sizeof *m->rela[0].v; break;
+	case DT_JMPREL: m->rela[1].v = dynamic_address(m, d); break;
+	case DT_PLTRELSZ: m->rela[1].n = d->d_un.d_val / sizeof *m->rela[1].v; break;
+	default: break;
+	}
+}
+
+bool vcr_image_read_at(struct vcr_image *m, uintptr_t bias, const ElfW(Phdr) *segment, size_t segments)
 {
 	const ElfW(Dyn) *d = NULL;
-	bool placed = false;
-	*m = (struct vcr_image){ .segment = (const void *)getauxval(AT_PHDR), .segments = getauxval(AT_PHNUM) };
-	if (!m->segment || m->segments > MOST_SEGMENTS)
-		return false;
-	for (size_t i = 0; i < m->segments; i++)
-		if (m->segment[i].p_type == PT_PHDR) {
-			m->bias = (uintptr_t)m->segment - m->segment[i].p_vaddr;
-			placed = true;
-		}
-	for (size_t i = 0; placed && i < m->segments; i++)
-		if (m->segment[i].p_type == PT_DYNAMIC)
-			d = (const void *)(m->bias + m->segment[i].p_vaddr);
+	*m = (struct vcr_image){ .bias = bias, .segment = segment, .segments = segments };
+	for (size_t i = 0; i < segments; i++)
+		if (segment[i].p_type == PT_DYNAMIC)
+			d = (const void *)(bias + segment[i].p_vaddr);
 	for (; d && d->d_tag != DT_NULL; d++)
-		switch (d->d_tag) {
-		case DT_GNU_HASH: m->hash = dynamic_address(m, d); break;
-		case DT_SYMTAB: m->symbol = dynamic_address(m, d); break;
-		case DT_STRTAB: m->string = dynamic_address(m, d); break;
-		default: break;
-		}
+		take(m, d);
+	for (int i = 0; i < 2; i++)
+		if (!m->rela[i].v)
+			m->rela[i].n = 0;
 	return m->hash && m->symbol && m->string;
+}
+
+bool vcr_image_read(struct vcr_image *m)
+{
+	const ElfW(Phdr) *segment = (const void *)getauxval(AT_PHDR);
+	size_t segments = getauxval(AT_PHNUM);
+	for (size_t i = 0; segment && segments <= MOST_SEGMENTS && i < segments; i++)
+		if (segment[i].p_type == PT_PHDR)
+			return vcr_image_read_at(m, (uintptr_t)segment - segment[i].p_vaddr, segment, segments);
+	return false;
 }
 
 /* A filter first, then a bucket's chain (the GNU hash section). */
@@ -74,6 +88,41 @@ bool vcr_image_is_code(const struct vcr_image *m, uintptr_t from, uintptr_t to)
 			return true;
 	}
 	return false;
+}
+
+bool vcr_image_has(const struct vcr_image *m, uintptr_t at)
+{
+	for (size_t i = 0; i < m->segments; i++) {
+		const ElfW(Phdr) *p = &m->segment[i];
+		if (p->p_type == PT_LOAD && at - m->bias - p->p_vaddr < p->p_memsz)
+			return true;
+	}
+	return false;
+}
+
+/* ---- references ---- */
+
+static bool is_shut(const struct vcr_image *m, uintptr_t at, uintptr_t page)
+{
+	for (size_t i = 0; i < m->segments; i++) {
+		const ElfW(Phdr) *p = &m->segment[i];
+		uintptr_t begin = m->bias + p->p_vaddr;
+		if (p->p_type == PT_GNU_RELRO && at >= (begin & ~(page - 1)) && at < ((begin + p->p_memsz) & ~(page - 1)))
+			return true;
+	}
+	return false;
+}
+
+bool vcr_image_set(const struct vcr_image *m, uintptr_t at, uintptr_t value)
+{
+	uintptr_t page = getauxval(AT_PAGESZ), from = at & ~(page - 1);
+	bool shut = is_shut(m, at, page);
+	if (shut && vcr_call3(SYS_mprotect, (long)from, (long)page, PROT_READ | PROT_WRITE))
+		return false;
+	__atomic_store_n((uintptr_t *)at, value, __ATOMIC_RELEASE);
+	if (shut)
+		vcr_call3(SYS_mprotect, (long)from, (long)page, PROT_READ);
+	return true;
 }
 
 /* ---- putting them there ---- */

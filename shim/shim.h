@@ -327,6 +327,10 @@ void vcr_tap_unseen(void);          /* TLS is spoken: say it if that could not b
 bool vcr_tap_has_openssl(void);     /* it did */
 void vcr_tap_openssl(void);         /* a hook saw an OpenSSL of this process make a context */
 
+/* ---- deep.c: modules that were loaded with RTLD_DEEPBIND ---- */
+/* Is what lies at that bias one? OpenSSL's functions are its own library's, whatever the program's is. */
+bool vcr_deep_is(uintptr_t bias);
+
 /* ---- failed.c: connections that could not be made ---- */
 struct addrinfo;
 /* A look-up has said which addresses a name has. */

@@ -87,7 +87,7 @@ static void *resolve_for(const char *name, const void *caller)
 	if (global && base_of(global) == own)
 		global = NULL;
 	if (local && global && local != global)
-		return only_local_has_version(map, name) ? local : global;
+		return vcr_deep_is(map->l_addr) || only_local_has_version(map, name) ? local : global;
 	return local ? local : global ? global : only_definer(name);
 }
 

@@ -1,6 +1,7 @@
 /* acts.c — one call of each hook, and the records it must leave. Expectations go to standard output as "FILE op name" and "NET hook bytes". */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -305,6 +306,7 @@ static void passing(void)
 {
 	char is[16] = "", was[16] = "";
 	must(!prctl(PR_GET_NAME, was) && !prctl(PR_SET_NAME, "a victim") && !prctl(PR_GET_NAME, is) && !strcmp(is, "a victim") && !prctl(PR_SET_NAME, was), "prctl");
+	must(dlopen(NULL, RTLD_LAZY) != NULL, "dlopen");
 }
 
 void victim_acts(const char *as, int in_vfork_child)

@@ -104,13 +104,20 @@ with open(os.path.join(tools, "beside.c"), "w") as f:
     f.write("int beside(void) { return 40; }\n")
 with open(os.path.join(tools, "module.c"), "w") as f:
     f.write('#include <fcntl.h>\n#include <unistd.h>\nint beside(void);\nint work(void) { int fd = open("by-module", O_CREAT | O_WRONLY, 0600); return write(fd, "x", 1) + beside() + close(fd); }\n')
+with open(os.path.join(tools, "own.c"), "w") as f:
+    f.write("int remove(const char *what) { return what[0]; }\n")
+with open(os.path.join(tools, "odd.c"), "w") as f:
+    f.write('int remove(const char *what);\nint work(void) { return remove("abc"); }\n')
 os.makedirs(tools + "/lib", exist_ok=True)
 cc = [["cc", "-shared", "-fPIC", "beside.c", "-o", "lib/libbeside.so"], ["cc", "-shared", "-fPIC", "module.c", "-o", "lib/module.so", "-Llib", "-lbeside", "-Wl,-rpath,$ORIGIN"],
+      ["cc", "-shared", "-fPIC", "-fno-builtin", "own.c", "-o", "lib/libown.so"], ["cc", "-shared", "-fPIC", "-fno-builtin", "odd.c", "-o", "lib/odd.so", "-Llib", "-lown", "-Wl,-rpath,$ORIGIN"],
       ["cc", "user.c", "-o", "user"], ["cc", "user.c", "-o", "lib/user", "-Wl,-rpath,$ORIGIN"]]
 if any(subprocess.run(c, cwd=tools, stderr=subprocess.DEVNULL).returncode for c in cc):
     skip("modules are loaded the same", "there is no compiler")
 else:
-    same("a module with RTLD_DEEPBIND is loaded and does the same %s", tools + "/user", tools + "/lib/module.so", "deep")
+    same("a module with RTLD_DEEPBIND is loaded and does the same %s, and is seen", tools + "/user", tools + "/lib/module.so", "deep", recorded="by-module")
+    same("one with a function of its own that is named as one of libc's calls that %s", tools + "/user", tools + "/lib/odd.so", "deep")
+    same("one that is found by its caller's own $ORIGIN is loaded and does the same %s", tools + "/lib/user", "module.so", "deep")
     same("a module found beside it by $ORIGIN is loaded and does the same %s", tools + "/user", tools + "/lib/module.so", recorded="by-module")
     same("a module found by its caller's own $ORIGIN is loaded and does the same %s", tools + "/lib/user", "module.so", recorded="by-module")
 same("two copies of a TLS library in one process do the same %s", tapkit.program("tlsuser"), ignore=rb"\d+")

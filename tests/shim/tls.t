@@ -22,10 +22,10 @@ WRITES = ["SSL_write", "SSL_write_ex", "SSL_write_ex2", "SSL_write_early_data", 
 READS = ["SSL_read", "SSL_read_ex", "SSL_read_early_data"]
 
 
-def check_all(where, argv, speakers):
+def check_all(where, argv, speakers, **options):
     """A program that speaks through every function (tlsuser.c), with the TLS in one place or another."""
     session = tapkit.Session()
-    r = session.run(*argv)
+    r = session.run(*argv, **options)
     lines = session.lines("--bytes")
     got = data(lines)
     servers = dict(re.search(r"conn=(\d+) kind=1 server=(\S*)", l).groups() for l in lines if l.startswith("CONN"))
@@ -49,6 +49,8 @@ def check_all(where, argv, speakers):
 
 
 check_all("in a library", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so")), (("program", "first.example"), ("module", "first.example")))
+check_all("in a library that a module brings with RTLD_DEEPBIND", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so")), (("program", "first.example"), ("module", "second.example")),
+          env={"DEEP": "1"})
 check_all("inside a program", (tapkit.program("tlsinside"),), (("program", "inside.example"),))
 check_all("inside a program that lies anywhere", (tapkit.program("tlsinside-pie"),), (("program", "inside.example"),))
 
