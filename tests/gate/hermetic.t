@@ -331,6 +331,8 @@ ok(n == len(evil) and not [f for f in found if "escaped" in f or "/.git/" in f o
 for l in bad:
     if l["type"] == "frame" and l["data"]["node_name"].startswith("exec:") and "signal" in l["data"]["output_state"]:
         l["data"]["output_state"].update(exit_code=None, signal=int(signal.SIGSTOP))
+    elif l["type"] == "vcr.output" and "signal" in l["data"]:
+        l["data"]["signal"] = int(signal.SIGSTOP)
 world.write("stops", *bad)
 again, err, status, asked = world.replay("stops", "kill -9 $$", options=("--hermetic",))
 ok("how it ended was not seen" in err, "no tool ends with a signal of which nobody ends, and so waits for ever", again, err, status)
