@@ -124,8 +124,7 @@ void vcr_say_process(struct vcr_spool_header *h)
 		return;
 	struct vcr_scratch *s = vcr_scratch_take(), *t = s ? vcr_scratch_take() : NULL, *u = t ? vcr_scratch_take() : NULL;
 	if (t) {
-		long n = raw_readlink("/proc/self/exe", s->a, sizeof s->a - 1);
-		s->a[n > 0 ? n : 0] = 0;
+		vcr_own_program(s->a, s->b);
 		if (raw_getcwd(s->b, sizeof s->b) <= 0)
 			s->b[0] = 0;
 		size_t size;
