@@ -31,8 +31,8 @@
 extern char **environ;
 
 enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
-	STORM_MS = 100, STORM_RECORDS = 250 /* in so long */, STORM_LEAST = 16 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
-	STORM_PART = 4 /* but less than that part of what the spool's file system has left */, STORM_AGE_MS = 1000 /* and for how long */ };
+	STORM_MS = 100, STORM_RECORDS = 50 /* in so long */, STORM_LEAST = 8 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
+	STORM_PART = 4 /* but less than that part of what the spool's file system has left */, STORM_AGE_MS = 10000 /* and for how long */ };
 
 struct collector {
 	const char *path;       /* of the spool */
@@ -328,13 +328,13 @@ static bool is_behind(const struct collector *c)
 	return __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST) != __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
 }
 
-/* What the spool held some dozes ago. */
-struct growth { uint64_t tail; unsigned dozes; };
+/* What the spool held some dozes ago, and how long those were to be. */
+struct growth { uint64_t tail; unsigned ms; };
 
 /* Does it still grow as it does in a storm? By the dozes, not the clock: a machine that is busy with others may let it rest for a while. */
-static bool grows(struct growth *g, uint64_t tail)
+static bool grows(struct growth *g, uint64_t tail, unsigned dozed_ms)
 {
-	if (++g->dozes < STORM_MS / DOZE_MS)
+	if ((g->ms += dozed_ms) < STORM_MS)
 		return true;
 	bool enough = tail - g->tail >= STORM_LEAST;
 	*g = (struct growth){ .tail = tail };
@@ -348,10 +348,10 @@ static bool fits(const struct collector *c, uint64_t behind)
 }
 
 /* A storm goes on, and nobody has to know now what it brings. */
-static bool may_wait(struct collector *c, bool rung, struct growth *g)
+static bool may_wait(struct collector *c, bool rung, struct growth *g, unsigned dozed_ms)
 {
 	uint64_t tail = __atomic_load_n(&c->h->tail, __ATOMIC_SEQ_CST), behind = tail - __atomic_load_n(&c->h->acted, __ATOMIC_SEQ_CST);
-	bool goes_on = grows(g, tail) && behind;
+	bool goes_on = grows(g, tail, dozed_ms) && behind;
 	if (!rung && !goes_on)
 		__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
 	return !rung && goes_on && fits(c, behind) && mono_ns() - __atomic_load_n(&c->drained_ns, __ATOMIC_ACQUIRE) < STORM_AGE_MS * 1000000ull &&
@@ -360,7 +360,6 @@ static bool may_wait(struct collector *c, bool rung, struct growth *g)
 
 static void *ring(void *arg)
 {
-	static const struct timespec while_ = { 0, DOZE_MS * 1000000 };
 	struct collector *c = arg;
 	struct growth growth = { 0 };
 	bool dozes = false;
@@ -372,10 +371,12 @@ static void *ring(void *arg)
 		}
 		if (!dozes)
 			__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
+		unsigned doze_ms = __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE) ? STORM_MS : DOZE_MS;
+		struct timespec while_ = { 0, doze_ms * 1000000l };
 		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, dozes ? &while_ : NULL, NULL, 0);
 		__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-		bool rung = now != c->rung, waits = may_wait(c, rung, &growth);
+		bool rung = now != c->rung, waits = may_wait(c, rung, &growth, doze_ms);
 		dozes = rung || is_behind(c);
 		c->rung = now;
 		if (dozes && !waits && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
