@@ -72,6 +72,8 @@ uint64_t vcr_spool_start_time(int pid)
 		fclose(f);
 	text[n] = 0;
 	char *p = strrchr(text, ')');
+	if (p && (!strncmp(p, ") Z", 3) || !strncmp(p, ") X", 3)))
+		return 0;
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	return p ? strtoull(p + 1, NULL, 10) : 0;

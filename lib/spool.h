@@ -53,7 +53,7 @@ void vcr_spool_clean(struct vcr_spool_header *h, uint64_t upto);
  * process at a time. */
 void vcr_spool_await(struct vcr_spool_header *h, uint64_t begun, uint64_t upto, int timeout_us);
 void vcr_spool_wake(uint32_t *word);
-/* Field 22 of /proc/PID/stat, 0 if it cannot be read. */
+/* Field 22 of /proc/PID/stat; 0 if it cannot be read, or of a process that has ended and that nobody has waited for. */
 uint64_t vcr_spool_start_time(int pid);
 uint32_t vcr_spool_crc(const void *p, size_t n); /* CRC-32C */
 /* Sleep until the doorbell rings or timeout_ms passes. */

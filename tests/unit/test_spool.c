@@ -294,6 +294,29 @@ START_TEST(or_when_its_call_was_found_to_follow_no_change)
 }
 END_TEST
 
+/* Who waits for one to end must not wait for its parent. */
+START_TEST(a_process_that_has_ended_has_no_start_time_though_nobody_has_waited_for_it)
+{
+	siginfo_t info;
+	int go[2];
+	ck_assert_uint_ne(vcr_spool_start_time(getpid()), 0);
+	ck_assert_int_eq(pipe(go), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		char c;
+		close(go[1]);
+		_exit(read(go[0], &c, 1) != 0);
+	}
+	ck_assert_uint_ne(vcr_spool_start_time(pid), 0);
+	close(go[0]);
+	close(go[1]);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_uint_eq(vcr_spool_start_time(pid), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_uint_eq(vcr_spool_start_time(pid), 0);
+}
+END_TEST
+
 START_TEST(there_is_one_reader)
 {
 	struct vcr_spool *other;
@@ -332,6 +355,7 @@ static TCase *spools(void)
 #endif
 	tcase_add_test(tc, who_holds_an_answer_back_goes_on_when_its_request_has_been_looked_at);
 	tcase_add_test(tc, or_when_its_call_was_found_to_follow_no_change);
+	tcase_add_test(tc, a_process_that_has_ended_has_no_start_time_though_nobody_has_waited_for_it);
 	tcase_add_test(tc, there_is_one_reader);
 	tcase_add_test(tc, a_file_that_is_no_spool_is_refused);
 	return tc;
