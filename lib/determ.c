@@ -72,7 +72,7 @@ int vcr_determ_terms_of(struct vcr_determ_terms *t, const char *session_id, int6
 
 void vcr_determ_terms_text(const struct vcr_determ_terms *t, struct vcr_buf *out)
 {
-	vcr_buf_puts(out, "v1 seed=");
+	vcr_buf_puts(out, "v2 seed=");
 	for (size_t i = 0; i < sizeof t->seed; i++)
 		vcr_buf_printf(out, "%02x", t->seed[i]);
 	vcr_buf_printf(out, " start=%lld host=%s zone=%s", (long long)t->start_us, t->host, t->zone);
@@ -122,7 +122,7 @@ static void take_quiet(const char *at, bool quiet[VCR_DETERM_QUIETS])
 
 bool vcr_determ_terms_parse(const char *text, struct vcr_determ_terms *t)
 {
-	static const char head[] = "v1 seed=";
+	static const char head[] = "v2 seed=";
 	struct vcr_determ_terms is = { 0 };
 	char start[24], *end;
 	const char *at = text + sizeof head - 1 + 2 * VCR_DETERM_KEY + 1;

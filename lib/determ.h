@@ -1,7 +1,7 @@
 /* determ.h — a deterministic session: what its clock begins with and its random bytes come from, and the file in which its processes find it.
  *
  * The terms stand in the session's metadata as one text, "deterministic", so that the session alone replays:
- *   v1 seed=<64 hex digits> start=<microseconds since 1970> host=<name> zone=<TZ> quiet=<NAME>,<NAME>
+ *   v2 seed=<64 hex digits> start=<microseconds since 1970> host=<name> zone=<TZ> quiet=<NAME>,<NAME>
  * quiet: which of VCR_DETERM_QUIET were set to 1 for the command; a text that ends before it has none.
  * Whoever has it can compute what the recorded programs drew: secrets that they made are none to him.
  * The file is ../shim/determ-format.h's, beside the spool, for the time of the run. */

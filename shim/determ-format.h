@@ -14,7 +14,8 @@
  * Random bytes: ChaCha20 with a key for each thread. A key is derived from another by one block of it, nonce: what for (a hash of a name), counter: the
  * how manieth of that kind:
  *   seed -> program without a parent here -> fork child, program started, thread -> ...
- * so it is the same in two runs that start the same programs in the same order, whatever their numbers are. */
+ * so it is the same in two runs that start the same programs in the same order, whatever their numbers are. What a thread's n-th draw of that many bytes gives is
+ * of its key, nonce: how many, counter: n * 2^32 and on. So tasks that race within a thread do not move what each other draws, as long as they do not draw as much. */
 #ifndef VCR_DETERM_FORMAT_H
 #define VCR_DETERM_FORMAT_H
 #include <stdint.h>

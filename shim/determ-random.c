@@ -1,4 +1,4 @@
-/* determ-random.c — random bytes: each thread's own stream, from the session's seed. */
+/* determ-random.c — random bytes: each thread's own, of each size, from the session's seed. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <sys/random.h>
@@ -16,41 +16,35 @@ uint32_t arc4random_uniform(uint32_t bound);
 VCR_DETERM_RANDOM(X)
 #undef X
 
-/* ---- The stream ---- */
+/* ---- The streams ---- */
+
+enum { SIZES = 96, OWN = 64 }; /* small sizes count each for itself */
 
 static __thread struct {
 	int pid;                      /* whose it is; 0: not made */
-	unsigned left;                /* bytes of block not given out */
-	uint64_t counter;
-	unsigned char key[VCR_DETERM_KEY], block[VCR_CHACHA_BLOCK];
+	uint32_t nth[SIZES];          /* draws that it has had, by their size */
+	unsigned char key[VCR_DETERM_KEY];
 } stream;
 
 static void begin(void)
 {
 	uint64_t nth = raw_gettid() == vcr_determ.pid ? 0 : __atomic_add_fetch(&vcr_determ.threads, 1, __ATOMIC_RELAXED);
 	vcr_determ_derive(vcr_determ.key, "thread", nth, stream.key);
-	stream.counter = 0;
-	stream.left = 0;
+	memset(stream.nth, 0, sizeof stream.nth);
 	stream.pid = vcr_determ.pid;
 }
 
 bool vcr_determ_bytes(void *to, size_t n)
 {
-	unsigned char *p = to;
+	unsigned char *p = to, block[VCR_CHACHA_BLOCK];
 	if (!vcr_determ_on() || vcr_determ.own_random || raw_getpid() != vcr_determ.pid)
 		return false;
 	if (stream.pid != vcr_determ.pid)
 		begin();
-	while (n) {
-		if (!stream.left) {
-			vcr_chacha_block(stream.key, 0, stream.counter++, stream.block);
-			stream.left = VCR_CHACHA_BLOCK;
-		}
-		size_t k = n < stream.left ? n : stream.left;
-		memcpy(p, stream.block + VCR_CHACHA_BLOCK - stream.left, k);
-		stream.left -= (unsigned)k;
-		p += k;
-		n -= k;
+	uint64_t nth = stream.nth[n < OWN ? n : OWN + n % (SIZES - OWN)]++;
+	for (size_t at = 0; at < n; at += VCR_CHACHA_BLOCK) {
+		vcr_chacha_block(stream.key, n, nth << 32 | at / VCR_CHACHA_BLOCK, block);
+		memcpy(p + at, block, n - at < VCR_CHACHA_BLOCK ? n - at : VCR_CHACHA_BLOCK);
 	}
 	return true;
 }
@@ -203,8 +197,11 @@ static bool is_for_math(long n)
 long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	static void *next;
-	if (number == SYS_getrandom && (is_for_math(b) ? answers : answers_others)((void *)a, (size_t)b, __builtin_return_address(0)))
+	if (number == SYS_getrandom && (is_for_math(b) ? answers : answers_others)((void *)a, (size_t)b, __builtin_return_address(0))) {
+		if (vcr_determ.bun)
+			vcr_determ_seeded(__builtin_frame_address(0), (const void *)a, (size_t)b);
 		return b;
+	}
 	if (number == SYS_clock_gettime)
 		return clock_gettime((clockid_t)a, (struct timespec *)b);
 	if (number == SYS_gettimeofday)

@@ -38,7 +38,7 @@ struct vcr_determ {
 	unsigned char key[VCR_DETERM_KEY];
 	uint64_t forks, threads;      /* that it has had */
 	bool python, bun;
-	bool own_tls, patched;        /* node: an OpenSSL is linked into it and exported; what it draws beside that is answered */
+	bool own_tls, patched;        /* node: an OpenSSL is linked into it and exported; what it draws beside that is answered, and what Bun draws */
 	bool own_random;              /* a program of cryptography: its bytes are the kernel's */
 	bool own_clock;               /* one that compares the clock with the times of files, which are real */
 };
@@ -69,5 +69,10 @@ void vcr_determ_anew(void);
 bool vcr_determ_is_crypto(const void *caller);
 /* Before main: what node draws for its program. */
 void vcr_determ_patch(void);
+
+/* ---- determ-bun.c ---- */
+struct vcr_determ_frame { const struct vcr_determ_frame *up; uintptr_t back; }; /* as frame pointers lead to it */
+/* So much was drawn by the function whose callee has that frame: if that is the one that seeds Bun's own generator, it is answered in its place from now on. */
+void vcr_determ_seeded(const struct vcr_determ_frame *f, const void *seed, size_t n);
 
 #endif

@@ -606,7 +606,7 @@ static int take_terms(struct replay *r)
 	if (vcr_determ_terms_of(&r->terms, h->session_id, h->created_ns / 1000, &e))
 		return vcr_failed(r->t, &e);
 	if (!r->t->quiet)
-		vcr_say(r->t, "that session was not recorded with --deterministic: the command's random bytes are the same each time, but not the recorded ones");
+		vcr_say(r->t, "that session was not recorded with --deterministic, or not by this release: the command's random bytes are the same each time, but not the recorded ones");
 	return 0;
 }
 

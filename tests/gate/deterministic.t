@@ -161,7 +161,7 @@ def golden(*words):
 status, _, err = golden("save", "--deterministic", "roll the dice", "python")
 entry = json.loads(golden("show", "--json", "roll the dice")[1] or "{}")
 recorded = json.loads(open(place.path("python")).readline())["data"]["metadata"].get("deterministic")
-ok(status == 0 and entry.get("deterministic") == recorded and recorded.startswith("v1 seed="), "a golden run's seed and clock are in the list of them", status, err, entry)
+ok(status == 0 and entry.get("deterministic") == recorded and recorded.startswith("v2 seed="), "a golden run's seed and clock are in the list of them", status, err, entry)
 got = [golden("replay", "--json", "--strict=exact", *how, "roll the dice", "--", PYTHON, "-c", AGENT) for how in (("--deterministic",), ())]
 rungs = [next((json.loads(l) for l in g[2].splitlines() if l.startswith('{"event":"ledger"')), {}).get("rungs", {}).get("exact") for g in got]
 ok(got[0][0] == 0 and rungs[0] == 5 and rungs[1] != 5, "vcr-golden replay --deterministic gives them to the command: every call is exact, and not without", got, rungs)
@@ -243,6 +243,68 @@ status, out, err, asked = record("fenced", PYTHON, "-c", REACH)
 said = out.splitlines()
 ok(status == 0 and len(asked) == 1 and len(said) == 2 and said[0] == "OSError 101", "a deterministic recording reaches no other machine but by the gate", said, err)
 ok("192.0.2.1:443" in err, "what it was kept from is said at the end", err)
+
+# ---- Tasks of a thread that race ----
+
+RACE = "import os, sys\nprint(*sorted(str(n) + os.urandom(int(n)).hex() for n in sys.argv[1].split(',')))\n"
+_, out, _, _ = record("race", PYTHON, "-c", RACE, "16,8,32,16,2048")
+got = [run(REPLAY, "-q", "--deterministic", "--vcr-dir", place.vcr_dir, "race", "--", PYTHON, "-c", RACE, order)[1] for order in ("32,16,2048,16,8", "16,2048,8,16,32")]
+ok(len(set(out.split())) == 5 and got == [out, out], "what is drawn in one size is not moved by what is drawn in others: tasks of a thread that race draw the same", out, got)
+
+# As Bun does: no symbol names the function that draws, which asks the kernel for a seed once. Without the library it goes on from that seed.
+BUN = """
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+__attribute__((visibility("default"))) void napi_module_register(void) { }
+static unsigned state;
+static __attribute__((noinline)) void ask_kernel(void *to, size_t n) { if (syscall(SYS_getrandom, to, n, 0) != (long)n) abort(); }
+static __attribute__((noinline)) int draw(unsigned char *to, size_t n, const unsigned char *more)
+{
+	unsigned char seed[48];
+	if (!n)
+		return 1;
+	if (!state) {
+		ask_kernel(seed, sizeof seed);
+		for (size_t i = 0; i < sizeof seed; i++)
+			state = state * 31 + seed[i] + more[i % 32];
+		state |= 1;
+	}
+	for (size_t i = 0; i < n; i++)
+		to[i] = (unsigned char)((state = state * 1103515245 + 12345) >> 16);
+	return 1;
+}
+int main(int n, char **arg)
+{
+	static const unsigned char none[32];
+	unsigned char to[64];
+	draw(to, 16, none);
+	for (int i = 1; i < n; i++) {
+		size_t size = (size_t)atoi(arg[i]);
+		draw(to, size, none);
+		printf("%zu", size);
+		for (size_t k = 0; k < size; k++)
+			printf("%02x", to[k]);
+		puts("");
+	}
+	return 0;
+}
+"""
+TITLE = "nor in a program that draws as Bun does, from a generator of its own without a name"
+path = os.path.join(place.dir, "bun")
+with open(path + ".c", "w") as f:
+    f.write(BUN)
+if subprocess.run(["gcc", "-O2", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-rdynamic", "-no-pie", "-o", path, path + ".c"], stderr=subprocess.DEVNULL).returncode:
+    skip(TITLE, "no compiler that makes such programs")
+elif os.uname().machine != "x86_64":
+    skip(TITLE, "tried on x86-64 alone")
+else:
+    plain = [sorted(run(path, *order)[1].split()) for order in (("8", "32", "6"), ("32", "6", "8"))]
+    _, out, _, _ = record("bun", path, "8", "32", "6")
+    got = [run(REPLAY, "-q", "--deterministic", "--vcr-dir", place.vcr_dir, "bun", "--", path, *order)[1] for order in (("8", "32", "6"), ("32", "6", "8"), ("6", "8", "32"))]
+    ok(len(out.split()) == 3 and plain[0] != plain[1] and all(sorted(g.split()) == sorted(out.split()) for g in got), TITLE, out, got)
 
 # ---- A session that was not recorded so ----
 

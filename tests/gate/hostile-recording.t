@@ -58,7 +58,7 @@ REFS = {"a body whose name is a path": "../../../../etc/passwd", "a body that is
 def hostile(place):
     """A recording with one good call, one for each of BODIES, and calls whose requests are no better."""
     rec = Recording(place)
-    rec.lines[0]["data"].update(parent_session_id="../secret", metadata={"replay_of": "../secret", "agent": "\x1b[2J" * 100, "deterministic": "v1 seed=" + "f" * 1000000})
+    rec.lines[0]["data"].update(parent_session_id="../secret", metadata={"replay_of": "../secret", "agent": "\x1b[2J" * 100, "deterministic": "v2 seed=" + "f" * 1000000})
     rec.lines.append({"type": "vcr.context", "data": {"cwd": "/", "workspace": "", "home": "/" * 100000, "tmp": 7}})
     rec.call(ask("hello"), b'{"n":1}')
     for name, (lines, _) in BODIES.items():

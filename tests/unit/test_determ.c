@@ -48,21 +48,21 @@ START_TEST(what_keeps_agents_quiet_is_set_where_the_user_has_not_and_a_replay_se
 	ck_assert(!getenv("DO_NOT_TRACK"));
 	vcr_determ_terms_apply(&back, &none);
 	ck_assert_int_eq(none.len, 0);
-	ck_assert(vcr_determ_terms_parse("v1 seed=" SEED " start=1 host= zone= quiet=LD_PRELOAD,DO_NOT_TRACK,,x", &back));
+	ck_assert(vcr_determ_terms_parse("v2 seed=" SEED " start=1 host= zone= quiet=LD_PRELOAD,DO_NOT_TRACK,,x", &back));
 	vcr_determ_terms_apply(&back, &none);
 	ck_assert_str_eq(none.data, "DO_NOT_TRACK=1");
 	ck_assert(!getenv("LD_PRELOAD"));
-	ck_assert(vcr_determ_terms_parse("v1 seed=" SEED " start=1 host= zone=", &back) && !back.quiet[0] && !back.quiet[1]);
+	ck_assert(vcr_determ_terms_parse("v2 seed=" SEED " start=1 host= zone=", &back) && !back.quiet[0] && !back.quiet[1]);
 }
 END_TEST
 
 START_TEST(a_text_that_is_none_is_refused)
 {
-	static const char *const bad[] = { "", "v1", "v1 seed=", "v2 seed=" SEED " start=1 host= zone=", "v1 seed=" SEED, "v1 seed=" SEED " start= host= zone=", "v1 seed=" SEED " start=1x host= zone=",
-		"v1 seed=" SEED " start=-1 host= zone=", "v1 seed=" SEED " start=99999999999999999999 host= zone=", "v1 seed=g" SEED " start=1 host= zone=", "v1 seed=" SEED " start=1 zone= host=" };
+	static const char *const bad[] = { "", "v2", "v2 seed=", "v1 seed=" SEED " start=1 host= zone=", "v2 seed=" SEED, "v2 seed=" SEED " start= host= zone=", "v2 seed=" SEED " start=1x host= zone=",
+		"v2 seed=" SEED " start=-1 host= zone=", "v2 seed=" SEED " start=99999999999999999999 host= zone=", "v2 seed=g" SEED " start=1 host= zone=", "v2 seed=" SEED " start=1 zone= host=" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		ck_assert_msg(!parses(bad[i]), "%s", bad[i]);
-	ck_assert(parses("v1 seed=" SEED " start=1 host=a zone=UTC"));
+	ck_assert(parses("v2 seed=" SEED " start=1 host=a zone=UTC"));
 }
 END_TEST
 
@@ -70,7 +70,7 @@ START_TEST(a_name_that_is_too_long_is_as_if_there_were_none)
 {
 	char text[400];
 	struct vcr_determ_terms t;
-	snprintf(text, sizeof text, "v1 seed=" SEED " start=1 host=%0200d zone=UTC", 0);
+	snprintf(text, sizeof text, "v2 seed=" SEED " start=1 host=%0200d zone=UTC", 0);
 	ck_assert(vcr_determ_terms_parse(text, &t) && !*t.host && !strcmp(t.zone, "UTC"));
 }
 END_TEST
