@@ -281,7 +281,7 @@ static int put_text(const char *p, size_t n, struct vcr_buf *out)
 static int put_body(const char *content_type, const char *p, size_t n, struct vcr_buf *out)
 {
 	bool binary = memchr(p, 0, n < 8000 ? n : 8000) || type_has(content_type, "audio/") || type_has(content_type, "image/") ||
-		type_has(content_type, "octet-stream") || type_has(content_type, "eventstream");
+		type_has(content_type, "octet-stream") || type_has(content_type, "application/grpc") || type_has(content_type, "eventstream");
 	if (!n)
 		return vcr_buf_puts(out, "null");
 	if (!binary)

@@ -23,6 +23,8 @@ void vcr_exchange_free(struct exchange *x, size_t *held)
 	free(x->req.text);
 	free(x->res.field);
 	free(x->res.text);
+	free(x->trailer.field);
+	free(x->trailer.text);
 	free(x->host);
 	free(x->method);
 	free(x->target);
@@ -35,22 +37,22 @@ void vcr_exchange_free(struct exchange *x, size_t *held)
 	free(x);
 }
 
-static int copy_fields(struct head_copy *to, const struct vcr_http1_head *h)
+static int copy_fields(struct head_copy *to, const struct vcr_http1_field *field, size_t n)
 {
 	size_t bytes = 1;
-	for (size_t i = 0; i < h->nfield; i++)
-		bytes += strlen(h->field[i].name) + strlen(h->field[i].value) + 2;
-	to->field = malloc((h->nfield + 1) * sizeof *to->field);
+	for (size_t i = 0; i < n; i++)
+		bytes += strlen(field[i].name) + strlen(field[i].value) + 2;
+	to->field = malloc((n + 1) * sizeof *to->field);
 	char *p = to->text = malloc(bytes);
 	if (!to->field || !p)
 		return VCR_ENOMEM;
-	for (size_t i = 0; i < h->nfield; i++) {
+	for (size_t i = 0; i < n; i++) {
 		to->field[i].name = p;
-		p = stpcpy(p, h->field[i].name) + 1;
+		p = stpcpy(p, field[i].name) + 1;
 		to->field[i].value = p;
-		p = stpcpy(p, h->field[i].value) + 1;
+		p = stpcpy(p, field[i].value) + 1;
 	}
-	to->n = h->nfield;
+	to->n = n;
 	return 0;
 }
 
@@ -75,7 +77,7 @@ struct exchange *vcr_exchange_new(const struct vcr_http1_head *h, enum vcr_api a
 	x->host = strdup(host);
 	x->method = strdup(h->method);
 	x->target = strdup(h->target);
-	if (!x->host || !x->method || !x->target || copy_fields(&x->req, h)) {
+	if (!x->host || !x->method || !x->target || copy_fields(&x->req, h->field, h->nfield)) {
 		vcr_exchange_free(x, held);
 		return NULL;
 	}
@@ -94,7 +96,12 @@ int vcr_exchange_response(struct exchange *x, const struct vcr_http1_head *h)
 	x->coding = coding && *coding ? strdup(coding) : NULL;
 	x->until_eof = !h->chunked && h->content_length < 0;
 	begin_body(&x->in, x->keep, h);
-	return copy_fields(&x->res, h);
+	return copy_fields(&x->res, h->field, h->nfield);
+}
+
+int vcr_exchange_trailer(struct exchange *x, const struct vcr_http1_field *field, size_t n)
+{
+	return x->trailer.field ? 0 : copy_fields(&x->trailer, field, n);
 }
 
 static void take_bytes(struct body *b, const char *p, size_t n, size_t *held)
@@ -179,6 +186,8 @@ static void connect_pointers(struct exchange *x)
 	c->nreq_field = x->req.n;
 	c->res_field = x->res.field;
 	c->nres_field = x->res.n;
+	c->res_trailer = x->trailer.field;
+	c->nres_trailer = x->trailer.n;
 	c->req_body = x->out.bytes.data;
 	c->nreq_body = x->out.bytes.len;
 	c->res_body = x->in.bytes.data;

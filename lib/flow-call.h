@@ -20,7 +20,7 @@ struct exchange {
 	struct exchange *next;
 	struct vcr_call call;        /* strings and times as they come; pointers into the members below */
 	char *host, *method, *target, *reason, *coding;
-	struct head_copy req, res;
+	struct head_copy req, res, trailer;
 	struct body out, in;
 	struct vcr_chunk *chunk;
 	size_t nchunk, cap;
@@ -38,6 +38,7 @@ struct exchange {
 /* A request's head was seen. NULL: no memory. */
 struct exchange *vcr_exchange_new(const struct vcr_http1_head *h, enum vcr_api api, const char *host, bool keep, size_t *held);
 int vcr_exchange_response(struct exchange *x, const struct vcr_http1_head *h);
+int vcr_exchange_trailer(struct exchange *x, const struct vcr_http1_field *field, size_t n);
 /* Bytes of a body; at_ns is the time of the read or write that brought them. */
 int vcr_exchange_out(struct exchange *x, const char *p, size_t n, size_t *held);
 int vcr_exchange_in(struct exchange *x, const char *p, size_t n, uint64_t at_ns, bool new_read, size_t *held);

@@ -80,10 +80,11 @@ static int on_response_end(void *ctx, uint32_t stream, const struct vcr_http1_fi
 	struct exchange *x = on_stream(c, stream);
 	if (!x || x->answered)
 		return 0;
+	int err = n ? vcr_exchange_trailer(x, trailer, n) : 0;
 	x->answered = true;
 	x->call.end_ns = c->now_ns;
 	settle(c, x);
-	return 0;
+	return err;
 }
 
 /* A stream ends early. After a whole answer that means only that the rest of the request is not wanted (RFC 9113 §8.1). */
@@ -96,7 +97,14 @@ static int stream_reset(struct conn *c, uint32_t stream, const char *failure)
 }
 
 static int on_request_reset(void *ctx, uint32_t stream, uint32_t code) { return stream_reset(ctx, stream, "aborted"); }
-static int on_response_reset(void *ctx, uint32_t stream, uint32_t code) { return stream_reset(ctx, stream, "reset"); }
+
+static int on_response_reset(void *ctx, uint32_t stream, uint32_t code)
+{
+	struct exchange *x = on_stream(ctx, stream);
+	if (x && !x->answered)
+		x->call.reset_code = code;
+	return stream_reset(ctx, stream, "reset");
+}
 
 /* The server has not looked at streams above `last`. */
 static int on_goaway(void *ctx, uint32_t last, uint32_t code)

@@ -3,7 +3,8 @@
  * One request at a time. A line that has answered in full and stays open is kept for the next request to the same host, most recent first; what the server
  * says on it meanwhile, or its end, closes it. Where a kept line ends before a byte of an answer has come, the server had given it up already: the request
  * goes over a new one, once, as curl does it. A WebSocket is an answer that begins with 101 and ends with the line; what the client says meanwhile is sent as
- * a request is. Plain HTTP goes over a line for a WebSocket only, which is then nobody else's. */
+ * a request is. A relay of HTTP/2 is so from its beginning, on a connection whose TLS has agreed upon that. Plain HTTP goes over a line for these two only, which is
+ * then nobody else's. */
 #include "forward-parts.h"
 #include "limits.h"
 #include <openssl/ssl.h>
@@ -218,7 +219,7 @@ static void fail(struct line *l, CURLcode code)
 
 static void end_of_bytes(struct line *l)
 {
-	if (!l->answered || vcr_http1_eof(l->http) < 0)
+	if (!l->answered || l->t->relay || vcr_http1_eof(l->http) < 0)
 		fail(l, CURLE_PARTIAL_FILE);
 	else
 		end(l, l->ended ? CURLE_OK : CURLE_PARTIAL_FILE);
@@ -230,6 +231,8 @@ static bool take(struct line *l, size_t n)
 	struct transfer *t = l->t;
 	uint64_t before, after;
 	l->answered = true;
+	if (t->relay)
+		return !vcr_forward_body(t, l->f->scratch, n);
 	if (!has_head(t) && vcr_buf_add(&t->head, l->f->scratch, n)) {
 		fail(l, CURLE_OUT_OF_MEMORY);
 		return false;
@@ -309,6 +312,11 @@ static void on_readable(evutil_socket_t fd, short what, void *line)
 }
 
 /* ---- The request ---- */
+
+bool vcr_line_is_made(const struct line *l)
+{
+	return l->read;
+}
 
 bool vcr_line_sent(const struct line *l)
 {
@@ -422,6 +430,14 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
 	return vcr_forward_ssl_ctx(easy, ssl_ctx, forward);
 }
 
+static CURLcode on_ssl_ctx_http2(CURL *easy, void *ssl_ctx, void *forward)
+{
+	struct transfer *t = NULL;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
+	vcr_forward_wants_http2(ssl_ctx, t);
+	return on_ssl_ctx(easy, ssl_ctx, forward);
+}
+
 static int set_options(struct line *l)
 {
 	CURL *c = l->easy;
@@ -433,7 +449,8 @@ static int set_options(struct line *l)
 	curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
 	curl_easy_setopt(c, CURLOPT_PRIVATE, l->t);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, l->error);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, l->t->relay ? on_ssl_ctx_http2 : on_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_SSL_ENABLE_ALPN, l->t->relay ? 0L : 1L); /* else curl would speak HTTP/2 itself */
 	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
 	return 0;
 }
@@ -474,13 +491,13 @@ static int start(struct line *l)
 
 int vcr_line_begin(struct transfer *t, const struct vcr_gate_request *q)
 {
-	struct line *l = t->tls ? take_idle(t->f, q->host) : NULL;
+	struct line *l = t->tls && !t->relay ? take_idle(t->f, q->host) : NULL;
 	if (l) {
 		l->t = t;
 		t->line = l;
 		return write_request(l, q) ? VCR_ENOMEM : start(l);
 	}
-	if (!(l = new_line(t, q->host)) || write_request(l, q))
+	if (!(l = new_line(t, q->host)) || (!t->relay && write_request(l, q)))
 		return VCR_ENOMEM;
 	vcr_forward_act(t->f, CURL_SOCKET_TIMEOUT, 0);
 	return 0;
@@ -496,12 +513,19 @@ static int connected(struct line *l)
 	if (!l->read || !l->write)
 		return VCR_ENOMEM;
 	watch_reads(l, true);
-	return start(l);
+	int err = start(l);
+	if (!err && l->t->relay)
+		vcr_forward_relays(l->t);
+	return err;
 }
 
 void vcr_line_connected(struct transfer *t, CURLcode code)
 {
 	struct line *l = t->line;
+	if (!code && t->relay && t->tls && !t->agreed) {
+		strcpy(l->error, "it does not speak HTTP/2");
+		code = CURLE_SSL_CONNECT_ERROR;
+	}
 	if (!code && connected(l))
 		code = CURLE_OUT_OF_MEMORY;
 	if (!code)

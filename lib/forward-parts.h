@@ -1,5 +1,5 @@
 /* forward-parts.h — inside the forwarding: forward.c (requests, delivery, ends, whole transfers of curl's), forward-line.c (connections that curl makes and
- * on which we speak).
+ * on which we speak), forward-relay.c (connections that pass as they are).
  *
  * What is asked for with TLS goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
  * curl's), kept from one request to the next. The request is written by us and the answer read by http1.h, for a transfer of curl's costs more before its
@@ -32,6 +32,8 @@ struct transfer {
 	bool over, notified;           /* curl is done with it; vcr_forward.notified of then */
 	bool begun;                    /* quick: some of the request has gone out */
 	bool socket, switched;         /* quick: it asks for a WebSocket, and that was granted */
+	bool agreed;                   /* relay: the server speaks it */
+	bool relay;                    /* quick: a connection of HTTP/2, as it is; switched too. What its client says before there is a line for it is in `head` */
 	CURLcode code;
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
@@ -68,6 +70,7 @@ uint64_t vcr_forward_now_ns(void);
 bool vcr_forward_is_hop(const char *name);                     /* a field of the connection, not of the message */
 void vcr_forward_prepare(struct vcr_forward *f, CURL *easy);   /* what is the same for all of curl's handles */
 CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward);
+void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t); /* which knows then whether it was agreed upon */
 void vcr_forward_act(struct vcr_forward *f, curl_socket_t s, int what); /* let curl work */
 /* Of an answer, in order; the sink has the head already, and is shown the body. Not 0: the client has left. */
 void vcr_forward_show_in(struct transfer *t, const char *p, size_t n);
@@ -76,13 +79,24 @@ int vcr_forward_body(struct transfer *t, const char *p, size_t n);
 void vcr_forward_over(struct transfer *t, CURLcode code);
 void vcr_forward_deliver(struct vcr_forward *f);               /* to all; what is over is freed */
 
+struct transfer *vcr_forward_new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick);
+void vcr_forward_free_transfer(struct transfer *t);
+void vcr_forward_show_open(struct transfer *t, const struct vcr_gate_request *q, uint64_t now);
+void vcr_forward_show_close(struct transfer *t, int reason);
+
+/* ---- forward-relay.c: struct vcr_gate_handler ---- */
+bool vcr_forward_relay(void *forward, struct vcr_gate_exchange *x, const struct vcr_gate_request *q);
+void vcr_forward_input(void *forward, struct vcr_gate_exchange *x, const char *p, size_t n);
+void vcr_forward_relays(struct transfer *t);                   /* there is a line for it now */
+
 /* ---- forward-line.c ---- */
 /* Send the request over a line that is idle, or over a new one. Later: vcr_forward_head, body, over. 0 or an error, after which nothing comes. */
 int vcr_line_begin(struct transfer *t, const struct vcr_gate_request *q);
 /* curl has made the connection, or has not. */
 void vcr_line_connected(struct transfer *t, CURLcode code);
+bool vcr_line_is_made(const struct line *l);                   /* has curl connected it? */
 bool vcr_line_sent(const struct line *l);                      /* is all of the request with the kernel? */
-/* Of a WebSocket: what the client says goes as it is. */
+/* Of a WebSocket, or what is relayed: what the client says goes as it is. */
 void vcr_line_say(struct line *l, const char *p, size_t n);
 void vcr_line_resume(struct line *l);                          /* what was paused goes on, from the loop */
 void vcr_line_close(struct line *l);                           /* its transfer has none any more */

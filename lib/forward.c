@@ -12,7 +12,7 @@
 
 enum { CONNECT_S = 120, HOLD_US = 100, HEAD_USUAL = 2048, PORT_TLS = 443, PORT_TLS_TOO = 8443 };
 
-static int forward_index; /* in a TLS context: the module it works for */
+static int forward_index, relay_index; /* in a TLS context: the module it works for; the transfer that wants HTTP/2 of it */
 
 uint64_t vcr_forward_now_ns(void)
 {
@@ -36,6 +36,13 @@ static void add_line(struct vcr_buf *b, const char *name, const char *value)
 	vcr_buf_puts(b, "\r\n");
 }
 
+void vcr_forward_show_open(struct transfer *t, const struct vcr_gate_request *q, uint64_t now)
+{
+	t->conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
+	t->opened = true;
+	t->f->o.sink->open(t->f->o.ctx, t->conn, q->tls, q->host, q->pid, t->relay, now);
+}
+
 /* The request as HTTP/1.1 with a length, however the client framed it. */
 static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 {
@@ -53,13 +60,11 @@ static void show_request(struct transfer *t, const struct vcr_gate_request *q)
 		vcr_buf_printf(&b, "Content-Length: %zu\r\n", q->nbody);
 	vcr_buf_puts(&b, "\r\n");
 	vcr_buf_add(&b, q->body, q->nbody);
-	t->conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
-	t->opened = true;
-	sink->open(t->f->o.ctx, t->conn, q->tls, q->host, q->pid, now);
+	vcr_forward_show_open(t, q, now);
 	sink->out(t->f->o.ctx, t->conn, b.data, b.len, now);
 }
 
-static void show_close(struct transfer *t, int reason)
+void vcr_forward_show_close(struct transfer *t, int reason)
 {
 	if (t->opened)
 		t->f->o.sink->close(t->f->o.ctx, t->conn, reason, vcr_forward_now_ns());
@@ -215,8 +220,21 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 static void on_tls(const SSL *ssl, int where, int ret)
 {
 	struct vcr_forward *f = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), forward_index);
+	struct transfer *relay = where & SSL_CB_HANDSHAKE_DONE ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), relay_index) : NULL;
+	if (relay) {
+		const unsigned char *word = NULL;
+		unsigned n = 0;
+		SSL_get0_alpn_selected(ssl, &word, &n);
+		relay->agreed = n == 2 && !memcmp(word, "h2", 2);
+	}
 	if (f && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
 		f->notified = true;
+}
+
+void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t)
+{
+	SSL_CTX_set_alpn_protos(ssl_ctx, (const unsigned char *)"\2h2", 3);
+	SSL_CTX_set_ex_data(ssl_ctx, relay_index, t);
 }
 
 CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
@@ -283,7 +301,7 @@ static int prepare(struct transfer *t)
 }
 
 /* It is over; the next one may have its handle. */
-static void free_transfer(struct transfer *t)
+void vcr_forward_free_transfer(struct transfer *t)
 {
 	struct vcr_forward *f = t->f;
 	CURL *easy = t->easy;
@@ -371,7 +389,7 @@ static void show_unmade(struct transfer *t, int error)
 {
 	const struct vcr_forward_sink *sink = t->f->o.sink;
 	uint32_t conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
-	sink->open(t->f->o.ctx, conn, t->tls, t->host, t->pid, vcr_forward_now_ns());
+	sink->open(t->f->o.ctx, conn, t->tls, t->host, t->pid, false, vcr_forward_now_ns());
 	sink->close(t->f->o.ctx, conn, error, vcr_forward_now_ns());
 }
 
@@ -428,7 +446,7 @@ static void finish(struct transfer *t, CURLcode code)
 	if (code == CURLE_OK) {
 		if (t->chunked && !t->no_body)
 			vcr_forward_show_in(t, "0\r\n\r\n", 5);
-		show_close(t, t->until_eof ? 1 : 0);
+		vcr_forward_show_close(t, t->until_eof ? 1 : 0);
 		if (x)
 			vcr_gate_end(x);
 		return;
@@ -439,7 +457,7 @@ static void finish(struct transfer *t, CURLcode code)
 		curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
 	if (!sent && t->f->o.sink->trouble)
 		t->f->o.sink->trouble(t->f->o.ctx, t->host, *t->error ? t->error : curl_easy_strerror(code));
-	show_close(t, reason);
+	vcr_forward_show_close(t, reason);
 	if (x)
 		vcr_gate_cut(x, reason == 1 ? VCR_CUT_CLOSE : reason == EPROTO ? VCR_CUT_SHORT : VCR_CUT_RESET);
 }
@@ -455,7 +473,7 @@ void vcr_forward_deliver(struct vcr_forward *f)
 		}
 		if (t->over && !is_held(t)) {
 			finish(t, t->code);
-			free_transfer(t);
+			vcr_forward_free_transfer(t);
 		}
 	}
 }
@@ -594,7 +612,7 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 	return err;
 }
 
-static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
+struct transfer *vcr_forward_new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick)
 {
 	struct transfer *t = quick ? NULL : f->spare;
 	if (t)
@@ -616,7 +634,7 @@ static struct transfer *new_transfer(struct vcr_forward *f, struct vcr_gate_exch
 		f->first->prev = t;
 	f->first = t;
 	if (!(t->host = strdup(host))) {
-		free_transfer(t);
+		vcr_forward_free_transfer(t);
 		return NULL;
 	}
 	vcr_gate_set_user(x, t);
@@ -684,10 +702,10 @@ static void answer_here(struct transfer *t)
 	vcr_buf_printf(&b, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", t->instead.len);
 	vcr_buf_add(&b, t->instead.data, t->instead.len);
 	vcr_forward_show_in(t, b.data, b.len);
-	show_close(t, 0);
+	vcr_forward_show_close(t, 0);
 	if (x)
 		vcr_gate_simple(x, 400, "application/json", t->instead.data, t->instead.len, &no_retry);
-	free_transfer(t);
+	vcr_forward_free_transfer(t);
 }
 
 static void go_out(struct transfer *t)
@@ -709,8 +727,8 @@ static void go_out(struct transfer *t)
 	if (!err && !(t->quick ? vcr_line_begin : begin_whole)(t, &t->q))
 		return;
 	struct vcr_gate_exchange *x = leave(t);
-	show_close(t, ECONNRESET);
-	free_transfer(t);
+	vcr_forward_show_close(t, ECONNRESET);
+	vcr_forward_free_transfer(t);
 	if (x)
 		vcr_gate_cut(x, VCR_CUT_RESET);
 }
@@ -724,7 +742,7 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		vcr_gate_no_socket(x);
 		return;
 	}
-	struct transfer *t = new_transfer(f, x, q->host, q->tls || socket);
+	struct transfer *t = vcr_forward_new_transfer(f, x, q->host, q->tls || socket);
 	if (!t) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
@@ -746,16 +764,6 @@ static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 	}
 }
 
-/* The client of a WebSocket says something. */
-static void on_input(void *ctx, struct vcr_gate_exchange *x, const char *p, size_t n)
-{
-	struct transfer *t = vcr_gate_user(x);
-	if (!t || t->over || !t->line)
-		return;
-	t->f->o.sink->out(t->f->o.ctx, t->conn, p, n, vcr_forward_now_ns());
-	vcr_line_say(t->line, p, n);
-}
-
 /* The client has left: so does the request. Not from within curl: it may be what is calling. */
 static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate fate)
 {
@@ -763,8 +771,8 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	if (!t)
 		return;
 	t->x = NULL;
-	show_close(t, 0);
-	free_transfer(t);
+	vcr_forward_show_close(t, 0);
+	vcr_forward_free_transfer(t);
 }
 
 static void set_proxy(CURL *c)
@@ -780,7 +788,7 @@ static void set_proxy(CURL *c)
 static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by)
 {
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
-	struct transfer *t = new_transfer(f, x, known_as, false);
+	struct transfer *t = vcr_forward_new_transfer(f, x, known_as, false);
 	vcr_buf_printf(&url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
 	if (t) {
 		t->tunnel = true;
@@ -793,7 +801,7 @@ static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, cons
 		if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
 			return true;
 		vcr_gate_set_user(x, NULL);
-		free_transfer(t);
+		vcr_forward_free_transfer(t);
 	}
 	return false;
 }
@@ -819,14 +827,7 @@ static void on_distrusted(void *ctx, const char *host, int pid)
 		f->o.sink->distrusted(f->o.ctx, host, pid);
 }
 
-static void on_unspoken(void *ctx, const char *host, int pid)
-{
-	struct vcr_forward *f = ctx;
-	if (f->o.sink->unspoken)
-		f->o.sink->unspoken(f->o.ctx, host, pid);
-}
-
-const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted, .unspoken = on_unspoken, .input = on_input };
+const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted, .relay = vcr_forward_relay, .input = vcr_forward_input };
 
 /* ---- The module ---- */
 
@@ -838,8 +839,10 @@ int vcr_forward_new(struct vcr_forward **out, const struct vcr_forward_options *
 		return vcr_error_set(e, VCR_ENOMEM, "forward: out of memory");
 	}
 	f->o = *o;
-	if (!forward_index)
+	if (!forward_index) {
 		forward_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+		relay_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	}
 	f->multi = curl_multi_init();
 	f->timer = event_new(o->base, -1, 0, on_timeout, f);
 	f->hold = event_new(o->base, -1, 0, on_hold, f);
@@ -868,7 +871,7 @@ void vcr_forward_free(struct vcr_forward *f)
 	if (!f)
 		return;
 	while (f->first)
-		free_transfer(f->first);
+		vcr_forward_free_transfer(f->first);
 	vcr_line_close_idle(f);
 	if (f->spare)
 		release_transfer(f->spare);

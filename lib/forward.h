@@ -1,6 +1,7 @@
 /* forward.h — the gate's handler that records: each request goes to the real host, each byte of the answer comes through at once.
  *
- * libcurl on the gate's event loop, HTTP/1.1 upstream, and WebSockets byte for byte (but codex's: vcr_gate_http_will_do).
+ * libcurl on the gate's event loop, HTTP/1.1 upstream, and byte for byte WebSockets (but codex's: vcr_gate_http_will_do) and connections of clients that speak
+ * HTTP/2 alone, of which the sink is shown what passes as it is: nothing in them is held back, replaced or answered here, but for what `held` says.
  * The header list is what the client sent, in its order behind Host, less what belongs to the
  * connection (Connection, Proxy-*, Transfer-Encoding, Expect); nothing is added, nothing decoded, no redirect followed. Upstream connections are kept for
  * the next request; one that the server had closed meanwhile is replaced before anything was answered, once, and no request is repeated otherwise. curl makes
@@ -17,13 +18,13 @@
 
 /* Times are CLOCK_MONOTONIC nanoseconds. A sink that fails is the caller's business: nothing is held back for it. */
 struct vcr_forward_sink {
-	void (*open)(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t time_ns); /* pid: vcr_gate_request's */
+	/* pid: vcr_gate_request's. relayed: it is a whole connection of HTTP/2, of which requests come when they come. */
+	void (*open)(void *ctx, uint32_t conn, bool tls, const char *host, int pid, bool relayed, uint64_t time_ns);
 	void (*out)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*in)(void *ctx, uint32_t conn, const char *p, size_t n, uint64_t time_ns);
 	void (*close)(void *ctx, uint32_t conn, int reason, uint64_t time_ns); /* as VCR_REC_CLOSE of spool-format.h */
 	void (*trouble)(void *ctx, const char *host, const char *words);       /* upstream could not be reached or not be trusted; words NULL: by a tunnel. May be NULL */
 	void (*distrusted)(void *ctx, const char *host, int pid);              /* struct vcr_gate_handler; may be NULL */
-	void (*unspoken)(void *ctx, const char *host, int pid);                /* likewise */
 };
 /* How a request goes on its way: as it is; not yet, asked again in a moment; with another body in place of its own; or not at all. */
 enum vcr_forward_way { VCR_FORWARD_AS_IT_IS, VCR_FORWARD_WAIT, VCR_FORWARD_INSTEAD, VCR_FORWARD_ANSWERED };
@@ -34,12 +35,13 @@ struct vcr_forward_options {
 	const struct vcr_forward_sink *sink;
 	void *ctx;
 	uint32_t (*next_conn)(void *ctx);   /* a connection number; NULL: 1, 2, … */
-	/* Asked when the sink has been shown a request, as the client sent it. INSTEAD: the body that goes is what was appended to `body`. ANSWERED: that is the
+	/* Not of what is relayed. Asked when the sink has been shown a request, as the client sent it. INSTEAD: the body that goes is what was appended to `body`. ANSWERED: that is the
 	 * answer, JSON of status 400; the sink is shown it too. NULL: all go as they are. */
 	enum vcr_forward_way (*way)(void *ctx, uint32_t conn, const struct vcr_gate_request *q, struct vcr_buf *body);
 	/* Is this WebSocket answered with 426, and goes nowhere? Asked of each but those of who will ask by HTTP anyway; NULL: no. */
 	bool (*no_socket)(void *ctx, const struct vcr_gate_request *q);
-	bool (*held)(void *ctx, uint32_t conn); /* must nothing of the answer be delivered yet? Asked until it says no once; NULL: no */
+	/* Must nothing of the answer be delivered yet? Asked until it says no once, of what is relayed once after all that the client says; NULL: no. */
+	bool (*held)(void *ctx, uint32_t conn);
 };
 struct vcr_forward;
 int vcr_forward_new(struct vcr_forward **f, const struct vcr_forward_options *o, struct vcr_error *e);

@@ -94,19 +94,18 @@ static bool is_distrusted(const struct vcr_gate_exchange *c)
 	return false;
 }
 
-/* place: HOST:PORT. */
-static void tunnel_to(struct vcr_gate_exchange *c, const char *place)
+static void tunnel_away(struct vcr_gate_exchange *c)
 {
 	char host[VCR_GATE_HOST];
-	bool bracket = *place == '[';
-	const char *end = strrchr(place, ':');
-	snprintf(host, sizeof host, "%.*s", (int)(end - place) - 2 * bracket, place + bracket);
+	bool bracket = *c->address == '[';
+	const char *end = strrchr(c->address, ':');
+	snprintf(host, sizeof host, "%.*s", (int)(end - c->address) - 2 * bracket, c->address + bracket);
 	c->state = ANSWER;
 	c->deadline_ms = 0;
 	c->left = -1;
 	c->told = true;
 	c->unasked = true;
-	c->gate->o.handler->tunnel(c->gate->o.ctx, c, host, port_of(place));
+	c->gate->o.handler->tunnel(c->gate->o.ctx, c, host, port_of(c->address));
 }
 
 static void tunnel(struct vcr_gate_exchange *c)
@@ -114,7 +113,7 @@ static void tunnel(struct vcr_gate_exchange *c)
 	if (c->named || !c->gate->o.handler->tunnel)
 		vcr_gate_kill(c);
 	else
-		tunnel_to(c, c->address);
+		tunnel_away(c);
 }
 
 bool vcr_gate_address_said(struct vcr_gate_exchange *c)
@@ -151,25 +150,4 @@ void vcr_gate_address_distrusts(struct vcr_gate_exchange *c)
 	g->distrusts[g->next_distrust++ % DISTRUSTS] = c->pid;
 	if (g->o.handler->distrusted)
 		g->o.handler->distrusted(g->o.ctx, c->lead_host, c->pid);
-}
-
-/* ---- HTTP/2 alone ---- */
-
-bool vcr_gate_address_speaks(struct vcr_gate_exchange *c)
-{
-	const struct vcr_gate_handler *h = c->gate->o.handler;
-	char name[NAME_MAX_BYTES + 1];
-	const unsigned char *b = (const unsigned char *)c->early.data;
-	size_t n = c->early.len;
-	bool only_h2 = false;
-	if (!h->unspoken || !h->tunnel || !c->lead_host || c->ssl || *b != 0x16 || !strrchr(c->lead_host, ':'))
-		return true;
-	if (n < RECORD_HEAD || n < RECORD_HEAD + (size_t)(b[3] << 8 | b[4]))
-		return false;
-	vcr_hello_read(b, n, name, &only_h2);
-	if (!only_h2)
-		return true;
-	h->unspoken(c->gate->o.ctx, c->lead_host, c->pid);
-	tunnel_to(c, c->lead_host);
-	return false;
 }

@@ -47,16 +47,22 @@ static int choose_leaf(SSL *ssl, void *gate)
 	return vcr_ca_use(g->o.ca, ssl, name) == 0;
 }
 
-/* HTTP/1.1 and nothing else; a client that insists on HTTP/2 hears so. */
+static bool take_protocol(const char *word, const unsigned char **out, unsigned char *n, const unsigned char *in, unsigned nin)
+{
+	*n = (unsigned char)strlen(word);
+	for (unsigned i = 0; i < nin && i + 1u + in[i] <= nin; i += 1u + in[i])
+		if (in[i] == *n && !memcmp(in + i + 1, word, *n)) {
+			*out = in + i + 1;
+			return true;
+		}
+	return false;
+}
+
+/* HTTP/1.1 wherever it is offered; HTTP/2 where that is all. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in, unsigned nin, void *gate)
 {
-	for (unsigned i = 0; i < nin && i + 1u + in[i] <= nin; i += 1u + in[i])
-		if (in[i] == 8 && !memcmp(in + i + 1, "http/1.1", 8)) {
-			*out = in + i + 1;
-			*n = 8;
-			return SSL_TLSEXT_ERR_OK;
-		}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
+	bool found = take_protocol("http/1.1", out, n, in, nin) || take_protocol("h2", out, n, in, nin);
+	return found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 SSL_CTX *vcr_gate_tls_new(struct vcr_gate *g)
@@ -132,6 +138,8 @@ static bool shake_hands(struct vcr_gate_exchange *c)
 			c->authorised = true;
 		tell_judged(c, true);
 		c->state = HTTP;
+		if (vcr_gate_http2_chosen(c))
+			vcr_gate_http2_begin(c);
 		return true;
 	}
 	if (why != SSL_ERROR_WANT_READ) {
@@ -209,7 +217,7 @@ void vcr_gate_conn_meant(struct vcr_gate_exchange *c)
 static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 {
 	struct vcr_buf early;
-	bool bad = false;
+	bool bad = false, whole;
 	vcr_gate_conn_meant(c);
 	vcr_buf_add(&c->early, p, n);
 	if (c->dead || (c->address && !c->lead_host && !vcr_gate_address_said(c)))
@@ -224,7 +232,8 @@ static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 		if (!c->early.len)
 			return;
 	}
-	if (!vcr_gate_address_speaks(c))
+	bool http2 = vcr_gate_http2_preface(c->early.data, c->early.len, &whole);
+	if (http2 && !whole)
 		return;
 	early = c->early;
 	vcr_buf_init(&c->early, 0);
@@ -234,13 +243,22 @@ static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 		vcr_gate_kill(c); /* TLS inside TLS is nobody's */
 	if (c->state == HANDSHAKE)
 		tls_input(c, early.data, early.len);
+	else if (http2)
+		vcr_gate_http2_begin(c);
 	else if (!c->dead)
 		vcr_gate_http_input(c, early.data, early.len);
+	if (http2 && !c->dead)
+		input(c, early.data, early.len);
 	vcr_buf_release(&early);
 }
 
 static void input(struct vcr_gate_exchange *c, const char *p, size_t n)
 {
+	if (c->http2) {
+		if (!c->ended)
+			vcr_gate_http2_input(c, p, n);
+		return;
+	}
 	switch (c->state) {
 	case SNIFF: sniff(c, p, n); break;
 	case HTTP: vcr_gate_http_input(c, p, n); break;
@@ -377,6 +395,10 @@ void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 		c->deadline_ms = 0;
 	if (c->state == ANSWER && c->socket && !c->ended)
 		vcr_gate_conn_read(c, !c->eof && !c->full);
+	if (c->http2 && !c->ended)
+		vcr_gate_conn_read(c, !c->eof);
+	if (c->http2)
+		vcr_gate_http2_sent(c);
 	if (c->state == ANSWER && c->ended)
 		vcr_gate_later(c);
 }
@@ -389,6 +411,8 @@ void vcr_gate_conn_writable(evutil_socket_t fd, short what, void *conn)
 		return;
 	if (c->state == TUNNEL)
 		vcr_gate_tunnel_drained(c);
+	else if (c->http2 && !c->ended)
+		vcr_gate_http2_writable(c);
 	else if (c->state == ANSWER && !c->ended && c->told && c->gate->o.handler->drained)
 		c->gate->o.handler->drained(c->gate->o.ctx, c);
 	else if (c->state == LINGER)
@@ -407,6 +431,7 @@ void vcr_gate_conn_finish(struct vcr_gate_exchange *c)
 {
 	if (c->dead)
 		return;
+	vcr_gate_http2_release(c);
 	if (c->after == RESET) {
 		reset_socket(c->fd);
 		vcr_gate_kill(c);

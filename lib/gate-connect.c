@@ -181,6 +181,12 @@ static int place_led(struct vcr_gate_exchange *c, const struct vcr_http1_head *h
 	return set_host(c, host, strlen(host), c->ssl != NULL);
 }
 
+int vcr_gate_connect_named(struct vcr_gate_exchange *c)
+{
+	static const struct vcr_http1_head nothing;
+	return place_led(c, &nothing);
+}
+
 int vcr_gate_connect_place(struct vcr_gate_exchange *c, const struct vcr_http1_head *h)
 {
 	const char *rest = behind_token(c->gate, c->request.target);

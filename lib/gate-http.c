@@ -18,7 +18,7 @@ static void reset_buffer(struct vcr_buf *b)
 		vcr_buf_reset(b);
 }
 
-static void begin_request(struct vcr_gate_exchange *c)
+void vcr_gate_http_begin(struct vcr_gate_exchange *c)
 {
 	c->head_done = c->stop = c->is_connect = c->socket = c->full = false;
 	c->head_bytes = 0;
@@ -119,9 +119,8 @@ static int on_end(void *conn, const struct vcr_http1_field *trailer, size_t n)
 	return STOP;
 }
 
-static void refuse(struct vcr_gate_exchange *c, int status)
+const char *vcr_gate_http_words(int status)
 {
-	static const struct vcr_http1_field challenge = { "Proxy-Authenticate", "Basic realm=\"vcr\"" };
 	static const struct { int status; const char *words; } list[] = {
 		{ 400, "vcr: this is no request that can be understood\n" },
 		{ 403, "vcr: the path does not begin with this run's /vcr-TOKEN/, and no model host was named by TLS\n" },
@@ -130,11 +129,17 @@ static void refuse(struct vcr_gate_exchange *c, int status)
 		{ 431, "vcr: the head of the request is too large\n" },
 		{ 503, "vcr: too much is being received at once\n" },
 	};
-	const char *words = "";
-	struct vcr_gate *g = c->gate;
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
 		if (list[i].status == status)
-			words = list[i].words;
+			return list[i].words;
+	return "";
+}
+
+static void refuse(struct vcr_gate_exchange *c, int status)
+{
+	static const struct vcr_http1_field challenge = { "Proxy-Authenticate", "Basic realm=\"vcr\"" };
+	const char *words = vcr_gate_http_words(status);
+	struct vcr_gate *g = c->gate;
 	*(status == 403 || status == 407 ? &g->stats.refused : &g->stats.malformed) += 1;
 	c->state = ANSWER;
 	c->keep_alive = false;
@@ -172,7 +177,7 @@ static int start_decoder(struct vcr_gate_exchange *c)
 	if (!c->http && !(c->http = vcr_http1_new(VCR_HTTP1_REQUEST, &events, c)))
 		return VCR_ENOMEM;
 	if (!vcr_http1_inside(c->http)) {
-		begin_request(c);
+		vcr_gate_http_begin(c);
 		c->deadline_ms = vcr_gate_now_ms() + c->gate->o.head_ms;
 	}
 	return 0;
@@ -241,6 +246,11 @@ static bool is_clean(const char *s, bool name)
 	return true;
 }
 
+bool vcr_gate_http_may_say(const struct vcr_http1_field *f)
+{
+	return !is_framing(f->name) && is_clean(f->name, true) && is_clean(f->value, false);
+}
+
 static void add_line(struct vcr_buf *b, const char *name, const char *value)
 {
 	vcr_buf_puts(b, name);
@@ -271,6 +281,8 @@ static void write_framing(struct vcr_gate_exchange *c, int status, int64_t lengt
 
 int vcr_gate_head(struct vcr_gate_exchange *c, int status, const char *reason, const struct vcr_http1_field *field, size_t n, int64_t length)
 {
+	if (c->stream)
+		return vcr_gate_http2_head(c, status, field, n, length);
 	if (c->dead)
 		return VCR_EIO;
 	bool upgrade = status == 101;
@@ -278,7 +290,7 @@ int vcr_gate_head(struct vcr_gate_exchange *c, int status, const char *reason, c
 		return VCR_EINVAL;
 	vcr_buf_printf(&c->pending, "HTTP/1.1 %d %s\r\n", status, reason && is_clean(reason, false) ? reason : "");
 	for (size_t i = 0; i < n; i++)
-		if (!is_framing(field[i].name) && is_clean(field[i].name, true) && is_clean(field[i].value, false))
+		if (vcr_gate_http_may_say(&field[i]))
 			add_line(&c->pending, field[i].name, field[i].value);
 	if (status >= 200) {
 		c->head_sent = true;
@@ -294,6 +306,8 @@ int vcr_gate_head(struct vcr_gate_exchange *c, int status, const char *reason, c
 
 int vcr_gate_body(struct vcr_gate_exchange *c, const char *p, size_t n)
 {
+	if (c->stream)
+		return vcr_gate_http2_body(c, p, n);
 	if (c->dead)
 		return VCR_EIO;
 	if (c->state != ANSWER || !c->head_sent || c->ended)
@@ -325,8 +339,21 @@ static void end_answer(struct vcr_gate_exchange *c, enum after after)
 		vcr_gate_later(c);
 }
 
+static enum after after_of(enum vcr_gate_cut how)
+{
+	return how == VCR_CUT_RESET ? RESET : how == VCR_CUT_SHORT ? SHORT : CLOSE;
+}
+
+void vcr_gate_end_connection(struct vcr_gate_exchange *c, enum vcr_gate_cut how)
+{
+	c->state = ANSWER;
+	end_answer(c, after_of(how));
+}
+
 int vcr_gate_end(struct vcr_gate_exchange *c)
 {
+	if (c->stream)
+		return vcr_gate_http2_end(c);
 	if (c->dead)
 		return VCR_EIO;
 	if (c->state != ANSWER || !c->head_sent || c->ended)
@@ -339,6 +366,8 @@ int vcr_gate_end(struct vcr_gate_exchange *c)
 
 int vcr_gate_flush(struct vcr_gate_exchange *c)
 {
+	if (c->stream)
+		return vcr_gate_http2_flush(c);
 	if (c->dead)
 		return VCR_EIO;
 	vcr_gate_conn_push(c);
@@ -348,12 +377,24 @@ int vcr_gate_flush(struct vcr_gate_exchange *c)
 
 void vcr_gate_cut(struct vcr_gate_exchange *c, enum vcr_gate_cut how)
 {
-	if (!c->dead && c->state == ANSWER && !c->ended)
-		end_answer(c, how == VCR_CUT_RESET ? RESET : how == VCR_CUT_SHORT ? SHORT : CLOSE);
+	if (c->stream)
+		vcr_gate_http2_cut(c, how);
+	else if (!c->dead && c->state == ANSWER && !c->ended)
+		end_answer(c, after_of(how));
+}
+
+void vcr_gate_reset(struct vcr_gate_exchange *c, uint32_t code)
+{
+	if (c->stream)
+		vcr_gate_http2_reset(c, code);
+	else
+		vcr_gate_cut(c, VCR_CUT_RESET);
 }
 
 size_t vcr_gate_backlog(const struct vcr_gate_exchange *c)
 {
+	if (c->stream) /* its own, and what is before it */
+		return c->pending.len - c->out_at + (c->on ? vcr_gate_backlog(c->on) : 0);
 	return c->out.len - c->out_at + c->pending.len;
 }
 

@@ -1,5 +1,5 @@
 /* gate-parts.h — inside the gate: gate.c (listening, limits), gate-conn.c (bytes, TLS), gate-http.c (requests, answers), gate-connect.c (proxying),
- * gate-address.c (connections that only have an address), gate-socket.c (WebSockets). */
+ * gate-address.c (connections that only have an address), gate-socket.c (WebSockets), gate-http2.c (HTTP/2). */
 #ifndef VCR_GATE_PARTS_H
 #define VCR_GATE_PARTS_H
 #include "gate.h"
@@ -67,6 +67,12 @@ struct vcr_gate_exchange {
 	enum after after;
 	void *user;
 	struct tunnel *tunnel;
+	struct vcr_gate_http2 *http2;  /* it is spoken here; its streams are in it */
+
+	/* A stream has no socket. `early` is its answer's head, `pending` its body, `out` its trailers. */
+	struct vcr_gate_exchange *on;  /* the connection that it is of; NULL when that is gone */
+	int32_t stream;                /* its number; 0: this is no stream */
+	bool submitted, bodied;        /* nghttp2 has the head; and is to ask for a body */
 };
 
 struct vcr_gate {
@@ -78,6 +84,7 @@ struct vcr_gate {
 	struct event *listen[VCR_GATE_LISTENERS];
 	int port;
 	struct vcr_gate_exchange *first, *last;
+	struct vcr_gate_exchange *orphans; /* streams whose connection is gone */
 	int distrusts[DISTRUSTS], next_distrust; /* processes that refused our certificate on a connection with an `address` */
 	struct vcr_gate_stats stats;
 	char scratch[64 << 10], plain[64 << 10];
@@ -104,15 +111,37 @@ SSL_CTX *vcr_gate_tls_new(struct vcr_gate *g);
 /* gate-http.c */
 void vcr_gate_http_input(struct vcr_gate_exchange *c, const char *p, size_t n);
 void vcr_gate_http_release(struct vcr_gate_exchange *c);
+bool vcr_gate_http_may_say(const struct vcr_http1_field *f);
+const char *vcr_gate_http_words(int status);                /* of a refusal */
+void vcr_gate_end_connection(struct vcr_gate_exchange *c, enum vcr_gate_cut how); /* when all is sent */
+void vcr_gate_http_begin(struct vcr_gate_exchange *c);      /* what was of the last request is gone */
 /* gate-address.c: connections with an `address` */
 bool vcr_gate_address_said(struct vcr_gate_exchange *c);    /* by what is in `early`: true, it is led; false, it is tunnelled, or does not say yet */
-bool vcr_gate_address_speaks(struct vcr_gate_exchange *c);  /* by `early`: false, it speaks HTTP/2 alone and is tunnelled to its host, or does not say yet */
 void vcr_gate_address_silent(struct vcr_gate_exchange *c);  /* nothing has come */
 void vcr_gate_address_distrusts(struct vcr_gate_exchange *c); /* its handshake has failed */
 /* gate-socket.c */
 bool vcr_gate_socket_asked(const struct vcr_gate_exchange *c); /* may 101 be the answer? */
 void vcr_gate_socket_begun(struct vcr_gate_exchange *c);      /* it is among what is pending */
+/* gate-http2.c */
+bool vcr_gate_http2_chosen(const struct vcr_gate_exchange *c);  /* is it what TLS has agreed upon? */
+bool vcr_gate_http2_preface(const char *p, size_t n, bool *whole); /* does a connection begin so, as far as it has come? */
+void vcr_gate_http2_begin(struct vcr_gate_exchange *c);
+void vcr_gate_http2_input(struct vcr_gate_exchange *c, const char *p, size_t n);
+void vcr_gate_http2_writable(struct vcr_gate_exchange *c);  /* little of what was said is left */
+void vcr_gate_http2_sent(struct vcr_gate_exchange *c);      /* nothing is */
+void vcr_gate_http2_sweep(struct vcr_gate_exchange *c, int64_t now);
+void vcr_gate_http2_release(struct vcr_gate_exchange *c);   /* its streams are told from the loop */
+/* of a stream: */
+void vcr_gate_http2_later(struct vcr_gate_exchange *x);
+void vcr_gate_http2_free_stream(struct vcr_gate_exchange *x);
+int vcr_gate_http2_head(struct vcr_gate_exchange *x, int status, const struct vcr_http1_field *field, size_t n, int64_t length);
+int vcr_gate_http2_body(struct vcr_gate_exchange *x, const char *p, size_t n);
+int vcr_gate_http2_end(struct vcr_gate_exchange *x);
+int vcr_gate_http2_flush(struct vcr_gate_exchange *x);
+void vcr_gate_http2_cut(struct vcr_gate_exchange *x, enum vcr_gate_cut how);
+void vcr_gate_http2_reset(struct vcr_gate_exchange *x, uint32_t code);
 /* gate-connect.c */
+int vcr_gate_connect_named(struct vcr_gate_exchange *c);    /* what the connection itself says of its host: fills host, tls, way; 0 or a status */
 int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_http1_head *h); /* 0, or the status of the refusal */
 int vcr_gate_connect_place(struct vcr_gate_exchange *c, const struct vcr_http1_head *h);      /* fills host, target, tls, way; 0 or a status */
 size_t vcr_gate_connect_lead(struct vcr_gate_exchange *c, const char *p, size_t n, bool *bad); /* bytes of a lead line; 0 not complete or none */

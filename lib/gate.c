@@ -82,6 +82,7 @@ static void free_conn(struct vcr_gate_exchange *c)
 {
 	struct vcr_gate *g = c->gate;
 	unlink_conn(c);
+	vcr_gate_http2_release(c);
 	g->stats.conns--;
 	g->stats.held -= c->held;
 	struct event *events[] = { c->read, c->write, c->later };
@@ -122,6 +123,10 @@ static void bury(struct vcr_gate_exchange *c)
 void vcr_gate_conn_later(evutil_socket_t fd, short what, void *conn)
 {
 	struct vcr_gate_exchange *c = conn;
+	if (c->stream) {
+		vcr_gate_http2_later(c);
+		return;
+	}
 	if (c->dead) {
 		bury(c);
 		return;
@@ -255,6 +260,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *gate)
 			vcr_gate_conn_meant(c);
 			vcr_gate_address_silent(c);
 		}
+		if (!c->dead && c->http2)
+			vcr_gate_http2_sweep(c, now);
 		if (!c->dead && c->deadline_ms && now > c->deadline_ms) {
 			g->stats.timed_out += c->state != LINGER;
 			vcr_gate_kill(c);
@@ -380,6 +387,8 @@ void vcr_gate_free(struct vcr_gate *g)
 		return;
 	while (g->first)
 		free_conn(g->first);
+	while (g->orphans)
+		vcr_gate_http2_free_stream(g->orphans);
 	if (g->sweep)
 		event_free(g->sweep);
 	if (g->accept_again)

@@ -1,6 +1,7 @@
 /* gate.h — the gate: a local server that stands where the model's server would, for record and replay alike.
  *
- * It listens on 127.0.0.1 and ::1 (one port, its choice) and speaks HTTP/1.1, one request at a time per connection, keep-alive:
+ * It listens on 127.0.0.1 and ::1 (one port, its choice) and speaks HTTP/1.1, one request at a time per connection, keep-alive, and HTTP/2 with clients that
+ * offer nothing else, where each stream is an exchange:
  *   - TLS at once, the server name one of the CA's hosts (the connection was led here)
  *   - CONNECT host:port, then TLS or plain HTTP to one of these hosts; other hosts are tunnelled if the handler says so, never opened
  *   - plain HTTP to a proxy: GET http://host/path
@@ -33,6 +34,7 @@ struct vcr_gate_request {
 	bool tls;                 /* the real server is spoken to with TLS */
 	const char *host;         /* with port unless it is the scheme's default */
 	const char *method, *target; /* target: path with query */
+	bool http2;               /* a stream of it; of `relay`: no */
 	int minor;                /* HTTP/1.minor */
 	const struct vcr_http1_field *field; size_t nfield; /* as sent */
 	const char *body; size_t nbody;
@@ -57,9 +59,11 @@ struct vcr_gate_handler {
 	bool (*connect)(void *ctx, struct vcr_gate_exchange *x, const char *host, int port, int pid);
 	/* A process whose connections come by their address (`meant`) did not accept the certificate for that host: from now on they are tunnelled. */
 	void (*distrusted)(void *ctx, const char *host, int pid);
-	/* A client that speaks HTTP/2 alone, which the gate does not, is tunnelled to its host: what it asks there is not seen. Only where there is `tunnel`. */
-	void (*unspoken)(void *ctx, const char *host, int pid);
-	/* Bytes of a client whose upgrade was answered by vcr_gate_socket. */
+	/* A client that speaks HTTP/2 alone (nothing else in TLS's ALPN, or its preface without TLS); q: host, tls and pid. True: the connection as a whole is the
+	 * handler's: its bytes come by `input` as they are, others go by vcr_gate_send, and it ends by vcr_gate_cut or by the client. False, or NULL: the gate speaks
+	 * it, and `request` is told each stream. */
+	bool (*relay)(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q);
+	/* Bytes of a client whose upgrade was answered by vcr_gate_socket, or that is relayed. */
 	void (*input)(void *ctx, struct vcr_gate_exchange *x, const char *p, size_t n);
 };
 enum { VCR_GATE_LISTENERS = 6 };
@@ -111,16 +115,22 @@ void vcr_gate_stats(const struct vcr_gate *g, struct vcr_gate_stats *s);
  * vcr_gate_body goes as it is from then on, and what the client says comes by `input`. */
 int vcr_gate_head(struct vcr_gate_exchange *x, int status, const char *reason, const struct vcr_http1_field *field, size_t n, int64_t length);
 int vcr_gate_body(struct vcr_gate_exchange *x, const char *p, size_t n);
+/* What goes behind the body of a stream of HTTP/2; elsewhere it is left out. */
+int vcr_gate_trailers(struct vcr_gate_exchange *x, const struct vcr_http1_field *field, size_t n);
 int vcr_gate_end(struct vcr_gate_exchange *x);
 /* Send what there is. */
 int vcr_gate_flush(struct vcr_gate_exchange *x);
-/* Instead of the end: send what there is, then end the connection in the middle: in order, without TLS's close_notify, or by a reset. */
+/* Instead of the end: send what there is, then end the connection (with all its streams) in the middle: in order, without TLS's close_notify, or by a reset. */
 enum vcr_gate_cut { VCR_CUT_CLOSE, VCR_CUT_SHORT, VCR_CUT_RESET };
 void vcr_gate_cut(struct vcr_gate_exchange *x, enum vcr_gate_cut how);
+/* The end of one stream of HTTP/2, by RST_STREAM with that code; elsewhere a reset. */
+void vcr_gate_reset(struct vcr_gate_exchange *x, uint32_t code);
 /* Bytes not yet with the kernel. Above VCR_MAX_GATE_BACKLOG wait for drained. */
 size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
 /* A whole small answer. type NULL: text/plain. extra: a further field, NULL name for none. */
 int vcr_gate_simple(struct vcr_gate_exchange *x, int status, const char *type, const char *body, size_t n, const struct vcr_http1_field *extra);
+/* A whole answer to a call by gRPC, without a message: its status (grpc.h), and words. */
+int vcr_gate_grpc(struct vcr_gate_exchange *x, int status, const char *words);
 /* After tunnel: 200, then bytes go both ways between the client and fd (a connected socket; the gate owns it now). */
 int vcr_gate_tunnel(struct vcr_gate_exchange *x, int fd);
 

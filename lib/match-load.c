@@ -11,8 +11,8 @@ enum { MAX_PIECES = 1 << 20 };
 
 /* What is asked of metadata.custom.vcr of a frame, or of the data of a vcr.http line, all at once; in the order in which the recorder writes them, by which
  * they are found soonest. */
-#define MEMBERS(X) X(seq) X(conn) X(api) X(scheme) X(method) X(path) X(started_at) X(k0) X(k1) X(request) X(response) X(protocol) X(coding) X(failure) X(reason) \
-	X(host) X(status) X(complete) X(ttfb_ms) X(total_ms) X(response_headers) X(chunks) X(aside) X(turns) X(items) X(request_bytes)
+#define MEMBERS(X) X(seq) X(conn) X(api) X(scheme) X(method) X(path) X(http) X(started_at) X(k0) X(k1) X(request) X(response) X(protocol) X(coding) X(failure) X(reason) \
+	X(host) X(status) X(complete) X(ttfb_ms) X(total_ms) X(response_headers) X(response_trailers) X(reset_code) X(chunks) X(aside) X(turns) X(items) X(request_bytes)
 struct members {
 #define X(name) int name;
 	MEMBERS(X)
@@ -26,13 +26,19 @@ static const char *const names[] = {
 enum { NMEMBERS = sizeof names / sizeof *names };
 _Static_assert(sizeof(struct members) == NMEMBERS * sizeof(int), "a struct of values, in the order of their names");
 
+static void free_fields(struct vcr_http1_field *field, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free((char *)field[i].name);
+		free((char *)field[i].value);
+	}
+	free(field);
+}
+
 void vcr_recorded_release(struct vcr_recorded *c)
 {
-	for (size_t i = 0; i < c->nfield; i++) {
-		free((char *)c->field[i].name);
-		free((char *)c->field[i].value);
-	}
-	free(c->field);
+	free_fields(c->field, c->nfield);
+	free_fields(c->trailer, c->ntrailer);
 	free(c->piece);
 	free(c->method);
 	free(c->path);
@@ -76,20 +82,20 @@ static enum vcr_api api_of(const struct vcr_json *j, int v)
 	return VCR_API_NONE;
 }
 
-static int read_fields(const struct vcr_json *j, int object, struct vcr_recorded *c)
+static int read_fields(const struct vcr_json *j, int object, struct vcr_http1_field **field, size_t *nfield)
 {
 	int n = vcr_json_type(j, object) == VCR_JSON_OBJECT ? vcr_json_count(j, object) : 0;
-	c->field = calloc((size_t)(n < VCR_MAX_HTTP_FIELDS ? n : VCR_MAX_HTTP_FIELDS) + 1, sizeof *c->field);
-	if (!c->field)
+	*field = calloc((size_t)(n < VCR_MAX_HTTP_FIELDS ? n : VCR_MAX_HTTP_FIELDS) + 1, sizeof **field);
+	if (!*field)
 		return VCR_ENOMEM;
-	for (int k = n ? vcr_json_first(j, object) : -1; k >= 0 && c->nfield < VCR_MAX_HTTP_FIELDS; k = vcr_json_next(j, k)) {
+	for (int k = n ? vcr_json_first(j, object) : -1; k >= 0 && *nfield < VCR_MAX_HTTP_FIELDS; k = vcr_json_next(j, k)) {
 		char *name = vcr_json_strdup(j, k), *value = vcr_json_strdup(j, vcr_json_value(j, k));
 		if (!name || !value) { /* a value that is no string */
 			free(name);
 			free(value);
 			continue;
 		}
-		c->field[c->nfield++] = (struct vcr_http1_field){ name, value };
+		(*field)[(*nfield)++] = (struct vcr_http1_field){ name, value };
 	}
 	return 0;
 }
@@ -197,7 +203,7 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 		return 0;
 	}
 	struct vcr_recorded *c = new_call(m);
-	int64_t status = 0;
+	int64_t status = 0, code = 0;
 	if (!c) {
 		free(method);
 		free(path);
@@ -240,7 +246,12 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	++*(frame >= 0 ? &m->stats.calls : &m->stats.sides);
 	if (!c->host && !(c->host = strdup("")))
 		return VCR_ENOMEM;
-	int err = read_fields(j, of.response_headers, c);
+	c->http2 = vcr_json_is(j, of.http, "2");
+	if (vcr_json_int(j, of.reset_code, &code) && code > 0 && code <= UINT32_MAX)
+		c->reset_code = (uint32_t)code;
+	int err = read_fields(j, of.response_headers, &c->field, &c->nfield);
+	if (!err && of.response_trailers >= 0)
+		err = read_fields(j, of.response_trailers, &c->trailer, &c->ntrailer);
 	return err ? err : read_pieces(j, of.chunks, c);
 }
 

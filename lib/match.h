@@ -52,6 +52,9 @@ struct vcr_recorded {
 	bool unreadable;              /* its request cannot be rebuilt */
 	int64_t items, size;          /* of the conversation, and bytes of the body; -1 until they are needed */
 	struct vcr_http1_field *field; size_t nfield; /* of the answer, those that were kept */
+	struct vcr_http1_field *trailer; size_t ntrailer;
+	bool http2;
+	uint32_t reset_code;          /* failure "reset": of that stream of HTTP/2 alone; 0 of the connection */
 	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
 	enum { VCR_FREE, VCR_GIVEN, VCR_SPENT } state;
 	unsigned given;               /* times */

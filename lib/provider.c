@@ -1,4 +1,5 @@
 #include "provider.h"
+#include "grpc.h"
 #include "model-hosts.h"
 #include <ctype.h>
 #include <fnmatch.h>
@@ -205,6 +206,8 @@ enum vcr_api vcr_api_recognise(const char *method, const char *host, const char 
 		return VCR_API_LLAMACPP_COMPLETION;
 	if (!model_host)
 		return VCR_API_NONE;
+	if (vcr_grpc_is(content_type))
+		return vcr_grpc_is_side(path, n) ? VCR_API_SIDE : VCR_API_GENERIC;
 	return is_json_type(content_type) && !has_part(path, n, side_parts) && !is_mixed(host) ? VCR_API_GENERIC : VCR_API_SIDE;
 }
 

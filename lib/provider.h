@@ -2,7 +2,7 @@
  *
  * APIs: OpenAI chat completions, (legacy) completions, responses, realtime, embeddings; Anthropic messages; Gemini generateContent,
  * streamGenerateContent (SSE and JSON array), embedContent; Bedrock converse and invoke; Ollama chat, generate and embed; llama.cpp completion; any
- * other JSON POST to a model host generically. Pure functions over bytes; nothing here knows about connections or files. Sources: each provider's public API reference. */
+ * other JSON POST to a model host generically, and gRPC (grpc.h). Pure functions over bytes; nothing here knows about connections or files. Sources: each provider's public API reference. */
 #ifndef VCR_PROVIDER_H
 #define VCR_PROVIDER_H
 #include <stdbool.h>
@@ -19,7 +19,7 @@ enum vcr_api {
 	VCR_API_BEDROCK_CONVERSE, VCR_API_BEDROCK_INVOKE,
 	VCR_API_OLLAMA_CHAT, VCR_API_OLLAMA_GENERATE, VCR_API_OLLAMA_EMBED,
 	VCR_API_LLAMACPP_COMPLETION,
-	VCR_API_GENERIC,        /* JSON POST to a model host, shape unknown */
+	VCR_API_GENERIC,        /* JSON POST to a model host, shape unknown; a call by gRPC */
 	VCR_API_SIDE,           /* another request to a model host: kept as a vcr.http line */
 };
 const char *vcr_api_name(enum vcr_api api); /* "openai.chat", "anthropic.messages", … */

@@ -1,6 +1,7 @@
 /* recorder-call.c — a finished exchange becomes an llm or error frame with its bodies, or a vcr.http line. */
 #include "recorder-parts.h"
 #include "canon.h"
+#include "grpc.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,12 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 	write_ms(w, "total_ms", c->start_ns, c->end_ns);
 	write_fields(r, w, "request_headers", c->req_field, c->nreq_field);
 	write_fields(r, w, "response_headers", c->res_field, c->nres_field);
+	if (c->nres_trailer)
+		write_fields(r, w, "response_trailers", c->res_trailer, c->nres_trailer);
+	if (c->failure && c->reset_code) {
+		vcr_jw_key(w, "reset_code");
+		vcr_jw_int(w, c->reset_code);
+	}
 	write_chunks(w, c);
 	write_list(r, w, "aside", c->aside, c->naside);
 	write_list(r, w, "turns", c->turns, c->nturns);
@@ -245,6 +252,8 @@ static const char *error_of(const struct vcr_call *c, char *space, size_t n)
 		snprintf(space, n, "http_%d", c->status);
 		return space;
 	}
+	if (vcr_grpc_status(c->res_trailer, c->nres_trailer, c->res_field, c->nres_field) > 0)
+		return vcr_grpc_status_name(vcr_grpc_status(c->res_trailer, c->nres_trailer, c->res_field, c->nres_field));
 	if (c->answer && c->answer->streamed && !c->answer->complete)
 		return "incomplete";
 	if (c->answer && !c->answer->complete && is_answered_with(c, "application/json"))
@@ -269,6 +278,20 @@ static double cost_of(const struct vcr_recorder *r, const char *asked, const str
 	return usd;
 }
 
+/* What is no text is not quoted (answer.c does the same with answers): its body's line has it. */
+static void write_binary(struct vcr_jw *w, const struct vcr_call *c, size_t n)
+{
+	vcr_jw_object(w);
+	vcr_jw_key(w, "_vcr");
+	vcr_jw_object(w);
+	vcr_jw_key(w, "binary");
+	vcr_jw_str(w, vcr_http1_field(c->req_field, c->nreq_field, "content-type"));
+	vcr_jw_key(w, "size");
+	vcr_jw_int(w, (int64_t)n);
+	vcr_jw_object_end(w);
+	vcr_jw_object_end(w);
+}
+
 static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct clean *k)
 {
 	VCR_AUTO_BUF input = VCR_BUF_INIT, output = VCR_BUF_INIT, meta = VCR_BUF_INIT, node = VCR_BUF_INIT, message = VCR_BUF_INIT;
@@ -280,7 +303,10 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	if (k->is_json)
 		vcr_request_info(c->api, k->target.data, &k->j, &info);
 	struct vcr_recorder_owner cause = { "", NULL, NULL };
-	const char *model = info.model ? info.model : a ? a->model : NULL, *type = error_of(c, space, sizeof space);
+	VCR_AUTO_BUF grpc_model = VCR_BUF_INIT, grpc_words = VCR_BUF_INIT;
+	bool grpc = vcr_grpc_is(vcr_http1_field(c->req_field, c->nreq_field, "content-type"));
+	bool named = grpc && !vcr_grpc_model(k->request.data, k->request.len, &grpc_model);
+	const char *model = info.model ? info.model : named ? grpc_model.data : a ? a->model : NULL, *type = error_of(c, space, sizeof space);
 	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = cost_of(r, model, a), .tokens_in = a ? a->tokens_in : -1,
 		.tokens_out = a ? a->tokens_out : -1, .tokens_total = -1, .error_type = type };
 	vcr_buf_printf(&node, "llm:%s", model ? model : "unknown");
@@ -291,7 +317,10 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 		vcr_jw_init(&w, &input); /* no JSON object: the body as text */
 		vcr_jw_object(&w);
 		vcr_jw_key(&w, "body");
-		vcr_jw_strn(&w, k->request.data, k->request.len);
+		if (grpc)
+			write_binary(&w, c, k->request.len);
+		else
+			vcr_jw_strn(&w, k->request.data, k->request.len);
 		vcr_jw_object_end(&w);
 	}
 	store_bodies(r, k, place.lane);
@@ -327,6 +356,8 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	VCR_AUTO_BUF unmade = VCR_BUF_INIT;
 	if (!*c->method && !vcr_buf_printf(&unmade, "no connection to %s: %s", c->host, c->failure))
 		words = unmade.data;
+	if (type && !c->failure && grpc && !vcr_grpc_message(c->res_trailer, c->nres_trailer, c->res_field, c->nres_field, &grpc_words) && grpc_words.len)
+		words = grpc_words.data;
 	if (words)
 		vcr_redact(r->redact, words, strlen(words), &message, NULL);
 	vcr_jw_init(&w, &output);

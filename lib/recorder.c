@@ -511,21 +511,21 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		return;
 	}
 	struct coverage *cov = vcr_recorder_coverage(r, ev->pid);
-	bool tls = rec.kind == VCR_CONN_TLS;
+	bool tls = rec.kind == VCR_CONN_TLS, by_gate = rec.fd == VCR_CONN_BY_GATE || rec.fd == VCR_CONN_RELAYED;
 	if (c) {
 		c->pid = ev->pid;
 		c->tls = tls;
-		c->gate = rec.fd == VCR_CONN_BY_GATE;
+		c->gate = by_gate;
 		if (c->gate)
 			c->first_seq = ev->seq; /* one exchange a connection: a collector that takes over shall see it too */
 	}
 	if (cov)
 		++*(tls ? &cov->tls : &cov->plain);
-	if (cov && rec.fd == VCR_CONN_BY_GATE)
+	if (cov && by_gate)
 		cov->gated++;
 	++*(tls ? &r->conns_tls : &r->conns_plain);
 	vcr_flow_open(r->flow, ev->conn, ev->pid, tls, vcr_spool_string(ev, sizeof rec, 0), vcr_spool_string(ev, sizeof rec, 1), ev->time_ns);
-	if (c && c->gate)
+	if (c && rec.fd == VCR_CONN_BY_GATE)
 		look_early(r, c, ev->time_ns);
 }
 

@@ -147,7 +147,7 @@ bool vcr_redact_keep_field(const char *name)
 {
 	static const char *const kept[] = { "accept", "accept-encoding", "accept-language", "age", "anthropic-beta", "anthropic-dangerous-direct-browser-access",
 		"anthropic-version", "anthropic-ratelimit-*", "cache-control", "cf-cache-status", "cf-ray", "connection", "content-encoding", "content-language",
-		"content-length", "content-type", "date", "etag", "expect", "host", "idempotency-key", "keep-alive", "last-modified", "openai-beta", "openai-model",
+		"content-length", "content-type", "date", "etag", "expect", "grpc-*", "host", "idempotency-key", "keep-alive", "last-modified", "openai-beta", "openai-model",
 		"openai-processing-ms", "openai-version", "ratelimit-*", "request-id", "retry-after", "retry-after-ms", "server", "server-timing", "te", "trailer",
 		"transfer-encoding", "upgrade", "user-agent", "vary", "via", "x-app", "x-cloud-trace-context", "x-goog-api-client", "x-openai-*-id", "x-ratelimit-*", "x-request-id",
 		"x-should-retry", "x-stainless-*", "x-typesafe-*", "x-initiator", "originator", "openai-intent", "x-amzn-requestid", "apim-request-id", "azureml-model-session" };

@@ -1,5 +1,6 @@
 #include "replay-parts.h"
 #include "envelope.h"
+#include "grpc.h"
 #include "inflate.h"
 #include "limits.h"
 #include "scrub.h"
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEAVE_US = 1000000, MOST_NAMED = 256 /* recorded calls that are looked at */, LIVE_NUMBERS = 10000000 /* beyond those of any recording */ };
+enum { INVALID_ARGUMENT = 3, PERMISSION_DENIED = 7 /* gRPC's */, CANCEL = 8 /* of RST_STREAM */, LEAVE_US = 1000000, MOST_NAMED = 256 /* recorded calls that are looked at */, LIVE_NUMBERS = 10000000 /* beyond those of any recording */ };
 
 /* One answer under way. */
 struct serving {
@@ -146,8 +147,11 @@ static void finish(struct serving *s)
 {
 	const char *how = s->call->failure;
 	s->all = true;
-	if (!how)
+	if (!how) {
+		vcr_gate_trailers(s->x, s->call->trailer, s->call->ntrailer);
 		vcr_gate_end(s->x);
+	} else if (s->call->reset_code)
+		vcr_gate_reset(s->x, s->call->reset_code);
 	else if (!strcmp(how, "reset") || !strcmp(how, "timeout"))
 		vcr_gate_cut(s->x, VCR_CUT_RESET);
 	else if (!strcmp(how, "cut"))
@@ -198,7 +202,7 @@ static void on_timer(evutil_socket_t fd, short what, void *serving)
 {
 	struct serving *s = serving;
 	if (s->all)
-		vcr_gate_cut(s->x, VCR_CUT_RESET);
+		vcr_gate_reset(s->x, CANCEL);
 	else
 		go_on(s);
 }
@@ -240,23 +244,34 @@ void vcr_replay_missed(struct vcr_replay *r, const char *host, const struct vcr_
 	vcr_buf_printf(message, "vcr replay: %s", words.data);
 }
 
-static void miss(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *host, const struct vcr_match_query *q)
+static bool is_grpc(const struct vcr_gate_request *q)
+{
+	return q->http2 && vcr_grpc_is(vcr_http1_field(q->field, q->nfield, "content-type"));
+}
+
+static void miss(struct vcr_replay *r, struct vcr_gate_exchange *x, const struct vcr_gate_request *raw, const struct vcr_match_query *q)
 {
 	static const struct vcr_http1_field no_retry = { "x-should-retry", "false" };
 	struct vcr_divergence d = VCR_DIVERGENCE_INIT;
 	VCR_AUTO_BUF message = VCR_BUF_INIT, body = VCR_BUF_INIT;
-	vcr_replay_missed(r, host, q, &d, &message);
+	vcr_replay_missed(r, raw->host, q, &d, &message);
 	vcr_replay_envelope(q->api, 400, message.data, d.pointer.data, &body);
-	vcr_gate_simple(x, 400, "application/json", body.data, body.len, &no_retry);
+	if (is_grpc(raw))
+		vcr_gate_grpc(x, INVALID_ARGUMENT, message.data);
+	else
+		vcr_gate_simple(x, 400, "application/json", body.data, body.len, &no_retry);
 	vcr_divergence_release(&d);
 }
 
-static void refuse(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *method, const char *target, const char *host)
+static void refuse(struct vcr_replay *r, struct vcr_gate_exchange *x, const char *method, const char *target, const char *host, bool grpc)
 {
 	VCR_AUTO_BUF words = VCR_BUF_INIT;
 	vcr_buf_printf(&words, "vcr replay: %s %s%s was not recorded, and nothing goes to the network\n", method, host, target ? target : "");
 	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_REFUSED, .method = method, .target = target, .host = host });
-	vcr_gate_simple(x, 403, NULL, words.data, words.len, NULL);
+	if (grpc)
+		vcr_gate_grpc(x, PERMISSION_DENIED, words.data);
+	else
+		vcr_gate_simple(x, 403, NULL, words.data, words.len, NULL);
 }
 
 /* ---- The handler ---- */
@@ -476,12 +491,12 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 	if (c) {
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung, c->anew };
 		serve_call(r, x, c, rung, query, q);
-	} else if (r->o.live) {
+	} else if (r->o.live && !q->http2) {
 		go_live(r, x, q, query);
 	} else if (query->api == VCR_API_NONE) {
-		refuse(r, x, q->method, query->target, q->host);
+		refuse(r, x, q->method, query->target, q->host, is_grpc(q));
 	} else {
-		miss(r, x, q->host, query);
+		miss(r, x, q, query);
 	}
 }
 
@@ -634,10 +649,31 @@ static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, 
 	if (fd >= 0)
 		vcr_gate_tunnel(x, fd);
 	else
-		refuse(ctx, x, "CONNECT", NULL, where);
+		refuse(ctx, x, "CONNECT", NULL, where, false);
 }
 
-const struct vcr_gate_handler vcr_replay_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .input = on_input };
+/* Is something left of what that host was asked by HTTP/2? */
+static bool has_http2(const struct vcr_replay *r, const char *host)
+{
+	for (size_t i = 0; i < vcr_match_count(r->match) && !r->o.match.nothing; i++) {
+		const struct vcr_recorded *c = vcr_match_call(r->match, i);
+		if (c->http2 && c->state == VCR_FREE && !strcasecmp(c->host, host))
+			return true;
+	}
+	return false;
+}
+
+/* Online a connection goes on as a whole, where nothing is left that could be answered. */
+static bool on_relay(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
+{
+	struct vcr_replay *r = ctx;
+	if (!r->o.live || !r->o.live->relay || has_http2(r, q->host) || !note_live(r, x))
+		return false;
+	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_LIVE, .api = VCR_API_GENERIC, .method = q->method, .target = q->target, .host = q->host });
+	return r->o.live->relay(r->o.live_ctx, x, q);
+}
+
+const struct vcr_gate_handler vcr_replay_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .relay = on_relay, .input = on_input };
 
 /* ---- The module ---- */
 

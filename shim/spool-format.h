@@ -282,9 +282,9 @@ struct vcr_rec_exit {
 enum vcr_conn_kind { VCR_CONN_TLS = 1, VCR_CONN_PLAIN = 2, VCR_CONN_UNIX = 3, VCR_CONN_PIPE = 4 /* JSON-RPC on its standard input and output: IN asks it, OUT answers */ };
 struct vcr_rec_conn {         /* + server name (SNI, may be empty), peer "address:port" (may be empty) */
 	uint32_t kind;
-	int32_t fd;           /* -1 if none, VCR_CONN_BY_GATE: the gate says it */
+	int32_t fd;           /* -1 if none, VCR_CONN_BY_GATE: the gate says it; VCR_CONN_RELAYED: likewise, and requests on it come when they come */
 };
-enum { VCR_CONN_BY_GATE = -2 };
+enum { VCR_CONN_BY_GATE = -2, VCR_CONN_RELAYED = -3 };
 enum vcr_file_op {
 	VCR_FILE_OPEN = 1,    /* opened for writing; flags = open(2) flags. A dirty mark: content comes later */
 	VCR_FILE_WRITE = 2,   /* first write on such a descriptor since the last mark */

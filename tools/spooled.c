@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { AWAIT_US = 150, WHOSE = 4096, UNSPOKEN = VCR_SPOOLED_UNSPOKEN };
+enum { AWAIT_US = 150, WHOSE = 4096 };
 #define ALWAYS UINT64_MAX
 
 static uint64_t now_ns(void)
@@ -50,12 +50,23 @@ static int pid_of(const struct vcr_spooled *g, uint32_t conn)
 	return g->whose[conn % WHOSE].conn == conn ? g->whose[conn % WHOSE].pid : g->h->root_pid;
 }
 
+/* Nothing is put into what passes as it is. Said once. */
+static void say_relayed(struct vcr_spooled *g, const char *host)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	if (!g->reminded || g->relay_said || g->h->sentinel < VCR_SENTINEL_WARN)
+		return;
+	g->relay_said = true;
+	vcr_buf_printf(&b, "HTTP/2 alone with %s: the sentinel tells the agent nothing there, and holds nothing up", host);
+	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
+}
+
 /* A program that was pointed here by variables is not known: its calls are the root's. */
-static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t ns)
+static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, bool relayed, uint64_t ns)
 {
 	struct vcr_spooled *g = ctx;
 	char names[VCR_GATE_HOST + 2] = "";
-	struct vcr_rec_conn c = { .kind = tls ? VCR_CONN_TLS : VCR_CONN_PLAIN, .fd = VCR_CONN_BY_GATE };
+	struct vcr_rec_conn c = { .kind = tls ? VCR_CONN_TLS : VCR_CONN_PLAIN, .fd = relayed ? VCR_CONN_RELAYED : VCR_CONN_BY_GATE };
 	snprintf(names, VCR_GATE_HOST, "%s", host); /* and an empty peer behind it */
 	g->whose[conn % WHOSE].conn = conn;
 	g->whose[conn % WHOSE].end = 0;
@@ -64,8 +75,11 @@ static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pi
 	g->whose[conn % WHOSE].pid = pid ? pid : g->h->root_pid;
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_CONN, .conn = conn, .pid = pid_of(g, conn), .time_ns = ns, .head = &c, .nhead = sizeof c,
 		.data = names, .n = strlen(names) + 2 });
-	g->whose[conn % WHOSE].begun = vcr_spool_writer_end(g->w);
-	vcr_spool_writer_ring(g->w); /* it looks whether anything has changed while the request is made ready */
+	g->whose[conn % WHOSE].begun = relayed ? ALWAYS : vcr_spool_writer_end(g->w);
+	if (relayed)
+		say_relayed(g, host);
+	else
+		vcr_spool_writer_ring(g->w); /* it looks whether anything has changed while the request is made ready */
 }
 
 static bool on_bytes(struct vcr_spooled *g, uint32_t type, uint32_t conn, const char *p, size_t n, uint64_t ns)
@@ -210,26 +224,11 @@ static void on_distrusted(void *ctx, const char *host, int pid)
 	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
 }
 
-/* Once a host and process. */
-static void on_unspoken(void *ctx, const char *host, int pid)
-{
-	struct vcr_spooled *g = ctx;
-	VCR_AUTO_BUF b = VCR_BUF_INIT;
-	for (int i = 0; i < UNSPOKEN; i++)
-		if (g->unspoken[i].pid == pid && !strcmp(g->unspoken[i].host, host))
-			return;
-	struct vcr_unspoken *u = &g->unspoken[g->next_unspoken++ % UNSPOKEN];
-	u->pid = pid;
-	snprintf(u->host, sizeof u->host, "%s", host);
-	vcr_buf_printf(&b, "process %d speaks HTTP/2 alone with %s, which the gate does not: its connections there are tunnelled, and not recorded", pid, host);
-	vcr_spool_writer_append(g->w, &(struct vcr_spool_append){ .type = VCR_REC_LOST, .pid = pid ? pid : g->h->root_pid, .time_ns = now_ns(), .data = b.data, .n = b.len + 1 });
-}
-
 /* ---- The module ---- */
 
 void vcr_spooled_passes(struct vcr_spooled *g, struct vcr_forward_options *o)
 {
-	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted, on_unspoken };
+	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, on_distrusted };
 	o->sink = &sink;
 	o->ctx = g;
 	o->next_conn = next_conn;

@@ -9,21 +9,16 @@
 #include "spool-write.h"
 #include "spool.h"
 
-enum { VCR_SPOOLED_UNSPOKEN = 16 };
-struct vcr_unspoken { int pid; char host[VCR_GATE_HOST]; };
-
 struct vcr_spooled {
 	const char *spool;           /* borrowed */
 	struct vcr_spool_writer *w;
 	struct vcr_spool_header *h;
 	struct event *ring;
-	struct { uint32_t conn; int pid; uint64_t begun, end, ns; bool awaited, answered; } *whose; /* by conn % WHOSE; of the request in the spool: behind its CONN, its end, its time */
+	struct { uint32_t conn; int pid; uint64_t begun, end, ns; bool awaited, answered; } *whose; /* by conn % WHOSE; of the request in the spool: behind its CONN (UINT64_MAX: relayed), its end, its time */
 	struct vcr_reminded *reminded; /* NULL: requests go as they are. Not ours */
-	bool socket_said;            /* what the sentinel has to do with WebSockets */
+	bool socket_said, relay_said; /* what the sentinel has to do with WebSockets, with HTTP/2 */
 	uint64_t to_ring;            /* the collector is to be woken when the loop comes to it, unless `clean` has come so far; 0 no */
 	struct vcr_determ_page *determ; /* NULL: an ordinary session */
-	struct vcr_unspoken unspoken[VCR_SPOOLED_UNSPOKEN]; /* who speaks what the gate does not, and has been named for that */
-	unsigned next_unspoken;
 	uint64_t gave_up;            /* `acted` when an answer had been held long enough: nobody looks */
 };
 /* Zero-initialised; release in any case. */

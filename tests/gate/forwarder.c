@@ -14,7 +14,7 @@ static struct vcr_flow *flow;
 static uint32_t held_conn;
 static int held_times, held_asked;
 
-static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, uint64_t ns)
+static void on_open(void *ctx, uint32_t conn, bool tls, const char *host, int pid, bool relayed, uint64_t ns)
 {
 	vcr_flow_open(flow, conn, 1, tls, host, "", ns);
 }
@@ -134,7 +134,7 @@ static void on_stdin(evutil_socket_t fd, short what, void *base)
 
 int main(int argc, char **argv)
 {
-	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, NULL, NULL };
+	static const struct vcr_forward_sink sink = { on_open, on_out, on_in, on_close, on_trouble, NULL };
 	static const struct vcr_flow_events events = { .call = on_call };
 	const char *connect_to[16] = { NULL }, *hosts[16] = { NULL };
 	struct vcr_error e = { 0 };

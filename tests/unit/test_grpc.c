@@ -1,0 +1,91 @@
+#include "grpc.h"
+#include "tap.h"
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(what_is_grpc_is_known_by_its_type_and_what_only_asks_by_its_method)
+{
+	static const char *const yes[] = { "application/grpc", "application/grpc+proto", "Application/gRPC; charset=utf-8", "application/grpc-web+proto" }, *const no[] = { NULL, "", "application/json", "application/grpcx" };
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert(vcr_grpc_is(yes[i]));
+		ck_assert(!vcr_grpc_is(no[i]));
+	}
+	ck_assert(vcr_grpc_is_side("/a.B/CountTokens", 16));
+	ck_assert(vcr_grpc_is_side("/a.B/GetModel", 13));
+	ck_assert(!vcr_grpc_is_side("/a.B/GenerateContent", 20));
+	ck_assert(!vcr_grpc_is_side("", 0));
+}
+END_TEST
+
+START_TEST(how_a_call_ended_is_in_its_trailers_or_its_head)
+{
+	const struct vcr_http1_field trailer[] = { { "grpc-status", "8" }, { "grpc-message", "too%20many%0Aof you %zz%4" } }, head[] = { { "Grpc-Status", "13" } }, odd[] = { { "grpc-status", "-1" } };
+	VCR_AUTO_BUF b = VCR_BUF_INIT, again = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_grpc_status(trailer, 2, head, 1), 8);
+	ck_assert_int_eq(vcr_grpc_status(NULL, 0, head, 1), 13);
+	ck_assert_int_eq(vcr_grpc_status(NULL, 0, odd, 1), -1);
+	ck_assert_int_eq(vcr_grpc_status(NULL, 0, NULL, 0), -1);
+	ck_assert_str_eq(vcr_grpc_status_name(8), "RESOURCE_EXHAUSTED");
+	ck_assert_str_eq(vcr_grpc_status_name(99), "UNKNOWN");
+	ck_assert_int_eq(vcr_grpc_message(trailer, 2, head, 1, &b), 0);
+	ck_assert_str_eq(b.data, "too many\nof you %zz%4");
+	ck_assert_int_eq(vcr_grpc_escape("so\n\xc3\xa4 100%", &again), 0);
+	ck_assert_str_eq(again.data, "so%0A%C3%A4 100%25");
+}
+END_TEST
+
+static int model(const char *p, size_t n, struct vcr_buf *out)
+{
+	char *exact = malloc(n ? n : 1); /* whoever reads beyond is seen by ASan */
+	memcpy(exact, p, n);
+	vcr_buf_reset(out);
+	int r = vcr_grpc_model(exact, n, out);
+	free(exact);
+	return r;
+}
+
+START_TEST(a_request_names_its_model)
+{
+	static const char gemini[] = "\0\0\0\0\x1a" "\x08\x96\x01" "\x0a\x13models/gemini-2.5-p" "\x12\0", vertex[] = "\0\0\0\0\x30" "\x2a\x2eprojects/p/locations/l/publishers/g/models/m-1";
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	ck_assert_int_eq(model(gemini, sizeof gemini - 1, &b), 0);
+	ck_assert_str_eq(b.data, "gemini-2.5-p");
+	ck_assert_int_eq(model(vertex, sizeof vertex - 1, &b), 0);
+	ck_assert_str_eq(b.data, "m-1");
+	ck_assert_int_eq(model("\1\0\0\0\x0a\x0a\x08models/a", 15, &b), 1); /* compressed */
+	ck_assert_int_eq(model("\0\0\0\0\x0c\x0a\x0anotmodels/", 17, &b), 1);
+	ck_assert_int_eq(model("\0\0\0\0\x0c\x0a\x0amodels/\0\0\0", 17, &b), 1);
+	for (size_t n = 0; n < sizeof gemini - 8; n++)
+		ck_assert_int_eq(model(gemini, n, &b), 1); /* cut anywhere before the name's end */
+}
+END_TEST
+
+START_TEST(noise_is_read_inside_its_bounds)
+{
+	VCR_AUTO_BUF b = VCR_BUF_INIT;
+	unsigned seed = 1;
+	for (int i = 0; i < 20000; i++) {
+		char p[64];
+		size_t n = (size_t)i % sizeof p;
+		for (size_t k = 0; k < n; k++)
+			p[k] = (char)((seed = seed * 1103515245 + 12345) >> 16);
+		if (n > 5)
+			memcpy(p, "\0\0\0\0\xff", 5);
+		if (n > 20 && i % 3 == 0)
+			memcpy(p + 5 + i % 7, "\x0a\x09models/x", 11);
+		model(p, n, &b);
+	}
+}
+END_TEST
+
+static TCase *tc_grpc(void)
+{
+	TCase *tc = tcase_create("grpc");
+	tcase_add_test(tc, what_is_grpc_is_known_by_its_type_and_what_only_asks_by_its_method);
+	tcase_add_test(tc, how_a_call_ended_is_in_its_trailers_or_its_head);
+	tcase_add_test(tc, a_request_names_its_model);
+	tcase_add_test(tc, noise_is_read_inside_its_bounds);
+	return tc;
+}
+
+TAP_MAIN("grpc", tc_grpc)
