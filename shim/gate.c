@@ -170,6 +170,8 @@ static void say_without(void)
 void vcr_gate_program(bool tapped)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
+	if ((vcr_late_named.path = vcr_env_get(environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")))
+		vcr_late_named.n = strlen(vcr_late_named.path);
 	bool node = vcr_program_exports("napi_module_register"), python = !node && vcr_program_exports("PyInit__ssl") && !vcr_program_exports("SSL_read"), kin = node || python;
 	uint32_t state = h ? vcr_load(&h->gate.state) : VCR_LEAD_NONE;
 	if (vcr_likely(!kin && !state))
@@ -224,8 +226,10 @@ void vcr_gate_ask(void)
 		say_without();
 	else if (!there && lane() == VCR_LANE_GATE && (h = vcr_spool(VCR_MAKE))) {
 		bool mine = vcr_start_gate(h, false);
-		if (wait_for(&h->gate, LATER_MS, mine))
+		if (wait_for(&h->gate, LATER_MS, mine)) {
 			vcr_lead_learn_proxies();
+			vcr_late_program(&h->gate);
+		}
 	}
 	vcr_store(&vcr_gate_asked, 1);
 	errno = saved;

@@ -6,15 +6,22 @@
  * One connection is tried: the gate says in the table whether its certificate was accepted, and the others are led if it was. A client that refuses it all
  * the same has lost that one, and the host is left alone from there on.
  *
- * The table is the session's (spool-format.h): a program that is started again has its bundles lent from the beginning. */
+ * The table is the session's (spool-format.h): a program that is started again has its bundles lent from the beginning. Where a gate leads everybody, in its lane and
+ * in a replay, bundles are lent to all.
+ *
+ * gRPC makes one connection and keeps it, to an address that a resolver of its own has found. Its roots are read before: from then on the library that lies
+ * beside them is led, wherever it connects to a port that a model may have; whose the place is, the gate hears. In a replay, where no name server can be asked, a
+ * library that reads /etc/hosts by itself finds the models' hosts in it (hosts.c). */
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <link.h>
 #include "shim.h"
 
-enum { HEAD = 4000, MOST_BUNDLE = 8 << 20, USED = 16, MODULES = 4 };
+enum { HEAD = 4000, WORD = 32 /* longer than those that are looked for */, MOST_WORDS = 64 << 10, MOST_BUNDLE = 8 << 20, USED = 16, MODULES = 4, ROOTS = 512, PORT_TLS = 443 };
 
 __thread const void *vcr_caller;
 uint32_t vcr_late_lends;       /* a bundle that is opened for reading may be lent */
+struct vcr_late_named vcr_late_named;
 static uint32_t begun;         /* TLS that no hook hears was seen in this process or one that forked it */
 
 /* ---- The table ---- */
@@ -37,17 +44,23 @@ static bool is_mine(uint64_t word)
 	return word & VCR_LATE_SET && (uint32_t)word == program_hash();
 }
 
-static void add(struct vcr_lead_block *g, const char *name, unsigned port)
+#define WITHOUT_FLAGS(word) ((word) & ~(VCR_LATE_REFUSED | VCR_LATE_TRIED | VCR_LATE_TRUSTED))
+
+/* The word that says so now; 0: none. */
+static uint64_t add(struct vcr_lead_block *g, const char *name, unsigned port, uint64_t flags)
 {
 	if (vcr_load(&g->late[VCR_LEAD_LATE - 1]))
-		return; /* full, and a name that is put into the other table stays there */
+		return 0; /* full, and a name that is put into the other table stays there */
 	int index = vcr_lead_index(g, name);
 	uint64_t word = program_hash() | (uint64_t)index << VCR_LATE_NAME_SHIFT | (uint64_t)port << VCR_LATE_PORT_SHIFT | VCR_LATE_SET;
 	for (int i = 0; index >= 0 && (uint32_t)word && i < VCR_LEAD_LATE; i++) {
 		uint64_t is = 0;
-		if (__atomic_compare_exchange_n(&g->late[i], &is, word, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) || (is & ~(VCR_LATE_REFUSED | VCR_LATE_TRIED | VCR_LATE_TRUSTED)) == word)
-			return;
+		if (__atomic_compare_exchange_n(&g->late[i], &is, word | flags, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			return word | flags;
+		if (WITHOUT_FLAGS(is) == word)
+			return is;
 	}
+	return 0;
 }
 
 /* Whose the addresses are that this process has used: where a hook hears that host after all, its address is not led either. */
@@ -116,6 +129,13 @@ static const void *module_of(const void *caller)
 	return caller && dladdr(caller, &info) ? info.dli_fbase : NULL;
 }
 
+static bool is_main(const void *caller)
+{
+	Dl_info info;
+	struct link_map *map = NULL;
+	return !caller || !dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) || !map || !*map->l_name;
+}
+
 static void add_module(const void *caller)
 {
 	const void *m = module_of(caller);
@@ -166,8 +186,8 @@ void vcr_late_learn(const char *name, const char *ip, unsigned port)
 	if (!h || !port)
 		return;
 	use(name, ip, port);
-	add(&h->gate, name, port);
-	add(&h->gate, ip, port);
+	add(&h->gate, name, port, 0);
+	add(&h->gate, ip, port, 0);
 }
 
 bool vcr_late_begin(const char *name, const char *ip, unsigned port, const void *caller)
@@ -181,9 +201,65 @@ bool vcr_late_begin(const char *name, const char *ip, unsigned port, const void 
 	return true;
 }
 
+/* ---- gRPC ---- */
+
+static char roots[ROOTS];      /* that gRPC has read; "" none */
+
+static bool is_grpc_roots(const char *path)
+{
+	const char *value = vcr_env_get(environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"), *slash = strrchr(path, '/');
+	return (value && !strcmp(value, path)) || (slash && !strcmp(slash, "/roots.pem") && strstr(path, "/grpc/"));
+}
+
+/* Does the library lie in a directory of gRPC's that the roots are in or below? */
+static bool lies_beside(const void *caller)
+{
+	Dl_info info;
+	const char *slash = *roots && caller && dladdr(caller, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
+	size_t n = slash ? (size_t)(slash + 1 - info.dli_fname) : 0;
+	return n && !strncmp(info.dli_fname, roots, n) && memmem(roots, n, "/grpc/", 6);
+}
+
+/* True: its connections are led from here on. */
+static bool begin_grpc(const char *path, const void *caller)
+{
+	size_t n = strnlen(path, ROOTS);
+	vcr_gate_wanted();
+	struct vcr_lead_block *g = vcr_lead();
+	bool all = g && !(vcr_load(&g->flags) & VCR_LEAD_UNTAPPED);
+	if (n == ROOTS || (!all && !vcr_gate_late()))
+		return false;
+	memcpy(roots, path, n + 1);
+	if (!is_main(caller))
+		add_module(caller);
+	vcr_store(&begun, 1);
+	vcr_store(&vcr_late_lends, 1);
+	return true;
+}
+
+/* A port that a model may have: that of TLS, or one that is listed with a host. */
+static bool is_likely(const struct vcr_lead_block *g, unsigned port)
+{
+	char text[12] = ":";
+	vcr_format_number(text + 1, port, 1);
+	for (size_t at = 0, n, k = strlen(text); at < VCR_LEAD_HOSTS && (n = strnlen(g->hosts + at, VCR_LEAD_HOSTS - at)); at += n + 1)
+		if (n > k && !memcmp(g->hosts + at + n - k, text, k))
+			return true;
+	return port == PORT_TLS;
+}
+
+bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port)
+{
+	if (vcr_likely(!*roots) || vcr_guest() || vcr_self.sandboxed || !(is_deaf(vcr_caller) || lies_beside(vcr_caller)) || !vcr_lead_open(g) || !is_likely(g, port))
+		return false;
+	uint64_t word = add(g, ip, port, VCR_LATE_TRUSTED);
+	add_module(vcr_caller);
+	return word && !(word & VCR_LATE_REFUSED);
+}
+
 void vcr_late_program(const struct vcr_lead_block *g)
 {
-	bool known = false;
+	bool known = vcr_load(&g->state) == VCR_LEAD_READY && !(vcr_load(&g->flags) & VCR_LEAD_UNTAPPED);
 	for (int i = 0; i < VCR_LEAD_LATE && vcr_load(&g->late[i]); i++)
 		known = known || (is_mine(vcr_load(&g->late[i])) && !(vcr_load(&g->late[i]) & VCR_LATE_REFUSED));
 	if (known)
@@ -196,7 +272,13 @@ static bool is_bundle(const char *path)
 {
 	static const char *const usual[] = { "cacert.pem", "ca-certificates.crt", "ca-bundle.crt", "ca-bundle.pem", "ca-bundle.trust.crt", "tls-ca-bundle.pem", "roots.pem" };
 	static const char *const variable[] = { "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" };
+	static const char *const words[] = { "pem", "crt", "cert", "ca", "root", "bundle" }; /* one of which the name has: others are not looked for in variables */
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *value;
+	size_t word = 0;
+	while (word < sizeof words / sizeof *words && !strstr(name, words[word]))
+		word++;
+	if (word == sizeof words / sizeof *words)
+		return false;
 	for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
 		if (!strcmp(name, usual[i]))
 			return true;
@@ -214,11 +296,17 @@ static bool is_heard_library(const void *caller)
 	return slash && (!strncmp(slash + 1, "libcrypto", 9) || !strncmp(slash + 1, "libssl", 6));
 }
 
+/* What stands before the first, in words, may be long: grpcio's is 6 KB. */
 static bool has_certificates(int fd, char text[HEAD + 1])
 {
-	long n = raw_pread(fd, text, HEAD, 0);
-	text[n > 0 ? n : 0] = 0;
-	return strstr(text, "-----BEGIN CERTIFICATE-----") && !strstr(text, "PRIVATE KEY");
+	for (uint64_t at = 0, n; at < MOST_WORDS && (n = (uint64_t)raw_pread(fd, text, HEAD, at)) > 0 && n <= HEAD; at += HEAD - WORD) {
+		text[n] = 0;
+		if (strstr(text, "PRIVATE KEY"))
+			return false;
+		if (strstr(text, "-----BEGIN CERTIFICATE-----"))
+			return true;
+	}
+	return false;
 }
 
 /* All of it. Beyond RLIMIT_FSIZE a file of memory too is a SIGXFSZ. */
@@ -269,8 +357,14 @@ void vcr_late_opened(int fd, const char *path, const void *caller)
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	char ca[VCR_LEAD_PATH];
 	int saved = errno;
-	if (!h || vcr_self.sandboxed || vcr_guest() || !is_bundle(path) || is_heard_library(caller))
+	if (vcr_self.sandboxed || vcr_guest() || is_heard_library(caller))
 		return;
+	if (h && vcr_hosts_opened(fd, path, caller))
+		errno = saved;
+	if (!is_bundle(path) || (is_grpc_roots(path) && !begin_grpc(path, caller)) || !(h = vcr_spool_mapped())) {
+		errno = saved;
+		return;
+	}
 	struct vcr_scratch *s = vcr_scratch_take();
 	bool fits = s && has_certificates(fd, s->a);
 	if (s)

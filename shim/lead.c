@@ -422,10 +422,11 @@ struct goal {
 	int index;            /* of the name; -1 not in the table yet */
 	bool proxy, fits;     /* !fits: the port is none that is listed */
 	bool named;           /* it came as an address of ours: there is no other place to connect to */
+	bool maybe;           /* whose the address is, the gate will hear */
 };
 
 /* Is that place one that belongs to the gate? */
-static bool find_goal(const struct vcr_lead_block *g, const struct place *p, struct goal *o)
+static bool find_goal(struct vcr_lead_block *g, const struct place *p, struct goal *o)
 {
 	const struct proxy *proxy;
 	o->index = stands_for(p);
@@ -439,6 +440,8 @@ static bool find_goal(const struct vcr_lead_block *g, const struct place *p, str
 	proxy = is_late(g) ? NULL : proxy_at(o->name, p->port);
 	o->proxy = proxy && proxy->http;
 	o->fits = o->proxy || listed(g, o->name, p->port);
+	o->maybe = !o->named && !o->fits && vcr_late_meets(g, o->name, p->port);
+	o->fits |= o->maybe;
 	return o->named || o->fits;
 }
 
@@ -510,8 +513,10 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 		o->index = vcr_lead_index(g, o->name);
 	if (!is_replay(g) && !vcr_guest()) {
 		vcr_say_process(vcr_spool_mapped()); /* before the gate speaks of it */
-		vcr_want_collector(); /* a program whose file calls nobody sees has its base from here on */
-		vcr_wait_base();
+		if (!o->maybe) {
+			vcr_want_collector(); /* a program whose file calls nobody sees has its base from here on */
+			vcr_wait_base();
+		}
 	}
 	const struct sockaddr *to = p->v6 ? (void *)&v6 : (void *)&v4;
 	socklen_t n = p->v6 ? sizeof v6 : sizeof v4;
@@ -531,7 +536,7 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 /* What a connect to the host itself would say, if that is known; else 0. A proxy of the user's says so in its own words. */
 static int refusal(struct vcr_lead_block *g, int fd, const struct place *p, struct goal *o)
 {
-	if (is_replay(g) || is_late(g) || o->proxy || vcr_self.sandboxed || vcr_guest())
+	if (is_replay(g) || is_late(g) || o->proxy || o->maybe || vcr_self.sandboxed || vcr_guest())
 		return 0;
 	if (o->index < 0)
 		o->index = vcr_lead_index(g, o->name);

@@ -127,7 +127,7 @@ static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *
 	int flags = stream_flags(mode);
 	if (vcr_likely(!vcr_open_changes(flags))) {
 		FILE *f = real(path, mode);
-		if (vcr_unlikely(vcr_load(&vcr_late_lends)) && f)
+		if (f && vcr_unlikely(vcr_late_wants(path)))
 			vcr_late_opened(fileno(f), path, caller);
 		return f;
 	}

@@ -244,14 +244,27 @@ void vcr_late_program(const struct vcr_lead_block *g);
 bool vcr_late_leads(const struct vcr_lead_block *g, const char *name, unsigned port);
 /* A connection is about to go there. False: not now. */
 bool vcr_late_try(struct vcr_lead_block *g, const char *name, unsigned port);
+/* A place that is not listed, and that gRPC is about to connect to: may the gate hear whose it is? */
+bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port);
 /* A file was opened for reading by that caller: fd may read something else from here on. */
 void vcr_late_opened(int fd, const char *path, const void *caller);
+extern struct vcr_late_named { const char *path; size_t n; } vcr_late_named; /* gRPC's roots, as a variable said at load */
+/* gRPC's roots are known by their name or by that. */
+static inline bool vcr_late_wants(const char *path)
+{
+	size_t n = strlen(path);
+	return vcr_unlikely(vcr_load(&vcr_late_lends)) || (n > 10 && !memcmp(path + n - 10, "/roots.pem", 10)) || (n == vcr_late_named.n && !memcmp(path, vcr_late_named.path, n));
+}
 static inline int vcr_late_fd(int fd, const char *path, const void *caller)
 {
-	if (vcr_unlikely(vcr_load(&vcr_late_lends)) && fd >= 0)
+	if (fd >= 0 && vcr_unlikely(vcr_late_wants(path)))
 		vcr_late_opened(fd, path, caller);
 	return fd;
 }
+
+/* ---- hosts.c: /etc/hosts for resolvers that a library brings, in a replay ---- */
+/* The same. True: it was that file. */
+bool vcr_hosts_opened(int fd, const char *path, const void *caller);
 
 /* ---- rpc.c: a process that is asked in JSON-RPC over its standard input (MCP servers) ---- */
 void vcr_rpc_watch(void);           /* at load: is it possible? */

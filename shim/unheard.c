@@ -12,7 +12,7 @@ enum { WATCHES = 16, HEARD = 64, TLS_DATA = 0x17, FINISHED_AT_MOST = 100 /* byte
 static struct watch {
 	uint32_t taken;
 	int32_t fd, pid;
-	bool sent, only_h2;
+	bool sent;
 	unsigned port;
 	const void *caller;
 	char name[VCR_LEAD_NAME], ip[46];
@@ -64,11 +64,11 @@ static void drop(int fd)
 bool vcr_unheard_hello(int fd, const void *p, size_t n)
 {
 	char name[VCR_LEAD_NAME];
-	bool only_h2;
+	bool h2;
 	struct watch *old = watch_of(fd);
 	if (old)
 		vcr_store(&old->taken, 0);
-	if (vcr_self.sandboxed || !vcr_hello_read(p, n, name, &only_h2) || is_in(heard, name))
+	if (vcr_self.sandboxed || !vcr_hello_read(p, n, name, &h2) || is_in(heard, name))
 		return false;
 	if (is_in(said, name) && vcr_load(&vcr_late_lends)) {
 		char ip[46];
@@ -84,7 +84,6 @@ bool vcr_unheard_hello(int fd, const void *p, size_t n)
 		watches[i].fd = fd;
 		watches[i].pid = vcr_self.pid;
 		watches[i].sent = false;
-		watches[i].only_h2 = only_h2;
 		memcpy(watches[i].name, name, sizeof name);
 		watches[i].caller = vcr_caller;
 		watches[i].port = vcr_late_peer(fd, watches[i].ip);
@@ -122,9 +121,7 @@ bool vcr_unheard_is_heard(const char *name)
 /* at: behind what is said of its calls so far. */
 static void say_what_comes(char *at, const struct watch *w)
 {
-	if (w->only_h2)
-		vcr_format(at, " (and it speaks HTTP/2 alone, which the gate does not)");
-	else if (vcr_late_begin(w->name, w->ip, w->port, w->caller))
+	if (vcr_late_begin(w->name, w->ip, w->port, w->caller))
 		vcr_format(at, " until it reads its certificates anew; then they go through the gate");
 }
 

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
-"""The package grpcio as itself: what it says is heard by no hook, and the gate does not speak its HTTP/2. It works as without us, and the session says what was not recorded."""
+"""The package grpcio as itself, a client that speaks HTTP/2 alone with TLS, roots and a resolver of its own: what it says goes through the gate from its first call on, it
+hears what it would hear without us, and again in a replay."""
+import glob
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,12 +15,18 @@ from agentkit import AGENTS_PYTHON, BUILD, done, need_agents, ok, skip
 
 HOST = "generativelanguage.googleapis.com"
 CALLS = os.path.join(agentkit.HERE, "grpccalls.py")
-SAYS = "%s, %s: its calls and its stream are answered as without us, and the session says that they are not recorded"
-WAYS = {"preload": "bare preload", "record": "vcr-record"}
+WAYS = {"preload": "bare preload", "record": "vcr-record", "gate": "vcr-record --lane=gate"}
 TARGETS = {"by address": "ipv4:127.0.0.1:%s", "by name, found by c-ares": "dns:///%s:%%s" % HOST}
-GATED = "--lane=gate, its host being listed: it is tunnelled to it, and the session says why"
-REPLAYED = "in a replay it is refused, and no server is asked"
-TITLES = [SAYS % (t, w) for t in TARGETS for w in WAYS.values()] + [GATED, REPLAYED]
+SAYS = "%s, %s: its calls, its stream and an error of the model are answered as without us"
+KEPT = "%s, %s: each is a frame by the gate with all that was asked and answered, the error by its name, and nothing was unseen"
+AGAIN = "%s: in a replay it hears the same, status and trailers too, and no server is asked"
+OTHER = "%s: in a replay a call that was not recorded is refused by name"
+NAMELESS = "in a replay its resolver finds the host though no name server and no /etc/hosts knows it"
+BROUGHT = "the roots that the package brings are lent to it too"
+KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
+GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
+COUNTED = "the server had the calls of the recordings, and no other"
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, KILLED, GATE, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -28,42 +37,107 @@ model = agentkit.server()  # for its certificates
 server = subprocess.Popen([AGENTS_PYTHON, CALLS, "serve", os.path.join(model.dir, "leaf.pem")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 PORT = server.stdout.readline().strip()
 ENV = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": model.ca}
-ALONE = "speaks HTTP/2 alone"
+ASKED = [b"question 0 about a story", b"question 1 about a story", b"a story", b"too much about a story"]
+ANSWERED = [[b"answer to " + ASKED[0]], [b"answer to " + ASKED[1]], [b"piece %d of a story" % i for i in range(3)], []]
+asked = 0  # calls that the server must have had
 
 
-bare, runs = {}, []
+class Place(agentkit.Place):
+    def __init__(self):
+        super().__init__()
+        os.makedirs(os.path.join(self.work, ".vcr"))
+        with open(os.path.join(self.work, ".vcr", "config"), "w") as f:
+            f.write("model-host %s:%s\nconnect-to %s:%s:127.0.0.1:%s\ncacert %s\n" % (HOST, PORT, HOST, PORT, PORT, model.ca))
+
+    def ask(self, how, target, *about):
+        global asked
+        asked += 0 if how == "replay" else 2 if about else 4
+        words = [AGENTS_PYTHON, CALLS, "ask", target % PORT, HOST, *about]
+        if how == "replay":
+            r = self.run(os.path.join(BUILD, "vcr-replay"), "-q", self.session().path, "--", *words, how="tool", env=ENV)
+        else:
+            r = self.run(*words, how=how, env=ENV)
+        return r.returncode, r.stdout.decode(), "" if how == "replay" else r.stderr.decode()
+
+    def start(self, about):
+        return subprocess.Popen([AGENTS_PYTHON, CALLS, "ask", TARGETS["by address"] % PORT, HOST, about], cwd=self.work, env={**self.preload, **ENV}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+
+    def gates(self):
+        found = []
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                words = open(path, "rb").read().split(b"\0")
+            except OSError:
+                continue
+            if words[0].endswith(b"/vcr-gate") and any(w.startswith(self.run_dir.encode()) for w in words):
+                found.append(int(path.split("/")[2]))
+        return found
 
 
-def run(place, how, target, *options, env=None):
-    """Three calls."""
-    runs.append(how)
-    words = [AGENTS_PYTHON, CALLS, "ask", target % PORT, HOST]
-    if options:
-        words, how = [os.path.join(BUILD, options[0]), *options[1:], "--", *words], "tool"
-    r = place.run(*words, how=how, env={**ENV, **(env or {})})
-    return r.returncode, r.stdout.decode(), r.stderr.decode()
+def framed(data):
+    return b"\0" + len(data).to_bytes(4, "big") + data
+
+
+def is_kept(session):
+    frames = session.calls()
+    noted = [session.vcr(f) for f in frames]
+    return ([session.body(f, "request") for f in frames] == [framed(a) for a in ASKED] and [session.body(f, "response") for f in frames] == [b"".join(map(framed, a)) for a in ANSWERED] and
+            [f["frame_type"] for f in frames] == ["llm"] * 3 + ["error"] and frames[3]["metadata"]["error_type"] == "RESOURCE_EXHAUSTED" and frames[3]["metadata"]["error_message"] == "so many of you \u2713" and
+            all((v["source"], v["http"], v["host"].split(":")[0]) == ("gate", "2", HOST) for v in noted) and not session.end["unseen"])
 
 
 for name, target in TARGETS.items():
     if "name" in name and not troublekit.inside():
-        for words in WAYS.values():
-            skip(SAYS % (name, words), "no namespaces in which names can be made up")
+        for title in [s % (name, w) for w in WAYS.values() for s in (SAYS, KEPT)] + [AGAIN % name, OTHER % name]:
+            skip(title, "no namespaces in which names can be made up")
         continue
-    bare[name] = run(agentkit.Place(), "plain", target)
+    bare = Place().ask("plain", target)
     for how, words in WAYS.items():
-        place = agentkit.Place()
-        mine = run(place, how, target)
+        place = Place()
+        mine = place.ask(how, target)
+        ok(mine == bare and bare[0] == 0 and bare[1].count("\n") == 6 and "RESOURCE_EXHAUSTED so many of you" in bare[1], SAYS % (name, words), mine, bare)
         found = place.sessions()
-        unseen = found[0].end["unseen"] if found else []
-        ok(mine[:2] == bare[name][:2] and mine[1].count("\n") == 5 and "answer to question 1" in mine[1] and found and not found[0].calls() and
-           [u for u in unseen if "its calls to %s are not recorded" % HOST in u and ALONE in u.replace("it speaks", "speaks")], SAYS % (name, words), mine, bare[name], unseen)
-place = agentkit.Place()
-listed = {"VCR_MODEL_HOSTS": "127.0.0.1:%s" % PORT}
-mine = run(place, "tool", TARGETS["by address"], "vcr-record", "-q", "--lane=gate", env=listed)
+        ok(len(found) == 1 and is_kept(found[0]), KEPT % (name, words), *[(s.frames, s.end["unseen"]) for s in found])
+    again, recorded = place.ask("replay", target), place.session().path
+    ok(again[:2] == bare[:2], AGAIN % name, again, bare)
+    other = place.run(os.path.join(BUILD, "vcr-replay"), "-q", recorded, "--", AGENTS_PYTHON, CALLS, "ask", target % PORT, HOST, "dream", how="tool", env=ENV).stdout.decode()
+    ok(other.count("INVALID_ARGUMENT vcr replay: no recording answers POST ") == 4, OTHER % name, other)
+
+if troublekit.inside():
+    alone = os.path.join(place.dir, "hosts")
+    with open(alone, "w") as f:
+        f.write("127.0.0.1 localhost\n")
+    again = place.run("unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', alone, os.path.join(BUILD, "vcr-replay"), "-q", recorded, "--", AGENTS_PYTHON, CALLS, "ask",
+                      TARGETS["by name, found by c-ares"] % PORT, HOST, how="tool", env=ENV)
+    ok(again.stdout.decode() == bare[1], NAMELESS, again, bare)
+else:
+    skip(NAMELESS, "no namespaces in which names can be made up")
+
+place = Place()
+mine = place.run(AGENTS_PYTHON, CALLS, "ask", TARGETS["by address"] % PORT, HOST).stdout.decode()
+asked += 4
+ok(mine == bare[1] and is_kept(place.session()), BROUGHT, mine, bare)
+
+place = Place()
+p = place.start("wait")
+first = p.stdout.readline()
+p.kill()
+p.communicate()
+asked += 1
 session = place.session()
-ok(mine[:2] == bare["by address"][:2] and len([u for u in session.end["unseen"] if ALONE in u and "127.0.0.1:%s" % PORT in u]) == 1, GATED, mine, session.end["unseen"])
-before = 3 * len(runs)
-again = run(place, "tool", TARGETS["by address"], "vcr-replay", "-q", session.path, env=listed)
+frames = session.calls()
+ok(first == "piece 0 of wait\n" and len(frames) == 1 and frames[0]["frame_type"] == "error" and session.body(frames[0], "response") == framed(b"piece 0 of wait"), KILLED, first, frames)
+
+place = Place()
+p = place.start("wait")
+first = p.stdout.readline()
+for pid in place.gates():
+    os.kill(pid, signal.SIGKILL)
+rest = p.communicate(timeout=120)[0]
+asked += 2
+ok(first == "piece 0 of wait\n" and rest.startswith("UNAVAILABLE ") and rest.endswith("answer to and then\n"), GATE, first, rest)
+
 served = int(server.communicate()[0])
-ok(again[1] == "UNAVAILABLE\n" and served == before, REPLAYED, again, served, before)
+ok(served == asked, COUNTED, served, asked)
 done()
