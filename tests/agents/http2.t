@@ -95,7 +95,7 @@ def check(title, scheme, words, how):
 
 
 def replay(title, place, session, line, heard):
-    """The gate speaks HTTP/1.1, whatever was spoken when the answer was recorded."""
+    """The gate speaks HTTP/1.1 to whom that will do, whatever was spoken when the answer was recorded."""
     r = subprocess.run([os.path.join(agentkit.BUILD, "vcr-replay"), session.path, "--"] + line, cwd=place.work, env=place.plain, stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
     ok(r.returncode == 0 and r.stdout == heard, "%s: %s" % (title, REPLAYED), r.returncode, r.stderr.decode()[-1500:], r.stdout[:300], heard[:300])

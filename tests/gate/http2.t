@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import random
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -90,5 +92,155 @@ for how in ("tls", "plain"):
 t = Talk("tls", protocols=("http/1.1",))
 out, err = t.run("vcr-record", "-q", "--lane=gate", "--session", "talk", calls=["GenerateContent=first"])
 ok([h["reset"] for h in parsed(out)] != [None] and not t.server.asked, "where the server does not speak it, the connection ends and nothing was asked", out, err)
+t.server.close()
+
+# ---- The gate's own HTTP/2 ----
+
+LARGE = b"".join(bytes([i]) * 16000 for i in range(60))
+GRPC = {"content-type": "application/grpc"}
+PATH = h2kit.SERVICE + "GenerateContent"
+
+
+def call(n, answer=None, **more):
+    answer = answer or h2kit.message(b"answer to %d" % n)
+    return h2kit.message(b"question %d" % n), answer, dict(dict(path=PATH, host=HOST, http="2", fields=GRPC, response_trailers={"grpc-status": "0"}), **more)
+
+
+def client(gate, window=None, raw=None, name=HOST):
+    context = ssl.create_default_context(cafile=gate.ca)
+    context.set_alpn_protocols(["h2"])
+    return h2kit.Client(context.wrap_socket(raw or gate.socket(), server_hostname=name), name, window)
+
+
+def memory(gate):
+    return int(next(l for l in open("/proc/%d/status" % gate.process.pid) if l.startswith("VmRSS")).split()[1]) * 1024
+
+
+MANY = 90
+with gatekit.recorded(*[call(n) for n in range(MANY)], call(900, LARGE), call(901, ttfb_ms=1, total_ms=3600000, failure="aborted"),
+                      options=("--speed=0",)) as gate:
+    c = client(gate)
+    streams = [c.ask("GenerateContent", b"question %d" % n) for n in range(MANY)]
+    heard = c.hear(*streams)
+    ok([h2kit.messages(heard[s]["body"]) for s in streams] == [["answer to %d" % n] for n in range(MANY)] and all(h["trailers"] == {"grpc-status": "0"} for h in heard.values()),
+       "%d streams at once are answered, each by its own" % MANY, heard)
+    raw = gate.socket()
+    raw.sendall(b"CONNECT %s:443 HTTP/1.1\r\nProxy-Authorization: %s\r\n\r\n" % (HOST.encode(), gate.proxy_word().encode()))
+    assert b" 200 " in raw.recv(4096)
+    h = client(gate, raw=raw).call("GenerateContent", b"question 5000")
+    ok(h["head"]["grpc-status"] == "3" and "no recording answers" in h["head"]["grpc-message"].replace("%20", " "), "a client that comes by CONNECT is spoken to in the same way", h)
+    c = client(gate, window=10000)
+    stream = c.ask("GenerateContent", b"question 900")
+    first, body = c.frame(), b""
+    while len(body) < 10000:
+        body += c.frame()[3]
+    other = c.ask("GenerateContent", b"question 5002")
+    more = c.frame()
+    ok(first[0] == h2kit.HEADERS and len(body) == 10000 and more[0] == h2kit.HEADERS and more[2] == other, "a client that opens its window for 10,000 bytes gets so many, and others are answered meanwhile", first, len(body), more)
+    while len(body) < len(LARGE):
+        c.send(b"".join(h2kit.frame(h2kit.WINDOW_UPDATE, 0, s, struct.pack(">I", 10000)) for s in (0, stream)))
+        left = min(10000, len(LARGE) - len(body))
+        while left:
+            f = c.frame()
+            body += f[3]
+            left -= len(f[3])
+    end = c.frame()
+    ok(body == LARGE and end[0] == h2kit.HEADERS and end[1] & h2kit.END_STREAM, "and the rest as it goes on opening it", len(body), end)
+    c = client(gate)
+    c.ask("GenerateContent", b"question 901")
+    c.send(h2kit.frame(h2kit.RST_STREAM, 0, c.stream, struct.pack(">I", 8)))
+    again = c.call("GenerateContent", b"question 5001")
+    ok(again["head"]["grpc-status"] == "3", "a stream that its client cancels takes no other with it", again)
+    plain = client(gate, name="api.openai.com")
+    plain.stream += 2
+    plain.send(h2kit.frame(h2kit.HEADERS, 5, plain.stream, h2kit.fields((":method", "GET"), (":scheme", "https"), (":path", "/v1/none"), (":authority", "api.openai.com"))))
+    h = plain.hear(plain.stream)[plain.stream]
+    ok(h["head"][":status"] == "400" and b"no recording answers" in h["body"] and h["head"]["content-type"] == "application/json", "a request that is no call by gRPC is refused in JSON, as over HTTP/1.1", h)
+
+# ---- Hostile clients ----
+
+SEED = int(os.environ.get("SEED", "7"))
+HEAD = h2kit.fields((":method", "POST"), (":scheme", "https"), (":path", PATH), (":authority", HOST), ("content-type", "application/grpc"))
+F = h2kit.frame
+HOSTILE = {
+    "garbage": lambda r: r.randbytes(3000),
+    "garbage behind the preface": lambda r: h2kit.PREFACE + r.randbytes(3000),
+    "garbage behind SETTINGS": lambda r: h2kit.PREFACE + F(4, 0, 0) + r.randbytes(3000),
+    "a frame of 16 MB": lambda r: h2kit.PREFACE + F(4, 0, 0) + b"\xff\xff\xff\0\0\0\0\0\1" + b"a" * 100000,
+    "a field section that never ends": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(1, 0, 1, HEAD) + b"".join(F(9, 0, 1, h2kit.fields(("x", "a" * 16000))) for _ in range(100)),
+    "a field section that is none": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(1, 5, 1, r.randbytes(500)),
+    "a thousand fields": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(1, 5, 1, HEAD + h2kit.fields(("x", "y")) * 1000),
+    "streams that are opened and reset": lambda r: h2kit.PREFACE + F(4, 0, 0) + b"".join(F(1, 4, 2 * i + 1, HEAD) + F(3, 0, 2 * i + 1, b"\0\0\0\x08") for i in range(3000)),
+    "a thousand streams that go on": lambda r: h2kit.PREFACE + F(4, 0, 0) + b"".join(F(1, 4, 2 * i + 1, HEAD) for i in range(1000)),
+    "pings": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(6, 0, 0, b"12345678") * 20000,
+    "settings": lambda r: h2kit.PREFACE + F(4, 0, 0, struct.pack(">HI", 4, 1)) * 20000,
+    "data on no stream": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(0, 1, 99, b"abc"),
+    "a window that is too wide": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(8, 0, 0, b"\x7f\xff\xff\xff") * 3,
+    "a path that climbs": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(1, 5, 1, h2kit.fields((":method", "GET"), (":scheme", "https"), (":path", "/../../etc/passwd"), (":authority", "x/../y"))),
+    "CONNECT": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(1, 5, 1, h2kit.fields((":method", "CONNECT"), (":authority", "169.254.169.254:80"))),
+    "an end in the midst": lambda r: h2kit.PREFACE + F(4, 0, 0) + F(1, 4, 1, HEAD) + b"\0\1\0\0\0\0\0\0\1abc",
+}
+r = random.Random(SEED)
+with gatekit.recorded(call(0), call(1, LARGE)) as gate:
+    client(gate).call("GenerateContent", b"question 5000")
+    before = memory(gate)
+    context = ssl.create_default_context(cafile=gate.ca)
+    context.set_alpn_protocols(["h2"])
+    left = []
+    for what, make in HOSTILE.items():
+        bare = context.wrap_socket(gate.socket(), server_hostname=HOST)
+        bare.settimeout(2)
+        try:
+            bare.sendall(make(r))
+        except OSError:
+            pass
+        left.append(bare)  # open to the end
+    for _ in range(20):  # answers that nobody reads
+        c = client(gate, window=(1 << 31) - 1)
+        c.ask("GenerateContent", b"question 1")
+    honest = client(gate)
+    ok(h2kit.messages(honest.call("GenerateContent", b"question 0")["body"]) == ["answer to 0"] and (gatekit.sanitized() or memory(gate) - before < 30 << 20),
+       "among hostile clients an honest one is answered, and memory stays bounded (seed %d)" % SEED, memory(gate) - before)
+
+# ---- What is relayed ----
+
+t = Talk("tls")
+
+
+def relayed(calls):
+    gate = subprocess.Popen([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--session", "wait", "--", sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "h2kit.py"), HOST, str(t.port), "tls", *calls],
+                            cwd=t.place.dir, env=t.place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return gate
+
+
+p = relayed(["Large=1", "GenerateContent=after", "Break=now", "GenerateContent=never"])
+out, err = p.communicate(timeout=60)
+heard = parsed(out)
+ok([h["body"] for h in heard[:3]] == [len(LARGE), ["answer to after"], ["so far"]] and heard[2]["reset"] == "end", "a large answer passes whole, and where the server ends in the midst of one so does the connection", out, err)
+frames = t.lines("wait")
+ok([f["frame_type"] for f in frames] == ["llm", "llm", "error"] and frames[2]["metadata"]["error_type"] in ("closed", "cut"), "which is in the recording as far as it came, and as it ended", frames[2:])
+
+# ---- Savepoints ----
+
+AGENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import h2kit
+c = h2kit.Client(h2kit.connect(sys.argv[2], sys.argv[3], True), sys.argv[2])
+def write(text):
+    for i in range(30):
+        with open("f%d.txt" % i, "w") as f: f.write((text + " %d\\n" % i) * 3000)
+for n in range(4):
+    write("before %d" % n)
+    c.call("GenerateContent", b"round %d" % n)
+    write("after %d" % n)
+"""
+r = subprocess.run([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--session", "exact", "--", sys.executable, "-c", AGENT, os.path.join(gatekit.SOURCE, "tests", "gate"), HOST, str(t.port)],
+                   cwd=t.place.dir, env=t.place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+bad = [r.stdout] if r.returncode else []
+for n in reversed(range(4)):
+    r = subprocess.run([os.path.join(BUILD, "vcr"), "rollback", "-q", "--to", "call:%d" % n, "exact"], cwd=t.place.dir, env=t.place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    bad += [r.stdout] if r.returncode else [(n, i) for i in range(30) if open(os.path.join(t.place.dir, "f%d.txt" % i)).read() != ("before %d %d\n" % (n, i)) * 3000]
+ok(not bad, "what a program does upon an answer is not in the savepoint of that call, though all are made on one connection", bad)
 t.server.close()
 done()
