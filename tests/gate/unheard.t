@@ -43,12 +43,7 @@ ok("not seen: " + LATER % HOST in err and len(s.calls()) == 1, "also where anoth
 r, s = run("preload", *ask())
 ok(r.returncode == 0 and s and s.end["unseen"] == [LATER % HOST], "under a bare preload it is worth a session", r, s and s.end)
 r, s = run("record", *ask("--h2"))
-ok(s.end["unseen"] == [WORDS % HOST + " (and it speaks HTTP/2 alone, which the gate does not)"], "a program that the gate could not serve anyway is told from one that it could", s.end)
-GATE = ("--lane=gate", "--connect-to", "%s:%d:127.0.0.1:%d" % (HOST, server.tls_port, server.tls_port), "--cacert", server.ca)
-r, s = run("tool", RECORD, "-q", *GATE, "--", DEAF, "--h2", HOST, str(server.tls_port), PATH, server.ca, PATH)
-ok(r.returncode == 0 and r.stdout.count(b"Answer to question") == 2 and not s.calls() and [u.split(" ", 2)[2] for u in s.end["unseen"]] ==
-   ["speaks HTTP/2 alone with %s:%d, which the gate does not: its connections there are tunnelled, and not recorded" % (HOST, server.tls_port)],
-   "where every program is led, it is tunnelled to its host, and that is said once", r, s and s.end["unseen"])
+ok(s.end["unseen"] == [LATER % HOST], "of a program that speaks HTTP/2 alone the same is said", s.end)
 r, s = run("preload", *ask(host="localhost"))
 ok(r.returncode == 0 and r.stdout.count(b"Answer") == 2 and not s, "hosts that serve no models are nobody's business", r, s)
 r, s = run("preload", *ask(host="localhost"), config="model-host local*:%d\n" % server.tls_port)
