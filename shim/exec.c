@@ -235,13 +235,27 @@ static const char *own_file(char exe[PATH_MAX])
 	return same ? name : !raw_statat(AT_FDCWD, exe, &b, 0) && a.st_dev == b.st_dev && a.st_ino == b.st_ino ? exe : NULL;
 }
 
+/* A program that starts itself again, to start a tool in a sandbox or as a service of its own, is the same as far as its tools go. */
+static bool is_same_program(int32_t a, int32_t b)
+{
+	char path[40];
+	struct stat one, two;
+	if (a <= 0 || b <= 0)
+		return false;
+	vcr_format(vcr_format_number(vcr_format(path, "/proc/"), (uint64_t)a, 1), "/exe");
+	if (raw_statat(AT_FDCWD, path, &one, 0))
+		return false;
+	vcr_format(vcr_format_number(vcr_format(path, "/proc/"), (uint64_t)b, 1), "/exe");
+	return !raw_statat(AT_FDCWD, path, &two, 0) && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 void vcr_exec_stand_in(char *const argv[])
 {
 	struct vcr_stand s;
 	char exe[PATH_MAX];
 	int32_t parent = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), lender = vcr_self.lender;
 	int saved = errno;
-	if (vcr_guest() || (lender != parent && lender != VCR_SPOKE_UNNAMED) || !vcr_stand_wanted_here(lender, &s))
+	if (vcr_guest() || (lender != parent && lender != VCR_SPOKE_UNNAMED && !is_same_program(lender, parent)) || !vcr_stand_wanted_here(lender, &s))
 		return;
 	const char *file = own_file(exe);
 	vcr_self.said = 1; /* what it will be says so itself */

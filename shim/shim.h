@@ -402,13 +402,13 @@ static inline void vcr_stand_spoke(void) { if (vcr_unlikely(!vcr_load(&vcr_spoke
 /* Is what this process is about to start, or to become, a tool that is started through the stand-in? Then argv is laid out in `out`, which has VCR_STAND_ROOM
  * entries more than argv, and env loses its LD_PRELOAD to it. */
 enum { VCR_STAND_ROOM = 8 };
-struct vcr_stand { char program[400], place[400]; bool answers, watches; };
+struct vcr_stand { char program[400], place[400], how[24]; bool answers, watches; int32_t reader; /* of what it prints; 0: its parent */ };
 bool vcr_stand_wanted(bool spawns, struct vcr_stand *s);
 /* Is this process itself one, begun by a program that the library cannot enter, and which was lent the gate by that number or VCR_SPOKE_UNNAMED? */
 bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s);
 /* Is it no tool, but a program whose own tools we would not see start? Where tools are answered it is started through the stand-in, too, which becomes it. */
 bool vcr_stand_watches(struct vcr_stand *s);
-void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out);
+void vcr_stand(struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out);
 
 /* ---- exec.c, shell.c, proc.c ---- */
 typedef int vcr_spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);

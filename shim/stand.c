@@ -3,7 +3,8 @@
  * Called in vfork children: nothing is touched but the caller's stack.
  *
  * A program that the library cannot enter starts its tools unseen. Those that take the library find out before their main that they are some: by what their parent was
- * lent (lend.c) they know it, and the gate has heard it speak. They become the stand-in then, which is what their parent would have started. */
+ * lent (lend.c) they know it, and the gate has heard it speak. They become the stand-in then, which is what their parent would have started. Between them and it there may be the same program, once more: that has their tools started, and it reads what
+ * they print. */
 #include "shim.h"
 
 int32_t vcr_spoke;
@@ -23,6 +24,7 @@ static bool is_named(struct vcr_stand *s)
 		return false;
 	s->answers = h->flags & VCR_SPOOL_ANSWERS;
 	s->watches = false;
+	s->reader = 0;
 	return s->answers || !vcr_self.sandboxed; /* what the host has forbidden its children may forbid the stand-in too: then they do not run */
 }
 
@@ -36,8 +38,11 @@ bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	for (int i = 0; h && h->standin[0] && i < VCR_SPOKEN; i++)
-		if (vcr_load(&h->spoke[i]) == lender)
-			return is_named(s);
+		if (vcr_load(&h->spoke[i]) == lender) {
+			bool named = is_named(s);
+			s->reader = lender > 0 ? lender : 0;
+			return named;
+		}
 	return false;
 }
 
@@ -46,7 +51,7 @@ bool vcr_stand_watches(struct vcr_stand *s)
 	return s->watches = is_named(s) && s->answers;
 }
 
-void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out)
+void vcr_stand(struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out)
 {
 	char *preload = "";
 	size_t n = 0;
@@ -57,7 +62,10 @@ void vcr_stand(const struct vcr_stand *s, bool by_name, const char *name, char *
 				;
 			break;
 		}
-	const char *const front[] = { s->program, s->watches ? "watch" : s->answers ? "answer" : "keep", s->place, by_name ? "name" : "path", preload, name };
+	char *end = vcr_format(s->how, by_name ? "name" : "path");
+	if (s->reader)
+		vcr_format_number(vcr_format(end, ":"), (uint64_t)s->reader, 1);
+	const char *const front[] = { s->program, s->watches ? "watch" : s->answers ? "answer" : "keep", s->place, s->how, preload, name };
 	for (; n < sizeof front / sizeof *front; n++)
 		out[n] = (char *)front[n];
 	for (size_t i = 0; argv && argv[i]; i++)

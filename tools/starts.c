@@ -99,13 +99,19 @@ static int lender_of(int pid)
 	return lender;
 }
 
-/* Is it about to become a tool? It has been forked, perhaps by one that was, of a program that has spoken to a model. */
-static bool is_tool(const struct vcr_starts *s, const struct process *p)
+/* Is it about to become a tool? It has been forked, perhaps by one that was, of a program that has spoken to a model: *speaker, all zero if its number was not known when it
+ * was lent the gate. */
+static bool is_tool(const struct vcr_starts *s, const struct process *p, struct process *speaker)
 {
 	struct process parent, child = *p;
+	*speaker = (struct process){ 0 };
 	for (int i = 0; i < GENERATIONS && look(child.parent, &parent); i++, child = parent) {
 		bool same = is_file(&parent.exe, &p->exe);
-		if (has_spoken(s, number_of(s, &parent)) || (same && !i && has_spoken(s, VCR_SPOKE_UNNAMED) && lender_of(p->pid) == VCR_SPOKE_UNNAMED))
+		if (has_spoken(s, number_of(s, &parent))) {
+			*speaker = parent;
+			return true;
+		}
+		if (same && !i && has_spoken(s, VCR_SPOKE_UNNAMED) && lender_of(p->pid) == VCR_SPOKE_UNNAMED)
 			return true;
 		if (!same)
 			return false;
@@ -197,8 +203,8 @@ static bool ends(const char *text, const char *how)
 	return n >= k && !strcmp(text + n - k, how);
 }
 
-/* Has it, in that environment, all that it needs to ask whether it is a tool, and to be told that it is? */
-static bool will_ask(const struct vcr_starts *s, const struct process *p, uint64_t env)
+/* Has it, in that environment, all that it needs to ask whether it is a tool, and to be told that it is (vcr_exec_stand_in)? */
+static bool will_ask(const struct vcr_starts *s, const struct process *p, const struct process *speaker, uint64_t env)
 {
 	struct process parent;
 	bool library = false, spool = false;
@@ -216,7 +222,11 @@ static bool will_ask(const struct vcr_starts *s, const struct process *p, uint64
 	}
 	if (!library || !spool || !has_spoken(s, lender))
 		return false;
-	return lender == VCR_SPOKE_UNNAMED || (look(p->parent, &parent) && parent.levels >= p->levels && lender == parent.number[p->levels - 1]);
+	if (lender == VCR_SPOKE_UNNAMED)
+		return true;
+	if (!look(p->parent, &parent) || parent.levels < p->levels)
+		return false;
+	return lender == parent.number[p->levels - 1] || (speaker->levels == p->levels && lender == speaker->number[p->levels - 1] && is_file(&parent.exe, &speaker->exe));
 }
 
 static void describe(int pid, const struct call *c, const char *path, struct vcr_buf *words)
@@ -244,7 +254,7 @@ enum vcr_starts_verdict vcr_starts_judge(const struct vcr_starts *s, const struc
 {
 	static const char *const kinds[] = { [VCR_TARGET_TAKES] = "its environment is its own", [VCR_TARGET_GO] = "its environment is its own", [VCR_TARGET_STATIC] = "it is static",
 		[VCR_TARGET_MUSL] = "it is of another libc", [VCR_TARGET_HARMED] = "it takes no library" };
-	struct process p;
+	struct process p, speaker;
 	struct stat st;
 	char path[PATH_MAX] = "";
 	int tid = (int)call->pid;
@@ -252,7 +262,7 @@ enum vcr_starts_verdict vcr_starts_judge(const struct vcr_starts *s, const struc
 		return VCR_STARTS_GOES_ON;
 	if (!look(tid, &p))
 		return p.pid ? judge_unseen(s, &p, words) : VCR_STARTS_GOES_ON;
-	if (is_file(&p.exe, &s->standin) || !is_tool(s, &p) || is_by_library(tid, call->data.instruction_pointer))
+	if (is_file(&p.exe, &s->standin) || !is_tool(s, &p, &speaker) || is_by_library(tid, call->data.instruction_pointer))
 		return VCR_STARTS_GOES_ON;
 	struct call c = call_of(&call->data);
 	int fd = open_program(tid, &c, path);
@@ -260,7 +270,7 @@ enum vcr_starts_verdict vcr_starts_judge(const struct vcr_starts *s, const struc
 	enum vcr_target target = may ? VCR_TARGET_TAKES : vcr_elf_target("", fd);
 	if (fd >= 0)
 		close(fd);
-	if (may || (vcr_target_takes(target) && will_ask(s, &p, c.env)))
+	if (may || (vcr_target_takes(target) && will_ask(s, &p, &speaker, c.env)))
 		return VCR_STARTS_GOES_ON;
 	describe(tid, &c, path, words);
 	*why = kinds[target];

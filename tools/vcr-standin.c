@@ -1,10 +1,10 @@
 /* vcr-standin — started in the place of a tool, by the library's exec hook (shim/stand.c). Not for people.
  *
- *   vcr-standin keep DIR path|name PRELOAD PROGRAM [ARGUMENT…]      become PROGRAM, and keep what it prints
- *   vcr-standin answer SOCKET path|name PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did; or become it, if it was no tool
+ *   vcr-standin keep DIR path|name[:READER] PRELOAD PROGRAM [ARGUMENT…]      become PROGRAM, and keep what it prints
+ *   vcr-standin answer SOCKET path|name[:READER] PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did; or become it, if it was no tool
  *   vcr-standin watch SOCKET path|name PRELOAD PROGRAM [ARGUMENT…]  become PROGRAM, which starts tools that the library does not see: under a filter that tells of them
  *
- * The arguments include the zeroth. PRELOAD is an entry of the environment that is PROGRAM's and not ours, or empty.
+ * The arguments include the zeroth. READER is the process that reads what PROGRAM prints, if that is not its parent. PRELOAD is an entry of the environment that is PROGRAM's and not ours, or empty.
  *
  * Keeping: the process that was to run PROGRAM does, so its number, its parent, its signals and its exit status are what they would be. In front of its standard
  * output and error, where these are pipes or sockets, there is a pipe whose other end a process of ours copies; it belongs to nobody, ends when the last
@@ -155,13 +155,15 @@ static bool are_the_same(void)
 	return !fstat(1, &st) && is_file(2, &st);
 }
 
+static int reader; /* the agent's process that started it */
+
 /* Does its parent print there too? Then nobody but the user reads it, and a copy would come late among what the parent prints. */
 static bool is_parents(const struct stat *st)
 {
 	char path[40];
 	struct stat its;
 	for (int fd = 1; fd <= 2; fd++) {
-		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getppid(), fd);
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", reader, fd);
 		if (!stat(path, &its) && its.st_dev == st->st_dev && its.st_ino == st->st_ino)
 			return true;
 	}
@@ -514,7 +516,7 @@ static bool is_held(const struct stat *st)
 	char path[64];
 	struct stat its;
 	struct dirent *e;
-	snprintf(path, sizeof path, "/proc/%d/fd", (int)getppid());
+	snprintf(path, sizeof path, "/proc/%d/fd", reader);
 	DIR *d = opendir(path);
 	bool held = false;
 	while (d && !held && (e = readdir(d)))
@@ -567,7 +569,7 @@ static bool begin_draining(void)
 {
 	struct stat st, its;
 	char path[40];
-	snprintf(path, sizeof path, "/proc/%d/fd/0", (int)getppid());
+	snprintf(path, sizeof path, "/proc/%d/fd/0", reader);
 	if (fstat(0, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || (!stat(path, &its) && its.st_dev == st.st_dev && its.st_ino == st.st_ino))
 		return false;
 	if (is_file(1, &st) || is_file(2, &st))
@@ -806,8 +808,11 @@ int main(int argc, char **argv)
 		fputs("vcr-standin is started by the library of vcr where vcr-record --capture=all or vcr-replay --hermetic says so; there is no need to start it by hand\n", stderr);
 		return 2;
 	}
+	bool by_name = !strncmp(argv[3], "name", 4);
+	const char *other = strchr(argv[3], ':');
+	reader = other ? atoi(other + 1) : (int)getppid();
 	keeps ? keep(argv[2]) : watches ? be_watched(argv[2], argv[5]) : answer(argv[2], argv[5], argv + 6);
 	if (*argv[4])
 		putenv(argv[4]);
-	become(!strcmp(argv[3], "name"), argv[5], argv + 6);
+	become(by_name, argv[5], argv + 6);
 }

@@ -3,8 +3,9 @@
  *   asker POST URL BODY       through http_proxy: prints the answer's status line and body. URL: http://…
  *   asker TWICE URL BODY      likewise, and once more when a line has been read from standard input
  *   asker TOOLS URL BODY COMMAND…  likewise, and then each command by a shell, or by itself where it begins with "!", with an empty environment "-",
- *                             by ourselves started again "@", and by calls that point nowhere "%": what it printed, how it ended; "?" and an errno: it could not be started
+ *                             by ourselves started again "@", by a child of such a one "+", and by calls that point nowhere "%": what it printed, how it ended; "?" and an errno: it could not be started
  *   asker RUN COMMAND         becomes it
+ *   asker UNDER COMMAND       a child does
  *   asker SOCKET URL          likewise, a request for a WebSocket as codex makes it
  *   asker CONNECT HOST:PORT   a tunnel through https_proxy: sends "ping\n" in it, prints the status and what comes back
  * Exit: 0, 3 when there is no proxy to be used, 1 on an error. */
@@ -93,8 +94,9 @@ static void call_with_nothing_there(const char *program)
 	static char *many[200000];
 	for (size_t i = 0; i < sizeof many / sizeof *many - 1; i++)
 		many[i] = (char *)(i % 2 ? 1 : -1l);
-	execve((const char *)1, environ, environ);
-	execve(program, (char **)1, environ);
+	char *volatile one = (char *)1;
+	execve(one, environ, environ);
+	execve(program, (char **)one, environ);
 	execve(program, many, environ);
 	execve(program, environ, (char **)-8l);
 	execve("", environ, environ);
@@ -102,11 +104,11 @@ static void call_with_nothing_there(const char *program)
 
 static void become(const char *command)
 {
-	char *const name[] = { (char *)command + 1, "tool", NULL }, *const none[] = { NULL }, *const again[] = { "asker", "RUN", (char *)command + 1, NULL };
+	char *const name[] = { (char *)command + 1, "tool", NULL }, *const none[] = { NULL }, *const again[] = { "asker", *command == '@' ? "RUN" : "UNDER", (char *)command + 1, NULL };
 	switch (*command) {
 	case '!': execve(*name, name, environ); break;
 	case '-': execve(*name, name, none); break;
-	case '@': execve("/proc/self/exe", again, environ); break;
+	case '@': case '+': execve("/proc/self/exe", again, environ); break;
 	case '%': call_with_nothing_there(*name); break;
 	default: execl("/bin/bash", "bash", "-lc", command, (char *)NULL);
 	}
@@ -143,8 +145,11 @@ int main(int argc, char **argv)
 	char word[400];
 	if (argc < 3)
 		return 1;
-	if (!strcmp(argv[1], "RUN")) {
+	if (!strcmp(argv[1], "RUN") || !strcmp(argv[1], "UNDER")) {
 		char own[400];
+		int status;
+		if (*argv[1] == 'U' && fork())
+			return wait(&status) > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 99;
 		snprintf(own, sizeof own, "!%s", argv[2]);
 		become(own);
 	}

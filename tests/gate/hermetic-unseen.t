@@ -118,6 +118,11 @@ holds("and with process numbers of the command's own (--deterministic)", ("--her
 count = runs()
 own = replay("tools", *command("@" + STATIC, "!" + ASKER))
 ok(told(own[0]) == [REFUSED, "1 "] and runs() == count and own[2] == 1 and "1 tool was refused: %s tool (" % STATIC in own[1], "a program that starts itself again may; what that starts is a tool as well", own)
+UNDER = ("+" + DYNAMIC, "+" + STATIC)
+said, err, status = record("under", *command(*UNDER))
+count = runs()
+again, err, status = replay("under", *command(*UNDER))
+ok(told(said) == ["0 by a marker"] * 2 and told(again) == ["0 by a marker", REFUSED] and runs() == count and status == 1, "the tools of one that it has started again are recorded and answered as its own", said, again, err, status)
 nowhere = replay("tools", *command("%" + STATIC, TOOLS[0]))
 ok(told(nowhere[0]) == ["125 ?%d" % errno.ENOENT, "0 said"] and runs() == count and nowhere[2] in (0, 1), "calls whose arguments are not there, or without end, harm nobody", nowhere)
 
