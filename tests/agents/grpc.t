@@ -84,7 +84,8 @@ def is_kept(session):
     noted = [session.vcr(f) for f in frames]
     return ([session.body(f, "request") for f in frames] == [framed(a) for a in ASKED] and [session.body(f, "response") for f in frames] == [b"".join(map(framed, a)) for a in ANSWERED] and
             [f["frame_type"] for f in frames] == ["llm"] * 3 + ["error"] and frames[3]["metadata"]["error_type"] == "RESOURCE_EXHAUSTED" and frames[3]["metadata"]["error_message"] == "so many of you \u2713" and
-            all((v["source"], v["http"], v["host"].split(":")[0]) == ("gate", "2", HOST) for v in noted) and not session.end["unseen"])
+            all((v["source"], v["http"], v["host"].split(":")[0]) == ("gate", "2", HOST) for v in noted) and not session.end["unseen"] and
+            ["gate" in c["lane"] for c in session.end["coverage"] if c["model_calls"]] == [True])
 
 
 for name, target in TARGETS.items():
@@ -98,7 +99,7 @@ for name, target in TARGETS.items():
         mine = place.ask(how, target)
         ok(mine == bare and bare[0] == 0 and bare[1].count("\n") == 6 and "RESOURCE_EXHAUSTED so many of you" in bare[1], SAYS % (name, words), mine, bare)
         found = place.sessions()
-        ok(len(found) == 1 and is_kept(found[0]), KEPT % (name, words), *[(s.frames, s.end["unseen"]) for s in found])
+        ok(len(found) == 1 and is_kept(found[0]), KEPT % (name, words), *[(s.end["unseen"], s.end["coverage"], [s.vcr(f) for f in s.calls()]) for s in found])
     again, recorded = place.ask("replay", target), place.session().path
     ok(again[:2] == bare[:2], AGAIN % name, again, bare)
     other = place.run(os.path.join(BUILD, "vcr-replay"), "-q", recorded, "--", AGENTS_PYTHON, CALLS, "ask", target % PORT, HOST, "dream", how="tool", env=ENV).stdout.decode()

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import random
+import shutil
 import ssl
 import struct
 import subprocess
@@ -15,7 +16,7 @@ sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.di
 import gatekit
 import h2kit
 import modelserver
-from gatekit import BUILD, clikit, done, ok
+from gatekit import BUILD, clikit, done, ok, skip
 
 HOST = "generativelanguage.googleapis.com"
 CALLS = ["GenerateContent=first", "StreamGenerateContent=a story", "Exhausted=third", "Midway=fourth", "Reset=fifth", "CountTokens=sixth", "GenerateContent=last"]
@@ -37,7 +38,8 @@ class Talk:
         self.port = self.server.port
         os.mkdir(self.place.vcr_dir)
         with open(os.path.join(self.place.vcr_dir, "config"), "w") as f:
-            f.write("model-host 127.0.0.1:%d\nconnect-to %s:%d:127.0.0.1:%d\ncacert %s\n" % (self.port, HOST, self.port, self.port, CA))
+            ways = "".join("connect-to %s:%d:127.0.0.1:%d\n" % (HOST, port, self.port) for port in (self.port, 443))  # who looks a name up says no port
+            f.write("model-host 127.0.0.1:%d\n%scacert %s\n" % (self.port, ways, CA))
         self.place.env.pop("VCR_COLLECTOR")
 
     def run(self, *argv, calls=CALLS):
@@ -219,6 +221,30 @@ heard = parsed(out)
 ok([h["body"] for h in heard[:3]] == [len(LARGE), ["answer to after"], ["so far"]] and heard[2]["reset"] == "end", "a large answer passes whole, and where the server ends in the midst of one so does the connection", out, err)
 frames = t.lines("wait")
 ok([f["frame_type"] for f in frames] == ["llm", "llm", "error"] and frames[2]["metadata"]["error_type"] in ("closed", "cut"), "which is in the recording as far as it came, and as it ended", frames[2:])
+
+# ---- node, whose http2 offers nothing else ----
+
+NODE = """
+const c = require('http2').connect('https://' + process.argv[1]);
+const r = c.request({':method': 'POST', ':path': process.argv[2], 'content-type': 'application/grpc', te: 'trailers'});
+const said = [];
+c.on('error', e => console.log(e.code));
+r.on('error', e => console.log(e.code));
+r.on('response', h => console.log(h[':status'])).on('trailers', t => console.log('grpc-status', t['grpc-status']));
+r.on('data', d => said.push(d)).on('end', () => { console.log(Buffer.concat(said).toString('latin1')); c.close(); });
+r.end(Buffer.from('\\0\\0\\0\\0\\3abc', 'latin1'));
+"""
+TITLE = "node's http2, which offers nothing else, is recorded by the gate and hears the same in a replay"
+if shutil.which("node"):
+    said = []
+    for words in (["vcr-record", "-q", "--lane=gate", "--session", "node"], ["vcr-replay", "-q", "node"]):
+        r = subprocess.run([os.path.join(BUILD, words[0]), *words[1:], "--", "node", "-e", NODE, "%s:%d" % (HOST, t.port), h2kit.SERVICE + "StreamGenerateContent"], cwd=t.place.dir, env=t.place.env,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        said.append(r.stdout)
+    frames = t.lines("node")
+    ok(said[0] == said[1] and said[0].startswith("200\n") and "piece 2 of abc" in said[0] and "grpc-status 0" in said[0] and [f["metadata"]["custom"]["vcr"]["source"] for f in frames] == ["gate"], TITLE, said, frames, r)
+else:
+    skip(TITLE, "no node")
 
 # ---- Savepoints ----
 
