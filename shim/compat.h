@@ -87,6 +87,15 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/* A function marked VCR_JUMPS ends with VCR_JUMP f(…), a call that leaves nothing of it on the stack, however little is optimised. */
+#if defined __has_attribute && __has_attribute(musttail)
+#define VCR_JUMPS
+#define VCR_JUMP __attribute__((musttail)) return
+#else
+#define VCR_JUMPS __attribute__((optimize("O2")))
+#define VCR_JUMP return
+#endif
+
 /* A system call as the kernel answers it: negative errno on failure, errno itself untouched. */
 #if defined __x86_64__
 enum { VCR_MACHINE = EM_X86_64, VCR_RELOC_DATA = R_X86_64_GLOB_DAT, VCR_RELOC_CALL = R_X86_64_JUMP_SLOT };

@@ -105,9 +105,9 @@ __attribute__((noinline)) static bool looks_itself(const char *file, const void 
 	return false;
 }
 
-void *dlopen(const char *file, int mode)
+VCR_JUMPS void *dlopen(const char *file, int mode)
 {
 	if (vcr_unlikely(mode & RTLD_DEEPBIND) && file && vcr_ready() && !vcr_self.sandboxed && !vcr_guest() && !looks_itself(file, __builtin_return_address(0)))
 		return open_deep(file, mode);
-	return VCR_REAL(dlopen)(file, mode); /* a jump: nothing of ours may be on the stack */
+	VCR_JUMP VCR_REAL(dlopen)(file, mode);
 }
