@@ -18,6 +18,7 @@ struct vcr_spool_writer {
 	uint64_t mapped;      /* bytes of it; less than all where address space is limited */
 	struct vcr_spool_header *h;
 	uint64_t end, there;  /* there: so far the pages are in our memory already */
+	bool full;            /* what could not be had last was room, which may come */
 };
 
 static char *map_file(struct vcr_spool_writer *w)
@@ -86,19 +87,28 @@ bool vcr_spool_writer_muted(const struct vcr_spool_writer *w, uint32_t conn)
 	return __atomic_load_n(&w->h->mute[conn % VCR_SPOOL_MUTES], __ATOMIC_RELAXED) == conn;
 }
 
+/* 0, or an errno. */
+static int allocate(struct vcr_spool_writer *w, uint64_t from, uint64_t to)
+{
+	return to - from > VCR_SPOOL_BACKLOG ? EFBIG : posix_fallocate(w->fd, (off_t)from, (off_t)(to - from));
+}
+
 /* Up to where the file reaches when `end` is to be written; 0: not so far. `limit` may be somebody's scribble, and beyond the true end is SIGBUS. */
 static uint64_t grow(struct vcr_spool_writer *w, uint64_t end)
 {
 	uint64_t limit = __atomic_load_n(&w->h->limit, __ATOMIC_ACQUIRE);
 	struct stat st;
+	w->full = false;
 	if (end > w->mapped || fstat(w->fd, &st))
 		return 0;
 	uint64_t size = (uint64_t)st.st_size;
 	if (end > size) {
 		uint64_t want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
-		if (want - size > VCR_SPOOL_BACKLOG)
-			return 0;
-		if (posix_fallocate(w->fd, st.st_size, (off_t)(want - size)) && posix_fallocate(w->fd, st.st_size, (off_t)((want = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1)) - size)))
+		int err = allocate(w, size, want);
+		if (err == ENOSPC)
+			err = allocate(w, size, want = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+		w->full = err == ENOSPC;
+		if (err)
 			return 0;
 		size = want;
 	}
@@ -131,7 +141,8 @@ static bool wait_for_room(struct vcr_spool_writer *w, int *ms)
 static uint64_t room_for(struct vcr_spool_writer *w, uint64_t n)
 {
 	uint64_t tail = __atomic_load_n(&w->h->tail, __ATOMIC_ACQUIRE);
-	return tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG ? 0 : grow(w, tail + n);
+	w->full = tail - __atomic_load_n(&w->h->head, __ATOMIC_ACQUIRE) > VCR_SPOOL_BACKLOG;
+	return w->full ? 0 : grow(w, tail + n);
 }
 
 static uint64_t reserve(struct vcr_spool_writer *w, uint64_t n)
@@ -139,13 +150,13 @@ static uint64_t reserve(struct vcr_spool_writer *w, uint64_t n)
 	int ms = ROOM_WAIT_MS;
 	uint64_t size;
 	while (!(size = room_for(w, n)))
-		if (!wait_for_room(w, &ms))
+		if (!w->full || !wait_for_room(w, &ms))
 			return 0;
 	uint64_t at = __atomic_fetch_add(&w->h->tail, n, __ATOMIC_ACQ_REL);
 	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at > w->mapped - n)
 		return 0;
 	while (at + n > size && !(size = grow(w, at + n))) /* others were faster */
-		if (!wait_for_room(w, &ms))
+		if (!w->full || !wait_for_room(w, &ms))
 			return 0;
 	return at;
 }

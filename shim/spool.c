@@ -34,25 +34,28 @@ static bool may_grow_to(uint64_t size)
 	return !vcr_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit) && size <= limit.rlim_cur;
 }
 
-static bool allocate(int fd, uint64_t from, uint64_t to)
+/* 0, or a negative errno. */
+static int allocate(int fd, uint64_t from, uint64_t to)
 {
-	return may_grow_to(to) && !vcr_call4(SYS_fallocate, fd, 0, (long)from, (long)(to - from));
+	return may_grow_to(to) ? (int)vcr_call4(SYS_fallocate, fd, 0, (long)from, (long)(to - from)) : -EFBIG;
 }
 
-/* Raise `limit` so that `end` is inside the file. Where there is little room, by no more than that. */
-static bool grow(struct vcr_spool_header *h, uint64_t end)
+/* Raise `limit` so that `end` is inside the file; where there is little room, by no more than that. 0, or a negative errno. */
+static int grow(struct vcr_spool_header *h, uint64_t end)
 {
 	uint64_t limit = vcr_load(&h->limit), want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
-	if (vcr_self.sandboxed || want > map_size || limit > end)
-		return limit > end;
-	int fd = raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (limit > end)
+		return 0;
+	int fd = vcr_self.sandboxed || want > map_size ? -EFBIG : raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
-		return false;
-	bool ok = allocate(fd, limit, want) || allocate(fd, limit, want = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+		return fd;
+	int err = allocate(fd, limit, want);
+	if (err == -ENOSPC)
+		err = allocate(fd, limit, want = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1));
 	raw_close(fd);
-	while (ok && limit < want && !__atomic_compare_exchange_n(&h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	while (!err && limit < want && !__atomic_compare_exchange_n(&h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
-	return ok;
+	return err;
 }
 
 /* The virtual size is generous. Of a limited address space it takes an eighth at most: the program needs the rest. */
@@ -116,7 +119,7 @@ static struct vcr_spool_header *make(uint64_t *size)
 	if (fd < 0)
 		return NULL;
 	struct vcr_spool_header *h = NULL;
-	if (allocate(fd, 0, VCR_SPOOL_HEADER + GROW_STEP))
+	if (!allocate(fd, 0, VCR_SPOOL_HEADER + GROW_STEP))
 		h = map(fd, size);
 	raw_close(fd);
 	if (h)
@@ -323,30 +326,31 @@ static bool wait_for_room(struct vcr_spool_header *h, int *ms)
 	return false;
 }
 
-static bool reaches(struct vcr_spool_header *h, uint64_t end)
+/* 0, -ENOSPC or another negative errno: for what is no want of room nobody waits. */
+static int reach(struct vcr_spool_header *h, uint64_t end)
 {
-	return end <= vcr_load(&h->limit) || grow(h, end);
+	return end <= vcr_load(&h->limit) ? 0 : grow(h, end);
 }
 
-static bool has_room(struct vcr_spool_header *h, uint64_t n)
+static int make_room(struct vcr_spool_header *h, uint64_t n)
 {
 	uint64_t tail = vcr_load(&h->tail);
-	return tail - vcr_load(&h->head) <= VCR_SPOOL_BACKLOG && reaches(h, tail + n);
+	if (tail + n > map_size)
+		return -EFBIG;
+	return tail - vcr_load(&h->head) > VCR_SPOOL_BACKLOG ? -ENOSPC : reach(h, tail + n);
 }
 
 static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
 {
-	int ms = ROOM_WAIT_MS;
-	if (vcr_load(&h->tail) + n > map_size)
-		return 0;
-	while (vcr_unlikely(!has_room(h, n)))
-		if (!wait_for_room(h, &ms))
+	int ms = ROOM_WAIT_MS, err;
+	while (vcr_unlikely((err = make_room(h, n)) != 0))
+		if (err != -ENOSPC || !wait_for_room(h, &ms))
 			return 0;
 	uint64_t at = __atomic_fetch_add(&h->tail, n, __ATOMIC_ACQ_REL);
 	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at + n > map_size)
 		return 0;
-	while (vcr_unlikely(!reaches(h, at + n))) /* others were faster */
-		if (!wait_for_room(h, &ms))
+	while (vcr_unlikely((err = reach(h, at + n)) != 0)) /* others were faster */
+		if (err != -ENOSPC || !wait_for_room(h, &ms))
 			return 0;
 	return present((char *)h, at, at + n) ? at : 0;
 }
