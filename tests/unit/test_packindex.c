@@ -21,7 +21,9 @@ static void setup(void)
 {
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	ck_assert_int_eq(chdir(top), 0);
-	sh("git init -q .; for i in $(seq 1200); do echo $i > f$i; done; git add .; git commit -qm x; git repack -qad; echo more > more; git add more; git commit -qm y; git repack -qd; "
+	sh("git init -q .; pack() { git -c fastimport.unpackLimit=1 fast-import --quiet --date-format=now; }; head='committer a <a> now\ndata 1\nx'; "
+	   "awk -v h=\"commit refs/heads/x\n$head\" 'BEGIN { print h; for (i = 1; i <= 1200; i++) printf \"M 644 inline f%d\\ndata %d\\n%d\\n\\n\", i, length(i) + 1, i }' | pack; "
+	   "printf \"commit refs/heads/x\n$head\nfrom refs/heads/x^0\nM 644 inline more\ndata 5\nmore\n\n\" | pack; test $(ls .git/objects/pack/*.pack | wc -l) = 2; "
 	   "git cat-file --batch-all-objects --batch-check='%(objectname)' > names");
 }
 
