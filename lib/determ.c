@@ -14,9 +14,9 @@
 
 /* ---- Terms ---- */
 
-static const char *const quiet_name[] = {
+static const char *const set_name[] = {
 #define X(name) #name,
-	VCR_DETERM_QUIET(X)
+	VCR_DETERM_SET(X)
 #undef X
 };
 
@@ -58,8 +58,8 @@ int vcr_determ_terms_new(struct vcr_determ_terms *t, struct vcr_error *e)
 	zone_here(t->zone, sizeof t->zone);
 	if (!is_word(t->zone, strlen(t->zone)))
 		*t->zone = 0;
-	for (int i = 0; i < VCR_DETERM_QUIETS; i++)
-		t->quiet[i] = !getenv(quiet_name[i]);
+	for (int i = 0; i < VCR_DETERM_SETS; i++)
+		t->set[i] = !getenv(set_name[i]);
 	return 0;
 }
 
@@ -76,10 +76,10 @@ void vcr_determ_terms_text(const struct vcr_determ_terms *t, struct vcr_buf *out
 	for (size_t i = 0; i < sizeof t->seed; i++)
 		vcr_buf_printf(out, "%02x", t->seed[i]);
 	vcr_buf_printf(out, " start=%lld host=%s zone=%s", (long long)t->start_us, t->host, t->zone);
-	const char *before = " quiet=";
-	for (int i = 0; i < VCR_DETERM_QUIETS; i++)
-		if (t->quiet[i]) {
-			vcr_buf_printf(out, "%s%s", before, quiet_name[i]);
+	const char *before = " set=";
+	for (int i = 0; i < VCR_DETERM_SETS; i++)
+		if (t->set[i]) {
+			vcr_buf_printf(out, "%s%s", before, set_name[i]);
 			before = ",";
 		}
 }
@@ -107,15 +107,15 @@ static bool take_word(const char **at, const char *name, char *to, size_t cap)
 }
 
 /* Names that are none of ours are passed over: whoever wrote the session chooses no others. */
-static void take_quiet(const char *at, bool quiet[VCR_DETERM_QUIETS])
+static void take_set(const char *at, bool set[VCR_DETERM_SETS])
 {
-	static const char name[] = "quiet=";
+	static const char name[] = "set=";
 	if (strncmp(at, name, sizeof name - 1))
 		return;
 	for (at += sizeof name - 2; *at && *at != ' ';) {
 		size_t n = strcspn(++at, ", ");
-		for (int i = 0; i < VCR_DETERM_QUIETS; i++)
-			quiet[i] |= n == strlen(quiet_name[i]) && !strncmp(at, quiet_name[i], n);
+		for (int i = 0; i < VCR_DETERM_SETS; i++)
+			set[i] |= n == strlen(set_name[i]) && !strncmp(at, set_name[i], n);
 		at += n;
 	}
 }
@@ -132,7 +132,7 @@ bool vcr_determ_terms_parse(const char *text, struct vcr_determ_terms *t)
 	is.start_us = strtoll(start, &end, 10);
 	if (!*start || *end || is.start_us <= 0 || is.start_us >= VCR_DETERM_LATEST_US)
 		return false;
-	take_quiet(at, is.quiet);
+	take_set(at, is.set);
 	*t = is;
 	return true;
 }
@@ -141,9 +141,9 @@ void vcr_determ_terms_apply(const struct vcr_determ_terms *t, struct vcr_buf *se
 {
 	if (*t->zone)
 		setenv("TZ", t->zone, 1);
-	for (int i = 0; i < VCR_DETERM_QUIETS; i++)
-		if (t->quiet[i] && !getenv(quiet_name[i]) && !setenv(quiet_name[i], "1", 0))
-			vcr_buf_printf(set, "%s%s=1", set->len ? ", " : "", quiet_name[i]);
+	for (int i = 0; i < VCR_DETERM_SETS; i++)
+		if (t->set[i] && !getenv(set_name[i]) && !setenv(set_name[i], "1", 0))
+			vcr_buf_printf(set, "%s%s=1", set->len ? ", " : "", set_name[i]);
 }
 
 /* ---- The file ---- */

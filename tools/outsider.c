@@ -45,7 +45,7 @@ void vcr_outsider_apply_terms(const struct vcr_tool *t, const struct vcr_determ_
 	VCR_AUTO_BUF set = VCR_BUF_INIT;
 	vcr_determ_terms_apply(terms, &set);
 	if (set.len && !t->quiet)
-		vcr_say(t, "agents are told to report to nobody but their model: %s (one that is set already, be it to nothing, stays as it is)", set.data);
+		vcr_say(t, "set for the command, so that agents report to nobody but their model and node reads files in turn: %s (one that is set already, be it to nothing, stays)", set.data);
 }
 
 void vcr_outsider_say_chance(const struct vcr_tool *t, enum vcr_target target, const char *command, const struct vcr_run *run)

@@ -214,19 +214,26 @@ for kind, source, how in ("static", NOW, ["-static"]), ("of Go", NOW + NOTE, [])
     words = "%s is %s: its clock and its random bytes are its own" % (path, kind)
     ok(said.count(words) == 1 and err.count(words) == 1, title, said, err)
 
-# ---- Agents report to nobody ----
+# ---- What is set for the command ----
 
-QUIET = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1, DO_NOT_TRACK=1"
-ASKS = ("sh", "-c", 'echo "${CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC-none} ${DO_NOT_TRACK-none}"')
-_, out, said, _ = record("quiet", *ASKS)
-status, again, err = run(REPLAY, "--deterministic", "--vcr-dir", place.vcr_dir, "quiet", "--", *ASKS)
-ok(out == again == "1 1\n" and said.count(QUIET) == err.count(QUIET) == 1, "an agent is told to report to nobody but its model, in the recording and in the replay, and it is said", out, again, said, err)
-_, out, said, _ = record("loud", *ASKS, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="", DO_NOT_TRACK="0")
-status, again, err = run(REPLAY, "--deterministic", "--vcr-dir", place.vcr_dir, "loud", "--", *ASKS)
-ok((out, again) == (" 0\n", "none none\n") and "report" not in said + err, "what the user has set stays, and the replay of that sets nothing either", out, again, said, err)
-status, again, err = run(REPLAY, "--deterministic", "--vcr-dir", place.vcr_dir, "quiet", "--", *ASKS, DO_NOT_TRACK="")
-ok(again == "1 \n" and "TRAFFIC=1 " in err and "DO_NOT_TRACK" not in err, "nor is it taken from who has set it for the replay", again, err)
-ok(record("open", *ASKS, options=("--lane=gate",))[1] == "none none\n", "without --deterministic an agent reports as it likes")
+NAMES = ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DO_NOT_TRACK", "UV_THREADPOOL_SIZE")
+ASKS = ("sh", "-c", "echo %s" % " ".join("${%s-none}" % n for n in NAMES))
+SET = ": %s (" % ", ".join(n + "=1" for n in NAMES)
+
+
+def replay_asks(session, **env):
+    return run(REPLAY, "--deterministic", "--vcr-dir", place.vcr_dir, session, "--", *ASKS, **env)[1:]
+
+
+_, out, said, _ = record("set", *ASKS)
+again, err = replay_asks("set")
+ok(out == again == "1 1 1\n" and said.count(SET) == err.count(SET) == 1, "agents are told to report to nobody but their model, and node to read files in turn, in the recording and in the replay, and it is said", out, again, said, err)
+_, out, said, _ = record("unset", *ASKS, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="", DO_NOT_TRACK="0", UV_THREADPOOL_SIZE="4")
+again, err = replay_asks("unset")
+ok((out, again) == ("0 4\n", "none none none\n") and "report" not in said + err, "what the user has set stays, be it to nothing, and the replay of that sets nothing either", out, again, said, err)
+again, err = replay_asks("set", DO_NOT_TRACK="")
+ok(again == "1 1\n" and ": %s=1, %s=1 (" % (NAMES[0], NAMES[2]) in err, "nor is it taken from who has set it for the replay", again, err)
+ok(record("open", *ASKS, options=("--lane=gate",))[1] == "none none none\n", "without --deterministic nothing is set")
 
 # ---- Nothing but the model ----
 

@@ -31,28 +31,29 @@ START_TEST(terms_come_back_from_their_text)
 }
 END_TEST
 
-START_TEST(what_keeps_agents_quiet_is_set_where_the_user_has_not_and_a_replay_sets_the_same)
+START_TEST(what_makes_runs_alike_is_set_where_the_user_has_not_and_a_replay_sets_the_same)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT, set = VCR_BUF_INIT, none = VCR_BUF_INIT;
 	struct vcr_determ_terms t, back;
 	unsetenv("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC");
+	unsetenv("UV_THREADPOOL_SIZE");
 	setenv("DO_NOT_TRACK", "", 1);
 	ck_assert_int_eq(vcr_determ_terms_new(&t, NULL), 0);
 	vcr_determ_terms_text(&t, &text);
-	ck_assert_msg(strstr(text.data, " quiet=CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC") && !strstr(text.data, "DO_NOT_TRACK"), "%s", text.data);
+	ck_assert_msg(strstr(text.data, " set=CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC") && !strstr(text.data, "DO_NOT_TRACK"), "%s", text.data);
 	ck_assert(vcr_determ_terms_parse(text.data, &back));
 	unsetenv("DO_NOT_TRACK"); /* whoever replays has another environment: what it was recorded with counts */
 	vcr_determ_terms_apply(&back, &set);
-	ck_assert_str_eq(set.data, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1");
+	ck_assert_str_eq(set.data, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1, UV_THREADPOOL_SIZE=1");
 	ck_assert_str_eq(getenv("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"), "1");
 	ck_assert(!getenv("DO_NOT_TRACK"));
 	vcr_determ_terms_apply(&back, &none);
 	ck_assert_int_eq(none.len, 0);
-	ck_assert(vcr_determ_terms_parse("v2 seed=" SEED " start=1 host= zone= quiet=LD_PRELOAD,DO_NOT_TRACK,,x", &back));
+	ck_assert(vcr_determ_terms_parse("v2 seed=" SEED " start=1 host= zone= set=LD_PRELOAD,DO_NOT_TRACK,,x", &back));
 	vcr_determ_terms_apply(&back, &none);
 	ck_assert_str_eq(none.data, "DO_NOT_TRACK=1");
 	ck_assert(!getenv("LD_PRELOAD"));
-	ck_assert(vcr_determ_terms_parse("v2 seed=" SEED " start=1 host= zone=", &back) && !back.quiet[0] && !back.quiet[1]);
+	ck_assert(vcr_determ_terms_parse("v2 seed=" SEED " start=1 host= zone=", &back) && !back.set[0] && !back.set[1]);
 }
 END_TEST
 
@@ -113,7 +114,7 @@ static TCase *determ(void)
 {
 	TCase *tc = tcase_create("determ");
 	tcase_add_test(tc, terms_come_back_from_their_text);
-	tcase_add_test(tc, what_keeps_agents_quiet_is_set_where_the_user_has_not_and_a_replay_sets_the_same);
+	tcase_add_test(tc, what_makes_runs_alike_is_set_where_the_user_has_not_and_a_replay_sets_the_same);
 	tcase_add_test(tc, a_text_that_is_none_is_refused);
 	tcase_add_test(tc, a_name_that_is_too_long_is_as_if_there_were_none);
 	tcase_add_test(tc, the_clock_never_goes_back);
