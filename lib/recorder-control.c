@@ -212,6 +212,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 				vcr_recorder_exit(r, p->pid, NULL, now);
 			}
 	vcr_recorder_outputs(r, true);
+	vcr_recorder_write_command(r);
 	vcr_recorder_notes_gone(r, -1, now);
 	vcr_pair_end(r->pair, now);
 	vcr_jw_init(&w, &extra);

@@ -1,6 +1,7 @@
 /* recorder-mcp.c — what an MCP server was asked becomes tool frames; its other messages are vcr.mcp lines. */
 #include "recorder-parts.h"
 #include "mcp.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@ struct vcr_recorder_rpc {
 	struct vcr_mcp *mcp;
 	int pid;                     /* of the server */
 	uint32_t conn;
+	char input[48];              /* what its standard input is, device and number; "": not said */
 };
 
 /* The value, redacted; null if it is none. */
@@ -42,6 +44,10 @@ static void put_about(const struct vcr_recorder_rpc *rpc, struct vcr_jw *w, cons
 	if (tool) {
 		vcr_jw_key(w, "tool_run");
 		vcr_jw_str(w, tool);
+	}
+	if (tool && *rpc->input) {
+		vcr_jw_key(w, "input");
+		vcr_recorder_redacted(rpc->r, w, rpc->input, strlen(rpc->input));
 	}
 	if (node) {
 		vcr_jw_key(w, "node");
@@ -196,12 +202,13 @@ static int on_call(void *ctx, const struct vcr_mcp_call *c)
 	return 0;
 }
 
-struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, uint32_t conn)
+struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, uint32_t conn, const char *input)
 {
 	struct vcr_recorder_rpc *rpc = calloc(1, sizeof *rpc);
 	if (!rpc)
 		return NULL;
 	*rpc = (struct vcr_recorder_rpc){ .r = r, .pid = pid, .conn = conn, .mcp = vcr_mcp_new(on_call, rpc) };
+	snprintf(rpc->input, sizeof rpc->input, "%s", input);
 	if (rpc->mcp)
 		return rpc;
 	free(rpc);

@@ -13,13 +13,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NAMES = 64, LATE_MS = 1000, SLICE_MS = 10 };
+enum { MOST_INPUT = 48, NAMES = 64, LATE_MS = 1000, SLICE_MS = 10 };
 
 /* A run that has ended, and whose output is still to be written down. */
 struct vcr_recorder_output { struct vcr_recorder_output *next; int pid; char frame[37]; };
 
+#define PARENTS "1it is its parent's"
+
 struct printed {
-	struct vcr_buf text[2], cwd;
+	struct vcr_buf text[2], cwd, input;
 	bool kept[2], whole, too_much, ended;
 	int status; /* then */
 	const char *why;
@@ -29,26 +31,81 @@ struct printed {
 
 /* ---- Whose ---- */
 
-void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p)
+static struct vcr_recorder_stood *add_stood(struct vcr_recorder *r, struct vcr_recorder_stood *within)
 {
-	if (*p->expected)
-		strcpy(p->run.frame_id, p->expected);
-	else
-		vcr_frame_new_id(p->run.frame_id);
-	*p->expected = 0;
-	strcpy(p->under, p->run.frame_id);
+	struct vcr_recorder_stood *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	vcr_frame_new_id(s->id);
+	s->within = within;
+	s->next = r->stand;
+	return r->stand = s;
+}
+
+void vcr_recorder_forget_stood(struct vcr_recorder *r)
+{
+	for (struct vcr_recorder_stood *s = r->stand, *next; s; s = next) {
+		next = s->next;
+		free(s);
+	}
+	r->stand = NULL;
+}
+
+void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p, bool early)
+{
+	vcr_recorder_under(r, p);
+	struct vcr_recorder_stood *s = p->expected ? p->expected : add_stood(r, p->under);
+	p->expected = NULL;
+	p->run.stood = s;
+	if (!s)
+		return;
+	p->under = s;
+	s->early = early;
+	if (early)
+		return;
 	r->open_tools++;
-	strcpy(r->open_tool, p->under);
+	strcpy(r->open_tool, s->id);
+}
+
+void vcr_recorder_tool_failed(struct vcr_recorder *r, struct process *p)
+{
+	r->open_tools -= !p->run.stood->early;
+	p->under = p->run.stood->within;
+}
+
+void vcr_recorder_put_stood(struct vcr_jw *w, const struct vcr_recorder_stood *s)
+{
+	if (s->early) {
+		vcr_jw_key(w, "early");
+		vcr_jw_bool(w, true);
+	}
+	if (s->within) {
+		vcr_jw_key(w, "within");
+		vcr_jw_str(w, s->within->id);
+	}
+}
+
+static void mark_spoke(struct vcr_recorder_stood *s)
+{
+	for (; s; s = s->within)
+		s->spoke = true;
+}
+
+void vcr_recorder_spoke(struct vcr_recorder *r, int pid, bool by_gate)
+{
+	const struct process *p = vcr_recorder_process(r, pid, false);
+	mark_spoke(p ? p->under : NULL);
+	r->spoke_by_root |= !p || (by_gate && pid == r->spool->root_pid);
 }
 
 void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p)
 {
 	struct vcr_recorder_output *o = calloc(1, sizeof *o), **at = &r->outputs;
-	r->open_tools--;
+	r->open_tools -= !p->run.stood->early;
 	if (!o)
 		return;
 	o->pid = p->pid;
-	strcpy(o->frame, p->run.frame_id);
+	strcpy(o->frame, p->run.stood->id);
 	while (*at)
 		at = &(*at)->next;
 	*at = o;
@@ -56,9 +113,9 @@ void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p)
 
 void vcr_recorder_under(struct vcr_recorder *r, struct process *p)
 {
-	const struct process *parent = *p->under ? NULL : vcr_recorder_process(r, p->ppid, false);
+	const struct process *parent = p->under ? NULL : vcr_recorder_process(r, p->ppid, false);
 	if (parent && parent != p)
-		strcpy(p->under, parent->under);
+		p->under = parent->under;
 }
 
 const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid)
@@ -66,7 +123,43 @@ const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid)
 	const struct process *p = pid > 0 ? vcr_recorder_process(r, pid, false) : NULL;
 	if (pid <= 0 && r->open_tools == 1)
 		return r->open_tool; /* nobody has said whose it is, and one is at work */
-	return p && *p->under ? p->under : NULL;
+	return p && p->under ? p->under->id : NULL;
+}
+
+/* ---- What began it all, and which are the agent ---- */
+
+void vcr_recorder_command(struct vcr_recorder *r, int pid, int argc, char *const *argv)
+{
+	if (!*r->stood || pid != r->spool->root_pid || r->command.len)
+		return;
+	for (int i = 0; i < argc; i++)
+		vcr_buf_add(&r->command, argv[i], strlen(argv[i]) + 1);
+}
+
+void vcr_recorder_write_command(struct vcr_recorder *r)
+{
+	VCR_AUTO_BUF data = VCR_BUF_INIT;
+	struct vcr_jw w;
+	if (!r->session || !r->command.len || r->command.err)
+		return;
+	vcr_jw_init(&w, &data);
+	vcr_jw_object(&w);
+	vcr_jw_key(&w, "argv");
+	vcr_jw_array(&w);
+	for (size_t at = 0; at < r->command.len; at += strlen(r->command.data + at) + 1)
+		vcr_recorder_redacted(r, &w, r->command.data + at, strlen(r->command.data + at));
+	vcr_jw_array_end(&w);
+	vcr_jw_key(&w, "spoke");
+	vcr_jw_array(&w);
+	for (struct vcr_recorder_stood *s = r->stand; s; s = s->next)
+		if (s->unseen && r->spoke_by_root)
+			mark_spoke(s);
+	for (const struct vcr_recorder_stood *s = r->stand; s; s = s->next)
+		if (s->early && s->spoke)
+			vcr_jw_str(&w, s->id);
+	vcr_jw_array_end(&w);
+	vcr_jw_object_end(&w);
+	vcr_session_add_record(r->session, "command", data.data, &r->last_error);
 }
 
 /* ---- What they printed ---- */
@@ -75,13 +168,13 @@ const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid)
 void vcr_recorder_tool_expected(struct vcr_recorder *r, struct process *p)
 {
 	char path[VCR_MAX_PATH];
-	if (!*r->stood || *p->under || p->run.path)
+	if (!*r->stood || p->expected || p->run.path)
 		return;
 	snprintf(path, sizeof path, "%.399s/%d.0", r->stood, p->pid);
 	if (access(path, F_OK))
 		return;
-	vcr_frame_new_id(p->expected);
-	strcpy(p->under, p->expected);
+	if ((p->expected = add_stood(r, p->under)))
+		p->under = p->expected;
 }
 
 /* What is in a regular file from the place on where the program began: "PLACE PATH". */
@@ -117,6 +210,7 @@ static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	switch (what) {
 	case 'c': vcr_buf_reset(&p->cwd), vcr_buf_add(&p->cwd, data, n); break;
+	case '0': vcr_buf_reset(&p->input), vcr_buf_add(&p->input, data, n < MOST_INPUT ? n : MOST_INPUT); break;
 	case '1': case '2': vcr_buf_add(&p->text[what - '1'], data, n); break;
 	case 'f': case 'g':
 		vcr_buf_add(&text, data, n);
@@ -132,7 +226,7 @@ static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 		break;
 	case '-':
 		p->kept[n && *data == '2'] = false;
-		p->why = "it printed to a terminal or another device";
+		p->why = strncmp(data, PARENTS, n < strlen(PARENTS) ? n : strlen(PARENTS)) ? "it printed to a terminal or another device" : "it printed where the program did that began it";
 		break;
 	case 'i':
 		vcr_buf_add(&text, data, n);
@@ -237,6 +331,10 @@ static void write_output(struct vcr_recorder *r, const struct vcr_recorder_outpu
 		vcr_jw_key(&w, WIFSIGNALED(p->status) ? "signal" : "exit_code");
 		vcr_jw_int(&w, WIFSIGNALED(p->status) ? WTERMSIG(p->status) : WEXITSTATUS(p->status));
 	}
+	if (p->input.len) {
+		vcr_jw_key(&w, "input");
+		vcr_recorder_redacted(r, &w, p->input.data, p->input.len);
+	}
 	if (why) {
 		vcr_jw_key(&w, "not_kept");
 		vcr_jw_str(&w, why);
@@ -254,7 +352,7 @@ static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output
 {
 	char path[VCR_MAX_PATH];
 	VCR_AUTO_BUF file = VCR_BUF_INIT;
-	struct printed p = { .text = { VCR_BUF_INIT, VCR_BUF_INIT }, .cwd = VCR_BUF_INIT };
+	struct printed p = { .text = { VCR_BUF_INIT, VCR_BUF_INIT }, .cwd = VCR_BUF_INIT, .input = VCR_BUF_INIT };
 	bool done = find_file(r, o->pid, path) && read_whole(path, &file);
 	if (done) {
 		take_chunks(&p, &file);
@@ -267,6 +365,7 @@ static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output
 	vcr_buf_release(&p.text[0]);
 	vcr_buf_release(&p.text[1]);
 	vcr_buf_release(&p.cwd);
+	vcr_buf_release(&p.input);
 	return done || last;
 }
 

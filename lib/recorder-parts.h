@@ -15,6 +15,15 @@
 #include "savepoint.h"
 #include "times.h"
 
+/* A program that was started through the stand-in: a tool, or one of which it is not known whether it is the agent (early). Lives as long as the recorder. */
+struct vcr_recorder_stood {
+	struct vcr_recorder_stood *next, *within; /* the one under which it was begun; NULL none */
+	char id[37];            /* of its exec frame */
+	bool early;             /* begun by a process that had not spoken to a model, within none that is a tool */
+	bool spoke;             /* it, or one under it, has called a model */
+	bool unseen;            /* a program under it is not entered by the library: a call of whom the gate does not know may be its own */
+};
+
 /* A program run: from the exec to its end. */
 struct run {
 	uint64_t seq, start_ns;
@@ -22,7 +31,7 @@ struct run {
 	char **argv;
 	int argc;
 	bool confirmed; /* the exec succeeded */
-	char frame_id[37]; /* of a tool (recorder-outputs.c); "" it is none */
+	struct vcr_recorder_stood *stood; /* it was started through the stand-in (recorder-outputs.c); NULL */
 };
 
 struct process {
@@ -43,8 +52,8 @@ struct process {
 	char last_call[37];     /* frame id of the last model call of this process; "" none */
 	char asked_by[37];      /* it was begun while a tool call of that model call was pending; "" none */
 	char *tool_call;        /* that one's id; NULL: not known which */
-	char under[37];         /* frame id of the tool that it is, or belongs to; "" none */
-	char expected[37];      /* the same, of a tool whose parent has not said yet that it spawned it; "" none */
+	struct vcr_recorder_stood *under;    /* the one that it is, or belongs to; NULL none */
+	struct vcr_recorder_stood *expected; /* the same, where its parent has not said yet that it spawned it; NULL none */
 	struct process *next;   /* hash chain */
 	struct process *next_ended;
 };
@@ -146,7 +155,10 @@ struct vcr_recorder {
 	bool notes_skip;                  /* in the rest of a line that is too long */
 	char stood[400];                  /* where what tools print is kept; "": it is not */
 	struct vcr_recorder_output *outputs; /* of tools that have ended */
-	int open_tools;                   /* that run, and the frame of the one that began last */
+	struct vcr_buf command;           /* what the first process was begun with, a NUL behind each, where tools are kept */
+	struct vcr_recorder_stood *stand; /* all that were started through the stand-in */
+	bool spoke_by_root;               /* the gate has heard a call of the first process, or of one that it does not know */
+	int open_tools;                   /* tools that run, and the frame of the one that began last */
 	char open_tool[37];
 	struct vcr_recorder_burst *burst; /* under way */
 	int burst_limit;                  /* changes of one place and program that have frames of their own; 0 all */
@@ -215,12 +227,18 @@ void vcr_recorder_seen(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 void vcr_recorder_run_release(struct run *run);
 /* recorder-outputs.c: tools, where vcr-standin keeps what they print. under: p is new, or runs another program. tool_of: the frame id of the tool that what pid (0:
  * nobody knows who) does is of; NULL: none. outputs: write down what is complete; last: everything. */
-void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p);
+void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p, bool early);
 void vcr_recorder_tool_expected(struct vcr_recorder *r, struct process *p); /* it speaks for the first time: is it one? */
 void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p);
+void vcr_recorder_tool_failed(struct vcr_recorder *r, struct process *p); /* its exec has */
+void vcr_recorder_put_stood(struct vcr_jw *w, const struct vcr_recorder_stood *s); /* what the frame of its exec says of it */
+void vcr_recorder_spoke(struct vcr_recorder *r, int pid, bool by_gate); /* that process has called a model */
 void vcr_recorder_under(struct vcr_recorder *r, struct process *p);
 const char *vcr_recorder_tool_of(struct vcr_recorder *r, int pid);
 void vcr_recorder_outputs(struct vcr_recorder *r, bool last);
+void vcr_recorder_command(struct vcr_recorder *r, int pid, int argc, char *const *argv); /* that process was begun so: if it is the session's first, and nobody has said it before, it is kept */
+void vcr_recorder_write_command(struct vcr_recorder *r); /* and which programs are the agent, or have it under them */
+void vcr_recorder_forget_stood(struct vcr_recorder *r);
 /* recorder-burst.c */
 unsigned vcr_recorder_who(void *recorder, int pid);                   /* for files.h */
 unsigned vcr_recorder_lived(void *recorder, int pid, int64_t ns);      /* for files.h */
@@ -229,7 +247,7 @@ void vcr_recorder_burst_end(struct vcr_recorder *r);                  /* the fra
 void vcr_recorder_burst_free(struct vcr_recorder *r);
 void vcr_recorder_write_files(const struct vcr_recorder *r, struct vcr_jw *w);
 /* recorder-mcp.c: JSON-RPC over the stdio of process pid. end reports what was not answered, and frees. */
-struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, uint32_t conn);
+struct vcr_recorder_rpc *vcr_recorder_rpc_new(struct vcr_recorder *r, int pid, uint32_t conn, const char *input);
 int vcr_recorder_rpc_feed(struct vcr_recorder_rpc *rpc, bool from_server, const char *p, size_t n, uint64_t time_ns);
 void vcr_recorder_rpc_free(struct vcr_recorder_rpc *rpc);
 void vcr_recorder_rpc_end(struct vcr_recorder_rpc *rpc, uint64_t time_ns);

@@ -2,6 +2,7 @@
 #include "recorder-parts.h"
 #include "agent.h"
 #include "diff.h"
+#include "program.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,18 +258,23 @@ static void finish_run(struct vcr_recorder *r, struct process *p, const int32_t 
 		write_work_meta(r, &w, p->pid, p->run.seq, "shim", p->run.start_ns);
 		vcr_recorder_put_owner(&w, &owner);
 		put_tool(r, &w, p->pid);
+		if (p->run.stood)
+			vcr_recorder_put_stood(&w, p->run.stood);
 		vcr_jw_object_end(&w);
 		struct vcr_frame f = { .type = VCR_FRAME_TOOL, .node_name = node.data, .parent_frame_id = owner.parent,
 			.input_json = in.data, .output_json = out.data, .vcr_json = meta.data, .tokens_in = -1, .tokens_out = -1, .tokens_total = -1, .cost_usd = -1,
 			.latency_ms = mono_ns > p->run.start_ns ? (double)(mono_ns - p->run.start_ns) / 1e6 : 0 };
-		strcpy(f.frame_id, p->run.frame_id);
+		if (p->run.stood)
+			strcpy(f.frame_id, p->run.stood->id);
 		r->programs++;
 		if (!*f.frame_id)
 			vcr_frame_new_id(f.frame_id);
 		if (!vcr_recorder_frame(r, &f) && !replaced)
 			vcr_recorder_sentinel_ran(r, &p->run, f.frame_id, status && !signalled && !WEXITSTATUS(*status));
 	}
-	if (*p->run.frame_id)
+	if (p->under && (p->joined ? p->how_joined : p->how) != VCR_PROGRAM_TAKES)
+		p->under->unseen = true;
+	if (p->run.stood)
 		vcr_recorder_tool_ended(r, p);
 	vcr_recorder_run_release(&p->run);
 }
@@ -344,8 +350,7 @@ static struct process *started(struct vcr_recorder *r, int pid)
 		return p;
 	char *program = p->program ? strdup(p->program) : NULL;
 	int ppid = p->ppid;
-	char expected[sizeof p->expected];
-	strcpy(expected, p->expected);
+	struct vcr_recorder_stood *expected = p->expected, *under = p->under;
 	vcr_recorder_forget_namesake(r, pid);
 	if (!(p = vcr_recorder_process(r, pid, true))) {
 		free(program);
@@ -353,7 +358,8 @@ static struct process *started(struct vcr_recorder *r, int pid)
 	}
 	p->program = program;
 	p->ppid = ppid;
-	strcpy(p->expected, expected);
+	p->expected = expected;
+	p->under = expected ? under : NULL;
 	return p;
 }
 
@@ -391,14 +397,12 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	struct process *p = started(r, rec.child);
 	if (!p)
 		return;
-	bool tool = rec.kind & VCR_EXEC_TOOL;
-	rec.kind &= ~(uint32_t)VCR_EXEC_TOOL;
+	bool early = rec.kind & VCR_EXEC_EARLY, tool = early || rec.kind & VCR_EXEC_TOOL;
+	rec.kind &= ~(uint32_t)(VCR_EXEC_TOOL | VCR_EXEC_EARLY);
 	if (rec.kind == VCR_EXEC_FAILED) {
 		rename_program(p, "", rec.kind);
-		if (!p->run.confirmed && *p->run.frame_id) {
-			r->open_tools--;
-			*p->under = 0;
-		}
+		if (!p->run.confirmed && p->run.stood)
+			vcr_recorder_tool_failed(r, p);
 		if (!p->run.confirmed)
 			vcr_recorder_run_release(&p->run);
 		return;
@@ -411,11 +415,12 @@ void vcr_recorder_exec(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	p->run = (struct run){ .seq = ev->seq, .start_ns = ev->time_ns, .path = strdup(vcr_spool_string(ev, sizeof rec, 0)),
 		.cwd = strdup(vcr_spool_string(ev, sizeof rec, 1)), .confirmed = rec.kind == VCR_EXEC_SPAWN };
 	p->run.argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &p->run.argc);
+	vcr_recorder_command(r, rec.child, p->run.argc, p->run.argv);
 	vcr_recorder_cover_exec(p, rec.kind == VCR_EXEC_REPLACE);
-	if (rec.child != ev->pid && !p->ppid)
-		p->ppid = ev->pid;
+	if (!p->ppid)
+		p->ppid = rec.child != ev->pid ? ev->pid : rec.kind == VCR_EXEC_REPLACE ? rec.error : 0;
 	if (tool)
-		vcr_recorder_tool_began(r, p);
+		vcr_recorder_tool_began(r, p, early);
 	vcr_recorder_under(r, p);
 	vcr_recorder_began(r, p, ev->time_ns);
 	vcr_redact_learn_argv(r->redact, p->run.argc, (const char *const *)p->run.argv);
@@ -464,6 +469,7 @@ void vcr_recorder_proc(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	int argc;
 	char **argv = copy_arguments(ev, sizeof rec, 2, rec.argc, &argc);
 	vcr_redact_learn_argv(r->redact, argc, (const char *const *)argv);
+	vcr_recorder_command(r, ev->pid, argc, argv);
 	if (ev->pid == r->spool->root_pid)
 		say_agent(r, vcr_spool_string(ev, sizeof rec, 0), vcr_spool_string(ev, sizeof rec, 1), argc, argv);
 	if (rec.argc <= 4096)

@@ -332,6 +332,7 @@ static int on_call(void *ctx, const struct vcr_call *c)
 		r->calls++;
 		if (cov)
 			cov->calls++;
+		vcr_recorder_spoke(r, c->pid, conn && conn->gate);
 	}
 	vcr_recorder_call(r, c);
 	if (conn)
@@ -376,6 +377,7 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 	vcr_buf_init(&r->unseen, 64 << 10);
 	vcr_buf_init(&r->dotenv, 64 << 10);
 	vcr_buf_init(&r->times, 2 * VCR_TIMES_LINES);
+	vcr_buf_init(&r->command, 1 << 20);
 	r->spool = o->spool;
 	r->workspace = strdup(o->spool->workspace);
 	r->vcr_dir = strdup(o->spool->vcr_dir);
@@ -463,6 +465,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 	vcr_buf_release(&r->unseen);
 	vcr_buf_release(&r->dotenv);
 	vcr_buf_release(&r->times);
+	vcr_buf_release(&r->command);
 	free(r->workspace);
 	free(r->vcr_dir);
 	free(r->session_id);
@@ -471,6 +474,7 @@ void vcr_recorder_free(struct vcr_recorder *r)
 		free(*p);
 	free(r->ignore);
 	free(r->done);
+	vcr_recorder_forget_stood(r);
 	free(r);
 }
 
@@ -507,7 +511,7 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		if (c)
 			c->pid = ev->pid;
 		if (c && !c->rpc)
-			c->rpc = vcr_recorder_rpc_new(r, ev->pid, ev->conn);
+			c->rpc = vcr_recorder_rpc_new(r, ev->pid, ev->conn, vcr_spool_string(ev, sizeof rec, 0));
 		return;
 	}
 	struct coverage *cov = vcr_recorder_coverage(r, ev->pid);

@@ -119,7 +119,7 @@ unsigned vcr_env_flags(const char *spool)
 {
 	unsigned flags = 0;
 	for (; *spool && *spool != ':'; spool++)
-		flags |= *spool == 'p' ? VCR_ENV_INSERTED : *spool == 'j' ? VCR_ENV_COUNTED : *spool == 's' ? VCR_ENV_STACK : 0;
+		flags |= *spool == 'p' ? VCR_ENV_INSERTED : *spool == 'j' ? VCR_ENV_COUNTED : *spool == 's' ? VCR_ENV_STACK : *spool == 't' ? VCR_ENV_WITHIN : 0;
 	return flags;
 }
 

@@ -207,13 +207,13 @@ static int become(const struct program *p)
 	vcr_env_fill(p->env, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
+	if (stood)
+		vcr_stand(&stand, target, p->how == BY_NAME, p->how == BY_FD ? name : file_of(p, file), p->argv, env, argv);
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED; /* the library is not for the stand-in, only for a program that it may become after all */
-	if (stood)
-		vcr_stand(&stand, p->how == BY_NAME, p->how == BY_FD ? name : file_of(p, file), p->argv, env, argv);
 	if (!(tool && stand.answers))
 		say_outsider(target, name, watched);
-	announce(VCR_EXEC_REPLACE | (tool ? VCR_EXEC_TOOL : 0), raw_getpid(), 0, name, p->argv);
+	announce(VCR_EXEC_REPLACE | (tool ? stand.early ? VCR_EXEC_EARLY : VCR_EXEC_TOOL : 0), raw_getpid(), vcr_guest() ? vcr_self.pid : 0, name, p->argv);
 	pass_place(target, true);
 	int r = call(stood ? &through : p, env), saved = errno;
 	pass_place(target, false);
@@ -385,10 +385,10 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	vcr_env_fill(given, target, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
+	if (stood)
+		vcr_stand(&stand, target, how == BY_NAME, file_of(&p, file), argv, env, through);
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED;
-	if (stood)
-		vcr_stand(&stand, how == BY_NAME, file_of(&p, file), argv, env, through);
 	vcr_spool(VCR_MAKE); /* the child has to find it */
 	vcr_spool_count(vcr_target_takes(target));
 	int r = stood ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);
@@ -399,7 +399,7 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 			*pid = child;
 		if (!(tool && stand.answers))
 			say_outsider(target, name, watched);
-		announce(VCR_EXEC_SPAWN | (tool ? VCR_EXEC_TOOL : 0), child, 0, name, argv);
+		announce(VCR_EXEC_SPAWN | (tool ? stand.early ? VCR_EXEC_EARLY : VCR_EXEC_TOOL : 0), child, 0, name, argv);
 	}
 	return r;
 }

@@ -273,7 +273,7 @@ static bool prepare_environment(void)
 	const char *more = vcr_self.companion;
 	bool ok = (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, more ? ":" : NULL, more, NULL)) != NULL;
 	for (int i = 0; i < VCR_ENV_FLAGS; i++)
-		ok &= !*flags[i] || (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
+		ok &= !*flags[i] || (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", vcr_self.within ? "t" : "", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
 	return ok;
 }
 
@@ -289,9 +289,10 @@ void vcr_init_slow(void)
 	char **env = environ;
 	if (!env || !__atomic_compare_exchange_n(&vcr_self.ready, &fresh, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return;
-	vcr_self.pid = raw_getpid();
+	vcr_self.pid = vcr_self.image = raw_getpid();
 	char *spool = vcr_env_get(env, VCR_ENV_SPOOL);
 	unsigned flags = spool ? vcr_env_flags(spool) : 0;
+	vcr_self.within = flags & VCR_ENV_WITHIN;
 	bool ok = !getauxval(AT_SECURE) && find_library() && (spool ? become_member(spool) : become_root(env));
 	if (ok && spool)
 		find_companion(env);

@@ -22,10 +22,11 @@
 
 /* ---- init.c: the process ---- */
 /* Letters of VCR_SPOOL, spool-format.h. */
-enum vcr_env_flag { VCR_ENV_INSERTED = 1 /* p */, VCR_ENV_COUNTED = 2 /* j */, VCR_ENV_STACK = 4 /* s */, VCR_ENV_FLAGS = 8 };
+enum vcr_env_flag { VCR_ENV_INSERTED = 1 /* p */, VCR_ENV_COUNTED = 2 /* j */, VCR_ENV_STACK = 4 /* s */, VCR_ENV_FLAGS = 8, VCR_ENV_WITHIN = 8 /* t */ };
 struct vcr_process {
 	uint32_t ready;               /* 0 not yet, 1 being made, 2 made, 3 off: transparent for good */
 	int32_t pid;                  /* the process this memory belongs to; another getpid() is a vfork or raw clone child */
+	int32_t image;                /* the process that was loaded; its fork children find it here too */
 	uint32_t said;                /* its PROC record is written */
 	uint32_t sandboxed;           /* it has installed a seccomp filter: make no system call of our own any more */
 	uint32_t joined;              /* counted in header.users */
@@ -38,6 +39,7 @@ struct vcr_process {
 	bool unled;                   /* it could not be made to trust the gate: its connections go their own way */
 	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
 	int32_t lender;               /* the program that is not entered, and was lent what is found here (vcr_lend_whom) */
+	bool within;                  /* it is a tool, or within one: what it starts is covered by that */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
 	/* Texts stand packed in one place (vcr_keep): a process that does nothing of interest touches one page of them. */
@@ -399,16 +401,17 @@ int32_t vcr_lend_whom(char *const env[]);
 /* ---- stand.c: tools, where somebody stands in for them (spool-format.h) ---- */
 extern int32_t vcr_spoke;           /* the process that has spoken to a model; its children, which find it here too, are another. exec forgets it */
 static inline void vcr_stand_spoke(void) { if (vcr_unlikely(!vcr_load(&vcr_spoke))) vcr_store(&vcr_spoke, raw_getpid()); }
-/* Is what this process is about to start, or to become, a tool that is started through the stand-in? Then argv is laid out in `out`, which has VCR_STAND_ROOM
- * entries more than argv, and env loses its LD_PRELOAD to it. */
+/* Is what this process is about to start, or to become, started through the stand-in? Then argv is laid out in `out`, which has VCR_STAND_ROOM
+ * entries more than argv, and env loses its LD_PRELOAD to it. early: the process has not spoken to a model; what it becomes itself is never asked about. */
 enum { VCR_STAND_ROOM = 8 };
-struct vcr_stand { char program[400], place[400], how[24]; bool answers, watches; int32_t reader; /* of what it prints; 0: its parent */ };
+struct vcr_stand { char program[400], place[400], how[24]; bool answers, watches, early; int32_t reader; /* of what it prints; 0: its parent */ };
 bool vcr_stand_wanted(bool spawns, struct vcr_stand *s);
 /* Is this process itself one, begun by a program that the library cannot enter, and which was lent the gate by that number or VCR_SPOKE_UNNAMED? */
 bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s);
 /* Is it no tool, but a program whose own tools we would not see start? Where tools are answered it is started through the stand-in, too, which becomes it. */
 bool vcr_stand_watches(struct vcr_stand *s);
-void vcr_stand(struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out);
+/* target: the program's. */
+void vcr_stand(struct vcr_stand *s, enum vcr_target target, bool by_name, const char *name, char *const argv[], char **env, char **out);
 
 /* ---- exec.c, shell.c, proc.c ---- */
 typedef int vcr_spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);

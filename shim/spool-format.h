@@ -263,14 +263,14 @@ struct vcr_rec_proc {         /* + exe path, cwd, then argc arguments, then NAME
 	int32_t ppid;
 	uint32_t argc;
 };
-enum { VCR_EXEC_TOOL = 0x100 }; /* or-ed into `kind`: through the stand-in */
+enum { VCR_EXEC_TOOL = 0x100, VCR_EXEC_EARLY = 0x200 }; /* or-ed into `kind`: through the stand-in; the latter where it is not known yet whether that is a tool */
 enum vcr_exec_kind { VCR_EXEC_REPLACE = 0 /* exec: this pid becomes it */, VCR_EXEC_SPAWN = 1 /* a child was made */, VCR_EXEC_FAILED = 2 /* the exec announced before failed */ };
 /* So many arguments, each with its NUL, are told at most; the first that passes VCR_EXEC_BYTES is not, nor those behind it. */
 enum { VCR_EXEC_ARGS = 96, VCR_EXEC_BYTES = 64 << 10 };
 struct vcr_rec_exec {         /* + program path as given, cwd, then argc arguments */
 	int32_t child;        /* pid that runs it */
 	uint32_t kind;        /* enum vcr_exec_kind | VCR_EXEC_TOOL */
-	int32_t error;        /* errno for VCR_EXEC_FAILED */
+	int32_t error;        /* errno for VCR_EXEC_FAILED; for VCR_EXEC_REPLACE in a vfork child, which has said nothing before, its parent */
 	uint32_t argc;
 };
 enum vcr_exit_source { VCR_EXIT_WAIT = 0, VCR_EXIT_SELF = 1 };
@@ -280,7 +280,7 @@ struct vcr_rec_exit {
 	uint32_t source;
 };
 enum vcr_conn_kind { VCR_CONN_TLS = 1, VCR_CONN_PLAIN = 2, VCR_CONN_UNIX = 3, VCR_CONN_PIPE = 4 /* JSON-RPC on its standard input and output: IN asks it, OUT answers */ };
-struct vcr_rec_conn {         /* + server name (SNI, may be empty), peer "address:port" (may be empty) */
+struct vcr_rec_conn {         /* + server name (SNI, may be empty; of PIPE what the input is, device:number), peer "address:port" (may be empty) */
 	uint32_t kind;
 	int32_t fd;           /* -1 if none, VCR_CONN_BY_GATE: the gate says it; VCR_CONN_RELAYED: likewise, and requests on it come when they come */
 };
@@ -315,7 +315,7 @@ struct vcr_rec_refused {      /* + "address:port", or the name that was looked u
 
 /* Environment of a process of the session (hidden from the program itself by the constructor):
  *   VCR_SPOOL=<flags>:<path of the spool>    flags: letters "p" we (not the user) put LD_PRELOAD there, "j" who started the program has
- *                                            counted it in header.users already, "s" it reads its environment from the stack, where all stays (Go),
+ *                                            counted it in header.users already, "t" the program is a tool, or within one, "s" it reads its environment from the stack, where all stays (Go),
  *                                            "-" nothing
  *   VCR_LENT=<what was lent and what was before>    see lend.c */
 #define VCR_ENV_SPOOL "VCR_SPOOL"

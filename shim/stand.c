@@ -31,19 +31,23 @@ static bool is_named(struct vcr_stand *s)
 bool vcr_stand_wanted(bool spawns, struct vcr_stand *s)
 {
 	int32_t spoke = vcr_load(&vcr_spoke);
-	return vcr_unlikely(spoke) && (spawns || spoke != raw_getpid()) && is_named(s);
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	if (vcr_likely(!h || !h->standin[0]) || (!spawns && (spoke ? spoke : vcr_self.image) == raw_getpid()) || !is_named(s))
+		return false;
+	s->early = !spoke;
+	return s->answers || spoke || !vcr_self.within;
 }
 
 bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	for (int i = 0; h && h->standin[0] && i < VCR_SPOKEN; i++)
-		if (vcr_load(&h->spoke[i]) == lender) {
-			bool named = is_named(s);
-			s->reader = lender > 0 ? lender : 0;
-			return named;
-		}
-	return false;
+	if (vcr_likely(!h || !h->standin[0]) || !is_named(s))
+		return false;
+	s->reader = lender > 0 ? lender : 0;
+	s->early = true;
+	for (int i = 0; i < VCR_SPOKEN && s->early; i++)
+		s->early = vcr_load(&h->spoke[i]) != lender;
+	return s->answers || !s->early || !vcr_self.within;
 }
 
 bool vcr_stand_watches(struct vcr_stand *s)
@@ -51,7 +55,14 @@ bool vcr_stand_watches(struct vcr_stand *s)
 	return s->watches = is_named(s) && s->answers;
 }
 
-void vcr_stand(struct vcr_stand *s, bool by_name, const char *name, char *const argv[], char **env, char **out)
+/* A program that runs after all is watched then, if its own tools would not be seen. */
+static const char *verb(const struct vcr_stand *s, enum vcr_target target)
+{
+	static const char word[][13] = { [VCR_TARGET_GO] = "early:go", [VCR_TARGET_STATIC] = "early:static", [VCR_TARGET_MUSL] = "early:musl", [VCR_TARGET_HARMED] = "early:harmed" };
+	return s->watches ? "watch" : !s->answers ? s->early ? "keep:early" : "keep" : !s->early ? "answer" : target < VCR_TARGET_GO ? "early:" : word[target];
+}
+
+void vcr_stand(struct vcr_stand *s, enum vcr_target target, bool by_name, const char *name, char *const argv[], char **env, char **out)
 {
 	char *preload = "";
 	size_t n = 0;
@@ -65,7 +76,7 @@ void vcr_stand(struct vcr_stand *s, bool by_name, const char *name, char *const 
 	char *end = vcr_format(s->how, by_name ? "name" : "path");
 	if (s->reader)
 		vcr_format_number(vcr_format(end, ":"), (uint64_t)s->reader, 1);
-	const char *const front[] = { s->program, s->watches ? "watch" : s->answers ? "answer" : "keep", s->place, s->how, preload, name };
+	const char *const front[] = { s->program, verb(s, target), s->place, s->how, preload, name };
 	for (; n < sizeof front / sizeof *front; n++)
 		out[n] = (char *)front[n];
 	for (size_t i = 0; argv && argv[i]; i++)

@@ -1,7 +1,9 @@
 /* vcr-standin — started in the place of a tool, by the library's exec hook (shim/stand.c). Not for people.
  *
  *   vcr-standin keep DIR path|name[:READER] PRELOAD PROGRAM [ARGUMENT…]      become PROGRAM, and keep what it prints
+ *   vcr-standin keep:early …                                                 likewise, where it may be the agent, or have it under it
  *   vcr-standin answer SOCKET path|name[:READER] PRELOAD PROGRAM [ARGUMENT…] say what PROGRAM printed when it was recorded, and end as it did; or become it, if it was no tool
+ *   vcr-standin early:HOW …                                                  likewise, where who begins it has not spoken to a model (standin.h)
  *   vcr-standin watch SOCKET path|name PRELOAD PROGRAM [ARGUMENT…]  become PROGRAM, which starts tools that the library does not see: under a filter that tells of them
  *
  * The arguments include the zeroth. READER is the process that reads what PROGRAM prints, if that is not its parent. PRELOAD is an entry of the environment that is PROGRAM's and not ours, or empty.
@@ -10,10 +12,10 @@
  * output and error, where these are pipes or sockets, there is a pipe whose other end a process of ours copies; it belongs to nobody, ends when the last
  * writer has, and outlives what is sent to the process group. A regular file stays as it is: what is in it behind the place where the program began is
  * read, by that process or by the collector, when the program has ended. In front of a terminal there is another one (standin-terminal.h). Of other devices nothing is kept,
- * as they would not be what they are, nor of what goes where the parent's own output goes. The file DIR/PID.N, N the first that is
+ * as they would not be what they are, nor of what goes where the parent's own output goes. What may be the agent has its terminal as it is. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
  *   'i' so many bytes, in decimal, were typed on the terminal that 1 is; 'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
- *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '-' why there will be nothing of that descriptor (its digit first); 'x' how it ended, as waitpid(2) has it, in decimal, where the kernel says it; '!' more than is kept; '.' the end. */
+ *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '0' the pipe or socket that is its input, device and number; '-' why there will be nothing of that descriptor (its digit first); 'x' how it ended, as waitpid(2) has it, in decimal, where the kernel says it; '!' more than is kept; '.' the end. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +70,7 @@ struct stream {
 };
 struct keep {
 	int file, program;    /* the latter a descriptor of the process; -1 */
+	bool early;           /* it may be the agent */
 	size_t kept;
 	struct stream out[2];
 	int on_terminal;      /* of its 1 and 2, the one that is copied through `terminal`; 0: none */
@@ -183,14 +186,19 @@ static bool begin_terminal(struct keep *k, int fd)
 static bool look_at(struct keep *k, int fd)
 {
 	struct stat st;
-	const char *why = fd == 1 ? "1it is a terminal or another device" : "2it is a terminal or another device";
-	if (fstat(fd, &st) || is_null(&st) || is_parents(&st))
-		return false; /* the agent will not read it */
+	const char *why = fd == 1 ? "1it is a terminal or another device" : "2it is a terminal or another device", *shared = "1it is its parent's";
+	if (fstat(fd, &st) || is_null(&st))
+		return false;
+	if (is_parents(&st)) { /* an agent will not read it; what ran before there was one is seen there */
+		if (k->early && fd == 1)
+			put(k, '-', shared, strlen(shared));
+		return false;
+	}
 	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
 		return true;
 	if (S_ISREG(st.st_mode))
 		put_file(k, fd);
-	else if (begin_terminal(k, fd) || (fd == 2 && k->on_terminal && are_the_same()))
+	else if ((!k->early && begin_terminal(k, fd)) || (fd == 2 && k->on_terminal && are_the_same()))
 		return true;
 	else
 		put(k, '-', why, strlen(why));
@@ -412,10 +420,28 @@ static bool begin_copying(struct keep *k, bool out, bool error)
 	return between > 0;
 }
 
-static void keep(const char *dir)
+/* Who asks it there (shim/rpc.c has the same). */
+static void put_input(struct keep *k)
+{
+	char text[48];
+	struct stat st;
+	if (!fstat(0, &st) && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		put(k, '0', text, (size_t)snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino));
+}
+
+/* The library finds it in the program, and in those under it: they are covered. */
+static void mark_within(void)
+{
+	const char *spool = getenv("VCR_SPOOL");
+	char text[PATH_MAX + 16];
+	if (spool && (size_t)snprintf(text, sizeof text, "t%s", spool) < sizeof text)
+		setenv("VCR_SPOOL", text, 1);
+}
+
+static void keep(const char *dir, bool early)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, large;
-	struct keep k = { .file = make_file(dir), .program = -1, .out = { { -1, -1, -1, 0 }, { -1, -1, -1, 0 } } };
+	struct keep k = { .file = make_file(dir), .program = -1, .early = early, .out = { { -1, -1, -1, 0 }, { -1, -1, -1, 0 } } };
 	char cwd[PATH_MAX];
 	if (k.file < 0)
 		return;
@@ -423,6 +449,7 @@ static void keep(const char *dir)
 	sigaction(SIGXFSZ, &ignore, &large); /* the program's limit on files is ours too, and our file none of its business */
 	if (getcwd(cwd, sizeof cwd))
 		put(&k, 'c', cwd, strlen(cwd));
+	put_input(&k);
 	int program = (int)syscall(SYS_pidfd_open, getpid(), 0); /* Linux 5.3; without it the collector reads what is in files */
 	k.program = program >= 0 ? out_of_the_way(program) : -1;
 	bool out = look_at(&k, 1), error = (k.out[0].file < 0 || !are_the_same()) && look_at(&k, 2), files = k.out[0].file >= 0 || k.out[1].file >= 0;
@@ -469,13 +496,15 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-/* cwd, then the arguments, each with its NUL; then our direction ends. */
-static bool ask(int fd, char *const argv[])
+/* cwd, then the arguments, each with its NUL; then our direction ends. early: NULL, or how it begins then. */
+static bool ask(int fd, const char *early, const char *program, char *const argv[])
 {
+	static const char mark = VCR_STANDIN_EARLY;
 	char cwd[PATH_MAX] = "";
 	if (!getcwd(cwd, sizeof cwd))
 		*cwd = 0;
-	bool good = write_all(fd, cwd, strlen(cwd) + 1);
+	bool good = !early || (write_all(fd, &mark, 1) && write_all(fd, early, strlen(early) + 1) && write_all(fd, program, strlen(program) + 1));
+	good = good && write_all(fd, cwd, strlen(cwd) + 1);
 	for (; good && *argv; argv++)
 		good = write_all(fd, *argv, strlen(*argv) + 1);
 	return good && !shutdown(fd, SHUT_WR);
@@ -697,7 +726,7 @@ static void print(int fd, const char *text, size_t n, bool both_ways)
 }
 
 /* Returns if the program is to run. */
-static void answer(const char *path, const char *program, char *const argv[])
+static void answer(const char *path, const char *early, const char *program, char *const argv[])
 {
 	struct vcr_standin_answer a;
 	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
@@ -706,7 +735,7 @@ static void answer(const char *path, const char *program, char *const argv[])
 	int fd = connect_to(path);
 	spare_pipe();
 	/* all of it at once: who answers does not wait for who reads it */
-	if (fd < 0 || !ask(fd, argv) || !read_all(fd, &a, sizeof a) || a.marks > VCR_STANDIN_MARKS || !read_all(fd, mark, a.marks * sizeof *mark) || !(text = malloc((size_t)a.out + a.error + 1)) || !read_all(fd, text, (size_t)a.out + a.error)) {
+	if (fd < 0 || !ask(fd, early, program, argv) || !read_all(fd, &a, sizeof a) || a.marks > VCR_STANDIN_MARKS || !read_all(fd, mark, a.marks * sizeof *mark) || !(text = malloc((size_t)a.out + a.error + 1)) || !read_all(fd, text, (size_t)a.out + a.error)) {
 		fprintf(stderr, "vcr replay: %s: nobody is there who could say what it printed\n", program);
 		_exit(NOT_FOUND);
 	}
@@ -801,17 +830,31 @@ static void be_watched(const char *place, const char *program)
 	close(ack[0]);
 }
 
+/* The library would not see start what such a program starts. */
+static bool is_unseen(const char *how)
+{
+	return !strcmp(how, "go") || !strcmp(how, "static") || !strcmp(how, "musl");
+}
+
 int main(int argc, char **argv)
 {
-	bool keeps = argc >= 6 && !strcmp(argv[1], "keep"), watches = argc >= 6 && !strcmp(argv[1], "watch");
-	if (!keeps && !watches && (argc < 7 || strcmp(argv[1], "answer"))) {
+	const char *what = argc >= 6 ? argv[1] : "", *early = strncmp(what, "early:", 6) ? NULL : what + 6;
+	bool keeps = !strcmp(what, "keep"), starts = !strcmp(what, "keep:early"), watches = !strcmp(what, "watch");
+	if (!keeps && !starts && !watches && !early && (argc < 7 || strcmp(what, "answer"))) {
 		fputs("vcr-standin is started by the library of vcr where vcr-record --capture=all or vcr-replay --hermetic says so; there is no need to start it by hand\n", stderr);
 		return 2;
 	}
 	bool by_name = !strncmp(argv[3], "name", 4);
 	const char *other = strchr(argv[3], ':');
 	reader = other ? atoi(other + 1) : (int)getppid();
-	keeps ? keep(argv[2]) : watches ? be_watched(argv[2], argv[5]) : answer(argv[2], argv[5], argv + 6);
+	if (keeps)
+		mark_within();
+	if (keeps || starts)
+		keep(argv[2], starts);
+	else if (!watches)
+		answer(argv[2], early, argv[5], argv + 6);
+	if (watches || (early && is_unseen(early)))
+		be_watched(argv[2], argv[5]);
 	if (*argv[4])
 		putenv(argv[4]);
 	become(by_name, argv[5], argv + 6);

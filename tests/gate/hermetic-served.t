@@ -38,7 +38,12 @@ sys.exit(4)
 AGENT = r"""
 import glob, json, os, socket, subprocess, sys, urllib.request
 model, _, first, how, *calls = sys.argv[1:]
-urllib.request.urlopen(urllib.request.Request(model, b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+
+def ask_model():
+    urllib.request.urlopen(urllib.request.Request(model, b'{"model": "m"}', {"Content-Type": "application/json"})).read()
+
+if not how.startswith("early"):
+    ask_model()
 server = subprocess.Popen(["sh", "-c", "python3 server.py; exit $?"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 n = int(first)
 
@@ -57,6 +62,8 @@ def ask(method, params):
 print(json.dumps(ask("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}})))
 server.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
 print(json.dumps(ask("tools/list", {})))
+if how.startswith("early"):
+    ask_model()
 for c in calls:
     name, _, arguments = c.partition(" ")
     if name == "bare":  # a question that says which server and nothing more
@@ -81,7 +88,7 @@ for c in calls:
         server.stdin.flush()
         continue
     print(json.dumps(ask("tools/call", {"name": name, "arguments": json.loads(arguments or "{}"), "_meta": {"progressToken": "t%d" % (n + 1)}})))
-server.terminate() if how == "kill" else server.stdin.close()
+server.terminate() if how.endswith("kill") else server.stdin.close()
 print(server.stderr.readline(), server.wait())
 """
 world = World()
@@ -123,4 +130,16 @@ ok(said.count('"42"') == 2 and said.endswith(" 4\n") and again == said and statu
 said, err, status = world.record("within", "0", "close", "within")
 again, err, status, _ = world.replay("within", "0", "close", "within", options=("--hermetic",))
 ok(said.count("begin\n") == said.count("end 4\n") == 2 and said.count('"add"') == 3 and again == said and status == 0 and runs() == 7, "a tool that has asked a server itself prints all that it did", said, again, err, status)
+
+# ---- One that is configured at start: it begins before the first model call ----
+
+os.unlink(made)
+for session, how in ("at-start", "early"), ("at-start-killed", "early-kill"):
+    said, err, status = world.record(session, "0", how, ADD, ADD, WHERE, "nothing")
+    count = runs()
+    again, err, status, _ = world.replay(session, "100", how, ADD, ADD, WHERE, "nothing", options=("--hermetic",), cwd=other.dir)
+    ok(said.count('"text": "42"') == 2 and again == said.replace(world.dir, other.dir) and runs() == count and status == 0 and "1 tool was answered" in err and os.path.exists(made),
+       "a server that begins before the first model call does not run either, and is answered as one that begins later%s" % (", where it is killed at the end too" if how != "early" else ""), said, again, err, status)
+again, err, status, _ = world.replay("at-start", "0", "early", ADD, 'add {"numbers": [5]}', options=("--hermetic",))
+ok(runs() == count and status == 1 and 'tools/call add {"numbers":[5]} (it was not recorded)' in err, "and what it was not asked when it was recorded is an error of the server's, and named", again, err, status)
 done()
