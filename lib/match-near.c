@@ -141,7 +141,11 @@ static size_t utf8_start(const char *p, size_t at)
 static void excerpt(struct vcr_buf *out, const char *p, size_t n, size_t at)
 {
 	size_t from = at > BEFORE && n > EXCERPT ? utf8_start(p, at - BEFORE) : 0, to = n - from > EXCERPT ? utf8_start(p, from + EXCERPT) : n;
-	vcr_buf_printf(out, "%s%.*s%s", from ? "..." : "", (int)(to - from), p + from, to < n ? "..." : "");
+	bool binary = to > from && memchr(p + from, 0, to - from);
+	vcr_buf_puts(out, from ? "..." : "");
+	for (size_t i = from; i < to; i++) /* of what is no text, what could be read */
+		vcr_buf_putc(out, binary && (p[i] < ' ' || p[i] > '~') ? '.' : p[i]);
+	vcr_buf_puts(out, to < n ? "..." : "");
 }
 
 static void note(struct diff *x, int va, int vb)
