@@ -218,10 +218,11 @@ static int on_response_end(void *ctx, const struct vcr_http1_field *trailer, siz
 	c->res_ns = c->now_ns;
 	if (!c->first)
 		return 0;
+	int err = n ? vcr_exchange_trailer(c->first, trailer, n) : 0;
 	c->first->answered = true;
 	c->first->call.end_ns = c->now_ns;
 	report_done(c);
-	return 0;
+	return err;
 }
 
 static int on_tunnel(void *ctx, const char *p, size_t n)

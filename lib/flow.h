@@ -28,7 +28,7 @@ struct vcr_call {
 	const char *reason;
 	const struct vcr_http1_field *res_field; size_t nres_field;
 	const char *res_body; size_t nres_body;      /* content-decoded, what arrived */
-	const struct vcr_http1_field *res_trailer; size_t nres_trailer; /* of HTTP/2 */
+	const struct vcr_http1_field *res_trailer; size_t nres_trailer;
 	uint32_t reset_code;         /* the server ended that stream of HTTP/2 with it, failure being "reset"; 0: no */
 	const char *res_coding;      /* Content-Encoding it had, or NULL */
 	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */

@@ -1,5 +1,5 @@
 /* forward-parts.h — inside the forwarding: forward.c (requests, delivery, ends, whole transfers of curl's), forward-line.c (connections that curl makes and
- * on which we speak), forward-relay.c (connections that pass as they are).
+ * on which we speak), forward-relay.c (connections that pass as they are), forward-http2.c (streams of HTTP/2).
  *
  * What is asked for with TLS goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
  * curl's), kept from one request to the next. The request is written by us and the answer read by http1.h, for a transfer of curl's costs more before its
@@ -7,6 +7,7 @@
 #ifndef VCR_FORWARD_PARTS_H
 #define VCR_FORWARD_PARTS_H
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 #include "forward.h"
 
 struct line;
@@ -35,6 +36,8 @@ struct transfer {
 	bool agreed;                   /* relay: the server speaks it */
 	bool relay;                    /* quick: a connection of HTTP/2, as it is; switched too. What its client says before there is a line for it is in `head` */
 	CURLcode code;
+	bool stream;                   /* one of HTTP/2; not quick */
+	struct vcr_buf trailer;        /* stream: its lines */
 	struct vcr_buf head;           /* of the answer, as it comes */
 	int status;                    /* of the head that is complete; 0 none */
 	bool chunked, until_eof, no_body;
@@ -70,7 +73,6 @@ uint64_t vcr_forward_now_ns(void);
 bool vcr_forward_is_hop(const char *name);                     /* a field of the connection, not of the message */
 void vcr_forward_prepare(struct vcr_forward *f, CURL *easy);   /* what is the same for all of curl's handles */
 CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward);
-void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t); /* which knows then whether it was agreed upon */
 void vcr_forward_act(struct vcr_forward *f, curl_socket_t s, int what); /* let curl work */
 /* Of an answer, in order; the sink has the head already, and is shown the body. Not 0: the client has left. */
 void vcr_forward_show_in(struct transfer *t, const char *p, size_t n);
@@ -88,6 +90,15 @@ void vcr_forward_show_close(struct transfer *t, int reason);
 bool vcr_forward_relay(void *forward, struct vcr_gate_exchange *x, const struct vcr_gate_request *q);
 void vcr_forward_input(void *forward, struct vcr_gate_exchange *x, const char *p, size_t n);
 void vcr_forward_relays(struct transfer *t);                   /* there is a line for it now */
+void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t); /* TLS is to agree upon nothing else */
+void vcr_forward_agreed(const SSL *ssl);                       /* upon something: if anybody wants to know, `agreed` says whether it is that */
+
+/* ---- forward-http2.c: of a stream ---- */
+void vcr_forward_stream_begin(struct transfer *t);
+void vcr_forward_stream_head(struct vcr_buf *head);            /* as HTTP/1.1 has it */
+void vcr_forward_stream_trailer(struct transfer *t, const char *p, size_t n);
+void vcr_forward_stream_end(struct transfer *t, struct vcr_gate_exchange *x); /* x NULL: the client has left */
+void vcr_forward_stream_fail(struct vcr_gate_exchange *x, bool sent); /* sent: the server may have it */
 
 /* ---- forward-line.c ---- */
 /* Send the request over a line that is idle, or over a new one. Later: vcr_forward_head, body, over. 0 or an error, after which nothing comes. */

@@ -2,6 +2,27 @@
 #include "forward-parts.h"
 #include "limits.h"
 #include <errno.h>
+#include <string.h>
+
+static int relay_index; /* in a TLS context: the transfer that wants HTTP/2 of it */
+
+void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t)
+{
+	if (!relay_index)
+		relay_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	SSL_CTX_set_alpn_protos(ssl_ctx, (const unsigned char *)"\2h2", 3);
+	SSL_CTX_set_ex_data(ssl_ctx, relay_index, t);
+}
+
+void vcr_forward_agreed(const SSL *ssl)
+{
+	struct transfer *t = relay_index ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), relay_index) : NULL;
+	const unsigned char *word = NULL;
+	unsigned n = 0;
+	SSL_get0_alpn_selected(ssl, &word, &n);
+	if (t)
+		t->agreed = n == 2 && !memcmp(word, "h2", 2);
+}
 
 bool vcr_forward_relay(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {

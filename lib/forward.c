@@ -12,7 +12,7 @@
 
 enum { CONNECT_S = 120, HOLD_US = 100, HEAD_USUAL = 2048, PORT_TLS = 443, PORT_TLS_TOO = 8443 };
 
-static int forward_index, relay_index; /* in a TLS context: the module it works for; the transfer that wants HTTP/2 of it */
+static int forward_index; /* in a TLS context: the module it works for */
 
 uint64_t vcr_forward_now_ns(void)
 {
@@ -154,12 +154,17 @@ static size_t on_header(char *p, size_t size, size_t n, void *transfer)
 	static const struct vcr_http1_events events = { take_head, NULL, NULL, NULL };
 	struct transfer *t = transfer;
 	n *= size;
-	if (t->status >= 200) /* a trailer */
+	if (t->status >= 200) {
+		if (t->stream)
+			vcr_forward_stream_trailer(t, p, n);
 		return n;
+	}
 	if (vcr_buf_add(&t->head, p, n) || t->head.len > VCR_MAX_HTTP_HEAD)
 		return 0;
 	if (!(n == 2 && p[0] == '\r') && !(n == 1 && p[0] == '\n'))
 		return n;
+	if (t->stream)
+		vcr_forward_stream_head(&t->head);
 	vcr_forward_show_in(t, t->head.data, t->head.len);
 	struct vcr_http1 *h = vcr_http1_new(VCR_HTTP1_RESPONSE, &events, t);
 	int err = h ? vcr_http1_feed(h, t->head.data, t->head.len) : VCR_ENOMEM;
@@ -220,21 +225,10 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 static void on_tls(const SSL *ssl, int where, int ret)
 {
 	struct vcr_forward *f = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), forward_index);
-	struct transfer *relay = where & SSL_CB_HANDSHAKE_DONE ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), relay_index) : NULL;
-	if (relay) {
-		const unsigned char *word = NULL;
-		unsigned n = 0;
-		SSL_get0_alpn_selected(ssl, &word, &n);
-		relay->agreed = n == 2 && !memcmp(word, "h2", 2);
-	}
+	if (where & SSL_CB_HANDSHAKE_DONE)
+		vcr_forward_agreed(ssl);
 	if (f && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
 		f->notified = true;
-}
-
-void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t)
-{
-	SSL_CTX_set_alpn_protos(ssl_ctx, (const unsigned char *)"\2h2", 3);
-	SSL_CTX_set_ex_data(ssl_ctx, relay_index, t);
 }
 
 CURLcode vcr_forward_ssl_ctx(CURL *easy, void *ssl_ctx, void *forward)
@@ -314,6 +308,7 @@ void vcr_forward_free_transfer(struct transfer *t)
 		curl_multi_remove_handle(f->multi, easy);
 	curl_slist_free_all(t->fields);
 	vcr_buf_release(&t->head);
+	vcr_buf_release(&t->trailer);
 	vcr_buf_release(&t->instead);
 	free(t->field);
 	free(t->host);
@@ -444,7 +439,9 @@ static void finish(struct transfer *t, CURLcode code)
 	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
-		if (t->chunked && !t->no_body)
+		if (t->stream)
+			vcr_forward_stream_end(t, x);
+		else if (t->chunked && !t->no_body)
 			vcr_forward_show_in(t, "0\r\n\r\n", 5);
 		vcr_forward_show_close(t, t->until_eof ? 1 : 0);
 		if (x)
@@ -458,7 +455,9 @@ static void finish(struct transfer *t, CURLcode code)
 	if (!sent && t->f->o.sink->trouble)
 		t->f->o.sink->trouble(t->f->o.ctx, t->host, *t->error ? t->error : curl_easy_strerror(code));
 	vcr_forward_show_close(t, reason);
-	if (x)
+	if (x && t->stream)
+		vcr_forward_stream_fail(x, sent);
+	else if (x)
 		vcr_gate_cut(x, reason == 1 ? VCR_CUT_CLOSE : reason == EPROTO ? VCR_CUT_SHORT : VCR_CUT_RESET);
 }
 
@@ -594,7 +593,7 @@ static int make_fields(struct transfer *t, const struct vcr_gate_request *q)
 	bool framed = vcr_http1_field(q->field, q->nfield, "transfer-encoding") != NULL;
 	int err = 0;
 	for (size_t i = 0; i < q->nfield && !err; i++)
-		if (!vcr_forward_is_hop(q->field[i].name) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
+		if ((!vcr_forward_is_hop(q->field[i].name) || (q->http2 && !strcasecmp(q->field[i].name, "te"))) && strcasecmp(q->field[i].name, "host") && !(framed && !strcasecmp(q->field[i].name, "content-length")))
 			err = add_field(&t->fields, &b, q->field[i].name, q->field[i].value);
 	if (!err)
 		err = add_field(&t->fields, &b, "Host", q->host);
@@ -629,6 +628,7 @@ struct transfer *vcr_forward_new_transfer(struct vcr_forward *f, struct vcr_gate
 	t->quick = quick;
 	t->left = -1;
 	vcr_buf_init(&t->head, 0);
+	vcr_buf_init(&t->trailer, 0);
 	vcr_buf_init(&t->instead, 0);
 	if ((t->next = f->first))
 		f->first->prev = t;
@@ -670,6 +670,8 @@ static int begin_whole(struct transfer *t, const struct vcr_gate_request *q)
 	int err = set_request(t, q);
 	if (err)
 		return err;
+	if (t->stream)
+		vcr_forward_stream_begin(t);
 	if (curl_multi_add_handle(t->f->multi, t->easy) != CURLM_OK)
 		return VCR_ENOMEM;
 	vcr_forward_act(t->f, CURL_SOCKET_TIMEOUT, 0); /* it goes out now */
@@ -742,13 +744,14 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		vcr_gate_no_socket(x);
 		return;
 	}
-	struct transfer *t = vcr_forward_new_transfer(f, x, q->host, q->tls || socket);
+	struct transfer *t = vcr_forward_new_transfer(f, x, q->host, (q->tls || socket) && !q->http2);
 	if (!t) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
 	}
 	t->tls = q->tls;
 	t->socket = socket;
+	t->stream = q->http2;
 	t->no_body = !strcmp(q->method, "HEAD");
 	t->q = *q;
 	show_request(t, q);
@@ -839,10 +842,8 @@ int vcr_forward_new(struct vcr_forward **out, const struct vcr_forward_options *
 		return vcr_error_set(e, VCR_ENOMEM, "forward: out of memory");
 	}
 	f->o = *o;
-	if (!forward_index) {
+	if (!forward_index)
 		forward_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-		relay_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	}
 	f->multi = curl_multi_init();
 	f->timer = event_new(o->base, -1, 0, on_timeout, f);
 	f->hold = event_new(o->base, -1, 0, on_hold, f);

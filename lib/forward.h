@@ -1,7 +1,8 @@
 /* forward.h — the gate's handler that records: each request goes to the real host, each byte of the answer comes through at once.
  *
  * libcurl on the gate's event loop, HTTP/1.1 upstream, and byte for byte WebSockets (but codex's: vcr_gate_http_will_do) and connections of clients that speak
- * HTTP/2 alone, of which the sink is shown what passes as it is: nothing in them is held back, replaced or answered here, but for what `held` says.
+ * HTTP/2 alone, of which the sink is shown what passes as it is: nothing in them is held back, replaced or answered here, but for what `held` says. A single stream
+ * of HTTP/2 (vcr_gate_request.http2) goes on by HTTP/2; the sink is shown it as HTTP/1.1, trailers and all.
  * The header list is what the client sent, in its order behind Host, less what belongs to the
  * connection (Connection, Proxy-*, Transfer-Encoding, Expect); nothing is added, nothing decoded, no redirect followed. Upstream connections are kept for
  * the next request; one that the server had closed meanwhile is replaced before anything was answered, once, and no request is repeated otherwise. curl makes

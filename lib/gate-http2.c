@@ -415,6 +415,7 @@ static void take_head(struct vcr_gate_exchange *x)
 	int status = x->refuse ? x->refuse : read_head(x);
 	x->head_done = true;
 	x->request.http2 = true;
+	x->request.minor = 1;
 	x->refuse = status ? status : place(x);
 	x->head_method = x->request.method && !strcmp(x->request.method, "HEAD");
 	x->deadline_ms = vcr_gate_now_ms() + x->gate->o.idle_ms;

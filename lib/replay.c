@@ -491,7 +491,7 @@ static void answer(struct vcr_replay *r, struct vcr_gate_exchange *x, const stru
 	if (c) {
 		*recent = (struct recent){ { hash[0], hash[1] }, vcr_redact_known(r->redact), c, rung, c->anew };
 		serve_call(r, x, c, rung, query, q);
-	} else if (r->o.live && !q->http2) {
+	} else if (r->o.live) {
 		go_live(r, x, q, query);
 	} else if (query->api == VCR_API_NONE) {
 		refuse(r, x, q->method, query->target, q->host, is_grpc(q));

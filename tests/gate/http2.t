@@ -90,6 +90,21 @@ for how in ("tls", "plain"):
        all("vcr replay: " in h["head"]["grpc-message"] and not h["body"] for h in heard[1:3]) and
        ", now .....never asked" in heard[1]["head"]["grpc-message"] and len(t.server.asked) == asked,
        "a call that was not recorded (%s) is refused by name, in gRPC's own terms, and its connection goes on" % how, other, events)
+    calls = ["GenerateContent=first", "StreamGenerateContent=a new one", "Exhausted=new", "Midway=new", "Large=new", "Reset=new", "GenerateContent=of all"]
+    want = [json.loads(l) for l in t.direct(calls)]
+    asked = len(t.server.asked)
+    out, err = t.run("vcr-replay", "-q", "--mode=new-episodes", "talk", calls=calls)
+    heard = parsed(out)
+    for h in want + heard:
+        h["head"].pop("x-request-id", None)  # it tells the server's streams
+    ok(heard[:5] + heard[6:] == want[:5] + want[6:] and heard[5]["reset"] and len(t.server.asked) == asked + 6,
+       "a replay that goes online (%s) asks the server what was not recorded, stream by stream" % how, out, err, len(t.server.asked) - asked)
+    made = [s for s in gatekit.sessions(t.place) if any(f["metadata"]["custom"]["vcr"]["source"] == "gate" for f in t.lines(s[:-4]) if "source" in f["metadata"]["custom"]["vcr"]) and s != "talk.vcr"]
+    again, events = t.run("vcr-replay", "-q", made[0][:-4] if made else "none", calls=calls[1:5])
+    heard = parsed(again)
+    for h in heard:
+        h["head"].pop("x-request-id", None)
+    ok(len(made) == 1 and heard == want[1:5], "which is recorded, and replayed like what was recorded first (%s)" % how, made, again, events)
     t.server.close()
 
 t = Talk("tls", protocols=("http/1.1",))
