@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -239,11 +240,29 @@ pid_t vcr_pids_inside(uint64_t ns, pid_t pid)
 	return !ns ? pid : is_in(ns, pid) ? last_number(pid) : 0;
 }
 
-pid_t vcr_pids_outside(uint64_t ns, pid_t number)
+/* NS_GET_PID_FROM_PIDNS of <linux/nsfs.h>, where that is new enough. -1: it cannot be asked. */
+static pid_t ask_kernel(uint64_t ns, pid_t member, pid_t number)
+{
+	const unsigned long pid_from_pidns = _IOR(0xb7, 0x6, int);
+	char name[40];
+	struct stat st;
+	snprintf(name, sizeof name, "/proc/%d/ns/pid", (int)member);
+	int fd = member > 0 ? open(name, O_RDONLY | O_CLOEXEC) : -1, pid = -1;
+	if (fd >= 0 && !fstat(fd, &st) && st.st_ino == ns && (pid = ioctl(fd, pid_from_pidns, number)) < 0 && errno == ESRCH)
+		pid = 0;
+	if (fd >= 0)
+		close(fd);
+	return pid > 0 && !is_in(ns, pid) ? 0 : pid; /* it may be one of a namespace within that one, where it has another number */
+}
+
+pid_t vcr_pids_outside(uint64_t ns, pid_t member, pid_t number)
 {
 	struct dirent *ent;
-	pid_t found = 0;
-	DIR *d = !ns ? NULL : opendir("/proc");
+	pid_t found = ns ? ask_kernel(ns, member, number) : number;
+	if (found >= 0)
+		return found;
+	found = 0;
+	DIR *d = opendir("/proc");
 	while (d && !found && (ent = readdir(d))) {
 		pid_t pid = atoi(ent->d_name);
 		if (pid > 0 && is_in(ns, pid) && last_number(pid) == number)
@@ -251,5 +270,5 @@ pid_t vcr_pids_outside(uint64_t ns, pid_t number)
 	}
 	if (d)
 		closedir(d);
-	return ns ? found : number;
+	return found;
 }

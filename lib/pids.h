@@ -34,8 +34,9 @@ void vcr_pids_release(struct vcr_pids *p);
 void vcr_pids_publish(struct vcr_spool_header *h, const struct vcr_pids *p);
 /* The number of its first process here; 0: not known. */
 pid_t vcr_pids_root(const struct vcr_spool_header *h);
-/* The number here of the one that has that number in the namespace ns (0: ours); 0: there is none. It looks at each process of the machine. */
-pid_t vcr_pids_outside(uint64_t ns, pid_t number);
+/* The number here of the one that has that number in the namespace ns (0: ours); 0: there is none. member: a process there, by its number here; while it is alive the kernel is
+ * asked (Linux 6.11). Else each process of the machine is looked at. */
+pid_t vcr_pids_outside(uint64_t ns, pid_t member, pid_t number);
 /* The other way round; 0: it is not in that namespace. */
 pid_t vcr_pids_inside(uint64_t ns, pid_t pid);
 

@@ -151,7 +151,7 @@ static void watch_known(struct collector *c, int pid, int here)
 static void watch_process(struct collector *c, int pid)
 {
 	if (!is_watched(c, pid))
-		watch_known(c, pid, pid == c->h->root_pid ? vcr_pids_root(c->h) : vcr_pids_outside(c->h->pid_ns, pid));
+		watch_known(c, pid, pid == c->h->root_pid ? vcr_pids_root(c->h) : vcr_pids_outside(c->h->pid_ns, vcr_pids_root(c->h), pid));
 }
 
 static void take_pids(struct collector *c)

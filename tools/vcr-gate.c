@@ -62,7 +62,7 @@ static enum vcr_gate_meant on_meant(void *ctx, const struct sockaddr *peer, char
 		return m;
 	struct named *n = &g->named[g->next_named++ % NAMED];
 	n->pid = *pid;
-	snprintf(link, sizeof link, "/proc/%d/exe", (int)vcr_pids_outside(g->h->pid_ns, *pid));
+	snprintf(link, sizeof link, "/proc/%d/exe", (int)vcr_pids_outside(g->h->pid_ns, vcr_pids_root(g->h), *pid));
 	ssize_t k = readlink(link, exe, sizeof exe - 1);
 	exe[k > 0 ? k : 0] = 0;
 	const char *slash = strrchr(exe, '/');

@@ -60,15 +60,20 @@ START_TEST(numbers_are_found_from_outside_and_from_inside)
 		return;
 	while (p.inside)
 		pause();
-	ck_assert_int_eq(vcr_pids_outside(p.ns, 2), p.pid);
+	for (int i = 0; i < 3; i++) { /* with a process of it that is known; with none, and with one that is not of it, each of the machine is looked at */
+		pid_t member = i == 0 ? p.pid : i == 1 ? 0 : getpid();
+		ck_assert_int_eq(vcr_pids_outside(p.ns, member, 1), p.first);
+		ck_assert_int_eq(vcr_pids_outside(p.ns, member, 2), p.pid);
+		ck_assert_int_eq(vcr_pids_outside(p.ns, member, 77), 0);
+	}
 	ck_assert_int_eq(vcr_pids_inside(p.ns, p.pid), 2);
-	ck_assert_int_eq(vcr_pids_outside(p.ns, 77), 0);
 	ck_assert_int_eq(vcr_pids_inside(p.ns, getpid()), 0);
-	ck_assert_int_eq(vcr_pids_outside(0, 77), 77);
+	ck_assert_int_eq(vcr_pids_outside(0, 0, 77), 77);
 	ck_assert_int_eq(vcr_pids_inside(0, 77), 77);
 	kill(p.pid, SIGKILL);
 	ck_assert_int_eq(waitpid(p.pid, NULL, 0), p.pid);
-	ck_assert_int_eq(vcr_pids_outside(p.ns, 2), 0);
+	ck_assert_int_eq(vcr_pids_outside(p.ns, p.first, 2), 0);
+	ck_assert_int_eq(vcr_pids_outside(p.ns, p.pid, 2), 0);
 	vcr_pids_release(&p);
 }
 END_TEST
@@ -93,7 +98,7 @@ START_TEST(what_outlives_the_command_goes_on)
 	close(go[0]);
 	ck_assert_int_eq(waitpid(p.pid, NULL, 0), p.pid);
 	vcr_pids_release(&p);
-	ck_assert_int_ne(vcr_pids_outside(p.ns, 1), 0);
+	ck_assert_int_ne(vcr_pids_outside(p.ns, p.pid, 1), 0);
 	close(go[1]);
 	ck_assert_int_eq(read(hold[0], &c, 1), 1);
 	ck_assert_int_eq(read(hold[0], &c, 1), 0); /* nobody holds it any more: number 1 never did */
