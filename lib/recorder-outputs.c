@@ -25,8 +25,8 @@ struct printed {
 	bool kept[2], whole, too_much, ended;
 	int status; /* then */
 	const char *why;
-	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
-	int nmark;
+	struct vcr_standin_mark mark[VCR_STANDIN_MARKS], order[VCR_STANDIN_MARKS];
+	int nmark, norder;
 };
 
 /* ---- Whose ---- */
@@ -205,13 +205,26 @@ static void take_mark(struct printed *p, unsigned long typed)
 		last->typed += (uint32_t)typed;
 }
 
+/* How much error output there was when so much of the other was. Of many the last ones are one. */
+static void take_order(struct printed *p)
+{
+	struct vcr_standin_mark *last = p->norder ? &p->order[p->norder - 1] : NULL;
+	if (!last || (last->at != p->text[0].len && p->norder < VCR_STANDIN_MARKS))
+		last = &p->order[p->norder++];
+	*last = (struct vcr_standin_mark){ (uint32_t)p->text[0].len, (uint32_t)p->text[1].len };
+}
+
 static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 {
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	switch (what) {
 	case 'c': vcr_buf_reset(&p->cwd), vcr_buf_add(&p->cwd, data, n); break;
 	case '0': vcr_buf_reset(&p->input), vcr_buf_add(&p->input, data, n < MOST_INPUT ? n : MOST_INPUT); break;
-	case '1': case '2': vcr_buf_add(&p->text[what - '1'], data, n); break;
+	case '1': vcr_buf_add(&p->text[0], data, n); break;
+	case '2':
+		vcr_buf_add(&p->text[1], data, n);
+		take_order(p);
+		break;
 	case 'f': case 'g':
 		vcr_buf_add(&text, data, n);
 		read_file(text.data, &p->text[what - 'f'], &p->kept[what - 'f']);
@@ -299,13 +312,13 @@ static bool store(struct vcr_recorder *r, struct vcr_jw *w, const char *key, con
 	return clean.len == text->len && !memcmp(clean.data, text->data, clean.len);
 }
 
-static void put_marks(struct vcr_jw *w, const struct printed *p)
+static void put_marks(struct vcr_jw *w, const char *key, const struct vcr_standin_mark *mark, int n)
 {
-	vcr_jw_key(w, "typed");
+	vcr_jw_key(w, key);
 	vcr_jw_array(w);
-	for (int i = 0; i < p->nmark; i++) {
-		vcr_jw_int(w, p->mark[i].at);
-		vcr_jw_int(w, p->mark[i].typed);
+	for (int i = 0; i < n; i++) {
+		vcr_jw_int(w, mark[i].at);
+		vcr_jw_int(w, mark[i].typed);
 	}
 	vcr_jw_array_end(w);
 }
@@ -339,9 +352,11 @@ static void write_output(struct vcr_recorder *r, const struct vcr_recorder_outpu
 		vcr_jw_key(&w, "not_kept");
 		vcr_jw_str(&w, why);
 	} else {
-		if (store(r, &w, "stdout", &p->text[0]) && p->nmark)
-			put_marks(&w, p);
-		store(r, &w, "stderr", &p->text[1]);
+		bool whole = store(r, &w, "stdout", &p->text[0]);
+		if (whole && p->nmark)
+			put_marks(&w, "typed", p->mark, p->nmark);
+		if (store(r, &w, "stderr", &p->text[1]) && whole && !p->nmark && p->input.len && p->text[0].len && p->text[1].len) /* a server, maybe */
+			put_marks(&w, "order", p->order, p->norder);
 	}
 	vcr_jw_object_end(&w);
 	vcr_session_add_record(r->session, "output", data.data, &r->last_error);

@@ -1,11 +1,12 @@
 #include "served.h"
 #include "canon.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_LINES = 1 << 20 };
 
-struct asked { struct vcr_buf exact, normal; char *id; bool given; };
+struct asked { struct vcr_buf exact, normal; char *id, at[VCR_SERVED_AT]; bool given, cancelled; };
 struct line { size_t at, n; char *id; bool answers, progress, said; };
 
 struct vcr_served {
@@ -14,7 +15,10 @@ struct vcr_served {
 	struct vcr_buf text;
 	struct line *line;
 	size_t nline, line_cap;
-	bool heard;
+	struct vcr_buf error;
+	size_t error_said, nmark;
+	struct vcr_standin_mark *mark;
+	bool heard, by_itself;
 };
 
 /* ---- What is asked ---- */
@@ -66,13 +70,15 @@ static char *raw_of(const struct vcr_json *j, int v)
 	return p ? strndup(p, n) : NULL;
 }
 
-static int add_asked(struct vcr_served **out, struct asked **a)
+static int add_asked(struct vcr_served **out, const char *at, struct asked **a)
 {
 	struct vcr_served *s = *out ? *out : calloc(1, sizeof *s);
 	if (!s)
 		return VCR_ENOMEM;
-	if (!*out)
+	if (!*out) {
 		vcr_buf_init(&s->text, 0);
+		vcr_buf_init(&s->error, 0);
+	}
 	*out = s;
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 16;
@@ -84,6 +90,7 @@ static int add_asked(struct vcr_served **out, struct asked **a)
 	}
 	*a = &s->asked[s->n++];
 	**a = (struct asked){ .exact = VCR_BUF_INIT, .normal = VCR_BUF_INIT };
+	snprintf((*a)->at, sizeof (*a)->at, "%s", at);
 	return 0;
 }
 
@@ -95,21 +102,41 @@ static int finish_asked(struct asked *a, const struct vcr_normal_context *in, ch
 	return err;
 }
 
-int vcr_served_call(struct vcr_served **s, const struct vcr_normal_context *in, const char *tool, const char *arguments, size_t n, const char *id)
+int vcr_served_call(struct vcr_served **s, const struct vcr_normal_context *in, const char *at, const char *tool, const char *arguments, size_t n, const char *id)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	struct asked *a;
 	int err = vcr_json_parse(&j, arguments, n, VCR_JSON_RELAXED, NULL);
-	if (err || (err = add_asked(s, &a)))
+	if (err || (err = add_asked(s, at, &a)))
 		return err;
 	return finish_asked(a, in, strdup(id), put_call(tool, &j, 0, &a->exact));
 }
 
-int vcr_served_line(struct vcr_served **s, const struct vcr_normal_context *in, const struct vcr_json *j, int request)
+int vcr_served_line(struct vcr_served **s, const struct vcr_normal_context *in, const char *at, const struct vcr_json *j, int request)
 {
 	struct asked *a;
-	int err = add_asked(s, &a);
+	int err = add_asked(s, at, &a);
 	return err ? err : finish_asked(a, in, raw_of(j, vcr_json_get(j, request, "id")), put_key(j, request, &a->exact));
+}
+
+static bool is_id(const char *a, const char *b)
+{
+	return a && b && !strcmp(a, b);
+}
+
+void vcr_served_cancelled(struct vcr_served *s, const char *id)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->asked[i].cancelled |= is_id(s->asked[i].id, id);
+}
+
+const char *vcr_served_since(const struct vcr_served *s, const char *at)
+{
+	const char *latest = "";
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->asked[i].at, at) <= 0 && strcmp(s->asked[i].at, latest) > 0)
+			latest = s->asked[i].at;
+	return latest;
 }
 
 /* ---- What it printed ---- */
@@ -134,9 +161,30 @@ static int add_line(struct vcr_served *s, size_t at, size_t n)
 	return 0;
 }
 
-int vcr_served_begin(struct vcr_served *s, const struct vcr_buf *printed)
+/* Error output that was there before so much of the other was. */
+static void say_error(struct vcr_served *s, size_t at, struct vcr_buf *error)
+{
+	size_t upto = s->error_said;
+	for (size_t i = 0; i < s->nmark && s->mark[i].at <= at; i++)
+		if (s->mark[i].typed > upto)
+			upto = s->mark[i].typed;
+	upto = !s->nmark || upto > s->error.len ? s->error.len : upto;
+	vcr_buf_add(error, s->error.data + s->error_said, upto - s->error_said);
+	s->error_said = upto;
+}
+
+int vcr_served_begin(struct vcr_served *s, const struct vcr_buf *printed, const struct vcr_buf *error, const struct vcr_standin_mark *mark, size_t marks, bool by_itself, struct vcr_buf *say)
 {
 	int err = vcr_buf_add(&s->text, printed->data, printed->len);
+	if (!err)
+		err = vcr_buf_add(&s->error, error->data, error->len);
+	if (!err && marks && !(s->mark = malloc(marks * sizeof *mark)))
+		err = VCR_ENOMEM;
+	if (!err && marks)
+		memcpy(s->mark, mark, marks * sizeof *mark);
+	s->nmark = err ? 0 : marks;
+	s->by_itself = by_itself;
+	say_error(s, 0, say);
 	for (size_t at = 0, n; !err && at < s->text.len; at += n + 1) {
 		const char *end = memchr(s->text.data + at, '\n', s->text.len - at);
 		n = end ? (size_t)(end - s->text.data) - at : s->text.len - at;
@@ -159,10 +207,12 @@ static void say_with(const struct vcr_json *j, int value, const char *with, stru
 }
 
 /* with: an answer's id; of progress its token; NULL: as it is. */
-static void say(struct vcr_served *s, struct line *l, const char *with, struct vcr_buf *out)
+static void say(struct vcr_served *s, struct line *l, const char *with, struct vcr_served_words *w)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
+	struct vcr_buf *out = w->out;
 	l->said = true;
+	say_error(s, l->at, w->error);
 	if (vcr_json_parse(&j, s->text.data + l->at, l->n, VCR_JSON_RELAXED, NULL))
 		return;
 	int v = l->answers ? vcr_json_get(&j, 0, "id") : vcr_json_path(&j, 0, "params.progressToken");
@@ -175,28 +225,23 @@ static void say(struct vcr_served *s, struct line *l, const char *with, struct v
 }
 
 /* What stands before that line and answers nothing. */
-static void say_before(struct vcr_served *s, size_t upto, const char *token, struct vcr_buf *out)
+static void say_before(struct vcr_served *s, size_t upto, const char *token, struct vcr_served_words *w)
 {
 	for (size_t i = 0; i < upto; i++)
 		if (!s->line[i].said && !s->line[i].answers)
-			say(s, &s->line[i], token, out);
+			say(s, &s->line[i], token, w);
 }
 
 /* Until the next answer, or progress with one. */
-static void say_at_once(struct vcr_served *s, struct vcr_buf *out)
+static void say_at_once(struct vcr_served *s, struct vcr_served_words *w)
 {
 	for (size_t i = 0; i < s->nline; i++) {
 		if (s->line[i].said)
 			continue;
 		if (s->line[i].answers || s->line[i].progress)
 			return;
-		say(s, &s->line[i], NULL, out);
+		say(s, &s->line[i], NULL, w);
 	}
-}
-
-static bool is_id(const char *a, const char *b)
-{
-	return a && b && !strcmp(a, b);
 }
 
 static struct asked *find(struct vcr_served *s, const struct vcr_normal_context *live, bool exact, const struct vcr_buf *key)
@@ -234,63 +279,76 @@ static void say_unknown(const char *id, const char *what, struct vcr_buf *out)
 	vcr_buf_putc(out, '\n');
 }
 
-/* Is something left that answers? Then it lived on. */
-static bool answers_more(const struct vcr_served *s)
+static bool was_answered(const struct vcr_served *s, const struct asked *a)
 {
 	for (size_t i = 0; i < s->nline; i++)
-		if (s->line[i].answers && !s->line[i].said)
+		if (s->line[i].answers && is_id(s->line[i].id, a->id))
 			return true;
 	return false;
 }
 
-/* Says the answer to it. One that was cancelled has none, and the server goes on. */
-static enum vcr_served_result answer(struct vcr_served *s, struct asked *a, const char *id, const char *token, struct vcr_buf *out)
+/* Did the server end on that request, which has no answer? */
+static bool was_the_end(const struct vcr_served *s, const struct asked *a)
+{
+	if (a->cancelled || !s->by_itself)
+		return false;
+	for (size_t i = 0; i < s->n; i++)
+		if ((!*a->at || strcmp(s->asked[i].at, a->at) > 0) && was_answered(s, &s->asked[i]))
+			return false;
+	return true;
+}
+
+/* Says the answer to it. */
+static enum vcr_served_result answer(struct vcr_served *s, struct asked *a, const char *id, const char *token, struct vcr_served_words *w)
 {
 	a->given = true;
 	for (size_t i = 0; i < s->nline; i++)
 		if (s->line[i].answers && !s->line[i].said && is_id(s->line[i].id, a->id)) {
-			say_before(s, i, token, out);
-			say(s, &s->line[i], id, out);
+			say_before(s, i, token, w);
+			say(s, &s->line[i], id, w);
 			return VCR_SERVED;
 		}
-	if (answers_more(s))
+	if (!was_the_end(s, a))
 		return VCR_SERVED;
-	vcr_served_end(s, out);
+	vcr_served_end(s, w);
 	return VCR_SERVED_ENDS;
 }
 
-enum vcr_served_result vcr_served_hear(struct vcr_served *s, const struct vcr_normal_context *live, bool exact, const char *line, size_t n, struct vcr_buf *out, struct vcr_buf *named)
+enum vcr_served_result vcr_served_hear(struct vcr_served *s, const struct vcr_normal_context *live, bool exact, const char *line, size_t n, struct vcr_served_words *w)
 {
 	VCR_AUTO_JSON j = VCR_JSON_INIT;
 	VCR_AUTO_BUF key = VCR_BUF_INIT;
 	s->heard = true;
+	w->at = NULL;
 	if (vcr_json_parse(&j, line, n, VCR_JSON_RELAXED, NULL) || vcr_json_type(&j, vcr_json_get(&j, 0, "method")) != VCR_JSON_STRING)
 		return VCR_SERVED; /* an answer to its own question, or nothing that a server understands */
 	int id = vcr_json_get(&j, 0, "id");
 	if (id < 0) {
-		say_at_once(s, out);
+		say_at_once(s, w);
 		return VCR_SERVED;
 	}
 	enum vcr_served_result result = VCR_SERVED_UNKNOWN;
 	char *with = raw_of(&j, id), *token = raw_of(&j, vcr_json_path(&j, 0, "params._meta.progressToken"));
 	struct asked *a = with && !put_key(&j, 0, &key) ? find(s, live, exact, &key) : NULL;
 	if (a) {
-		result = answer(s, a, with, token, out);
+		w->at = a->at;
+		result = answer(s, a, with, token, w);
 	} else {
-		vcr_buf_add(named, key.data, key.len);
-		say_unknown(with ? with : "null", key.data, out);
+		vcr_buf_add(w->named, key.data, key.len);
+		say_unknown(with ? with : "null", key.data, w->out);
 	}
 	free(with);
 	free(token);
 	return result;
 }
 
-void vcr_served_end(struct vcr_served *s, struct vcr_buf *out)
+void vcr_served_end(struct vcr_served *s, struct vcr_served_words *w)
 {
 	if (!s->heard)
-		vcr_buf_add(out, s->text.data, s->text.len);
+		vcr_buf_add(w->out, s->text.data, s->text.len);
 	else
-		say_before(s, s->nline, NULL, out);
+		say_before(s, s->nline, NULL, w);
+	say_error(s, SIZE_MAX, w->error);
 }
 
 void vcr_served_free(struct vcr_served *s)
@@ -305,6 +363,8 @@ void vcr_served_free(struct vcr_served *s)
 	for (size_t i = 0; i < s->nline; i++)
 		free(s->line[i].id);
 	vcr_buf_release(&s->text);
+	vcr_buf_release(&s->error);
+	free(s->mark);
 	free(s->asked);
 	free(s->line);
 	free(s);

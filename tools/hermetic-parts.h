@@ -20,12 +20,13 @@ struct run {
 	char within[37], input[48];   /* the frame of what it was begun under; what its input was */
 	size_t outer;                 /* the index of that one, and 1; 0: there is none */
 	int64_t pid;
-	int64_t *change;              /* indexes of frames */
+	struct change { int64_t index; char at[VCR_SERVED_AT]; bool made; } *change; /* of files: indexes of frames; when each was made, and, once it serves, when what it was made for was asked */
 	size_t nchange;
 	struct vcr_served *served;    /* it was a server; NULL */
 	bool serves;                  /* and is asked now */
-	struct vcr_standin_mark *mark; /* of what it printed */
+	struct vcr_standin_mark *mark; /* of what it printed: what was typed then; or, in_order, how much error output there was */
 	uint32_t nmark;
+	bool in_order;
 };
 
 /* Runs by what was asked, in order; of equal ones tools first, in recorded order. */

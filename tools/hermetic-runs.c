@@ -140,15 +140,17 @@ static void find_outers(struct vcr_hermetic *h)
 
 /* What is done to files of one tool comes before its own frame, which is written when it has ended, or, of what it leaves running, behind it. It is done by each that it is under:
  * who is answered in their place does it all. */
-static int take_change(struct vcr_hermetic *h, const char *tool, int64_t index)
+static int take_change(struct vcr_hermetic *h, const char *tool, const struct vcr_reader_frame *f)
 {
 	struct run *run = find_frame(h, tool);
 	for (int depth = 0; run && depth < DEEPEST; depth++, run = vcr_hermetic_outer(h, run)) {
-		int64_t *more = realloc(run->change, (run->nchange + 1) * sizeof *more);
+		struct change *more = realloc(run->change, (run->nchange + 1) * sizeof *more);
 		if (!more)
 			return VCR_ENOMEM;
 		run->change = more;
-		run->change[run->nchange++] = index;
+		struct change *c = &run->change[run->nchange++];
+		*c = (struct change){ .index = f->index };
+		short_string(f->j, f->vcr, "started_at", c->at, sizeof c->at);
 	}
 	return 0;
 }
@@ -172,8 +174,9 @@ static struct run *asked_there(const struct vcr_hermetic *h, struct run *run, co
 static int take_call(struct vcr_hermetic *h, const char *tool, struct vcr_reader *reader, const struct vcr_normal_context *in, const struct vcr_reader_frame *f)
 {
 	VCR_AUTO_BUF name = VCR_BUF_INIT, arguments = VCR_BUF_INIT, id = VCR_BUF_INIT;
-	char input[48] = "";
+	char input[48] = "", at[VCR_SERVED_AT] = "";
 	short_string(f->j, f->vcr, "input", input, sizeof input);
+	short_string(f->j, f->vcr, "started_at", at, sizeof at);
 	struct run *run = asked_there(h, find_frame(h, tool), input);
 	int err = 0, v = vcr_json_get(f->j, f->vcr, "rpc_id");
 	size_t n;
@@ -185,7 +188,7 @@ static int take_call(struct vcr_hermetic *h, const char *tool, struct vcr_reader
 	if (vcr_reader_full_input(reader, f->index, &arguments, NULL))
 		return 0;
 	for (int depth = 0; run && !err && depth < DEEPEST; depth++, run = asked_there(h, vcr_hermetic_outer(h, run), input))
-		err = vcr_served_call(&run->served, in, name.data, arguments.data, arguments.len, id.data);
+		err = vcr_served_call(&run->served, in, at, name.data, arguments.data, arguments.len, id.data);
 	return err;
 }
 
@@ -204,7 +207,7 @@ static int take_frames(struct vcr_hermetic *h, struct vcr_reader *reader, const 
 		else if (!tool.len)
 			continue;
 		else if (changes && is_file)
-			err = take_change(h, tool.data, i);
+			err = take_change(h, tool.data, &f);
 		else if (changes && is_run && strcmp(tool.data, f.frame_id)) {
 			take_successor(h, tool.data, &f);
 			err = take_covered(h, tool.data, reader, in, &f);
@@ -240,7 +243,9 @@ static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t li
 	short_string(j, data, "stderr", run->stderr_ref, sizeof run->stderr_ref);
 	short_string(j, data, "input", run->input, sizeof run->input);
 	run->why = vcr_json_strdup(j, vcr_json_get(j, data, "not_kept"));
-	take_marks(run, j, vcr_json_get(j, data, "typed"));
+	int order = vcr_json_get(j, data, "order");
+	run->in_order = order >= 0;
+	take_marks(run, j, run->in_order ? order : vcr_json_get(j, data, "typed"));
 	if (!run->ended)
 		take_end(run, j, data);
 	int cwd = vcr_json_get(j, data, "cwd");
@@ -287,20 +292,39 @@ static int rebind_asked(const struct vcr_hermetic *h, struct run *run)
 	return live.err;
 }
 
+static void cancel(struct run *run, const struct vcr_json *j, int request)
+{
+	VCR_AUTO_BUF id = VCR_BUF_INIT;
+	size_t n;
+	int v = vcr_json_path(j, request, "params.requestId");
+	const char *text = v >= 0 && run->served ? vcr_json_raw(j, v, &n) : NULL;
+	if (!text)
+		return;
+	vcr_buf_add(&id, text, n);
+	vcr_served_cancelled(run->served, id.data);
+}
+
 /* What else a server was asked. */
 static int take_line(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
 	struct vcr_hermetic *h = ctx;
 	char tool[37] = "";
 	short_string(j, data, "tool_run", tool, sizeof tool);
-	char input[48] = "";
+	char input[48] = "", at[VCR_SERVED_AT] = "";
 	short_string(j, data, "input", input, sizeof input);
+	short_string(j, data, "started_at", at, sizeof at);
 	struct run *run = asked_there(h, find_frame(h, tool), input);
 	int err = 0, request = vcr_json_get(j, data, "request");
-	if (!run || !vcr_json_is(j, vcr_json_get(j, data, "from"), "client") || vcr_json_get(j, request, "id") < 0)
+	if (!run || !vcr_json_is(j, vcr_json_get(j, data, "from"), "client"))
+		return 0;
+	bool cancels = vcr_json_is(j, vcr_json_get(j, request, "method"), "notifications/cancelled");
+	if (!cancels && vcr_json_get(j, request, "id") < 0)
 		return 0;
 	for (int depth = 0; run && !err && depth < DEEPEST; depth++, run = asked_there(h, vcr_hermetic_outer(h, run), input))
-		err = vcr_served_line(&run->served, run->in, j, request);
+		if (cancels)
+			cancel(run, j, request);
+		else
+			err = vcr_served_line(&run->served, run->in, at, j, request);
 	return err;
 }
 

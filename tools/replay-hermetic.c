@@ -12,6 +12,7 @@
 #include "toolkey.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,21 @@ static struct run *look_for(struct vcr_hermetic *h, const struct vcr_buf *asked,
 	return run || *spent ? run : look_among(h, asked, NULL, true, spent);
 }
 
+/* And its error output; of a server, up to where of the other so much was there. */
+static void rebind_error(const struct vcr_hermetic *h, const struct run *run, const struct vcr_buf *text, struct vcr_buf *out, struct vcr_standin_mark *mark)
+{
+	size_t done = 0;
+	for (uint32_t i = 0; run->in_order && i < run->nmark; i++) {
+		size_t upto = run->mark[i].typed < text->len ? run->mark[i].typed : text->len;
+		const struct vcr_buf part = { .data = text->data + done, .len = upto > done ? upto - done : 0 };
+		vcr_hermetic_rebind(h, run->in, &part, out);
+		done += part.len;
+		mark[i].typed = (uint32_t)out->len;
+	}
+	const struct vcr_buf rest = { .data = text->data + done, .len = text->len - done };
+	vcr_hermetic_rebind(h, run->in, &rest, out);
+}
+
 /* ---- Its files ---- */
 
 /* Its output likewise, and where in it was typed. */
@@ -122,19 +138,35 @@ static void rebind_marked(const struct vcr_hermetic *h, const struct run *run, c
 	}
 }
 
-static void change_files(struct vcr_hermetic *h, const struct run *run)
+static void change_file(struct vcr_hermetic *h, const struct run *run, struct change *c)
+{
+	struct vcr_reader_frame f;
+	VCR_AUTO_BUF path = VCR_BUF_INIT, safe = VCR_BUF_INIT;
+	bool read = !vcr_reader_frame(run->reader, c->index, &f, NULL); /* not if the file is another by now */
+	c->made = true;
+	if (read && vcr_again_change(&(struct vcr_again){ h->root, run->reader, run->in, &h->live }, &f))
+		return;
+	h->unwritten++;
+	if (read)
+		vcr_json_str(f.j, vcr_json_get(f.j, f.input, "path"), &path);
+	vcr_safe_line(&safe, path.data, path.len, NAMED);
+	vcr_say(h->r->t, "a tool's change is not made again: %s (frame %lld)", safe.data, (long long)c->index);
+}
+
+/* at: NULL, all of them; else those of a server that it made for what it was asked then. */
+static void change_files(struct vcr_hermetic *h, struct run *run, const char *at)
+{
+	for (size_t i = 0; i < run->nchange; i++)
+		if (!run->change[i].made && (!at || !strcmp(run->change[i].at, at)))
+			change_file(h, run, &run->change[i]);
+}
+
+/* What each change was made for. */
+static void assign_changes(struct run *run)
 {
 	for (size_t i = 0; i < run->nchange; i++) {
-		struct vcr_reader_frame f;
-		VCR_AUTO_BUF path = VCR_BUF_INIT, safe = VCR_BUF_INIT;
-		bool read = !vcr_reader_frame(run->reader, run->change[i], &f, NULL); /* not if the file is another by now */
-		if (read && vcr_again_change(&(struct vcr_again){ h->root, run->reader, run->in, &h->live }, &f))
-			continue;
-		h->unwritten++;
-		if (read)
-			vcr_json_str(f.j, vcr_json_get(f.j, f.input, "path"), &path);
-		vcr_safe_line(&safe, path.data, path.len, NAMED);
-		vcr_say(h->r->t, "a tool's change is not made again: %s (frame %lld)", safe.data, (long long)run->change[i]);
+		struct change *c = &run->change[i];
+		snprintf(c->at, sizeof c->at, "%s", vcr_served_since(run->served, c->at));
 	}
 }
 
@@ -233,6 +265,17 @@ static bool is_unheard_server(const struct run *run, const struct vcr_buf *out)
 	return run->early && !run->served && *run->input && *out->data == '{' && memmem(out->data, out->len < 256 ? out->len : 256, word, strlen(word));
 }
 
+/* What it did before it was asked anything is done now, and its error output of then is said. */
+static void begin_serving(struct vcr_hermetic *h, struct run *run, const struct vcr_buf *printed, const struct vcr_buf *error, const struct vcr_standin_mark *mark, struct vcr_buf *to)
+{
+	VCR_AUTO_BUF none = VCR_BUF_INIT, say = VCR_BUF_INIT;
+	bool killed = run->how == VCR_STANDIN_SIGNAL && (run->value == SIGTERM || run->value == SIGKILL || run->value == SIGINT || run->value == SIGHUP);
+	run->serves = !vcr_served_begin(run->served, printed, error, mark, run->in_order ? run->nmark : 0, run->ended && !killed, &say);
+	assign_changes(run);
+	change_files(h, run, "");
+	reply(to, VCR_STANDIN_SERVE, (uint32_t)(run - h->run), &none, &say);
+}
+
 /* said: as it was said, before it was redacted. early: NULL where who asks has spoken to a model. */
 static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *said, const struct early *early, const struct vcr_buf *asked)
 {
@@ -266,42 +309,43 @@ static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_
 	}
 	live_out.max = live_error.max = MOST_LIVE;
 	rebind_marked(h, run, &out, &live_out, mark);
-	vcr_hermetic_rebind(h, run->in, &error, &live_error);
+	rebind_error(h, run, &error, &live_error, mark);
 	if (live_out.err || live_error.err) {
 		refuse(h, to, asked, "with the paths of this run it printed too much");
 		return;
 	}
 	h->answered++;
-	change_files(h, run);
 	make_snapshot(h, said);
-	if (!run->served) {
-		reply_marked(to, run->how, run->value, &live_out, &live_error, mark, run->nmark);
+	if (run->served) {
+		begin_serving(h, run, &live_out, &live_error, mark, to);
 		return;
 	}
-	run->serves = !vcr_served_begin(run->served, &live_out);
-	vcr_buf_reset(&live_out);
-	reply(to, VCR_STANDIN_SERVE, (uint32_t)(run - h->run), &live_out, &live_error);
+	change_files(h, run, NULL);
+	reply_marked(to, run->how, run->value, &live_out, &live_error, mark, run->in_order ? 0 : run->nmark);
 }
 
 /* A server has heard a line, or the end of its input. */
 static void hear(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_buf *to)
 {
-	VCR_AUTO_BUF line = VCR_BUF_INIT, out = VCR_BUF_INIT, none = VCR_BUF_INIT, what = VCR_BUF_INIT, words = VCR_BUF_INIT;
+	VCR_AUTO_BUF line = VCR_BUF_INIT, out = VCR_BUF_INIT, error = VCR_BUF_INIT, what = VCR_BUF_INIT, words = VCR_BUF_INIT;
+	struct vcr_served_words w = { &out, &error, &what, NULL };
 	size_t at = strlen(said->data) + 1, which = strtoul(said->data + 1, NULL, 10);
 	struct run *run = which < h->n ? &h->run[which] : NULL;
 	enum vcr_served_result result = VCR_SERVED_ENDS;
 	if (!run || !run->serves || at >= said->len)
 		return;
 	if (*said->data == VCR_STANDIN_END)
-		vcr_served_end(run->served, &out);
+		vcr_served_end(run->served, &w);
 	else if (!vcr_redact_body(h->redact, said->data + at, said->len - at - 1, false, &line, NULL))
-		result = vcr_served_hear(run->served, &h->live, h->exact, line.data, line.len, &out, &what);
+		result = vcr_served_hear(run->served, &h->live, h->exact, line.data, line.len, &w);
+	if (w.at && *w.at)
+		change_files(h, run, w.at);
 	if (result == VCR_SERVED_UNKNOWN) {
 		vcr_safe_line(&words, what.data, what.len, NAMED);
 		name_refused(h, words.data, "it was not recorded");
 	}
 	bool ends = result == VCR_SERVED_ENDS;
-	reply(to, ends ? run->how : VCR_STANDIN_SERVE, ends ? run->value : 0, &out, &none);
+	reply(to, ends ? run->how : VCR_STANDIN_SERVE, ends ? run->value : 0, &out, &error);
 }
 
 /* As the recorder writes arguments down, those that it is told. */

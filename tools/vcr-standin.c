@@ -336,7 +336,7 @@ static void copy(struct keep *k)
 		vcr_terminal_copies(&k->terminal);
 	resized = k->on_terminal;
 	while (buffer && wait_for(k, p, &mask)) {
-		for (int i = 0; i < 2; i++)
+		for (int i = 2; i--;) /* what is said of a question comes before its answer */
 			if (p[i].fd >= 0 && p[i].revents & ~POLLOUT)
 				copy_stream(k, i, buffer);
 		type(k, &p[2], &p[k->on_terminal == 2]);
@@ -671,6 +671,7 @@ static bool say_heard(const char *path, int what, uint32_t server, const char *l
 		*a = (struct vcr_standin_answer){ .value = NOT_FOUND };
 		return false;
 	}
+	write_all(2, text + a->out, a->error);
 	write_all(1, text, a->out);
 	free(text);
 	return a->how == VCR_STANDIN_SERVE;

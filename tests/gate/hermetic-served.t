@@ -27,6 +27,10 @@ for line in sys.stdin:
     elif p.get("name") == "where":
         open("made", "w").write("by the server\n")
         say(id=m["id"], result={"content": [{"type": "text", "text": os.getcwd()}]})
+    elif p.get("name") == "note":
+        print("noting " + p["arguments"]["text"], file=sys.stderr, flush=True)
+        open("note-" + p["arguments"]["text"], "w").write("noted\n")
+        say(id=m["id"], result={"content": []})
     elif p.get("name") == "end":
         sys.exit(3)
     elif p.get("name") == "slow":
@@ -74,6 +78,9 @@ for c in calls:
                 s.sendall(b"\x01%d\0" % k)
                 s.shutdown(socket.SHUT_WR)
                 s.recv(100)
+        continue
+    if name == "look":  # at what the server has done so far, and said
+        print("there", sorted(glob.glob("note-*")), os.read(server.stderr.fileno(), 1000) if arguments else "")
         continue
     if name == "within":  # a tool that asks a server by a pipe of its own
         asks = r'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
@@ -140,6 +147,22 @@ for session, how in ("at-start", "early"), ("at-start-killed", "early-kill"):
     again, err, status, _ = world.replay(session, "100", how, ADD, ADD, WHERE, "nothing", options=("--hermetic",), cwd=other.dir)
     ok(said.count('"text": "42"') == 2 and again == said.replace(world.dir, other.dir) and runs() == count and status == 0 and "1 tool was answered" in err and os.path.exists(made),
        "a server that begins before the first model call does not run either, and is answered as one that begins later%s" % (", where it is killed at the end too" if how != "early" else ""), said, again, err, status)
+for session, how in ("steps", "close"), ("steps-at-start", "early"):
+    doings = "look", 'note {"text": "one"}', "look all", 'note {"text": "two"}', "look all"
+    notes = [os.path.join(world.dir, "note-" + n) for n in ("one", "two")]
+    said, err, status = world.record(session, "0", how, *doings)
+    for n in notes:
+        os.unlink(n)
+    again, err, status, _ = world.replay(session, "0", how, *doings, options=("--hermetic",))
+    ok("there []" in said and "there ['note-one'] b'listening\\nnoting one\\n'" in said and "there ['note-one', 'note-two'] b'noting two\\n'" in said and again == said and status == 0,
+       "what a server did to files is done when it is asked for it, and its error output comes then%s" % (", where it was configured at start too" if how == "early" else ""), said, again, err)
+    for n in notes:
+        os.unlink(n)
+again, err, status, _ = world.replay("steps", "0", "close", 'note {"text": "two"}', "look all", options=("--hermetic",))
+ok("there ['note-two'] b'listening\\nnoting one\\nnoting two\\n'" in again, "what it did for requests that are not made is not done", again, err)
+again, err, status, _ = world.replay("ends", "0", "close", "end", options=("--hermetic",))
+ok('"gone"' in again and again.endswith(" 3\n"), "a server that ended on a request ends on it also where it is asked less before", again, err)
+count = runs()
 again, err, status, _ = world.replay("at-start", "0", "early", ADD, 'add {"numbers": [5]}', options=("--hermetic",))
 ok(runs() == count and status == 1 and 'tools/call add {"numbers":[5]} (it was not recorded)' in err, "and what it was not asked when it was recorded is an error of the server's, and named", again, err, status)
 done()
