@@ -27,11 +27,20 @@ func use(tool string) {
 	fmt.Printf("%s%v\n", out, err)
 }
 
-// client URL (BODY | !TOOL)...
+func start(program string) {
+	out, err := exec.Command(program, "none", "!echo by a program; echo 1 >>"+os.Getenv("RAN")).Output()
+	fmt.Printf("%s%v\n", out, err)
+}
+
+// client URL (BODY | !TOOL | =PROGRAM)...
 func main() {
 	for _, body := range os.Args[2:] {
 		if strings.HasPrefix(body, "!") {
 			use(body[1:])
+			continue
+		}
+		if strings.HasPrefix(body, "=") {
+			start(body[1:])
 			continue
 		}
 		if err := ask(os.Args[1], body); err != nil {

@@ -15,6 +15,7 @@ from agentkit import ok, skip
 RECORDED = "accepts the gate's certificate, and its calls are in the session byte for byte, by its name"
 REPLAYED = "replayed with the model server gone and no network, it is answered the same"
 HERMETIC = "with --hermetic its tools do not run, and print and end as they did; one that was not recorded is named"
+REFUSED = "with --hermetic a static program does not run that it starts as a tool: it hears so, and the program is named"
 KINDS = {"static": "0", "dynamic": "1"}  # CGO_ENABLED
 URL = "https://api.openai.com/v1/chat/completions"
 BODIES = [json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "[[q=%d]]" % q}]}) for q in (1, 2)]
@@ -36,10 +37,11 @@ def built(kind, place):
 
 directory = tempfile.mkdtemp(prefix="vcr-go.")
 atexit.register(shutil.rmtree, directory, True)
+tool = None  # static
 for kind in KINDS:
     program, why = built(kind, directory)
     if why:
-        for title in (RECORDED, REPLAYED, HERMETIC):
+        for title in (RECORDED, REPLAYED, HERMETIC, REFUSED):
             skip("%s: it %s" % (kind, title), why)
         continue
     server = agentkit.server()
@@ -62,4 +64,11 @@ for kind in KINDS:
                     for words in (command, [*command[:3], "!echo other; echo 1 >>" + ran]))
     ok((again.returncode, again.stdout) == (r.returncode, r.stdout) and b"by a tool\nexit status 3\n" in r.stdout and len(open(ran).readlines()) == 2 and
        other.returncode == 1 and b"exit status 127" in other.stdout and b"(it was not recorded)" in other.stderr, "%s: %s" % (kind, HERMETIC), again.returncode, again.stdout, again.stderr[-1500:], other)
+    tool = tool if kind == "dynamic" else shutil.copy(program, os.path.join(directory, "tool"))
+    if not tool:
+        skip("%s: %s" % (kind, REFUSED), "go builds no static program here")
+        continue
+    again = subprocess.run([*hermetic, *command[:3], "=" + tool, command[4]], cwd=place.work, env=dict(place.record, RAN=ran), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    ok(again.returncode == 1 and b"by a program" not in again.stdout and b"fork/exec %s: permission denied\nby a tool\nexit status 3\n" % tool.encode() in again.stdout and len(open(ran).readlines()) == 2 and
+       b"1 tool was refused: %s none" % tool.encode() in again.stderr, "%s: %s" % (kind, REFUSED), again.returncode, again.stdout, again.stderr[-1500:])
 agentkit.done()
