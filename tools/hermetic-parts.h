@@ -49,7 +49,8 @@ struct vcr_hermetic {
 	size_t nby_frame;
 	struct by_text *by_asked, *by_normal;
 	int64_t answered, refused, unwritten;
-	struct vcr_buf named;         /* those that were refused */
+	struct vcr_buf named;         /* those that were refused, each once */
+	int64_t nnamed;
 	struct vcr_warden *warden;
 	int64_t unwatched;
 	struct vcr_buf library;       /* its path */

@@ -217,8 +217,14 @@ static void words_of(const struct vcr_buf *asked, struct vcr_buf *out)
 
 static void name_refused(struct vcr_hermetic *h, const char *words, const char *why)
 {
-	if (++h->refused <= MOST_REFUSED)
-		vcr_buf_printf(&h->named, "%s%s (%s)", h->named.len ? "; " : "", words, why);
+	VCR_AUTO_BUF one = VCR_BUF_INIT;
+	h->refused++;
+	vcr_buf_printf(&one, "%s (%s)", words, why);
+	for (const char *at = h->named.data; (at = strstr(at, one.data)); at++)
+		if (at == h->named.data || at[-1] == ' ')
+			return;
+	if (++h->nnamed <= MOST_REFUSED)
+		vcr_buf_printf(&h->named, "%s%s", h->named.len ? "; " : "", one.data);
 }
 
 static void refuse(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *asked, const char *why)
@@ -534,7 +540,7 @@ void vcr_hermetic_say(const struct vcr_hermetic *h)
 	for (const char *p = h->strangers.data, *end; (end = strchr(p, '\n')); p = end + 1)
 		vcr_say(h->r->t, "%.*s", (int)(end - p), p);
 	if (h->refused)
-		vcr_say(h->r->t, "%lld tool%s refused: %s%s", (long long)h->refused, h->refused == 1 ? " was" : "s were", h->named.data, h->refused > MOST_REFUSED ? " and others" : "");
+		vcr_say(h->r->t, "%lld tool%s refused: %s%s", (long long)h->refused, h->refused == 1 ? " was" : "s were", h->named.data, h->nnamed > MOST_REFUSED ? " and others" : "");
 }
 
 void vcr_hermetic_write(const struct vcr_hermetic *h, struct vcr_jw *w)

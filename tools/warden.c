@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MOST_WATCHED = 1000, MOST_NAMED = 20, MOST_MISSED = 100, FIRST = 2 /* of what is polled: a stop, the socket */ };
+enum { MOST_WATCHED = 1000, MOST_NAMED = 21 /* one more is "others" */, MOST_MISSED = 100, FIRST = 2 /* of what is polled: a stop, the socket */ };
 
 struct missed { int number; bool unseen; char *program, *why; };
 
@@ -28,6 +28,7 @@ struct vcr_warden {
 	struct vcr_notify *watched[MOST_WATCHED];
 	unsigned nwatched;
 	int64_t refused;
+	unsigned nnamed;
 	struct { char *words; const char *why; } named[MOST_NAMED];
 	struct missed missed[MOST_MISSED];
 	unsigned nmissed;
@@ -38,10 +39,11 @@ struct vcr_warden {
 static void name_refused(struct vcr_warden *w, const char *words, const char *why)
 {
 	pthread_mutex_lock(&w->lock);
-	if (w->refused < MOST_NAMED) {
-		w->named[w->refused].words = strdup(words);
-		w->named[w->refused].why = why;
-	}
+	bool known = w->nnamed == MOST_NAMED;
+	for (unsigned i = 0; !known && i < w->nnamed; i++)
+		known = w->named[i].why == why && !strcmp(w->named[i].words, words);
+	if (!known && (w->named[w->nnamed].words = strdup(words)))
+		w->named[w->nnamed++].why = why;
 	w->refused++;
 	pthread_mutex_unlock(&w->lock);
 }
@@ -220,9 +222,8 @@ void vcr_warden_stop(struct vcr_warden *w)
 
 int64_t vcr_warden_refused(const struct vcr_warden *w, void (*each)(void *ctx, const char *words, const char *why), void *ctx)
 {
-	for (int64_t i = 0; i < w->refused && i < MOST_NAMED; i++)
-		if (w->named[i].words)
-			each(ctx, w->named[i].words, w->named[i].why);
+	for (unsigned i = 0; i < w->nnamed; i++)
+		each(ctx, w->named[i].words, w->named[i].why);
 	return w->refused;
 }
 
@@ -265,7 +266,7 @@ void vcr_warden_free(struct vcr_warden *w)
 	for (int i = 0; i < 2; i++)
 		if (w->stop[i] >= 0)
 			close(w->stop[i]);
-	for (int i = 0; i < MOST_NAMED; i++)
+	for (unsigned i = 0; i < w->nnamed; i++)
 		free(w->named[i].words);
 	for (unsigned i = 0; i < w->nmissed; i++) {
 		free(w->missed[i].program);

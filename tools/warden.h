@@ -25,7 +25,7 @@ void vcr_warden_misses(struct vcr_warden *w, int number, const char *program, co
 int vcr_warden_asks(void *warden, const struct seccomp_notif *call);
 /* The thread has ended behind this. */
 void vcr_warden_stop(struct vcr_warden *w);
-/* Then: each program that was refused, as far as they are kept; returns how many were. */
+/* Then: each program that was refused, once, as far as they are kept; returns how often one was. */
 int64_t vcr_warden_refused(const struct vcr_warden *w, void (*each)(void *ctx, const char *words, const char *why), void *ctx);
 /* Then: each program that was not watched and that has spoken to a model: words are a line for people. */
 int64_t vcr_warden_missed(const struct vcr_warden *w, void (*each)(void *ctx, const char *words), void *ctx);

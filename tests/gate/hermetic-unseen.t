@@ -118,6 +118,8 @@ holds("and with process numbers of the command's own (--deterministic)", ("--her
 count = runs()
 own = replay("tools", *command("@" + STATIC, "!" + ASKER))
 ok(told(own[0]) == [REFUSED, "1 "] and runs() == count and own[2] == 1 and "1 tool was refused: %s tool (" % STATIC in own[1], "a program that starts itself again may; what that starts is a tool as well", own)
+often = replay("tools", *command(*["!" + STATIC] * 25, "-" + DYNAMIC))
+ok(told(often[0]) == [REFUSED] * 26 and often[1].count(STATIC) == 1 and often[1].count(DYNAMIC) == 1 and "26 tools were refused: " in often[1] and "others" not in often[1], "one that is tried again and again is named once, and hides no other", often)
 UNDER = ("+" + DYNAMIC, "+" + STATIC)
 said, err, status = record("under", *command(*UNDER))
 count = runs()
