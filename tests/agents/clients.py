@@ -33,14 +33,18 @@ class Heard:
     """Collects a stream's text, or its bytes; at the first sign of life it releases the server's wait (unless that is for a crowd)."""
 
     def __init__(self, do):
-        self.text, self.name = "", next((w[5:] for w in do.split() if w.startswith("wait=") and " of=" not in do), None)
+        self.pieces, self.name = [], next((w[5:] for w in do.split() if w.startswith("wait=") and " of=" not in do), None)
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def add(self, text):
-        self.text += self.decoder.decode(text) if isinstance(text, bytes) else text or ""
+        self.pieces.append(self.decoder.decode(text) if isinstance(text, bytes) else text or "")
         if self.name:
             release(self.name)
             self.name = None
+
+    @property
+    def text(self):
+        return "".join(self.pieces)
 
 
 def prompt(q, do):
