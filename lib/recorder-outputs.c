@@ -21,7 +21,7 @@ struct vcr_recorder_output { struct vcr_recorder_output *next; int pid; char fra
 #define PARENTS "1it is its parent's"
 
 struct printed {
-	struct vcr_buf text[2], cwd, input;
+	struct vcr_buf text[2], cwd, input, rest;
 	bool kept[2], whole, too_much, ended;
 	int status; /* then */
 	const char *why;
@@ -220,6 +220,7 @@ static void take_chunk(struct printed *p, char what, const char *data, size_t n)
 	switch (what) {
 	case 'c': vcr_buf_reset(&p->cwd), vcr_buf_add(&p->cwd, data, n); break;
 	case '0': vcr_buf_reset(&p->input), vcr_buf_add(&p->input, data, n < MOST_INPUT ? n : MOST_INPUT); break;
+	case 'a': vcr_buf_reset(&p->rest), vcr_buf_add(&p->rest, data, n); break;
 	case '1': vcr_buf_add(&p->text[0], data, n); break;
 	case '2':
 		vcr_buf_add(&p->text[1], data, n);
@@ -323,6 +324,21 @@ static void put_marks(struct vcr_jw *w, const char *key, const struct vcr_standi
 	vcr_jw_array_end(w);
 }
 
+/* The arguments that the frame of its exec has not. */
+static void store_rest(struct vcr_recorder *r, struct vcr_jw *w, const struct vcr_buf *rest)
+{
+	VCR_AUTO_BUF clean = VCR_BUF_INIT;
+	char ref[40] = "";
+	for (size_t at = 0; at < rest->len; at += strlen(rest->data + at) + 1) {
+		vcr_redact(r->redact, rest->data + at, strlen(rest->data + at), &clean, NULL);
+		vcr_buf_putc(&clean, 0);
+	}
+	if (!clean.len || clean.err || vcr_session_add_body(r->session, "", NULL, clean.data, clean.len, ref, &r->last_error))
+		return;
+	vcr_jw_key(w, "arguments");
+	vcr_jw_str(w, ref);
+}
+
 static void write_output(struct vcr_recorder *r, const struct vcr_recorder_output *o, const struct printed *p)
 {
 	VCR_AUTO_BUF data = VCR_BUF_INIT;
@@ -340,6 +356,7 @@ static void write_output(struct vcr_recorder *r, const struct vcr_recorder_outpu
 		vcr_jw_key(&w, "cwd");
 		vcr_recorder_redacted(r, &w, p->cwd.data, p->cwd.len);
 	}
+	store_rest(r, &w, &p->rest);
 	if (p->ended) {
 		vcr_jw_key(&w, WIFSIGNALED(p->status) ? "signal" : "exit_code");
 		vcr_jw_int(&w, WIFSIGNALED(p->status) ? WTERMSIG(p->status) : WEXITSTATUS(p->status));
@@ -367,7 +384,7 @@ static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output
 {
 	char path[VCR_MAX_PATH];
 	VCR_AUTO_BUF file = VCR_BUF_INIT;
-	struct printed p = { .text = { VCR_BUF_INIT, VCR_BUF_INIT }, .cwd = VCR_BUF_INIT, .input = VCR_BUF_INIT };
+	struct printed p = { .text = { VCR_BUF_INIT, VCR_BUF_INIT }, .cwd = VCR_BUF_INIT, .input = VCR_BUF_INIT, .rest = VCR_BUF_INIT };
 	bool done = find_file(r, o->pid, path) && read_whole(path, &file);
 	if (done) {
 		take_chunks(&p, &file);
@@ -381,6 +398,7 @@ static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output
 	vcr_buf_release(&p.text[1]);
 	vcr_buf_release(&p.cwd);
 	vcr_buf_release(&p.input);
+	vcr_buf_release(&p.rest);
 	return done || last;
 }
 

@@ -40,6 +40,7 @@ struct vcr_hermetic {
 	const struct vcr_normal_context *taking; /* where the one was that is being taken */
 	size_t from;                  /* its first run */
 	bool says_who_spoke;          /* it does */
+	bool cuts;                    /* a session has not all arguments of all tools */
 	struct vcr_redact *redact;
 	bool exact;
 	struct vcr_around around;

@@ -231,6 +231,16 @@ static void take_marks(struct run *run, const struct vcr_json *j, int typed)
 	}
 }
 
+/* The arguments that the frame of its exec has not. */
+static void take_rest(struct run *run, const struct vcr_json *j, int data)
+{
+	char ref[48] = "";
+	VCR_AUTO_BUF rest = VCR_BUF_INIT;
+	short_string(j, data, "arguments", ref, sizeof ref);
+	if (*ref && !vcr_reader_body(run->reader, ref, &rest, NULL) && rest.len && !rest.data[rest.len - 1])
+		vcr_buf_add(&run->asked, rest.data, rest.len);
+}
+
 static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t line)
 {
 	char frame[37] = "";
@@ -248,6 +258,7 @@ static int take_output(void *ctx, const struct vcr_json *j, int data, int64_t li
 	take_marks(run, j, run->in_order ? order : vcr_json_get(j, data, "typed"));
 	if (!run->ended)
 		take_end(run, j, data);
+	take_rest(run, j, data);
 	int cwd = vcr_json_get(j, data, "cwd");
 	if (vcr_json_type(j, cwd) == VCR_JSON_STRING) { /* as the program itself had it, not who started it */
 		VCR_AUTO_BUF rest = VCR_BUF_INIT;
@@ -358,6 +369,7 @@ int vcr_hermetic_take(struct vcr_hermetic *h, struct vcr_reader *reader, const s
 		err = vcr_reader_each(reader, "vcr.mcp", take_line, h, e);
 	if (!err)
 		err = vcr_reader_each(reader, "vcr.command", take_command, h, e);
+	h->cuts |= !h->says_who_spoke;
 	for (size_t i = h->from; i < h->n; i++)
 		decide(h, &h->run[i]);
 	for (size_t i = h->from; i < h->n && !err; i++)

@@ -86,25 +86,43 @@ static struct run *first_free(struct vcr_hermetic *h, struct by_text *v, const s
 	return NULL;
 }
 
-static struct run *look_among(struct vcr_hermetic *h, const struct vcr_buf *asked, const struct vcr_buf *normal, bool no_tool, bool *spent)
+static struct run *look_among(struct vcr_hermetic *h, const struct vcr_buf *asked, struct vcr_buf *normal, bool no_tool, bool *spent)
 {
 	struct run *run = first_free(h, h->by_asked, asked, no_tool, spent);
-	return run || !normal ? run : first_free(h, h->by_normal, normal, no_tool, spent);
+	if (run || !normal)
+		return run;
+	if (!normal->len)
+		vcr_toolkey(&h->live, asked, normal);
+	return first_free(h, h->by_normal, normal, no_tool, spent);
 }
 
 /* early: who asks has not spoken to a model. Then one that ran before the first call is looked for first, whatever is made anew in its arguments; else one that is exactly so, where
  * no tool like it was recorded. */
 static struct run *look_for(struct vcr_hermetic *h, const struct vcr_buf *asked, bool early, bool *spent)
 {
-	VCR_AUTO_BUF normal = VCR_BUF_INIT;
+	VCR_AUTO_BUF text = VCR_BUF_INIT;
+	struct vcr_buf *normal = h->exact ? NULL : &text;
 	*spent = false;
-	if (!h->exact)
-		vcr_toolkey(&h->live, asked, &normal);
-	const struct vcr_buf *by_kind = h->exact ? NULL : &normal;
-	struct run *run = early ? look_among(h, asked, by_kind, true, spent) : NULL;
+	struct run *run = early ? look_among(h, asked, normal, true, spent) : NULL;
 	if (!run)
-		run = look_among(h, asked, by_kind, false, spent);
+		run = look_among(h, asked, normal, false, spent);
 	return run || *spent ? run : look_among(h, asked, NULL, true, spent);
+}
+
+/* ---- What it printed, and its files ---- */
+
+/* Its output likewise, and where in it was typed. */
+static void rebind_marked(const struct vcr_hermetic *h, const struct run *run, const struct vcr_buf *text, struct vcr_buf *out, struct vcr_standin_mark *mark)
+{
+	size_t done = 0;
+	for (uint32_t i = 0; i <= run->nmark; i++) {
+		size_t at = i < run->nmark && run->mark[i].at < text->len ? run->mark[i].at : text->len;
+		const struct vcr_buf part = { .data = text->data + done, .len = at > done ? at - done : 0 };
+		vcr_hermetic_rebind(h, run->in, &part, out);
+		done += part.len;
+		if (i < run->nmark)
+			mark[i] = (struct vcr_standin_mark){ (uint32_t)out->len, run->mark[i].typed };
+	}
 }
 
 /* And its error output; of a server, up to where of the other so much was there. */
@@ -120,22 +138,6 @@ static void rebind_error(const struct vcr_hermetic *h, const struct run *run, co
 	}
 	const struct vcr_buf rest = { .data = text->data + done, .len = text->len - done };
 	vcr_hermetic_rebind(h, run->in, &rest, out);
-}
-
-/* ---- Its files ---- */
-
-/* Its output likewise, and where in it was typed. */
-static void rebind_marked(const struct vcr_hermetic *h, const struct run *run, const struct vcr_buf *text, struct vcr_buf *out, struct vcr_standin_mark *mark)
-{
-	size_t done = 0;
-	for (uint32_t i = 0; i <= run->nmark; i++) {
-		size_t at = i < run->nmark && run->mark[i].at < text->len ? run->mark[i].at : text->len;
-		const struct vcr_buf part = { .data = text->data + done, .len = at > done ? at - done : 0 };
-		vcr_hermetic_rebind(h, run->in, &part, out);
-		done += part.len;
-		if (i < run->nmark)
-			mark[i] = (struct vcr_standin_mark){ (uint32_t)out->len, run->mark[i].typed };
-	}
 }
 
 static void change_file(struct vcr_hermetic *h, const struct run *run, struct change *c)
@@ -283,12 +285,14 @@ static void begin_serving(struct vcr_hermetic *h, struct run *run, const struct 
 }
 
 /* said: as it was said, before it was redacted. early: NULL where who asks has spoken to a model. */
-static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *said, const struct early *early, const struct vcr_buf *asked)
+static void answer(struct vcr_hermetic *h, struct vcr_buf *to, const struct vcr_buf *said, const struct early *early, const struct vcr_buf *asked, size_t told)
 {
 	VCR_AUTO_BUF out = VCR_BUF_INIT, error = VCR_BUF_INIT, live_out = VCR_BUF_INIT, live_error = VCR_BUF_INIT;
 	struct vcr_standin_mark mark[VCR_STANDIN_MARKS];
 	bool spent, around = early && is_around(h, asked);
 	struct run *run = look_for(h, asked, early, &spent);
+	if (!run && !spent && h->cuts && told < asked->len)
+		run = look_for(h, &(struct vcr_buf){ .data = asked->data, .len = told }, early, &spent);
 	if (!run && around) {
 		let_run(h, early, to);
 		return;
@@ -354,8 +358,8 @@ static void hear(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_
 	reply(to, ends ? run->how : VCR_STANDIN_SERVE, ends ? run->value : 0, &out, &error);
 }
 
-/* As the recorder writes arguments down, those that it is told. */
-static void redact(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_buf *out)
+/* As the recorder writes arguments down. Returns how much of that are those that the library tells it of. */
+static size_t redact(struct vcr_hermetic *h, const struct vcr_buf *said, struct vcr_buf *out)
 {
 	const char *argv[VCR_EXEC_ARGS + 1] = { NULL };
 	int argc = 0;
@@ -363,10 +367,13 @@ static void redact(struct vcr_hermetic *h, const struct vcr_buf *said, struct vc
 	for (size_t at = cwd; at < end; at += strlen(said->data + at) + 1)
 		argv[argc++] = said->data + at;
 	vcr_redact_learn_argv(h->redact, argc, argv);
-	for (size_t at = 0; at < end; at += strlen(said->data + at) + 1) {
+	size_t told = 0;
+	for (size_t at = 0; at < said->len; at += strlen(said->data + at) + 1) {
 		vcr_redact(h->redact, said->data + at, strlen(said->data + at), out, NULL);
 		vcr_buf_putc(out, 0);
+		told = at < end ? out->len : told;
 	}
+	return told;
 }
 
 /* The question behind its beginning; false: it has not all that belongs there. */
@@ -395,8 +402,8 @@ static void on_question(void *hermetic, const struct vcr_buf *said, struct vcr_b
 	bool is_early = *said->data == VCR_STANDIN_EARLY;
 	if (is_early && !take_early(said, &early, &rest))
 		return;
-	redact(hermetic, &rest, &asked);
-	answer(hermetic, to, &rest, is_early ? &early : NULL, &asked);
+	size_t told = redact(hermetic, &rest, &asked);
+	answer(hermetic, to, &rest, is_early ? &early : NULL, &asked, told);
 }
 
 /* ---- The module ---- */

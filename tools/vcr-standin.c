@@ -15,7 +15,7 @@
  * as they would not be what they are, nor of what goes where the parent's own output goes. What may be the agent has its terminal as it is. The file DIR/PID.N, N the first that is
  * free, is a list of chunks: a byte that says what, three of nothing, four of length in native order, then as many bytes:
  *   'i' so many bytes, in decimal, were typed on the terminal that 1 is; 'c' working directory; '1' '2' written to that descriptor (both the same pipe: 1); 'f' 'g' standard output, error is the regular file of that path, from the
- *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '0' the pipe or socket that is its input, device and number; '-' why there will be nothing of that descriptor (its digit first); 'x' how it ended, as waitpid(2) has it, in decimal, where the kernel says it; '!' more than is kept; '.' the end. */
+ *   place on that stands in decimal before it and a space; 'n' 'm' the path of the one that is read here; '0' the pipe or socket that is its input, device and number; 'a' the arguments, a NUL behind each, that the library does not tell of (VCR_EXEC_ARGS, VCR_EXEC_BYTES); '-' why there will be nothing of that descriptor (its digit first); 'x' how it ended, as waitpid(2) has it, in decimal, where the kernel says it; '!' more than is kept; '.' the end. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +36,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "notify.h"
+#include "spool-format.h"
 #include "standin.h"
 #include "standin-terminal.h"
 
@@ -429,6 +430,25 @@ static void put_input(struct keep *k)
 		put(k, '0', text, (size_t)snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino));
 }
 
+/* Besides what it prints: it does not count. */
+static void put_rest(struct keep *k, char *const argv[])
+{
+	size_t told = 0, n = 0, rest = 0, kept = k->kept;
+	for (; argv[n] && n < VCR_EXEC_ARGS && told + strlen(argv[n]) + 1 <= VCR_EXEC_BYTES; n++)
+		told += strlen(argv[n]) + 1;
+	for (size_t i = n; argv[i]; i++)
+		rest += strlen(argv[i]) + 1;
+	char *text = rest && rest <= VCR_STANDIN_ASKED ? malloc(rest) : NULL, *at = text;
+	if (!text)
+		return;
+	for (; argv[n]; n++)
+		at = stpcpy(at, argv[n]) + 1;
+	put(k, 'a', text, rest);
+	free(text);
+	if (k->kept < SIZE_MAX / 2)
+		k->kept = kept;
+}
+
 /* The library finds it in the program, and in those under it: they are covered. */
 static void mark_within(void)
 {
@@ -438,7 +458,7 @@ static void mark_within(void)
 		setenv("VCR_SPOOL", text, 1);
 }
 
-static void keep(const char *dir, bool early)
+static void keep(const char *dir, bool early, char *const argv[])
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, large;
 	struct keep k = { .file = make_file(dir), .program = -1, .early = early, .out = { { -1, -1, -1, 0 }, { -1, -1, -1, 0 } } };
@@ -450,6 +470,7 @@ static void keep(const char *dir, bool early)
 	if (getcwd(cwd, sizeof cwd))
 		put(&k, 'c', cwd, strlen(cwd));
 	put_input(&k);
+	put_rest(&k, argv);
 	int program = (int)syscall(SYS_pidfd_open, getpid(), 0); /* Linux 5.3; without it the collector reads what is in files */
 	k.program = program >= 0 ? out_of_the_way(program) : -1;
 	bool out = look_at(&k, 1), error = (k.out[0].file < 0 || !are_the_same()) && look_at(&k, 2), files = k.out[0].file >= 0 || k.out[1].file >= 0;
@@ -851,7 +872,7 @@ int main(int argc, char **argv)
 	if (keeps)
 		mark_within();
 	if (keeps || starts)
-		keep(argv[2], starts);
+		keep(argv[2], starts, argv + 6);
 	else if (!watches)
 		answer(argv[2], early, argv[5], argv + 6);
 	if (watches || (early && is_unseen(early)))

@@ -374,7 +374,11 @@ ok(again == "0\n" and status == 0 and "a tool's change is not made again" in err
 LARGE = '''
 import subprocess, sys, urllib.request
 urllib.request.urlopen(urllib.request.Request(sys.argv[1], b'{"model": "m"}', {"Content-Type": "application/json"})).read()
-for words in [["echo large #" + "x" * 70000], ["echo $#", *"a" * 200], ["echo $#", "b" * 30000, "c" * 35506, "d"], ["echo $#", "e" * 30000, "f" * 35523, "g"], ["echo small"]]:
+for last in sys.argv[3:]:  # behind 200 others, behind 70 KB, and in a text of that size
+    for words in [["shift 199; echo $1", *"a" * 200, last], ["echo $2", "x" * 70000, last], ["echo #" + "x" * 70000 + "\\necho " + last]]:
+        r = subprocess.run(["sh", "-c", *words], stdout=subprocess.PIPE)
+        print(r.returncode, r.stdout, flush=True)
+for words in [] if sys.argv[3:] else [["echo large #" + "x" * 70000], ["echo $#", *"a" * 200], ["echo $#", "b" * 30000, "c" * 35506, "d"], ["echo $#", "e" * 30000, "f" * 35523, "g"], ["echo small"]]:
     r = subprocess.run(["sh", "-c", *words], stdout=subprocess.PIPE)
     print(r.returncode, r.stdout, flush=True)
 '''
@@ -383,6 +387,13 @@ open(world.agent, "w").write(LARGE)
 said, err, status = world.record("large")
 again, err, status, asked = world.replay("large", options=("--hermetic",))
 ok(len(said.splitlines()) == 5 and again == said and status == 0, "tools with more arguments than a recording has are answered too", said, again, err)
+
+said, err, status = world.record("rest", "one", world.dir, "two")
+other = clikit.Place()
+again, err, status, asked = world.replay("rest", "two", "three", other.dir, "one", options=("--hermetic",), cwd=other.dir)
+lines, then = said.splitlines()[:9], again.splitlines()[:12]
+ok(len(lines) == 9 and then[:3] == lines[6:] and [l[:5] for l in then[3:6]] == ["127 b"] * 3 and then[6:9] == [l.replace(world.dir, other.dir) for l in lines[3:6]] and then[9:] == lines[:3] and "3 tools were refused" in err,
+   "they are told apart by those that it has elsewhere, whatever directory stands there", lines, then, err)
 
 # ---- Many tools ----
 
