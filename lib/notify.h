@@ -29,7 +29,7 @@
 /* In the process that is to be supervised, single-threaded, before its exec. Until somebody answers it must end by exit(2) alone. *fd: the listener, CLOEXEC. VCR_EBUSY: this process is supervised by
  * somebody already; VCR_ENOSYS: this machine cannot do it; e says which and what to do. */
 int vcr_notify_install(int *fd, struct vcr_error *e);
-/* Likewise, and nothing is told but programs that start (execve, execveat), nothing is refused. NO_NEW_PRIVS is set only where there is no filter without: root has it without, and
+/* Likewise, and nothing is told but programs that start (execve, execveat), nothing is refused. prctl(PR_SET_DUMPABLE, 0) succeeds, and does nothing: what is told has to be read. NO_NEW_PRIVS is set only where there is no filter without: root has it without, and
  * keeps what setuid programs are for. */
 int vcr_notify_install_execs(int *fd, struct vcr_error *e);
 /* Can it be done here? Tried out in a child. */

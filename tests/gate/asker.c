@@ -4,6 +4,7 @@
  *   asker TWICE URL BODY      likewise, and once more when a line has been read from standard input
  *   asker TOOLS URL BODY COMMAND…  likewise, and then each command by a shell, or by itself where it begins with "!", with an empty environment "-",
  *                             by ourselves started again "@", by a child of such a one "+", and by calls that point nowhere "%": what it printed, how it ended; "?" and an errno: it could not be started
+ *                             "^": it lets nobody look into it from now on
  *   asker RUN COMMAND         becomes it
  *   asker UNDER COMMAND       a child does
  *   asker SOCKET URL          likewise, a request for a WebSocket as codex makes it
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,6 +122,10 @@ static void become(const char *command)
 /* By fork and exec: popen(3) has no call that would say more. */
 static void use_tool(const char *command)
 {
+	if (*command == '^') {
+		printf("%d\n", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+		return;
+	}
 	char text[4096];
 	int out[2], status;
 	size_t n = 0;
