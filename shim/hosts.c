@@ -10,8 +10,7 @@ enum { MOST = 1 << 20 };
 
 static const void *resolver;
 
-/* Where that library begins; NULL: it is the program, or runs programs itself. */
-static const void *library_of(const void *caller)
+const void *vcr_library_of(const void *caller)
 {
 	Dl_info info;
 	struct link_map *map = NULL;
@@ -79,7 +78,7 @@ bool vcr_hosts_opened(int fd, const char *path, const void *caller)
 	bool hosts = !strcmp(path, "/etc/hosts");
 	if (!hosts && strcmp(path, "/etc/resolv.conf"))
 		return false;
-	const void *library = vcr_lead_replays() ? library_of(caller) : NULL;
+	const void *library = vcr_lead_replays() ? vcr_library_of(caller) : NULL;
 	if (!hosts && library)
 		vcr_store(&resolver, library);
 	else if (library && library == vcr_load(&resolver) && (g = vcr_lead()))

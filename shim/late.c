@@ -6,10 +6,9 @@
  * One connection is tried: the gate says in the table whether its certificate was accepted, and the others are led if it was. A client that refuses it all
  * the same has lost that one, and the host is left alone from there on.
  *
- * The table is the session's (spool-format.h): a program that is started again has its bundles lent from the beginning. Where a gate leads everybody, in its lane and
- * in a replay, bundles are lent to all.
+ * The table is the session's (spool-format.h): a program that is started again has its bundles lent from the beginning.
  *
- * gRPC makes one connection and keeps it, to an address that a resolver of its own has found. Its roots are read before: from then on the library that lies
+ * gRPC makes one connection and keeps it, to an address that a resolver of its own has found. Its roots are read before, by itself or on its behalf: from then on the library that lies
  * beside them is led, wherever it connects to a port that a model may have; whose the place is, the gate hears. In a replay, where no name server can be asked, a
  * library that reads /etc/hosts by itself finds the models' hosts in it (hosts.c). */
 #include <arpa/inet.h>
@@ -20,7 +19,7 @@
 enum { HEAD = 4000, WORD = 32 /* longer than those that are looked for */, MOST_WORDS = 64 << 10, MOST_BUNDLE = 8 << 20, USED = 16, MODULES = 4, ROOTS = 512, PORT_TLS = 443 };
 
 __thread const void *vcr_caller;
-uint32_t vcr_late_lends;       /* a bundle that is opened for reading may be lent */
+uint32_t vcr_late_lends;       /* what is opened for reading may be lent */
 struct vcr_late_named vcr_late_named;
 static uint32_t begun;         /* TLS that no hook hears was seen in this process or one that forked it */
 
@@ -129,13 +128,6 @@ static const void *module_of(const void *caller)
 	return caller && dladdr(caller, &info) ? info.dli_fbase : NULL;
 }
 
-static bool is_main(const void *caller)
-{
-	Dl_info info;
-	struct link_map *map = NULL;
-	return !caller || !dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) || !map || !*map->l_name;
-}
-
 static void add_module(const void *caller)
 {
 	const void *m = module_of(caller);
@@ -190,6 +182,11 @@ void vcr_late_learn(const char *name, const char *ip, unsigned port)
 	add(&h->gate, ip, port, 0);
 }
 
+static void lends(uint32_t what)
+{
+	__atomic_fetch_or(&vcr_late_lends, what, __ATOMIC_ACQ_REL);
+}
+
 bool vcr_late_begin(const char *name, const char *ip, unsigned port, const void *caller)
 {
 	if (!port || vcr_self.sandboxed || vcr_guest() || !vcr_gate_late())
@@ -197,7 +194,7 @@ bool vcr_late_begin(const char *name, const char *ip, unsigned port, const void 
 	vcr_late_learn(name, ip, port);
 	add_module(caller);
 	vcr_store(&begun, 1);
-	vcr_store(&vcr_late_lends, 1);
+	lends(VCR_LENDS_BUNDLES);
 	return true;
 }
 
@@ -211,29 +208,49 @@ static bool is_grpc_roots(const char *path)
 	return (value && !strcmp(value, path)) || (slash && !strcmp(slash, "/roots.pem") && strstr(path, "/grpc/"));
 }
 
-/* Does the library lie in a directory of gRPC's that the roots are in or below? */
+/* Is that a library in a directory of gRPC's that the roots are in or below? */
+static bool is_beside(const char *library, const char *path)
+{
+	const char *slash = library ? strrchr(library, '/') : NULL;
+	size_t n = slash ? (size_t)(slash + 1 - library) : 0;
+	return n && !strncmp(library, path, n) && memmem(path, n, "/grpc/", 6);
+}
+
 static bool lies_beside(const void *caller)
 {
 	Dl_info info;
-	const char *slash = *roots && caller && dladdr(caller, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
-	size_t n = slash ? (size_t)(slash + 1 - info.dli_fname) : 0;
-	return n && !strncmp(info.dli_fname, roots, n) && memmem(roots, n, "/grpc/", 6);
+	return *roots && caller && dladdr(caller, &info) && is_beside(info.dli_fname, roots);
+}
+
+/* Python reads them on its behalf. */
+static bool is_loaded_beside(const char *path)
+{
+	Dl_info info;
+	struct link_map *map = NULL;
+	if (!dladdr1(&vcr_self, &info, (void **)&map, RTLD_DL_LINKMAP))
+		return false;
+	while (map && map->l_prev)
+		map = map->l_prev;
+	while (map && !is_beside(map->l_name, path))
+		map = map->l_next;
+	return map;
 }
 
 /* True: its connections are led from here on. */
 static bool begin_grpc(const char *path, const void *caller)
 {
 	size_t n = strnlen(path, ROOTS);
+	if (!vcr_library_of(caller) && !is_loaded_beside(path))
+		return false; /* whoever copies them, say, gets them as they are */
 	vcr_gate_wanted();
 	struct vcr_lead_block *g = vcr_lead();
 	bool all = g && !(vcr_load(&g->flags) & VCR_LEAD_UNTAPPED);
 	if (n == ROOTS || (!all && !vcr_gate_late()))
 		return false;
 	memcpy(roots, path, n + 1);
-	if (!is_main(caller))
+	if (vcr_library_of(caller))
 		add_module(caller);
 	vcr_store(&begun, 1);
-	vcr_store(&vcr_late_lends, 1);
 	return true;
 }
 
@@ -259,11 +276,10 @@ bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port)
 
 void vcr_late_program(const struct vcr_lead_block *g)
 {
-	bool known = vcr_load(&g->state) == VCR_LEAD_READY && !(vcr_load(&g->flags) & VCR_LEAD_UNTAPPED);
+	bool known = false;
 	for (int i = 0; i < VCR_LEAD_LATE && vcr_load(&g->late[i]); i++)
 		known = known || (is_mine(vcr_load(&g->late[i])) && !(vcr_load(&g->late[i]) & VCR_LATE_REFUSED));
-	if (known)
-		vcr_store(&vcr_late_lends, 1);
+	lends((known ? VCR_LENDS_BUNDLES : 0) | (vcr_load(&g->flags) & VCR_LEAD_REPLAY ? VCR_LENDS_HOSTS : 0));
 }
 
 /* ---- Bundles ---- */
@@ -359,9 +375,9 @@ void vcr_late_opened(int fd, const char *path, const void *caller)
 	int saved = errno;
 	if (vcr_self.sandboxed || vcr_guest() || is_heard_library(caller))
 		return;
-	if (h && vcr_hosts_opened(fd, path, caller))
-		errno = saved;
-	if (!is_bundle(path) || (is_grpc_roots(path) && !begin_grpc(path, caller)) || !(h = vcr_spool_mapped())) {
+	bool hosts = h && vcr_load(&vcr_late_lends) & VCR_LENDS_HOSTS && vcr_hosts_opened(fd, path, caller);
+	bool mine = !hosts && is_bundle(path) && ((is_grpc_roots(path) && begin_grpc(path, caller)) || vcr_load(&vcr_late_lends) & VCR_LENDS_BUNDLES);
+	if (!mine || !(h = vcr_spool_mapped())) {
 		errno = saved;
 		return;
 	}

@@ -232,7 +232,8 @@ bool vcr_unheard_is_heard(const char *name);
 void vcr_unheard_closed(int fd);
 
 /* ---- late.c: to the gate in the midst of a run ---- */
-extern uint32_t vcr_late_lends;
+enum { VCR_LENDS_BUNDLES = 1, VCR_LENDS_HOSTS = 2 };
+extern uint32_t vcr_late_lends; /* of these */
 extern __thread const void *vcr_caller; /* of this thread's newest connect, or of its newest write to a descriptor that matters */
 /* Whom a socket is connected with: the port, 0 if that is no TCP. */
 unsigned vcr_late_peer(int fd, char ip[46]);
@@ -267,6 +268,8 @@ static inline int vcr_late_fd(int fd, const char *path, const void *caller)
 /* ---- hosts.c: /etc/hosts for resolvers that a library brings, in a replay ---- */
 /* The same. True: it was that file. */
 bool vcr_hosts_opened(int fd, const char *path, const void *caller);
+/* Where the library of that caller begins; NULL: it is the program, or runs programs itself. */
+const void *vcr_library_of(const void *caller);
 
 /* ---- rpc.c: a process that is asked in JSON-RPC over its standard input (MCP servers) ---- */
 void vcr_rpc_watch(void);           /* at load: is it possible? */

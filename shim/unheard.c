@@ -70,7 +70,7 @@ bool vcr_unheard_hello(int fd, const void *p, size_t n)
 		vcr_store(&old->taken, 0);
 	if (vcr_self.sandboxed || !vcr_hello_read(p, n, name, &h2) || is_in(heard, name))
 		return false;
-	if (is_in(said, name) && vcr_load(&vcr_late_lends)) {
+	if (is_in(said, name) && vcr_load(&vcr_late_lends) & VCR_LENDS_BUNDLES) {
 		char ip[46];
 		unsigned port = vcr_late_peer(fd, ip);
 		vcr_late_learn(name, ip, port);
