@@ -266,11 +266,12 @@ enum vcr_starts_verdict vcr_starts_judge(const struct vcr_starts *s, const struc
 		return VCR_STARTS_GOES_ON;
 	struct call c = call_of(&call->data);
 	int fd = open_program(tid, &c, path);
-	bool may = !can_run(fd, &st) || is_file(&st, &p.exe);
-	enum vcr_target target = may ? VCR_TARGET_TAKES : vcr_elf_target("", fd);
+	bool none = !can_run(fd, &st);
+	enum vcr_target target = none ? VCR_TARGET_TAKES : vcr_elf_target("", fd);
+	bool itself = !none && is_file(&st, &p.exe) && (target == VCR_TARGET_STATIC || target == VCR_TARGET_GO);
 	if (fd >= 0)
 		close(fd);
-	if (may || (vcr_target_takes(target) && will_ask(s, &p, &speaker, c.env)))
+	if (none || itself || (vcr_target_takes(target) && will_ask(s, &p, &speaker, c.env)))
 		return VCR_STARTS_GOES_ON;
 	describe(tid, &c, path, words);
 	*why = kinds[target];

@@ -141,8 +141,8 @@ if all(MUSL) and not subprocess.run([MUSL[0]], stdout=subprocess.DEVNULL, stderr
     count = runs()
     out, err, status = replay("tools", *command("!" + MUSL[0], TOOLS[0]))
     ok(told(out) == [REFUSED, "0 said"] and runs() == count and status == 1 and "it is of another libc" in err, "a tool of another libc does not run either", out, err)
-    out, err, status = replay("tools", *command(*TOOLS, agent=MUSL[1]))
-    ok(told(out) == [REFUSED] * 4 and runs() == count and status == 1 and "refused" in err, "nor does anything that a program of another libc starts", out, err)
+    out, err, status = replay("tools", *command(*TOOLS, "@" + MUSL[0], agent=MUSL[1]))
+    ok(told(out) == [REFUSED] * 5 and runs() == count and status == 1 and "refused" in err, "nor does anything that a program of another libc starts, be it the same, which may be an interpreter", out, err)
 else:
     skip("tools of another libc", "musl-gcc makes no programs here that run")
 
