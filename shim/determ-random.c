@@ -54,8 +54,7 @@ void vcr_determ_anew(void)
 	stream.pid = 0;
 }
 
-/* The kernel's; there is nothing else to be done where it has none. */
-static bool real_bytes(void *to, size_t n)
+bool vcr_determ_real_bytes(void *to, size_t n)
 {
 	for (size_t done = 0; done < n;) {
 		long k = vcr_call3(SYS_getrandom, (long)to + (long)done, (long)(n - done), 0);
@@ -157,7 +156,7 @@ int RAND_bytes(unsigned char *to, int n)
 		return 0;
 	if (!strncmp(object_of(__builtin_return_address(0)), "_ssl.", 5) && vcr_determ_bytes(to, (size_t)n))
 		return 1;
-	return real_bytes(to, (size_t)n);
+	return vcr_determ_real_bytes(to, (size_t)n);
 }
 
 /* ---- Bun ---- */

@@ -4,7 +4,8 @@
  * nothing is allocated or locked, no descriptor kept; where the session's page (determ-format.h) cannot be had, all is as libc has it.
  *
  * A process that draws its bytes here must not speak to anybody but this machine: the session's gate refuses that (VCR_LEAD_REPLAY), in a recording
- * too. What TLS itself draws is real all the same: libraries of cryptography, programs linked with one, and node's OpenSSL get the kernel's bytes. */
+ * too. What TLS itself draws is real all the same: libraries of cryptography, programs linked with one, node's OpenSSL and the thread of Bun's fetch() get the
+ * kernel's bytes. */
 #ifndef VCR_DETERM_H
 #define VCR_DETERM_H
 #include <stdbool.h>
@@ -63,6 +64,8 @@ void *vcr_determ_next(void **cache, const char *name);
 /* ---- determ-random.c ---- */
 /* This thread's next bytes. False: none are to be had here, take the kernel's. */
 bool vcr_determ_bytes(void *to, size_t n);
+/* The kernel's. False: it has none, and there is nothing else to be done. */
+bool vcr_determ_real_bytes(void *to, size_t n);
 /* This thread's bytes are given from the first one on again. */
 void vcr_determ_anew(void);
 /* Is the code there one whose bytes are to be real? */
