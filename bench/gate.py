@@ -113,7 +113,7 @@ def measure(build, directory, env, quick, row, skipped):
     try:
         ports = server.stdout.readline().split()
         env = dict(env, SSL_CERT_FILE=ca, VCR_MODEL_HOSTS="localhost:" + ports[0])
-        n, turns = (100, 3) if quick else (300, 5)
+        n, turns = (60, 3) if quick else (300, 5)
         with nginx(directory, leaf, ports[1]) as other:
             for what, pause in (("a server that answers after 10 ms", "0.01"), ("a server that answers at once", "0")):
                 got = {"gate": [], "tap": [], "nginx": []}

@@ -131,7 +131,7 @@ def measure(build, directory, env, quick, row, skipped):
     if not shutil.which("wrk") or not shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin"):
         skipped.append("replay server beside nginx: apt install nginx-light wrk")
         return
-    rounds = 7 if quick else 15
+    rounds = 5 if quick else 15
     mitmdump = os.environ.get("MITMDUMP") or shutil.which("mitmdump")
     rates = {"vcr": [], "nginx": [], "mitmproxy": []}
     with contextlib.ExitStack() as stack:
