@@ -112,6 +112,10 @@ ok(told(under[0]) == ["0 said", REFUSED, REFUSED, "0 tool"] and runs() == count 
 spawned = replay("tools", "/usr/bin/python3", "-c", "import os, sys; p = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); sys.exit(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))", *command(*TOOLS))
 ok(told(spawned[0]) == ["0 said", REFUSED, REFUSED, "0 tool"] and runs() == count and spawned[2] == 1, "and when it is spawned", spawned)
 holds("and with --supervise", ("--hermetic", "--supervise"))
+if "cannot be had" in replay("tools", "/bin/true", options=("--sealed",))[1]:
+    skip("and in namespaces of its own (--sealed)", "none are to be had")
+else:
+    holds("and in namespaces of its own (--sealed)", ("--hermetic", "--sealed"))
 record("numbers", *command(*TOOLS), options=("--deterministic", *WAY))
 holds("and with process numbers of the command's own (--deterministic)", ("--hermetic", "--deterministic"), "numbers")
 
