@@ -23,10 +23,11 @@ AGAIN = "%s: in a replay it hears the same, status and trailers too, and no serv
 OTHER = "%s: in a replay a call that was not recorded is refused by name"
 NAMELESS = "in a replay its resolver finds the host though no name server and no /etc/hosts knows it"
 BROUGHT = "the roots that the package brings are lent to it too"
+OTHERS = "calls to a host that serves no models are answered as without us, and make no session"
 KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
 GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
 COUNTED = "the server had the calls of the recordings, and no other"
-TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, KILLED, GATE, COUNTED]
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -119,6 +120,10 @@ place = Place()
 mine = place.run(AGENTS_PYTHON, CALLS, "ask", TARGETS["by address"] % PORT, HOST).stdout.decode()
 asked += 4
 ok(mine == bare[1] and is_kept(place.session()), BROUGHT, mine, bare)
+place = Place()
+mine = place.run(AGENTS_PYTHON, CALLS, "ask", TARGETS["by address"] % PORT, "localhost", env=ENV).stdout.decode()
+asked += 4
+ok(mine == bare[1] and not place.sessions(), OTHERS, mine, bare, [s.frames for s in place.sessions()])
 
 place = Place()
 p = place.start("wait")
