@@ -18,6 +18,9 @@ struct vcr_served {
 	struct vcr_buf error;
 	size_t error_said, nmark;
 	struct vcr_standin_mark *mark;
+	const struct asked **by_time; /* those of which that is known, once it has begun */
+	size_t ntimes;
+	const char *answered;        /* when the last request was asked that has an answer */
 	bool heard, by_itself;
 };
 
@@ -130,13 +133,61 @@ void vcr_served_cancelled(struct vcr_served *s, const char *id)
 		s->asked[i].cancelled |= is_id(s->asked[i].id, id);
 }
 
+static int by_time(const void *a, const void *b)
+{
+	return strcmp((*(const struct asked *const *)a)->at, (*(const struct asked *const *)b)->at);
+}
+
+/* Of equal ones the latest is the last. */
+static int by_id(const void *a, const void *b)
+{
+	int c = strcmp((*(const struct asked *const *)a)->id, (*(const struct asked *const *)b)->id);
+	return c ? c : by_time(a, b);
+}
+
+/* The first that is not less; list is in that order. */
+static size_t lower(const struct asked *const *list, size_t n, const struct asked *wanted, int (*compare)(const void *, const void *))
+{
+	size_t lo = 0;
+	for (size_t hi = n; lo < hi;) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (compare(&list[mid], &wanted) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 const char *vcr_served_since(const struct vcr_served *s, const char *at)
 {
-	const char *latest = "";
+	struct asked wanted;
+	snprintf(wanted.at, sizeof wanted.at, "%s", at);
+	size_t n = s->by_time ? lower(s->by_time, s->ntimes, &wanted, by_time) : 0;
+	if (n < s->ntimes && !strcmp(s->by_time[n]->at, at))
+		return s->by_time[n]->at;
+	return n ? s->by_time[n - 1]->at : "";
+}
+
+/* When each was asked, and which was the last that has an answer. */
+static int order_asked(struct vcr_served *s)
+{
+	const struct asked **list = calloc(s->n + 1, sizeof *list);
+	if (!list)
+		return VCR_ENOMEM;
 	for (size_t i = 0; i < s->n; i++)
-		if (strcmp(s->asked[i].at, at) <= 0 && strcmp(s->asked[i].at, latest) > 0)
-			latest = s->asked[i].at;
-	return latest;
+		list[i] = &s->asked[i];
+	qsort(list, s->n, sizeof *list, by_id);
+	for (size_t i = 0; i < s->nline; i++) {
+		struct asked wanted = { .id = s->line[i].id, .at = "~" }; /* later than any */
+		size_t n = s->line[i].answers && wanted.id ? lower(list, s->n, &wanted, by_id) : 0;
+		if (n && !strcmp(list[n - 1]->id, wanted.id) && strcmp(list[n - 1]->at, s->answered) > 0)
+			s->answered = list[n - 1]->at;
+	}
+	qsort(list, s->n, sizeof *list, by_time);
+	s->by_time = list;
+	s->ntimes = s->n;
+	return 0;
 }
 
 /* ---- What it printed ---- */
@@ -190,7 +241,8 @@ int vcr_served_begin(struct vcr_served *s, const struct vcr_buf *printed, const 
 		n = end ? (size_t)(end - s->text.data) - at : s->text.len - at;
 		err = add_line(s, at, n);
 	}
-	return err;
+	s->answered = "";
+	return err ? err : order_asked(s);
 }
 
 /* ---- Saying ---- */
@@ -279,23 +331,10 @@ static void say_unknown(const char *id, const char *what, struct vcr_buf *out)
 	vcr_buf_putc(out, '\n');
 }
 
-static bool was_answered(const struct vcr_served *s, const struct asked *a)
-{
-	for (size_t i = 0; i < s->nline; i++)
-		if (s->line[i].answers && is_id(s->line[i].id, a->id))
-			return true;
-	return false;
-}
-
 /* Did the server end on that request, which has no answer? */
 static bool was_the_end(const struct vcr_served *s, const struct asked *a)
 {
-	if (a->cancelled || !s->by_itself)
-		return false;
-	for (size_t i = 0; i < s->n; i++)
-		if ((!*a->at || strcmp(s->asked[i].at, a->at) > 0) && was_answered(s, &s->asked[i]))
-			return false;
-	return true;
+	return !a->cancelled && s->by_itself && strcmp(s->answered, a->at) <= 0;
 }
 
 /* Says the answer to it. */
@@ -365,6 +404,7 @@ void vcr_served_free(struct vcr_served *s)
 	vcr_buf_release(&s->text);
 	vcr_buf_release(&s->error);
 	free(s->mark);
+	free(s->by_time);
 	free(s->asked);
 	free(s->line);
 	free(s);

@@ -20,7 +20,7 @@ int vcr_served_call(struct vcr_served **s, const struct vcr_normal_context *in, 
 int vcr_served_line(struct vcr_served **s, const struct vcr_normal_context *in, const char *at, const struct vcr_json *j, int request);                        /* any other */
 /* It was told that this request is of no more interest; id: as JSON text. */
 void vcr_served_cancelled(struct vcr_served *s, const char *id);
-/* The latest request that was asked at that time or before: when. "": none. */
+/* Once it has begun: the latest request that was asked at that time or before: when. "": none. */
 const char *vcr_served_since(const struct vcr_served *s, const char *at);
 /* What it printed, with the paths of this run: output and error output; mark[i].typed bytes of the latter were there when mark[i].at of the former were; no marks: not
  * known, and all of it is said now. by_itself: it ended so. Appends to `say` what it says without being asked. */

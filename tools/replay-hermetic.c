@@ -540,8 +540,15 @@ static bool is_given(const struct vcr_hermetic *h, const struct run *run)
 void vcr_hermetic_say(const struct vcr_hermetic *h)
 {
 	size_t unused = 0;
-	for (size_t i = 0; i < h->n; i++)
-		unused += !h->run[i].no_tool && !is_given(h, &h->run[i]);
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->run[i].no_tool || h->run[i].early || is_given(h, &h->run[i])) /* how often an agent looks around while it starts is not said */
+			continue;
+		VCR_AUTO_BUF words = VCR_BUF_INIT;
+		words_of(&h->run[i].asked, &words);
+		if (h->r->t->verbose && unused < MOST_REFUSED)
+			vcr_say(h->r->t, "not asked for: %s", words.data);
+		unused++;
+	}
 	if (!h->r->t->quiet)
 		vcr_say(h->r->t, "%lld tool%s answered from the session, %zu recorded run%s not asked for", (long long)h->answered, h->answered == 1 ? " was" : "s were", unused, unused == 1 ? " was" : "s were");
 	for (const char *p = h->strangers.data, *end; (end = strchr(p, '\n')); p = end + 1)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """claude-code by its model's real name, both as a node script and as Bun's single file: recorded, and the same again offline."""
+import json
 import os
 import sys
 
@@ -38,6 +39,12 @@ for name, (kind, how, config) in RUNS.items():
     ok((r.returncode, r.stdout) == said and claude.files() == WANT, "%s: %s" % (name, TITLES[2]), r.returncode, r.stdout, r.stderr.decode()[-3000:], sorted(claude.files()))
     ok(" 0 missed; nothing went to the network" in r.stderr.decode(), "%s: %s" % (name, TITLES[3]), r.stderr.decode()[-3000:])
 
+
+def left(err):
+    """Tools that were not asked for, but for what it asks git while it starts or ends: how far it comes with that is a race."""
+    return [l for l in err.splitlines() if "not asked for: " in l and "/git " not in l]
+
+
 title = "with --hermetic none of its tools runs, each is answered, and it says the same and leaves the same files"
 why = nodekit.no_claude("bun") or (None if agentkit.OFFLINE else "no user namespaces")
 if why:
@@ -48,8 +55,48 @@ else:
     r = claude.run("record")
     said, session = (r.returncode, r.stdout), claude.place.session()
     claude.server.close()
-    r = claude.replay(session, "--hermetic")
+    r = claude.replay(session, "--hermetic", "-v")
     err = r.stderr.decode()
-    ok((r.returncode, r.stdout) == said and claude.files() == WANT and " 0 missed; nothing went to the network" in err and "answered from the session, 0 recorded runs" in err and "refused" not in err,
+    ok((r.returncode, r.stdout) == said and claude.files() == WANT and " 0 missed; nothing went to the network" in err and "answered from the session" in err and not left(err) and "refused" not in err,
        title, r.returncode, r.stdout, err[-3000:], sorted(claude.files()))
+
+SERVER = r"""
+import json, os, sys
+open(os.environ["RAN"], "a").write("1\n")
+for line in sys.stdin:
+    m = json.loads(line)
+    p, say = m.get("params", {}), None
+    if m.get("method") == "initialize":
+        say = {"protocolVersion": p["protocolVersion"], "serverInfo": {"name": "notes", "version": "1"}, "capabilities": {"tools": {}}}
+    elif m.get("method") == "tools/list":
+        say = {"tools": [{"name": "note", "description": "Notes it", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}]}
+    elif m.get("method") == "tools/call":
+        open("noted.txt", "w").write(p["arguments"]["text"] + "\n")
+        say = {"content": [{"type": "text", "text": "noted at " + str(os.getpid())}]}
+    if "id" in m:
+        print(json.dumps({"jsonrpc": "2.0", "id": m["id"], "result": say or {}}), flush=True)
+"""
+title = "with --hermetic an MCP server that is configured at start does not run again: its tool is answered, and what it wrote is there"
+if why:
+    skip(title, why)
+else:
+    claude = Claude("bun")
+    claude.configure("capture all")
+    ran, server, config = (os.path.join(d, n) for d, n in ((claude.place.run_dir, "ran"), (claude.place.dir, "server.py"), (claude.place.dir, "mcp.json")))
+    with open(server, "w") as f:
+        f.write(SERVER)
+    with open(config, "w") as f:
+        json.dump({"mcpServers": {"notes": {"command": sys.executable, "args": [server], "env": {"RAN": ran}}}}, f)
+    claude.command += ["--mcp-config", config, "--strict-mcp-config"]
+    claude.turns[:1] = [("I note it.", "mcp__notes__note", {"text": "a note"})]
+    r = claude.run("record")
+    said, session, files = (r.returncode, r.stdout), claude.place.session(), claude.files()
+    claude.server.close()
+    os.unlink(os.path.join(claude.place.work, "noted.txt"))
+    r = claude.replay(session, "--hermetic", "-v")
+    err = r.stderr.decode()
+    calls = [f for f in session.frames if f["node_name"] == "tool:note" and "source" in session.vcr(f)]
+    ok((r.returncode, r.stdout) == said and files == claude.files() and files["noted.txt"] == b"a note\n" and files["shell.txt"] and len(open(ran).readlines()) == 1 and calls and
+       " 0 missed; nothing went to the network" in err and "answered from the session" in err and not left(err) and "refused" not in err,
+       title, said, r.returncode, r.stdout, err[-3000:], files, claude.files(), open(ran).read(), len(calls))
 agentkit.done()

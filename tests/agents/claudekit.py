@@ -49,7 +49,7 @@ class Claude:
 
     def replay(self, session, *options, offline=agentkit.OFFLINE):
         """The same command in the same place as it was, its model being the recording."""
-        for name in WANT:
+        for name in set(WANT) & set(self.files()):
             os.unlink(os.path.join(self.place.work, name))
         self.r = subprocess.run([*offline, os.path.join(agentkit.BUILD, "vcr-replay"), *options, session.path, "--", *self.command], cwd=self.place.work,
                                 env={**self.place.record, **self.env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
