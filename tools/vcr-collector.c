@@ -44,6 +44,8 @@ struct collector {
 	struct { int pid, here, fd; } process[MAX_PROCESSES]; /* its number in the session, and the one that it has for us */
 	int nprocess;
 	int early[MAX_PROCESSES], nearly; /* was gone before it could be watched */
+	struct { int pid, here; uint64_t upto; } gone[2 * MAX_PROCESSES]; /* has ended; its last words are in the spool before `upto` */
+	int ngone;
 	struct { int pid, here; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
 	int nended;
 	bool saw_process;
@@ -240,7 +242,7 @@ static void drain(struct collector *c, bool dead)
 	vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
 }
 
-/* Its last words are in the spool already, and that has been drained. */
+/* Its last words are in the spool already, and have been read. */
 static void declare_gone(struct collector *c, int pid, int here)
 {
 	vcr_recorder_gone(c->recorder, pid, mono_ns());
@@ -274,13 +276,36 @@ static void bury(struct collector *c)
 		vcr_recorder_unwaited(c->recorder, pid[i]);
 }
 
+static void add_gone(struct collector *c, int pid, int here)
+{
+	if (c->ngone == 2 * MAX_PROCESSES)
+		return;
+	c->gone[c->ngone].pid = pid;
+	c->gone[c->ngone].here = here;
+	c->gone[c->ngone++].upto = __atomic_load_n(&c->h->tail, __ATOMIC_ACQUIRE);
+}
+
+/* Those whose last words have been read. Where another's record before them is not whole yet, they wait: what comes of them then would be a stranger's. */
+static void declare_all(struct collector *c)
+{
+	int keep = 0;
+	if (c->ngone)
+		drain(c, false);
+	uint64_t read = vcr_spool_position(c->spool);
+	for (int i = 0; i < c->ngone; i++)
+		if (c->gone[i].upto <= read)
+			declare_gone(c, c->gone[i].pid, c->gone[i].here);
+		else
+			c->gone[keep++] = c->gone[i];
+	c->ngone = keep;
+}
+
 static void reap(struct collector *c)
 {
 	static struct pollfd fds[MAX_PROCESSES];
-	static struct { int pid, here; } gone[2 * MAX_PROCESSES];
-	int ngone = c->nearly, keep = 0;
+	int keep = 0;
 	for (int i = 0; i < c->nearly; i++)
-		gone[i].pid = c->early[i], gone[i].here = c->h->pid_ns ? 0 : c->early[i];
+		add_gone(c, c->early[i], c->h->pid_ns ? 0 : c->early[i]);
 	c->nearly = 0;
 	bury(c);
 	for (int i = 0; i < c->nprocess; i++)
@@ -288,8 +313,7 @@ static void reap(struct collector *c)
 	bool some = c->nprocess && poll(fds, (nfds_t)c->nprocess, 0) > 0;
 	for (int i = 0; i < c->nprocess; i++) {
 		if (c->process[i].fd < 0 ? kill(c->process[i].here, 0) && errno == ESRCH : some && fds[i].revents) {
-			gone[ngone].pid = c->process[i].pid;
-			gone[ngone++].here = c->process[i].here;
+			add_gone(c, c->process[i].pid, c->process[i].here);
 			if (c->process[i].fd >= 0)
 				close(c->process[i].fd);
 		} else {
@@ -297,10 +321,7 @@ static void reap(struct collector *c)
 		}
 	}
 	c->nprocess = keep;
-	if (ngone)
-		drain(c, false);
-	for (int i = 0; i < ngone; i++)
-		declare_gone(c, gone[i].pid, gone[i].here);
+	declare_all(c);
 }
 
 /* ---- The bell: a thread waits for the spool's futex and looks at once, for the gate holds an answer back until that is done ---- */
@@ -512,7 +533,7 @@ static bool awaits_words(const struct collector *c)
 
 static bool all_gone(const struct collector *c)
 {
-	return c->saw_process && !c->nprocess;
+	return c->saw_process && !c->nprocess && !c->ngone;
 }
 
 static void run(struct collector *c)
@@ -543,7 +564,7 @@ static void run(struct collector *c)
 			quiet_since = mono_ns();
 		else if (mono_ns() - quiet_since >= GRACE_MS * 1000000ull)
 			break;
-		wait_for_something(c, over ? GRACE_MS / 3 : c->saw_process || c->stay ? (awaits_words(c) ? WAITED_MS : IDLE_MS) : GRACE_MS);
+		wait_for_something(c, over ? GRACE_MS / 3 : c->ngone ? DOZE_MS : c->saw_process || c->stay ? (awaits_words(c) ? WAITED_MS : IDLE_MS) : GRACE_MS);
 	}
 	pthread_mutex_unlock(&c->turn);
 }

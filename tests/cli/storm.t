@@ -37,6 +37,13 @@ ok(len(own) == 2600, "of 2,600 processes that each make a file every file has a 
 nobody = [c for c in own if c.get("source") != "shim" or not c.get("program")]
 ok(not nobody, "and each of them says whose it is", len(nobody), nobody[:3])
 
+# One is put off its core in the midst of a record.
+p = Project()
+status, out, err = p.vcr("record", "-q", "--", os.path.join(BUILD, "tests", "shim", "stuck"), "made")
+made = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].startswith("file:") and f["input_state"]["path"] == "made"]
+ok(len(made) == 1 and made[0].get("source") == "shim" and made[0].get("program") == "stuck" and made[0].get("pid") == int(out.split()[-1]),
+   "whose a file is, is known too where the last words of its process stand behind another's that are not whole yet", status, out, err, made)
+
 # Somebody annotates meanwhile, from outside.
 p = Project()
 running = p.start("--burst=off", "--", "python3", "-c", "import os\nprint(os.environ['VCR_ANNOTATE'], flush=True)\nfor i in range(4000):\n    open('a%d' % i, 'w').close()\ninput()")
