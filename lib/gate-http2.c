@@ -141,25 +141,35 @@ void vcr_gate_http2_release(struct vcr_gate_exchange *c)
 
 /* ---- Sending ---- */
 
-/* All that nghttp2 has to say and the client takes. */
+/* What nghttp2 has to say becomes pending. True: as much as may wait, so there may be more. */
+static bool take_frames(struct vcr_gate_exchange *c)
+{
+	struct vcr_gate_http2 *h = c->http2;
+	const uint8_t *p;
+	ssize_t n = 1;
+	h->busy = true;
+	while (n > 0 && c->out.len - c->out_at + c->pending.len < VCR_MAX_GATE_BACKLOG)
+		if ((n = nghttp2_session_mem_send(h->session, &p)) > 0)
+			vcr_buf_add(&c->pending, p, (size_t)n);
+	h->busy = false;
+	if (n < 0)
+		vcr_gate_kill(c);
+	return n > 0;
+}
+
+/* All that nghttp2 has to say and the client takes. As long as the kernel has taken everything nobody else will ask for more. */
 static void pump(struct vcr_gate_exchange *c)
 {
 	struct vcr_gate_http2 *h = c->http2;
+	bool more = true;
 	if (h->busy || c->dead)
 		return;
-	h->busy = true;
-	while (!c->dead && c->out.len - c->out_at + c->pending.len < VCR_MAX_GATE_BACKLOG) {
-		const uint8_t *p;
-		ssize_t n = nghttp2_session_mem_send(h->session, &p);
-		if (n < 0)
-			vcr_gate_kill(c);
-		if (n <= 0)
-			break;
-		vcr_buf_add(&c->pending, p, (size_t)n);
+	while (more && !c->dead) {
+		more = take_frames(c);
+		vcr_gate_conn_push(c);
+		vcr_gate_conn_send(c);
+		more = more && c->out_at == c->out.len;
 	}
-	h->busy = false;
-	vcr_gate_conn_push(c);
-	vcr_gate_conn_send(c);
 	vcr_gate_hold(c);
 	if (!c->dead && !c->ended && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
 		vcr_gate_end_connection(c, VCR_CUT_CLOSE);

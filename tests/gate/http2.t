@@ -135,7 +135,7 @@ def memory(gate):
 
 
 MANY = 90
-with gatekit.recorded(*[call(n) for n in range(MANY)], call(900, LARGE), call(901, ttfb_ms=1, total_ms=3600000, failure="aborted"),
+with gatekit.recorded(*[call(n) for n in range(MANY)], call(900, LARGE), call(902, LARGE), call(901, ttfb_ms=1, total_ms=3600000, failure="aborted"),
                       options=("--speed=0",)) as gate:
     c = client(gate)
     streams = [c.ask("GenerateContent", b"question %d" % n) for n in range(MANY)]
@@ -164,6 +164,10 @@ with gatekit.recorded(*[call(n) for n in range(MANY)], call(900, LARGE), call(90
             left -= len(f[3])
     end = c.frame()
     ok(body == LARGE and end[0] == h2kit.HEADERS and end[1] & h2kit.END_STREAM, "and the rest as it goes on opening it", len(body), end)
+    c = client(gate, window=(1 << 31) - 1)
+    c.send(h2kit.frame(h2kit.WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535)))
+    h = c.call("GenerateContent", b"question 902")
+    ok(h["body"] == LARGE and h["trailers"] == {"grpc-status": "0"}, "a client whose windows are wide hears a large answer whole, without another word", len(h["body"]), h["trailers"], h["reset"])
     c = client(gate)
     c.ask("GenerateContent", b"question 901")
     c.send(h2kit.frame(h2kit.RST_STREAM, 0, c.stream, struct.pack(">I", 8)))
