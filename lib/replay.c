@@ -652,12 +652,19 @@ static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, 
 		refuse(ctx, x, "CONNECT", NULL, where, false);
 }
 
+/* A recorded host is as its client wrote it, the usual port too. */
+static bool is_host_of(const struct vcr_gate_request *q, const char *recorded)
+{
+	size_t n = strlen(q->host);
+	return !strncasecmp(recorded, q->host, n) && (!recorded[n] || !strcmp(recorded + n, q->tls ? ":443" : ":80"));
+}
+
 /* Is something left of what that host was asked by HTTP/2? */
-static bool has_http2(const struct vcr_replay *r, const char *host)
+static bool has_http2(const struct vcr_replay *r, const struct vcr_gate_request *q)
 {
 	for (size_t i = 0; i < vcr_match_count(r->match) && !r->o.match.nothing; i++) {
 		const struct vcr_recorded *c = vcr_match_call(r->match, i);
-		if (c->http2 && c->state == VCR_FREE && !strcasecmp(c->host, host))
+		if (c->http2 && c->state == VCR_FREE && is_host_of(q, c->host))
 			return true;
 	}
 	return false;
@@ -667,7 +674,7 @@ static bool has_http2(const struct vcr_replay *r, const char *host)
 static bool on_relay(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {
 	struct vcr_replay *r = ctx;
-	if (!r->o.live || !r->o.live->relay || has_http2(r, q->host) || !note_live(r, x))
+	if (!r->o.live || !r->o.live->relay || has_http2(r, q) || !note_live(r, x))
 		return false;
 	vcr_replay_report(r, &(struct vcr_replay_event){ .what = VCR_REPLAY_LIVE, .api = VCR_API_GENERIC, .method = q->method, .target = q->target, .host = q->host });
 	return r->o.live->relay(r->o.live_ctx, x, q);

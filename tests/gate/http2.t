@@ -42,9 +42,9 @@ class Talk:
             f.write("model-host 127.0.0.1:%d\n%scacert %s\n" % (self.port, ways, CA))
         self.place.env.pop("VCR_COLLECTOR")
 
-    def run(self, *argv, calls=CALLS):
+    def run(self, *argv, calls=CALLS, port=None):
         host = HOST if self.how == "tls" else "127.0.0.1"
-        command = [sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "h2kit.py"), host, str(self.port), self.how, *calls]
+        command = [sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "h2kit.py"), host, str(port or self.port), self.how, *calls]
         r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:], "--", *command], cwd=self.place.dir, env=self.place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
         return r.stdout, r.stderr
 
@@ -105,6 +105,10 @@ for how in ("tls", "plain"):
     for h in heard:
         h["head"].pop("x-request-id", None)
     ok(len(made) == 1 and heard == want[1:5], "which is recorded, and replayed like what was recorded first (%s)" % how, made, again, events)
+    if how == "tls":
+        asked = len(t.server.asked)
+        said = [parsed(t.run(*words, calls=["GenerateContent=first"], port=443)[0]) for words in (("vcr-record", "-q", "--lane=gate", "--session", "usual"), ("vcr-replay", "-q", "--mode=new-episodes", "usual"))]
+        ok(said[0] == said[1] and said[0][0]["body"] == ["answer to first"] and len(t.server.asked) == asked + 1, "a client that writes its host's usual port is answered from the recording before anything goes online", said, len(t.server.asked) - asked)
     t.server.close()
 
 t = Talk("tls", protocols=("http/1.1",))
