@@ -109,7 +109,7 @@ static void put_ref(const struct vcr_scrub_body *b, struct vcr_buf *out)
 
 int vcr_scrub_exchange(struct vcr_scrub_run *x, const struct vcr_json *j, int v, struct vcr_buf *out, struct vcr_error *e)
 {
-	static const char *const texts[] = { "host", "reason", "program", "tool_call", "withheld", "path", NULL }, *const walked[] = { "request_headers", "response_headers", NULL };
+	static const char *const texts[] = { "host", "reason", "program", "tool_call", "withheld", "path", NULL }, *const walked[] = { "request_headers", "response_headers", "response_trailers", NULL };
 	const struct vcr_scrub_body *request = body_of(x, j, v, "request"), *response = body_of(x, j, v, "response");
 	VCR_AUTO_BUF path = VCR_BUF_INIT, clean = VCR_BUF_INIT;
 	char k0[VCR_KEY_LEN], k1[VCR_KEY_LEN], *host = vcr_json_strdup(j, vcr_json_get(j, v, "host"));

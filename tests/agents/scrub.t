@@ -49,7 +49,7 @@ class Model(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             for n in range(0, len(body), 97):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(body[n:n + 97]), body[n:n + 97]))
-            self.wfile.write(b"0\r\n\r\n")
+            self.wfile.write(b"0\r\nGrpc-Message: of %s\r\n\r\n" % CODE.encode())
 
     def log_message(self, *words):
         pass
@@ -133,7 +133,7 @@ r = vcr("vcr-scrub", "--json", *RULES, "-o", out, session.path)
 told = json.loads(r.stdout) if r.returncode == 0 else {}
 blob, scrubbed = everything(out) if told else (b"", None)
 ok(told and not left(blob, *ALL) and told["values"] >= 5 and not scrubbed.complaints and open(session.path, "rb").read() == original,
-   "what patterns and fields name is in no body, state, header, path, diff or file any more: plain, escaped, in URLs, in base64, split over a stream, as a number", r.stderr, left(blob, *ALL), told,
+   "what patterns and fields name is in no body, state, header, trailer, path, diff or file any more: plain, escaped, in URLs, in base64, split over a stream, as a number", r.stderr, left(blob, *ALL), told,
    scrubbed and scrubbed.complaints)
 frames = {f["frame_id"]: f for f in scrubbed.frames}
 ok(list(frames) == [f["frame_id"] for f in session.frames] and [f["timestamp"] for f in scrubbed.frames] == [f["timestamp"] for f in session.frames] and
