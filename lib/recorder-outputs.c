@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_INPUT = 48, NAMES = 64, LATE_MS = 1000, SLICE_MS = 10 };
+enum { MOST_INPUT = 48, NAMES = 64, LATE_MS = 1000, SLICE_MS = 10, MOST_HELD = 1000 };
 
 /* A run that has ended, and whose output is still to be written down. */
 struct vcr_recorder_output { struct vcr_recorder_output *next; int pid; char frame[37]; };
@@ -49,6 +49,11 @@ void vcr_recorder_forget_stood(struct vcr_recorder *r)
 		free(s);
 	}
 	r->stand = NULL;
+	for (struct vcr_recorder_output *o = r->held, *next; o; o = next) {
+		next = o->next;
+		free(o);
+	}
+	r->held = r->last_held = NULL;
 }
 
 void vcr_recorder_tool_began(struct vcr_recorder *r, struct process *p, bool early)
@@ -96,19 +101,6 @@ void vcr_recorder_spoke(struct vcr_recorder *r, int pid, bool by_gate)
 	const struct process *p = vcr_recorder_process(r, pid, false);
 	mark_spoke(p ? p->under : NULL);
 	r->spoke_by_root |= !p || (by_gate && pid == r->spool->root_pid);
-}
-
-void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p)
-{
-	struct vcr_recorder_output *o = calloc(1, sizeof *o), **at = &r->outputs;
-	r->open_tools -= !p->run.stood->early;
-	if (!o)
-		return;
-	o->pid = p->pid;
-	strcpy(o->frame, p->run.stood->id);
-	while (*at)
-		at = &(*at)->next;
-	*at = o;
 }
 
 void vcr_recorder_under(struct vcr_recorder *r, struct process *p)
@@ -402,6 +394,50 @@ static bool take_output(struct vcr_recorder *r, const struct vcr_recorder_output
 	return done || last;
 }
 
+/* Too many wait: what it printed is in no session, and it runs again in a replay. */
+static void forgo_output(struct vcr_recorder *r, struct vcr_recorder_output *o)
+{
+	char path[VCR_MAX_PATH];
+	const struct printed p = { .text = { VCR_BUF_INIT, VCR_BUF_INIT }, .cwd = VCR_BUF_INIT, .input = VCR_BUF_INIT, .rest = VCR_BUF_INIT, .whole = true,
+		.why = "too many programs ran before the first model call" };
+	write_output(r, o, &p);
+	if (find_file(r, o->pid, path))
+		unlink(path);
+	free(o);
+}
+
+static void append_output(struct vcr_recorder *r, struct vcr_recorder_output *o)
+{
+	struct vcr_recorder_output **at = &r->outputs;
+	while (*at)
+		at = &(*at)->next;
+	*at = o;
+}
+
+/* What ran before the first model call may have printed the key that the agent gets in its environment: it is written when that is known. */
+static void hold_output(struct vcr_recorder *r, struct vcr_recorder_output *o)
+{
+	struct vcr_recorder_output *first = r->held;
+	*(first ? &r->last_held->next : &r->held) = o;
+	r->last_held = o;
+	if (++r->nheld <= MOST_HELD)
+		return;
+	r->held = first->next;
+	r->nheld--;
+	forgo_output(r, first);
+}
+
+void vcr_recorder_tool_ended(struct vcr_recorder *r, const struct process *p)
+{
+	struct vcr_recorder_output *o = calloc(1, sizeof *o);
+	r->open_tools -= !p->run.stood->early;
+	if (!o)
+		return;
+	o->pid = p->pid;
+	strcpy(o->frame, p->run.stood->id);
+	p->run.stood->early && !r->calls ? hold_output(r, o) : append_output(r, o);
+}
+
 /* Also what a collector that has died was to take: there may be secrets in it. Where that is any program of the session can say, so nothing but such files goes. */
 static bool is_kept_name(const char *name)
 {
@@ -422,6 +458,11 @@ static void forget_files(const char *dir)
 
 void vcr_recorder_outputs(struct vcr_recorder *r, bool last)
 {
+	if (r->held && (last || r->calls)) {
+		append_output(r, r->held);
+		r->held = r->last_held = NULL;
+		r->nheld = 0;
+	}
 	for (int waited = 0; r->outputs; waited += SLICE_MS) {
 		for (struct vcr_recorder_output **at = &r->outputs, *o; (o = *at);) {
 			if (!take_output(r, o, last && waited >= LATE_MS)) {

@@ -155,6 +155,8 @@ struct vcr_recorder {
 	bool notes_skip;                  /* in the rest of a line that is too long */
 	char stood[400];                  /* where what tools print is kept; "": it is not */
 	struct vcr_recorder_output *outputs; /* of tools that have ended */
+	struct vcr_recorder_output *held, *last_held; /* of programs that have ended before the first model call, in that order */
+	int nheld;
 	struct vcr_buf command;           /* what the first process was begun with, a NUL behind each, where tools are kept */
 	struct vcr_recorder_stood *stand; /* all that were started through the stand-in */
 	bool spoke_by_root;               /* the gate has heard a call of the first process, or of one that it does not know */

@@ -92,4 +92,16 @@ for session, how, script in ("pipe", "in a script that reads what it says", '"$@
     count = runs()
     again, err, status = replay(session, A, "model", "other", within=within)
     ok(again == said and ends(said) == ["0", "0"] and "1 of 1 recorded model calls were asked for" in err and runs() == count and status == 0, "the agent itself runs %s, and what it begins is answered" % how, said, again, err, status, runs() - count)
+
+# ---- What they print may be secret ----
+
+SECRET = "zq7Kd93mWx0pLr5tYb2v"
+with open(os.path.join(world.run_dir, "pass"), "w") as f:
+    f.write(SECRET + "\n")
+within = ("/bin/sh", "-c", 'MODEL_API_KEY=$(/bin/cat "%s/pass"); for i in 1 2 3; do x=$(/bin/echo "known $i"); done; export MODEL_API_KEY; "$@" | cat' % world.run_dir, "sh")
+said, err, status = record("secret", A, "model", "other", within=within)
+with open(world.path("secret")) as f:
+    text = f.read()
+again, err2, status2 = replay("secret", A, "model", "other", within=within)
+ok(ends(said) == ["0", "0"] and "known 3" in text and SECRET not in text and again == said and status2 == 0, "a key that a program prints before the agent has it in its environment is not in the session; all else that it prints is", said, err, SECRET in text, again, err2)
 done()
