@@ -181,6 +181,18 @@ static size_t count(char *const argv[])
 	return n;
 }
 
+/* p is about to become that program; through: by it. Returns if it does not. */
+static int begin(const struct program *p, const struct program *through, uint32_t kind, enum vcr_target target, const char *name, char *const env[])
+{
+	announce(VCR_EXEC_REPLACE | kind, raw_getpid(), vcr_guest() ? vcr_self.pid : 0, name, p->argv);
+	pass_place(target, true);
+	int r = call(through, env), saved = errno;
+	pass_place(target, false);
+	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
+	errno = saved;
+	return r;
+}
+
 static int become(const struct program *p)
 {
 	enum vcr_target target;
@@ -213,13 +225,8 @@ static int become(const struct program *p)
 		target = VCR_TARGET_HARMED; /* the library is not for the stand-in, only for a program that it may become after all */
 	if (!(tool && stand.answers))
 		say_outsider(target, name, watched);
-	announce(VCR_EXEC_REPLACE | (tool ? stand.early ? VCR_EXEC_EARLY : VCR_EXEC_TOOL : 0), raw_getpid(), vcr_guest() ? vcr_self.pid : 0, name, p->argv);
-	pass_place(target, true);
-	int r = call(stood ? &through : p, env), saved = errno;
-	pass_place(target, false);
-	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
-	errno = saved;
-	return r;
+	int r = begin(p, stood ? &through : p, tool ? stand.early ? VCR_EXEC_EARLY : VCR_EXEC_TOOL : 0, target, name, env);
+	return tool && !p->lender && vcr_stand_forgone(&stand, env, argv) ? begin(p, p, 0, target, name, env) : r;
 }
 
 /* By the name that it was started by, if that is still the same file and no script's. */
@@ -392,6 +399,10 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	vcr_spool(VCR_MAKE); /* the child has to find it */
 	vcr_spool_count(vcr_target_takes(target));
 	int r = stood ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);
+	if (r && tool && vcr_stand_forgone(&stand, env, through)) {
+		tool = false;
+		r = real(&child, name, acts, attr, argv, env);
+	}
 	if (r)
 		vcr_spool_count(-vcr_target_takes(target));
 	if (r == 0) {

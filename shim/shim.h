@@ -415,6 +415,8 @@ bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s);
 bool vcr_stand_watches(struct vcr_stand *s);
 /* target: the program's. */
 void vcr_stand(struct vcr_stand *s, enum vcr_target target, bool by_name, const char *name, char *const argv[], char **env, char **out);
+/* It could not be run, as in another root, or by another user: where tools are only kept, the program is started without, in env as it was before. False: where they are answered, none is. */
+bool vcr_stand_forgone(const struct vcr_stand *s, char **env, char *const out[]);
 
 /* ---- exec.c, shell.c, proc.c ---- */
 typedef int vcr_spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);

@@ -62,6 +62,8 @@ static const char *verb(const struct vcr_stand *s, enum vcr_target target)
 	return s->watches ? "watch" : !s->answers ? s->early ? "keep:early" : "keep" : !s->early ? "answer" : target < VCR_TARGET_GO ? "early:" : word[target];
 }
 
+enum { PRELOAD = 4 /* in what is made of the arguments */ };
+
 void vcr_stand(struct vcr_stand *s, enum vcr_target target, bool by_name, const char *name, char *const argv[], char **env, char **out)
 {
 	char *preload = "";
@@ -82,4 +84,17 @@ void vcr_stand(struct vcr_stand *s, enum vcr_target target, bool by_name, const 
 	for (size_t i = 0; argv && argv[i]; i++)
 		out[n++] = argv[i];
 	out[n] = NULL;
+}
+
+bool vcr_stand_forgone(const struct vcr_stand *s, char **env, char *const out[])
+{
+	if (s->answers)
+		return false;
+	if (*out[PRELOAD]) {
+		for (; *env; env++)
+			;
+		env[0] = out[PRELOAD];
+		env[1] = NULL;
+	}
+	return true;
 }

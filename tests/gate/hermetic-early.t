@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """What runs before an agent first speaks to its model: --hermetic asks about it from the start, and the session decides, not the time."""
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "gate"))
-from gatekit import clikit, done, ok
+from gatekit import clikit, done, ok, skip
 from hermetickit import World
 
 AGENT = r"""
@@ -104,4 +105,33 @@ with open(world.path("secret")) as f:
     text = f.read()
 again, err2, status2 = replay("secret", A, "model", "other", within=within)
 ok(ends(said) == ["0", "0"] and "known 3" in text and SECRET not in text and again == said and status2 == 0, "a key that a program prints before the agent has it in its environment is not in the session; all else that it prints is", said, err, SECRET in text, again, err2)
+
+# ---- The stand-in may not be there ----
+
+WITHOUT = "a program that begins where the stand-in is not to be had, in another root, runs as it would, before the first model call and as a tool"
+root = os.path.join(world.run_dir, "root")
+os.mkdir(root)
+with open(root + ".c", "w") as f:
+    f.write('#include <stdio.h>\nint main(void) { puts("inside"); return 5; }\n')
+ELSEWHERE = """import os, sys
+for how in "exec", "spawn":
+    out, into = os.pipe()
+    if not (p := os.fork()):
+        os.chroot(sys.argv[1])
+        os.dup2(into, 1)
+        if how == "exec":
+            os.execve("/prog", ["prog"], os.environ)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn("/prog", ["prog"], os.environ), 0)[1]))
+    os.close(into)
+    print(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]), os.read(out, 100), flush=True)
+"""
+if os.geteuid():
+    skip(WITHOUT, "only root can have another root")
+elif subprocess.run(["gcc", "-static", "-o", os.path.join(root, "prog"), root + ".c"], stderr=subprocess.DEVNULL).returncode:
+    skip(WITHOUT, "no static programs can be made here")
+else:
+    with open(world.agent, "a") as f:
+        f.write("sys.argv[1:] = [%r]\n%s" % (root, ELSEWHERE))
+    said, err, status = record("elsewhere", "model", within=("/bin/sh", "-c", '"$0" -c "$1" "$2"; shift 2; "$@"', sys.executable, ELSEWHERE, root))
+    ok(said == "5 b'inside\\n'\n" * 4 and status == 0, WITHOUT, said, err, status)
 done()
