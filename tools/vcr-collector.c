@@ -30,7 +30,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, WORDS_MS = 1000 /* that the last words of one who has ended are waited for */, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
 	STORM_MS = 100, STORM_RECORDS = 50 /* in so long */, STORM_LEAST = 8 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
 	STORM_PART = 4 /* but less than that part of what the spool's file system has left */, STORM_AGE_MS = 10000 /* and for how long */ };
 
@@ -44,7 +44,7 @@ struct collector {
 	struct { int pid, here, fd; } process[MAX_PROCESSES]; /* its number in the session, and the one that it has for us */
 	int nprocess;
 	int early[MAX_PROCESSES], nearly; /* was gone before it could be watched */
-	struct { int pid, here; uint64_t upto; } gone[2 * MAX_PROCESSES]; /* has ended; its last words are in the spool before `upto` */
+	struct { int pid, here; uint64_t upto, until_ns; } gone[2 * MAX_PROCESSES]; /* has ended; its last words are in the spool before `upto` */
 	int ngone;
 	struct { int pid, here; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
 	int nended;
@@ -242,7 +242,7 @@ static void drain(struct collector *c, bool dead)
 	vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
 }
 
-/* Its last words are in the spool already, and have been read. */
+/* Its last words are in the spool already, and have been read, or cannot be. */
 static void declare_gone(struct collector *c, int pid, int here)
 {
 	vcr_recorder_gone(c->recorder, pid, mono_ns());
@@ -278,22 +278,26 @@ static void bury(struct collector *c)
 
 static void add_gone(struct collector *c, int pid, int here)
 {
-	if (c->ngone == 2 * MAX_PROCESSES)
+	if (c->ngone == 2 * MAX_PROCESSES) {
+		declare_gone(c, pid, here);
 		return;
+	}
 	c->gone[c->ngone].pid = pid;
 	c->gone[c->ngone].here = here;
+	c->gone[c->ngone].until_ns = mono_ns() + WORDS_MS * 1000000ull;
 	c->gone[c->ngone++].upto = __atomic_load_n(&c->h->tail, __ATOMIC_ACQUIRE);
 }
 
-/* Those whose last words have been read. Where another's record before them is not whole yet, they wait: what comes of them then would be a stranger's. */
+/* Those whose last words have been read. Where another's record before them is not whole yet, they wait: what comes of them then would be a stranger's. Not for ever:
+ * whoever found no room may have a place where the file does not reach. */
 static void declare_all(struct collector *c)
 {
 	int keep = 0;
 	if (c->ngone)
 		drain(c, false);
-	uint64_t read = vcr_spool_position(c->spool);
+	uint64_t read = vcr_spool_position(c->spool), now = mono_ns();
 	for (int i = 0; i < c->ngone; i++)
-		if (c->gone[i].upto <= read)
+		if (c->gone[i].upto <= read || now >= c->gone[i].until_ns)
 			declare_gone(c, c->gone[i].pid, c->gone[i].here);
 		else
 			c->gone[keep++] = c->gone[i];

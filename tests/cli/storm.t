@@ -44,6 +44,12 @@ made = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].sta
 ok(len(made) == 1 and made[0].get("source") == "shim" and made[0].get("program") == "stuck" and made[0].get("pid") == int(out.split()[-1]),
    "whose a file is, is known too where the last words of its process stand behind another's that are not whole yet", status, out, err, made)
 
+# One has found no room, in the midst of appending, and nobody makes any.
+p = Project()
+status, out, err = p.vcr("record", "-q", "--", os.path.join(BUILD, "tests", "shim", "stuck"))
+lines = [json.loads(line) for line in p.vcr("export", "last")[1].splitlines()]
+ok(status == 0 and "background" not in err and lines[-1]["type"] == "vcr.end", "a session ends, too, whose last record was to stand where its spool does not reach", status, err, lines[-1])
+
 # Somebody annotates meanwhile, from outside.
 p = Project()
 running = p.start("--burst=off", "--", "python3", "-c", "import os\nprint(os.environ['VCR_ANNOTATE'], flush=True)\nfor i in range(4000):\n    open('a%d' % i, 'w').close()\ninput()")

@@ -1,7 +1,10 @@
 /* stuck.c — a writer that is put off its core in the midst of a record, for 300 ms: what others say meanwhile stands behind it and cannot be read.
  *
  * usage: stuck FILE
- * A child that has said that it began makes FILE and ends; a program that was started before ends too. Then the record is finished. Prints the child's number. */
+ * A child that has said that it began makes FILE and ends; a program that was started before ends too. Then the record is finished. Prints the child's number.
+ *
+ * usage: stuck
+ * It takes a place for a record where the spool's file does not reach, and ends: as one does who has found no room. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +15,7 @@
 #include <unistd.h>
 #include "spool-format.h"
 
-enum { NOTHING = 99 /* a type that no reader knows */ };
+enum { NOTHING = 99 /* a type that no reader knows */, FAR = VCR_SPOOL_BACKLOG + (1 << 20) /* others have no room behind it either */ };
 
 static struct vcr_spool_header *spool(void)
 {
@@ -41,8 +44,10 @@ int main(int argc, char **argv)
 	char byte;
 	struct vcr_spool_header *h;
 	close(open("begun", O_WRONLY | O_CREAT, 0666));
-	if (argc != 2 || !(h = spool()) || pipe(go) || pipe(end))
+	if (!(h = spool()) || pipe(go) || pipe(end))
 		return 2;
+	if (argc != 2)
+		return !__atomic_fetch_add(&h->tail, FAR, __ATOMIC_SEQ_CST);
 	pid_t maker = fork();
 	if (!maker) {
 		if (read(go[0], &byte, 1) == 1)
