@@ -29,19 +29,20 @@ static void remember(uintptr_t bias)
 	}
 }
 
-/* The objects that are loaded, in their order; those from `from` on came with the module, or later. */
+/* The objects that are loaded, in their order; those from `from` on came with the module, or later. fresh: with it, so that they look for things as it does. */
 struct walk {
 	uintptr_t from;
-	bool begun, has_own, has_libc;
+	bool fresh, begun, has_own, has_libc;
 	struct vcr_image own, libc;
 };
 
-/* Is what was found for a name that has a hook to be that hook? */
-static bool is_past(const struct walk *w, const char *name, uintptr_t found)
+/* Is what m has found for a name that has a hook to be that hook? What it has still to look up leads into m itself: only where it is known that it would look past us
+ * can it be said which library the hook is to call. */
+static bool is_past(const struct walk *w, const struct vcr_image *m, const char *name, uintptr_t found)
 {
 	if (!found || vcr_image_has(&w->own, found)) /* a weak reference to nothing stays that */
 		return false;
-	return vcr_image_has(&w->libc, found) || !strncmp(name, "SSL_", 4);
+	return vcr_image_has(&w->libc, found) || (!strncmp(name, "SSL_", 4) && (w->fresh || !vcr_image_has(m, found)));
 }
 
 static void put_right(const struct walk *w, const struct vcr_image *m)
@@ -54,8 +55,7 @@ static void put_right(const struct walk *w, const struct vcr_image *m)
 				continue;
 			const ElfW(Sym) *s = &m->symbol[ELF64_R_SYM(r->r_info)], *hook = s->st_shndx == SHN_UNDEF ? vcr_image_exported(&w->own, m->string + s->st_name) : NULL;
 			uintptr_t at = m->bias + r->r_offset, found = hook ? vcr_load((uintptr_t *)at) : 0;
-			if (hook && is_past(w, m->string + s->st_name, found) && vcr_image_set(m, at, w->own.bias + hook->st_value))
-				past = past || !vcr_image_has(m, found); /* else it was still to be looked up */
+			past |= hook && is_past(w, m, m->string + s->st_name, found) && vcr_image_set(m, at, w->own.bias + hook->st_value);
 		}
 	if (past)
 		remember(m->bias);
@@ -81,11 +81,22 @@ static int look(struct dl_phdr_info *o, size_t size, void *walk)
 	return 0;
 }
 
+static bool is_loaded(const char *file)
+{
+	int saved = errno;
+	void *m = VCR_REAL(dlopen)(file, RTLD_LAZY | RTLD_NOLOAD);
+	if (m)
+		dlclose(m);
+	errno = saved;
+	return m;
+}
+
 __attribute__((noinline)) static void *open_deep(const char *file, int mode)
 {
+	bool fresh = !is_loaded(file);
 	struct link_map *m = VCR_REAL(dlopen)(file, mode);
 	int saved = errno;
-	struct walk w = { .from = m ? m->l_addr : 0 };
+	struct walk w = { .from = m ? m->l_addr : 0, .fresh = fresh };
 	if (m)
 		dl_iterate_phdr(look, &w);
 	errno = saved;

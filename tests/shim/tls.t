@@ -51,6 +51,8 @@ def check_all(where, argv, speakers, **options):
 check_all("in a library", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so")), (("program", "first.example"), ("module", "first.example")))
 check_all("in a library that a module brings with RTLD_DEEPBIND", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so")), (("program", "first.example"), ("module", "second.example")),
           env={"DEEP": "1"})
+check_all("in one that a module brings so, and looks for when it is called", (tapkit.program("tlsuser"), os.path.join(LIBS, "tlsmodule.so")), (("program", "first.example"), ("module", "second.example")),
+          env={"DEEP": "lazy"})
 check_all("inside a program", (tapkit.program("tlsinside"),), (("program", "inside.example"),))
 check_all("inside a program that lies anywhere", (tapkit.program("tlsinside-pie"),), (("program", "inside.example"),))
 

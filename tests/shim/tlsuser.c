@@ -1,5 +1,5 @@
 /* tlsuser.c — a program that talks through a TLS library in the global scope, and the same code as a module that is loaded RTLD_LOCAL with another
- * one (-DMODULE), with $DEEP so that it takes that one's functions. Prints nothing; tls.t reads the spool. With $WHERE it only speaks, there (where.h); with $GATE in a session that has one. */
+ * one (-DMODULE), with $DEEP so that it takes that one's functions, DEEP=lazy: when it first calls them. Prints nothing; tls.t reads the spool. With $WHERE it only speaks, there (where.h); with $GATE in a session that has one. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -164,7 +164,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc > 1) {
-		void *m = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL | (getenv("DEEP") ? RTLD_DEEPBIND : 0));
+		const char *deep = getenv("DEEP");
+		void *m = dlopen(argv[1], (deep && *deep == 'l' ? RTLD_LAZY : RTLD_NOW) | RTLD_LOCAL | (deep ? RTLD_DEEPBIND : 0));
 		void (*f)(const char *) = m ? (void (*)(const char *))dlsym(m, "speak") : NULL;
 		if (!f) {
 			fprintf(stderr, "tlsuser: %s\n", dlerror());
