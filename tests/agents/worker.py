@@ -1,8 +1,8 @@
-"""worker.py API PROMPT [FILE] — a small agent of the standard library alone: it asks the model at $MODEL_HTTP, does what it is told, and says so, until nothing is asked for.
+"""worker.py API PROMPT [title] [router] — a small agent of the standard library alone: it asks the model at $MODEL_HTTP, does what it is told, and says so, until nothing is asked for.
 
 Its tools: bash {command}; write {path, content}; read {path}; task {prompt} and job {prompt}: another worker, a process of its own, all at once (a job's
 prompt is another than the argument says); remote {…}: nothing is done; add {numbers}: asked of an MCP server, which is $MCP_SERVER. API: chat, responses, anthropic,
-gemini, gemini-ids. FILE: where its first prompt is put together with a title call before it. With $WORKER_STREAM it streams."""
+gemini, gemini-ids. title, router: calls of other conversations before it. With $WORKER_STREAM it streams."""
 import http.client
 import json
 import os
@@ -139,8 +139,8 @@ def perform(name, a):
 
 def main():
     api, prompt = sys.argv[1:3]
-    if len(sys.argv) > 3:
-        ask(api, first(api, "A title for: " + prompt))
+    for word in sys.argv[3:]:
+        ask(api, first(api, {"title": "A title for: ", "router": "Who is to do this: "}[word] + prompt))
     history = first(api, prompt)
     while True:
         items, calls = calls_of(api, ask(api, history))

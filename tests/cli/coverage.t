@@ -47,12 +47,17 @@ text = subprocess.run([os.path.join(BUILD, "vcr-log"), "--coverage"], cwd=place.
 ok(text.splitlines()[0].split() == "program library lane runs conns calls sent received why".split() and text.splitlines()[1].split()[:6] == [python, "hooked", "tap", "2", "2", "2"],
    "vcr-log --coverage shows it as a table, programs that called models first", text)
 
-binaries = {"static": built("static", "cc", "-static"), "asan": built("asan", "cc", "-fsanitize=address"), "foreign": built("foreign", "cc", "-m32"), "musl": built("musl", "musl-gcc")}
+binaries = {"static": built("static", "cc", "-static"), "asan": built("asan", "cc", "-fsanitize=address"), "foreign": built("foreign", "cc", "-m32"), "musl": built("musl", "musl-gcc"),
+            "setid": built("setid", "cc") if os.getuid() == 0 else None}
+if binaries["setid"]:
+    os.chown(binaries["setid"], 65534, -1)
+    os.chmod(binaries["setid"], 0o4755)
+    os.chmod(tools.dir, 0o755)
 for how, binary in binaries.items():
     title = "%s is named as not entered, and as the likely reason where no model call was seen" % {"static": "a static program", "asan": "a program with ASan's runtime",
-                                                                                           "foreign": "a 32-bit program", "musl": "a musl program"}[how]
+                                                                                           "foreign": "a 32-bit program", "musl": "a musl program", "setid": "a set-user-ID program"}[how]
     if not binary:
-        skip(title, "the compiler cannot build one here")
+        skip(title, "the compiler cannot build one here" if how != "setid" else "that takes root and a compiler")
         continue
     place = agentkit.Place()
     script = os.path.join(place.dir, "script")

@@ -139,20 +139,20 @@ PLAN = {"Count all the words.": [[("task", {"prompt": p}) for p in TASKS], [("wr
 PLAN.update({p: [[("bash", {"command": "echo %d > half%d.txt" % (k, k)})]] for k, p in enumerate(TASKS)})
 for api in ("anthropic", "chat"):
     for how in ("preload", "record", "gate"):
-        run = Run(api, PLAN, "Count all the words.", "title", how=how)
+        run = Run(api, PLAN, "Count all the words.", "title", "router", how=how)
         under = "%s, %s: " % (api, how)
         calls = run.session.calls()
         groups = {}
         for f in calls:
             groups.setdefault(run.prompt(f), []).append(f)
         pids = {p: {run.session.vcr(f)["pid"] for f in fs} for p, fs in groups.items()}
-        main, title = groups.get("Count all the words.", []), groups.get("A title for: Count all the words.", [])
+        main, title, router = (groups.get(p + "Count all the words.", []) for p in ("", "A title for: ", "Who is to do this: "))
         tree = {p: [f["parent_frame_id"] for f in fs] for p, fs in groups.items()}
         chain = lambda fs, root: [root] + [f["frame_id"] for f in fs[:-1]]
-        good = run.r.returncode == 0 and len(main) == 3 and len(title) == 1 and all(len(groups.get(t, [])) == 2 for t in TASKS)
-        ok(good and len(set().union(*pids.values())) == 3 and tree["Count all the words."] == chain(main, None) and [f["parent_frame_id"] for f in title] == [None] and
+        good = run.r.returncode == 0 and len(main) == 3 and len(title) == len(router) == 1 and all(len(groups.get(t, [])) == 2 for t in TASKS)
+        ok(good and len(set().union(*pids.values())) == 3 and tree["Count all the words."] == chain(main, None) and [f["parent_frame_id"] for f in title + router] == [None] * 2 and
            all(tree[t] == chain(groups[t], main[0]["frame_id"]) for t in TASKS),
-           under + "a run that calls the model from three processes, two of them sub-agents, shows as a tree", run.r.stderr.decode()[-1500:], tree, pids)
+           under + "a run that calls the model from three processes, two of them sub-agents, shows as a tree, its title call and its router apart", run.r.stderr.decode()[-1500:], tree, pids)
         if not good:
             continue
         drawn = subprocess.run([os.path.join(BUILD, "vcr-log"), "--graph", "--type=llm", run.session.path], cwd=run.place.work, env=run.place.plain, stdout=subprocess.PIPE, text=True).stdout

@@ -195,6 +195,67 @@ ok(was == (0, 2, 0) and lines["recorded"] == lines["first"] == lines["second"], 
 stamps = [l for l in lines["recorded"] if l.count(".") == 1 and l.replace(".", "").isdigit()]
 ok(len(stamps) >= 6 and stamps == sorted(set(stamps)), "two programs that a shell runs one after the other never see the same time, nor an earlier one", stamps)
 
+# ---- Each way of drawing, and the machine's name ----
+
+DRAWS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+static void tell(const char *what, const unsigned char *p, long got)
+{
+	printf("%s %ld ", what, got);
+	for (int i = 0; i < 16; i++)
+		printf("%02x", p[i]);
+	puts("");
+}
+int main(void)
+{
+	unsigned char b[16];
+	char name[256];
+	struct utsname u;
+	struct timespec t;
+	int fd = open("/dev/urandom", O_RDONLY);
+	tell("getrandom", b, getrandom(b, 16, 0));
+	tell("getentropy", b, getentropy(b, 16));
+	tell("syscall", b, syscall(SYS_getrandom, b, 16, 0));
+	tell("urandom", b, read(fd, b, 16));
+#if __GLIBC_PREREQ(2, 36)
+	arc4random_buf(b, 16);
+	tell("arc4random_buf", b, 16);
+	printf("arc4random %x %x\n", arc4random(), arc4random_uniform(1u << 30));
+#endif
+	syscall(SYS_clock_gettime, CLOCK_REALTIME, &t);
+	printf("clock %ld.%09ld\n", (long)t.tv_sec, t.tv_nsec);
+	return printf("%s %s\n", gethostname(name, sizeof name) ? "?" : name, uname(&u) ? "?" : u.nodename) < 0;
+}
+"""
+SAME = "what a program of C draws by getrandom, getentropy, syscall, arc4random and from /dev/urandom is the same again, and so is the time that it asks for by syscall"
+HOST = "on a machine of another name a program hears the recorded one"
+path = os.path.join(place.dir, "draws")
+with open(path + ".c", "w") as f:
+    f.write(DRAWS)
+if subprocess.run(["gcc", "-O", "-o", path, path + ".c"], stderr=subprocess.DEVNULL).returncode:
+    skip(SAME, "there is no compiler")
+    skip(HOST, "there is no compiler")
+else:
+    bare = [run(path)[1].splitlines()[:-1] for _ in range(2)]
+    first = record("draws", path)[1]
+    again = (REPLAY, "-q", "--deterministic", "--vcr-dir", place.vcr_dir, "draws", "--", path)
+    got = [run(*again)[1] for _ in range(2)]
+    ok(first.count("\n") == len(bare[0]) + 1 > 5 and not set(bare[0]) & set(bare[1]) and len(set(first.split())) >= len(first.splitlines()) and got == [first] * 2, SAME, bare, first, got)
+    elsewhere = ("unshare", *(["-u"] if os.geteuid() == 0 else ["-ru"]), "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
+    if subprocess.run([*elsewhere, "true"], stderr=subprocess.DEVNULL).returncode:
+        skip(HOST, "no namespace in which the machine has another name")
+    else:
+        ok(run(*elsewhere, path)[1].endswith("elsewhere elsewhere\n") and run(*elsewhere, *again)[1] == first, HOST, run(*elsewhere, *again), first)
+
 # ---- What it cannot reach is named ----
 
 NOW = "#include <stdio.h>\n#include <time.h>\nint main(void) { return printf(\"%ld\\n\", (long)time(NULL)) < 0; }\n"

@@ -11,7 +11,7 @@ from hermetickit import World
 AGENT = r"""
 import os, subprocess, sys, urllib.request
 model, _, *doings = sys.argv[1:]
-for what in doings or os.environ["TODO"].split():
+for what in doings or os.environ["DOINGS"].split():
     if what == "model":
         urllib.request.urlopen(urllib.request.Request(model, b'{"model": "m"}', {"Content-Type": "application/json"})).read()
         continue
@@ -35,12 +35,12 @@ def runs():
 
 
 def record(session, *todo, within=()):
-    world.env["TODO"] = " ".join(todo)
+    world.env["DOINGS"] = " ".join(todo)
     return world.run("vcr-record", "-q", "--session", session, "--capture=all", "--", *within, *world.command())
 
 
 def replay(session, *todo, within=(), cwd=None):
-    world.env["TODO"] = " ".join(todo)
+    world.env["DOINGS"] = " ".join(todo)
     return world.run("vcr-replay", "--hermetic", "--vcr-dir", world.vcr_dir, session, "--", *within, *world.command(), cwd=cwd)
 
 

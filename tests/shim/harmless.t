@@ -142,6 +142,14 @@ for what, binary in (("a static program", built("static", "cc", "-static")), ("a
     # A static one hands the preload on to what it starts, so it can be seen there.
     same(title, "/bin/sh", "-c", binary + " x; echo $?; " + WRITER, recorded="mark", ignore=re.escape(SHIM.encode()) + b"|none" if what == "a static program" else None)
 setid = built("setid", "cc")
+title = "a set-user-ID program that a hooked program starts does the same %s"
+if os.getuid() or not setid:
+    skip(title % "", "that takes root and a compiler")
+else:
+    os.chown(setid, 65534, -1)
+    os.chmod(setid, 0o4755)
+    same(title, "/bin/sh", "-c", setid + " x; echo $?; " + WRITER, recorded="mark")
+    os.chown(setid, 0, -1)
 title = "a set-user-ID program that a hooked program of another user starts does the same %s"
 nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 if os.getuid() or not setid or not shutil.which("setpriv") or not os.access(SHIM, os.R_OK):
