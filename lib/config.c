@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_LIMIT = 1 << 24 };
+
 static int add_word(char ***list, const char *s, size_t n)
 {
 	size_t count = 0;
@@ -41,6 +43,16 @@ int vcr_config_burst(const char *value, int *out)
 	return 0;
 }
 
+/* From 1 on; more than MOST_LIMIT nobody has the memory for. */
+static int set_limit(const char *value, int *out)
+{
+	int n = 0;
+	if (vcr_config_burst(value, &n) || n < 1 || n > MOST_LIMIT)
+		return VCR_ESYNTAX;
+	*out = n;
+	return 0;
+}
+
 static int add_normaliser(struct vcr_config *c, const char *value, struct vcr_error *why)
 {
 	int err = vcr_normal_user_check(value, why);
@@ -68,6 +80,10 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 		return (c->quota = vcr_usage_parse(value)) > 0 ? 0 : (c->quota = 0, VCR_ESYNTAX);
 	if (!strcmp(key, "burst"))
 		return vcr_config_burst(value, &c->burst);
+	if (!strcmp(key, "known-files"))
+		return set_limit(value, &c->known_files);
+	if (!strcmp(key, "watched-directories"))
+		return set_limit(value, &c->watched_directories);
 	if (!strcmp(key, "ignored") && (!strcmp(value, "keep") || !strcmp(value, "leave"))) {
 		c->leave_ignored = !strcmp(value, "leave");
 		return 0;
@@ -82,7 +98,7 @@ static int take_setting(struct vcr_config *c, const char *key, const char *value
 static int take_line(void *ctx, const char *key, const char *value, struct vcr_error *why)
 {
 	int err = value ? take_setting(ctx, key, value, why) : VCR_ESYNTAX;
-	return err != VCR_ESYNTAX ? err : vcr_error_set(why, err, "'%s' is no setting; known are model-host, ignore, ignored, prices, capture, burst, lane, connect-to, cacert, normaliser, quota "
+	return err != VCR_ESYNTAX ? err : vcr_error_set(why, err, "'%s' is no setting; known are model-host, ignore, ignored, prices, capture, burst, known-files, watched-directories, lane, connect-to, cacert, normaliser, quota "
 		"(each with a value)", key);
 }
 

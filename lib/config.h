@@ -7,6 +7,7 @@
  *   prices      /path/to/prices.json     overrides the shipped price table
  *   capture     all                      keep every HTTP exchange, not only the models'
  *   burst       100 | off                so many changes of one place have frames of their own, what a program does there beyond that is one
+ *   known-files, watched-directories N   so many paths of the workspace are known, so many of its directories are watched (files.h)
  *   lane        tap | gate | auto        how vcr-record records model calls, unless --lane says it
  *   connect-to  HOST1:PORT1:HOST2:PORT2  the gate connects to HOST2:PORT2 where HOST1:PORT1 is asked for; may stand several times
  *   cacert      /path/to/roots.pem       whom the gate trusts, instead of the system's roots
@@ -28,6 +29,7 @@ struct vcr_config {
 	bool capture_all, leave_ignored;
 	int64_t quota;      /* bytes; 0: none */
 	int burst;          /* VCR_CONFIG_BURST unless set; 0 off */
+	int known_files, watched_directories; /* 0 unless set */
 	char *lane, *cacert; /* likewise */
 	char **connect_to, **normalisers; /* NULL-terminated, never NULL after load */
 };

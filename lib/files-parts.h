@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 enum {
-	VCR_FILES_MAX_PATHS = 1 << 20,     /* paths known; beyond them the workspace is not known as a whole */
+	VCR_FILES_MAX_PATHS = 1 << 20,     /* paths known, unless the options say otherwise; beyond them the workspace is not known as a whole */
 	VCR_FILES_MAX_MARKS = 1 << 18,     /* marks between two sweeps; beyond them a scan takes their place */
 	VCR_FILES_MAX_HASHED = 64 << 20,   /* bytes of a file that is hashed though its content is not kept */
 	VCR_FILES_MAX_WATCHES = 1 << 16,
@@ -44,7 +44,7 @@ struct vcr_known {
 	char path[];
 };
 
-struct vcr_table { struct vcr_known **slot, **inside; size_t slots, n, orphans; };
+struct vcr_table { struct vcr_known **slot, **inside; size_t slots, n, orphans, most /* 0: no limit */; };
 struct vcr_known *vcr_table_get(const struct vcr_table *t, const char *path);
 struct vcr_known *vcr_table_add(struct vcr_table *t, const char *path); /* found or made; NULL: no memory or too many */
 void vcr_table_remove(struct vcr_table *t, struct vcr_known *k);         /* out of the table; k is the caller's */
@@ -95,6 +95,7 @@ struct vcr_files {
 	const char *const *ignore;       /* a copy */
 	bool (*is_secret)(const char *path);
 	size_t keep_bytes;
+	int max_watches;
 	struct vcr_table table;
 	struct vcr_file_mark **mark, **chain; /* list in order of arrival; hash slots */
 	size_t nmark, mark_room;

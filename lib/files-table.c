@@ -106,7 +106,7 @@ struct vcr_known *vcr_table_add(struct vcr_table *t, const char *path)
 {
 	struct vcr_known *k = vcr_table_get(t, path);
 	size_t n = strlen(path) + 1;
-	if (k || t->n >= VCR_FILES_MAX_PATHS || (t->n >= t->slots && !grow(t)) || !(k = calloc(1, sizeof *k + n)))
+	if (k || (t->most && t->n >= t->most) || (t->n >= t->slots && !grow(t)) || !(k = calloc(1, sizeof *k + n)))
 		return k;
 	memcpy(k->path, path, n);
 	k->hash = vcr_path_hash(path);

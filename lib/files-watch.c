@@ -35,7 +35,7 @@ void vcr_watch_directory(struct vcr_files *f, int dir, const char *path)
 	if (f->watch < 0)
 		return;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
-	int wd = f->stats.watches < VCR_FILES_MAX_WATCHES ? inotify_add_watch(f->watch, link, EVENTS) : -1;
+	int wd = f->stats.watches < f->max_watches ? inotify_add_watch(f->watch, link, EVENTS) : -1;
 	if (wd >= 0)
 		set_path(f, wd, path);
 	else

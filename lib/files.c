@@ -36,6 +36,8 @@ int vcr_files_new(struct vcr_files **out, const struct vcr_files_options *o, str
 	f->ignore = o->ignore;
 	f->is_secret = o->is_secret;
 	f->keep_bytes = o->keep_bytes ? o->keep_bytes : KEEP_BYTES;
+	f->table.most = o->max_paths ? (size_t)o->max_paths : VCR_FILES_MAX_PATHS;
+	f->max_watches = o->max_watches ? o->max_watches : VCR_FILES_MAX_WATCHES;
 	f->who = o->who;
 	f->lived = o->lived;
 	f->touched = o->touched;
@@ -145,9 +147,9 @@ void vcr_files_stats(const struct vcr_files *f, struct vcr_files_stats *s)
 {
 	*s = f->stats;
 	s->files = (int64_t)f->table.n;
-	s->files_limit = VCR_FILES_MAX_PATHS;
+	s->files_limit = (int64_t)f->table.most;
 	s->bytes_limit = (int64_t)f->keep_bytes;
-	s->watches_limit = VCR_FILES_MAX_WATCHES;
+	s->watches_limit = f->max_watches;
 }
 
 /* ---- Marks ---- */

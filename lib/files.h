@@ -49,6 +49,7 @@ struct vcr_files_options {
 	const char *const *ignore;   /* further gitignore-style patterns, NULL-terminated or NULL */
 	bool (*is_secret)(const char *path);
 	size_t keep_bytes;           /* memory for old contents; 0: 64 MiB */
+	int max_paths, max_watches;  /* known, and watched by inotify, at the most; 0: 1,048,576 and 65,536 */
 	unsigned (*who)(void *ctx, int pid); /* a number for the program of a process (0 unknown), the same for all that run it; NULL: the pid */
 	/* A number that is this process's alone, for one that lived at that monotonic time (pids are given again); 0: none did. NULL: who is not known to be dead lives. */
 	unsigned (*lived)(void *ctx, int pid, int64_t ns);

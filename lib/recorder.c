@@ -404,7 +404,8 @@ int vcr_recorder_new(struct vcr_recorder **out, const struct vcr_recorder_option
 		vcr_recorder_free(r);
 		return vcr_error_set(e, VCR_ENOMEM, "recorder: out of memory");
 	}
-	struct vcr_files_options fo = { .workspace = r->workspace, .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .lived = vcr_recorder_lived, .touched = touched, .aged = aged, .ctx = r };
+	struct vcr_files_options fo = { .workspace = r->workspace, .max_paths = o->config->known_files, .max_watches = o->config->watched_directories,
+		 .ignore = (const char *const *)r->ignore, .is_secret = vcr_redact_is_secret_file, .who = vcr_recorder_who, .lived = vcr_recorder_lived, .touched = touched, .aged = aged, .ctx = r };
 	if (r->source || vcr_files_new(&r->files, &fo, &r->last_error))
 		r->files = NULL;
 	if (vcr_prices_load(&r->prices, o->prices_path, o->config->prices, &r->last_error))

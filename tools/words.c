@@ -164,9 +164,9 @@ void vcr_words_files(struct vcr_buf *out, const struct vcr_json *j, int files, c
 		vcr_buf_printf(out, "%sstorms: %lld file change%s told by %lld frame%s (more than %lld of one place; burst in .vcr/config)\n", indent, (long long)number(j, files, "coalesced"),
 			number(j, files, "coalesced") == 1 ? " is" : "s are", (long long)bursts, bursts == 1 ? "" : "s", (long long)number(j, files, "burst_limit"));
 	if (most && known >= most)
-		vcr_buf_printf(out, "%slimit: %lld files are known, changes of others are not told\n", indent, (long long)known);
+		vcr_buf_printf(out, "%slimit: %lld files are known, changes of others are not told (known-files in .vcr/config)\n", indent, (long long)known);
 	if (number(j, files, "unwatched"))
-		vcr_buf_printf(out, "%slimit: %lld directories could not be watched (fs.inotify.max_user_watches); they are looked at in the end\n", indent,
+		vcr_buf_printf(out, "%slimit: %lld directories could not be watched (fs.inotify.max_user_watches, or watched-directories in .vcr/config); they are looked at in the end\n", indent,
 			(long long)number(j, files, "unwatched"));
 	if (number(j, files, "overflows"))
 		vcr_buf_printf(out, "%slimit: the kernel dropped notices of changes %lld times; everything was looked at again\n", indent, (long long)number(j, files, "overflows"));

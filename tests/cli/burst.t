@@ -165,6 +165,17 @@ ok("storms:" in out and answer["burst_limit"] == 10 and answer["bursts"] == 1 an
    "vcr-status tells of storms, and --json where the limits are", out, answer)
 last = [json.loads(line) for line in p.vcr("export", "last")[1].splitlines()][-1]
 ok(last["type"] == "vcr.end" and last["data"]["files"]["bursts"] == 1, "so does the session's last line", last)
+p = Project()
+p.sh("mkdir -p .vcr d/{1..9}; echo > d/5/f; printf 'known-files 25\nwatched-directories 4\n' > .vcr/config")
+found = p.record("echo > d/9/new; for i in $(seq 30); do echo > d/f$i; done")
+end = [json.loads(line) for line in p.vcr("export", "last")[1].splitlines()][-1]["data"]["files"]
+log = p.vcr("log", "last")[1]
+ok((end["known_at_most"], end["known"], end["watched_at_most"]) == (25, 25, 4) and end["watched"] <= 4 and end["unwatched"] >= 6 and ("file:write", "d/9/new") in others(found) and
+   "limit: 25 files are known" in log and "watched-directories in .vcr/config" in log, "known-files and watched-directories in .vcr/config set the other limits, and vcr-log says where they were reached", end, log, others(found))
+with open(os.path.join(p.work, ".vcr", "config"), "w") as f:
+    f.write("known-files many\n")
+err = p.vcr("record", "--", "true")[2]
+ok("known-files" in err and ":1:" in err, "one that is no number is named with file and line", err)
 
 
 # ---- installations ----
