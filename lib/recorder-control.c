@@ -215,6 +215,7 @@ void vcr_recorder_end(struct vcr_recorder *r, const struct vcr_spool_losses *l, 
 	vcr_recorder_write_command(r);
 	vcr_recorder_notes_gone(r, -1, now);
 	vcr_pair_end(r->pair, now);
+	vcr_recorder_cover_dropped(r, 0);
 	vcr_jw_init(&w, &extra);
 	vcr_jw_object(&w);
 	write_end(&w, r, l);

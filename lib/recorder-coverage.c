@@ -161,6 +161,20 @@ void vcr_recorder_cover_run(struct vcr_recorder *r, struct process *p)
 		c->processes++;
 }
 
+void vcr_recorder_cover_dropped(struct vcr_recorder *r, int pid)
+{
+	for (int i = 0; i < VCR_SPOOL_DROPPED; i++) {
+		struct vcr_spool_dropped *d = &r->spool->dropped[i];
+		int whose = __atomic_load_n(&d->pid, __ATOMIC_RELAXED);
+		if (!whose)
+			return;
+		uint32_t n = pid && pid != whose ? 0 : __atomic_exchange_n(&d->records, 0, __ATOMIC_RELAXED);
+		struct coverage *c = n ? vcr_recorder_coverage(r, whose) : NULL;
+		if (c)
+			c->dropped += n;
+	}
+}
+
 static const char *lane_of(const struct coverage *c)
 {
 	if (!c->tls && !c->plain)
@@ -187,7 +201,7 @@ void vcr_recorder_coverage_write(struct vcr_jw *w, const struct vcr_recorder *r)
 		const struct { const char *name, *s; } texts[] = { { "program", c->program }, { "how", how_word(c->how) }, { "lane", lane_of(c) }, { "why", why_unseen(c) } };
 		const struct { const char *name; int64_t n; } list[] = {
 			{ "processes", c->processes }, { "model_calls", c->calls }, { "tls_connections", c->tls }, { "plain_connections", c->plain },
-			{ "bytes_out", c->bytes_out }, { "bytes_in", c->bytes_in },
+			{ "bytes_out", c->bytes_out }, { "bytes_in", c->bytes_in }, { "dropped_records", c->dropped },
 		};
 		vcr_jw_object(w);
 		for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

@@ -63,7 +63,7 @@ struct coverage {
 	char *program;
 	int how;                /* enum vcr_program_kind, or STRIPPED (recorder-coverage.c) */
 	int processes, tls, plain, gated;
-	int64_t calls, bytes_out, bytes_in;
+	int64_t calls, bytes_out, bytes_in, dropped;
 	struct coverage *next;
 };
 
@@ -262,6 +262,7 @@ void vcr_recorder_cover_process(struct vcr_recorder *r, struct process *p, const
 void vcr_recorder_cover_seen(struct process *p, const char *exe);             /* the supervisor has met it, and it has not reported */
 void vcr_recorder_cover_exec(struct process *p, bool replaces);               /* its run has just been announced */
 void vcr_recorder_cover_run(struct vcr_recorder *r, struct process *p);       /* its run ends */
+void vcr_recorder_cover_dropped(struct vcr_recorder *r, int pid);              /* what it could not append, once; pid 0: what anybody could not */
 void vcr_recorder_coverage_write(struct vcr_jw *w, const struct vcr_recorder *r);
 void vcr_recorder_why_no_calls(const struct vcr_recorder *r, struct vcr_buf *out); /* nothing if there were some */
 /* recorder-context.c: the line about it, behind the header of a new session. */

@@ -42,6 +42,7 @@ void vcr_recorder_forget_ended(struct vcr_recorder *r)
 			at = &p->next_ended;
 			continue;
 		}
+		vcr_recorder_cover_dropped(r, p->pid);
 		*at = p->next_ended;
 		r->nended--;
 		take_out(r, p);

@@ -167,8 +167,7 @@ static bool append(struct vcr_spool_writer *w, const struct vcr_spool_append *a,
 	uint64_t n = (sizeof(struct vcr_spool_record) + all + VCR_SPOOL_ALIGN - 1) & ~(uint64_t)(VCR_SPOOL_ALIGN - 1);
 	uint64_t at = all <= VCR_SPOOL_MAX_RECORD ? reserve(w, n) : 0;
 	if (!at) {
-		__atomic_fetch_add(&w->h->dropped_records, 1, __ATOMIC_RELAXED);
-		__atomic_fetch_add(&w->h->dropped_bytes, all, __ATOMIC_RELAXED);
+		vcr_spool_drop(w->h, a->pid, 1, all);
 		return false;
 	}
 	struct vcr_spool_record *r = (void *)(w->map + at);

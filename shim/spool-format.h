@@ -171,6 +171,9 @@ struct vcr_keep_block {
 	char heavy[VCR_KEEP_HEAVY];   /* relative to the workspace, each NUL-terminated */
 };
 
+enum { VCR_SPOOL_DROPPED = 64 };
+struct vcr_spool_dropped { int32_t pid; uint32_t records; };
+
 enum { VCR_SPOKEN = 64 /* the process numbers of `spoke`; full: one is given up */, VCR_SPOKE_UNNAMED = -1 /* in there: one whose number was not known when it was lent the gate */ };
 
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
@@ -220,7 +223,23 @@ struct vcr_spool_header {
 	int32_t root_outside;
 	/* Processes that have made a request by the gate, as far as it knows them; a child of one that the library cannot enter finds its parent there, and is a tool. */
 	int32_t spoke[VCR_SPOKEN];
+	/* Whose the dropped records were, the first 0 ends it; those of more processes are in dropped_records alone. */
+	struct vcr_spool_dropped dropped[VCR_SPOOL_DROPPED];
 };
+
+/* A process could not append so many records, of so many bytes. pid 0: nobody knows which. */
+static inline void vcr_spool_drop(struct vcr_spool_header *h, int32_t pid, uint32_t records, uint64_t bytes)
+{
+	__atomic_fetch_add(&h->dropped_records, records, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&h->dropped_bytes, bytes, __ATOMIC_RELAXED);
+	for (int i = 0; pid && i < VCR_SPOOL_DROPPED; i++) {
+		int32_t whose = 0;
+		if (__atomic_compare_exchange_n(&h->dropped[i].pid, &whose, pid, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED) || whose == pid) {
+			__atomic_fetch_add(&h->dropped[i].records, records, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+}
 
 /* What is done about the code that is written. */
 enum vcr_sentinel { VCR_SENTINEL_OFF = 0, VCR_SENTINEL_OBSERVE = 1, VCR_SENTINEL_WARN = 2, VCR_SENTINEL_BLOCK = 3, VCR_SENTINEL_STOP = 4 };

@@ -244,7 +244,8 @@ static struct vcr_spool_header *open_spool(enum vcr_spool_how how)
 		h = none;
 	}
 	take_place(h);
-	__atomic_fetch_add(&h->dropped_records, __atomic_exchange_n(&lost_before, 0, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+	if (vcr_unlikely(vcr_load(&lost_before)))
+		vcr_spool_drop(h, vcr_self.pid, __atomic_exchange_n(&lost_before, 0, __ATOMIC_RELAXED), 0);
 	return h;
 }
 
@@ -265,8 +266,7 @@ void vcr_lost(size_t bytes)
 		__atomic_fetch_add(&lost_before, 1, __ATOMIC_RELAXED);
 		return;
 	}
-	__atomic_fetch_add(&h->dropped_records, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&h->dropped_bytes, bytes, __ATOMIC_RELAXED);
+	vcr_spool_drop(h, vcr_self.sandboxed ? vcr_self.pid : raw_getpid(), 1, bytes);
 }
 
 /* Make the pages of [at, end) present: afterwards storing there costs no page fault, and where a stranger has truncated the file

@@ -85,6 +85,8 @@ static void print_row(const struct vcr_tool *t, const struct vcr_json *j, int p)
 	add_text(&why, j, p, "why", 120);
 	vcr_words_bytes(&out, number(j, p, "bytes_out"));
 	vcr_words_bytes(&in, number(j, p, "bytes_in"));
+	if (number(j, p, "dropped_records") > 0)
+		vcr_buf_printf(&why, "%s%lld records lost", why.len ? "; " : "", (long long)number(j, p, "dropped_records"));
 	bool bad = strcmp(how.data, "hooked") != 0;
 	printf("%-*s %s%-9s%s %-9s %6lld %6lld %5lld %9s %9s  %s\n", NAME_COLUMNS, name.data, vcr_on(t, bad ? VCR_YELLOW : VCR_PLAIN), how.data, vcr_on(t, VCR_PLAIN), lane.data,
 		(long long)number(j, p, "processes"), (long long)(number(j, p, "tls_connections") + number(j, p, "plain_connections")), (long long)number(j, p, "model_calls"),

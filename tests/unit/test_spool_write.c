@@ -73,7 +73,7 @@ END_TEST
 START_TEST(a_damaged_header_costs_records_and_nothing_else)
 {
 	struct vcr_spool_header *h = vcr_spool_writer_header(w);
-	struct vcr_spool_append a = { .type = VCR_REC_NOTE, .data = "{}", .n = 2 };
+	struct vcr_spool_append a = { .type = VCR_REC_NOTE, .pid = 7, .data = "{}", .n = 2 };
 	uint64_t tail = h->tail, head = h->head, dropped = h->dropped_records;
 	const uint64_t tails[] = { UINT64_MAX - 63, VCR_SPOOL_VIRTUAL, VCR_SPOOL_VIRTUAL - 32, (uint64_t)2 << 30, 0, tail + 1 };
 	for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
@@ -81,6 +81,7 @@ START_TEST(a_damaged_header_costs_records_and_nothing_else)
 		ck_assert(!vcr_spool_writer_append(w, &a));
 	}
 	ck_assert_uint_eq(h->dropped_records, dropped + sizeof tails / sizeof *tails);
+	ck_assert(h->dropped[0].pid == 7 && h->dropped[0].records == sizeof tails / sizeof *tails && !h->dropped[1].pid);
 	h->tail = tail;
 	h->limit = UINT64_MAX; /* the file's own size counts */
 	ck_assert(vcr_spool_writer_append(w, &a));
