@@ -236,11 +236,19 @@ static bool is_loaded_beside(const char *path)
 	return map;
 }
 
+/* A library that reads them itself is of gRPC, or beside them: any other, libuv say, reads all files of its program. */
+static bool is_its_library(const char *path, const void *caller)
+{
+	Dl_info info;
+	return vcr_library_of(caller) && dladdr(caller, &info) && info.dli_fname && (is_beside(info.dli_fname, path) || strstr(info.dli_fname, "grpc"));
+}
+
 /* True: its connections are led from here on. */
 static bool begin_grpc(const char *path, const void *caller)
 {
 	size_t n = strnlen(path, ROOTS);
-	if (!vcr_library_of(caller) && !is_loaded_beside(path))
+	bool itself = is_its_library(path, caller);
+	if (!itself && (vcr_library_of(caller) || !is_loaded_beside(path)))
 		return false; /* whoever copies them, say, gets them as they are */
 	vcr_gate_wanted();
 	struct vcr_lead_block *g = vcr_lead();
@@ -248,7 +256,7 @@ static bool begin_grpc(const char *path, const void *caller)
 	if (n == ROOTS || (!all && !vcr_gate_late()))
 		return false;
 	memcpy(roots, path, n + 1);
-	if (vcr_library_of(caller))
+	if (itself)
 		add_module(caller);
 	vcr_store(&begun, 1);
 	return true;

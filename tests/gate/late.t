@@ -116,11 +116,12 @@ r = w.run("/usr/bin/python3", "-c", BOTH, w.bundle, PORT, PATH, *w.ask("--anew")
 calls, unseen, coverage = w.seen()
 ok(r.returncode == 0 and r.stdout.endswith(b"True\n") and sorted(c[0] for c in calls) == ["gate", "gate", "tap", "tap"], "programs that are heard stay with the tap and read their files as they are", r, calls, unseen)
 
-GRPC = 'd=site/grpc/_cython/_credentials; mkdir -p $d; cp "$0" $d/roots.pem; cat $d/roots.pem > one; cp $d/roots.pem two; /usr/bin/python3 -c "open(\'three\', \'w\').write(open(\'$0\').read())"; cmp one "$0" && cmp two "$0" && cmp three "$0" && echo same'
+LIBRARY = "import ctypes, os, sys; c = ctypes.CDLL(None); f = c.open(sys.argv[1].encode(), os.O_RDONLY); open('four', 'wb').write(os.read(f, 1 << 20))"  # libffi is the caller
+GRPC = 'd=site/grpc/_cython/_credentials; mkdir -p $d; cp "$0" $d/roots.pem; cat $d/roots.pem > one; cp $d/roots.pem two; /usr/bin/python3 -c "open(\'three\', \'w\').write(open(\'$0\').read())"; /usr/bin/python3 -c "$1" $d/roots.pem; cmp one "$0" && cmp two "$0" && cmp three "$0" && cmp four "$0" && echo same'
 for how in ("gate", "record"):
     w = Work()
-    r = w.run("sh", "-c", GRPC, w.bundle, how=how, env={"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": w.bundle})
-    ok(r.stdout == b"same\n", "gRPC's roots are what they are to programs that are not gRPC (%s)" % how, r)
+    r = w.run("sh", "-c", GRPC, w.bundle, LIBRARY, how=how, env={"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": w.bundle})
+    ok(r.stdout == b"same\n", "gRPC's roots are what they are to programs and libraries that are not gRPC (%s)" % how, r)
 
 # ---- Many hosts at one address ----
 
