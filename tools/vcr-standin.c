@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -33,6 +34,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "notify.h"
@@ -40,7 +42,8 @@
 #include "standin.h"
 #include "standin-terminal.h"
 
-enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127, HELD_MS = 200, HELD_STEP_MS = 5, ENDS_MS = 100, REAPED_MS = 400, VCR_STANDIN_LINES = VCR_STANDIN_ASKED - 64 };
+enum { NAMES = 64, STEP = 64 << 10, LEAST_FD = 100, MOST_FDS = 1024, CANNOT_RUN = 126, NOT_FOUND = 127, HELD_MS = 200, HELD_STEP_MS = 5, ENDS_MS = 100, REAPED_MS = 400, VCR_STANDIN_LINES = VCR_STANDIN_ASKED - 64,
+	READERS = 3, WAITS = 5 /* of what is polled while it copies: what the program prints, what is typed, who reads it */ };
 
 static bool write_all(int fd, const void *data, size_t n)
 {
@@ -68,6 +71,7 @@ struct stream {
 	int from, to; /* -1: it is not copied */
 	int file;     /* a regular file, opened for reading; -1 */
 	off_t at;
+	bool told;    /* it can be seen that nobody reads it any more */
 };
 struct keep {
 	int file, program;    /* the latter a descriptor of the process; -1 */
@@ -119,9 +123,7 @@ static int make_file(const char *dir)
 static int out_of_the_way(int fd)
 {
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD);
-	if (high >= 0)
-		close(fd);
-	return high >= 0 ? high : fd;
+	return high >= 0 ? close(fd), high : fd;
 }
 
 static void put_file(struct keep *k, int fd)
@@ -231,6 +233,7 @@ static void end_stream(struct keep *k, int i)
 	close(k->out[i].from);
 	close(k->out[i].to);
 	k->out[i].from = -1;
+	k->out[i].told = false;
 	if (k->on_terminal == i + 1)
 		k->on_terminal = 0;
 }
@@ -267,22 +270,33 @@ static void copy_stream(struct keep *k, int i, char *buffer)
 		end_stream(k, i);
 }
 
+/* Where its reader may be gone for ever: a named pipe may get another one. */
+static bool has_one_reader(int fd)
+{
+	struct statfs fs;
+	int type = 0;
+	socklen_t n = sizeof type;
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) ? !fstatfs(fd, &fs) && fs.f_type == PIPEFS_MAGIC : type == SOCK_STREAM;
+}
+
 /* The size is looked at between two waits, of which a signal ends one. */
-static bool wait_for(struct keep *k, struct pollfd p[3], const sigset_t *mask)
+static bool wait_for(struct keep *k, struct pollfd p[WAITS], const sigset_t *mask)
 {
 	const struct vcr_terminal *t = &k->terminal;
 	bool waits = k->on_terminal && t->at < t->typed;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		p[i] = (struct pollfd){ k->out[i].from, (short)(POLLIN | (waits && k->on_terminal == i + 1 ? POLLOUT : 0)), 0 };
+		p[READERS + i] = (struct pollfd){ k->out[i].told ? k->out[i].to : -1, 0, 0 };
+	}
 	p[2] = (struct pollfd){ k->on_terminal && !waits ? t->outer : -1, POLLIN, 0 };
 	if (resized && k->on_terminal)
 		vcr_terminal_resized(&k->terminal);
 	resized = 0;
 	if (p[0].fd < 0 && p[1].fd < 0)
 		return false;
-	if (ppoll(p, 3, NULL, mask) >= 0)
+	if (ppoll(p, WAITS, NULL, mask) >= 0)
 		return true;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < WAITS; i++)
 		p[i].revents = 0;
 	return errno == EINTR;
 }
@@ -327,7 +341,7 @@ static void copy(struct keep *k)
 {
 	struct sigaction winch = { .sa_handler = on_resized };
 	char *buffer = malloc(STEP);
-	struct pollfd p[3];
+	struct pollfd p[WAITS];
 	sigset_t blocked, mask;
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGWINCH);
@@ -336,10 +350,15 @@ static void copy(struct keep *k)
 	if (k->on_terminal)
 		vcr_terminal_copies(&k->terminal);
 	resized = k->on_terminal;
+	for (int i = 0; i < 2; i++)
+		k->out[i].told = k->out[i].from >= 0 && k->on_terminal != i + 1 && has_one_reader(k->out[i].to);
 	while (buffer && wait_for(k, p, &mask)) {
-		for (int i = 2; i--;) /* what is said of a question comes before its answer */
+		for (int i = 2; i--;) { /* what is said of a question comes before its answer */
 			if (p[i].fd >= 0 && p[i].revents & ~POLLOUT)
 				copy_stream(k, i, buffer);
+			if (k->out[i].told && p[READERS + i].revents & (POLLERR | POLLHUP))
+				end_stream(k, i); /* the program hears that too, if it looks (tail -f) */
+		}
 		type(k, &p[2], &p[k->on_terminal == 2]);
 	}
 	if (buffer)
@@ -461,7 +480,7 @@ static void mark_within(void)
 static void keep(const char *dir, bool early, char *const argv[])
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, large;
-	struct keep k = { .file = make_file(dir), .program = -1, .early = early, .out = { { -1, -1, -1, 0 }, { -1, -1, -1, 0 } } };
+	struct keep k = { .file = make_file(dir), .program = -1, .early = early, .out = { { -1, -1, -1, 0, false }, { -1, -1, -1, 0, false } } };
 	char cwd[PATH_MAX];
 	if (k.file < 0)
 		return;
@@ -741,10 +760,7 @@ static void print_typed(const char *text, size_t n, const struct vcr_standin_mar
 
 static void print(int fd, const char *text, size_t n, bool both_ways)
 {
-	if (both_ways)
-		write_draining(fd, text, n);
-	else
-		write_all(fd, text, n);
+	both_ways ? write_draining(fd, text, n) : (void)write_all(fd, text, n);
 }
 
 /* Returns if the program is to run. */

@@ -106,6 +106,14 @@ with open(world.path("secret")) as f:
 again, err2, status2 = replay("secret", A, "model", "other", within=within)
 ok(ends(said) == ["0", "0"] and "known 3" in text and SECRET not in text and again == said and status2 == 0, "a key that a program prints before the agent has it in its environment is not in the session; all else that it prints is", said, err, SECRET in text, again, err2)
 
+# ---- Who reads them may be gone ----
+
+with open(os.path.join(world.dir, "looks.py"), "w") as f:
+    f.write("import os, select, sys\nos.write(1, b'line\\n')\np = select.poll()\np.register(1, 0)\nos.write(2, b'hears it\\n' if p.poll(20000) else b'waits\\n')\n")
+for how, script in ("by a pipe", "python3 looks.py | head -n 1"), ("by a pair of sockets", "python3 -c 'import socket, subprocess; a, b = socket.socketpair(); p = subprocess.Popen([\"python3\", \"looks.py\"], stdout=b); b.close(); print(a.recv(100)); a.close(); p.wait()'"):
+    said, err, status = record("gone" + how[-4:], "model", within=("/bin/sh", "-c", script + '; "$@"', "sh"))
+    ok("line" in said and "hears it" in err and status == 0, "a program that looks whether anybody reads it any more, as tail -f does, hears it %s" % how, said, err, status)
+
 # ---- The stand-in may not be there ----
 
 WITHOUT = "a program that begins where the stand-in is not to be had, in another root, runs as it would, before the first model call and as a tool"
