@@ -280,6 +280,8 @@ for kind, source, how in ("static", NOW, ["-static"]), ("of Go", NOW + NOTE, [])
 NAMES = ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DO_NOT_TRACK", "UV_THREADPOOL_SIZE")
 ASKS = ("sh", "-c", "echo %s" % " ".join("${%s-none}" % n for n in NAMES))
 SET = ": %s (" % ", ".join(n + "=1" for n in NAMES)
+for name in NAMES:
+    place.env.pop(name, None)  # whoever tries this may have them
 
 
 def replay_asks(session, **env):
