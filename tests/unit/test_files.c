@@ -38,14 +38,6 @@ static int say(void *ctx, const struct vcr_change *c)
 	return 0;
 }
 
-static void make_files(const struct vcr_files_options *more)
-{
-	struct vcr_files_options o = more ? *more : (struct vcr_files_options){ 0 };
-	o.workspace = dir;
-	ck_assert_int_eq(vcr_files_new(&files, &o, NULL), 0);
-	ck_assert_int_eq(vcr_files_scan_base(files, NULL), 0);
-}
-
 static void setup(void)
 {
 	workspace_begin();
@@ -56,19 +48,6 @@ static void teardown(void)
 {
 	workspace_end();
 	remove_directory(outside);
-}
-
-/* A hook's mark, now. */
-static void mark(enum vcr_mark_op op, const char *name, const char *name2)
-{
-	vcr_files_mark(files, op, in(name), name2 ? in(name2) : NULL, 7, vcr_files_now());
-}
-
-static void hooked_write(const char *name, const char *text)
-{
-	put(name, text);
-	mark(VCR_MARK_WRITE, name, NULL);
-	mark(VCR_MARK_CLOSE, name, NULL);
 }
 
 static void hooked_rename(const char *a, const char *b)
@@ -833,211 +812,6 @@ START_TEST(reports_of_unhooked_work_add_up_to_the_files_that_are_there)
 }
 END_TEST
 
-/* ---- The table ---- */
-
-static size_t count_below(const struct vcr_table *t, const char *name)
-{
-	size_t n = 0;
-	for (struct vcr_known *k = vcr_table_below(t, name); k; k = k->next_found) {
-		ck_assert(vcr_path_below(k->path, name));
-		n++;
-	}
-	return n;
-}
-
-static size_t count_slowly(const struct vcr_table *t, const char *name)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < t->slots; i++)
-		for (const struct vcr_known *k = t->slot[i]; k; k = k->next)
-			n += vcr_path_below(k->path, name);
-	return n;
-}
-
-static bool is_orphan(const struct vcr_table *t, const struct vcr_known *k, char parent[40])
-{
-	const char *slash = strrchr(k->path, '/');
-	snprintf(parent, 40, "%.*s", slash ? (int)(slash - k->path) : 0, k->path);
-	return slash && !vcr_table_get(t, parent);
-}
-
-static size_t count_orphans(const struct vcr_table *t)
-{
-	char parent[40];
-	size_t n = 0;
-	for (size_t i = 0; i < t->slots; i++)
-		for (const struct vcr_known *k = t->slot[i]; k; k = k->next)
-			n += is_orphan(t, k, parent);
-	return n;
-}
-
-static void drop(void *ctx, struct vcr_known *k)
-{
-	free(k);
-}
-
-/* Directories may come after what is in them, and go before. */
-START_TEST(what_is_below_a_directory_is_found_whatever_came_or_went_first)
-{
-	static const char *const dirs[] = { "a", "a/b", "a/b/c", "d", "d/e", "ab" };
-	struct vcr_table t = { 0 };
-	char path[40];
-	srandom((unsigned)_i + 1);
-	for (int step = 0; step < 3000; step++) {
-		const char *in_dir = dirs[random() % 6], *to = dirs[random() % 6];
-		snprintf(path, sizeof path, random() % 4 ? "%s/f%ld" : "%s", in_dir, random() % 40);
-		struct vcr_known *k = vcr_table_get(&t, path);
-		if (k && random() % 2) {
-			vcr_table_remove(&t, k);
-			free(k);
-		} else if (step % 50 || vcr_path_below(to, in_dir) || vcr_path_below(in_dir, to) || in_dir == to) {
-			vcr_table_add(&t, path);
-		} else {
-			vcr_table_move(&t, in_dir, to, drop, NULL);
-		}
-		if (step % 10 == 0)
-			for (int d = 0; d < 6; d++)
-				ck_assert_uint_eq(count_below(&t, dirs[d]), count_slowly(&t, dirs[d]));
-	}
-	ck_assert_uint_eq(t.orphans, count_orphans(&t));
-	for (bool more = true; more;) { /* once every directory is there */
-		more = false;
-		for (size_t i = 0; i < t.slots && !more; i++)
-			for (const struct vcr_known *k = t.slot[i]; k && !more; k = k->next)
-				if ((more = is_orphan(&t, k, path)))
-					vcr_table_add(&t, path);
-	}
-	ck_assert_uint_eq(t.orphans, 0);
-	for (int d = 0; d < 6; d++)
-		ck_assert_uint_eq(count_below(&t, dirs[d]), count_slowly(&t, dirs[d]));
-	ck_assert_uint_gt(count_below(&t, "a"), 0);
-	vcr_table_release(&t, drop, NULL);
-}
-END_TEST
-
-/* ---- Storms ---- */
-
-static int say_storm(void *ctx, const struct vcr_change *c)
-{
-	if (c->place)
-		vcr_buf_printf(&said, "%s in '%s' of %u\n", c->path, c->place, c->storm);
-	else
-		vcr_buf_printf(&said, "%s alone\n", c->path);
-	return 0;
-}
-
-static void sweep_storm(void)
-{
-	vcr_buf_reset(&said);
-	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, say_storm, NULL, NULL), 0);
-}
-
-static void hooked_mkdir(const char *name)
-{
-	ck_assert_int_eq(mkdir(in(name), 0755), 0);
-	mark(VCR_MARK_MKDIR, name, NULL);
-}
-
-START_TEST(what_is_made_is_counted_at_its_topmost_new_directory_and_edits_are_not)
-{
-	put("old", "1");
-	make_files(NULL);
-	hooked_mkdir("d");
-	hooked_mkdir("d/e");
-	hooked_write("d/e/a", "1");
-	hooked_write("d/b", "1");
-	hooked_write("old", "2");
-	hooked_write("new", "1");
-	sweep_storm();
-	ck_assert_str_eq(said.data, "d in '' of 2\nd/e in 'd' of 3\nd/e/a in 'd' of 3\nd/b in 'd' of 3\nold alone\nnew in '' of 2\n");
-	hooked_write("d/e/c", "1");
-	hooked_write("d/b", "2");
-	sweep_storm();
-	ck_assert_str_eq(said.data, "d/e/c in 'd' of 5\nd/b in 'd' of 5\n");
-}
-END_TEST
-
-START_TEST(in_the_next_period_what_was_made_is_old)
-{
-	make_files(NULL);
-	hooked_mkdir("d");
-	hooked_write("d/a", "1");
-	sweep_storm();
-	vcr_files_period(files);
-	hooked_write("d/a", "2");
-	hooked_write("d/b", "1");
-	hooked_mkdir("d/e");
-	hooked_write("d/e/c", "1");
-	sweep_storm();
-	ck_assert_str_eq(said.data, "d/a alone\nd/b in 'd' of 2\nd/e in 'd' of 2\nd/e/c in 'd/e' of 1\n");
-}
-END_TEST
-
-START_TEST(what_goes_away_is_counted_at_the_topmost_directory_that_is_gone)
-{
-	ck_assert(!mkdir(in("d"), 0755) && !mkdir(in("d/e"), 0755));
-	put("d/e/a", "1");
-	put("d/b", "1");
-	put("c", "1");
-	make_files(NULL);
-	ck_assert(!unlink(in("d/e/a")) && !rmdir(in("d/e")) && !unlink(in("d/b")) && !rmdir(in("d")) && !unlink(in("c")));
-	mark(VCR_MARK_UNLINK, "d/e/a", NULL);
-	mark(VCR_MARK_RMDIR, "d/e", NULL);
-	mark(VCR_MARK_UNLINK, "d/b", NULL);
-	mark(VCR_MARK_RMDIR, "d", NULL);
-	mark(VCR_MARK_UNLINK, "c", NULL);
-	sweep_storm();
-	ck_assert_str_eq(said.data, "d/e/a in 'd' of 3\nd/e in 'd' of 3\nd/b in 'd' of 3\nd in '' of 2\nc in '' of 2\n");
-}
-END_TEST
-
-static unsigned who(void *ctx, int pid)
-{
-	return *(unsigned *)ctx + (unsigned)pid % 10;
-}
-
-START_TEST(programs_are_counted_apart)
-{
-	unsigned base = 100;
-	make_files(&(struct vcr_files_options){ .who = who, .ctx = &base });
-	put("a", "1");
-	put("b", "1");
-	put("c", "1");
-	vcr_files_mark(files, VCR_MARK_WRITE, in("a"), NULL, 11, vcr_files_now());
-	vcr_files_mark(files, VCR_MARK_WRITE, in("b"), NULL, 12, vcr_files_now());
-	vcr_files_mark(files, VCR_MARK_WRITE, in("c"), NULL, 21, vcr_files_now());
-	sweep_storm();
-	ck_assert_str_eq(said.data, "a in '' of 2\nb in '' of 1\nc in '' of 2\n");
-}
-END_TEST
-
-START_TEST(what_git_ignores_is_counted_at_the_ignored_directory_though_it_is_old)
-{
-	run("git init -q %s", dir);
-	ck_assert(!mkdir(in("out"), 0755) && !mkdir(in("out/sub"), 0755));
-	put(".gitignore", "out/\n");
-	put("out/sub/a.o", "1");
-	make_files(NULL);
-	hooked_write("out/sub/a.o", "2");
-	hooked_write("out/sub/b.o", "1");
-	sweep_storm();
-	ck_assert_str_eq(said.data, "out/sub/a.o in 'out' of 2\nout/sub/b.o in 'out' of 2\n");
-}
-END_TEST
-
-static TCase *storms(void)
-{
-	TCase *tc = tcase_create("storms");
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, what_is_made_is_counted_at_its_topmost_new_directory_and_edits_are_not);
-	tcase_add_test(tc, in_the_next_period_what_was_made_is_old);
-	tcase_add_test(tc, what_goes_away_is_counted_at_the_topmost_directory_that_is_gone);
-	tcase_add_test(tc, programs_are_counted_apart);
-	tcase_add_test(tc, what_git_ignores_is_counted_at_the_ignored_directory_though_it_is_old);
-	tcase_add_loop_test(tc, what_is_below_a_directory_is_found_whatever_came_or_went_first, 0, 5);
-	return tc;
-}
-
 static TCase *changes(void)
 {
 	TCase *tc = tcase_create("files");
@@ -1077,4 +851,4 @@ static TCase *changes(void)
 	return tc;
 }
 
-TAP_MAIN("files", changes, storms)
+TAP_MAIN("files", changes)

@@ -1,7 +1,7 @@
 /* workspace.h — where a test of vcr_files works: a directory of its own under /tmp, the names in it, and what was said of it. */
 #ifndef VCR_TESTS_WORKSPACE_H
 #define VCR_TESTS_WORKSPACE_H
-#include "files.h"
+#include "files-parts.h"
 #include "tap.h"
 #include <ftw.h>
 #include <stdio.h>
@@ -60,4 +60,27 @@ static void workspace_end(void)
 	vcr_buf_release(&said);
 	remove_directory(dir);
 }
+
+/* Watched and looked at once; with further options, or none. */
+static inline void make_files(const struct vcr_files_options *more)
+{
+	struct vcr_files_options o = more ? *more : (struct vcr_files_options){ 0 };
+	o.workspace = dir;
+	ck_assert_int_eq(vcr_files_new(&files, &o, NULL), 0);
+	ck_assert_int_eq(vcr_files_scan_base(files, NULL), 0);
+}
+
+/* A hook's mark, now. */
+static inline void mark(enum vcr_mark_op op, const char *name, const char *name2)
+{
+	vcr_files_mark(files, op, in(name), name2 ? in(name2) : NULL, 7, vcr_files_now());
+}
+
+static inline void hooked_write(const char *name, const char *text)
+{
+	put(name, text);
+	mark(VCR_MARK_WRITE, name, NULL);
+	mark(VCR_MARK_CLOSE, name, NULL);
+}
+
 #endif
