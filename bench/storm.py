@@ -39,7 +39,7 @@ def make_tar(path, n):
 
 
 class Turns:
-    """Each run in a directory of its own; nothing is deleted before the end, since ext4 spares the inodes of what is gone."""
+    """Each run in a directory of its own; nothing is deleted before the end."""
 
     def __init__(self, build, directory, env):
         self.build, self.directory, self.env, self.n = build, directory, env, 0
@@ -108,7 +108,7 @@ def is_missing(argv):
     return "there is no %s" % argv[0] if not shutil.which(argv[0]) or (argv[0] == "make" and not shutil.which("as")) else None
 
 
-def measure(build, directory, env, quick, row, skipped):
+def measure(build, directory, env, quick, row, skipped, own_place):
     n, rounds = (20000, 2) if quick else (100000, 3)
     wheel, tar, makefile = (os.path.join(directory, name) for name in ("storm-1.0-py3-none-any.whl", "storm.tar", "Makefile"))
     make_wheel(wheel, n)
@@ -120,15 +120,18 @@ def measure(build, directory, env, quick, row, skipped):
     builds = (("pip install of %d small files", n, pip, 10), ("make -j2 of %d small files, a shell for each hundred", n, ["make", "-s", "-j2", "-f", makefile], 10),
               ("make -j2 of %d small files, an assembler for each", n // 20, ["make", "-s", "-j2", "-f", sources], 10),
               ("cp -r of %d small files", n, ["cp", "-r", os.path.join(directory, "storm"), "copy"], 10), ("tar x of %d small files", n, ["tar", "xf", tar], 10))
-    turns = Turns(build, directory, dict(env, PIP_ROOT_USER_ACTION="ignore"))
+    env = dict(env, PIP_ROOT_USER_ACTION="ignore")
     for title, files, argv, limit in builds:
         name, missing = title % files, is_missing(argv)
         if missing:
             skipped.append("%s: %s" % (name, missing))
             continue
-        runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
+        with own_place(7 * n) as place:
+            turns = Turns(build, place, env)
+            runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
         bare, recorded = (min(r[side][0] for r in runs) for side in (0, 1))
         row("%s, added to its wall time (bare %.2f s), least of %d each" % (name, bare, rounds), "%", max(0.01, (recorded - bare) / bare * 100), limit=limit, guard=200)
         row("%s, until vcr-record is done" % name, "s", min(r[1][1] - r[1][0] for r in runs))
         row("%s, CPU time of recording in all" % name, "us a file", min(r[1][2] - r[0][2] for r in runs) * 1e6 / files)
-    plain_writer(turns, n, rounds + 1, row)
+    with own_place(9 * n) as place:
+        plain_writer(Turns(build, place, env), n, rounds + 1, row)
