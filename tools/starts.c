@@ -119,6 +119,13 @@ static bool is_tool(const struct vcr_starts *s, const struct process *p, struct 
 	return false;
 }
 
+/* Those who forked it have ended: by what it was lent, which a fork has too, it is known all the same. */
+static bool is_orphan_tool(const struct vcr_starts *s, const struct process *p)
+{
+	int lender = lender_of(p->pid);
+	return lender > 0 && lender != number_of(s, p) && has_spoken(s, lender);
+}
+
 /* Is this call made by the C library of a program that the library is in? Then it has seen it. */
 static bool is_by_library(int pid, uint64_t at)
 {
@@ -262,7 +269,10 @@ enum vcr_starts_verdict vcr_starts_judge(const struct vcr_starts *s, const struc
 		return VCR_STARTS_GOES_ON;
 	if (!look(tid, &p))
 		return p.pid ? judge_unseen(s, &p, words) : VCR_STARTS_GOES_ON;
-	if (is_file(&p.exe, &s->standin) || !is_tool(s, &p, &speaker) || is_by_library(tid, call->data.instruction_pointer))
+	if (is_file(&p.exe, &s->standin))
+		return VCR_STARTS_GOES_ON;
+	bool orphan = !is_tool(s, &p, &speaker);
+	if ((orphan && !is_orphan_tool(s, &p)) || is_by_library(tid, call->data.instruction_pointer))
 		return VCR_STARTS_GOES_ON;
 	struct call c = call_of(&call->data);
 	int fd = open_program(tid, &c, path);
@@ -274,6 +284,6 @@ enum vcr_starts_verdict vcr_starts_judge(const struct vcr_starts *s, const struc
 	if (none || itself || (vcr_target_takes(target) && will_ask(s, &p, &speaker, c.env)))
 		return VCR_STARTS_GOES_ON;
 	describe(tid, &c, path, words);
-	*why = kinds[target];
+	*why = orphan && vcr_target_takes(target) ? "who began it has ended" : kinds[target];
 	return VCR_STARTS_REFUSED;
 }

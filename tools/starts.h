@@ -1,7 +1,7 @@
 /* starts.h — may that program start? Asked by the kernel (notify.h) of what a process starts by calls of its own, which the library does not see: static programs, those
  * of Go and of another libc, under vcr-replay --hermetic.
  *
- * What the library starts is the library's to decide. Else it may, if it is no tool: nobody has spoken to a model whose child this process is; or if it is the
+ * What the library starts is the library's to decide. Else it may, if it is no tool: nobody has spoken to a model whose child this process is, or was before those between them ended; or if it is the
  * program that starts it, again, static or of Go, which is the agent's own and whose own children are asked about in turn (a dynamic one of another libc may be an interpreter); or if the library enters it, with what it needs to
  * find out that it is a tool: then it asks before its main (shim/stand.c). All others are tools that would run. Refused by EACCES: unlike ENOENT it does not say
  * that there is no such program, for which agents look elsewhere, and shells say it with the name.

@@ -3,7 +3,7 @@
  *   asker POST URL BODY       through http_proxy: prints the answer's status line and body. URL: http://…
  *   asker TWICE URL BODY      likewise, and once more when a line has been read from standard input
  *   asker TOOLS URL BODY COMMAND…  likewise, and then each command by a shell, or by itself where it begins with "!", with an empty environment "-",
- *                             by ourselves started again "@", by a child of such a one "+", and by calls that point nowhere "%": what it printed, how it ended; "?" and an errno: it could not be started
+ *                             by ourselves started again "@", by a child of such a one "+", by one whose parent has ended "*", and by calls that point nowhere "%": what it printed, how it ended; "?" and an errno: it could not be started
  *                             "^": it lets nobody look into it from now on
  *   asker RUN COMMAND         becomes it
  *   asker UNDER COMMAND       a child does
@@ -107,7 +107,13 @@ static void call_with_nothing_there(const char *program)
 static void become(const char *command)
 {
 	char *const name[] = { (char *)command + 1, "tool", NULL }, *const none[] = { NULL }, *const again[] = { "asker", *command == '@' ? "RUN" : "UNDER", (char *)command + 1, NULL };
+	const pid_t parent = getpid();
+	if (*command == '*' && fork())
+		_exit(0);
+	while (*command == '*' && getppid() == parent)
+		usleep(1000);
 	switch (*command) {
+	case '*':
 	case '!': execve(*name, name, environ); break;
 	case '-': execve(*name, name, none); break;
 	case '@': case '+': execve("/proc/self/exe", again, environ); break;

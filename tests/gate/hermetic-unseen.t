@@ -131,6 +131,9 @@ said, err, status = record("under", *command(*UNDER))
 count = runs()
 again, err, status = replay("under", *command(*UNDER))
 ok(told(said) == ["0 by a marker"] * 2 and told(again) == ["0 by a marker", REFUSED] and runs() == count and status == 1, "the tools of one that it has started again are recorded and answered as its own", said, again, err, status)
+orphans = replay("tools", *command("*" + STATIC, "*" + DYNAMIC, TOOLS[0]))
+ok(told(orphans[0]) == [REFUSED.replace("126", "0")] * 2 + ["0 said"] and runs() == count and orphans[2] == 1 and "it is static" in orphans[1] and "who began it has ended" in orphans[1],
+   "nor does one whose parent has ended before it began", orphans)
 nowhere = replay("tools", *command("%" + STATIC, TOOLS[0]))
 ok(told(nowhere[0]) == ["125 ?%d" % errno.ENOENT, "0 said"] and runs() == count and nowhere[2] in (0, 1), "calls whose arguments are not there, or without end, harm nobody", nowhere)
 
