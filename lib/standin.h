@@ -12,8 +12,8 @@ enum vcr_standin_how { VCR_STANDIN_EXIT, VCR_STANDIN_SIGNAL, VCR_STANDIN_SERVE, 
 enum { VCR_STANDIN_LINE = 1, VCR_STANDIN_END = 2, VCR_STANDIN_EARLY = 3 };
 /* Then that many marks; bytes of output; and of error output. */
 struct vcr_standin_answer { uint32_t how, value, out, error, marks; };
-/* To the socket beside that one (VCR_STANDIN_WATCHED behind its name), a datagram: a program is about to begin of whose tools the library sees nothing. With it go a descriptor that gets a
- * byte when it may begin, and the listener of a filter that it is under (notify.h), or `why` there is none. number: by which it was lent the gate; 0: by none. */
+/* To the socket beside that one (VCR_STANDIN_WATCHED behind its name), a datagram: a program is about to begin of whose tools the library sees nothing. With it go a descriptor that is
+ * closed when it may begin, and the listener of a filter that it is under (notify.h), or `why` there is none. number: by which it was lent the gate; 0: by none. */
 #define VCR_STANDIN_WATCHED ".w"
 struct vcr_standin_watched { int32_t number; uint32_t busy /* somebody's filter is why: it is under ours already, if there is one */; char program[400], why[500]; };
 /* On a terminal: when so much of the output was there, so many bytes were typed. */

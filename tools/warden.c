@@ -120,11 +120,8 @@ static void hear(struct vcr_warden *w)
 		vcr_warden_misses(w, said.number, said.program, said.why);
 	if (n == 2 && got != sizeof said)
 		close(fd[1]);
-	if (n > 0) {
-		ssize_t ignored = write(fd[0], "", 1); /* it may be gone */
-		(void)ignored;
-		close(fd[0]);
-	}
+	if (n > 0)
+		close(fd[0]); /* and written nothing: what it is is anybody's to say, and it may have no room */
 }
 
 /* One is told of something. False: nobody is left who could. */

@@ -1,7 +1,7 @@
 /* warden.h — programs that the library does not see start, told by the kernel, and refused where they are tools (starts.h): vcr-replay --hermetic.
  *
  * A program that the library cannot enter, or whose system calls are its own, is started through vcr-standin, which puts itself under a filter (vcr_notify_install_execs),
- * hands its listener to us by a datagram at a socket, waits for a byte, and becomes it. So what such a program starts is told, and nothing else: no other program of
+ * hands its listener to us by a datagram at a socket, waits until we have taken it, and becomes it. So what such a program starts is told, and nothing else: no other program of
  * the command is under a filter. One thread answers for all. When we end, what they start fails (ENOSYS): nothing waits, and no tool runs behind our back.
  *
  * Where there is no filter to be had, that is told as well: the program runs, and if it comes to speak to a model it is named in the end. */

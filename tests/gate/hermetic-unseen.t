@@ -143,6 +143,31 @@ again, err, status = replay("chain", FIRST, STATIC, FIRST, STATIC, *command(*TOO
 ok([l for l in again.splitlines() if l][:2] == ["by a marker"] * 2 and again.splitlines()[4:] and told("\n".join(again.splitlines()[2:])) == ["0 said", REFUSED, REFUSED, "0 tool"] and runs() == count + 2 and status == 1,
    "what runs before the agent speaks to its model, and the programs by which it is started, run as they did", again, err, status)
 
+FULL = """import glob, os, socket, sys
+r, w = os.pipe()
+os.set_blocking(w, False)
+try:
+    while os.write(w, b"x" * 65536):
+        pass
+except BlockingIOError:
+    os.set_blocking(w, True)
+path, = glob.glob(os.environ["XDG_RUNTIME_DIR"] + "/**/*.tools.w", recursive=True)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(path)
+socket.send_fds(s, [b"what it says"], [w])
+os.close(w)
+pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+p = subprocess.Popen([os.path.join(BUILD, "vcr-replay"), "--hermetic", "--vcr-dir", world.vcr_dir, "tools", "--", sys.executable, "-c", FULL, *command(*TOOLS)], cwd=world.dir, env=world.env, stdout=subprocess.PIPE,
+                     stderr=subprocess.PIPE, text=True, start_new_session=True)
+try:
+    full = p.communicate(timeout=40)
+except subprocess.TimeoutExpired:
+    os.killpg(p.pid, signal.SIGKILL)
+    full = ("it hangs", p.communicate()[1])
+ok(told(full[0]) == ["0 said", REFUSED, REFUSED, "0 tool"] and p.returncode == 1, "a process that says nonsense at the place where programs say that they begin holds nobody up", full, p.returncode)
+
 MUSL = build("musl", MARKER, compiler="musl-gcc"), build("another", SOURCE, compiler="musl-gcc")
 if all(MUSL) and not subprocess.run([MUSL[0]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
     count = runs()
