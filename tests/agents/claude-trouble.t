@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""claude-code in trouble - killed in the midst of an answer, its network refused, the gate killed - behaves as it does without us.
+"""claude-code in trouble - killed in the midst of an answer, its network refused, the gate killed - behaves as it does without us; tapped, where there is no gate, it is
+recorded whole.
 
 Runs in a namespace in which the model's real name is this machine's, and the model listens on the port that it really has."""
 import os
@@ -12,13 +13,15 @@ import agentkit
 import nodekit
 import troublekit
 from agentkit import ok, skip
-from claudekit import HOST, WANT, Claude
+from claudekit import HOST, WANT, Claude, recorded, written
 from troublekit import WAIT
 
 NAMES = {"native, by a bare preload": ("bun", ()), "for node 20, tapped": ("node", ()), "for node 20, through the gate": ("node", ("lane gate",))}
 KILLED = ("killed in the midst of an answer, it ends as it does without us and leaves the same", "and what had come of the answer is recorded as a call that was cut")
 REFUSED = "with its network refused, it gives up as it does without us, and says the same"
 GATE = ("with the gate killed in the midst of an answer, it asks again, and leaves what it leaves without us", "and the session says so, with the call that was cut")
+
+WHOLE = "the session holds each model call with its whole request and answer, its tools' calls and their files, and replays without the model to the same"
 
 
 def begin(kind, config, how, **do):
@@ -40,6 +43,19 @@ def main_calls(session):
     return [(f["frame_type"], session.vcr(f)["complete"], session.vcr(f)["source"]) for f in calls]
 
 
+def whole(claude, title):
+    r = claude.run("preload")
+    there, asked, session = claude.files(), claude.asked(), claude.place.session()
+    claude.server.close()
+    files = written(session)
+    tools = {f["node_name"] for f in session.frames if f["node_name"].startswith("tool:")}
+    lanes = {v["lane"] for v in session.end["coverage"] if v["model_calls"]}
+    again = claude.replay(session, offline=())
+    ok(r.returncode == 0 and len(asked) >= 3 and recorded(session) == asked and lanes == {"tap"} and there == WANT == {p: files.get(p) for p in WANT} and tools >= {"tool:Write", "tool:Bash"} and
+       (again.returncode, again.stdout) == (0, r.stdout) and claude.files() == WANT and b" 0 missed; nothing went to the network" in again.stderr, title, r.returncode, r.stderr[-1500:], len(asked),
+       len(recorded(session)), session.end["coverage"], sorted(there), tools, again.returncode, again.stderr[-1500:])
+
+
 def check(name, kind, config):
     gated = kind == "bun" or config
     (bare, _), (mine, session) = both(troublekit.killed, kind, config, **WAIT)
@@ -48,6 +64,7 @@ def check(name, kind, config):
     bare, mine = both(troublekit.refused, kind, config)
     ok(mine == bare and bare[0] == 1 and bare[1].startswith(b"API Error:"), "%s: %s" % (name, REFUSED), mine, bare)
     if not gated:
+        whole(begin(kind, config, "preload"), "%s: %s" % (name, WHOLE))
         return
     (bare, _), (mine, session) = both(troublekit.gate_killed, kind, config, **WAIT)
     ok(mine == bare and bare[0] == 0 and bare[2] == WANT, "%s: %s" % (name, GATE[0]), mine, bare)
@@ -60,7 +77,7 @@ troublekit.enter(HOST, __file__)
 for name, (kind, config) in NAMES.items():
     why = nodekit.no_claude(kind) or (None if troublekit.inside() else "no namespaces in which names can be made up")
     if why:
-        for title in (*KILLED, REFUSED, *(GATE if kind == "bun" or config else ())):
+        for title in (*KILLED, REFUSED, *(GATE if kind == "bun" or config else (WHOLE,))):
             skip("%s: %s" % (name, title), why)
     else:
         check(name, kind, config)
