@@ -17,7 +17,7 @@ from agentkit import ok, skip
 from codexkit import HOSTS, POEM, Agent, turn, no_codex
 
 CALLS = "the session holds each model call of the agent, byte for byte"
-FILES = "what its patch tool and its shell wrote is in the session, with what they wrote"
+FILES = "its tools' calls are frames with their results, and what its patch tool and its shell wrote is in the session, with what they wrote"
 SHELL = "its shell runs with the environment that it would have, and what it does bears the call that asked for it"
 BLIND = "hosts that are no model's are asked by it as ever, and nothing of it is kept"
 ALONE = "it says and leaves what it does without us"
@@ -60,7 +60,9 @@ last = {f["input_state"]["path"]: f for f in session.frames if f["node_name"] ==
 contents = {p: open(os.path.join(session.dir, f["output_state"]["content"]), "rb").read() for p, f in last.items() if "content" in f["output_state"]}
 want = {"poem.txt": POEM.encode(), "shell.txt": b"from the shell\n"}
 variables = there.pop("variables.txt", b"").decode().splitlines()
-ok({k: there.get(k) for k in want} == {k: contents.get(k) for k in want} == want, FILES, there, contents)
+tools = {f["node_name"]: f for f in session.frames if f["node_name"].startswith("tool:")}
+ok({k: there.get(k) for k in want} == {k: contents.get(k) for k in want} == want and {"tool:apply_patch", "tool:exec_command"} <= set(tools) and
+   all(f["parent_frame_id"] in {c["frame_id"] for c in frames} and "result" in f["output_state"] for f in tools.values()), FILES, there, contents, tools)
 number = {f["frame_id"]: i for i, f in enumerate(frames)}
 writer = last.get("shell.txt")
 lent = [v for v in variables if v.split("=")[0].upper().endswith("_PROXY") or v.split("=")[0] in ("VCR_LENT", "VCR_SPOOL", "LD_PRELOAD", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")]
