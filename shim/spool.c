@@ -305,20 +305,21 @@ static void chime(struct vcr_spool_header *h)
 		ring(h);
 }
 
-/* There is no room for a record: the collector is to read now, whatever it lets rest, and is given a while for it. One that has read nothing meanwhile nobody waits for
- * again until it has. ms: what this record may still wait. */
-static bool wait_for_room(struct vcr_spool_header *h, int *ms)
+/* There is no room for a record (-ENOSPC), or only the collector can reach it: a limit on the size of files, no descriptor left. It is to read now, whatever it lets rest,
+ * and is given a while for it. One that has done nothing meanwhile nobody waits for again until it has. ms: what this record may still wait. */
+static bool wait_for_room(struct vcr_spool_header *h, int err, int *ms)
 {
 	static uint32_t never;
-	uint64_t head = vcr_load(&h->head);
-	if (vcr_self.sandboxed || vcr_load(&h->collector) != VCR_COLLECTOR_RUNNING || vcr_load(&h->vain) == head)
+	static uint64_t own; /* what hinders this process hinders no other */
+	uint64_t *word = err == -ENOSPC ? &h->head : &h->limit, *vain = err == -ENOSPC ? &h->vain : &own, was = vcr_load(word);
+	if (err == -E2BIG || vcr_self.sandboxed || vcr_load(&h->collector) != VCR_COLLECTOR_RUNNING || vcr_load(vain) == was)
 		return false;
 	ring(h);
 	for (int still = 0; *ms > 0; still++, --*ms) {
-		if (vcr_load(&h->head) != head)
+		if (vcr_load(word) != was)
 			return true;
 		if (still == STILL_MS) {
-			vcr_store(&h->vain, head);
+			vcr_store(vain, was);
 			return false;
 		}
 		raw_wait(&never, 0, 1000000);
@@ -326,7 +327,7 @@ static bool wait_for_room(struct vcr_spool_header *h, int *ms)
 	return false;
 }
 
-/* 0, -ENOSPC or another negative errno: for what is no want of room nobody waits. */
+/* 0, or a negative errno. */
 static int reach(struct vcr_spool_header *h, uint64_t end)
 {
 	return end <= vcr_load(&h->limit) ? 0 : grow(h, end);
@@ -336,7 +337,7 @@ static int make_room(struct vcr_spool_header *h, uint64_t n)
 {
 	uint64_t tail = vcr_load(&h->tail);
 	if (tail + n > map_size)
-		return -EFBIG;
+		return -E2BIG;
 	return tail - vcr_load(&h->head) > VCR_SPOOL_BACKLOG ? -ENOSPC : reach(h, tail + n);
 }
 
@@ -344,13 +345,13 @@ static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
 {
 	int ms = ROOM_WAIT_MS, err;
 	while (vcr_unlikely((err = make_room(h, n)) != 0))
-		if (err != -ENOSPC || !wait_for_room(h, &ms))
+		if (!wait_for_room(h, err, &ms))
 			return 0;
 	uint64_t at = __atomic_fetch_add(&h->tail, n, __ATOMIC_ACQ_REL);
 	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at + n > map_size)
 		return 0;
 	while (vcr_unlikely((err = reach(h, at + n)) != 0)) /* others were faster */
-		if (err != -ENOSPC || !wait_for_room(h, &ms))
+		if (!wait_for_room(h, err, &ms))
 			return 0;
 	return present((char *)h, at, at + n) ? at : 0;
 }

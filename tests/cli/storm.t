@@ -44,6 +44,13 @@ made = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].sta
 ok(len(made) == 1 and made[0].get("source") == "shim" and made[0].get("program") == "stuck" and made[0].get("pid") == int(out.split()[-1]),
    "whose a file is, is known too where the last words of its process stand behind another's that are not whole yet", status, out, err, made)
 
+# One cannot make the spool's file longer.
+p = Project()
+status, out, err = p.vcr("record", "-q", "--burst=off", "--", "python3", "-c", "import resource as r\nr.setrlimit(r.RLIMIT_FSIZE, (65536, 65536))\nfor i in range(8000):\n    open('%0200d' % i, 'w').close()")
+own = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].startswith("file:")]
+nobody = [c for c in own if c.get("source") != "shim" or not c.get("program")]
+ok(status == 0 and len(own) == 8000 and not nobody and "LOST" not in err, "nothing is lost of a program with a limit on the size of files, which cannot make the spool larger itself", status, len(own), len(nobody), err)
+
 # One has found no room, in the midst of appending, and nobody makes any.
 p = Project()
 status, out, err = p.vcr("record", "-q", "--", os.path.join(BUILD, "tests", "shim", "stuck"))
