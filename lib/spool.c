@@ -27,6 +27,7 @@ enum {
 	LITTLE_ROOM = 8 << 20,
 	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads */
 	GROW_STEP = 1 << 20,
+	GROW_LITTLE = 320 << 10,      /* one record of bytes, and more */
 	PIECE = 16 << 20, PIECE_ALIGN = 1 << 20, /* what is mapped at once where not all of it can be */
 	GROW_MOST = 64 << 20,         /* at once: a damaged tail must not make us fill the machine's memory */
 };
@@ -449,7 +450,9 @@ void vcr_spool_grow(struct vcr_spool *s)
 	if (tail + GROW_AHEAD <= limit || tail > VCR_SPOOL_VIRTUAL / 2)
 		return;
 	uint64_t want = (tail + GROW_AHEAD + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
-	if (want - limit > GROW_MOST || vcr_spool_room(s) < LITTLE_ROOM || fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
+	if (vcr_spool_room(s) < LITTLE_ROOM) /* not much then, for those who cannot do it themselves */
+		want = (tail + GROW_LITTLE) & ~(uint64_t)4095;
+	if (want <= limit || want - limit > GROW_MOST || fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
 		return; /* writers try for themselves and count what they lose */
 	while (limit < want && !__atomic_compare_exchange_n(&s->h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;

@@ -10,6 +10,7 @@ from clikit import BUILD, Place, done, ok, skip  # noqa: E402
 
 WHOLE = "of 20,000 files that four programs make on a runtime directory of 4 MB no record is lost"
 OWNED = "and each file has a frame, which says whose it is"
+BOUND = "nor of 5,000 that a program makes which has a limit on the size of files, and so cannot make the spool larger itself"
 HELD = "where the collector does not read at all the programs go on, and the session says that records were lost, and whose"
 MOUNT = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
 SMALL = 'mount -t tmpfs -o size=%s,mode=700 none "$XDG_RUNTIME_DIR" && exec "$@"'
@@ -21,6 +22,12 @@ for k in range(4):
             open('%0200d.%d' % (i, k), 'w').close()
         os._exit(0)
 sys.exit(sum(os.wait()[1] for k in range(4)))
+"""
+BOUNDED = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+for i in range(5000):
+    open('%0200d' % i, 'w').close()
 """
 # The collector is the one whose command line names a spool in our runtime directory.
 STOPPED = """
@@ -39,7 +46,7 @@ finally:
     os.kill(pid, signal.SIGCONT)
 """
 if subprocess.run(MOUNT + ["sh", "-c", "mount -t tmpfs none /mnt"], stderr=subprocess.DEVNULL).returncode:
-    for title in (WHOLE, OWNED, HELD):
+    for title in (WHOLE, OWNED, BOUND, HELD):
         skip(title, "nothing can be mounted here")
     done()
 
@@ -63,6 +70,8 @@ status, files, end, err = Project().record("4m", FILES)
 ok(status == 0 and not any(end["losses"].values()) and "LOST" not in err, WHOLE, status, end, err)
 nobody = [f for f in files if f["metadata"]["custom"]["vcr"].get("source") != "shim" or not f["metadata"]["custom"]["vcr"].get("program")]
 ok(len(files) == 20000 == len({f["input_state"]["path"] for f in files}) and not nobody, OWNED, len(files), len(nobody), nobody[:2])
+status, files, end, err = Project().record("4m", BOUNDED)
+ok(status == 0 and len(files) == 5000 and not any(end["losses"].values()), BOUND, status, len(files), end, err)
 status, files, end, err = Project().record("2m", STOPPED)
 lost = {c["program"]: c["dropped_records"] for c in end["coverage"] if c["dropped_records"]}
 ok(status == 0 and len(files) == 12000 and lost == {os.path.basename(os.path.realpath("/usr/bin/python3")): end["losses"].get("dropped_records")} and all(n > 1000 for n in lost.values()),
