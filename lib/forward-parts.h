@@ -91,7 +91,7 @@ bool vcr_forward_relay(void *forward, struct vcr_gate_exchange *x, const struct 
 void vcr_forward_input(void *forward, struct vcr_gate_exchange *x, const char *p, size_t n);
 void vcr_forward_relays(struct transfer *t);                   /* there is a line for it now */
 void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t); /* TLS is to agree upon nothing else */
-void vcr_forward_agreed(const SSL *ssl);                       /* upon something: if anybody wants to know, `agreed` says whether it is that */
+void vcr_forward_agreed(struct vcr_forward *f, const SSL *ssl); /* upon something: if anybody wants to know, `agreed` says whether it is that */
 
 /* ---- forward-http2.c: of a stream ---- */
 void vcr_forward_stream_begin(struct transfer *t);

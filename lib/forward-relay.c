@@ -14,11 +14,15 @@ void vcr_forward_wants_http2(void *ssl_ctx, struct transfer *t)
 	SSL_CTX_set_ex_data(ssl_ctx, relay_index, t);
 }
 
-void vcr_forward_agreed(const SSL *ssl)
+/* A ticket that comes late is told as a handshake too, when that transfer may have been freed. */
+void vcr_forward_agreed(struct vcr_forward *f, const SSL *ssl)
 {
-	struct transfer *t = relay_index ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), relay_index) : NULL;
+	const struct transfer *wants = relay_index ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), relay_index) : NULL;
+	struct transfer *t = wants ? f->first : NULL;
 	const unsigned char *word = NULL;
 	unsigned n = 0;
+	while (t && t != wants)
+		t = t->next;
 	SSL_get0_alpn_selected(ssl, &word, &n);
 	if (t)
 		t->agreed = n == 2 && !memcmp(word, "h2", 2);

@@ -225,8 +225,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *transfer)
 static void on_tls(const SSL *ssl, int where, int ret)
 {
 	struct vcr_forward *f = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), forward_index);
-	if (where & SSL_CB_HANDSHAKE_DONE)
-		vcr_forward_agreed(ssl);
+	if (f && where & SSL_CB_HANDSHAKE_DONE)
+		vcr_forward_agreed(f, ssl);
 	if (f && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
 		f->notified = true;
 }

@@ -427,6 +427,8 @@ static void take_head(struct vcr_gate_exchange *x)
 	x->request.http2 = true;
 	x->request.minor = 1;
 	x->refuse = status ? status : place(x);
+	if (!x->refuse && !vcr_gate_hold(x))
+		x->refuse = 503;
 	x->head_method = x->request.method && !strcmp(x->request.method, "HEAD");
 	x->deadline_ms = vcr_gate_now_ms() + x->gate->o.idle_ms;
 }
