@@ -527,6 +527,12 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 		return;
 }
 
+/* There will soon be no place for more: a storm that goes on and on does not keep the dead. */
+static bool is_crowded(const struct collector *c)
+{
+	return c->nprocess > MAX_PROCESSES / 2 || c->nearly > MAX_PROCESSES / 2;
+}
+
 static bool awaits_words(const struct collector *c)
 {
 	for (int i = 0; i < c->nended; i++)
@@ -556,7 +562,7 @@ static void run(struct collector *c)
 		if (!storm)
 			vcr_recorder_tests(c->recorder);
 		vcr_control_serve(&c->control, on_control, c);
-		if (!storm)
+		if (!storm || is_crowded(c))
 			reap(c);
 		if (!c->salvage)
 			vcr_regate_look(&c->regate);
