@@ -29,6 +29,19 @@ def built(name, *command):
     return out if shutil.which(command[0]) and not subprocess.run([*command, source, "-o", out], stderr=subprocess.DEVNULL).returncode else None
 
 
+def another_users(name):
+    """A program that runs as its owner; None where there is none: nosuid, no privileges."""
+    probe, out = shutil.copy(shutil.which("id"), os.path.join(tools.dir, "id")), built(name, "cc")
+    try:
+        os.chmod(tools.dir, 0o755)
+        for path in filter(None, (probe, out)):
+            os.chown(path, 65534, -1)
+            os.chmod(path, 0o4755)
+    except OSError:
+        return None
+    return out if subprocess.run([probe, "-u"], stdout=subprocess.PIPE).stdout == b"65534\n" and os.getuid() == 0 else None
+
+
 def record(place, *argv):
     r = subprocess.run([os.path.join(BUILD, "vcr-record"), "--", *argv], cwd=place.work, env=place.record, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = subprocess.run([os.path.join(BUILD, "vcr-log"), "--coverage", "--json"], cwd=place.work, env=place.record, stdout=subprocess.PIPE, text=True)
@@ -48,16 +61,12 @@ ok(text.splitlines()[0].split() == "program library lane runs conns calls sent r
    "vcr-log --coverage shows it as a table, programs that called models first", text)
 
 binaries = {"static": built("static", "cc", "-static"), "asan": built("asan", "cc", "-fsanitize=address"), "foreign": built("foreign", "cc", "-m32"), "musl": built("musl", "musl-gcc"),
-            "setid": built("setid", "cc") if os.getuid() == 0 else None}
-if binaries["setid"]:
-    os.chown(binaries["setid"], 65534, -1)
-    os.chmod(binaries["setid"], 0o4755)
-    os.chmod(tools.dir, 0o755)
+            "setid": another_users("setid")}
 for how, binary in binaries.items():
     title = "%s is named as not entered, and as the likely reason where no model call was seen" % {"static": "a static program", "asan": "a program with ASan's runtime",
                                                                                            "foreign": "a 32-bit program", "musl": "a musl program", "setid": "a set-user-ID program"}[how]
     if not binary:
-        skip(title, "the compiler cannot build one here" if how != "setid" else "that takes root and a compiler")
+        skip(title, "the compiler cannot build one here" if how != "setid" else "that takes root, a compiler and a file system with such programs")
         continue
     place = agentkit.Place()
     script = os.path.join(place.dir, "script")
