@@ -167,6 +167,7 @@ struct vcr_file_mark *vcr_files_mark_path(struct vcr_files *f, const char *path,
 	struct vcr_file_mark *m = vcr_files_find_mark(f, path);
 	size_t n = strlen(path) + 1;
 	if (m) {
+		m->first_ns = mono_ns < m->first_ns ? mono_ns : m->first_ns; /* inotify was read before the hook's record, which is of then */
 		m->last_ns = mono_ns > m->last_ns ? mono_ns : m->last_ns;
 		return m;
 	}

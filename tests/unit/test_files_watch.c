@@ -68,6 +68,23 @@ START_TEST(what_is_made_there_while_hooks_words_are_on_their_way_waits_for_them)
 }
 END_TEST
 
+static int keep_time(void *ctx, const struct vcr_change *c)
+{
+	*(int64_t *)ctx = c->first_ns;
+	return 0;
+}
+
+START_TEST(a_change_is_of_when_the_hook_saw_it_though_inotify_was_read_first)
+{
+	int64_t then = vcr_files_now(), told = 0;
+	put("a", "a");
+	vcr_files_read_watch(files);
+	vcr_files_mark(files, VCR_MARK_WRITE, in("a"), NULL, 7, then);
+	ck_assert_int_eq(vcr_files_sweep(files, INT64_MAX, keep_time, &told, NULL), 0);
+	ck_assert_int_eq(told, then);
+}
+END_TEST
+
 START_TEST(a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_it_is)
 {
 	ck_assert_int_eq(mkdir(in("one"), 0755), 0);
@@ -161,6 +178,7 @@ static TCase *watch(void)
 	tcase_add_checked_fixture(tc, setup, workspace_end);
 	tcase_add_test(tc, what_is_done_in_a_directory_that_is_new_makes_no_events_until_the_sweep_has_walked_it);
 	tcase_add_test(tc, what_is_made_there_while_hooks_words_are_on_their_way_waits_for_them);
+	tcase_add_test(tc, a_change_is_of_when_the_hook_saw_it_though_inotify_was_read_first);
 	tcase_add_test(tc, a_new_directory_that_is_moved_before_anybody_walks_it_is_found_where_it_is);
 	tcase_add_test(tc, what_is_where_no_path_reaches_is_found_and_is_his_who_says_that_he_was_there);
 	tcase_add_test(tc, a_known_directory_that_moves_into_a_new_one_is_told_as_moved);
