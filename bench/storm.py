@@ -39,14 +39,16 @@ def make_tar(path, n):
 
 
 class Turns:
-    """Each run in a directory of its own; nothing is deleted before the end."""
+    """Each run in a directory of its own; nothing is deleted before the end. Both sides have a file system of their own, which grow alike: the fuller one is the slower
+    it is."""
 
-    def __init__(self, build, directory, env):
-        self.build, self.directory, self.env, self.n = build, directory, env, 0
+    def __init__(self, build, places, env):
+        self.build, self.places, self.env, self.n = build, places, env, 0
 
     def run(self, argv, recorded):
         """(seconds of the command, seconds until all is over, CPU seconds of the collector)"""
         self.n += 1
+        self.directory = self.places[recorded]
         work, note = os.path.join(self.directory, "run%d" % self.n), os.path.join(self.directory, "time%d" % self.n)
         os.makedirs(work)
         env = dict(self.env, VCR_DIR=os.path.join(work, ".vcr"), TMPDIR=work + ".tmp")
@@ -126,12 +128,12 @@ def measure(build, directory, env, quick, row, skipped, own_place):
         if missing:
             skipped.append("%s: %s" % (name, missing))
             continue
-        with own_place(7 * n) as place:
-            turns = Turns(build, place, env)
+        with own_place(4 * n) as one, own_place(4 * n) as other:
+            turns = Turns(build, (one, other), env)
             runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
         bare, recorded = (min(r[side][0] for r in runs) for side in (0, 1))
         row("%s, added to its wall time (bare %.2f s), least of %d each" % (name, bare, rounds), "%", max(0.01, (recorded - bare) / bare * 100), limit=limit, guard=200)
         row("%s, until vcr-record is done" % name, "s", min(r[1][1] - r[1][0] for r in runs))
         row("%s, CPU time of recording in all" % name, "us a file", min(r[1][2] - r[0][2] for r in runs) * 1e6 / files)
-    with own_place(9 * n) as place:
-        plain_writer(Turns(build, place, env), n, rounds + 1, row)
+    with own_place(5 * n) as one, own_place(5 * n) as other:
+        plain_writer(Turns(build, (one, other), env), n, rounds + 1, row)
