@@ -193,7 +193,7 @@ static bool is_for_math(long n)
 }
 
 /* Six longs, whatever there are; on by a jump, as the shim does. */
-long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, long f)
+VCR_JUMPS long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	static void *next;
 	if (number == SYS_getrandom && (is_for_math(b) ? answers : answers_others)((void *)a, (size_t)b, __builtin_return_address(0))) {
@@ -209,5 +209,5 @@ long vcr_determ_syscall(long number, long a, long b, long c, long d, long e, lon
 		struct timespec until = vcr_determ_real_time((const struct timespec *)d);
 		return ((call7 *)vcr_determ_next(&next, "syscall"))(number, a, b, c, (long)&until, e, f);
 	}
-	return ((call7 *)vcr_determ_next(&next, "syscall"))(number, a, b, c, d, e, f);
+	VCR_JUMP ((call7 *)vcr_determ_next(&next, "syscall"))(number, a, b, c, d, e, f);
 }

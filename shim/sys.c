@@ -61,7 +61,7 @@ static long observed(call7 *real, long number, long a, long b, long c, long d, l
  * that is none of our business goes on by a jump: it may not return, or return twice. */
 __attribute__((visibility("default"))) long vcr_syscall_hook(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
 
-long vcr_syscall_hook(long number, long a, long b, long c, long d, long e, long f)
+VCR_JUMPS long vcr_syscall_hook(long number, long a, long b, long c, long d, long e, long f)
 {
 	call7 *real = (call7 *)vcr_original(VCR_HOOK_syscall);
 	switch (number) {
@@ -84,7 +84,7 @@ long vcr_syscall_hook(long number, long a, long b, long c, long d, long e, long 
 		return observed(real, number, a, b, c, d, e, f);
 	default: break;
 	}
-	return real(number, a, b, c, d, e, f);
+	VCR_JUMP real(number, a, b, c, d, e, f);
 }
 
 int prctl(int what, ...)
