@@ -81,6 +81,7 @@ struct vcr_file_mark {
 	bool moved_away, link, left;     /* renamed to another name; origin is a link's; moved out of the workspace, as far as is known */
 	bool open, closed;               /* a hooked process has it open for writing; had */
 	bool grouped;                    /* group is decided; NULL: an edit */
+	bool early;                      /* what is known there is what it wrote: before_base, of a sweep */
 	bool late;                       /* a directory that nobody has walked or watches yet: vcr_watch_late */
 	struct vcr_group *group;
 	char path[];
@@ -101,6 +102,7 @@ struct vcr_files {
 	size_t nmark, mark_room;
 	uint64_t order;
 	bool must_scan, based, limited;  /* limited: more paths than can be known */
+	int64_t based_ns;                /* when the base scan was complete */
 	int deep_pid;                    /* who said VCR_MARK_DEEP since the last sweep; 0 nobody, -1 several */
 	uint32_t round, period;
 	struct vcr_group *group[VCR_FILES_GROUPS];

@@ -140,6 +140,7 @@ int vcr_files_scan_base(struct vcr_files *f, struct vcr_error *e)
 {
 	int err = vcr_files_walk(f, "", VCR_WALK_SCAN, e);
 	f->based = true;
+	f->based_ns = vcr_files_now();
 	return err;
 }
 
@@ -245,6 +246,12 @@ static void move_below(struct vcr_files *f, const char *from, const char *to)
 		old->writes = 0;
 		old->moved_away = true;
 	}
+}
+
+/* Written before the base scan looked there, by somebody who waited for it in vain: what the scan knows is what he wrote. */
+static bool before_base(const struct vcr_files *f, const struct vcr_file_mark *m, const struct vcr_known *k)
+{
+	return k && m->hooked && m->writes && m->written_ns <= k->looked_ns && k->looked_ns <= f->based_ns;
 }
 
 /* Reported already, by what inotify or a scan showed, before the hook's mark came. */
@@ -494,7 +501,7 @@ static void report(struct sweep *s, const struct vcr_file_mark *m, enum vcr_chan
 {
 	VCR_AUTO_BUF content = VCR_BUF_INIT;
 	struct vcr_change c = { .kind = kind, .path = m->path, .old_path = m->origin, .writes = m->writes, .transient = transient, .pid = m->pid,
-		.before_unknown = !before && !s->f->based, .first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
+		.before_unknown = !before && (!s->f->based || m->early), .first_ns = m->first_ns, .last_ns = m->last_ns, .withheld = vcr_files_withheld(s->f, m->path) || (m->origin && !m->link && vcr_files_withheld(s->f, m->origin)),
 		.place = m->group ? m->group->path : NULL, .storm = m->group ? m->group->n : 0, .source = m->hooked || m->deep ? VCR_SOURCE_SHIM : m->seen ? VCR_SOURCE_WATCH : VCR_SOURCE_SCAN };
 	int writer = writer_of(s->f, m, before, l);
 	if (writer) {
@@ -574,7 +581,7 @@ static int kind_of(struct vcr_files *f, const struct vcr_file_mark *m, const str
 		return VCR_CHANGE_WRITE;
 	if (k->mode != l->st.st_mode)
 		return VCR_CHANGE_MODE;
-	return m->writes && m->written_ns > k->looked_ns ? VCR_CHANGE_WRITE : -1;
+	return m->early || (m->writes && m->written_ns > k->looked_ns) ? VCR_CHANGE_WRITE : -1;
 }
 
 static struct vcr_known *add_known(struct vcr_files *f, const char *path, const struct stat *st)
@@ -610,6 +617,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 	struct vcr_files *f = s->f;
 	struct vcr_known *k = vcr_table_get(&f->table, m->path), *before = k;
 	struct vcr_look l = VCR_LOOK_INIT;
+	m->early = before_base(f, m, k);
 	if (f->touched)
 		f->touched(f->ctx, m->path, m->origin || m->writes || !k);
 	vcr_group_mark(f, m); /* what was marked on the way here */
@@ -623,7 +631,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		settle_gone(s, m, k, &l);
 		return;
 	}
-	if (k && !k->racy && vcr_known_same(k, &l.st) && !m->origin && !(m->writes && m->written_ns > k->looked_ns))
+	if (k && !k->racy && vcr_known_same(k, &l.st) && !m->origin && !m->early && !(m->writes && m->written_ns > k->looked_ns))
 		goto known; /* touched, not changed */
 	if (k)
 		vcr_files_look(f, m->path, &l, true);
@@ -646,6 +654,8 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		before = vcr_table_get(&f->table, m->origin);
 	if (k && S_ISDIR(k->mode) && !S_ISDIR(l.st.st_mode))
 		mark_below(f, m);
+	if (m->early && kind == VCR_CHANGE_WRITE)
+		before = NULL;
 	note_linked(s, k, &l); /* if nothing is told, its attributes may be others */
 	if (kind >= 0)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);

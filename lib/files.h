@@ -35,7 +35,7 @@ struct vcr_change {
 	unsigned writes;             /* marks of writing since the last sweep */
 	bool transient;              /* made and gone again within the interval; a DELETE or RMDIR without before */
 	bool withheld;               /* a secret file: no content, no hash */
-	bool before_unknown;         /* there was no base scan yet: what stood there before nobody can say */
+	bool before_unknown;         /* the base scan came later: what stood there before nobody can say */
 	enum vcr_change_source source;
 	int pid;                     /* who, 0 if unknown */
 	int64_t first_ns, last_ns;   /* monotonic times of the marks */

@@ -622,6 +622,13 @@ static void leave_result(struct collector *c, const struct vcr_buf *result)
 		vcr_control_leave_result(session, result);
 }
 
+/* We come too late for the base scan: whoever waited for it goes on, and what he has changed by now is not how it was. */
+static bool given_up(const struct collector *c)
+{
+	uint64_t until = __atomic_load_n(&c->h->base_deadline_ns, __ATOMIC_RELAXED);
+	return until && mono_ns() >= until;
+}
+
 static int collect(struct collector *c, const struct vcr_recorder_options *o)
 {
 	VCR_AUTO_BUF result = VCR_BUF_INIT;
@@ -635,7 +642,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 	if (!c->salvage) {
 		vcr_spool_grow(c->spool);
 		set_state(c, VCR_COLLECTOR_RUNNING);
-		if (c->late)
+		if (c->late || given_up(c))
 			drain(c, false);
 		vcr_control_listen(&c->control, c->h->session, NULL);
 		vcr_recorder_scan(c->recorder);

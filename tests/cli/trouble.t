@@ -139,6 +139,18 @@ preload, record = unharmed(title, agent("storm", "calls=8"))
 got = [len(s.calls()) for r in (preload, record) for s in sessions(r)]
 ok(got == [8, 8] and "stormed" in record.said, "%s: every call is recorded" % title, got, record.said)
 
+title = "a collector that starts when the program does not wait for it any more"
+place = agentkit.Place()
+go, slow = os.path.join(place.dir, "go"), os.path.join(place.dir, "vcr-collector")
+with open(slow, "w") as f:
+    f.write('#!/bin/sh\nuntil [ -e %s ]; do sleep 0.02; done\nexec %s "$@"\n' % (go, agentkit.COLLECTOR))
+os.chmod(slow, 0o755)
+with open(os.path.join(place.work, "gone"), "w") as f:
+    f.write("was there\n")
+place.run("/bin/sh", "-c", "echo one > first; echo two >> first; mkdir d; mv first d/second; rm gone; : > %s; until ls .vcr/*.vcr; do sleep 0.02; done; echo last > third" % go, env={"VCR_COLLECTOR": slow})
+found = {f["input_state"]["path"]: (f["node_name"], f["metadata"]["custom"]["vcr"]["source"]) for s in place.sessions() for f in s.work() if f["node_name"].startswith("file:")}
+ok(found.get("d/second", [])[1:] == ("shim",) and found.get("gone") == ("file:delete", "shim") and "third" in found, title + ": what was written, renamed and removed before it looked is recorded", found)
+
 title = "2,000 short children"
 preload, record = unharmed(title, ["/bin/sh", "-c", ": > begun; i=0; while [ $i -lt 2000 ]; do /bin/true; i=$((i+1)); done; echo $i"])
 for how, r in (("LD_PRELOAD", preload), ("vcr-record", record)):

@@ -375,6 +375,26 @@ START_TEST(a_mark_that_comes_late_does_not_report_twice)
 }
 END_TEST
 
+START_TEST(what_was_written_before_the_base_scan_looked_is_told_and_that_nobody_knows_what_stood_there)
+{
+	put("a", "a");
+	put("b", "b");
+	put("c", "c");
+	int64_t then = vcr_files_now();
+	make_files(NULL);
+	vcr_files_mark(files, VCR_MARK_OPEN, in("c"), NULL, 7, then);
+	vcr_files_mark(files, VCR_MARK_WRITE, in("a"), NULL, 7, then);
+	put("b", "new");
+	vcr_files_mark(files, VCR_MARK_WRITE, in("b"), NULL, 7, then);
+	mark(VCR_MARK_WRITE, "b", NULL);
+	sweep_says("write a - > a (shim 7)\nwrite b b > new (shim 7)\n");
+	put("a", "more");
+	mark(VCR_MARK_WRITE, "a", NULL);
+	sweep_says("write a a > more (shim 7)\n");
+	end_says("");
+}
+END_TEST
+
 START_TEST(what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way)
 {
 	make_files(NULL);
@@ -833,6 +853,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan);
 	tcase_add_test(tc, a_rename_that_no_hook_saw_is_known_by_its_inode);
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
+	tcase_add_test(tc, what_was_written_before_the_base_scan_looked_is_told_and_that_nobody_knows_what_stood_there);
 	tcase_add_test(tc, what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way);
 	tcase_add_test(tc, data_that_comes_through_a_descriptor_kept_open_is_its_owners);
 	tcase_add_test(tc, what_changes_when_the_descriptors_owner_is_dead_is_not_put_down_to_him);
