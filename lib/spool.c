@@ -165,7 +165,7 @@ int vcr_spool_attach(struct vcr_spool **out, const char *path, struct vcr_error 
 {
 	VCR_AUTO_BUF lock = VCR_BUF_INIT;
 	struct vcr_spool *s = calloc(1, sizeof *s);
-	struct stat st;
+	struct stat st, there;
 	if (!s || !(s->path = strdup(path)) || vcr_buf_printf(&lock, "%s.lock", path)) {
 		free(s);
 		return vcr_error_set(e, VCR_ENOMEM, "%s: out of memory", path);
@@ -180,6 +180,8 @@ int vcr_spool_attach(struct vcr_spool **out, const char *path, struct vcr_error 
 		err = errno == EWOULDBLOCK ? vcr_error_set(e, VCR_EBUSY, "%s: another collector reads it", path) : vcr_error_sys(e, errno, "%s", lock.data);
 	else if (fstat(s->fd, &st) || st.st_size < VCR_SPOOL_HEADER)
 		err = vcr_error_set(e, VCR_ETRUNC, "%s: shorter than a spool's header", path);
+	else if (stat(path, &there) || there.st_ino != st.st_ino || there.st_dev != st.st_dev)
+		err = vcr_error_set(e, VCR_ENOTFOUND, "%s: removed by who has read it", path); /* with its lock, which was another's until then */
 	else if ((s->map = map_file(s)) == MAP_FAILED)
 		err = vcr_error_sys(e, errno, "cannot map %s", path);
 	else if (!header_ok((struct vcr_spool_header *)s->map, st.st_size))
