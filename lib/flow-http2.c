@@ -3,6 +3,8 @@
 #include "flow-parts.h"
 #include <stdio.h>
 
+enum { REFUSED_STREAM = 7 };
+
 static struct exchange *on_stream(const struct conn *c, uint32_t stream)
 {
 	struct exchange *x = c->first;
@@ -11,11 +13,27 @@ static struct exchange *on_stream(const struct conn *c, uint32_t stream)
 	return x;
 }
 
+/* Has GOAWAY said that the server will not look at it? Then it is as if never asked, and may be asked again (RFC 9113 §6.8). */
+static bool is_refused(const struct conn *c, const struct exchange *x)
+{
+	return x->stream > c->looked_at && !x->answered;
+}
+
+static void refuse(struct conn *c, struct exchange *x)
+{
+	x->call.reset_code = REFUSED_STREAM;
+	x->call.goaway = true;
+	x->call.goaway_code = c->goaway;
+	vcr_conn_pop(c, x, "reset");
+}
+
 /* Both sides are done with it. */
 static void settle(struct conn *c, struct exchange *x)
 {
 	if (x->sent && x->answered)
 		vcr_conn_pop(c, x, NULL);
+	else if (x->sent && is_refused(c, x))
+		refuse(c, x);
 }
 
 static int on_request_head(void *ctx, uint32_t stream, const struct vcr_http1_head *h)
@@ -91,7 +109,9 @@ static int on_response_end(void *ctx, uint32_t stream, const struct vcr_http1_fi
 static int stream_reset(struct conn *c, uint32_t stream, const char *failure)
 {
 	struct exchange *x = on_stream(c, stream);
-	if (x)
+	if (x && is_refused(c, x))
+		refuse(c, x);
+	else if (x)
 		vcr_conn_pop(c, x, x->answered ? NULL : failure);
 	return 0;
 }
@@ -106,15 +126,24 @@ static int on_response_reset(void *ctx, uint32_t stream, uint32_t code)
 	return stream_reset(ctx, stream, "reset");
 }
 
-/* The server has not looked at streams above `last`. */
+void vcr_conn_http2_end(struct conn *c)
+{
+	for (struct exchange *x = c->first, *next; x; x = next) {
+		next = x->next;
+		if (is_refused(c, x))
+			refuse(c, x);
+	}
+}
+
+/* The server does not look at streams above `last`, also at those that are under way to it. */
 static int on_goaway(void *ctx, uint32_t last, uint32_t code)
 {
 	struct conn *c = ctx;
-	for (struct exchange *x = c->first, *next; x; x = next) {
-		next = x->next;
-		if (x->stream > last)
-			vcr_conn_pop(c, x, "closed");
+	if (last < c->looked_at) {
+		c->looked_at = last;
+		c->goaway = code;
 	}
+	vcr_conn_http2_end(c);
 	return 0;
 }
 
@@ -124,6 +153,7 @@ void vcr_conn_http2_begin(struct conn *c, struct exchange *upgraded)
 	static const struct vcr_http2_events responses = { on_response_head, on_response_body, on_response_end, on_response_reset, on_goaway };
 	c->req2 = vcr_http2_new(VCR_HTTP1_REQUEST, &requests, c);
 	c->res2 = vcr_http2_new(VCR_HTTP1_RESPONSE, &responses, c);
+	c->looked_at = UINT32_MAX;
 	c->state = HTTP2;
 	if (!c->req2 || !c->res2) {
 		vcr_conn_unseen(c, "HTTP/2: out of memory");

@@ -34,6 +34,7 @@ struct conn {
 	uint64_t look_ns;
 	struct vcr_http1 *req, *res;
 	struct vcr_http2 *req2, *res2; /* HTTP/2 */
+	uint32_t looked_at, goaway;    /* the server looks at no stream above it, as its GOAWAY says, and the code of that */
 	struct vcr_flow_ws *ws;
 	struct exchange *first, *last; /* requests in order; without streams the first is the one that is being answered */
 	struct exchange *sending;      /* the one whose request is under way (HTTP/1) */
@@ -99,10 +100,12 @@ void vcr_failed_add(struct vcr_flow *f, const struct conn *c, const char *host, 
 void vcr_failed_reached(struct vcr_flow *f, int pid, const char *host);
 void vcr_failed_settle(struct vcr_flow *f, int pid, uint64_t now_ns);
 
-/* flow-http2.c. begin: decoders for a connection from its preface on; upgraded (may be NULL): the call that asked for it, now stream 1. */
+/* flow-http2.c. begin: decoders for a connection from its preface on; upgraded (may be NULL): the call that asked for it, now stream 1. end: calls that
+ * the server has refused are reported as that, before the others fail as the connection does. */
 void vcr_conn_http2_begin(struct conn *c, struct exchange *upgraded);
 void vcr_conn_http2_out(struct conn *c, const char *p, size_t n);
 void vcr_conn_http2_in(struct conn *c, const char *p, size_t n);
+void vcr_conn_http2_end(struct conn *c);
 
 /* flow-ws.c. begin: the first call of the list is the handshake, just answered with 101; 1: it is no model's. end: the connection is over. */
 int vcr_conn_ws_begin(struct conn *c);

@@ -514,6 +514,8 @@ static void end_calls(struct conn *c, const char *failure, bool eof)
 {
 	if (c->state == WEBSOCKET)
 		vcr_conn_ws_end(c);
+	if (c->state == HTTP2)
+		vcr_conn_http2_end(c);
 	if (eof && c->res && c->first)
 		vcr_http1_eof(c->res);
 	for (struct exchange *x = c->first, *next; x; x = next) { /* early answers; the rest of those requests was never sent */

@@ -30,6 +30,7 @@ struct vcr_call {
 	const char *res_body; size_t nres_body;      /* content-decoded, what arrived */
 	const struct vcr_http1_field *res_trailer; size_t nres_trailer;
 	uint32_t reset_code;         /* the server ended that stream of HTTP/2 with it, failure being "reset"; 0: no */
+	bool goaway; uint32_t goaway_code; /* its GOAWAY (with that code) said that it has not looked at it; reset_code is REFUSED_STREAM (7) then */
 	const char *res_coding;      /* Content-Encoding it had, or NULL */
 	const struct vcr_chunk *chunk; size_t nchunk; /* each read that brought body bytes: where in res_body they begin, and its time */
 	uint64_t mark;               /* vcr_flow_mark's when the request's head was seen */

@@ -391,6 +391,14 @@ void vcr_gate_reset(struct vcr_gate_exchange *c, uint32_t code)
 		vcr_gate_cut(c, VCR_CUT_RESET);
 }
 
+void vcr_gate_go_away(struct vcr_gate_exchange *c, uint32_t code)
+{
+	if (c->stream)
+		vcr_gate_http2_go_away(c, code);
+	else
+		vcr_gate_cut(c, VCR_CUT_RESET);
+}
+
 size_t vcr_gate_backlog(const struct vcr_gate_exchange *c)
 {
 	if (c->stream) /* its own, and what is before it */

@@ -101,6 +101,8 @@ static struct vcr_gate_exchange *new_stream(struct vcr_gate_exchange *c, int32_t
 	return x;
 }
 
+static void go_away(struct vcr_gate_exchange *x);
+
 /* Nothing more goes over it. Its end is told from the loop. */
 static void close_stream(struct vcr_gate_exchange *x)
 {
@@ -111,6 +113,8 @@ static void close_stream(struct vcr_gate_exchange *x)
 void vcr_gate_http2_later(struct vcr_gate_exchange *x)
 {
 	struct vcr_gate_exchange *c = x->on;
+	if (x->refused && !x->dead && !c->dead && !c->ended)
+		go_away(x);
 	const struct vcr_gate_handler *h = x->gate->o.handler;
 	bool whole = x->ended && x->pending.len == x->out_at;
 	if (!x->dead || (whole && c && c->out_at < c->out.len))
@@ -317,6 +321,37 @@ void vcr_gate_http2_reset(struct vcr_gate_exchange *x, uint32_t code)
 	x->ended = true;
 	nghttp2_submit_rst_stream(x->on->http2->session, NGHTTP2_FLAG_NONE, x->stream, code);
 	pump(x->on);
+}
+
+/* A client asks a stream again that GOAWAY refuses, but not one that it has heard something of. */
+static bool is_heard_after(const struct vcr_gate_exchange *x)
+{
+	for (const struct vcr_gate_exchange *y = x->on->http2->first; y; y = y->next)
+		if (y->stream > x->stream && y->head_sent && !y->dead)
+			return true;
+	return false;
+}
+
+static void go_away(struct vcr_gate_exchange *x)
+{
+	nghttp2_session *s = x->on->http2->session;
+	x->refused = false;
+	if (is_heard_after(x))
+		nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, x->stream, NGHTTP2_REFUSED_STREAM);
+	else
+		nghttp2_submit_goaway(s, NGHTTP2_FLAG_NONE, x->stream > 1 ? x->stream - 2 : 0, x->goaway, NULL, 0);
+	pump(x->on);
+}
+
+/* From the loop: by then what came with it is asked too, and known to be refused or not. */
+void vcr_gate_http2_go_away(struct vcr_gate_exchange *x, uint32_t code)
+{
+	if (x->dead || x->ended)
+		return;
+	vcr_gate_http2_flush(x);
+	x->ended = x->refused = true;
+	x->goaway = code;
+	vcr_gate_later(x);
 }
 
 int vcr_gate_trailers(struct vcr_gate_exchange *x, const struct vcr_http1_field *field, size_t n)

@@ -73,6 +73,8 @@ struct vcr_gate_exchange {
 	struct vcr_gate_exchange *on;  /* the connection that it is of; NULL when that is gone */
 	int32_t stream;                /* its number; 0: this is no stream */
 	bool submitted, bodied;        /* nghttp2 has the head; and is to ask for a body */
+	bool refused;                  /* GOAWAY, with that code, is to be said */
+	uint32_t goaway;
 };
 
 struct vcr_gate {
@@ -140,6 +142,7 @@ int vcr_gate_http2_end(struct vcr_gate_exchange *x);
 int vcr_gate_http2_flush(struct vcr_gate_exchange *x);
 void vcr_gate_http2_cut(struct vcr_gate_exchange *x, enum vcr_gate_cut how);
 void vcr_gate_http2_reset(struct vcr_gate_exchange *x, uint32_t code);
+void vcr_gate_http2_go_away(struct vcr_gate_exchange *x, uint32_t code);
 /* gate-connect.c */
 int vcr_gate_connect_named(struct vcr_gate_exchange *c);    /* what the connection itself says of its host: fills host, tls, way; 0 or a status */
 int vcr_gate_connect_authorise(struct vcr_gate_exchange *c, const struct vcr_http1_head *h); /* 0, or the status of the refusal */

@@ -125,6 +125,9 @@ enum vcr_gate_cut { VCR_CUT_CLOSE, VCR_CUT_SHORT, VCR_CUT_RESET };
 void vcr_gate_cut(struct vcr_gate_exchange *x, enum vcr_gate_cut how);
 /* The end of one stream of HTTP/2, by RST_STREAM with that code; elsewhere a reset. */
 void vcr_gate_reset(struct vcr_gate_exchange *x, uint32_t code);
+/* The end of a stream of HTTP/2 and of those after it as ones that were not looked at, by GOAWAY with that code: those before it are answered, then the
+ * connection ends. Where one after it is being answered, by RST_STREAM, REFUSED_STREAM, and that alone; elsewhere a reset. */
+void vcr_gate_go_away(struct vcr_gate_exchange *x, uint32_t code);
 /* Bytes not yet with the kernel. Above VCR_MAX_GATE_BACKLOG wait for drained. */
 size_t vcr_gate_backlog(const struct vcr_gate_exchange *x);
 /* A whole small answer. type NULL: text/plain. extra: a further field, NULL name for none. */

@@ -12,7 +12,7 @@ enum { MAX_PIECES = 1 << 20 };
 /* What is asked of metadata.custom.vcr of a frame, or of the data of a vcr.http line, all at once; in the order in which the recorder writes them, by which
  * they are found soonest. */
 #define MEMBERS(X) X(seq) X(conn) X(api) X(scheme) X(method) X(path) X(http) X(started_at) X(k0) X(k1) X(request) X(response) X(protocol) X(coding) X(failure) X(reason) \
-	X(host) X(status) X(complete) X(ttfb_ms) X(total_ms) X(response_headers) X(response_trailers) X(reset_code) X(chunks) X(aside) X(turns) X(items) X(request_bytes)
+	X(host) X(status) X(complete) X(ttfb_ms) X(total_ms) X(response_headers) X(response_trailers) X(reset_code) X(goaway) X(chunks) X(aside) X(turns) X(items) X(request_bytes)
 struct members {
 #define X(name) int name;
 	MEMBERS(X)
@@ -249,6 +249,10 @@ static int take(struct vcr_match *m, const struct vcr_json *j, int v, int64_t li
 	c->http2 = vcr_json_is(j, of.http, "2");
 	if (vcr_json_int(j, of.reset_code, &code) && code > 0 && code <= UINT32_MAX)
 		c->reset_code = (uint32_t)code;
+	c->goaway = vcr_json_int(j, of.goaway, &code) && code >= 0 && code <= UINT32_MAX;
+	if (c->goaway)
+		vcr_json_int(j, of.conn, &c->conn);
+	c->goaway_code = c->goaway ? (uint32_t)code : 0;
 	int err = read_fields(j, of.response_headers, &c->field, &c->nfield);
 	if (!err && of.response_trailers >= 0)
 		err = read_fields(j, of.response_trailers, &c->trailer, &c->ntrailer);

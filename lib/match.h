@@ -42,7 +42,7 @@ struct vcr_recorded {
 	char *reason, *failure, *coding; /* NULL */
 	bool tls, complete;
 	bool websocket;               /* a turn of one: its method is the handshake's, or WEBSOCKET where it asks for nothing (no request is equal to that) */
-	int64_t conn;                 /* of a turn: the connection's number */
+	int64_t conn;                 /* of a turn, and of one that GOAWAY refused: the connection's number */
 	char *aside, *turns;          /* of a turn, vcr-format(5): JSON; NULL */
 	int64_t began_us;             /* since 1970; 0 unknown, or not asked for */
 	int64_t ttfb_us, total_us;    /* -1 unknown */
@@ -55,6 +55,7 @@ struct vcr_recorded {
 	struct vcr_http1_field *trailer; size_t ntrailer;
 	bool http2;
 	uint32_t reset_code;          /* failure "reset": of that stream of HTTP/2 alone; 0 of the connection */
+	bool goaway; uint32_t goaway_code; /* by GOAWAY, with that code, as one that was not looked at */
 	struct vcr_piece_time *piece; size_t npiece;  /* from the second read on */
 	enum { VCR_FREE, VCR_GIVEN, VCR_SPENT } state;
 	unsigned given;               /* times */

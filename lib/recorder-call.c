@@ -168,6 +168,10 @@ static void write_exchange(struct vcr_recorder *r, struct vcr_jw *w, const struc
 		vcr_jw_key(w, "reset_code");
 		vcr_jw_int(w, c->reset_code);
 	}
+	if (c->failure && c->goaway) {
+		vcr_jw_key(w, "goaway");
+		vcr_jw_int(w, c->goaway_code);
+	}
 	write_chunks(w, c);
 	write_list(r, w, "aside", c->aside, c->naside);
 	write_list(r, w, "turns", c->turns, c->nturns);

@@ -150,7 +150,9 @@ static void finish(struct serving *s)
 	if (!how) {
 		vcr_gate_trailers(s->x, s->call->trailer, s->call->ntrailer);
 		vcr_gate_end(s->x);
-	} else if (s->call->reset_code)
+	} else if (s->call->goaway)
+		vcr_gate_go_away(s->x, s->call->goaway_code);
+	else if (s->call->reset_code)
 		vcr_gate_reset(s->x, s->call->reset_code);
 	else if (!strcmp(how, "reset") || !strcmp(how, "timeout"))
 		vcr_gate_cut(s->x, VCR_CUT_RESET);
@@ -579,10 +581,20 @@ static void on_drained(void *ctx, struct vcr_gate_exchange *x)
 		go_on(s);
 }
 
-/* Held open until the program turns away, as it did when recorded: that it has got everything is enough. */
+/* Held open until the program turns away, as it did when recorded: that it has got everything is enough. One that GOAWAY refused hears of it by another's too. */
 static bool is_enough(const struct serving *s)
 {
-	return s->all && s->call->failure && !strcmp(s->call->failure, "aborted") && !vcr_gate_backlog(s->x);
+	return s->call->goaway || (s->all && s->call->failure && !strcmp(s->call->failure, "aborted") && !vcr_gate_backlog(s->x));
+}
+
+/* The connection is over, and with it what else had been refused on it: who is late is not looked at, and asks anew somewhere else. */
+static void forget_refused(struct vcr_replay *r, const struct vcr_recorded *c)
+{
+	for (size_t i = 0; i < vcr_match_count(r->match); i++) {
+		struct vcr_recorded *o = vcr_match_call(r->match, i);
+		if (o->goaway && o->state == VCR_FREE && o->reader == c->reader && o->conn == c->conn)
+			vcr_match_back(r->match, o, true);
+	}
 }
 
 /* The exchange's word is the serving until its end, then the call. */
@@ -607,6 +619,8 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 	if (fate == VCR_GATE_UNREAD && c->failure)
 		return; /* a cut answer is never read to its end */
 	vcr_match_back(r->match, c, delivered);
+	if (c->goaway)
+		forget_refused(r, c);
 	if (s)
 		c->took_us += vcr_replay_now_us() - s->began_us;
 	if (!delivered)

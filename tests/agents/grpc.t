@@ -9,7 +9,9 @@ import sys
 
 TOP = os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, os.path.join(TOP, "tests", "agents"))
+sys.path.insert(0, os.path.join(TOP, "tests", "gate"))
 import agentkit
+import h2kit
 import troublekit
 from agentkit import AGENTS_PYTHON, BUILD, done, need_agents, ok, skip
 
@@ -26,8 +28,9 @@ BROUGHT = "the roots that the package brings are lent to it too"
 OTHERS = "calls to a host that serves no models are answered as without us, and make no session"
 KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
 GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
+REFUSED = "a call that a server's GOAWAY refuses is asked again by the package itself, in a replay too"
 COUNTED = "the server had the calls of the recordings, and no other"
-TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, COUNTED]
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -143,6 +146,26 @@ for pid in place.gates():
 rest = p.communicate(timeout=120)[0]
 asked += 2
 ok(first == "piece 0 of wait\n" and rest.startswith("UNAVAILABLE ") and rest.endswith("answer to and then\n"), GATE, first, rest)
+
+
+
+class Leaving(h2kit.Server):
+    """Its first connection's first call it has not looked at."""
+
+    def answer(self, end, stream, method, words):
+        super().answer(end, stream, "Away" if len(self.asked) == 1 else method, words)
+
+
+leaving = Leaving(os.path.join(model.dir, "leaf.pem"))
+PORT = leaving.port
+place = Place()
+ask = (AGENTS_PYTHON, CALLS, "ask", TARGETS["by address"] % PORT, HOST, "leaving")
+said = [place.run(*ask, env=ENV).stdout.decode()]
+session = place.session()
+said.append(place.run(os.path.join(BUILD, "vcr-replay"), "-q", session.path, "--", *ask, how="tool", env=ENV).stdout.decode())
+leaving.close()
+ok(said[0] == said[1] and said[0].startswith("answer to question 0 about a leaving\nanswer to question 1") and len(leaving.asked) == 5 and
+   [session.vcr(f).get("reset_code") for f in session.calls()] == [7, None, None, None, None], REFUSED, said, leaving.asked, session.frames)
 
 served = int(server.communicate()[0])
 ok(served == asked, COUNTED, served, asked)

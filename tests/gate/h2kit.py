@@ -128,6 +128,11 @@ class Client(End):
                     heard[s]["reset"] = "end"
                 break
             kind, flags, stream, payload = f
+            if kind == GOAWAY:
+                last, code = struct.unpack(">II", payload[:8])
+                for s in [s for s in left if s > last]:
+                    heard[s]["reset"] = "refused %d" % code
+                    left.discard(s)
             if stream not in heard:
                 continue
             h = heard[stream]
@@ -216,6 +221,9 @@ class Server:
             end.send(head + piece(b"so far") + frame(RST_STREAM, 0, stream, struct.pack(">I", 11)))
         elif method == "Break":
             end.send(head + piece(b"so far"))
+            end.sock.shutdown(socket.SHUT_RDWR)
+        elif method == "Away":
+            end.send(frame(GOAWAY, 0, 0, struct.pack(">II", max(stream - 2, 0), 11)))
             end.sock.shutdown(socket.SHUT_RDWR)
         elif method == "Wait":
             end.send(head + piece(b"so far"))

@@ -183,6 +183,28 @@ with gatekit.recorded(*[call(n) for n in range(MANY)], call(900, LARGE), call(90
     h = plain.hear(plain.stream)[plain.stream]
     ok(h["head"][":status"] == "400" and b"no recording answers" in h["body"] and h["head"]["content-type"] == "application/json", "a request that is no call by gRPC is refused in JSON, as over HTTP/1.1", h)
 
+REFUSED = dict(status=0, failure="reset", reset_code=7, goaway=11)
+with gatekit.recorded(call(0), call(1, **REFUSED), call(1), call(2, **REFUSED), call(2), call(901, ttfb_ms=1, total_ms=3600000, failure="aborted"), call(3, **REFUSED),
+                      options=("--speed=0",)) as gate:
+    c = client(gate)
+    streams = [c.ask("GenerateContent", b"question %d" % n) for n in range(3)]
+    heard = c.hear(*streams)
+    over = c.frame() is None
+    again = client(gate)
+    both = [again.call("GenerateContent", b"question %d" % n) for n in (1, 2)]
+    ok([h2kit.messages(heard[s]["body"]) for s in streams] == [["answer to 0"], [], []] and [heard[s]["reset"] for s in streams] == [None, "refused 11", "refused 11"] and over and
+       [h2kit.messages(h["body"]) for h in both] == [["answer to 1"], ["answer to 2"]],
+       "streams that GOAWAY had refused are refused by it, the one before them is answered, and on another connection they are too", heard, over, both)
+    c = client(gate)
+    refused = c.ask("GenerateContent", b"question 3", end=False)
+    stays = c.ask("GenerateContent", b"question 901")
+    while c.frame()[0] != h2kit.DATA:
+        pass
+    c.send(h2kit.frame(h2kit.DATA, h2kit.END_STREAM, refused))
+    heard = c.hear(refused)[refused]
+    after = c.call("GenerateContent", b"question 5003")
+    ok(heard["reset"] == 7 and after["head"]["grpc-status"] == "3", "where one after it is being answered, that stream alone is refused, and the connection goes on", heard, after)
+
 # ---- Hostile clients ----
 
 SEED = int(os.environ.get("SEED", "7"))
@@ -233,8 +255,8 @@ with gatekit.recorded(call(0), call(1, LARGE)) as gate:
 t = Talk("tls")
 
 
-def relayed(calls):
-    gate = subprocess.Popen([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--session", "wait", "--", sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "h2kit.py"), HOST, str(t.port), "tls", *calls],
+def relayed(calls, session="wait"):
+    gate = subprocess.Popen([os.path.join(BUILD, "vcr-record"), "-q", "--lane=gate", "--session", session, "--", sys.executable, os.path.join(gatekit.SOURCE, "tests", "gate", "h2kit.py"), HOST, str(t.port), "tls", *calls],
                             cwd=t.place.dir, env=t.place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return gate
 
@@ -245,6 +267,15 @@ heard = parsed(out)
 ok([h["body"] for h in heard[:3]] == [len(LARGE), ["answer to after"], ["so far"]] and heard[2]["reset"] == "end", "a large answer passes whole, and where the server ends in the midst of one so does the connection", out, err)
 frames = t.lines("wait")
 ok([f["frame_type"] for f in frames] == ["llm", "llm", "error"] and frames[2]["metadata"]["error_type"] in ("closed", "cut"), "which is in the recording as far as it came, and as it ended", frames[2:])
+
+p = relayed(["GenerateContent=before", "Away=refused"], "away")
+out, err = p.communicate(timeout=60)
+heard, frames = parsed(out), t.lines("away")
+noted = frames[1]["metadata"]["custom"]["vcr"]
+ok([h["reset"] for h in heard] == [None, "refused 11"] and frames[1]["metadata"]["error_type"] == "reset" and (noted.get("reset_code"), noted.get("goaway")) == (7, 11),
+   "a call that the server's GOAWAY refuses is in the recording as refused", out, frames, err)
+again, events = t.run("vcr-replay", "-q", "away", calls=["GenerateContent=before", "Away=refused"])
+ok(parsed(again) == heard, "and a replay refuses it by the same, so that it may be asked again", again, events)
 
 # ---- node, whose http2 offers nothing else ----
 

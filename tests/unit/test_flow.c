@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
-/* What flow said, one line per event; calls as "call CONN API STATUS complete|FAILURE" and kept for a closer look. */
+/* What flow said, one line per event; calls as "call CONN API STATUS complete|FAILURE [CODE] [goaway CODE]" and kept for a closer look. */
 struct said {
 	struct vcr_buf log;
 	struct vcr_buf req_body, res_body, message, aside, turns;
@@ -26,8 +26,10 @@ static int on_request(void *ctx, const struct vcr_call *c, uint64_t time_ns)
 static int on_call(void *ctx, const struct vcr_call *c)
 {
 	struct said *s = ctx;
-	vcr_buf_printf(&s->log, "call %u %s %d %s%s\n", c->conn, vcr_api_name(c->api), c->status, c->complete ? "complete" : "",
+	vcr_buf_printf(&s->log, "call %u %s %d %s%s", c->conn, vcr_api_name(c->api), c->status, c->complete ? "complete" : "",
 		c->failure ? c->failure : "");
+	vcr_buf_printf(&s->log, c->reset_code ? " %u" : "", c->reset_code);
+	vcr_buf_printf(&s->log, c->goaway ? " goaway %u\n" : "\n", c->goaway_code);
 	s->last = *c;
 	s->calls++;
 	snprintf(s->host, sizeof s->host, "%s", c->host);
@@ -352,9 +354,9 @@ START_TEST(ends_of_http2_streams_say_who_ended_them)
 	h2_frame(&frames, H2_RST, 0, 1, "\0\0\0\10", 4);
 	send_frames();
 	h2_frame(&frames, H2_RST, 0, 3, "\0\0\0\2", 4);
-	h2_frame(&frames, H2_GOAWAY, 0, 0, "\0\0\0\7\0\0\0\0", 8);
+	h2_frame(&frames, H2_GOAWAY, 0, 0, "\0\0\0\7\0\0\0\13", 8);
 	receive_frames(1000);
-	expect_log("call 1 openai.chat 0 aborted\ncall 1 openai.chat 0 reset\ncall 1 openai.chat 0 closed\n");
+	expect_log("call 1 openai.chat 0 aborted\ncall 1 openai.chat 0 reset 2\ncall 1 openai.chat 0 reset 7 goaway 11\n"); /* 9 was not looked at: REFUSED_STREAM */
 	h2_headers(&frames, client, 0, 11, ":method=POST\n:path=/v1/messages\n:authority=a");
 	send_frames();
 	h2_headers(&frames, server, 0, 11, ":status=413");
@@ -366,6 +368,32 @@ START_TEST(ends_of_http2_streams_say_who_ended_them)
 	vcr_flow_close(flow, 1, 1, ++now);
 	ck_assert_int_eq(said.calls, 6);
 	ck_assert_str_eq(said.last.failure, "closed");
+	finish_http2();
+}
+END_TEST
+
+/* Their records may come after that of the read: another thread's. */
+START_TEST(a_stream_that_crosses_the_servers_goaway_is_refused_too_and_one_that_it_looked_at_is_not)
+{
+	start_http2();
+	begin_http2();
+	ask_http2(1, "{}");
+	h2_frame(&frames, H2_GOAWAY, 0, 0, "\177\377\377\377\0\0\0\0", 8); /* it will go, and refuses nothing yet */
+	receive_frames(1000);
+	ask_http2(3, "{}");
+	h2_frame(&frames, H2_GOAWAY, 0, 0, "\0\0\0\3\0\0\0\13", 8);
+	receive_frames(1000);
+	ck_assert_int_eq(said.calls, 0);
+	ask_http2(5, "{\"late\":1}");
+	expect_log("call 1 openai.chat 0 reset 7 goaway 11\n");
+	ck_assert_str_eq(said.req_body.data, "{\"late\":1}");
+	h2_headers(&frames, client, 0, 7, ":method=POST\n:path=/v1/messages\n:authority=a");
+	send_frames();
+	h2_headers(&frames, server, H2_END_STREAM, 3, ":status=500");
+	receive_frames(1000);
+	ck_assert(said.last.complete && said.last.status == 500);
+	vcr_flow_close(flow, 1, 0, ++now); /* by the program, upon it */
+	expect_log("call 1 openai.chat 0 reset 7 goaway 11\ncall 1 openai.chat 500 complete\ncall 1 anthropic.messages 0 reset 7 goaway 11\ncall 1 openai.chat 0 aborted\n");
 	finish_http2();
 }
 END_TEST
@@ -858,6 +886,7 @@ static TCase *flows(void)
 	tcase_add_test(tc, a_client_that_turns_away_at_the_end_of_the_stream_has_missed_nothing);
 	tcase_add_test(tc, streams_of_http2_are_calls_of_their_own_however_they_interleave);
 	tcase_add_test(tc, ends_of_http2_streams_say_who_ended_them);
+	tcase_add_test(tc, a_stream_that_crosses_the_servers_goaway_is_refused_too_and_one_that_it_looked_at_is_not);
 	tcase_add_test(tc, an_upgrade_to_h2c_answers_the_request_that_asked_for_it_as_stream_1);
 	tcase_add_test(tc, damage_ends_what_can_be_read_of_an_http2_connection_and_is_said);
 	tcase_add_test(tc, an_http2_answer_whose_record_overtakes_its_request_is_kept);
