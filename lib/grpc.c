@@ -14,6 +14,23 @@ bool vcr_grpc_is(const char *type)
 	return type && !strncasecmp(type, word, n) && (!type[n] || strchr("+-; \t", type[n]));
 }
 
+static size_t length_at(const unsigned char *u)
+{
+	return (size_t)u[1] << 24 | (size_t)u[2] << 16 | (size_t)u[3] << 8 | u[4];
+}
+
+bool vcr_grpc_looks(const char *p, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)p;
+	bool any = n > PREFIX;
+	while (n > PREFIX && *u <= 1) {
+		size_t left = n - PREFIX, length = length_at(u) < left ? length_at(u) : left;
+		u += PREFIX + length;
+		n = left - length;
+	}
+	return any && (!n || (n <= PREFIX && *u <= 1));
+}
+
 static const char *field_of(const char *name, const struct vcr_http1_field *trailer, size_t ntrailer, const struct vcr_http1_field *head, size_t nhead)
 {
 	const char *v = vcr_http1_field(trailer, ntrailer, name);
@@ -130,7 +147,7 @@ int vcr_grpc_model(const char *body, size_t n, struct vcr_buf *out)
 	struct bytes b, v;
 	if (n < PREFIX || *u)
 		return 1;
-	size_t length = (size_t)u[1] << 24 | (size_t)u[2] << 16 | (size_t)u[3] << 8 | u[4];
+	size_t length = length_at(u);
 	b = (struct bytes){ u + PREFIX, length < n - PREFIX ? length : n - PREFIX };
 	while (next_field(&b, &v)) {
 		const unsigned char *at = v.n <= MODEL_MAX && v.n ? memmem(v.p, v.n, word, sizeof word - 1) : NULL;

@@ -10,6 +10,8 @@
 
 /* application/grpc, with any suffix or parameter. NULL: no. */
 bool vcr_grpc_is(const char *content_type);
+/* Does it look like a body, of nothing but messages, the last one perhaps cut? No text does. */
+bool vcr_grpc_looks(const char *p, size_t n);
 /* grpc-status of the trailers, else of the head; -1: neither says one from 0 to 999. */
 int vcr_grpc_status(const struct vcr_http1_field *trailer, size_t ntrailer, const struct vcr_http1_field *head, size_t nhead);
 /* The code's word in the specification; UNKNOWN for others. */

@@ -32,6 +32,16 @@ static bool is_answered_with(const struct vcr_call *c, const char *media_type)
 	return type && !strncasecmp(type, media_type, strlen(media_type));
 }
 
+static bool is_grpc(const struct vcr_call *c)
+{
+	return vcr_grpc_is(vcr_http1_field(c->req_field, c->nreq_field, "content-type"));
+}
+
+static int redact_body(struct vcr_recorder *r, const struct vcr_call *c, const char *p, size_t n, bool sse, struct vcr_buf *out, unsigned *count)
+{
+	return is_grpc(c) ? vcr_redact_fitted(r->redact, p, n, out, count) : vcr_redact_body(r->redact, p, n, sse, out, count);
+}
+
 bool vcr_recorder_is_model_call(const struct vcr_call *c)
 {
 	return c->api != VCR_API_NONE && c->api != VCR_API_SIDE;
@@ -43,8 +53,8 @@ static int clean_up(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 	int err;
 	vcr_recorder_learn_call(r, c);
 	if ((err = vcr_redact(r->redact, c->target, strlen(c->target), &out->target, &n)) ||
-	    (err = vcr_redact_body(r->redact, c->req_body, c->nreq_body, false, &out->request, &n)) ||
-	    (err = vcr_redact_body(r->redact, c->res_body, c->nres_body, is_answered_with(c, "text/event-stream"), &out->response, &n)) ||
+	    (err = redact_body(r, c, c->req_body, c->nreq_body, false, &out->request, &n)) ||
+	    (err = redact_body(r, c, c->res_body, c->nres_body, is_answered_with(c, "text/event-stream"), &out->response, &n)) ||
 	    (c->answer && (err = vcr_redact_body(r->redact, c->answer->message.data, c->answer->message.len, false, &out->message, &n))))
 		return err;
 	r->redactions += n;
@@ -308,7 +318,7 @@ static int frame_of(struct vcr_recorder *r, const struct vcr_call *c, struct cle
 		vcr_request_info(c->api, k->target.data, &k->j, &info);
 	struct vcr_recorder_owner cause = { "", NULL, NULL };
 	VCR_AUTO_BUF grpc_model = VCR_BUF_INIT, grpc_words = VCR_BUF_INIT;
-	bool grpc = vcr_grpc_is(vcr_http1_field(c->req_field, c->nreq_field, "content-type"));
+	bool grpc = is_grpc(c);
 	bool named = grpc && !vcr_grpc_model(k->request.data, k->request.len, &grpc_model);
 	const char *model = info.model ? info.model : named ? grpc_model.data : a ? a->model : NULL, *type = error_of(c, space, sizeof space);
 	struct vcr_frame f = { .type = type ? VCR_FRAME_ERROR : VCR_FRAME_LLM, .model = model, .cost_usd = cost_of(r, model, a), .tokens_in = a ? a->tokens_in : -1,

@@ -42,6 +42,9 @@ void vcr_redact_learn_request(struct vcr_redact *r, const struct vcr_http1_field
 void vcr_redact_learn_argv(struct vcr_redact *r, int argc, const char *const *argv);
 /* Append text with every secret replaced; *count (may be NULL) is raised by the number of replacements. */
 int vcr_redact(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count);
+/* The same where lengths are written in the text (gRPC): what stands for a secret is as long as it, {{vcr:secret:---}}, without number and name; stars up to
+ * 15 bytes. */
+int vcr_redact_fitted(struct vcr_redact *r, const char *p, size_t n, struct vcr_buf *out, unsigned *count);
 /* Bodies: like vcr_redact, and for an SSE body (sse true) also secrets that are split across the text pieces of
  * consecutive events: the pieces are replaced inside their events, the events stay valid. */
 int vcr_redact_body(struct vcr_redact *r, const char *p, size_t n, bool sse, struct vcr_buf *out, unsigned *count);

@@ -38,7 +38,7 @@ void vcr_replay_report(struct vcr_replay *r, const struct vcr_replay_event *ev);
 struct vcr_recorded *vcr_replay_find(struct vcr_replay *r, struct vcr_match_query *q, enum vcr_rung *rung, struct vcr_buf *told);
 void vcr_replay_missed(struct vcr_replay *r, const char *host, const struct vcr_match_query *q, struct vcr_divergence *d, struct vcr_buf *message);
 /* As the recorder would write it down, appended to `out`. */
-int vcr_replay_clean(struct vcr_replay *r, const char *host, const char *body, size_t n, struct vcr_buf *out);
+int vcr_replay_clean(struct vcr_replay *r, const char *host, bool grpc, const char *body, size_t n, struct vcr_buf *out);
 int64_t vcr_replay_now_us(void);
 
 

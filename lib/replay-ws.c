@@ -340,7 +340,7 @@ static void look_up(struct socket *s, bool must)
 	enum vcr_api api = s->next.call ? s->next.call->api : vcr_api_recognise_socket(s->host, s->target, s->r->o.model_hosts);
 	enum vcr_rung rung;
 	request_of(s, api, &request);
-	if (request.err || (request.len && vcr_replay_clean(s->r, s->host, request.data, request.len, &clean))) {
+	if (request.err || (request.len && vcr_replay_clean(s->r, s->host, false, request.data, request.len, &clean))) {
 		vcr_gate_cut(s->x, VCR_CUT_RESET);
 		return;
 	}

@@ -354,9 +354,9 @@ static struct vcr_recorded *give_by_names(struct vcr_replay *r, struct vcr_match
 	return found;
 }
 
-int vcr_replay_clean(struct vcr_replay *r, const char *host, const char *body, size_t n, struct vcr_buf *out)
+int vcr_replay_clean(struct vcr_replay *r, const char *host, bool grpc, const char *body, size_t n, struct vcr_buf *out)
 {
-	int err = vcr_redact_body(r->redact, body, n, false, out, NULL);
+	int err = grpc ? vcr_redact_fitted(r->redact, body, n, out, NULL) : vcr_redact_body(r->redact, body, n, false, out, NULL);
 	return err || !r->scrub ? err : scrub_up(r, host, out);
 }
 
@@ -377,7 +377,7 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 	int err = vcr_redact(r->redact, q->target, strlen(q->target), &c->target, NULL);
 	if (!err && r->scrub)
 		err = scrub_up(r, q->host, &c->target);
-	return err ? err : vcr_replay_clean(r, q->host, body, n, &c->body);
+	return err ? err : vcr_replay_clean(r, q->host, vcr_grpc_is(vcr_http1_field(q->field, q->nfield, "content-type")), body, n, &c->body);
 }
 
 static void hash_bytes(uint64_t h[2], const char *p, size_t n)

@@ -1,4 +1,5 @@
 #include "scrub-parts.h"
+#include "grpc.h"
 #include "limits.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -248,6 +249,8 @@ static int any_text(struct vcr_scrub *s, const char *p, size_t n, struct vcr_buf
 	int err = 1;
 	while (blank < n && isspace((unsigned char)p[blank]))
 		blank++;
+	if (!s->inner && vcr_grpc_looks(p, n))
+		return vcr_redact_fitted(s->redact, p, n, out, &s->replaced);
 	if (s->inner == SCRUB_INNER || blank == n)
 		return plain(s, p, n, out);
 	s->inner++;

@@ -1,9 +1,9 @@
 /* scrub.h — texts without what rules (rules.h) name: of a recording that is scrubbed, and of the requests that a replay of it hears.
  *
- * A text is taken as what it looks like: JSON (and JSON in its strings) value by value, a stream of events piece by piece and put together, else as
- * plain text. What a rule names is replaced by a placeholder {{vcr:secret:N:NAME}}: equal values by the same one. From 8 bytes on a value is removed
- * wherever it appears from then on, whole or encoded, split over a stream's events too; a shorter one where a rule finds it. A number is replaced whole, by a
- * string. Everything else keeps its bytes. The same text and the same values seen before give the same result, so that a request of a replay is
+ * A text is taken as what it looks like: JSON (and JSON in its strings) value by value, a stream of events piece by piece and put together, messages of
+ * gRPC with what stands for a value as long as it (vcr_redact_fitted), else as plain text. What a rule names is replaced by a placeholder
+ * {{vcr:secret:N:NAME}}: equal values by the same one. From 8 bytes on a value is removed wherever it appears from then on, whole or encoded, split over a
+ * stream's events too; a shorter one where a rule finds it. A number is replaced whole, by a string. Everything else keeps its bytes. The same text and the same values seen before give the same result, so that a request of a replay is
  * found by its key. */
 #ifndef VCR_SCRUB_H
 #define VCR_SCRUB_H

@@ -29,8 +29,9 @@ OTHERS = "calls to a host that serves no models are answered as without us, and 
 KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
 GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
 REFUSED = "a call that a server's GOAWAY refuses is asked again by the package itself, in a replay too"
+SECRET = "a secret in what it says is not kept, and it hears whole messages in a replay"
 COUNTED = "the server had the calls of the recordings, and no other"
-TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, COUNTED]
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -157,7 +158,7 @@ class Leaving(h2kit.Server):
 
 
 leaving = Leaving(os.path.join(model.dir, "leaf.pem"))
-PORT = leaving.port
+HOME, PORT = PORT, leaving.port
 place = Place()
 ask = (AGENTS_PYTHON, CALLS, "ask", TARGETS["by address"] % PORT, HOST, "leaving")
 said = [place.run(*ask, env=ENV).stdout.decode()]
@@ -166,6 +167,16 @@ said.append(place.run(os.path.join(BUILD, "vcr-replay"), "-q", session.path, "--
 leaving.close()
 ok(said[0] == said[1] and said[0].startswith("answer to question 0 about a leaving\nanswer to question 1") and len(leaving.asked) == 5 and
    [session.vcr(f).get("reset_code") for f in session.calls()] == [7, None, None, None, None], REFUSED, said, leaving.asked, session.frames)
+
+KEY = "sk-ant-api03-Wm4vQp8xT2nJ7rKd5LzH"
+PORT = HOME
+place = Place()
+ENV["ANTHROPIC_API_KEY"] = KEY
+bare = place.ask("preload", TARGETS["by address"], KEY)
+again = place.ask("replay", TARGETS["by address"], KEY)
+asked += 2  # Place.ask takes it for a "wait"
+kept = open(place.session().path, "rb").read()
+ok(bare[1].count(KEY) == 5 and again[1] == bare[1].replace(KEY, "{{vcr:secret:" + "-" * (len(KEY) - 15) + "}}") and KEY.encode() not in kept, SECRET, bare, again)
 
 served = int(server.communicate()[0])
 ok(served == asked, COUNTED, served, asked)

@@ -277,6 +277,23 @@ ok([h["reset"] for h in heard] == [None, "refused 11"] and frames[1]["metadata"]
 again, events = t.run("vcr-replay", "-q", "away", calls=["GenerateContent=before", "Away=refused"])
 ok(parsed(again) == heard, "and a replay refuses it by the same, so that it may be asked again", again, events)
 
+KEY = "sk-ant-api03-Wm4vQp8xT2nJ7rKd5LzH"
+STANDS = "{{vcr:secret:" + "-" * (len(KEY) - 15) + "}}"
+calls = ["GenerateContent=my key is %s and that is all" % KEY, "StreamGenerateContent=%s" % KEY]
+t.place.env["ANTHROPIC_API_KEY"] = KEY
+out, err = t.run("vcr-record", "-q", "--lane=gate", "--session", "secret", calls=calls)
+heard = parsed(out)
+want = [["answer to my key is %s and that is all" % KEY], ["piece %d of %s" % (i, KEY) for i in range(3)]]
+again, events = t.run("vcr-replay", "-q", "secret", calls=calls)
+repeated, events = t.run("vcr-replay", "-q", "secret", calls=[c.replace(KEY, STANDS) for c in calls])
+kept = open(t.place.path("secret"), "rb").read()
+ok([h["body"] for h in heard] == want and [h["body"] for h in parsed(again)] == [[m.replace(KEY, STANDS) for m in w] for w in want] and parsed(repeated) == parsed(again) and KEY.encode() not in kept and base64.b64encode(KEY.encode()) not in kept,
+   "messages that hold a secret are kept without it and as long as they were: a replay hears each whole, and may say what it heard", out, again, repeated, err, events)
+r = subprocess.run([os.path.join(BUILD, "vcr-scrub"), "--in-place", "-p", "that is all", "secret"], cwd=t.place.dir, env=t.place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+again, events = t.run("vcr-replay", "-q", "secret", calls=calls)
+ok(r.returncode == 0 and parsed(again)[0]["body"] == [want[0][0].replace(KEY, STANDS).replace("that is all", "*" * 11)], "and so are those that a rule scrubs", r.stdout, again, events)
+del t.place.env["ANTHROPIC_API_KEY"]
+
 # ---- node, whose http2 offers nothing else ----
 
 NODE = """

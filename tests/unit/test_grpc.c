@@ -17,6 +17,20 @@ START_TEST(what_is_grpc_is_known_by_its_type_and_what_only_asks_by_its_method)
 }
 END_TEST
 
+START_TEST(a_body_is_known_by_its_messages_whole_or_cut_and_no_text_is_one)
+{
+	static const struct { const char *p; size_t n; bool yes; } body[] = {
+		{ "\0\0\0\0\3abc", 8, true }, { "\1\0\0\0\3abc\0\0\0\0\0", 13, true }, { "\0\0\0\0\3abc\0\0\0\0\7cut", 16, true }, { "\0\0\0\0\3abc\0\0", 10, true },
+		{ "\0\0\0\0\3abc{", 9, false }, { "\0\0\0\0\1abc\0\0\0\0\1x", 14, false }, { "{\"a\":1}", 7, false }, { "data: x\n\n", 9, false }, { "", 0, false }, { "\0\0\0", 3, false } };
+	for (size_t i = 0; i < sizeof body / sizeof *body; i++) {
+		char *exact = malloc(body[i].n + !body[i].n);
+		memcpy(exact, body[i].p, body[i].n);
+		ck_assert_msg(vcr_grpc_looks(exact, body[i].n) == body[i].yes, "body %zu", i);
+		free(exact);
+	}
+}
+END_TEST
+
 START_TEST(how_a_call_ended_is_in_its_trailers_or_its_head)
 {
 	const struct vcr_http1_field trailer[] = { { "grpc-status", "8" }, { "grpc-message", "too%20many%0Aof you %zz%4" } }, head[] = { { "Grpc-Status", "13" } }, odd[] = { { "grpc-status", "-1" } };
@@ -82,6 +96,7 @@ static TCase *tc_grpc(void)
 {
 	TCase *tc = tcase_create("grpc");
 	tcase_add_test(tc, what_is_grpc_is_known_by_its_type_and_what_only_asks_by_its_method);
+	tcase_add_test(tc, a_body_is_known_by_its_messages_whole_or_cut_and_no_text_is_one);
 	tcase_add_test(tc, how_a_call_ended_is_in_its_trailers_or_its_head);
 	tcase_add_test(tc, a_request_names_its_model);
 	tcase_add_test(tc, noise_is_read_inside_its_bounds);

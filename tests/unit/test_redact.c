@@ -49,6 +49,34 @@ static void learn(const char *name, const char *value)
 
 #define SAME(text) ck_assert_str_eq(redact(text), text)
 
+START_TEST(what_stands_for_a_secret_can_be_as_long_as_it)
+{
+	char value[200], text[400], want[400];
+	for (size_t n = 12; n < 150; n++) {
+		teardown();
+		setup();
+		for (size_t i = 0; i < n; i++)
+			value[i] = "Qx7#pK2!vB9"[i % 11];
+		value[n] = 0;
+		learn("KEY", value);
+		snprintf(text, sizeof text, "<%s|%s>", value, value);
+		char stands[200];
+		memset(stands, n < 16 ? '*' : '-', n);
+		stands[n] = 0;
+		if (n >= 16) {
+			memcpy(stands, "{{vcr:secret:", 13);
+			memcpy(stands + n - 2, "}}", 2);
+		}
+		snprintf(want, sizeof want, "<%s|%s>", stands, stands);
+		vcr_buf_reset(&out);
+		ck_assert_int_eq(vcr_redact_fitted(r, text, strlen(text), &out, &count), 0);
+		ck_assert_str_eq(out.data, want);
+		ck_assert_uint_eq(count, 2);
+		ck_assert_int_eq(vcr_redact_learn(r, "KEY", stands, n), 1); /* heard and said again it is none */
+	}
+}
+END_TEST
+
 START_TEST(a_learnt_value_is_replaced_wherever_it_stands)
 {
 	learn("openai_api_key", "canary-secret-42");
@@ -425,6 +453,7 @@ static TCase *redaction(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_successor_knows_what_was_learnt_and_gives_it_the_same_numbers);
 	tcase_add_test(tc, a_learnt_value_is_replaced_wherever_it_stands);
+	tcase_add_test(tc, what_stands_for_a_secret_can_be_as_long_as_it);
 	tcase_add_test(tc, the_same_value_keeps_its_placeholder);
 	tcase_add_test(tc, the_longer_of_two_secrets_wins_and_no_tail_stays);
 	tcase_add_test(tc, base64_is_found_at_every_alignment);

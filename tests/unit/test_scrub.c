@@ -179,6 +179,18 @@ START_TEST(a_value_that_is_split_over_a_stream_goes_too)
 }
 END_TEST
 
+START_TEST(messages_of_grpc_keep_their_lengths)
+{
+	struct vcr_scrub *s = vcr_scrub_new(rules(LIST("CUST-\\d+"), NULL), 1);
+	static const char body[] = "\0\0\0\0\x1c" "\x0a\x1a" "to CUST-12345678901234 now" "\0\0\0\0\x0c" "CUST-1234567", want[] = "\0\0\0\0\x1c" "\x0a\x1a" "to {{vcr:secret:----}} now" "\0\0\0\0\x0c" "************";
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	ck_assert_int_eq(vcr_scrub_text(s, NULL, body, sizeof body - 1, &out), 0);
+	ck_assert_uint_eq(out.len, sizeof want - 1);
+	ck_assert_mem_eq(out.data, want, sizeof want - 1);
+	vcr_scrub_free(s);
+}
+END_TEST
+
 START_TEST(placeholders_are_left_alone)
 {
 	struct vcr_scrub *s = vcr_scrub_new(rules(LIST("[a-zA-Z:0-9]{4,}"), LIST("key")), 50);
@@ -220,6 +232,7 @@ static TCase *scrub(void)
 	tcase_add_test(tc, a_match_stays_in_its_string);
 	tcase_add_test(tc, a_field_goes_whole_whatever_its_type_and_is_known_elsewhere);
 	tcase_add_test(tc, a_value_that_is_split_over_a_stream_goes_too);
+	tcase_add_test(tc, messages_of_grpc_keep_their_lengths);
 	tcase_add_test(tc, placeholders_are_left_alone);
 	tcase_add_test(tc, what_a_replay_calls_otherwise_is_called_as_recorded);
 	return tc;
