@@ -474,7 +474,10 @@ static void remember(int fd, const struct goal *o)
 		return;
 	if (vcr_fd_get(fd) == VCR_FD_PLAIN)
 		vcr_fd_closed(fd);
-	vcr_stand_spoke();
+	if (o->maybe)
+		vcr_store(&vcr_may_speak, raw_getpid());
+	else
+		vcr_stand_spoke();
 	vcr_fd_set(fd, VCR_FD_LED);
 	if (o->proxy)
 		vcr_store(&met_proxy, 1);

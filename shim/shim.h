@@ -403,6 +403,7 @@ int32_t vcr_lend_whom(char *const env[]);
 
 /* ---- stand.c: tools, where somebody stands in for them (spool-format.h) ---- */
 extern int32_t vcr_spoke;           /* the process that has spoken to a model; its children, which find it here too, are another. exec forgets it */
+extern int32_t vcr_may_speak;      /* the one that was led somewhere of which only the gate hears whether it is a model's: that says so in the header's `spoke` */
 static inline void vcr_stand_spoke(void) { if (vcr_unlikely(!vcr_load(&vcr_spoke))) vcr_store(&vcr_spoke, raw_getpid()); }
 /* Is what this process is about to start, or to become, started through the stand-in? Then argv is laid out in `out`, which has VCR_STAND_ROOM
  * entries more than argv, and env loses its LD_PRELOAD to it. early: the process has not spoken to a model; what it becomes itself is never asked about. */

@@ -7,7 +7,7 @@
  * they print. */
 #include "shim.h"
 
-int32_t vcr_spoke;
+int32_t vcr_spoke, vcr_may_speak;
 
 static bool copy(const char shared[400], char out[400])
 {
@@ -28,11 +28,28 @@ static bool is_named(struct vcr_stand *s)
 	return s->answers || !vcr_self.sandboxed; /* what the host has forbidden its children may forbid the stand-in too: then they do not run */
 }
 
+static bool has_heard(const struct vcr_spool_header *h, int32_t pid)
+{
+	for (int i = 0; i < VCR_SPOKEN; i++)
+		if (vcr_load(&h->spoke[i]) == pid)
+			return true;
+	return false;
+}
+
+/* Who of this process and those that it is a fork of has spoken to a model; 0: nobody. */
+static int32_t speaker(const struct vcr_spool_header *h)
+{
+	int32_t spoke = vcr_load(&vcr_spoke), may = vcr_load(&vcr_may_speak);
+	return spoke || !may || !has_heard(h, may) ? spoke : may;
+}
+
 bool vcr_stand_wanted(bool spawns, struct vcr_stand *s)
 {
-	int32_t spoke = vcr_load(&vcr_spoke);
 	struct vcr_spool_header *h = vcr_spool_mapped();
-	if (vcr_likely(!h || !h->standin[0]) || (!spawns && (spoke ? spoke : vcr_self.image) == raw_getpid()) || !is_named(s))
+	if (vcr_likely(!h || !h->standin[0]))
+		return false;
+	int32_t spoke = speaker(h);
+	if ((!spawns && (spoke ? spoke : vcr_self.image) == raw_getpid()) || !is_named(s))
 		return false;
 	s->early = !spoke;
 	return s->answers || spoke || !vcr_self.within;
@@ -44,9 +61,7 @@ bool vcr_stand_wanted_here(int32_t lender, struct vcr_stand *s)
 	if (vcr_likely(!h || !h->standin[0]) || !is_named(s))
 		return false;
 	s->reader = lender > 0 ? lender : 0;
-	s->early = true;
-	for (int i = 0; i < VCR_SPOKEN && s->early; i++)
-		s->early = vcr_load(&h->spoke[i]) != lender;
+	s->early = !has_heard(h, lender);
 	return s->answers || !s->early || !vcr_self.within;
 }
 

@@ -30,8 +30,9 @@ KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
 GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
 REFUSED = "a call that a server's GOAWAY refuses is asked again by the package itself, in a replay too"
 SECRET = "a secret in what it says is not kept, and it hears whole messages in a replay"
+HERMETIC = "a program that has called by gRPC a host that serves no models has not spoken to one: with --hermetic what it starts then, the agent, runs again, and the agent's tool does not"
 COUNTED = "the server had the calls of the recordings, and no other"
-TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, COUNTED]
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, HERMETIC, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -177,6 +178,29 @@ again = place.ask("replay", TARGETS["by address"], KEY)
 asked += 2  # Place.ask takes it for a "wait"
 kept = open(place.session().path, "rb").read()
 ok(bare[1].count(KEY) == 5 and again[1] == bare[1].replace(KEY, "{{vcr:secret:" + "-" * (len(KEY) - 15) + "}}") and KEY.encode() not in kept, SECRET, bare, again)
+
+del ENV["ANTHROPIC_API_KEY"]
+AGENT = """
+import os, runpy, subprocess, sys
+me, calls, target, host, *then = sys.argv
+sys.argv = [calls, "ask", target, host]
+runpy.run_path(calls)
+with open(os.environ["RAN"], "a") as f:
+    f.write(host + "\\n")
+subprocess.run([sys.executable, me, calls, target, *then] if then else ["sh", "-c", "echo tool >> $RAN"])
+"""
+place = Place()
+script, ENV["RAN"] = os.path.join(place.dir, "agent.py"), os.path.join(place.dir, "ran")
+with open(script, "w") as f:
+    f.write(AGENT)
+words = [AGENTS_PYTHON, script, CALLS, TARGETS["by address"] % PORT, "localhost", HOST]
+first = place.run(os.path.join(BUILD, "vcr-record"), "-q", "--capture=all", "--", *words, how="tool", env=ENV)
+session = place.session()
+again = place.run(os.path.join(BUILD, "vcr-replay"), "--hermetic", "-v", session.path, "--", *words, how="tool", env=ENV)
+asked += 12  # a replay tunnels to this machine
+ran = open(ENV["RAN"]).read().split()
+ok(first.stdout == again.stdout and first.stdout.count(b"\n") == 12 and ran == ["localhost", HOST, "tool", "localhost", HOST], HERMETIC, ran, first, again, session.frames)
+del ENV["RAN"]
 
 served = int(server.communicate()[0])
 ok(served == asked, COUNTED, served, asked)
