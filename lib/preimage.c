@@ -271,16 +271,21 @@ bool vcr_preimages_can(const struct vcr_preimages *p, int dir, const char *path)
 	return !fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && st.st_dev == p->device && st.st_size > 0;
 }
 
+bool vcr_preimages_takes(const struct vcr_preimages *p, const struct stat *st, enum vcr_preimage_why why)
+{
+	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_GOES ? LEAST_LINK : 1;
+	return S_ISREG(st->st_mode) && st->st_dev == p->device && st->st_size >= least;
+}
+
 int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum vcr_preimage_why why, struct vcr_error *e)
 {
 	unsigned char id[VCR_LARGE_ID], as[VCR_LARGE_ID];
 	char hex[HEX + 1];
 	struct stat st;
-	const int64_t least = why == VCR_PREIMAGE_CHANGES ? LEAST_COPY + 1 : why == VCR_PREIMAGE_GOES ? LEAST_LINK : 1;
+	if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) || !vcr_preimages_takes(p, &st, why))
+		return 1;
 	const bool small = why == VCR_PREIMAGE_SMALL_CHANGES || why == VCR_PREIMAGE_SMALL_GOES;
 	why = why == VCR_PREIMAGE_SMALL_CHANGES ? VCR_PREIMAGE_CHANGES : why == VCR_PREIMAGE_SMALL_GOES ? VCR_PREIMAGE_GOES : why;
-	if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_dev != p->device || st.st_size < least)
-		return 1;
 	const bool once = why == VCR_PREIMAGE_CHANGES && (!small || st.st_size > LEAST_COPY); /* small ones as often as they change: savepoints lie in between */
 	const int64_t born_ns = once ? born(dir, path) : 0;
 	if (once && was_copied(p, &st, born_ns))

@@ -35,6 +35,8 @@ void vcr_preimages_free(struct vcr_preimages *p);
 enum vcr_preimage_why { VCR_PREIMAGE_GOES /* deleted, replaced */, VCR_PREIMAGE_CHANGES /* written into, cut */,
 	VCR_PREIMAGE_UNDO /* as GOES, by a rollback: nothing else is dropped for it */,
 	VCR_PREIMAGE_SMALL_GOES, VCR_PREIMAGE_SMALL_CHANGES /* as above, a file of any size: it is known that savepoints do not hold it */ };
+/* Is it a file that could be kept, as lstat(2) says it? Of nearly every one this is false. */
+bool vcr_preimages_takes(const struct vcr_preimages *p, const struct stat *st, enum vcr_preimage_why why);
 /* Before it happens to the file at path, as openat(2) reads dir and path, the last component of which is not followed. 0: it is kept; 1: there is no need. */
 int vcr_preimages_keep(struct vcr_preimages *p, int dir, const char *path, enum vcr_preimage_why why, struct vcr_error *e);
 /* Would a link keep it, of whatever size? */

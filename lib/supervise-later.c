@@ -100,7 +100,7 @@ void vcr_later_settle(struct vcr_supervise *s, int tid)
 void vcr_later_ends(struct vcr_supervise *s, int tid)
 {
 	struct vcr_seen *p = s->nlater ? vcr_seen_of(s, tid) : NULL;
-	for (int i = 0; p && i < VCR_LATER; i++)
+	for (int i = 0; p && vcr_seen_whole(s, p) && i < VCR_LATER; i++)
 		if (s->later[i].used && s->later[i].pid == p->pid)
 			settle(s, &s->later[i], true);
 }

@@ -1,5 +1,5 @@
 /* supervise-parts.h — the inside of supervise.h: supervise.c (the loop, files), supervise-process.c (whose call it is, its memory and paths),
- * supervise-later.c (marks that wait for their call), supervise-connect.c, supervise-ask.c (connects that wait for what the gate says of them). */
+ * supervise-code.c (is it the library's), supervise-later.c (marks that wait for their call), supervise-connect.c, supervise-ask.c (connects that wait for what the gate says of them). */
 #ifndef VCR_SUPERVISE_PARTS_H
 #define VCR_SUPERVISE_PARTS_H
 #include <linux/limits.h>
@@ -44,12 +44,15 @@ struct vcr_reach {
 
 /* A thread that has made a call. */
 struct vcr_seen {
-	int tid, pid, ppid;      /* tid 0: free */
+	int tid;                 /* 0: free */
 	int proc;                /* /proc/TID */
+	bool learnt;             /* its code: */
 	bool hooked;             /* it has the library */
 	bool told;               /* the session knows of it */
 	int ncode;
 	struct { uint64_t from, to; } code[VCR_SEEN_CODE]; /* of the C library and ours */
+	bool whole;              /* looked at, and it can be seen: */
+	int pid, ppid;
 	char cwd[PATH_MAX];      /* as of this call */
 };
 
@@ -88,16 +91,23 @@ struct vcr_supervise {
 };
 
 /* supervise-process.c */
-struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid); /* NULL: it is not to be seen */
-void vcr_seen_forget(struct vcr_supervise *s, int tid);         /* it becomes another program */
+/* Of most calls it is only asked whether the library tells of them: the entry has its code, and the rest from vcr_seen_whole on. NULL: it is not there. */
+struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid);
+bool vcr_seen_whole(struct vcr_supervise *s, struct vcr_seen *p); /* for this call. False: it is not to be seen */
+void vcr_seen_becomes_another(struct vcr_supervise *s, int tid);  /* program, if its execve does what it should */
 void vcr_seen_release(struct vcr_supervise *s);
-bool vcr_seen_by_library(const struct vcr_seen *p, uint64_t instruction);
 bool vcr_seen_read(const struct vcr_seen *p, uint64_t at, void *to, size_t n);
 bool vcr_seen_text(const struct vcr_seen *p, uint64_t at, char *to, size_t room);
+/* As fstatat(2); a path from its root is taken for one from ours. 0 or -errno. */
+int vcr_seen_stat(const struct vcr_seen *p, int dir, uint64_t at, int flags, struct stat *st);
 bool vcr_seen_path(const struct vcr_seen *p, int dir, uint64_t at, char out[PATH_MAX]); /* absolute */
 void vcr_seen_tell(struct vcr_supervise *s, struct vcr_seen *p);  /* the session is to know of it */
 /* In the workspace and worth recording; path becomes the one that its directory really has. */
 bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX]);
+
+/* supervise-code.c */
+bool vcr_seen_by_library(const struct vcr_seen *p, uint64_t instruction);
+void vcr_seen_learn_code(struct vcr_seen *p, bool by_table); /* by_table: as where the kernel knows no better */
 
 /* supervise-later.c */
 void vcr_later_add(struct vcr_supervise *s, const struct vcr_later *mark, const char *path, const char *path2);

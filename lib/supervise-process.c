@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 32 << 10, MAPS = 1 << 20 };
+enum { ARGUMENTS = 32 << 10 };
 
 /* ---- Memory ---- */
 
@@ -51,41 +52,6 @@ static int number_behind(const char *text, const char *word)
 	return at ? atoi(at + strlen(word)) : 0;
 }
 
-/* What of the C library's code the library's hooks stand before. */
-static bool is_hooked_file(const char *path, bool *ours)
-{
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	*ours = !strncmp(name, "libvcrshim.so", 13);
-	return *ours || !strncmp(name, "libc.so", 7) || !strncmp(name, "libc-2", 6) || !strncmp(name, "libpthread", 10) || !strncmp(name, "ld-linux", 8);
-}
-
-static void learn_code(struct vcr_seen *p)
-{
-	char *text = malloc(MAPS);
-	if (!text)
-		return;
-	read_file(p, "maps", text, MAPS);
-	for (char *line = text, *end; *line && (end = strchr(line, '\n')); line = end + 1) {
-		*end = 0;
-		char *path = strchr(line, '/'), *mode = strchr(line, ' ');
-		bool ours;
-		if (!path || !mode || mode > path || mode[3] != 'x' || !is_hooked_file(path, &ours))
-			continue;
-		p->hooked |= ours;
-		if (p->ncode < VCR_SEEN_CODE && sscanf(line, "%lx-%lx", &p->code[p->ncode].from, &p->code[p->ncode].to) == 2)
-			p->ncode++;
-	}
-	free(text);
-}
-
-bool vcr_seen_by_library(const struct vcr_seen *p, uint64_t at)
-{
-	for (int i = 0; p->hooked && i < p->ncode; i++)
-		if (at >= p->code[i].from && at <= p->code[i].to)
-			return true;
-	return false;
-}
-
 static bool is_own_program(const struct vcr_supervise *s, const struct vcr_seen *p)
 {
 	struct stat st;
@@ -99,25 +65,23 @@ static void forget(struct vcr_seen *p)
 	p->tid = 0;
 }
 
-static bool meet(struct vcr_supervise *s, struct vcr_seen *p, int tid)
+static bool meet(struct vcr_seen *p, int tid)
 {
-	char name[40], status[4096];
+	char name[40];
 	forget(p);
 	snprintf(name, sizeof name, "/proc/%d", tid);
-	int proc = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int proc = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (proc < 0)
 		return false;
 	*p = (struct vcr_seen){ .tid = tid, .proc = proc };
-	read_file(p, "status", status, sizeof status);
-	p->pid = number_behind(status, "\nTgid:");
-	p->ppid = number_behind(status, "\nPPid:");
-	if (p->pid && read_link(p, "root", p->cwd) && !strcmp(p->cwd, "/") && !is_own_program(s, p)) {
-		learn_code(p);
-		if (read_link(p, "cwd", p->cwd))
-			return true;
-	}
-	forget(p); /* also of a process with another root: its paths are not ours */
-	return false;
+	return true;
+}
+
+/* Its number may be another's by now. A signal that is none says it at the least cost, where it may be sent. */
+static bool is_there(const struct vcr_seen *p)
+{
+	char cwd[PATH_MAX];
+	return !syscall(SYS_pidfd_send_signal, p->proc, 0, NULL, 0) || read_link(p, "cwd", cwd);
 }
 
 struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid)
@@ -125,16 +89,46 @@ struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid)
 	struct vcr_seen *p = &s->seen[(unsigned)tid % VCR_SEEN];
 	if (tid <= 0)
 		return NULL; /* of a pid namespace that is not below ours */
-	if (p->tid == tid && read_link(p, "cwd", p->cwd)) /* fails for one that is gone, whose number is another's now */
-		return p;
-	return meet(s, p, tid) ? p : NULL;
+	if ((p->tid != tid || !is_there(p)) && !meet(p, tid))
+		return NULL;
+	if (!p->learnt)
+		vcr_seen_learn_code(p, false);
+	p->learnt = true;
+	return p;
 }
 
-void vcr_seen_forget(struct vcr_supervise *s, int tid)
+/* What does not change while it is the same program. */
+static bool look_at(struct vcr_supervise *s, struct vcr_seen *p)
 {
-	struct vcr_seen *p = &s->seen[(unsigned)tid % VCR_SEEN];
-	if (p->tid == tid)
-		forget(p);
+	char status[4096];
+	read_file(p, "status", status, sizeof status);
+	p->pid = number_behind(status, "\nTgid:");
+	p->ppid = number_behind(status, "\nPPid:");
+	p->whole = p->pid && read_link(p, "root", p->cwd) && !strcmp(p->cwd, "/") && !is_own_program(s, p);
+	return p->whole;
+}
+
+bool vcr_seen_whole(struct vcr_supervise *s, struct vcr_seen *p)
+{
+	if ((p->whole || look_at(s, p)) && read_link(p, "cwd", p->cwd))
+		return true;
+	forget(p); /* also of a process with another root: its paths are not ours */
+	return false;
+}
+
+static void unlearn(struct vcr_seen *p)
+{
+	p->learnt = p->whole = p->told = false;
+}
+
+void vcr_seen_becomes_another(struct vcr_supervise *s, int tid)
+{
+	if (!syscall(SYS_tgkill, tid, tid, 0)) {
+		unlearn(&s->seen[(unsigned)tid % VCR_SEEN]); /* or whose number is there, who is looked at again: no harm */
+		return;
+	}
+	for (int i = 0; i < VCR_SEEN; i++) /* a thread that is not its process's first takes over that one's number */
+		unlearn(&s->seen[i]);
 }
 
 void vcr_seen_release(struct vcr_supervise *s)
@@ -163,6 +157,20 @@ void vcr_seen_tell(struct vcr_supervise *s, struct vcr_seen *p)
 }
 
 /* ---- Paths ---- */
+
+int vcr_seen_stat(const struct vcr_seen *p, int dir, uint64_t at, int flags, struct stat *st)
+{
+	char path[PATH_MAX], name[PATH_MAX + 40];
+	if (!vcr_seen_text(p, at, path, sizeof path))
+		return -EFAULT;
+	if (*path == '/')
+		return fstatat(AT_FDCWD, path, st, flags) ? -errno : 0;
+	if (dir == AT_FDCWD)
+		snprintf(name, sizeof name, "cwd/%s", path);
+	else
+		snprintf(name, sizeof name, "fd/%d/%s", dir, path);
+	return fstatat(p->proc, name, st, flags) ? -errno : 0;
+}
 
 bool vcr_seen_path(const struct vcr_seen *p, int dir, uint64_t at, char out[PATH_MAX])
 {

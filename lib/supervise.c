@@ -132,17 +132,44 @@ static bool is_unkept(const struct vcr_supervise *s, const char *path)
 	return false;
 }
 
+static bool goes(const struct deed *d)
+{
+	return d->op == VCR_FILE_UNLINK || d->op == VCR_FILE_RENAME;
+}
+
+static enum vcr_preimage_why why_of(const struct deed *d)
+{
+	return goes(d) ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES;
+}
+
+/* Can it destroy what is in a file? */
+static bool destroys(const struct deed *d)
+{
+	bool only_new = (d->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+	return goes(d) || d->op == VCR_FILE_TRUNCATE || (d->op == VCR_FILE_OPEN && !only_new);
+}
+
 /* What the call will destroy. */
 static void keep(struct vcr_supervise *s, const struct deed *d, const char *path, const char *path2, bool known)
 {
-	bool goes = d->op == VCR_FILE_UNLINK || d->op == VCR_FILE_RENAME, changes = d->op == VCR_FILE_OPEN || d->op == VCR_FILE_TRUNCATE;
 	const char *victim = d->op == VCR_FILE_RENAME ? path2 : path;
-	if ((!goes && !changes) || vcr_redact_is_secret_file(victim))
+	if (!destroys(d) || vcr_redact_is_secret_file(victim))
 		return;
-	enum vcr_preimage_why why = goes ? VCR_PREIMAGE_GOES : VCR_PREIMAGE_CHANGES;
+	enum vcr_preimage_why why = why_of(d);
 	if (!known && is_unkept(s, victim))
-		why = goes ? VCR_PREIMAGE_SMALL_GOES : VCR_PREIMAGE_SMALL_CHANGES;
+		why = goes(d) ? VCR_PREIMAGE_SMALL_GOES : VCR_PREIMAGE_SMALL_CHANGES;
 	s->stats.kept += !vcr_preimages_keep(s->kept, AT_FDCWD, victim, why, NULL);
+}
+
+/* Of nearly every call that the library tells of nothing is to be done, and one look says so: no path is made of it. What cannot be looked at so is asked further. */
+static bool may_be_kept(struct vcr_supervise *s, const struct vcr_seen *p, const struct deed *d)
+{
+	struct stat st;
+	bool second = d->op == VCR_FILE_RENAME;
+	if (!s->kept || !destroys(d))
+		return false;
+	int err = vcr_seen_stat(p, second ? d->dir2 : d->dir, second ? d->path2 : d->path, AT_SYMLINK_NOFOLLOW, &st);
+	return err ? err != -ENOENT && err != -ENOTDIR : vcr_preimages_takes(s->kept, &st, why_of(d));
 }
 
 /* known: the library tells of it. */
@@ -150,7 +177,7 @@ static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct se
 {
 	struct deed d = deed_of(p, &call->data);
 	char path[PATH_MAX], path2[PATH_MAX] = "";
-	if (!d.op || (known && !s->kept))
+	if (!d.op || (known && !may_be_kept(s, p, &d)) || !vcr_seen_whole(s, p))
 		return;
 	if (!first_path(p, &d, path) || (d.path2 && !vcr_seen_path(p, d.dir2, d.path2, path2)) || !vcr_notify_waits(s->o.notify)) {
 		s->stats.unseen++;
@@ -180,16 +207,38 @@ static uint32_t add_arguments(const struct vcr_seen *p, uint64_t list, struct vc
 	return n;
 }
 
+static bool is_executable(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_mode & 0111;
+}
+
+static bool changes_user(const struct stat *st)
+{
+	return st->st_mode & S_ISUID && st->st_uid != geteuid();
+}
+
+static bool changes_identity(const struct stat *st)
+{
+	return changes_user(st) || ((st->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && st->st_gid != getegid());
+}
+
 /* The kernel gives it no other identity here: NO_NEW_PRIVS (notify.h). Said once. */
 static void say_identity(struct vcr_supervise *s, const struct vcr_seen *p, const char *path, const struct stat *st)
 {
-	bool user = st->st_mode & S_ISUID && st->st_uid != geteuid(), group = (st->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && st->st_gid != getegid();
 	char text[PATH_MAX];
-	if (s->told_identity || (!user && !group))
+	if (s->told_identity || !changes_identity(st))
 		return;
 	s->told_identity = true;
-	int n = snprintf(text, sizeof text, "what %.200s, a set-%s-ID program, does with its privileges: under --supervise it runs without them", strrchr(path, '/') + 1, user ? "user" : "group");
+	int n = snprintf(text, sizeof text, "what %.200s, a set-%s-ID program, does with its privileges: under --supervise it runs without them", strrchr(path, '/') + 1, changes_user(st) ? "user" : "group");
 	vcr_supervise_append(s, VCR_REC_LOST, p->pid, text, (size_t)n + 1, NULL, 0);
+}
+
+/* Of a start that the library tells of, only that is to be said. */
+static bool may_change_identity(const struct vcr_seen *p, int dir, uint64_t path)
+{
+	struct stat st;
+	int err = vcr_seen_stat(p, dir, path, 0, &st);
+	return err ? err != -ENOENT && err != -ENOTDIR : is_executable(&st) && changes_identity(&st);
 }
 
 /* Along PATH one is tried after the other: what is not there will not run. known: the library tells of it. */
@@ -199,16 +248,19 @@ static void on_exec(struct vcr_supervise *s, struct vcr_seen *p, const struct se
 	VCR_AUTO_BUF text = VCR_BUF_INIT;
 	const uint64_t *a = (const uint64_t *)call->data.args;
 	bool at = call->data.nr == SYS_execveat, by_fd = at && a[4] & AT_EMPTY_PATH;
-	struct vcr_rec_exec rec = { .child = p->pid, .kind = VCR_EXEC_REPLACE };
+	int dir = at ? (int)a[0] : AT_FDCWD;
 	char path[PATH_MAX], name[40];
-	snprintf(name, sizeof name, "/proc/%d/fd/%d", p->pid, (int)a[0]);
-	if (by_fd ? !realpath(name, path) : !vcr_seen_path(p, at ? (int)a[0] : AT_FDCWD, a[at], path))
+	if ((known && (s->told_identity || (!by_fd && !may_change_identity(p, dir, a[at])))) || !vcr_seen_whole(s, p))
 		return;
-	if (*path != '/' || stat(path, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+	snprintf(name, sizeof name, "/proc/%d/fd/%d", p->pid, dir);
+	if (by_fd ? !realpath(name, path) : !vcr_seen_path(p, dir, a[at], path))
+		return;
+	if (*path != '/' || stat(path, &st) || !is_executable(&st))
 		return;
 	say_identity(s, p, path, &st);
 	if (known)
 		return;
+	struct vcr_rec_exec rec = { .child = p->pid, .kind = VCR_EXEC_REPLACE };
 	vcr_seen_tell(s, p);
 	vcr_buf_add(&text, path, strlen(path) + 1);
 	vcr_buf_add(&text, p->cwd, strlen(p->cwd) + 1);
@@ -237,7 +289,7 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 	}
 	struct vcr_seen *p = vcr_seen_of(s, (int)call->pid);
 	bool known = p && vcr_seen_by_library(p, call->data.instruction_pointer);
-	if (p && !known && nr == SYS_connect) {
+	if (p && !known && nr == SYS_connect && vcr_seen_whole(s, p)) {
 		vcr_supervise_connect(s, p, call);
 		return;
 	}
@@ -246,7 +298,7 @@ static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 	else if (p && !exec && !s->o.replay && nr != SYS_connect)
 		on_file(s, p, call, known);
 	if (exec)
-		vcr_seen_forget(s, (int)call->pid);
+		vcr_seen_becomes_another(s, (int)call->pid);
 	vcr_notify_go_on(s->o.notify);
 }
 

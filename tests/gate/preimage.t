@@ -14,13 +14,14 @@ MB = 1 << 20
 NAMES = ("deleted", "replaced", "cut", "grown", "truncated")
 BACK = "large files that it deleted, replaced, emptied, wrote into and cut are as they were after vcr-rollback"
 SMALL = "small files in node_modules that it deleted, replaced, emptied, wrote into and cut come back too"
+EACH = "of what a program with the library has just made and destroys, by absolute paths, from its directory or from another, each large file is kept, and nothing else"
 UNDO = "vcr-rollback --undo takes that back, and --redo does it again"
 place = clikit.Place()
 del place.env["VCR_COLLECTOR"]
 DOER, SOURCE = os.path.join(place.dir, "doer"), os.path.join(gatekit.SOURCE, "tests", "gate", "doer.c")
 probe = subprocess.run([os.path.join(BUILD, "vcr-record"), "--supervise", "-q", "--vcr-dir", os.path.join(place.dir, "probe"), "--", "/bin/true"], env=place.env, cwd=place.dir, stderr=subprocess.PIPE, text=True)
 if probe.returncode == 125:
-    for title in (BACK, UNDO, SMALL):
+    for title in (BACK, UNDO, SMALL, EACH):
         skip(title, probe.stderr.strip())
     done()
 compilers = [c for c in ("musl-gcc", "gcc") if shutil.which(c) and not subprocess.run([c, "-O", "-static", SOURCE, "-o", DOER], stderr=subprocess.DEVNULL).returncode]
@@ -78,4 +79,32 @@ for who, command in COMMANDS.items():
     back = run(where, "vcr-rollback", "--to", "start", "--vcr-dir", os.path.join(where, ".vcr"), "small")
     now = {n: open(os.path.join(heavy, n)).read() for n in os.listdir(heavy)}
     ok(deed[0] == back[0] == 0 and changed != was and now == was, "%s: %s" % (who, SMALL), deed, back, was, changed, now)
+DESTROY = """
+import os
+MB, top = 1 << 20, os.getcwd()
+os.mkdir("sub")
+fd = os.open("sub", os.O_RDONLY)
+def make(name, size=17 * MB):
+    with open(os.path.join(top, "sub", name), "xb") as f:
+        f.truncate(size)
+    return name
+os.unlink("sub/" + make("a"))
+os.unlink(os.path.join(top, "sub", make("b")))
+os.unlink(make("c"), dir_fd=fd)
+os.rename("sub/" + make("small", 10), "sub/" + make("d"))
+os.rename(make("small", 10), make("e"), src_dir_fd=fd, dst_dir_fd=fd)
+os.chdir("sub")
+os.truncate(make("f"), 5)
+open(make("g"), "wb").close()
+os.close(os.open(make("h"), os.O_WRONLY | os.O_TRUNC, dir_fd=fd))
+for name in (make("i", MB - 1), make("j", 10)):
+    os.unlink(name)
+open(make("k", 16 * MB), "wb").close()
+os.symlink("a", "l")
+os.unlink("l")
+"""
+where = os.path.join(place.dir, "each")
+os.mkdir(where)
+made = run(where, "vcr-record", "-v", "--supervise", "--vcr-dir", os.path.join(where, ".vcr"), "--", sys.executable, "-c", DESTROY)
+ok(made[0] == 0 and "0 refused, 8 large files kept" in made[2], EACH, made)
 done()

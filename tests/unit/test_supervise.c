@@ -1,0 +1,199 @@
+/* Whose call it is that the kernel tells of: what of a process's code is the library's to tell of, and whether a number is still that process's. */
+#include "supervise-parts.h"
+#include "tap.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, MAPPINGS = 600 };
+
+static struct vcr_supervise *supervisor(void)
+{
+	struct vcr_supervise *s = calloc(1, sizeof *s);
+	ck_assert_ptr_nonnull(s);
+	return s;
+}
+
+static uint64_t number_of(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+/* This process gets code of a file that is named as the library is. */
+static uint64_t load_library(void)
+{
+	char dir[] = "test_supervise.XXXXXX", name[sizeof dir + 20];
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(name, sizeof name, "%s/libvcrshim.so", dir);
+	int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0700);
+	ck_assert_int_eq(ftruncate(fd, PAGE), 0);
+	void *code = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	close(fd);
+	unlink(name);
+	rmdir(dir);
+	ck_assert_ptr_ne(code, MAP_FAILED);
+	return number_of(code);
+}
+
+static uint64_t libc_code(void)
+{
+	return number_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
+}
+
+/* So many that their table is not read at once. */
+static void map_much(void)
+{
+	for (int i = 0; i < MAPPINGS; i++)
+		ck_assert_ptr_ne(mmap(NULL, PAGE, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
+}
+
+START_TEST(code_is_the_library_s_or_the_c_library_s_that_it_stands_before)
+{
+	struct vcr_seen p = { .tid = getpid(), .proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	ck_assert_uint_ne(libc_code(), 0);
+	vcr_seen_learn_code(&p, _i);
+	ck_assert(!p.hooked);
+	ck_assert(!vcr_seen_by_library(&p, libc_code()));
+	map_much();
+	uint64_t ours = load_library();
+	map_much();
+	vcr_seen_learn_code(&p, _i);
+	ck_assert(p.hooked);
+	ck_assert(vcr_seen_by_library(&p, ours + 8));
+	ck_assert(vcr_seen_by_library(&p, libc_code()));
+	ck_assert(!vcr_seen_by_library(&p, ours - PAGE));
+	ck_assert(!vcr_seen_by_library(&p, number_of((const void *)load_library)));
+	close(p.proc);
+}
+END_TEST
+
+/* A child that has the library or not, under that number if it is none of 0; 0: this machine does not give numbers away. */
+static pid_t child(pid_t number, bool has_library)
+{
+	pid_t set[] = { number };
+	struct clone_args a = { .exit_signal = SIGCHLD, .set_tid = number ? number_of(set) : 0, .set_tid_size = number != 0 };
+	int ready[2];
+	char byte;
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof a);
+	if (pid == 0) {
+		if (has_library)
+			load_library();
+		if (write(ready[1], "", 1) == 1)
+			pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	ck_assert(pid < 0 || read(ready[0], &byte, 1) == 1);
+	close(ready[0]);
+	return pid > 0 ? pid : 0;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+START_TEST(a_number_that_another_process_has_got_is_that_one_s)
+{
+	struct vcr_supervise *s = supervisor();
+	pid_t pid = child(0, true);
+	ck_assert_int_gt(pid, 0);
+	ck_assert(vcr_seen_of(s, pid)->hooked);
+	ck_assert(vcr_seen_whole(s, vcr_seen_of(s, pid)));
+	end(pid);
+	ck_assert_ptr_null(vcr_seen_of(s, pid));
+	pid_t again = child(pid, true);
+	if (!again)
+		TAP_SKIP("who starts a process cannot give it a number here");
+	ck_assert(vcr_seen_of(s, pid)->hooked);
+	end(again);
+	again = child(pid, false);
+	ck_assert_int_eq(again, pid);
+	ck_assert(!vcr_seen_of(s, pid)->hooked);
+	end(again);
+	vcr_seen_release(s);
+	free(s);
+}
+END_TEST
+
+static int thread_number;
+
+static void *sleep_long(void *barrier)
+{
+	thread_number = (int)syscall(SYS_gettid);
+	pthread_barrier_wait(barrier);
+	pause();
+	return NULL;
+}
+
+START_TEST(a_program_that_a_thread_becomes_is_looked_at_again_under_its_process_s_number)
+{
+	struct vcr_supervise *s = supervisor();
+	pthread_barrier_t started;
+	pthread_t thread;
+	pthread_barrier_init(&started, NULL, 2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, sleep_long, &started), 0);
+	pthread_barrier_wait(&started);
+	ck_assert(!vcr_seen_of(s, getpid())->hooked);
+	ck_assert(!vcr_seen_of(s, thread_number)->hooked);
+	load_library();
+	ck_assert(!vcr_seen_of(s, getpid())->hooked);
+	vcr_seen_becomes_another(s, thread_number);
+	ck_assert(vcr_seen_of(s, getpid())->hooked);
+	vcr_seen_release(s);
+	free(s);
+}
+END_TEST
+
+START_TEST(what_a_path_leads_to_is_looked_at_from_where_the_process_is)
+{
+	struct vcr_supervise *s = supervisor();
+	struct vcr_seen *p = vcr_seen_of(s, getpid());
+	struct stat st;
+	char dir[] = "test_supervise.XXXXXX", name[sizeof dir + 20], deep[PATH_MAX];
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(name, sizeof name, "%s/link", dir);
+	ck_assert_int_eq(symlink("nowhere", name), 0);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(vcr_seen_stat(p, AT_FDCWD, number_of(name), AT_SYMLINK_NOFOLLOW, &st), 0);
+	ck_assert(S_ISLNK(st.st_mode));
+	ck_assert_int_eq(vcr_seen_stat(p, fd, number_of("link"), AT_SYMLINK_NOFOLLOW, &st), 0);
+	ck_assert(S_ISLNK(st.st_mode));
+	ck_assert_int_eq(vcr_seen_stat(p, fd, number_of("link"), 0, &st), -ENOENT);
+	ck_assert_int_eq(vcr_seen_stat(p, fd, number_of("/"), 0, &st), 0);
+	ck_assert_int_eq(vcr_seen_stat(p, fd, 0, 0, &st), -EFAULT);
+	memset(deep, 'x', sizeof deep);
+	for (size_t i = 100; i < sizeof deep; i += 100)
+		deep[i] = '/';
+	deep[sizeof deep - 1] = 0;
+	int err = vcr_seen_stat(p, fd, number_of(deep), 0, &st);
+	ck_assert(err == -ENAMETOOLONG || err == -ENOENT);
+	unlink(name);
+	rmdir(dir);
+	close(fd);
+	vcr_seen_release(s);
+	free(s);
+}
+END_TEST
+
+static TCase *tc_supervise(void)
+{
+	TCase *tc = tcase_create("supervise");
+	tcase_add_loop_test(tc, code_is_the_library_s_or_the_c_library_s_that_it_stands_before, 0, 2);
+	tcase_add_test(tc, a_number_that_another_process_has_got_is_that_one_s);
+	tcase_add_test(tc, a_program_that_a_thread_becomes_is_looked_at_again_under_its_process_s_number);
+	tcase_add_test(tc, what_a_path_leads_to_is_looked_at_from_where_the_process_is);
+	return tc;
+}
+
+TAP_MAIN_SKIPPING("supervise", tc_supervise)
