@@ -18,7 +18,7 @@ static uint32_t crc_table(uint32_t crc, const unsigned char *p, size_t n)
 
 uint32_t vcr_crc(uint32_t crc, const void *p, size_t n)
 {
-	static uint32_t can; /* 0 not asked, 1 no, 2 yes */
+	static VCR_HOT uint32_t can; /* 0 not asked, 1 no, 2 yes */
 	if (vcr_unlikely(!__atomic_load_n(&can, __ATOMIC_RELAXED)))
 		__atomic_store_n(&can, 1u + (uint32_t)vcr_crc_machine_can(), __ATOMIC_RELAXED);
 	return can == 2 ? vcr_crc_machine(crc, p, n) : crc_table(crc, p, n);

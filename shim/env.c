@@ -3,10 +3,9 @@
 
 char *vcr_env_get(char *const env[], const char *name)
 {
-	size_t n = strlen(name);
 	for (; env && *env; env++)
-		if (!strncmp(*env, name, n) && (*env)[n] == '=')
-			return *env + n + 1;
+		if (vcr_env_is(*env, name))
+			return *env + strlen(name) + 1;
 	return NULL;
 }
 
@@ -33,11 +32,20 @@ static bool is_ours(const char *entry, size_t n)
 	return same;
 }
 
+static bool is_between(char c)
+{
+	return c == ':' || c == ' ';
+}
+
 /* LD_PRELOAD's entries are separated by colons and spaces (ld.so(8)). The next one from *at, its length; 0 at the end. */
 static size_t next_entry(const char **at)
 {
-	*at += strspn(*at, ": ");
-	return strcspn(*at, ": ");
+	size_t n = 0;
+	while (is_between(**at))
+		++*at;
+	while ((*at)[n] && !is_between((*at)[n]))
+		n++;
+	return n;
 }
 
 static bool names_us(const char *list)
@@ -78,18 +86,12 @@ static char *without_us(const char *list, char *text)
 	return end > begin ? text : NULL;
 }
 
-static bool is_variable(const char *entry, const char *name)
-{
-	size_t n = strlen(name);
-	return !strncmp(entry, name, n) && entry[n] == '=';
-}
-
 void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *text)
 {
 	const char *list = vcr_env_get(env, "LD_PRELOAD");
 	bool there = list && names_us(list);
 	for (; env && *env; env++)
-		if (!is_variable(*env, VCR_ENV_SPOOL) && !is_variable(*env, "LD_PRELOAD"))
+		if (!vcr_env_is(*env, VCR_ENV_SPOOL) && !vcr_env_is(*env, "LD_PRELOAD"))
 			*out++ = *env;
 	if (!vcr_target_hands_on(target)) {
 		char *rest = list ? without_us(list, text) : NULL;
@@ -135,20 +137,22 @@ void vcr_env_hide(char **env, bool inserted)
 {
 	for (char **at = env; *at;) {
 		char *value = *at + strlen("LD_PRELOAD=");
-		if (is_variable(*at, VCR_ENV_SPOOL)) {
+		if (vcr_env_is(*at, VCR_ENV_SPOOL)) {
 			drop_entry(at);
 			continue;
 		}
-		if (inserted && is_variable(*at, "LD_PRELOAD")) {
+		if (inserted && vcr_env_is(*at, "LD_PRELOAD")) {
 			const char *list = value;
 			size_t n = next_entry(&list);
 			char *rest = value + (list - value) + n;
 			if (n && is_ours(list, n)) {
-				rest += strspn(rest, ": ");
-				if (is_companion(rest, strcspn(rest, ": "))) {
-					rest += strlen(vcr_self.companion);
-					rest += strspn(rest, ": ");
+				const char *more = rest;
+				n = next_entry(&more);
+				if (is_companion(more, n)) {
+					more += n;
+					next_entry(&more);
 				}
+				rest += more - rest;
 				if (!*rest) {
 					drop_entry(at);
 					continue;

@@ -47,14 +47,13 @@ static void say_outsider(enum vcr_target target, const char *name, bool watched)
 		say_own(target, name, vcr_target_hands_on(target) ? VCR_LOST_SOME_TOOLS : VCR_LOST_TOOLS);
 }
 
-static bool can_run(const char *path)
+static bool can_run(const char *path, struct stat *st)
 {
-	struct stat st;
-	return !raw_statat(AT_FDCWD, path, &st, 0) && S_ISREG(st.st_mode) && st.st_mode & 0111;
+	return !raw_statat(AT_FDCWD, path, st, 0) && S_ISREG(st->st_mode) && st->st_mode & 0111;
 }
 
 /* The file that execvp would run for a name without a slash. */
-static bool search(const char *name, char out[PATH_MAX])
+static bool search(const char *name, char out[PATH_MAX], struct stat *st)
 {
 	const char *path = vcr_env_get(environ, "PATH");
 	size_t length = strlen(name);
@@ -64,7 +63,7 @@ static bool search(const char *name, char out[PATH_MAX])
 			memcpy(out, path, n);
 			out[n] = 0;
 			vcr_format(vcr_format(out + n, n ? "/" : "./"), name);
-			if (can_run(out))
+			if (can_run(out, st))
 				return true;
 		}
 		path += n;
@@ -96,17 +95,18 @@ static bool look(const struct program *p, enum vcr_target *target)
 	if (!s)
 		return p->name != NULL;
 	const char *file = p->name;
+	struct stat st;
 	bool found;
 	if (p->how == BY_AT && *p->name && *p->name != '/')
-		found = vcr_path_absolute(p->dir, p->name, s->a) && can_run(file = s->a);
+		found = vcr_path_absolute(p->dir, p->name, s->a) && can_run(file = s->a, &st);
 	else if (p->how == BY_AT && !*p->name)
-		found = vcr_path_of_fd(p->dir, s->a) && can_run(file = s->a);
+		found = vcr_path_of_fd(p->dir, s->a) && can_run(file = s->a, &st);
 	else if (p->how == BY_NAME && raw_access(file, F_OK) != -EFAULT && !strchr(file, '/'))
-		found = search(p->name, s->a) && (file = s->a);
+		found = search(p->name, s->a, &st) && (file = s->a);
 	else
-		found = can_run(file);
+		found = can_run(file, &st);
 	if (found)
-		*target = vcr_elf_target(file, -1);
+		*target = vcr_elf_target_known(file, &st);
 	vcr_scratch_give(s);
 	return found;
 }
@@ -157,7 +157,8 @@ static bool stands(const struct program *p, bool spawns, struct vcr_stand *s)
 /* One that is lent the gate starts its tools unseen. */
 static bool is_watched(const struct program *p, bool lends, const char *name, struct vcr_stand *s)
 {
-	bool named = p->how == BY_FD ? can_run(name) : p->how == BY_AT ? p->name && *p->name == '/' : p->name != NULL;
+	struct stat st;
+	bool named = p->how == BY_FD ? can_run(name, &st) : p->how == BY_AT ? p->name && *p->name == '/' : p->name != NULL;
 	return vcr_unlikely(lends) && named && vcr_stand_watches(s);
 }
 
@@ -170,7 +171,8 @@ static int error_of(const struct program *p)
 /* Where it lies, if it is looked for by its name: in the environment of this process, not in the one that it gets. */
 static const char *file_of(const struct program *p, char file[PATH_MAX])
 {
-	return p->how == BY_NAME && !vcr_self.sandboxed && !strchr(p->name, '/') && search(p->name, file) ? file : p->name;
+	struct stat st;
+	return p->how == BY_NAME && !vcr_self.sandboxed && !strchr(p->name, '/') && search(p->name, file, &st) ? file : p->name;
 }
 
 static size_t count(char *const argv[])

@@ -4,12 +4,13 @@
  * name for a spool, a pure function of its identity that fork children inherit in memory and programs in VCR_SPOOL, so that
  * however many processes race for the first event open one and the same file. */
 #include <dlfcn.h>
+#include <link.h>
 #include <stdarg.h>
 #include <sys/auxv.h>
 #include <sys/vfs.h>
 #include "shim.h"
 
-struct vcr_process vcr_self;
+VCR_HOT struct vcr_process vcr_self;
 void *vcr_originals[VCR_HOOK_COUNT];
 
 /* The names one after the other, without a pointer to each that the loader would have to relocate. */
@@ -52,6 +53,21 @@ static void resolve_early(void)
 #undef X
 }
 
+/* The kernel's own is as quick as a few page faults are slow: most programs have ended before they would have made up for those of the vDSO. */
+uint64_t vcr_now(void)
+{
+	static VCR_HOT uint32_t asked;
+	enum { BY_CALL = 16 };
+	struct timespec t;
+	if (vcr_likely(__atomic_load_n(&asked, __ATOMIC_RELAXED) >= BY_CALL) || vcr_self.sandboxed)
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	else {
+		__atomic_fetch_add(&asked, 1, __ATOMIC_RELAXED);
+		vcr_call3(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0);
+	}
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 char *vcr_format(char *at, const char *text)
 {
 	size_t n = strlen(text);
@@ -76,7 +92,7 @@ char *vcr_format_number(char *at, uint64_t value, int least_digits)
 static char *keep(size_t n)
 {
 	static char texts[10 * PATH_MAX];
-	static size_t used;
+	static VCR_HOT size_t used;
 	if (n > sizeof texts - used)
 		return NULL;
 	used += n;
@@ -135,7 +151,7 @@ static const char *spool_path(const char *xdg, const char *session)
 	char own[40];
 	if (xdg && *xdg == '/' && strlen(xdg) < PATH_MAX - 200 && !vcr_call3(SYS_statfs, (long)xdg, (long)&fs, 0) && fs.f_type == TMPFS)
 		return keep_text(xdg, "/vcr/", session, ".spool", NULL);
-	vcr_format_number(vcr_format(own, "/dev/shm/vcr-"), geteuid(), 1);
+	vcr_format_number(vcr_format(own, "/dev/shm/vcr-"), raw_geteuid(), 1);
 	return keep_text(own, "/", session, ".spool", NULL);
 }
 
@@ -236,16 +252,34 @@ static bool become_member(const char *value)
 	return true;
 }
 
+extern const char __ehdr_start[] __attribute__((visibility("hidden"))); /* ld(1): where we begin */
+
+static int is_us(struct dl_phdr_info *module, size_t size, void *name)
+{
+	if (module->dlpi_addr != (uintptr_t)__ehdr_start)
+		return 0;
+	*(const char **)name = module->dlpi_name;
+	return 1;
+}
+
+/* The name by which we were loaded. dladdr would look at each of our symbols for it. */
+static const char *loaded_as(void)
+{
+	const char *name = NULL;
+	dl_iterate_phdr(is_us, &name);
+	return name;
+}
+
 static bool find_library(void)
 {
-	Dl_info info;
-	if (!dladdr(&vcr_self, &info) || !info.dli_fname)
+	const char *name = loaded_as();
+	if (!name || !*name)
 		return false;
-	struct vcr_scratch *s = *info.dli_fname == '/' ? NULL : vcr_scratch_take();
-	if (*info.dli_fname == '/')
-		vcr_self.library = keep_text(info.dli_fname, NULL);
+	struct vcr_scratch *s = *name == '/' ? NULL : vcr_scratch_take();
+	if (*name == '/')
+		vcr_self.library = keep_text(name, NULL);
 	else if (s && raw_getcwd(s->a, sizeof s->a) > 0)
-		vcr_self.library = keep_text(s->a, "/", info.dli_fname, NULL);
+		vcr_self.library = keep_text(s->a, "/", name, NULL);
 	if (s)
 		vcr_scratch_give(s);
 	vcr_self.library_name = vcr_self.library ? strrchr(vcr_self.library, '/') + 1 : NULL;

@@ -20,7 +20,7 @@ enum { HEAD = 4000, WORD = 32 /* longer than those that are looked for */, MOST_
 
 __thread const void *vcr_caller;
 uint32_t vcr_late_lends;       /* what is opened for reading may be lent */
-struct vcr_late_named vcr_late_named;
+VCR_HOT struct vcr_late_named vcr_late_named;
 static uint32_t begun;         /* TLS that no hook hears was seen in this process or one that forked it */
 
 /* ---- The table ---- */

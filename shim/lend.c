@@ -120,9 +120,8 @@ bool vcr_lend_terms(const struct vcr_lead_block *g, int pid, struct vcr_lend *l)
 
 static const char *there(char *const env[], const char *name)
 {
-	size_t n = strlen(name);
 	for (; env && *env; env++)
-		if (!strncmp(*env, name, n) && (*env)[n] == '=')
+		if (vcr_env_is(*env, name))
 			return *env;
 	return NULL;
 }
@@ -234,7 +233,7 @@ void vcr_lend_back(char **env)
 {
 	char **at = env, *lent, *before;
 	for (; *at; at++)
-		if (!strncmp(*at, VCR_ENV_LENT "=", sizeof VCR_ENV_LENT))
+		if (vcr_env_is(*at, VCR_ENV_LENT))
 			break;
 	if (vcr_likely(!*at))
 		return;

@@ -2,7 +2,7 @@
  * written after the call succeeded; before it, the collector gets its chance to see the workspace as it was. */
 #include "shim.h"
 
-static uint32_t base_done; /* the start scan is complete, or nobody waits for it any more */
+static VCR_HOT uint32_t base_done; /* the start scan is complete, or nobody waits for it any more */
 
 void vcr_wait_base(void)
 {

@@ -40,7 +40,8 @@ static bool follow_links(char path[PATH_MAX], char target[PATH_MAX])
 {
 	int links = 0;
 	for (char *name = path + 1, *end; *name; name = *end ? end + 1 : end) {
-		end = name + strcspn(name, "/");
+		for (end = name; *end && *end != '/'; end++)
+			;
 		char kept = *end;
 		*end = 0;
 		long n = raw_readlink(path, target, PATH_MAX - 1);

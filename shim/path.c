@@ -2,25 +2,26 @@
 #include "shim.h"
 
 enum { MOST_UP = 300 };
-static struct vcr_scratch pool[16];
+static struct vcr_scratch pool[16] __attribute__((aligned(4096)));
+static VCR_HOT uint32_t taken[sizeof pool / sizeof *pool];
 
 struct vcr_scratch *vcr_scratch_take(void)
 {
 	for (size_t i = 0; i < sizeof pool / sizeof *pool; i++)
-		if (!__atomic_exchange_n(&pool[i].taken, 1, __ATOMIC_ACQUIRE))
+		if (!__atomic_exchange_n(&taken[i], 1, __ATOMIC_ACQUIRE))
 			return &pool[i];
 	return NULL;
 }
 
 void vcr_scratch_give(struct vcr_scratch *s)
 {
-	vcr_store(&s->taken, 0);
+	vcr_store(&taken[s - pool], 0);
 }
 
 void vcr_scratch_forget(void)
 {
 	for (size_t i = 0; i < sizeof pool / sizeof *pool; i++)
-		vcr_store(&pool[i].taken, 0);
+		vcr_store(&taken[i], 0);
 }
 
 /* -ENAMETOOLONG: it has a name, which is longer than the kernel tells. */

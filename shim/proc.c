@@ -2,7 +2,7 @@
 #include "shim.h"
 
 /* What the loader gave to our constructor, while that runs: nobody has changed it, and no other thread is there. NULL: ask the kernel. */
-static char *const *arguments, *const *variables;
+static VCR_HOT char *const *arguments, *const *variables;
 
 void vcr_say_process_from(char *const argv[], char *const env[])
 {
@@ -42,36 +42,47 @@ static uint32_t read_arguments(char *out, size_t room, size_t *size)
 }
 
 /* Does that word stand there, in large letters or small ones? */
-static bool is_word(const char *p, const char *end, const char *word)
+static bool is_word(const char *p, const char *word)
 {
-	for (; *word && p < end && (*p == *word || *p == *word + ('a' - 'A')); word++)
+	for (; *word && (*p == *word || *p == *word + ('a' - 'A')); word++)
 		p++;
 	return !*word;
 }
 
-static bool begins_secret(const char *p, const char *end)
+static bool begins_secret(const char *p)
 {
 	switch (*p & ~('a' - 'A')) {
-	case 'K': return is_word(p, end, "KEY");
-	case 'T': return is_word(p, end, "TOKEN");
-	case 'S': return is_word(p, end, "SECRET");
-	case 'P': return is_word(p, end, "PASS");
-	case 'C': return is_word(p, end, "CREDENTIAL");
-	case 'A': return is_word(p, end, "AUTHORIZATION");
-	case '_': return is_word(p, end, "_PWD") || is_word(p, end, "_PAT");
+	case 'K': return is_word(p, "KEY");
+	case 'T': return is_word(p, "TOKEN");
+	case 'S': return is_word(p, "SECRET");
+	case 'P': return is_word(p, "PASS");
+	case 'C': return is_word(p, "CREDENTIAL");
+	case 'A': return is_word(p, "AUTHORIZATION");
+	case '_': return is_word(p, "_PWD") || is_word(p, "_PAT");
 	default: return false;
 	}
 }
 
-static bool sounds_secret(const char *variable, size_t n)
+/* By its name, or by a value like scheme://user:password@host. *whole: its size with the NUL. Once over all of it, and what no secret's word begins with is passed
+ * by two characters at once: it is done as each program begins, when every branch is still mispredicted. */
+static bool sounds_secret(const char *variable, size_t *whole)
 {
-	const char *eq = memchr(variable, '=', n), *url = eq ? strstr(eq, "://") : NULL;
-	if (url && strchr(url, '@'))
-		return true; /* scheme://user:password@host */
-	for (const char *p = variable; eq && p < eq; p++)
-		if (begins_secret(p, eq))
-			return true;
-	return false;
+#define LETTER(c) (1u << ((c) & 31))
+	static const uint32_t first = LETTER('K') | LETTER('T') | LETTER('S') | LETTER('P') | LETTER('C') | LETTER('A') | LETTER('_'),
+		second = LETTER('E') | LETTER('O') | LETTER('A') | LETTER('R') | LETTER('U') | LETTER('P');
+#undef LETTER
+	const char *p = variable;
+	bool secret = false, url = false;
+	for (; *p && *p != '='; p++)
+		if (vcr_unlikely(first >> (p[0] & 31) & second >> (p[1] & 31) & 1))
+			secret |= begins_secret(p);
+	secret &= *p == '=';
+	for (; *p; p++) {
+		url |= *p == ':' && p[1] == '/' && p[2] == '/';
+		secret |= url && *p == '@';
+	}
+	*whole = (size_t)(p + 1 - variable);
+	return secret;
 }
 
 /* Variables that may hold a secret, NUL-separated, whole ones only; one that does not fit is left out. */
@@ -79,8 +90,8 @@ static size_t copy_secrets(char *out, size_t room)
 {
 	size_t used = 0;
 	for (char *const *v = variables; *v; v++) {
-		size_t whole = strlen(*v) + 1;
-		if (whole <= room - used && sounds_secret(*v, whole)) {
+		size_t whole;
+		if (sounds_secret(*v, &whole) && whole <= room - used) {
 			memcpy(out + used, *v, whole);
 			used += whole;
 		}
@@ -100,9 +111,10 @@ static size_t read_secrets(char *out, size_t room, char *buffer, size_t size)
 	while (fd >= 0 && (n = raw_read(fd, buffer + have, size - have)) > 0) {
 		size_t at = 0;
 		have += (size_t)n;
-		for (char *end; (end = memchr(buffer + at, 0, have - at)); cut = false) {
-			size_t whole = (size_t)(end + 1 - (buffer + at));
-			if (!cut && whole <= room - used && sounds_secret(buffer + at, whole)) {
+		for (; memchr(buffer + at, 0, have - at); cut = false) {
+			size_t whole;
+			bool secret = sounds_secret(buffer + at, &whole);
+			if (!cut && secret && whole <= room - used) {
 				memcpy(out + used, buffer + at, whole);
 				used += whole;
 			}
@@ -124,14 +136,17 @@ void vcr_say_process(struct vcr_spool_header *h)
 		return;
 	struct vcr_scratch *s = vcr_scratch_take(), *t = s ? vcr_scratch_take() : NULL, *u = t ? vcr_scratch_take() : NULL;
 	if (t) {
+		/* Behind each other, so that few pages are touched that nobody has written to yet. */
 		vcr_own_program(s->a, s->b);
-		if (raw_getcwd(s->b, sizeof s->b) <= 0)
-			s->b[0] = 0;
-		size_t size;
-		uint32_t argc = read_arguments(t->a, sizeof t->a, &size);
+		if (raw_getcwd(t->a, sizeof t->a) <= 0)
+			t->a[0] = 0;
+		size_t size, cwd = strlen(t->a) + 1, room = sizeof *t - cwd;
+		char *args = t->a + cwd;
+		uint32_t argc = read_arguments(args, room < PATH_MAX ? room : PATH_MAX, &size);
+		char *secrets = room - size < PATH_MAX && u ? u->b : args + size;
 		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc };
-		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(s->b), { t->a, size },
-			{ t->b, u ? read_secrets(t->b, sizeof t->b, u->a, sizeof u->a) : 0 } };
+		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(t->a), { args, size },
+			{ secrets, u ? read_secrets(secrets, PATH_MAX, u->a, sizeof u->a) : 0 } };
 		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME);
 		vcr_scratch_give(t);
 		if (u)

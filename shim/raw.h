@@ -12,6 +12,7 @@ static inline long vcr_call4(long n, long a, long b, long c, long d) { return vc
 
 static inline int raw_getpid(void) { return (int)vcr_call3(SYS_getpid, 0, 0, 0); }
 static inline int raw_gettid(void) { return (int)vcr_call3(SYS_gettid, 0, 0, 0); }
+static inline unsigned raw_geteuid(void) { return (unsigned)vcr_call3(SYS_geteuid, 0, 0, 0); }
 static inline int raw_open(const char *path, int flags, int mode) { return (int)vcr_call4(SYS_openat, AT_FDCWD, (long)path, flags, mode); }
 static inline int raw_close(int fd) { return (int)vcr_call3(SYS_close, fd, 0, 0); }
 static inline long raw_read(int fd, void *p, size_t n) { return vcr_call3(SYS_read, fd, (long)p, (long)n); }

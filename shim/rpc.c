@@ -11,7 +11,7 @@ static bool carries(int fd)
 
 void vcr_rpc_watch(void)
 {
-	if (vcr_fd_get(0) || vcr_fd_get(1) || !carries(0) || !carries(1))
+	if (!carries(0) || !carries(1) || vcr_fd_get(0) || vcr_fd_get(1))
 		return;
 	vcr_fd_set(0, VCR_FD_STDIO);
 	vcr_fd_set(1, VCR_FD_STDIO);

@@ -15,6 +15,8 @@
 #include "raw.h"
 #include "spool-format.h"
 
+/* Of a variable that every process touches as it begins: they stand beside each other, on a page that the loader has written to anyway. */
+#define VCR_HOT __attribute__((section(".data")))
 #define vcr_likely(x) __builtin_expect(!!(x), 1)
 #define vcr_unlikely(x) __builtin_expect(!!(x), 0)
 #define vcr_load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -73,12 +75,8 @@ static inline void *vcr_original(enum vcr_hook hook)
 /* The original of a libc hook, with its type. */
 #define VCR_REAL(name) ((__typeof__(&name))vcr_original(VCR_HOOK_##name))
 
-static inline uint64_t vcr_now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+/* CLOCK_MONOTONIC. */
+uint64_t vcr_now(void);
 
 /* ---- spool.c: appending ---- */
 enum vcr_spool_how { VCR_JOIN, VCR_MAKE };
@@ -124,7 +122,7 @@ static inline bool vcr_collector_alive(const struct vcr_spool_header *h)
 
 /* ---- path.c ---- */
 /* Two path buffers off the caller's stack, which may be a signal's small one. NULL when all are taken. */
-struct vcr_scratch { uint32_t taken; char a[PATH_MAX], b[PATH_MAX]; };
+struct vcr_scratch { char a[PATH_MAX], b[PATH_MAX]; }; /* in one: 2 * PATH_MAX from a on */
 struct vcr_scratch *vcr_scratch_take(void);
 void vcr_scratch_give(struct vcr_scratch *s);
 void vcr_scratch_forget(void);      /* in a fork child: other threads' are free again */
@@ -370,6 +368,8 @@ static inline bool vcr_target_hands_on(enum vcr_target t) { return t <= VCR_TARG
 static inline bool vcr_target_is_lent(enum vcr_target t) { return t >= VCR_TARGET_GO && t <= VCR_TARGET_MUSL; } /* see lend.c */
 /* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
 enum vcr_target vcr_elf_target(const char *path, int fd);
+/* The same of a path whose stat(2) is known: looked up in what was found of a few programs before. */
+enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st);
 /* What the kernel says of a file that is to be run: 0, or ENOEXEC for what is no program, ENOENT for a script without its interpreter. */
 int vcr_elf_error(const char *path);
 /* Entries that vcr_env_fill may need beyond those of env. */
@@ -385,6 +385,15 @@ void vcr_env_hide(char **env, bool inserted);
 unsigned vcr_env_flags(const char *spool);
 /* Instead, in a program that reads its variables from the stack and starts others without us: they stay, but are not for these. */
 void vcr_env_keep(char *spool);
+/* Is this entry the variable of that name? */
+static inline bool vcr_env_is(const char *entry, const char *name)
+{
+	while (*name && *entry == *name) {
+		entry++;
+		name++;
+	}
+	return !*name && *entry == '=';
+}
 char *vcr_env_get(char *const env[], const char *name);
 
 /* ---- lend.c: proxy and certificate variables for one program that the library cannot enter ---- */

@@ -5,20 +5,20 @@
 enum {
 	PAGE = 4096,
 	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
-	WINDOW = 32 << 10,            /* pages of the file that are made present in one go: most processes write a few records */
+	MOST_PAGES = 8,               /* of the file that are made present in one go, from one on: most processes write a few records */
 	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often */
 	JOIN_WAIT_MS = 200,
 	ROOM_WAIT_MS = 1000,          /* how long a record waits for room in all, */
 	STILL_MS = 200,               /* and for a collector that reads nothing */
 };
 
-static struct vcr_spool_header *header; /* mapped over map_size bytes */
-static uint64_t map_size;
-static uint64_t window = UINT64_MAX;    /* offset / WINDOW that is known to be present */
-static uint32_t off;                    /* no spool can be had: transparent for good */
-static int32_t maker;                   /* the thread of ours that makes it just now */
+static VCR_HOT struct vcr_spool_header *header; /* mapped over map_size bytes */
+static VCR_HOT uint64_t map_size;
+static VCR_HOT uint64_t window;         /* pages of the file that are known to be present: the number of the first << 8 | how many */
+static VCR_HOT uint32_t off;                    /* no spool can be had: transparent for good */
+static VCR_HOT int32_t maker;                   /* the thread of ours that makes it just now */
 static uint32_t patience_ms = JOIN_WAIT_MS; /* what this process still waits for another one's making */
-static uint32_t lost_before;            /* records that came while there was no header to count them in */
+static VCR_HOT uint32_t lost_before;            /* records that came while there was no header to count them in */
 
 struct vcr_spool_header *vcr_spool_mapped(void)
 {
@@ -85,7 +85,7 @@ static bool runtime_dir_ready(void)
 	vcr_format(s->a, vcr_self.spool_path);
 	*strrchr(s->a, '/') = 0;
 	raw_mkdir(s->a, 0700);
-	bool ok = !raw_statat(AT_FDCWD, s->a, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077);
+	bool ok = !raw_statat(AT_FDCWD, s->a, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) && st.st_uid == raw_geteuid() && !(st.st_mode & 077);
 	vcr_scratch_give(s);
 	return ok;
 }
@@ -156,7 +156,7 @@ static bool is_allocated(int fd)
 	struct stat st;
 	uint32_t never = 0;
 	do {
-		if (raw_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		if (raw_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != raw_geteuid())
 			return false;
 	} while (st.st_size < VCR_SPOOL_HEADER && wait_for_maker(&never, 0));
 	return st.st_size >= VCR_SPOOL_HEADER;
@@ -273,19 +273,20 @@ void vcr_lost(size_t bytes)
  * we learn it here as an error instead of a SIGBUS. */
 static bool present(char *base, uint64_t at, uint64_t end)
 {
-	uint64_t first = at / WINDOW, last = (end - 1) / WINDOW;
-	uint64_t known = __atomic_load_n(&window, __ATOMIC_RELAXED);
-	if (vcr_likely(first == known && last == known))
+	uint64_t first = at / PAGE, last = (end - 1) / PAGE, known = __atomic_load_n(&window, __ATOMIC_RELAXED), from = known >> 8, n = known & 255;
+	if (vcr_likely(first - from < n && last - from < n))
 		return true;
 	if (vcr_self.sandboxed)
 		return true;
-	uint64_t from = at & ~(uint64_t)4095, full = (last + 1) * WINDOW, limit = vcr_load(&((struct vcr_spool_header *)(void *)base)->limit);
-	uint64_t upto = full < limit ? full : limit;
-	int r = raw_madvise(base + from, upto - from, MADV_POPULATE_WRITE);
+	n = n ? 2 * n : 1;
+	n = n < MOST_PAGES ? n : MOST_PAGES;
+	n = n > last - first ? n : last - first + 1;
+	uint64_t limit = vcr_load(&((struct vcr_spool_header *)(void *)base)->limit) / PAGE;
+	n = first + n <= limit || last >= limit ? n : limit - first;
+	int r = raw_madvise(base + first * PAGE, n * PAGE, MADV_POPULATE_WRITE);
 	if (r && r != -EINVAL && r != -EAGAIN && r != -EINTR)
 		return false;
-	if (upto == full)
-		__atomic_store_n(&window, last, __ATOMIC_RELAXED);
+	__atomic_store_n(&window, first << 8 | (n < 255 ? n : 255), __ATOMIC_RELAXED);
 	return true;
 }
 

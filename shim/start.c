@@ -79,7 +79,7 @@ static char **without_preload(char **to)
 {
 	char **env = to;
 	for (char **at = environ; at && *at; at++)
-		if (strncmp(*at, "LD_PRELOAD=", 11) && strncmp(*at, VCR_ENV_SPOOL "=", sizeof VCR_ENV_SPOOL))
+		if (!vcr_env_is(*at, "LD_PRELOAD") && !vcr_env_is(*at, VCR_ENV_SPOOL))
 			*to++ = *at;
 	*to = NULL;
 	return env;

@@ -101,12 +101,6 @@ static const char node_variable[][24] = { "NODE_EXTRA_CA_CERTS" },
 enum { MOST_VARIABLES = 4 };
 _Static_assert(sizeof node_variable <= sizeof python_variable && sizeof python_variable == MOST_VARIABLES * sizeof *python_variable, "room for all");
 
-static bool sets(const char *entry, const char *name)
-{
-	size_t n = strlen(name);
-	return !strncmp(entry, name, n) && entry[n] == '=';
-}
-
 /* An array of our own for environ, since libc's cannot grow in place; used once, before main. */
 static bool put(const char (*name)[24], size_t names, const char *path)
 {
@@ -116,7 +110,7 @@ static bool put(const char (*name)[24], size_t names, const char *path)
 	if (raw_failed(list))
 		return false;
 	for (size_t i = 0, k; i < n; i++) {
-		for (k = 0; k < names && !sets(environ[i], name[k]); k++)
+		for (k = 0; k < names && !vcr_env_is(environ[i], name[k]); k++)
 			;
 		if (k == names)
 			*to++ = environ[i];

@@ -123,4 +123,22 @@ for name, flags, want, title in (
     os.chmod(script, 0o755)
     r2 = session.run("/bin/sh", "-c", script + "; true")
     ok(r.stdout.strip() == want and r2.stdout.strip() == want and not r.stderr, title + ", also behind #!", r.stdout, r2.stdout, r.stderr)
+
+# A symbolic link that first leads to a program of the system, which a shell knows after it has started it, and then to another kind.
+title = "a name that leads to a program of another kind than the last time is looked at anew"
+static, link = built("static-again", "-static"), os.path.join(session.dir, "link")
+if static:
+    other = os.path.join(session.dir, "asan") if os.path.exists(os.path.join(session.dir, "asan")) else static
+    r = session.run("/bin/sh", "-c", 'ln -sf /usr/bin/true $0; $0; $0; ln -sf $1 $0; $0; ln -sf $2 $0; $0', link, static, other)
+    ok(r.stdout.split() == [SHIM, "none" if other != static else SHIM] and not r.stderr, title, r.stdout, r.stderr)
+else:
+    skip(title, "the compiler cannot build a static program here")
+
+secret = {"KEY": "1", "a_key_b": "2", "GITHUB_TOKEN": "3", "mysecretly": "4", "PASSWORD": "5", "X_CREDENTIALS": "6", "AUTHORIZATION": "7", "A_PWD": "8", "B_pat": "9", "XKE_KEY": "10",
+          "PROXY": "http://me:word@host:1", "LAST": "ftp://@"}
+plain = {"KE": "1", "TOKE": "2", "PWD_": "3", "SECRE": "=KEY=", "PAT": "TOKEN", "MAIL": "me@host", "URL": "http://host:1/", "TWO": "a@b http://c", "KE_Y": "//@:", "EMPTY": ""}
+session = tapkit.Session()
+r = session.run("/bin/sh", "-c", ": > begun; env", env=dict(secret, **plain))
+said = {l.split(" ", 2)[2] for l in session.lines() if l.startswith("SECRET")}
+ok(r.returncode == 0 and {s for s in said if s.split("=")[0] in {**secret, **plain}} == {"%s=%s" % s for s in secret.items()}, "variables that may hold a secret are told by their names and by a password in a URL, others are not", said)
 tapkit.done()

@@ -66,7 +66,10 @@ static void print_record(const struct vcr_spool_record *r, const char *p, int by
 	case VCR_REC_PROC: {
 		const struct vcr_rec_proc *q = (const void *)p;
 		printf(" ppid=%d %s %s", q->ppid, string_at(p, r->size, sizeof *q, 0), string_at(p, r->size, sizeof *q, 1));
+		const char *secret;
 		print_arguments(p, r->size, sizeof *q, q->argc);
+		for (unsigned k = 2 + q->argc; *(secret = string_at(p, r->size, sizeof *q, k)); k++)
+			printf("\nSECRET pid=%d %s", r->pid, secret);
 		break;
 	}
 	case VCR_REC_FORK: printf(" parent=%d", *(const int32_t *)(const void *)p); break;
