@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -33,6 +35,7 @@ struct vcr_notify {
 	struct slot *slot;
 	size_t call_size, answer_size;
 	bool strict;              /* the guardian lets no program start */
+	bool ends;                /* to wait for a call ends when nobody is left who could make one */
 };
 
 /* ---- Answers ---- */
@@ -133,9 +136,23 @@ int vcr_notify_wait(struct vcr_notify *n, int timeout_ms, const struct seccomp_n
 	return vcr_notify_wait_also(n, timeout_ms, NULL, 0, call);
 }
 
+/* Where nobody is left who could call, only poll(2) says so. */
+static int wait_alone(struct vcr_notify *n, const struct seccomp_notif **call)
+{
+	struct pollfd p = { n->fd, POLLIN, 0 };
+	int err;
+	while ((err = receive(n)))
+		if (err != -EINTR && (err != -ENOENT || (poll(&p, 1, 0) == 1 && !(p.revents & POLLIN))))
+			return VCR_ENOTFOUND;
+	*call = &n->slot->call;
+	return 0;
+}
+
 int vcr_notify_wait_also(struct vcr_notify *n, int timeout_ms, struct pollfd *also, unsigned nalso, const struct seccomp_notif **call)
 {
 	struct pollfd p[1 + VCR_NOTIFY_KEPT] = { { n->fd, POLLIN, 0 } };
+	if (n->ends && timeout_ms < 0 && !nalso)
+		return wait_alone(n, call);
 	for (;;) {
 		for (unsigned i = 0; i < nalso; i++)
 			p[1 + i] = also[i];
@@ -295,6 +312,14 @@ _Noreturn static void guard(struct vcr_notify *n, int alive, void (*say)(void *c
 	_exit(0);
 }
 
+/* Since Linux 6.11: before, who waits otherwise than by poll(2) waits for ever. */
+static bool waiting_ends(void)
+{
+	struct utsname u;
+	int major, minor;
+	return !uname(&u) && sscanf(u.release, "%d.%d", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 11));
+}
+
 int vcr_notify_open(struct vcr_notify **out, int listener, struct vcr_error *e)
 {
 	struct seccomp_notif_sizes sizes;
@@ -314,6 +339,7 @@ int vcr_notify_open(struct vcr_notify **out, int listener, struct vcr_error *e)
 	}
 	n->call_size = sizes.seccomp_notif > sizeof(struct seccomp_notif) ? sizes.seccomp_notif : sizeof(struct seccomp_notif);
 	n->answer_size = sizes.seccomp_notif_resp > sizeof(struct seccomp_notif_resp) ? sizes.seccomp_notif_resp : sizeof(struct seccomp_notif_resp);
+	n->ends = waiting_ends();
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, sync); /* where there is no such thing it is only slower */
 	*out = n;
 	return 0;

@@ -120,6 +120,31 @@ START_TEST(only_writing_and_the_end_are_told)
 }
 END_TEST
 
+static int sleeps_a_moment(void)
+{
+	return usleep(100000) ? 1 : 0;
+}
+
+START_TEST(who_waits_without_a_limit_hears_that_nobody_is_left)
+{
+	const struct seccomp_notif *call;
+	struct vcr_notify *n;
+	int fd;
+	if (!possible())
+		return;
+	pid_t pid = supervised(_i ? reads_and_unlinks : sleeps_a_moment, &fd);
+	ck_assert_int_eq(vcr_notify_guard(&n, fd, false, NULL, NULL, NULL), 0);
+	int calls = 0, how;
+	for (; !(how = vcr_notify_wait(n, -1, &call)); calls++)
+		vcr_notify_go_on(n);
+	ck_assert_int_eq(how, VCR_ENOTFOUND);
+	ck_assert_int_eq(calls, _i ? 2 : 1);
+	ck_assert_int_eq(vcr_notify_wait(n, -1, &call), VCR_ENOTFOUND);
+	vcr_notify_free(n);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
 /* ---- Programs alone ---- */
 
 static int starts_twice(void)
@@ -482,6 +507,7 @@ static TCase *tc_notify(void)
 {
 	TCase *tc = tcase_create("notify");
 	tcase_add_test(tc, only_writing_and_the_end_are_told);
+	tcase_add_loop_test(tc, who_waits_without_a_limit_hears_that_nobody_is_left, 0, 2);
 	tcase_add_test(tc, of_programs_alone_only_their_starts_are_told);
 	tcase_add_test(tc, without_a_guardian_nothing_starts_when_nobody_listens);
 	tcase_add_test(tc, a_strict_guardian_lets_all_pass_but_programs);
