@@ -112,6 +112,7 @@ bool vcr_lead_say_address(struct vcr_spool_header *h, const struct sockaddr *own
 	__atomic_store_n(&slot->key, 0, __ATOMIC_RELEASE);
 	slot->pid = pid;
 	slot->port = port;
+	slot->alone = 0;
 	memcpy(slot->ip, ip, sizeof slot->ip);
 	__atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
 	return true;
@@ -132,7 +133,7 @@ bool vcr_lead_take_address(struct vcr_spool_header *h, uint32_t key, char to[VCR
 		if (!is.port || is.port > 65535 || !inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? is.ip + 12 : is.ip, text, sizeof text))
 			return false;
 		*pid = is.pid;
-		*here = is_loopback(is.ip);
+		*here = !is.alone && is_loopback(is.ip);
 		snprintf(to, VCR_LEAD_ADDRESS, v4 ? "%s:%u" : "[%s]:%u", text, is.port);
 		return true;
 	}

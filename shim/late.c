@@ -273,13 +273,20 @@ static bool is_likely(const struct vcr_lead_block *g, unsigned port)
 	return port == PORT_TLS;
 }
 
-bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port)
+/* Of a place that is not in the table: where the tap is the rule, what find() asks besides. */
+static bool may_go(const struct vcr_lead_block *g, const char *ip, unsigned port)
+{
+	return !(vcr_load(&g->flags) & VCR_LEAD_UNTAPPED) || vcr_self.untapped || (vcr_self.late && !is_heard(ip, port));
+}
+
+bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port, bool *alone)
 {
 	if (vcr_likely(!*roots) || vcr_guest() || vcr_self.sandboxed || !(is_deaf(vcr_caller) || lies_beside(vcr_caller)) || !vcr_lead_open(g) || !is_likely(g, port))
 		return false;
 	uint64_t word = add(g, ip, port, VCR_LATE_TRUSTED);
 	add_module(vcr_caller);
-	return word && !(word & VCR_LATE_REFUSED);
+	*alone = !word; /* who refuses the certificate there is remembered by the gate */
+	return word ? !(word & VCR_LATE_REFUSED) : may_go(g, ip, port);
 }
 
 void vcr_late_program(const struct vcr_lead_block *g)

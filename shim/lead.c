@@ -422,7 +422,7 @@ struct goal {
 	int index;            /* of the name; -1 not in the table yet */
 	bool proxy, fits;     /* !fits: the port is none that is listed */
 	bool named;           /* it came as an address of ours: there is no other place to connect to */
-	bool maybe;           /* whose the address is, the gate will hear */
+	bool maybe, alone;    /* whose the address is, the gate will hear; and there is no name for it */
 };
 
 /* Is that place one that belongs to the gate? */
@@ -430,6 +430,7 @@ static bool find_goal(struct vcr_lead_block *g, const struct place *p, struct go
 {
 	const struct proxy *proxy;
 	o->index = stands_for(p);
+	o->alone = false;
 	o->named = o->index >= 0 && vcr_lead_name_at(g, (size_t)o->index, o->name);
 	if (!o->named) {
 		o->index = -1;
@@ -440,19 +441,24 @@ static bool find_goal(struct vcr_lead_block *g, const struct place *p, struct go
 	proxy = is_late(g) ? NULL : proxy_at(o->name, p->port);
 	o->proxy = proxy && proxy->http;
 	o->fits = o->proxy || listed(g, o->name, p->port);
-	o->maybe = !o->named && !o->fits && vcr_late_meets(g, o->name, p->port);
+	o->maybe = !o->named && !o->fits && vcr_late_meets(g, o->name, p->port, &o->alone);
 	o->fits |= o->maybe;
 	return o->named || o->fits;
+}
+
+static unsigned local_port(int fd)
+{
+	union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } own;
+	socklen_t n = sizeof own;
+	if (vcr_self.sandboxed || vcr_call3(SYS_getsockname, fd, (long)&own, (long)&n))
+		return 0;
+	return ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 }
 
 /* Which local port stands for what, for the gate. */
 void vcr_lead_say(struct vcr_lead_block *g, int fd, bool v6, int index, bool proxy, unsigned port)
 {
-	union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } own;
-	socklen_t n = sizeof own;
-	if (index < 0 || vcr_self.sandboxed || vcr_call3(SYS_getsockname, fd, (long)&own, (long)&n))
-		return;
-	unsigned local = ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
+	unsigned local = index < 0 ? 0 : local_port(fd);
 	uint64_t key = local | (v6 ? VCR_LED_V6 : 0), *free_slot = NULL;
 	uint64_t word = key | (proxy ? VCR_LED_PROXY : 0) | (uint64_t)index << VCR_LED_NAME_SHIFT | (uint64_t)port << VCR_LED_PORT_SHIFT |
 		((uint64_t)raw_getpid() & VCR_LED_PID_MASK) << VCR_LED_PID_SHIFT | VCR_LED_SET;
@@ -466,6 +472,40 @@ void vcr_lead_say(struct vcr_lead_block *g, int fd, bool v6, int index, bool pro
 	uint64_t none = 0;
 	if (!free_slot || !__atomic_compare_exchange_n(free_slot, &none, word, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		vcr_store(&g->led[local % VCR_LEAD_PORTS], word);
+}
+
+/* The word of a connection that had that port before, and never said anything. */
+static void unsay(struct vcr_lead_block *g, uint64_t key)
+{
+	for (unsigned i = 0; i < VCR_LEAD_PROBE; i++) {
+		uint64_t *slot = &g->led[((key & VCR_LED_PORT_MASK) + i) % VCR_LEAD_PORTS], is = vcr_load(slot);
+		if (is && (is & VCR_LED_KEY) == key)
+			__atomic_compare_exchange_n(slot, &is, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
+}
+
+/* The same without a name: the slot is taken, filled, and said to be known. */
+static void say_alone(struct vcr_lead_block *g, int fd, bool v6, const struct place *p)
+{
+	unsigned local = local_port(fd);
+	uint32_t key = local | (v6 ? (uint32_t)VCR_LED_V6 : 0);
+	struct vcr_lead_address *slot = NULL;
+	for (unsigned i = 0; local && !slot && i < VCR_LEAD_PROBE; i++) {
+		struct vcr_lead_address *at = &g->address[(local + i) % VCR_LEAD_ADDRESSES];
+		uint32_t is = vcr_load(&at->key);
+		if ((!is || is == (key | VCR_LED_KNOWN)) && __atomic_compare_exchange_n(&at->key, &is, key, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			slot = at;
+	}
+	if (!local)
+		return;
+	if (!slot)
+		vcr_store(&(slot = &g->address[local % VCR_LEAD_ADDRESSES])->key, key);
+	slot->pid = raw_getpid();
+	slot->port = p->port;
+	slot->alone = 1;
+	memcpy(slot->ip, p->ip, sizeof slot->ip);
+	vcr_store(&slot->key, key | VCR_LED_KNOWN);
+	unsay(g, key);
 }
 
 static void remember(int fd, const struct goal *o)
@@ -512,7 +552,7 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 		memcpy(&v6.sin6_addr, mapped, sizeof mapped);
 		memcpy((uint8_t *)&v6.sin6_addr + 12, &v4.sin_addr, 4);
 	}
-	if (o->index < 0)
+	if (o->index < 0 && !o->alone)
 		o->index = vcr_lead_index(g, o->name);
 	if (!is_replay(g) && !vcr_guest()) {
 		vcr_say_process(vcr_spool_mapped()); /* before the gate speaks of it */
@@ -529,7 +569,10 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 		saved = errno;
 	}
 	if (r == 0 || saved == EINPROGRESS || saved == EINTR) {
-		vcr_lead_say(g, fd, only6, o->index, o->proxy, p->port);
+		if (o->alone)
+			say_alone(g, fd, only6, p);
+		else
+			vcr_lead_say(g, fd, only6, o->index, o->proxy, p->port);
 		remember(fd, o);
 	}
 	errno = saved;
@@ -581,7 +624,7 @@ enum vcr_lead_way vcr_lead_connect(int fd, const struct sockaddr *a, socklen_t n
 			errno = ECONNREFUSED; /* HTTP/3: the program falls back to TCP */
 			return VCR_LEAD_ANSWERED;
 		}
-		if (o.fits && is_late(g) && vcr_lead_open(g))
+		if (o.fits && !o.alone && is_late(g) && vcr_lead_open(g))
 			o.fits = vcr_late_try(g, o.name, p.port);
 		bool bound = o.fits && option(fd, SOL_SOCKET, SO_BINDTOIFINDEX) > 0; /* the gate is not reached by that interface */
 		bool open = o.fits && !bound && vcr_lead_open(g);

@@ -245,8 +245,8 @@ void vcr_late_program(const struct vcr_lead_block *g);
 bool vcr_late_leads(const struct vcr_lead_block *g, const char *name, unsigned port);
 /* A connection is about to go there. False: not now. */
 bool vcr_late_try(struct vcr_lead_block *g, const char *name, unsigned port);
-/* A place that is not listed, and that gRPC is about to connect to: may the gate hear whose it is? */
-bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port);
+/* A place that is not listed, and that gRPC is about to connect to: may the gate hear whose it is? *alone: the table has no room for it, the gate is told its address. */
+bool vcr_late_meets(struct vcr_lead_block *g, const char *ip, unsigned port, bool *alone);
 /* A file was opened for reading by that caller: fd may read something else from here on. */
 void vcr_late_opened(int fd, const char *path, const void *caller);
 extern struct vcr_late_named { const char *path; size_t n; } vcr_late_named; /* gRPC's roots, as a variable said at load */

@@ -112,16 +112,16 @@ struct vcr_lead_name {
 #define VCR_LED_PORT_MASK 0xffff
 #define VCR_LED_PID_SHIFT 41
 #define VCR_LED_PID_MASK 0x3fffff
-/* A connection that the supervisor led (lib/supervise.h): it knows no name, only the address that was meant. */
+/* A connection of which only the address is known that it was meant for: one that the supervisor led (lib/supervise.h), or gRPC's where late[] or `name` is full. */
 struct vcr_lead_address {
 	uint32_t key;                 /* local port, VCR_LED_V6 and VCR_LED_KNOWN, the latter set last; 0: free */
 	int32_t pid;
 	uint8_t ip[16];               /* an IPv4 address in its mapped form */
 	uint32_t port;
-	uint32_t reserved;
+	uint32_t alone;               /* not 0: be it this machine's, what is said first tells whose it is */
 };
 #define VCR_LED_KNOWN (1u << 31)
-/* A word of late[]: 0 free, else a program that is led with VCR_LEAD_UNTAPPED too, to one place, since its TLS was heard by no hook there (shim/late.c)
+/* A word of late[]: 0 free (a table that is full stays so), else a program that is led with VCR_LEAD_UNTAPPED too, to one place, since its TLS was heard by no hook there (shim/late.c)
  *   bits 0-31 CRC-32C of its path, 32-38 index in `name` (a host or an address), 40-55 port, 60 it has accepted the gate's certificate, 61 a first connection
  *   was led and the others wait for what comes of it, 62 it has refused that certificate and is not led any more, 63 set. The gate sets 60 and 62. */
 #define VCR_LATE_SET (1ull << 63)

@@ -30,9 +30,10 @@ KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
 GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
 REFUSED = "a call that a server's GOAWAY refuses is asked again by the package itself, in a replay too"
 SECRET = "a secret in what it says is not kept, and it hears whole messages in a replay"
+MANY = "a model that is found at more addresses than are remembered is heard at each, and in a replay too"
 HERMETIC = "a program that has called by gRPC a host that serves no models has not spoken to one: with --hermetic what it starts then, the agent, runs again, and the agent's tool does not"
 COUNTED = "the server had the calls of the recordings, and no other"
-TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, HERMETIC, COUNTED]
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, HERMETIC, MANY, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -201,6 +202,22 @@ asked += 12  # a replay tunnels to this machine
 ran = open(ENV["RAN"]).read().split()
 ok(first.stdout == again.stdout and first.stdout.count(b"\n") == 12 and ran == ["localhost", HOST, "tool", "localhost", HOST], HERMETIC, ran, first, again, session.frames)
 del ENV["RAN"]
+
+ADDRESSES = 40
+EACH = """
+import sys, grpc
+host, port, n = sys.argv[1:]
+for i in range(1, int(n) + 1):
+    with grpc.secure_channel("ipv4:127.0.0.%d:%s" % (i, port), grpc.ssl_channel_credentials(), [("grpc.ssl_target_name_override", host), ("grpc.enable_http_proxy", 0)]) as c:
+        print(i, c.unary_unary("/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent")(b"at %d" % i, timeout=30), flush=True)
+"""
+place = Place()
+words = [AGENTS_PYTHON, "-c", EACH, HOST, PORT, str(ADDRESSES)]
+first = place.run(*words, env=ENV)
+session = place.session()
+again = place.run(os.path.join(BUILD, "vcr-replay"), "-q", session.path, "--", *words, how="tool", env=ENV)
+asked += ADDRESSES
+ok(first.stdout == again.stdout == b"".join(b"%d b'answer to at %d'\n" % (i, i) for i in range(1, ADDRESSES + 1)) and len(session.calls()) == ADDRESSES, MANY, first, again)
 
 served = int(server.communicate()[0])
 ok(served == asked, COUNTED, served, asked)

@@ -106,6 +106,21 @@ START_TEST(a_connection_is_known_by_its_port_once)
 }
 END_TEST
 
+START_TEST(a_connection_without_a_name_is_known_by_its_address_be_it_this_machines)
+{
+	struct vcr_spool_header *h = fresh();
+	char host[VCR_GATE_HOST] = "";
+	for (unsigned alone = 0; alone < 2; alone++) {
+		h->gate.address[(40000 + alone) % VCR_LEAD_ADDRESSES] = (struct vcr_lead_address){ .key = 40000 | VCR_LED_KNOWN, .pid = 77, .ip = { [10] = 0xff, 0xff, 127, 0, 0, 9 }, .port = 8443, .alone = alone };
+		ck_assert_int_eq(v4(h, 40000, host), alone ? VCR_MEANT_ADDRESS : VCR_MEANT_HOST);
+		ck_assert_str_eq(host, "127.0.0.9:8443");
+		ck_assert_int_eq(pid, 77);
+		ck_assert_int_eq(v4(h, 40000, host), VCR_MEANT_UNKNOWN);
+	}
+	free(h);
+}
+END_TEST
+
 static void late(struct vcr_spool_header *h, int i, unsigned name, unsigned port)
 {
 	h->gate.late[i] = 0x12345678u | (uint64_t)name << VCR_LATE_NAME_SHIFT | (uint64_t)port << VCR_LATE_PORT_SHIFT | VCR_LATE_SET | VCR_LATE_TRIED;
@@ -177,6 +192,7 @@ static TCase *tc_lead(void)
 	tcase_add_test(tc, what_is_published_can_be_read_and_ends_when_it_is_retracted);
 	tcase_add_test(tc, texts_that_do_not_fit_are_an_error_and_hosts_that_do_not_fit_are_named);
 	tcase_add_test(tc, a_connection_is_known_by_its_port_once);
+	tcase_add_test(tc, a_connection_without_a_name_is_known_by_its_address_be_it_this_machines);
 	tcase_add_test(tc, what_a_client_thinks_of_the_certificate_is_said_of_its_place_alone);
 	tcase_add_test(tc, what_a_process_scribbles_is_not_believed);
 	return tc;
