@@ -247,6 +247,8 @@ void vcr_gate_connected(struct vcr_gate_exchange *c)
 	vcr_gate_conn_send(c);
 	c->state = SNIFF;
 	c->deadline_ms = vcr_gate_now_ms() + c->gate->o.head_ms;
+	if (c->early.len) /* it did not wait */
+		vcr_gate_later(c);
 }
 
 void vcr_gate_connect_begin(struct vcr_gate_exchange *c)

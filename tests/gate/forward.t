@@ -549,9 +549,30 @@ def listen():
     threading.Thread(target=upstream.accept, daemon=True).start()
 
 
+def in_one_go():
+    """The first bytes of TLS right behind CONNECT, as impatient clients send them."""
+    s, to, out = gate.socket(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = gate.context.wrap_bio(to, out, server_hostname="api.openai.com")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    s.sendall(("CONNECT api.openai.com:443 HTTP/1.1\r\nProxy-Authorization: Basic %s\r\n\r\n" % word).encode() + out.read())
+    said = b""
+    with contextlib.suppress(socket.timeout):
+        s.settimeout(5)
+        while (part := s.recv(1000)) and (said + part).partition(b"\r\n\r\n")[2][:1] != b"\x16":
+            said += part
+        said += part
+    return said
+
+
 first, second = connect(), connect()
 listen()
 third = connect()
 ok(first == second == (b"502", None) and third == (b"200", 200), "a host that cannot be reached is refused by the proxy, until it can", first, second, third)
+gate.close()
+gate = Forwarder(up)
+word = base64.b64encode(b"vcr:" + gate.token.encode()).decode()
+said = in_one_go()
+ok(said.startswith(b"HTTP/1.1 200 ") and b"\r\n\r\n\x16" in said, "what a client has said before it is told that there is a connection is heard", said)
 gate.close()
 done()
