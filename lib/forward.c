@@ -781,8 +781,7 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 static void set_proxy(CURL *c)
 {
 	const char *around = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY"), *proxy = users_proxy();
-	if (proxy)
-		curl_easy_setopt(c, CURLOPT_PROXY, proxy);
+	curl_easy_setopt(c, CURLOPT_PROXY, proxy ? proxy : "");
 	if (around)
 		curl_easy_setopt(c, CURLOPT_NOPROXY, around);
 	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
