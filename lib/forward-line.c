@@ -3,17 +3,16 @@
  * One request at a time. A line that has answered in full and stays open is kept for the next request to the same host, most recent first; what the server
  * says on it meanwhile, or its end, closes it. Where a kept line ends before a byte of an answer has come, the server had given it up already: the request
  * goes over a new one, once, as curl does it. A WebSocket is an answer that begins with 101 and ends with the line; what the client says meanwhile is sent as
- * a request is. A relay of HTTP/2 is so from its beginning, on a connection whose TLS has agreed upon that. Plain HTTP goes over a line for these two only, which is
- * then nobody else's. */
+ * a request is. A relay of HTTP/2 is so from its beginning, on a connection whose TLS has agreed upon that; either is nobody else's. */
 #include "forward-parts.h"
 #include "limits.h"
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
-enum { STOP = 1, FIRST_BYTES = 16 << 10, PART_BYTES = 64 << 10, KEEP_BYTES = 64 << 10, MOST_IDLE = 32, READS = 64 };
+enum { STOP = 1, FIRST_BYTES = 16 << 10, PART_BYTES = 64 << 10, KEEP_BYTES = 64 << 10, MOST_IDLE = 32, READS = 64, PORT_HTTP = 80, PORT_TLS = 443 };
 #define IDLE_NS (118ull * 1000000000u) /* curl's own limit for connections that it keeps */
 
 struct line {
@@ -25,6 +24,7 @@ struct line {
 	struct event *read, *write;
 	bool reading, writing;
 	char *host;
+	bool tls;
 	char error[CURL_ERROR_SIZE];
 	struct vcr_http1 *http;   /* the server's side */
 	uint64_t idle_ns;         /* since when */
@@ -95,25 +95,38 @@ static void keep(struct line *l)
 		}
 }
 
-/* Has the server neither closed it nor said anything? What came and has not been seen by the loop yet is seen here. */
-static bool is_quiet(const struct line *l)
-{
-	char c;
-	return recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
-}
-
-static struct line *take_idle(struct vcr_forward *f, const char *host)
+/* What the server has said or done on it and the loop has not seen yet is seen here. */
+static struct line *take_idle(struct vcr_forward *f, const char *host, bool tls)
 {
 	for (struct line *l = f->idle, *next; l; l = next) {
 		next = l->next;
-		if (strcasecmp(l->host, host))
+		if (l->tls != tls || strcasecmp(l->host, host))
 			continue;
 		forget_idle(l);
-		if (vcr_forward_now_ns() - l->idle_ns < IDLE_NS && is_quiet(l))
+		if (vcr_forward_now_ns() - l->idle_ns < IDLE_NS && vcr_forward_is_quiet(l->fd))
 			return l;
 		vcr_line_close(l);
 	}
 	return NULL;
+}
+
+/* `host` as requests have it: with its port, unless that is the usual one. */
+static bool leads_to(const struct line *l, const char *host, int port)
+{
+	size_t n = strlen(host);
+	if (strncasecmp(l->host, host, n))
+		return false;
+	return l->host[n] == ':' ? atoi(l->host + n + 1) == port : !l->host[n] && port == (l->tls ? PORT_TLS : PORT_HTTP);
+}
+
+int vcr_line_idle_to(const struct vcr_forward *f, const char *host, int port)
+{
+	char name[VCR_GATE_HOST];
+	snprintf(name, sizeof name, strchr(host, ':') ? "[%s]" : "%s", host);
+	for (const struct line *l = f->idle; l; l = l->next)
+		if (leads_to(l, name, port) && vcr_forward_now_ns() - l->idle_ns < IDLE_NS && vcr_forward_is_quiet(l->fd))
+			return l->fd;
+	return -1;
 }
 
 /* ---- The answer ---- */
@@ -149,7 +162,7 @@ static int on_head(void *line, const struct vcr_http1_head *h)
 	vcr_forward_head(t, h);
 	if (has_head(t))
 		vcr_buf_reset(&t->head);
-	l->open = h->keep_alive && (t->no_body || !t->until_eof) && t->tls;
+	l->open = h->keep_alive && (t->no_body || !t->until_eof);
 	return 0;
 }
 
@@ -465,6 +478,7 @@ static struct line *new_line(struct transfer *t, const char *host)
 	l->f = t->f;
 	l->t = t;
 	l->fd = CURL_SOCKET_BAD;
+	l->tls = t->tls;
 	vcr_buf_init(&l->up, 0);
 	l->host = strdup(host);
 	l->easy = l->host ? curl_easy_init() : NULL;
@@ -491,7 +505,7 @@ static int start(struct line *l)
 
 int vcr_line_begin(struct transfer *t, const struct vcr_gate_request *q)
 {
-	struct line *l = t->tls && !t->relay ? take_idle(t->f, q->host) : NULL;
+	struct line *l = t->relay ? NULL : take_idle(t->f, q->host, t->tls);
 	if (l) {
 		l->t = t;
 		t->line = l;

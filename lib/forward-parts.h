@@ -1,9 +1,10 @@
 /* forward-parts.h — inside the forwarding: forward.c (requests, delivery, ends, whole transfers of curl's), forward-line.c (connections that curl makes and
- * on which we speak), forward-relay.c (connections that pass as they are), forward-http2.c (streams of HTTP/2).
+ * on which we speak), forward-relay.c (connections that pass as they are), forward-http2.c (streams of HTTP/2), forward-reach.c (whether there is a connection to be had).
  *
- * What is asked for with TLS goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
+ * A request goes over a line: a connection that curl made (CURLOPT_CONNECT_ONLY: names, the user's proxy, TLS and whom to trust are all
  * curl's), kept from one request to the next. The request is written by us and the answer read by http1.h, for a transfer of curl's costs more before its
- * first byte is on the way than all the rest of the gate. Plain HTTP, which a proxy wants to be asked for in another form, and tunnels are whole transfers. */
+ * first byte is on the way than all the rest of the gate. Plain HTTP where the user has a proxy for it, which wants to be asked in another form, and tunnels are
+ * whole transfers. */
 #ifndef VCR_FORWARD_PARTS_H
 #define VCR_FORWARD_PARTS_H
 #include <curl/curl.h>
@@ -51,18 +52,20 @@ struct transfer {
 	unsigned round;                /* in which that was asked last */
 };
 
-enum { REACHES = 16, READ_BYTES = 32 << 10 };
+enum { REACHES = 16, KEPT = 16, READ_BYTES = 32 << 10 };
 
 struct vcr_forward {
 	struct vcr_forward_options o;
 	CURLM *multi;
 	struct curl_slist *connect_to;
-	struct event *timer, *hold;
+	struct event *timer, *hold, *kept_timer;
 	struct transfer *first, *spare; /* spare: made ready for the next request, while nobody waits */
 	struct line *idle;             /* the one that was used last first */
 	uint32_t conn;
 	struct { char host[VCR_GATE_HOST]; bool out; } reach[REACHES]; /* whether hosts could be connected to when they were last asked for; "" free */
 	unsigned next_reach;
+	struct { int fd; uint64_t at_ns; } kept[KEPT]; /* connections that were made when it was asked whether they can be, for what is said next; the oldest first */
+	unsigned nkept;
 	unsigned round;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
 	char scratch[READ_BYTES];
@@ -81,10 +84,24 @@ int vcr_forward_body(struct transfer *t, const char *p, size_t n);
 void vcr_forward_over(struct transfer *t, CURLcode code);
 void vcr_forward_deliver(struct vcr_forward *f);               /* to all; what is over is freed */
 
+int vcr_forward_reason(const struct transfer *t, CURLcode code); /* how the far side ended, as VCR_REC_CLOSE says it */
+bool vcr_forward_open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by);
 struct transfer *vcr_forward_new_transfer(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, bool quick);
 void vcr_forward_free_transfer(struct transfer *t);
 void vcr_forward_show_open(struct transfer *t, const struct vcr_gate_request *q, uint64_t now);
 void vcr_forward_show_close(struct transfer *t, int reason);
+
+/* ---- forward-reach.c ---- */
+bool vcr_forward_connect(void *forward, struct vcr_gate_exchange *x, const char *host, int port, int pid); /* struct vcr_gate_handler */
+void vcr_forward_asked(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code);    /* the end of a probe */
+void vcr_forward_refuse_connect(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code, const char *words, size_t n);
+void vcr_forward_reached(struct vcr_forward *f, const char *host, CURLcode code);          /* or not */
+const char *vcr_forward_users_proxy(void);                     /* of all but plain HTTP; NULL: none */
+bool vcr_forward_is_quiet(int fd);                             /* has the server neither closed it nor said anything? */
+/* For curl: a socket, of a connection that was kept if there is one to that address. */
+curl_socket_t vcr_forward_open_socket(void *forward, curlsocktype purpose, struct curl_sockaddr *to);
+void vcr_forward_kept_long(evutil_socket_t fd, short what, void *forward);
+void vcr_forward_free_kept(struct vcr_forward *f);
 
 /* ---- forward-relay.c: struct vcr_gate_handler ---- */
 bool vcr_forward_relay(void *forward, struct vcr_gate_exchange *x, const struct vcr_gate_request *q);
@@ -112,5 +129,6 @@ void vcr_line_say(struct line *l, const char *p, size_t n);
 void vcr_line_resume(struct line *l);                          /* what was paused goes on, from the loop */
 void vcr_line_close(struct line *l);                           /* its transfer has none any more */
 void vcr_line_close_idle(struct vcr_forward *f);
+int vcr_line_idle_to(const struct vcr_forward *f, const char *host, int port); /* the socket of one that waits for a request; -1 */
 
 #endif

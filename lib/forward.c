@@ -274,6 +274,8 @@ void vcr_forward_prepare(struct vcr_forward *f, CURL *c)
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, vcr_forward_open_socket);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, f);
 }
 
 /* What is the same for all whole transfers. */
@@ -322,8 +324,7 @@ void vcr_forward_free_transfer(struct transfer *t)
 	f->spare = t;
 }
 
-/* How the far side ended, as VCR_REC_CLOSE says it. */
-static int reason_of(const struct transfer *t, CURLcode code)
+int vcr_forward_reason(const struct transfer *t, CURLcode code)
 {
 	long err = t->os_error;
 	if (!t->quick)
@@ -335,82 +336,7 @@ static int reason_of(const struct transfer *t, CURLcode code)
 	return err ? (int)err : ECONNRESET;
 }
 
-/* ---- Hosts that are out of reach: a client hears it from the proxy that it believes to speak to, not by a connection that is cut ---- */
-
-static int known_reach(const struct vcr_forward *f, const char *host)
-{
-	for (int i = 0; i < REACHES; i++)
-		if (!strcasecmp(f->reach[i].host, host))
-			return i;
-	return -1;
-}
-
-static bool is_out_of_reach(CURLcode code)
-{
-	return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_PROXY;
-}
-
-static void remember_reach(struct vcr_forward *f, const char *host, CURLcode code)
-{
-	int i = known_reach(f, host);
-	if (strlen(host) >= VCR_GATE_HOST)
-		return;
-	if (i < 0)
-		strcpy(f->reach[i = (int)(f->next_reach++ % REACHES)].host, host);
-	f->reach[i].out = is_out_of_reach(code);
-}
-
-/* The user's proxy for such hosts, by hand: curl would take that of plain HTTP. */
-static const char *users_proxy(void)
-{
-	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		const char *proxy = getenv(names[i]);
-		if (proxy && *proxy)
-			return proxy;
-	}
-	return NULL;
-}
-
-/* Is it to be tried before it is promised? Behind a proxy of the user's, which would be asked for a connection that nobody uses, only if it failed before. */
-static bool is_doubtful(const struct vcr_forward *f, const char *host)
-{
-	int i = known_reach(f, host);
-	return i < 0 ? !users_proxy() : f->reach[i].out;
-}
-
-/* A call that was not made, for what should have carried it could not be. */
-static void show_unmade(struct transfer *t, int error)
-{
-	const struct vcr_forward_sink *sink = t->f->o.sink;
-	uint32_t conn = t->f->o.next_conn ? t->f->o.next_conn(t->f->o.ctx) : ++t->f->conn;
-	sink->open(t->f->o.ctx, conn, t->tls, t->host, t->pid, false, vcr_forward_now_ns());
-	sink->close(t->f->o.ctx, conn, error, vcr_forward_now_ns());
-}
-
-/* VCR-Errno is for those who ask for a program that is led (shim/ask.c, supervise-ask.c): what connect(2) said, 0 where the name has no address. */
-static void refuse_connect(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code, const char *words, size_t n)
-{
-	char number[16] = "0";
-	struct vcr_http1_field why = { "VCR-Errno", number };
-	bool nameless = code == CURLE_COULDNT_RESOLVE_HOST;
-	if (!nameless)
-		snprintf(number, sizeof number, "%d", reason_of(t, code));
-	vcr_gate_simple(x, 502, NULL, words, n, nameless || code == CURLE_COULDNT_CONNECT ? &why : NULL);
-}
-
-static void finish_probe(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
-{
-	static const char words[] = "vcr: the host cannot be reached\n";
-	remember_reach(t->f, t->host, code);
-	if (!code) {
-		vcr_gate_connected(x);
-		return;
-	}
-	if (code != CURLE_COULDNT_RESOLVE_HOST)
-		show_unmade(t, reason_of(t, code));
-	refuse_connect(t, x, code, words, sizeof words - 1);
-}
+/* ---- The end of a transfer ---- */
 
 static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
 {
@@ -424,7 +350,7 @@ static void finish_tunnel(struct transfer *t, struct vcr_gate_exchange *x, CURLc
 	}
 	if (t->f->o.sink->trouble)
 		t->f->o.sink->trouble(t->f->o.ctx, t->host, NULL);
-	refuse_connect(t, x, code, t->error, strlen(t->error));
+	vcr_forward_refuse_connect(t, x, code, t->error, strlen(t->error));
 }
 
 static void finish(struct transfer *t, CURLcode code)
@@ -432,10 +358,10 @@ static void finish(struct transfer *t, CURLcode code)
 	struct vcr_gate_exchange *x = leave(t);
 	if (t->tunnel) {
 		if (x)
-			(t->probe ? finish_probe : finish_tunnel)(t, x, code);
+			(t->probe ? vcr_forward_asked : finish_tunnel)(t, x, code);
 		return;
 	}
-	remember_reach(t->f, t->host, code);
+	vcr_forward_reached(t->f, t->host, code);
 	if (!code && t->until_eof && !t->no_body && t->tls && !t->notified)
 		code = CURLE_PARTIAL_FILE; /* who knows whether that was all */
 	if (code == CURLE_OK) {
@@ -448,7 +374,7 @@ static void finish(struct transfer *t, CURLcode code)
 			vcr_gate_end(x);
 		return;
 	}
-	int reason = reason_of(t, code);
+	int reason = vcr_forward_reason(t, code);
 	long sent = t->begun;
 	if (!t->quick)
 		curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
@@ -735,6 +661,18 @@ static void go_out(struct transfer *t)
 		vcr_gate_cut(x, VCR_CUT_RESET);
 }
 
+/* Of the user's, for plain HTTP? Which hosts go to it is curl's to say. */
+static bool has_proxy(void)
+{
+	static const char *const names[] = { "http_proxy", "all_proxy", "ALL_PROXY" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *proxy = getenv(names[i]);
+		if (proxy && *proxy)
+			return true;
+	}
+	return false;
+}
+
 static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_gate_request *q)
 {
 	struct vcr_forward *f = ctx;
@@ -744,7 +682,7 @@ static void on_request(void *ctx, struct vcr_gate_exchange *x, const struct vcr_
 		vcr_gate_no_socket(x);
 		return;
 	}
-	struct transfer *t = vcr_forward_new_transfer(f, x, q->host, (q->tls || socket) && !q->http2);
+	struct transfer *t = vcr_forward_new_transfer(f, x, q->host, (q->tls || socket || !has_proxy()) && !q->http2);
 	if (!t) {
 		vcr_gate_cut(x, VCR_CUT_RESET);
 		return;
@@ -780,14 +718,14 @@ static void on_done(void *ctx, struct vcr_gate_exchange *x, enum vcr_gate_fate f
 
 static void set_proxy(CURL *c)
 {
-	const char *around = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY"), *proxy = users_proxy();
+	const char *around = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY"), *proxy = vcr_forward_users_proxy();
 	curl_easy_setopt(c, CURLOPT_PROXY, proxy ? proxy : "");
 	if (around)
 		curl_easy_setopt(c, CURLOPT_NOPROXY, around);
 	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
 }
 
-static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by)
+bool vcr_forward_open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, const char *host, int port, const char *known_as, const int *asked_by)
 {
 	VCR_AUTO_BUF url = VCR_BUF_INIT;
 	struct transfer *t = vcr_forward_new_transfer(f, x, known_as, false);
@@ -799,6 +737,8 @@ static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, cons
 		t->tls = port == PORT_TLS || port == PORT_TLS_TOO;
 		curl_easy_setopt(t->easy, CURLOPT_URL, url.data);
 		curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
+		if (t->probe)
+			curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, NULL); /* not one that was kept for another */
 		set_proxy(t->easy);
 		if (curl_multi_add_handle(f->multi, t->easy) == CURLM_OK)
 			return true;
@@ -810,16 +750,8 @@ static bool open_tunnel(struct vcr_forward *f, struct vcr_gate_exchange *x, cons
 
 static void on_tunnel(void *ctx, struct vcr_gate_exchange *x, const char *host, int port)
 {
-	if (!open_tunnel(ctx, x, host, port, host, NULL))
+	if (!vcr_forward_open_tunnel(ctx, x, host, port, host, NULL))
 		vcr_gate_cut(x, VCR_CUT_RESET);
-}
-
-static bool on_connect(void *ctx, struct vcr_gate_exchange *x, const char *host, int port, int pid)
-{
-	VCR_AUTO_BUF name = VCR_BUF_INIT;
-	struct vcr_forward *f = ctx;
-	vcr_buf_printf(&name, port == PORT_TLS ? "%s" : strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
-	return is_doubtful(f, name.data) && open_tunnel(f, x, host, port, name.data, &pid);
 }
 
 static void on_distrusted(void *ctx, const char *host, int pid)
@@ -829,7 +761,7 @@ static void on_distrusted(void *ctx, const char *host, int pid)
 		f->o.sink->distrusted(f->o.ctx, host, pid);
 }
 
-const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = on_connect, .distrusted = on_distrusted, .relay = vcr_forward_relay, .input = vcr_forward_input };
+const struct vcr_gate_handler vcr_forward_handler = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel, .connect = vcr_forward_connect, .distrusted = on_distrusted, .relay = vcr_forward_relay, .input = vcr_forward_input };
 
 /* ---- The module ---- */
 
@@ -846,7 +778,8 @@ int vcr_forward_new(struct vcr_forward **out, const struct vcr_forward_options *
 	f->multi = curl_multi_init();
 	f->timer = event_new(o->base, -1, 0, on_timeout, f);
 	f->hold = event_new(o->base, -1, 0, on_hold, f);
-	int err = f->multi && f->timer && f->hold ? 0 : VCR_ENOMEM;
+	f->kept_timer = event_new(o->base, -1, 0, vcr_forward_kept_long, f);
+	int err = f->multi && f->timer && f->hold && f->kept_timer ? 0 : VCR_ENOMEM;
 	for (const char *const *c = o->connect_to; c && *c && !err; c++) {
 		struct curl_slist *more = curl_slist_append(f->connect_to, *c);
 		if (more)
@@ -873,6 +806,7 @@ void vcr_forward_free(struct vcr_forward *f)
 	while (f->first)
 		vcr_forward_free_transfer(f->first);
 	vcr_line_close_idle(f);
+	vcr_forward_free_kept(f);
 	if (f->spare)
 		release_transfer(f->spare);
 	if (f->multi)

@@ -231,7 +231,7 @@ static void refuse_tunnel(struct vcr_gate_exchange *c, int status, const char *w
 	vcr_gate_simple(c, status, NULL, words, strlen(words), NULL);
 }
 
-void vcr_gate_connected(struct vcr_gate_exchange *c)
+void vcr_gate_connected(struct vcr_gate_exchange *c, bool near)
 {
 	if (c->dead)
 		return;
@@ -242,7 +242,8 @@ void vcr_gate_connected(struct vcr_gate_exchange *c)
 	}
 	c->authorised = true;
 	c->way = VCR_GATE_PROXY;
-	vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n\r\n");
+	vcr_buf_puts(&c->pending, "HTTP/1.1 200 Connection established\r\n");
+	vcr_buf_puts(&c->pending, near ? "VCR-Near: yes\r\n\r\n" : "\r\n");
 	vcr_gate_conn_push(c);
 	vcr_gate_conn_send(c);
 	c->state = SNIFF;
@@ -263,7 +264,7 @@ void vcr_gate_connect_begin(struct vcr_gate_exchange *c)
 	if (vcr_ca_lists(g->o.ca, name, port)) {
 		c->told = true;
 		if (!g->o.handler->connect || !g->o.handler->connect(g->o.ctx, c, name, port, c->pid))
-			vcr_gate_connected(c);
+			vcr_gate_connected(c, false);
 		return;
 	}
 	if (!g->o.handler->tunnel) {

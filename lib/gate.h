@@ -148,8 +148,8 @@ void vcr_gate_no_socket(struct vcr_gate_exchange *x);
 /* Whether the client is not read, since nobody takes what it says: what it has sent already may still come. */
 void vcr_gate_full(struct vcr_gate_exchange *x, bool full);
 
-/* After connect: 200, and the connection goes on as if it had been led. */
-void vcr_gate_connected(struct vcr_gate_exchange *x);
+/* After connect: 200, and the connection goes on as if it had been led. near: it is soon known whether there is a connection to be had, which the client is told. */
+void vcr_gate_connected(struct vcr_gate_exchange *x, bool near);
 
 /* A word of the handler's own per exchange; NULL at first. */
 void vcr_gate_set_user(struct vcr_gate_exchange *x, void *user);

@@ -14,7 +14,6 @@
 
 enum {
 	PROXIES = 8, SEEN = 64, START_WAIT_MS = 2000, DECIDED_MS = 20, PORT_DNS = 53, PORT_TLS = 443, NET_ONE = 127, NET_TWO = 77,
-	ASK_MS = 2000, ASK_SOON_MS = 100, /* where the program does not mean to wait */
 };
 
 /* ---- Texts ---- */
@@ -409,7 +408,7 @@ bool vcr_lead_is_known(const char *asked, unsigned port)
 	if (!g || is_replay(g) || is_late(g) || !plain_name(asked, name) || proxy_at(name, port))
 		return true;
 	int i = vcr_lead_index(g, name);
-	return i < 0 || vcr_ask(g, i, name, port ? port : PORT_TLS, ASK_MS) != VCR_ASK_UNKNOWN_NAME;
+	return i < 0 || vcr_ask(g, i, name, port ? port : PORT_TLS, VCR_ASK_NAME) != VCR_ASK_UNKNOWN_NAME;
 }
 
 /* ---- What is led ---- */
@@ -579,7 +578,7 @@ static int connect_gate(struct vcr_lead_block *g, int fd, const struct place *p,
 	return r;
 }
 
-/* What a connect to the host itself would say, if that is known; else 0. A proxy of the user's says so in its own words. */
+/* What a connect to the host itself would say, if that can be known; else 0. A proxy of the user's says so in its own words. */
 static int refusal(struct vcr_lead_block *g, int fd, const struct place *p, struct goal *o)
 {
 	if (is_replay(g) || is_late(g) || o->proxy || o->maybe || vcr_self.sandboxed || vcr_guest())
@@ -587,7 +586,7 @@ static int refusal(struct vcr_lead_block *g, int fd, const struct place *p, stru
 	if (o->index < 0)
 		o->index = vcr_lead_index(g, o->name);
 	bool waits = !(vcr_call3(SYS_fcntl, fd, F_GETFL, 0) & O_NONBLOCK);
-	int error = o->index < 0 ? 0 : vcr_ask(g, o->index, o->name, p->port, waits ? ASK_MS : ASK_SOON_MS);
+	int error = o->index < 0 ? 0 : vcr_ask(g, o->index, o->name, p->port, waits ? VCR_ASK_CONNECT : VCR_ASK_CONNECT_SOON);
 	return error > 0 ? error : 0;
 }
 

@@ -331,8 +331,9 @@ bool vcr_trust_environment(void);
 
 /* ---- ask.c: can the gate connect there? ---- */
 enum { VCR_ASK_UNKNOWN_NAME = -1 };
-/* 0 yes, or that cannot be said within ms; else the errno that a connect there has, or VCR_ASK_UNKNOWN_NAME. index: of the name in the table. */
-int vcr_ask(struct vcr_lead_block *g, int index, const char *name, unsigned port, int ms);
+enum vcr_ask { VCR_ASK_NAME /* its address is asked for */, VCR_ASK_CONNECT, VCR_ASK_CONNECT_SOON /* on a socket that does not block */ };
+/* 0 yes, or that cannot be said in time; else the errno that a connect there has, or VCR_ASK_UNKNOWN_NAME. index: of the name in the table. */
+int vcr_ask(struct vcr_lead_block *g, int index, const char *name, unsigned port, enum vcr_ask why);
 
 /* ---- tap.c: OpenSSL inside the program itself ---- */
 bool vcr_tap_program(void);         /* before main, once; true: it is tapped */

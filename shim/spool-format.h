@@ -73,7 +73,7 @@ enum vcr_lane { VCR_LANE_NOT_KNOWN = 0, VCR_LANE_TAP = 1, VCR_LANE_AUTO = 2, VCR
  *   - a connect() to such an address, to a listed address, or to the proxy of the program's environment goes to the gate's port;
  *   - before the program can send anything, led[] says for the connection's local port where it was meant to go. The gate looks there when the
  *     first bytes of a connection come, and takes the word away. The bytes themselves are untouched.
- *   - before the first connection to a host the shim asks, on a connection of its own, whether the gate can reach it: led as that of a proxy, CONNECT (shim/ask.c).
+ *   - before a connection to a host the shim asks, on a connection of its own, whether the gate can reach it: led as that of a proxy, CONNECT (shim/ask.c).
  * Every process of the session can write here, so both sides copy what they read, bound it, and check it. */
 enum {
 	VCR_LEAD_HOSTS = 6144,               /* bytes of `hosts` */

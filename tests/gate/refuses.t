@@ -21,13 +21,22 @@ CLIENTS = {
     "a client of IPv6's": "import socket\nsocket.socket(socket.AF_INET6).connect(socket.getaddrinfo(host, port, socket.AF_INET6, flags=socket.AI_V4MAPPED)[0][4])",
 }
 AGENT = "import sys\nhost, port = sys.argv[1], int(sys.argv[2])\ntry:\n exec(sys.argv[3])\nexcept OSError as e:\n print(type(e).__name__, e.errno)\n"
-THREE = """
-import http.client, sys
+TURNS = """
+import asyncio, http.client, sys
+async def later(host, port):
+    r, w = await asyncio.wait_for(asyncio.open_connection(host, port), 20)
+    w.write(b"POST /v1/chat/completions HTTP/1.1\\r\\nHost: %s\\r\\nContent-Length: 2\\r\\n\\r\\n{}" % host.encode())
+    return (await r.readline()).split()[1].decode()
+def call(kind, host, port):
+    if kind == "asynchronous":
+        return asyncio.run(later(host, port))
+    c = http.client.HTTPConnection(host, port, **({"timeout": 20} if kind == "limited" else {}))
+    c.request("POST", "/v1/chat/completions", '{"model":"m","messages":[]}')
+    return c.getresponse().status
 for line in sys.stdin:
+    kind, host, port = line.split()
     try:
-        c = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=20)
-        c.request("POST", "/v1/chat/completions", '{"model":"m","messages":[]}')
-        print(c.getresponse().status, flush=True)
+        print(call(kind, host, int(port)), flush=True)
     except OSError as e:
         print(type(e).__name__, flush=True)
 """
@@ -67,41 +76,70 @@ ok(mine == bare and bare[1].startswith("gaierror"), "a name that nobody knows is
 
 # ---- It comes, and goes again ----
 
-upstream = leadkit.Server()
-port = upstream.port
-upstream.deaf = lambda: [s.shutdown(socket.SHUT_RDWR) or s.close() for s in upstream.sockets]
-p = subprocess.Popen(command("turns", HOST, port, THREE, HOST, str(port)), cwd=place.dir, env=dict(place.env, VCR_MODEL_HOSTS="%s:%d" % (HOST, port)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+class Model(leadkit.Server):
+    """Counts its connections."""
+
+    def __init__(self, host):
+        self.host, self.connections = host, 0
+        super().__init__(v6=False)
+
+    def talk(self, *about):
+        self.connections += 1
+        super().talk(*about)
+
+    def deaf(self):
+        for s in self.sockets:
+            s.shutdown(socket.SHUT_RDWR)
+            s.close()
 
 
-def ask():
-    p.stdin.write("ask\n")
-    p.stdin.flush()
-    return p.stdout.readline().strip()
-
-
-said = [ask()]
-upstream.deaf()
-said += [ask(), ask(), ask()]
-again = socket.create_server(("127.0.0.1", port))
-
-
-def serve():
+def serve(listener):
     while True:
-        s, _ = again.accept()
+        s, _ = listener.accept()
         leadkit.read_head(s)
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         s.close()
 
 
-threading.Thread(target=serve, daemon=True).start()
+def ask(kind, model):
+    p.stdin.write("%s %s %d\n" % (kind, model.host, model.port))
+    p.stdin.flush()
+    return p.stdout.readline().strip()
+
+
+models = {kind: Model("%s.model.example" % kind) for kind in ("blocking", "limited", "asynchronous")}
+argv = [RECORD, "-q", "--session", "turns", "--lane=gate", "--vcr-dir", place.vcr_dir]
+for m in models.values():
+    argv += ["--connect-to", "%s:%d:127.0.0.1:%d" % (m.host, m.port, m.port)]
+hosts = ",".join("%s:%d" % (m.host, m.port) for m in models.values())
+p = subprocess.Popen(argv + ["--", PYTHON, "-c", TURNS], cwd=place.dir, env=dict(place.env, VCR_MODEL_HOSTS=hosts), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+said, counts = {}, {}
+for kind, m in models.items():
+    said[kind], counts[kind] = [], []
+    while len(counts[kind]) < 5 and (len(counts[kind]) < 2 or 1 not in counts[kind]):
+        before = m.connections
+        said[kind].append(ask(kind, m))
+        counts[kind].append(m.connections - before)
+ok(all(set(s) == {"200"} for s in said.values()) and all(1 in c and 0 not in c for c in counts.values()), "a host sees one connection for one that a program makes, whatever is asked before", said, counts)
+for kind, m in models.items():
+    m.deaf()
+    said[kind] = [ask(kind, m), ask(kind, m)]
+ok(all(s == ["ConnectionRefusedError"] * 2 for s in said.values()), "a host that is gone in the midst of a run is refused from the next connection on, to a program that waits and to one that does not", said)
+back = models["limited"]
+again = socket.create_server(("127.0.0.1", back.port))
+port = back.port
+threading.Thread(target=serve, args=(again,), daemon=True).start()
 for _ in range(60):  # a refusal is believed for a second
-    said.append(ask())
-    if said[-1] == "200":
+    said = ask("limited", back)
+    if said == "200":
         break
     threading.Event().wait(0.1)
 p.stdin.close()
 p.wait()
-ok(said[0] == said[-1] == "200" and said[2] == said[3] == "ConnectionRefusedError", "a host that is gone in the midst of a run is refused from the second connection on, and one that is back is reached", said)
+ok(said == "200", "and one that is back is reached", said)
+unmade = [c for c in calls("turns") if c[0] == "error" and c[1].split(":")[0] != back.host]  # one that is reached soon after takes its failure back
+ok({c[1].split(".")[0] for c in unmade} == set(models) - {"limited"} and all("refused" in str(c) for c in unmade), "a host that was refused so is a failed call in the session", unmade)
 
 # ---- Bound to an interface ----
 
