@@ -364,6 +364,17 @@ static void want_write(struct vcr_gate_exchange *c, bool on)
 		event_del(c->write);
 }
 
+/* One that was not read from until it had read what was said. */
+static void hear_again(struct vcr_gate_exchange *c)
+{
+	if (c->ended)
+		return;
+	if (c->state == ANSWER && c->socket)
+		vcr_gate_conn_read(c, !c->eof && !c->full);
+	if (c->http2)
+		vcr_gate_conn_read(c, !c->eof);
+}
+
 void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 {
 	bool moved = false;
@@ -376,6 +387,8 @@ void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 			if ((moved || !c->deadline_ms) && (c->state == ANSWER || c->state == TUNNEL))
 				c->deadline_ms = vcr_gate_now_ms() + STALLED_MS;
 			vcr_gate_hold(c);
+			if (c->http2 && moved)
+				vcr_gate_http2_sent(c);
 			return;
 		}
 		if (n < 0) {
@@ -384,6 +397,7 @@ void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 			return;
 		}
 		c->out_at += (size_t)n;
+		c->sent += (size_t)n;
 		moved = true;
 	}
 	if (c->dead)
@@ -393,10 +407,7 @@ void vcr_gate_conn_send(struct vcr_gate_exchange *c)
 	want_write(c, false);
 	if (c->state == ANSWER || c->state == TUNNEL)
 		c->deadline_ms = 0;
-	if (c->state == ANSWER && c->socket && !c->ended)
-		vcr_gate_conn_read(c, !c->eof && !c->full);
-	if (c->http2 && !c->ended)
-		vcr_gate_conn_read(c, !c->eof);
+	hear_again(c);
 	if (c->http2)
 		vcr_gate_http2_sent(c);
 	if (c->state == ANSWER && c->ended)
@@ -409,6 +420,7 @@ void vcr_gate_conn_writable(evutil_socket_t fd, short what, void *conn)
 	vcr_gate_conn_send(c);
 	if (c->dead || c->out.len - c->out_at >= LOW)
 		return;
+	hear_again(c);
 	if (c->state == TUNNEL)
 		vcr_gate_tunnel_drained(c);
 	else if (c->http2 && !c->ended)

@@ -316,7 +316,7 @@ int vcr_gate_body(struct vcr_gate_exchange *c, const char *p, size_t n)
 		return 0;
 	if (c->left >= 0 && (int64_t)n > c->left)
 		return VCR_EINVAL;
-	if (c->pending_piece)
+	if (c->pending_piece && !c->socket) /* a record each; of a connection that is relayed they are held together */
 		vcr_gate_conn_push(c);
 	if (c->chunked)
 		vcr_buf_printf(&c->pending, "%zx\r\n", n);

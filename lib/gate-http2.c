@@ -19,6 +19,7 @@ struct vcr_gate_http2 {
 	nghttp2_session *session;
 	struct vcr_gate_exchange *first; /* its streams, by `next` */
 	bool busy;                       /* nghttp2 is at work */
+	bool saying, ends;               /* it is, and says something; an end among that */
 };
 
 bool vcr_gate_http2_chosen(const struct vcr_gate_exchange *c)
@@ -116,11 +117,10 @@ void vcr_gate_http2_later(struct vcr_gate_exchange *x)
 	if (x->refused && !x->dead && !c->dead && !c->ended)
 		go_away(x);
 	const struct vcr_gate_handler *h = x->gate->o.handler;
-	bool whole = x->ended && x->pending.len == x->out_at;
-	if (!x->dead || (whole && c && c->out_at < c->out.len))
+	if (!x->dead || (c && x->finished && (!x->end_at || c->sent < x->end_at)))
 		return; /* its last bytes are still here: vcr_gate_http2_sent */
 	if (x->told && h->done)
-		h->done(x->gate->o.ctx, x, whole ? VCR_GATE_DELIVERED : VCR_GATE_GONE);
+		h->done(x->gate->o.ctx, x, x->finished ? VCR_GATE_DELIVERED : VCR_GATE_GONE);
 	vcr_gate_http2_free_stream(x);
 	if (c && !c->http2->first && !c->ended)
 		c->state = HTTP; /* idle */
@@ -136,6 +136,7 @@ void vcr_gate_http2_release(struct vcr_gate_exchange *c)
 	for (struct vcr_gate_exchange *x; (x = h->first);) {
 		unlink_stream(x);
 		x->on = NULL;
+		x->finished = x->finished && x->end_at && c->sent >= x->end_at;
 		link_stream(x, &c->gate->orphans);
 		close_stream(x);
 	}
@@ -151,14 +152,23 @@ static bool take_frames(struct vcr_gate_exchange *c)
 	struct vcr_gate_http2 *h = c->http2;
 	const uint8_t *p;
 	ssize_t n = 1;
-	h->busy = true;
+	h->busy = h->saying = true;
 	while (n > 0 && c->out.len - c->out_at + c->pending.len < VCR_MAX_GATE_BACKLOG)
 		if ((n = nghttp2_session_mem_send(h->session, &p)) > 0)
 			vcr_buf_add(&c->pending, p, (size_t)n);
-	h->busy = false;
+	h->busy = h->saying = false;
 	if (n < 0)
 		vcr_gate_kill(c);
 	return n > 0;
+}
+
+/* What is pending has become bytes: with the last of them the streams that end there have ended. */
+static void mark_ends(struct vcr_gate_exchange *c)
+{
+	for (struct vcr_gate_exchange *x = c->http2->first; x && c->http2->ends; x = x->next)
+		if (x->finished && !x->end_at)
+			x->end_at = c->sent + (c->out.len - c->out_at);
+	c->http2->ends = false;
 }
 
 /* All that nghttp2 has to say and the client takes. As long as the kernel has taken everything nobody else will ask for more. */
@@ -171,6 +181,8 @@ static void pump(struct vcr_gate_exchange *c)
 	while (more && !c->dead) {
 		more = take_frames(c);
 		vcr_gate_conn_push(c);
+		if (!c->dead)
+			mark_ends(c);
 		vcr_gate_conn_send(c);
 		more = more && c->out_at == c->out.len;
 	}
@@ -276,7 +288,7 @@ int vcr_gate_http2_flush(struct vcr_gate_exchange *x)
 	submit(x);
 	pump(x->on);
 	vcr_gate_hold(x);
-	return x->dead ? VCR_EIO : 0;
+	return x->dead && !x->finished ? VCR_EIO : 0;
 }
 
 int vcr_gate_http2_body(struct vcr_gate_exchange *x, const char *p, size_t n)
@@ -309,6 +321,8 @@ void vcr_gate_http2_cut(struct vcr_gate_exchange *x, enum vcr_gate_cut how)
 		return;
 	vcr_gate_http2_flush(x);
 	x->ended = true;
+	x->finished = !c->dead && x->pending.len == x->out_at;
+	x->end_at = c->sent + (c->out.len - c->out_at);
 	if (!c->dead && !c->ended)
 		vcr_gate_end_connection(c, how);
 }
@@ -319,6 +333,7 @@ void vcr_gate_http2_reset(struct vcr_gate_exchange *x, uint32_t code)
 		return;
 	vcr_gate_http2_flush(x);
 	x->ended = true;
+	x->ends_by = code;
 	nghttp2_submit_rst_stream(x->on->http2->session, NGHTTP2_FLAG_NONE, x->stream, code);
 	pump(x->on);
 }
@@ -350,6 +365,7 @@ void vcr_gate_http2_go_away(struct vcr_gate_exchange *x, uint32_t code)
 		return;
 	vcr_gate_http2_flush(x);
 	x->ended = x->refused = true;
+	x->ends_by = NGHTTP2_REFUSED_STREAM;
 	x->goaway = code;
 	vcr_gate_later(x);
 }
@@ -495,9 +511,12 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
 
 static int on_closed(nghttp2_session *s, int32_t id, uint32_t code, void *conn)
 {
-	struct vcr_gate_exchange *x = nghttp2_session_get_stream_user_data(s, id);
-	if (x)
-		close_stream(x);
+	struct vcr_gate_exchange *x = nghttp2_session_get_stream_user_data(s, id), *c = conn;
+	if (!x)
+		return 0;
+	x->finished = c->http2->saying && x->ended && code == x->ends_by;
+	c->http2->ends |= x->finished;
+	close_stream(x);
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct vcr_gate_exchange {
 	struct vcr_buf early;        /* SNIFF: first bytes; ANSWER: bytes of the next request */
 	struct vcr_buf out;          /* for the kernel */
 	size_t out_at, held;         /* held: what of the gate's total is ours */
+	uint64_t sent;               /* bytes that the kernel has taken, in all */
 
 	bool authorised, asked;      /* authorised: by server name or token; asked: `meant` */
 	char *lead_host;             /* of a lead line or CONNECT, with port; NULL */
@@ -75,6 +76,9 @@ struct vcr_gate_exchange {
 	bool submitted, bodied;        /* nghttp2 has the head; and is to ask for a body */
 	bool refused;                  /* GOAWAY, with that code, is to be said */
 	uint32_t goaway;
+	uint32_t ends_by;              /* code of RST_STREAM that is its end; 0 none */
+	bool finished;                 /* its end, as it was to be, is among what its connection says: there as soon as that has `sent` */
+	uint64_t end_at;               /* so much; 0: not known yet */
 };
 
 struct vcr_gate {
@@ -130,7 +134,7 @@ bool vcr_gate_http2_preface(const char *p, size_t n, bool *whole); /* does a con
 void vcr_gate_http2_begin(struct vcr_gate_exchange *c);
 void vcr_gate_http2_input(struct vcr_gate_exchange *c, const char *p, size_t n);
 void vcr_gate_http2_writable(struct vcr_gate_exchange *c);  /* little of what was said is left */
-void vcr_gate_http2_sent(struct vcr_gate_exchange *c);      /* nothing is */
+void vcr_gate_http2_sent(struct vcr_gate_exchange *c);      /* some of it has gone */
 void vcr_gate_http2_sweep(struct vcr_gate_exchange *c, int64_t now);
 void vcr_gate_http2_release(struct vcr_gate_exchange *c);   /* its streams are told from the loop */
 /* of a stream: */
