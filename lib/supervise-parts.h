@@ -13,6 +13,8 @@
 enum {
 	VCR_SEEN = 512,          /* threads known at a time; by number, the last one that was met */
 	VCR_SEEN_CODE = 6,       /* pieces of the C library in a process */
+	VCR_CODE_HELD = 16,      /* files with the code of the C libraries and ours, whose numbers stay theirs */
+	VCR_CODE_OTHERS = 64,    /* other programs' and libraries' code, the last ones that were met */
 	VCR_LATER = 64,          /* marks that wait at a time; the oldest is decided then */
 	VCR_REACHES = 64,        /* places of which is known whether they can be connected to */
 	VCR_PLACE = INET6_ADDRSTRLEN + 10,
@@ -42,6 +44,15 @@ struct vcr_reach {
 	uint32_t troubles;
 };
 
+enum vcr_code_kind { VCR_CODE_OTHER, VCR_CODE_LIBC, VCR_CODE_OURS };
+/* Code of a file, as the kernel names it. */
+struct vcr_code_file {
+	enum vcr_code_kind kind;
+	uint32_t major, minor;
+	uint64_t inode, offset, length;
+	void *page;              /* it is mapped here for that; or NULL */
+};
+
 /* A thread that has made a call. */
 struct vcr_seen {
 	int tid;                 /* 0: free */
@@ -53,7 +64,7 @@ struct vcr_seen {
 	struct { uint64_t from, to; } code[VCR_SEEN_CODE]; /* of the C library and ours */
 	bool whole;              /* looked at, and it can be seen: */
 	int pid, ppid;
-	char cwd[PATH_MAX];      /* as of this call */
+	const char *cwd;         /* as of this call: the supervisor's */
 };
 
 /* A mark whose call has been let go. */
@@ -73,8 +84,12 @@ struct vcr_supervise {
 	char workspace[PATH_MAX];
 	size_t workspace_length;
 	struct vcr_seen seen[VCR_SEEN];
+	struct vcr_code_file held[VCR_CODE_HELD], others[VCR_CODE_OTHERS];
+	int nheld, tried;
+	unsigned next_other;
 	struct vcr_later later[VCR_LATER];
 	int nlater;
+	char cwd[PATH_MAX];       /* of who makes the call in hand */
 	char parent[PATH_MAX], true_parent[PATH_MAX]; /* the last directory that had to be resolved */
 	bool asked_for_gate;
 	bool told_identity;       /* that a program of another identity has none here */
@@ -106,8 +121,10 @@ void vcr_seen_tell(struct vcr_supervise *s, struct vcr_seen *p);  /* the session
 bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX]);
 
 /* supervise-code.c */
+void vcr_code_hold(struct vcr_supervise *s); /* what this program has of it, before any is met */
+void vcr_code_release(struct vcr_supervise *s);
 bool vcr_seen_by_library(const struct vcr_seen *p, uint64_t instruction);
-void vcr_seen_learn_code(struct vcr_seen *p, bool by_table); /* by_table: as where the kernel knows no better */
+void vcr_seen_learn_code(struct vcr_supervise *s, struct vcr_seen *p, bool by_table); /* by_table: as where the kernel knows no better */
 
 /* supervise-later.c */
 void vcr_later_add(struct vcr_supervise *s, const struct vcr_later *mark, const char *path, const char *path2);

@@ -92,7 +92,7 @@ struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid)
 	if ((p->tid != tid || !is_there(p)) && !meet(p, tid))
 		return NULL;
 	if (!p->learnt)
-		vcr_seen_learn_code(p, false);
+		vcr_seen_learn_code(s, p, false);
 	p->learnt = true;
 	return p;
 }
@@ -104,13 +104,14 @@ static bool look_at(struct vcr_supervise *s, struct vcr_seen *p)
 	read_file(p, "status", status, sizeof status);
 	p->pid = number_behind(status, "\nTgid:");
 	p->ppid = number_behind(status, "\nPPid:");
-	p->whole = p->pid && read_link(p, "root", p->cwd) && !strcmp(p->cwd, "/") && !is_own_program(s, p);
+	p->whole = p->pid && read_link(p, "root", s->cwd) && !strcmp(s->cwd, "/") && !is_own_program(s, p);
 	return p->whole;
 }
 
 bool vcr_seen_whole(struct vcr_supervise *s, struct vcr_seen *p)
 {
-	if ((p->whole || look_at(s, p)) && read_link(p, "cwd", p->cwd))
+	p->cwd = s->cwd;
+	if ((p->whole || look_at(s, p)) && read_link(p, "cwd", s->cwd))
 		return true;
 	forget(p); /* also of a process with another root: its paths are not ours */
 	return false;

@@ -176,9 +176,10 @@ static bool may_be_kept(struct vcr_supervise *s, const struct vcr_seen *p, const
 static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct seccomp_notif *call, bool known)
 {
 	struct deed d = deed_of(p, &call->data);
-	char path[PATH_MAX], path2[PATH_MAX] = "";
+	char path[PATH_MAX], path2[PATH_MAX];
 	if (!d.op || (known && !may_be_kept(s, p, &d)) || !vcr_seen_whole(s, p))
 		return;
+	*path2 = 0;
 	if (!first_path(p, &d, path) || (d.path2 && !vcr_seen_path(p, d.dir2, d.path2, path2)) || !vcr_notify_waits(s->o.notify)) {
 		s->stats.unseen++;
 		return;
@@ -351,6 +352,7 @@ int vcr_supervise_new(struct vcr_supervise **out, const struct vcr_supervise_opt
 	stat("/proc/self/exe", &self);
 	s->own_dev = self.st_dev;
 	s->own_ino = self.st_ino;
+	vcr_code_hold(s);
 	if (!o->replay)
 		open_kept(s);
 	*out = s;
@@ -364,6 +366,7 @@ void vcr_supervise_free(struct vcr_supervise *s)
 	vcr_reach_release(s);
 	vcr_later_release(s);
 	vcr_seen_release(s);
+	vcr_code_release(s);
 	vcr_preimages_free(s->kept);
 	vcr_notify_free(s->o.notify);
 	vcr_spool_writer_free(s->w);

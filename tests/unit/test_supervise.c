@@ -57,20 +57,31 @@ static void map_much(void)
 
 START_TEST(code_is_the_library_s_or_the_c_library_s_that_it_stands_before)
 {
+	struct vcr_supervise *s = supervisor();
 	struct vcr_seen p = { .tid = getpid(), .proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	const bool by_table = _i == 0;
+	if (_i == 2)
+		vcr_code_hold(s);
 	ck_assert_uint_ne(libc_code(), 0);
-	vcr_seen_learn_code(&p, _i);
+	vcr_seen_learn_code(s, &p, by_table);
 	ck_assert(!p.hooked);
 	ck_assert(!vcr_seen_by_library(&p, libc_code()));
 	map_much();
 	uint64_t ours = load_library();
 	map_much();
-	vcr_seen_learn_code(&p, _i);
+	vcr_seen_learn_code(s, &p, by_table);
 	ck_assert(p.hooked);
 	ck_assert(vcr_seen_by_library(&p, ours + 8));
 	ck_assert(vcr_seen_by_library(&p, libc_code()));
 	ck_assert(!vcr_seen_by_library(&p, ours - PAGE));
 	ck_assert(!vcr_seen_by_library(&p, number_of((const void *)load_library)));
+	struct vcr_seen again = p;
+	vcr_seen_learn_code(s, &again, by_table);
+	ck_assert_int_eq(again.ncode, p.ncode);
+	ck_assert_mem_eq(again.code, p.code, (size_t)p.ncode * sizeof *p.code);
+	ck_assert_int_eq(again.hooked, p.hooked);
+	vcr_code_release(s);
+	free(s);
 	close(p.proc);
 }
 END_TEST
@@ -189,7 +200,7 @@ END_TEST
 static TCase *tc_supervise(void)
 {
 	TCase *tc = tcase_create("supervise");
-	tcase_add_loop_test(tc, code_is_the_library_s_or_the_c_library_s_that_it_stands_before, 0, 2);
+	tcase_add_loop_test(tc, code_is_the_library_s_or_the_c_library_s_that_it_stands_before, 0, 3);
 	tcase_add_test(tc, a_number_that_another_process_has_got_is_that_one_s);
 	tcase_add_test(tc, a_program_that_a_thread_becomes_is_looked_at_again_under_its_process_s_number);
 	tcase_add_test(tc, what_a_path_leads_to_is_looked_at_from_where_the_process_is);
