@@ -1,4 +1,5 @@
 #include "flow-call.h"
+#include "grpc-plain.h"
 #include "limits.h"
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +7,16 @@
 enum { MAX_CHUNKS = 1 << 20 };
 #define MAX_HELD ((size_t)1 << 30) /* bodies of all calls under way, bytes */
 
+static size_t held_of(const struct body *b)
+{
+	return b->bytes.cap + (b->grpc ? vcr_grpc_plain_held(b->grpc) : 0);
+}
+
 static void release_body(struct body *b, size_t *held)
 {
-	*held -= b->bytes.cap < *held ? b->bytes.cap : *held;
+	*held -= held_of(b) < *held ? held_of(b) : *held;
 	vcr_inflate_free(b->coding);
+	vcr_grpc_plain_free(b->grpc);
 	vcr_buf_release(&b->bytes);
 }
 
@@ -62,6 +69,8 @@ static void begin_body(struct body *b, bool keep, const struct vcr_http1_head *h
 	b->keep = keep;
 	if (keep && vcr_inflate_new(&b->coding, vcr_http1_field(h->field, h->nfield, "content-encoding"), NULL))
 		b->coding = NULL; /* unknown: the bytes are kept as they are */
+	if (keep && !vcr_http1_field(h->field, h->nfield, "content-encoding"))
+		b->grpc = vcr_grpc_plain_new(h->field, h->nfield);
 }
 
 struct exchange *vcr_exchange_new(const struct vcr_http1_head *h, enum vcr_api api, const char *host, bool keep, size_t *held)
@@ -106,15 +115,15 @@ int vcr_exchange_trailer(struct exchange *x, const struct vcr_http1_field *field
 
 static void take_bytes(struct body *b, const char *p, size_t n, size_t *held)
 {
-	size_t before = b->bytes.cap;
+	size_t before = held_of(b);
 	b->any = true;
 	if (!b->keep || b->bad)
 		return;
 	if (*held > MAX_HELD)
 		b->bad = true;
-	else if (b->coding ? vcr_inflate_feed(b->coding, p, n, &b->bytes) : vcr_buf_add(&b->bytes, p, n))
+	else if (b->grpc ? vcr_grpc_plain_feed(b->grpc, p, n, &b->bytes) : b->coding ? vcr_inflate_feed(b->coding, p, n, &b->bytes) : vcr_buf_add(&b->bytes, p, n))
 		b->bad = true;
-	*held += b->bytes.cap - before;
+	*held += held_of(b) - before;
 }
 
 int vcr_exchange_out(struct exchange *x, const char *p, size_t n, size_t *held)
@@ -157,7 +166,7 @@ static bool is_call(enum vcr_api api)
 /* The body's coding ended as it should. */
 static bool coded_well(const struct body *b)
 {
-	return !b->bad && !(b->coding && b->any && vcr_inflate_end(b->coding));
+	return !b->bad && !(b->coding && b->any && vcr_inflate_end(b->coding)) && !(b->grpc && vcr_grpc_plain_end(b->grpc));
 }
 
 /* Many clients turn away at "[DONE]" and never read HTTP's last chunk: when the API's own end was seen, nothing is missing. */

@@ -13,6 +13,7 @@ struct head_copy {               /* fields of one head; strings live in one bloc
 struct body {
 	struct vcr_buf bytes;        /* content-decoded */
 	struct vcr_inflate *coding;  /* NULL: identity, or a coding we cannot undo (kept as it is) */
+	struct vcr_grpc_plain *grpc; /* messages that may be compressed, each by itself; no coding then */
 	bool keep, bad, any;         /* bad: the coding was broken or a limit was reached; any: bytes were fed */
 };
 

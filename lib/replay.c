@@ -1,6 +1,7 @@
 #include "replay-parts.h"
 #include "envelope.h"
 #include "grpc.h"
+#include "grpc-plain.h"
 #include "inflate.h"
 #include "limits.h"
 #include "scrub.h"
@@ -366,6 +367,12 @@ static int clean_up(struct vcr_replay *r, const struct vcr_gate_request *q, stru
 	struct vcr_inflate *z = NULL;
 	const char *coding = vcr_http1_field(q->field, q->nfield, "content-encoding"), *body = q->body;
 	size_t n = q->nbody;
+	struct vcr_grpc_plain *messages = coding ? NULL : vcr_grpc_plain_new(q->field, q->nfield);
+	if (messages && !vcr_grpc_plain_feed(messages, body, n, &plain)) {
+		body = plain.data;
+		n = plain.len;
+	}
+	vcr_grpc_plain_free(messages);
 	if (n && coding && *coding && !vcr_inflate_new(&z, coding, NULL)) {
 		if (!vcr_inflate_feed(z, body, n, &plain)) {
 			body = plain.data;

@@ -30,10 +30,11 @@ KILLED = "killed in the midst of a stream, it leaves the call as far as it came"
 GATE = "where the gate is killed in the midst of a stream, that call fails as if the server were gone, and the next is answered"
 REFUSED = "a call that a server's GOAWAY refuses is asked again by the package itself, in a replay too"
 SECRET = "a secret in what it says is not kept, and it hears whole messages in a replay"
+PACKED = "what it says compressed is kept as it was said, without its secret, and found in a replay"
 MANY = "a model that is found at more addresses than are remembered is heard at each, and in a replay too"
 HERMETIC = "a program that has called by gRPC a host that serves no models has not spoken to one: with --hermetic what it starts then, the agent, runs again, and the agent's tool does not"
 COUNTED = "the server had the calls of the recordings, and no other"
-TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, HERMETIC, MANY, COUNTED]
+TITLES = [s % (t, w) for t in TARGETS for w in WAYS.values() for s in (SAYS, KEPT)] + [s % t for t in TARGETS for s in (AGAIN, OTHER)] + [NAMELESS, BROUGHT, OTHERS, KILLED, GATE, REFUSED, SECRET, HERMETIC, MANY, PACKED, COUNTED]
 need_agents(*TITLES)
 troublekit.enter(HOST, __file__)
 if agentkit.Place().run(AGENTS_PYTHON, "-c", "import grpc", how="plain").returncode:
@@ -218,6 +219,23 @@ session = place.session()
 again = place.run(os.path.join(BUILD, "vcr-replay"), "-q", session.path, "--", *words, how="tool", env=ENV)
 asked += ADDRESSES
 ok(first.stdout == again.stdout == b"".join(b"%d b'answer to at %d'\n" % (i, i) for i in range(1, ADDRESSES + 1)) and len(session.calls()) == ADDRESSES, MANY, first, again)
+
+GZIP = """
+import os, sys, grpc
+host, port = sys.argv[1:]
+with grpc.secure_channel("ipv4:127.0.0.1:" + port, grpc.ssl_channel_credentials(), [("grpc.ssl_target_name_override", host), ("grpc.enable_http_proxy", 0)], compression=grpc.Compression.Gzip) as c:
+    print(c.unary_unary("/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent")(b"key %s, " % os.environ["ANTHROPIC_API_KEY"].encode() + b"long " * 100, timeout=30).decode())
+"""
+place, ENV["ANTHROPIC_API_KEY"] = Place(), KEY
+words = [AGENTS_PYTHON, "-c", GZIP, HOST, PORT]
+first = place.run(*words, env=ENV).stdout
+session = place.session()
+again = place.run(os.path.join(BUILD, "vcr-replay"), "-q", session.path, "--", *words, how="tool", env=ENV).stdout
+asked += 1
+STANDS = b"{{vcr:secret:" + b"-" * (len(KEY) - 15) + b"}}"
+bodies = [session.body(session.calls()[0], which) for which in ("request", "response")]
+ok(first.startswith(b"answer to key " + KEY.encode()) and again == first.replace(KEY.encode(), STANDS) and bodies[0] == framed(b"key %s, " % STANDS + b"long " * 100) and
+   bodies[1] == framed(again.rstrip(b"\n")), PACKED, first, again, bodies, session.frames)
 
 served = int(server.communicate()[0])
 ok(served == asked, COUNTED, served, asked)

@@ -398,6 +398,27 @@ START_TEST(a_stream_that_crosses_the_servers_goaway_is_refused_too_and_one_that_
 }
 END_TEST
 
+START_TEST(compressed_messages_of_grpc_are_reported_as_what_they_say)
+{
+	static const char packed[] = "\001\000\000\000\041\037\213\010\000\000\000\000\000\002\003\053\317\110\054\121\050\117\054\126\050\116\314\114\001\000\150\234\370\003\015\000\000\000";
+	start_http2();
+	begin_http2();
+	h2_headers(&frames, client, 0, 1, ":method=POST\n:path=/a.B/GenerateContent\n:authority=api.openai.com\ncontent-type=application/grpc\ngrpc-encoding=gzip");
+	h2_frame(&frames, H2_DATA, H2_END_STREAM, 1, packed, sizeof packed - 1);
+	send_frames();
+	h2_headers(&frames, server, 0, 1, ":status=200\ncontent-type=application/grpc\ngrpc-encoding=gzip");
+	h2_frame(&frames, H2_DATA, 0, 1, packed, sizeof packed - 1);
+	h2_headers(&frames, server, H2_END_STREAM, 1, "grpc-status=0");
+	receive_frames(10);
+	expect_log("call 1 generic 200 complete\n");
+	ck_assert_uint_eq(said.req_body.len, 18);
+	ck_assert_mem_eq(said.req_body.data, "\0\0\0\0\15what was said", 18);
+	ck_assert_mem_eq(said.res_body.data, "\0\0\0\0\15what was said", 18);
+	ck_assert_uint_eq(said.last.nchunk, 1);
+	finish_http2();
+}
+END_TEST
+
 START_TEST(an_upgrade_to_h2c_answers_the_request_that_asked_for_it_as_stream_1)
 {
 	start_http2();
@@ -887,6 +908,7 @@ static TCase *flows(void)
 	tcase_add_test(tc, streams_of_http2_are_calls_of_their_own_however_they_interleave);
 	tcase_add_test(tc, ends_of_http2_streams_say_who_ended_them);
 	tcase_add_test(tc, a_stream_that_crosses_the_servers_goaway_is_refused_too_and_one_that_it_looked_at_is_not);
+	tcase_add_test(tc, compressed_messages_of_grpc_are_reported_as_what_they_say);
 	tcase_add_test(tc, an_upgrade_to_h2c_answers_the_request_that_asked_for_it_as_stream_1);
 	tcase_add_test(tc, damage_ends_what_can_be_read_of_an_http2_connection_and_is_said);
 	tcase_add_test(tc, an_http2_answer_whose_record_overtakes_its_request_is_kept);

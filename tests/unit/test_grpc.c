@@ -1,4 +1,5 @@
 #include "grpc.h"
+#include "grpc-plain.h"
 #include "tap.h"
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,51 @@ static int model(const char *p, size_t n, struct vcr_buf *out)
 	return r;
 }
 
+static const char packed[] = "\001\000\000\000\041\037\213\010\000\000\000\000\000\002\003\053\317\110\054\121\050\117\054\126\050\116\314\114\001\000\150\234\370\003\015\000\000\000\000\000\000\000\005\160\154\141\151\156\001\000\000\000\000\001\000\000\000\034\037\213\010\000\000\000\000\000\002\003\113\314\113\121\310\315\057\112\005\000\334\007\130\132\010\000\000\000", plain[] = "\000\000\000\000\015\167\150\141\164\040\167\141\163\040\163\141\151\144\000\000\000\000\005\160\154\141\151\156\000\000\000\000\000\000\000\000\000\010\141\156\144\040\155\157\162\145";
+
+static struct vcr_grpc_plain *messages(const char *coding)
+{
+	const struct vcr_http1_field field[] = { { "Content-Type", "application/grpc+proto" }, { "grpc-encoding", coding } };
+	return vcr_grpc_plain_new(field, coding ? 2 : 1);
+}
+
+START_TEST(compressed_messages_become_what_was_said_in_whatever_pieces_they_come)
+{
+	for (size_t step = 1; step < sizeof packed; step++) {
+		VCR_AUTO_BUF out = VCR_BUF_INIT;
+		struct vcr_grpc_plain *z = messages("gzip");
+		for (size_t at = 0; at < sizeof packed - 1; at += step) {
+			size_t n = sizeof packed - 1 - at < step ? sizeof packed - 1 - at : step;
+			char *exact = malloc(n);
+			memcpy(exact, packed + at, n);
+			ck_assert_int_eq(vcr_grpc_plain_feed(z, exact, n, &out), 0);
+			free(exact);
+		}
+		ck_assert_uint_eq(out.len, sizeof plain - 1);
+		ck_assert_mem_eq(out.data, plain, sizeof plain - 1);
+		ck_assert_int_eq(vcr_grpc_plain_end(z), 0);
+		vcr_grpc_plain_free(z);
+	}
+}
+END_TEST
+
+START_TEST(what_is_cut_or_broken_is_said_and_what_is_not_known_is_left_alone)
+{
+	VCR_AUTO_BUF out = VCR_BUF_INIT;
+	struct vcr_grpc_plain *z = messages("gzip");
+	ck_assert_int_eq(vcr_grpc_plain_feed(z, packed, 20, &out), 0);
+	ck_assert_uint_eq(out.len, 0);
+	ck_assert_uint_gt(vcr_grpc_plain_held(z), 0);
+	ck_assert_int_eq(vcr_grpc_plain_end(z), VCR_ETRUNC);
+	vcr_grpc_plain_free(z);
+	z = messages("gzip");
+	ck_assert_int_lt(vcr_grpc_plain_feed(z, "\1\0\0\0\4oops", 9, &out), 0);
+	vcr_grpc_plain_free(z);
+	ck_assert_ptr_null(messages("snappy"));
+	ck_assert_ptr_null(messages(NULL));
+}
+END_TEST
+
 START_TEST(a_request_names_its_model)
 {
 	static const char gemini[] = "\0\0\0\0\x1a" "\x08\x96\x01" "\x0a\x13models/gemini-2.5-p" "\x12\0", vertex[] = "\0\0\0\0\x30" "\x2a\x2eprojects/p/locations/l/publishers/g/models/m-1";
@@ -98,6 +144,8 @@ static TCase *tc_grpc(void)
 	tcase_add_test(tc, what_is_grpc_is_known_by_its_type_and_what_only_asks_by_its_method);
 	tcase_add_test(tc, a_body_is_known_by_its_messages_whole_or_cut_and_no_text_is_one);
 	tcase_add_test(tc, how_a_call_ended_is_in_its_trailers_or_its_head);
+	tcase_add_test(tc, compressed_messages_become_what_was_said_in_whatever_pieces_they_come);
+	tcase_add_test(tc, what_is_cut_or_broken_is_said_and_what_is_not_known_is_left_alone);
 	tcase_add_test(tc, a_request_names_its_model);
 	tcase_add_test(tc, noise_is_read_inside_its_bounds);
 	return tc;
