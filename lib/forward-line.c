@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum { STOP = 1, FIRST_BYTES = 16 << 10, PART_BYTES = 64 << 10, KEEP_BYTES = 64 << 10, MOST_IDLE = 32, READS = 64, PORT_HTTP = 80, PORT_TLS = 443 };
 #define IDLE_NS (118ull * 1000000000u) /* curl's own limit for connections that it keeps */
@@ -21,6 +22,8 @@ struct line {
 	struct transfer *t;       /* whose request is on it; NULL idle */
 	CURL *easy;               /* in curl's hands until it is connected; stays in the multi handle */
 	curl_socket_t fd;
+	int given;                /* until curl takes it: the tunnel that it is to go through, found at its only */
+	struct curl_slist *to;    /* address; -1 none */
 	struct event *read, *write;
 	bool reading, writing;
 	char *host;
@@ -51,6 +54,9 @@ void vcr_line_close(struct line *l)
 		curl_multi_remove_handle(l->f->multi, l->easy);
 		curl_easy_cleanup(l->easy);
 	}
+	if (l->given >= 0)
+		close(l->given);
+	curl_slist_free_all(l->to);
 	vcr_http1_free(l->http);
 	vcr_buf_release(&l->up);
 	free(l->host);
@@ -451,6 +457,30 @@ static CURLcode on_ssl_ctx_http2(CURL *easy, void *ssl_ctx, void *forward)
 	return on_ssl_ctx(easy, ssl_ctx, forward);
 }
 
+static curl_socket_t give_socket(void *line, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct line *l = line;
+	int fd = l->given;
+	l->given = -1;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/* Through a tunnel that there is already, if there is one. */
+static int take_tunnel(struct line *l)
+{
+	char to[VCR_FORWARD_TO];
+	l->given = l->tls ? vcr_forward_take_tunnel(l->f, l->host, to) : -1;
+	if (l->given < 0)
+		return 0;
+	if (!(l->to = curl_slist_append(NULL, to)))
+		return VCR_ENOMEM;
+	curl_easy_setopt(l->easy, CURLOPT_CONNECT_TO, l->to);
+	curl_easy_setopt(l->easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(l->easy, CURLOPT_OPENSOCKETFUNCTION, give_socket);
+	curl_easy_setopt(l->easy, CURLOPT_OPENSOCKETDATA, l);
+	return 0;
+}
+
 static int set_options(struct line *l)
 {
 	CURL *c = l->easy;
@@ -465,7 +495,7 @@ static int set_options(struct line *l)
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, l->t->relay ? on_ssl_ctx_http2 : on_ssl_ctx);
 	curl_easy_setopt(c, CURLOPT_SSL_ENABLE_ALPN, l->t->relay ? 0L : 1L); /* else curl would speak HTTP/2 itself */
 	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
-	return 0;
+	return take_tunnel(l);
 }
 
 /* One that is being connected; curl goes on with it when it is next let work. NULL: no memory. */
@@ -478,6 +508,7 @@ static struct line *new_line(struct transfer *t, const char *host)
 	l->f = t->f;
 	l->t = t;
 	l->fd = CURL_SOCKET_BAD;
+	l->given = -1;
 	l->tls = t->tls;
 	vcr_buf_init(&l->up, 0);
 	l->host = strdup(host);

@@ -64,7 +64,7 @@ struct vcr_forward {
 	uint32_t conn;
 	struct { char host[VCR_GATE_HOST]; bool out; } reach[REACHES]; /* whether hosts could be connected to when they were last asked for; "" free */
 	unsigned next_reach;
-	struct { int fd; uint64_t at_ns; } kept[KEPT]; /* connections that were made when it was asked whether they can be, for what is said next; the oldest first */
+	struct { int fd; char *host; uint64_t at_ns; } kept[KEPT]; /* connections that were made when it was asked whether they can be, for what is said next; the oldest first */
 	unsigned nkept;
 	unsigned round;
 	bool notified;                 /* in what curl is doing now, a server said that it sends no more */
@@ -100,6 +100,9 @@ const char *vcr_forward_users_proxy(void);                     /* of all but pla
 bool vcr_forward_is_quiet(int fd);                             /* has the server neither closed it nor said anything? */
 /* For curl: a socket, of a connection that was kept if there is one to that address. */
 curl_socket_t vcr_forward_open_socket(void *forward, curlsocktype purpose, struct curl_sockaddr *to);
+enum { VCR_FORWARD_TO = 64 };
+/* A tunnel through the user's proxy that was kept for that host; -1: none. to: for CURLOPT_CONNECT_TO. */
+int vcr_forward_take_tunnel(struct vcr_forward *f, const char *host, char to[VCR_FORWARD_TO]);
 void vcr_forward_kept_long(evutil_socket_t fd, short what, void *forward);
 void vcr_forward_free_kept(struct vcr_forward *f);
 

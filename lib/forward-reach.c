@@ -2,12 +2,14 @@
  * proxy or from connect(2) (shim/ask.c, supervise-ask.c), not by a connection that is cut at its first request.
  *
  * What was made to find that out is kept for what is said next to that address, whoever says it, so that the host sees one connection, not two; for a moment, and
- * no more than a few. A line that is idle there is as good. The user's proxy is asked only where it failed before: it would be asked for a connection that nobody uses.
+ * no more than a few. A line that is idle there is as good. A tunnel through the user's proxy is kept for what is said next to its host, with TLS: so the proxy is asked
+ * at TLS's ports, and at others only where it failed before, for it would be asked for a connection that nobody uses.
  *
  * curl cannot be told that a socket is connected already (CURL_SOCKOPT_ALREADY_CONNECTED has no effect in 7.88): it calls connect(2) on it. That says 0, once, on a
  * socket that did not block and whose connect is complete since, as long as nobody has called it meanwhile (__inet_stream_connect, SS_CONNECTING); and curl asks
  * SO_ERROR for how a connect of its own went. */
 #include "forward-parts.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -18,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEPT_MS = 2000, NEAR_US = 1000, PORT_TLS = 443, NET_HERE = 127 };
+enum { KEPT_MS = 2000, NEAR_US = 1000, PORT_TLS = 443, PORT_TLS_TOO = 8443, NET_HERE = 127 };
 
 union address { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; };
 
@@ -90,6 +92,7 @@ bool vcr_forward_is_quiet(int fd)
 static int remove_kept(struct vcr_forward *f, unsigned i)
 {
 	int fd = f->kept[i].fd;
+	free(f->kept[i].host);
 	memmove(&f->kept[i], &f->kept[i + 1], (--f->nkept - i) * sizeof *f->kept);
 	return fd;
 }
@@ -102,11 +105,18 @@ static void close_later(struct vcr_forward *f, uint64_t now)
 		event_add(f->kept_timer, &tv);
 }
 
-static void keep(struct vcr_forward *f, int fd)
+/* host: of a tunnel; NULL: it is a connection to its peer. */
+static void keep(struct vcr_forward *f, int fd, const char *host)
 {
+	char *copy = host ? strdup(host) : NULL;
+	if (host && !copy) {
+		close(fd);
+		return;
+	}
 	if (f->nkept == KEPT)
 		close(remove_kept(f, 0));
 	f->kept[f->nkept].fd = fd;
+	f->kept[f->nkept].host = copy;
 	f->kept[f->nkept++].at_ns = vcr_forward_now_ns();
 	if (!event_pending(f->kept_timer, EV_TIMEOUT, NULL))
 		close_later(f, vcr_forward_now_ns());
@@ -135,7 +145,7 @@ curl_socket_t vcr_forward_open_socket(void *forward, curlsocktype purpose, struc
 	union address a = { 0 }, peer;
 	memcpy(&a, &to->addr, to->addrlen < sizeof a ? to->addrlen : sizeof a);
 	for (unsigned i = 0; i < f->nkept;) {
-		if (peer_of(f->kept[i].fd, &peer) && !same_address(&a, &peer)) {
+		if (f->kept[i].host || (peer_of(f->kept[i].fd, &peer) && !same_address(&a, &peer))) {
 			i++;
 			continue;
 		}
@@ -145,6 +155,26 @@ curl_socket_t vcr_forward_open_socket(void *forward, curlsocktype purpose, struc
 		close(fd);
 	}
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+int vcr_forward_take_tunnel(struct vcr_forward *f, const char *host, char to[VCR_FORWARD_TO])
+{
+	char ip[INET6_ADDRSTRLEN];
+	union address peer;
+	for (unsigned i = 0; i < f->nkept;) {
+		if (!f->kept[i].host || strcasecmp(f->kept[i].host, host)) {
+			i++;
+			continue;
+		}
+		int fd = remove_kept(f, i);
+		bool v4 = peer_of(fd, &peer) && peer.any.sa_family == AF_INET;
+		if (vcr_forward_is_quiet(fd) && inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (void *)&peer.v4.sin_addr : &peer.v6.sin6_addr, ip, sizeof ip)) {
+			snprintf(to, VCR_FORWARD_TO, v4 ? "::%s:%u" : "::[%s]:%u", ip, ntohs(v4 ? peer.v4.sin_port : peer.v6.sin6_port));
+			return fd;
+		}
+		close(fd);
+	}
+	return -1;
 }
 
 /* ---- The question ---- */
@@ -182,33 +212,53 @@ void vcr_forward_refuse_connect(struct transfer *t, struct vcr_gate_exchange *x,
 	vcr_gate_simple(x, 502, NULL, words, n, nameless || code == CURLE_COULDNT_CONNECT ? &why : NULL);
 }
 
+/* What the user's proxy said, but that it wants to know who asks: that is none of the client's. */
+static void refuse(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code, long proxy_said)
+{
+	static const char words[] = "vcr: the host cannot be reached\n", of_proxy[] = "vcr: the user's proxy refuses\n";
+	if (code != CURLE_COULDNT_RESOLVE_HOST)
+		show_unmade(t, vcr_forward_reason(t, code));
+	if (proxy_said >= 400 && proxy_said <= 599 && proxy_said != 407)
+		vcr_gate_simple(x, (int)proxy_said, NULL, of_proxy, sizeof of_proxy - 1, NULL);
+	else
+		vcr_forward_refuse_connect(t, x, code, words, sizeof words - 1);
+}
+
+/* Is what has come through that proxy as it left the host? Of the others curl alone speaks the protocol. */
+static bool is_plain_proxy(const char *url)
+{
+	return !strstr(url, "://") || !strncasecmp(url, "http://", 7);
+}
+
 void vcr_forward_asked(struct transfer *t, struct vcr_gate_exchange *x, CURLcode code)
 {
-	static const char words[] = "vcr: the host cannot be reached\n";
+	const char *proxy = vcr_forward_users_proxy();
 	curl_socket_t s = CURL_SOCKET_BAD;
+	long proxy_said = 0; /* 0: there is none before this host */
 	int fd = -1;
 	vcr_forward_reached(t->f, t->host, code);
+	if (proxy)
+		curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_said);
 	if (code) {
-		if (code != CURLE_COULDNT_RESOLVE_HOST)
-			show_unmade(t, vcr_forward_reason(t, code));
-		vcr_forward_refuse_connect(t, x, code, words, sizeof words - 1);
+		refuse(t, x, code, proxy_said);
 		return;
 	}
-	if (!vcr_forward_users_proxy() && !curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &s) && s != CURL_SOCKET_BAD)
+	if ((!proxy || is_plain_proxy(proxy)) && !curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &s) && s != CURL_SOCKET_BAD)
 		fd = fcntl(s, F_DUPFD_CLOEXEC, 3);
-	vcr_gate_connected(x, fd >= 0 && is_near(fd));
+	vcr_gate_connected(x, fd >= 0 && !proxy_said && is_near(fd));
 	if (fd >= 0)
-		keep(t->f, fd);
+		keep(t->f, fd, proxy_said ? t->host : NULL);
 }
 
 bool vcr_forward_connect(void *forward, struct vcr_gate_exchange *x, const char *host, int port, int pid)
 {
 	struct vcr_forward *f = forward;
 	VCR_AUTO_BUF name = VCR_BUF_INIT;
+	const char *proxy = vcr_forward_users_proxy();
 	vcr_buf_printf(&name, port == PORT_TLS ? "%s" : strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
-	bool by_proxy = vcr_forward_users_proxy();
-	int idle = by_proxy ? -1 : vcr_line_idle_to(f, host, port);
+	bool is_asked = !proxy || (is_plain_proxy(proxy) && (port == PORT_TLS || port == PORT_TLS_TOO));
+	int idle = is_asked ? vcr_line_idle_to(f, host, port) : -1;
 	if (idle >= 0)
-		vcr_gate_connected(x, is_near(idle));
-	return idle >= 0 || ((!by_proxy || was_out_of_reach(f, name.data)) && vcr_forward_open_tunnel(f, x, host, port, name.data, &pid));
+		vcr_gate_connected(x, !proxy && is_near(idle));
+	return idle >= 0 || ((is_asked || was_out_of_reach(f, name.data)) && vcr_forward_open_tunnel(f, x, host, port, name.data, &pid));
 }

@@ -599,4 +599,21 @@ up.script = [answer(b"directly")]
 said = connect()
 ok(said == (b"200", 200), "the user's proxy for plain HTTP is not asked for TLS", said)
 gate.close()
+
+proxy = serverkit.Proxy(lambda target: ways and up.port)
+gate, ways, heard = Forwarder(up, env={"HTTPS_PROXY": proxy.url}), [True], []
+word = base64.b64encode(b"vcr:" + gate.token.encode()).decode()
+while len(heard) < 4 and (b"200", 200, 1) not in heard:  # as in attempts
+    proxy.heads.clear()
+    up.script = [lambda s: s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi") or s.close()]
+    heard.append((*connect(), len(proxy.heads)))
+ok((b"200", 200, 1) in heard and proxy.heads[0].startswith("CONNECT 127.0.0.1:%d " % up.port), "the user's proxy is asked for one tunnel, which is that of the request too", heard, proxy.heads)
+ways.clear()
+said = connect(), connect()
+ok(said == ((b"502", None), (b"502", None)), "and where it begins to refuse, a client hears at CONNECT what it says", said)
+proxy.way = lambda target: closed_port
+closed_port = socket.create_server(("127.0.0.1", 0)).getsockname()[1]
+said = connect()
+ok(said == (b"503", None), "whatever that is", said)
+gate.close()
 done()
