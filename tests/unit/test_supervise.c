@@ -27,20 +27,34 @@ static uint64_t number_of(const void *p)
 	return (uint64_t)(uintptr_t)p;
 }
 
-/* This process gets code of a file that is named as the library is. */
+/* A file that is named as the library is. */
+static void make_file(const char *name)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0700);
+	ck_assert_int_eq(ftruncate(fd, PAGE), 0);
+	close(fd);
+}
+
+static uint64_t map_file(const char *name)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	void *code = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	close(fd);
+	ck_assert_ptr_ne(code, MAP_FAILED);
+	return number_of(code);
+}
+
+/* This process gets code of such a file, which is gone then. */
 static uint64_t load_library(void)
 {
 	char dir[] = "test_supervise.XXXXXX", name[sizeof dir + 20];
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(name, sizeof name, "%s/libvcrshim.so", dir);
-	int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0700);
-	ck_assert_int_eq(ftruncate(fd, PAGE), 0);
-	void *code = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-	close(fd);
+	make_file(name);
+	uint64_t code = map_file(name);
 	unlink(name);
 	rmdir(dir);
-	ck_assert_ptr_ne(code, MAP_FAILED);
-	return number_of(code);
+	return code;
 }
 
 static uint64_t libc_code(void)
@@ -83,6 +97,47 @@ START_TEST(code_is_the_library_s_or_the_c_library_s_that_it_stands_before)
 	vcr_code_release(s);
 	free(s);
 	close(p.proc);
+}
+END_TEST
+
+static int held_of_ours(const struct vcr_supervise *s)
+{
+	int n = 0;
+	for (int i = 0; i < s->nheld; i++)
+		n += s->held[i].kind == VCR_CODE_OURS && s->held[i].page;
+	return n;
+}
+
+START_TEST(a_file_s_number_stands_for_the_library_only_while_it_can_be_no_other_s)
+{
+	struct vcr_supervise *s = supervisor();
+	struct vcr_seen p = { .tid = getpid(), .proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	char dir[] = "test_supervise.XXXXXX", name[PATH_MAX], other[PATH_MAX + 10];
+	vcr_code_hold(s);
+	if (!s->nheld)
+		TAP_SKIP("this kernel does not say whose code is where, or the C library is no file here");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_ptr_nonnull(realpath(dir, name));
+	strcat(name, "/libvcrshim.so");
+	make_file(name);
+	map_file(name);
+	snprintf(other, sizeof other, "%s.new", name);
+	make_file(other);
+	ck_assert_int_eq(rename(other, name), 0);
+	vcr_seen_learn_code(s, &p, false);
+	ck_assert(p.hooked);
+	ck_assert_int_eq(held_of_ours(s), 0);
+	map_file(name);
+	vcr_seen_learn_code(s, &p, false);
+	ck_assert_int_eq(held_of_ours(s), 1);
+	vcr_seen_learn_code(s, &p, false);
+	ck_assert(p.hooked);
+	ck_assert_int_eq(held_of_ours(s), 1);
+	vcr_code_release(s);
+	unlink(name);
+	rmdir(dir);
+	close(p.proc);
+	free(s);
 }
 END_TEST
 
@@ -201,6 +256,7 @@ static TCase *tc_supervise(void)
 {
 	TCase *tc = tcase_create("supervise");
 	tcase_add_loop_test(tc, code_is_the_library_s_or_the_c_library_s_that_it_stands_before, 0, 3);
+	tcase_add_test(tc, a_file_s_number_stands_for_the_library_only_while_it_can_be_no_other_s);
 	tcase_add_test(tc, a_number_that_another_process_has_got_is_that_one_s);
 	tcase_add_test(tc, a_program_that_a_thread_becomes_is_looked_at_again_under_its_process_s_number);
 	tcase_add_test(tc, what_a_path_leads_to_is_looked_at_from_where_the_process_is);
