@@ -258,7 +258,7 @@ void vcr_known_set(struct vcr_files *f, struct vcr_known *k, const struct vcr_lo
 	k->several = !S_ISDIR(l->st.st_mode) && l->st.st_nlink > 1;
 	k->mtime_ns = ns_of(l->st.st_mtim);
 	k->ctime_ns = ns_of(l->st.st_ctim);
-	k->looked_ns = l->looked_ns;
+	k->looked_ns = k->told_ns = l->looked_ns;
 	k->racy = l->racy;
 	k->has_sha = l->has_sha;
 	memcpy(k->sha, l->sha, sizeof k->sha);

@@ -29,6 +29,7 @@ struct vcr_known {
 	uint64_t ino, dev;
 	int64_t size, mtime_ns, ctime_ns;
 	int64_t looked_ns;               /* CLOCK_MONOTONIC */
+	int64_t told_ns;                 /* likewise: the last look that told what had been done until then. One that inotify alone asked for tells nothing of a write that left all as it was */
 	void *kept;                      /* VCR_KEEP_GIT: 20 bytes of object id; VCR_KEEP_MEMORY: `packed` bytes of LZ4 for size bytes */
 	uint32_t hash, parent_hash, mode, packed;
 	uint32_t round;                  /* the walk that saw it last */

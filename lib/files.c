@@ -581,7 +581,7 @@ static int kind_of(struct vcr_files *f, const struct vcr_file_mark *m, const str
 		return VCR_CHANGE_WRITE;
 	if (k->mode != l->st.st_mode)
 		return VCR_CHANGE_MODE;
-	return m->early || (m->writes && m->written_ns > k->looked_ns) ? VCR_CHANGE_WRITE : -1;
+	return m->early || (m->writes && m->written_ns > k->told_ns) ? VCR_CHANGE_WRITE : -1;
 }
 
 static struct vcr_known *add_known(struct vcr_files *f, const char *path, const struct stat *st)
@@ -631,7 +631,7 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		settle_gone(s, m, k, &l);
 		return;
 	}
-	if (k && !k->racy && vcr_known_same(k, &l.st) && !m->origin && !m->early && !(m->writes && m->written_ns > k->looked_ns))
+	if (k && !k->racy && vcr_known_same(k, &l.st) && !m->origin && !m->early && !(m->writes && m->written_ns > k->told_ns))
 		goto known; /* touched, not changed */
 	if (k)
 		vcr_files_look(f, m->path, &l, true);
@@ -661,7 +661,9 @@ static void settle(struct sweep *s, struct vcr_file_mark *m)
 		report(s, m, (enum vcr_change_kind)kind, kind == VCR_CHANGE_LINK && !k ? NULL : before, &l, false);
 	if (!k && !(k = add_known(f, m->path, &l.st)))
 		goto out;
+	int64_t told_ns = kind >= 0 || m->hooked ? l.looked_ns : k->told_ns;
 	vcr_known_set(f, k, &l);
+	k->told_ns = told_ns;
 known:
 	set_writer(f, m, k);
 out:

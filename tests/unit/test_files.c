@@ -375,6 +375,21 @@ START_TEST(a_mark_that_comes_late_does_not_report_twice)
 }
 END_TEST
 
+START_TEST(a_write_of_the_same_content_is_told_though_inotify_was_read_before_the_hooks_word)
+{
+	put("a", "a");
+	make_files(NULL);
+	int64_t then = vcr_files_now();
+	put("a", "a");
+	sweep_says("");
+	vcr_files_mark(files, VCR_MARK_WRITE, in("a"), NULL, 7, then);
+	sweep_says("write a a > a (shim 7)\n");
+	vcr_files_mark(files, VCR_MARK_WRITE, in("a"), NULL, 7, then);
+	sweep_says("");
+	end_says("");
+}
+END_TEST
+
 START_TEST(what_was_written_before_the_base_scan_looked_is_told_and_that_nobody_knows_what_stood_there)
 {
 	put("a", "a");
@@ -853,6 +868,7 @@ static TCase *changes(void)
 	tcase_add_test(tc, what_no_hook_saw_is_found_by_the_watch_and_what_that_missed_by_the_scan);
 	tcase_add_test(tc, a_rename_that_no_hook_saw_is_known_by_its_inode);
 	tcase_add_test(tc, a_mark_that_comes_late_does_not_report_twice);
+	tcase_add_test(tc, a_write_of_the_same_content_is_told_though_inotify_was_read_before_the_hooks_word);
 	tcase_add_test(tc, what_was_written_before_the_base_scan_looked_is_told_and_that_nobody_knows_what_stood_there);
 	tcase_add_test(tc, what_inotify_sees_waits_for_the_hooks_word_that_may_be_on_its_way);
 	tcase_add_test(tc, data_that_comes_through_a_descriptor_kept_open_is_its_owners);
