@@ -17,7 +17,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 struct vcr_gate_http2 {
 	nghttp2_session *session;
-	struct vcr_gate_exchange *first; /* its streams, by `next` */
+	struct vcr_gate_exchange *first; /* its streams, by `next`: the youngest first */
 	bool busy;                       /* nghttp2 is at work */
 	bool saying, ends;               /* it is, and says something; an end among that */
 };
@@ -550,11 +550,14 @@ static void dispatch(struct vcr_gate_exchange *x)
 	g->o.handler->request(g->o.ctx, x, &x->request);
 }
 
-/* What the handler may write goes on; none of these is freed but from the loop. */
+/* What the handler may write goes on, in the order in which it was asked; none of these is freed but from the loop. */
 static void look_after(struct vcr_gate_exchange *c)
 {
 	const struct vcr_gate_handler *h = c->gate->o.handler;
-	for (struct vcr_gate_exchange *x = c->http2->first; x && !c->dead && c->http2; x = x->next)
+	struct vcr_gate_exchange *x = c->http2->first;
+	while (x && x->next)
+		x = x->next;
+	for (; x && !c->dead && c->http2; x = x->prev)
 		if (x->stop && x->state == HTTP && !x->dead)
 			dispatch(x);
 		else if (h->drained && x->told && !x->dead && !x->ended && vcr_gate_backlog(x) < LOW)

@@ -185,7 +185,15 @@ with gatekit.recorded(*[call(n) for n in range(MANY)], call(900, LARGE), call(90
 
 REFUSED = dict(status=0, failure="reset", reset_code=7, goaway=11)
 with gatekit.recorded(call(0), call(1, **REFUSED), call(1), call(2, **REFUSED), call(2), call(901, ttfb_ms=1, total_ms=3600000, failure="aborted"), call(3, **REFUSED),
-                      options=("--speed=0",)) as gate:
+                      *[call(4, h2kit.message(b"answer %d" % i)) for i in range(5)], options=("--speed=0",)) as gate:
+    c = client(gate)
+    send, said = c.send, []
+    c.send = said.append
+    streams = [c.ask("GenerateContent", b"question 4") for _ in range(5)]
+    c.send = send
+    c.send(b"".join(said))
+    heard = c.hear(*streams)
+    ok([h2kit.messages(heard[s]["body"]) for s in streams] == [["answer %d" % i] for i in range(5)], "equal calls that come in one packet are answered in the order in which they were asked", heard)
     c = client(gate)
     streams = [c.ask("GenerateContent", b"question %d" % n) for n in range(3)]
     heard = c.hear(*streams)
