@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "shim"))
 import tapkit
@@ -40,6 +41,27 @@ def spoken(session):
     """Connections and bytes that the spool has of itself."""
     return [line for line in session.lines("--bytes") if line.split(" ")[0] in ("CONN", "OUT", "IN")]
 
+
+# ---- The gate is asked whether there is a connection to be had ----
+
+LOOKS, CONNECTS = "import socket\nfor i in range(3): socket.getaddrinfo('api.openai.com', 443)", """
+import socket
+for i in range(6):
+    s = socket.socket()
+    s.settimeout(20 if i % 2 else None)
+    s.connect(("192.0.2.1", 443))
+"""
+session, gate = opened("api.openai.com", "192.0.2.1")
+r = session.run(PYTHON, "-c", LOOKS)
+ok(gate.connects == ["api.openai.com:443"], "it is asked once for the look-ups of a name", gate.connects, r.stderr)
+for gate.near, times, title in ((False, 3, "before each connect that waits, before others only while nothing is known"), (True, 6, "and before each of those too, where it says that the answer is near")):
+    gate.connects.clear()
+    r = session.run(PYTHON, "-c", CONNECTS)
+    for _ in range(100):  # a question that is not waited for any more is read all the same
+        if len(gate.connects) >= times:
+            break
+        threading.Event().wait(0.05)
+    ok(gate.connects == ["192.0.2.1:443"] * times and not r.returncode, title, gate.connects, r.stderr)
 
 # ---- TLS clients, with verification on ----
 

@@ -47,6 +47,7 @@ class Server:
 
     def __init__(self, leaf=None, name="server", v6=True):
         self.name, self.tls = name, None
+        self.connects, self.near = [], False  # near: says so, as the gate does of a host that answers soon
         if leaf:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*leaf)
@@ -77,7 +78,8 @@ class Server:
             about = {"server": self.name, "meant": self.meant(family, port) if first else "", "tls": False, "connect": ""}
             if first == b"C":
                 about["connect"] = read_head(s).split()[1]
-                s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                self.connects.append(about["connect"])
+                s.sendall(b"HTTP/1.1 200 OK\r\n%s\r\n" % (b"VCR-Near: yes\r\n" if self.near else b""))
                 first = s.recv(1, socket.MSG_PEEK)
             if first == b"\x16" and self.tls:
                 s = self.tls.wrap_socket(s, server_side=True)
