@@ -108,6 +108,7 @@ struct vcr_supervise {
 /* supervise-process.c */
 /* Of most calls it is only asked whether the library tells of them: the entry has its code, and the rest from vcr_seen_whole on. NULL: it is not there. */
 struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid);
+bool vcr_seen_is_met(const struct vcr_supervise *s, int tid);     /* its code has been asked for, or that of one who had its number */
 bool vcr_seen_whole(struct vcr_supervise *s, struct vcr_seen *p); /* for this call. False: it is not to be seen */
 void vcr_seen_becomes_another(struct vcr_supervise *s, int tid);  /* program, if its execve does what it should */
 void vcr_seen_release(struct vcr_supervise *s);
@@ -117,6 +118,8 @@ bool vcr_seen_text(const struct vcr_seen *p, uint64_t at, char *to, size_t room)
 int vcr_seen_stat(const struct vcr_seen *p, int dir, uint64_t at, int flags, struct stat *st);
 bool vcr_seen_path(const struct vcr_seen *p, int dir, uint64_t at, char out[PATH_MAX]); /* absolute */
 void vcr_seen_tell(struct vcr_supervise *s, struct vcr_seen *p);  /* the session is to know of it */
+/* By its text alone: in a directory that never matters. */
+bool vcr_supervise_is_elsewhere(const struct vcr_supervise *s, const char *path);
 /* In the workspace and worth recording; path becomes the one that its directory really has. */
 bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX]);
 

@@ -97,6 +97,12 @@ struct vcr_seen *vcr_seen_of(struct vcr_supervise *s, int tid)
 	return p;
 }
 
+bool vcr_seen_is_met(const struct vcr_supervise *s, int tid)
+{
+	const struct vcr_seen *p = &s->seen[(unsigned)tid % VCR_SEEN];
+	return p->tid == tid && p->learnt;
+}
+
 /* What does not change while it is the same program. */
 static bool look_at(struct vcr_supervise *s, struct vcr_seen *p)
 {
@@ -210,16 +216,27 @@ static bool is_inside(const struct vcr_supervise *s, const char *path)
 	return true;
 }
 
-bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX])
+static bool begins_inside(const struct vcr_supervise *s, const char *path)
+{
+	return !strncmp(path, s->workspace, s->workspace_length) && path[s->workspace_length] == '/';
+}
+
+bool vcr_supervise_is_elsewhere(const struct vcr_supervise *s, const char *path)
 {
 	static const char *const elsewhere[] = { "/dev/", "/proc/", "/sys/" };
-	char real[PATH_MAX];
-	bool plain = is_plain(path);
-	if (plain && !strncmp(path, s->workspace, s->workspace_length) && path[s->workspace_length] == '/')
-		return is_inside(s, path);
-	for (size_t i = 0; plain && i < sizeof elsewhere / sizeof *elsewhere; i++)
+	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
 		if (!strncmp(path, elsewhere[i], strlen(elsewhere[i])))
-			return false;
+			return is_plain(path) && !begins_inside(s, path);
+	return false;
+}
+
+bool vcr_supervise_matters(struct vcr_supervise *s, char path[PATH_MAX])
+{
+	char real[PATH_MAX];
+	if (begins_inside(s, path) && is_plain(path))
+		return is_inside(s, path);
+	if (vcr_supervise_is_elsewhere(s, path))
+		return false;
 	char *slash = strrchr(path, '/');
 	if (!slash || !slash[1] || !strcmp(slash + 1, ".") || !strcmp(slash + 1, ".."))
 		return false;

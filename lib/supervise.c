@@ -1,6 +1,7 @@
 #include "supervise-parts.h"
 #include "buf.h"
 #include "paths.h"
+#include "peek.h"
 #include "redact.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -194,6 +195,18 @@ static void on_file(struct vcr_supervise *s, struct vcr_seen *p, const struct se
 	vcr_later_add(s, &(struct vcr_later){ .tid = p->tid, .pid = p->pid, .op = d.op, .flags = d.flags }, path, *path2 ? path2 : NULL);
 }
 
+/* The first told call of most programs, and of many the only one, opens the spool or /dev/null: nobody has to be met for that. */
+static bool opens_elsewhere(const struct vcr_supervise *s, const struct seccomp_notif *call)
+{
+	char path[PATH_MAX];
+	int tid = (int)call->pid;
+	uint64_t at = call->data.nr == SYS_openat ? call->data.args[1] : 0;
+#ifdef SYS_open
+	at = call->data.nr == SYS_open ? call->data.args[0] : at;
+#endif
+	return at && tid > 0 && !vcr_seen_is_met(s, tid) && vcr_peek_text(tid, at, path, sizeof path) && vcr_supervise_is_elsewhere(s, path);
+}
+
 /* ---- Programs ---- */
 
 static uint32_t add_arguments(const struct vcr_seen *p, uint64_t list, struct vcr_buf *text)
@@ -272,32 +285,39 @@ static void on_exec(struct vcr_supervise *s, struct vcr_seen *p, const struct se
 
 /* ---- The loop ---- */
 
+/* False: it goes on. */
+static bool is_answered(struct vcr_supervise *s, const struct seccomp_notif *call, bool exec)
+{
+	bool connect = call->data.nr == SYS_connect, file = !exec && !connect;
+	if ((s->o.replay && !connect) || (file && opens_elsewhere(s, call)))
+		return false;
+	struct vcr_seen *p = vcr_seen_of(s, (int)call->pid);
+	bool known = p && vcr_seen_by_library(p, call->data.instruction_pointer);
+	if (p && exec)
+		on_exec(s, p, call, known);
+	else if (p && file)
+		on_file(s, p, call, known);
+	if (!p || !connect || known || !vcr_seen_whole(s, p))
+		return false;
+	vcr_supervise_connect(s, p, call);
+	return true;
+}
+
 static void take(struct vcr_supervise *s, const struct seccomp_notif *call)
 {
 	int nr = call->data.nr;
 	bool exec = nr == SYS_execve || nr == SYS_execveat;
 	s->stats.calls++;
 	vcr_later_settle(s, (int)call->pid);
-	if (nr == SYS_exit_group) {
-		vcr_later_ends(s, (int)call->pid);
-		vcr_notify_go_on(s->o.notify);
-		return;
-	}
 	int error = exec && s->o.asks ? s->o.asks(s->o.asks_ctx, call) : 0;
 	if (error) {
 		vcr_notify_answer(s->o.notify, -error);
 		return;
 	}
-	struct vcr_seen *p = vcr_seen_of(s, (int)call->pid);
-	bool known = p && vcr_seen_by_library(p, call->data.instruction_pointer);
-	if (p && !known && nr == SYS_connect && vcr_seen_whole(s, p)) {
-		vcr_supervise_connect(s, p, call);
+	if (nr == SYS_exit_group)
+		vcr_later_ends(s, (int)call->pid);
+	else if (is_answered(s, call, exec))
 		return;
-	}
-	if (p && !s->o.replay && exec)
-		on_exec(s, p, call, known);
-	else if (p && !exec && !s->o.replay && nr != SYS_connect)
-		on_file(s, p, call, known);
 	if (exec)
 		vcr_seen_becomes_another(s, (int)call->pid);
 	vcr_notify_go_on(s->o.notify);

@@ -252,6 +252,26 @@ START_TEST(what_a_path_leads_to_is_looked_at_from_where_the_process_is)
 }
 END_TEST
 
+START_TEST(a_workspace_in_a_directory_that_never_matters_does)
+{
+	struct vcr_supervise *s = supervisor();
+	strcpy(s->workspace, "/home/work");
+	s->workspace_length = strlen(s->workspace);
+	ck_assert(vcr_supervise_is_elsewhere(s, "/dev/null"));
+	strcpy(s->workspace, "/dev/shm/work");
+	s->workspace_length = strlen(s->workspace);
+	char inside[PATH_MAX] = "/dev/shm/work/file", beside[PATH_MAX] = "/dev/shm/worker/file", around[PATH_MAX] = "/proc/../dev/shm/work/file";
+	ck_assert(!vcr_supervise_is_elsewhere(s, inside));
+	ck_assert(vcr_supervise_matters(s, inside));
+	ck_assert(vcr_supervise_is_elsewhere(s, beside));
+	ck_assert(!vcr_supervise_matters(s, beside));
+	ck_assert(!vcr_supervise_is_elsewhere(s, around));
+	ck_assert(!vcr_supervise_is_elsewhere(s, "dev/null"));
+	ck_assert(!vcr_supervise_is_elsewhere(s, "/devices/null"));
+	free(s);
+}
+END_TEST
+
 static TCase *tc_supervise(void)
 {
 	TCase *tc = tcase_create("supervise");
@@ -260,6 +280,7 @@ static TCase *tc_supervise(void)
 	tcase_add_test(tc, a_number_that_another_process_has_got_is_that_one_s);
 	tcase_add_test(tc, a_program_that_a_thread_becomes_is_looked_at_again_under_its_process_s_number);
 	tcase_add_test(tc, what_a_path_leads_to_is_looked_at_from_where_the_process_is);
+	tcase_add_test(tc, a_workspace_in_a_directory_that_never_matters_does);
 	return tc;
 }
 
