@@ -1,4 +1,5 @@
-"""storm.py — many small files written by an installation, by tar, by cp and by recipes of make, with and without vcr-record, in turns."""
+"""storm.py — many small files written by an installation, by tar, by cp and by recipes of make, with and without vcr-record, in turns. On file systems that are new
+and in memory, where there is room: nothing hides what is added, and no disk of other people's."""
 import base64
 import hashlib
 import io
@@ -39,17 +40,18 @@ def make_tar(path, n):
 
 
 class Turns:
-    """Each run in a directory of its own; nothing is deleted before the end. Both sides have a file system of their own, which grow alike: the fuller one is the slower
-    it is."""
+    """Each run on a file system that is new: one that is fuller is slower, and of two that are alike the first can be slower by a fifth than the second."""
 
-    def __init__(self, build, places, env):
-        self.build, self.places, self.env, self.n = build, places, env, 0
+    def __init__(self, build, place, env):
+        self.build, self.place, self.env = build, place, env
 
-    def run(self, argv, recorded):
-        """(seconds of the command, seconds until all is over, CPU seconds of the collector)"""
-        self.n += 1
-        self.directory = self.places[recorded]
-        work, note = os.path.join(self.directory, "run%d" % self.n), os.path.join(self.directory, "time%d" % self.n)
+    def run(self, argv, recorded, look=None):
+        """(seconds of the command, seconds until all is over, CPU seconds of the collector, what look says of the directory)"""
+        with self.place() as directory:
+            return *self.run_in(directory, argv, recorded), look and look(os.path.join(directory, "run"))
+
+    def run_in(self, directory, argv, recorded):
+        work, note = os.path.join(directory, "run"), os.path.join(directory, "time")
         os.makedirs(work)
         env = dict(self.env, VCR_DIR=os.path.join(work, ".vcr"), TMPDIR=work + ".tmp")
         os.makedirs(env["TMPDIR"])
@@ -70,15 +72,27 @@ class Turns:
         return (b - a) / 1e9, whole, after.children_user + after.children_system - before.children_user - before.children_system
 
 
+def in_turns(run, rounds):
+    """[(what run(False) gave, what run(True) gave)]; each is the first one every other time."""
+    runs = []
+    for i in range(rounds):
+        first = run(i % 2 == 1)
+        second = run(i % 2 == 0)
+        runs.append((second, first) if i % 2 else (first, second))
+    return runs
+
+
 def plain_writer(turns, n, rounds, row):
     """bench/files: nothing but open, write and close, so that there is nothing that hides what is added. What the kernel accounts to the program itself, hooks and
     inotify's events in it, is little disturbed by what else runs; its wall time is."""
-    def run(recorded):
-        turns.run(["sh", "-c", '"$0" "$@" > times.json', os.path.join(turns.build, "bench", "files"), str(n), "100", "1000"], recorded)
-        with open(os.path.join(turns.directory, "run%d" % turns.n, "times.json")) as f:
+    def look(work):
+        with open(os.path.join(work, "times.json")) as f:
             took = json.load(f)
         return took["wall_us"] / n, (took["user_us"] + took["sys_us"]) / n
-    runs = [(run(False), run(True)) for _ in range(rounds)]
+
+    def run(recorded):
+        return turns.run(["sh", "-c", '"$0" "$@" > times.json', os.path.join(turns.build, "bench", "files"), str(n), "100", "1000"], recorded, look)[3]
+    runs = in_turns(run, rounds)
     (bare, recorded), (bare_cpu, recorded_cpu) = ([min(r[side][k] for r in runs) for side in (0, 1)] for k in (0, 1))
     name = "a plain C program that writes %d files of 1 KB" % n
     row("%s, added to its wall time (bare %.1f us a file), least of %d each" % (name, bare, rounds), "%", max(0.01, (recorded - bare) / bare * 100), limit=10, guard=200)
@@ -112,7 +126,7 @@ def is_missing(argv):
 
 
 def measure(build, directory, env, quick, row, skipped, own_place):
-    n, rounds = (20000, 2) if quick else (100000, 3)
+    n, rounds, long_rounds = (10000, 4, 2) if quick else (100000, 7, 3)
     wheel, tar, makefile = (os.path.join(directory, name) for name in ("storm-1.0-py3-none-any.whl", "storm.tar", "Makefile"))
     make_wheel(wheel, n)
     make_tar(tar, n)
@@ -120,21 +134,18 @@ def measure(build, directory, env, quick, row, skipped, own_place):
     sources = make_sources(directory, n // 20)
     subprocess.run(["tar", "xf", tar, "-C", directory], check=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-index", "--no-deps", "--no-compile", "--target", "site", wheel]
-    builds = (("pip install of %d small files", n, pip, 10), ("make -j2 of %d small files, a shell for each hundred", n, ["make", "-s", "-j2", "-f", makefile], 10),
-              ("make -j2 of %d small files, an assembler for each", n // 20, ["make", "-s", "-j2", "-f", sources], 10),
-              ("cp -r of %d small files", n, ["cp", "-r", os.path.join(directory, "storm"), "copy"], 10), ("tar x of %d small files", n, ["tar", "xf", tar], 10))
-    env = dict(env, PIP_ROOT_USER_ACTION="ignore")
-    for title, files, argv, limit in builds:
+    builds = (("pip install of %d small files", n, pip, long_rounds), ("make -j2 of %d small files, a shell for each hundred", n, ["make", "-s", "-j2", "-f", makefile], rounds),
+              ("make -j2 of %d small files, an assembler for each", n // 20, ["make", "-s", "-j2", "-f", sources], rounds),
+              ("cp -r of %d small files", n, ["cp", "-r", os.path.join(directory, "storm"), "copy"], rounds), ("tar x of %d small files", n, ["tar", "xf", tar], rounds))
+    turns = Turns(build, lambda: own_place(3 * n, in_memory=True), dict(env, PIP_ROOT_USER_ACTION="ignore"))
+    for title, files, argv, times in builds:
         name, missing = title % files, is_missing(argv)
         if missing:
             skipped.append("%s: %s" % (name, missing))
             continue
-        with own_place(4 * n) as one, own_place(4 * n) as other:
-            turns = Turns(build, (one, other), env)
-            runs = [(turns.run(argv, False), turns.run(argv, True)) for _ in range(rounds)]
+        runs = in_turns(lambda recorded: turns.run(argv, recorded), times)
         bare, recorded = (min(r[side][0] for r in runs) for side in (0, 1))
-        row("%s, added to its wall time (bare %.2f s), least of %d each" % (name, bare, rounds), "%", max(0.01, (recorded - bare) / bare * 100), limit=limit, guard=200)
+        row("%s, added to its wall time (bare %.2f s), least of %d each" % (name, bare, times), "%", max(0.01, (recorded - bare) / bare * 100), limit=10, guard=200)
         row("%s, until vcr-record is done" % name, "s", min(r[1][1] - r[1][0] for r in runs))
         row("%s, CPU time of recording in all" % name, "us a file", min(r[1][2] - r[0][2] for r in runs) * 1e6 / files)
-    with own_place(5 * n) as one, own_place(5 * n) as other:
-        plain_writer(Turns(build, (one, other), env), n, rounds + 1, row)
+    plain_writer(turns, n, rounds, row)
