@@ -56,7 +56,6 @@ class Turns:
         env = dict(self.env, VCR_DIR=os.path.join(work, ".vcr"), TMPDIR=work + ".tmp")
         os.makedirs(env["TMPDIR"])
         timed = ["sh", "-c", 'date +%s%N > "$0"; "$@"; s=$?; date +%s%N >> "$0"; exit $s', note, *argv]
-        os.sync()  # what the run before has left to be written is not this one's
         before = os.times()
         begin = time.perf_counter()
         subprocess.run(([os.path.join(self.build, "vcr"), "record", "-q", "--"] if recorded else []) + timed, cwd=work, env=env, check=True, stdout=subprocess.DEVNULL,
