@@ -255,12 +255,12 @@ END_TEST
 START_TEST(a_workspace_in_a_directory_that_never_matters_does)
 {
 	struct vcr_supervise *s = supervisor();
-	strcpy(s->workspace, "/home/work");
+	strcpy(s->workspace, "/home/project");
 	s->workspace_length = strlen(s->workspace);
 	ck_assert(vcr_supervise_is_elsewhere(s, "/dev/null"));
-	strcpy(s->workspace, "/dev/shm/work");
+	strcpy(s->workspace, "/dev/shm/project");
 	s->workspace_length = strlen(s->workspace);
-	char inside[PATH_MAX] = "/dev/shm/work/file", beside[PATH_MAX] = "/dev/shm/worker/file", around[PATH_MAX] = "/proc/../dev/shm/work/file";
+	char inside[PATH_MAX] = "/dev/shm/project/file", beside[PATH_MAX] = "/dev/shm/projects/file", around[PATH_MAX] = "/proc/../dev/shm/project/file";
 	ck_assert(!vcr_supervise_is_elsewhere(s, inside));
 	ck_assert(vcr_supervise_matters(s, inside));
 	ck_assert(vcr_supervise_is_elsewhere(s, beside));
