@@ -10,6 +10,7 @@
  * SO_ERROR for how a connect of its own went. */
 #include "forward-parts.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -86,7 +87,7 @@ static bool same_address(const union address *a, const union address *b)
 bool vcr_forward_is_quiet(int fd)
 {
 	char c;
-	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK); /* else it was reset */
 }
 
 static int remove_kept(struct vcr_forward *f, unsigned i)

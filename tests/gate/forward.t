@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -591,6 +592,24 @@ closed.close()
 fourth, fifth = connect(), connect()
 ok(fourth == fifth == (b"502", None), "and one that begins to refuse is refused by the proxy from the next connection on", fourth, fifth)
 gate.close()
+
+# The connection that was made to answer a client is reset by its host before anything was said on it.
+resets = socket.create_server(("127.0.0.1", 0))
+gate = Forwarder(up, "--connect-to", "api.anthropic.com:443:127.0.0.1:%d" % resets.getsockname()[1], hosts=("api.openai.com", "api.anthropic.com"))
+word = base64.b64encode(b"vcr:" + gate.token.encode()).decode()
+s = gate.socket()
+s.sendall(("CONNECT api.anthropic.com:443 HTTP/1.1\r\nProxy-Authorization: Basic %s\r\n\r\n" % word).encode())
+said = s.recv(1000).split()[1]
+one, _ = resets.accept()
+one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+one.close()
+up.script = [answer(b"reached")]
+other = connect()
+ok(said == b"200" and other == (b"200", 200), "one that its host has reset meanwhile is used for nobody", said, other)
+s.close()
+resets.close()
+gate.close()
+
 gate = Forwarder(up, env={"http_proxy": "http://127.0.0.1:1"})
 word = base64.b64encode(b"vcr:" + gate.token.encode()).decode()
 said = in_one_go()
