@@ -381,11 +381,12 @@ static int by_time(const void *a, const void *b)
 	return x->time_ns != y->time_ns ? (x->time_ns < y->time_ns ? -1 : 1) : (x->line > y->line) - (x->line < y->line);
 }
 
-/* Frame index = rank by timestamp; our own files and most others are in order already. */
+/* Frame index = rank by timestamp; our own files and most others are in order already. An index has the frames that are looked at again behind the
+ * others: of one time it is the line that counts. */
 static void sort_frames(struct vcr_reader *r)
 {
 	for (size_t i = 1; i < r->frames.n; i++)
-		if (r->frames.v[i].time_ns < r->frames.v[i - 1].time_ns) {
+		if (by_time(&r->frames.v[i - 1], &r->frames.v[i]) > 0) {
 			qsort(r->frames.v, r->frames.n, sizeof *r->frames.v, by_time);
 			r->full.frame = -1;
 			r->by_id.covers = 0;
