@@ -37,10 +37,14 @@ def both(trouble, kind, config, **do):
     return [trouble(begin(kind, config, how, **do), how) for how in ("plain", "preload")]
 
 
+def tool_calls(session):
+    """The calls that ask with tools, as the agent's own questions do, in the order in which they were asked."""
+    return sorted((f for f in session.calls() if session.vcr(f)["api"] == "anthropic.messages" and b'"name":"Bash"' in session.body(f, "request")), key=lambda f: session.vcr(f)["started_at"])
+
+
 def main_calls(session):
-    """(kind, complete, source) of the calls that ask with tools, as the agent's own questions do, in the order in which they were asked."""
-    calls = sorted((f for f in session.calls() if session.vcr(f)["api"] == "anthropic.messages" and b'"name":"Bash"' in session.body(f, "request")), key=lambda f: session.vcr(f)["started_at"])
-    return [(f["frame_type"], session.vcr(f)["complete"], session.vcr(f)["source"]) for f in calls]
+    """(kind, complete, source) of them."""
+    return [(f["frame_type"], session.vcr(f)["complete"], session.vcr(f)["source"]) for f in tool_calls(session)]
 
 
 def whole(claude, title):
@@ -58,9 +62,10 @@ def whole(claude, title):
 
 def check(name, kind, config):
     gated = kind == "bun" or config
-    (bare, _), (mine, session) = both(troublekit.killed, kind, config, **WAIT)
+    (bare, *_), (mine, session, asked) = both(troublekit.killed, kind, config, **WAIT)
     ok(mine == bare and bare[0] == -signal.SIGKILL, "%s: %s" % (name, KILLED[0]), mine, bare)
-    ok(main_calls(session) == [("error", False, "gate" if gated else "tap")], "%s: %s" % (name, KILLED[1]), main_calls(session))
+    ok(main_calls(session) == [("error", False, "gate" if gated else "tap")] and troublekit.begun(session, tool_calls(session)[0], asked), "%s: %s" % (name, KILLED[1]), main_calls(session),
+       session.end["unseen"])
     bare, mine = both(troublekit.refused, kind, config)
     ok(mine == bare and bare[0] == 1 and bare[1].startswith(b"API Error:"), "%s: %s" % (name, REFUSED), mine, bare)
     if not gated:

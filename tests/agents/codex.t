@@ -13,6 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "agents"))
 import agentkit
 import replies
+import troublekit
 from agentkit import ok, skip
 from codexkit import HOSTS, POEM, Agent, turn, no_codex
 
@@ -123,6 +124,7 @@ for how in ("plain", "record"):
     until = time.monotonic() + 100
     while not cut.server.waiting.get("hold") and time.monotonic() < until and p.poll() is None:
         time.sleep(0.02)
+    troublekit.until_passed_on(*cut.gates())
     kill_codex(cut)
     out, err = p.communicate(timeout=100)
     cut.server.release("hold")
@@ -133,23 +135,13 @@ ok(ends["plain"] == ends["record"] and len(frames) == 1 and frames[0]["frame_typ
    KILLED, ends, frames, part[:200], err[-1500:])
 
 
-def kill_gate(place):
-    for d in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            words = open("/proc/%s/cmdline" % d, "rb").read().split(b"\0")
-            if os.path.basename(words[0]) == b"vcr-gate" and any(place.run_dir.encode() in w for w in words):
-                os.kill(int(d), signal.SIGKILL)
-        except OSError:
-            pass
-
-
 orphan, killed = Agent(), []
 
 
 def turn_and_kill(api, request):
     reply = turn(api, request)
     if reply and reply.number == "1" and not killed:
-        killed.append(kill_gate(orphan.place))
+        killed.extend(os.kill(pid, signal.SIGKILL) for pid in orphan.gates())
     return reply
 
 

@@ -10,6 +10,7 @@ import agentkit
 import nodekit
 import replies
 import serverkit
+from claudekit import Claude
 
 MODEL, KEY = "gpt-5.5", "sk-test-0123456789abcdef0123456789abcdef"
 POEM = "Zeile eins\nZeile zwei: où? 日本語 ☃\n"
@@ -50,6 +51,8 @@ class Agent:
         self.home = os.path.join(self.place.home, ".codex")
         self.env = {"CODEX_API_KEY": KEY, "CODEX_HOME": self.home, "TERM": "dumb", "CODEX_CA_CERTIFICATE": self.server.ca, "NO_COLOR": "1"}
         self.command = [nodekit.program("node"), CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", MODEL]
+
+    gates = Claude.gates
 
     def let_in(self):
         """What was refused is accepted from here on."""

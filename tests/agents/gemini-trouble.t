@@ -28,10 +28,14 @@ def begin(config, how, **do):
     return gemini
 
 
+def tool_calls(session):
+    """Those that ask with tools, in the order in which they were asked."""
+    return sorted((f for f in session.calls() if b'"functionDeclarations"' in session.body(f, "request")), key=lambda f: session.vcr(f)["started_at"])
+
+
 def first(session):
     """(kind, complete, source) of the first call that asks with tools."""
-    calls = sorted((f for f in session.calls() if b'"functionDeclarations"' in session.body(f, "request")), key=lambda f: session.vcr(f)["started_at"])
-    return [(f["frame_type"], session.vcr(f)["complete"], session.vcr(f)["source"]) for f in calls[:1]]
+    return [(f["frame_type"], session.vcr(f)["complete"], session.vcr(f)["source"]) for f in tool_calls(session)[:1]]
 
 
 def said(r):
@@ -47,9 +51,9 @@ if why:
     agentkit.done()
 bare = {"killed": troublekit.killed(begin((), "plain", **WAIT), "plain")[0], "refused": said(troublekit.refused(begin((), "plain"), "plain"))}
 for lane, config in LANES.items():
-    mine, session = troublekit.killed(begin(config, "preload", **WAIT), "preload")
+    mine, session, asked = troublekit.killed(begin(config, "preload", **WAIT), "preload")
     ok(mine == bare["killed"] and mine[0] == -signal.SIGKILL, "%s: %s" % (lane, KILLED[0]), mine, bare["killed"])
-    ok(first(session) == [("error", False, "gate" if config else "tap")], "%s: %s" % (lane, KILLED[1]), first(session))
+    ok(first(session) == [("error", False, "gate" if config else "tap")] and troublekit.begun(session, tool_calls(session)[0], asked), "%s: %s" % (lane, KILLED[1]), first(session), session.end["unseen"])
     mine = said(troublekit.refused(begin(config, "preload"), "preload"))
     ok(mine == bare["refused"] and mine[0], "%s: %s" % (lane, REFUSED), mine, bare["refused"])
     if config:

@@ -2,6 +2,7 @@
 
 An agent has place, server, env, command, files() and gates() (claudekit.py, geminikit.py); its server stops in the midst of the first answer for WAIT. Where it is to
 speak to its model by the real name, untapped and without a gate, it needs a namespace in which that name is this machine's: enter()."""
+import glob
 import os
 import signal
 import subprocess
@@ -45,6 +46,36 @@ def until_asked(agent, p):
         time.sleep(0.01)
 
 
+def idle(pid):
+    """All that was sent on its connections has come and was read, and its first thread waits for more; for this process, which only sends, the former alone."""
+    under_way, its = set(), set()
+    for table in filter(os.path.exists, ("/proc/net/tcp", "/proc/net/tcp6")):
+        rows = [line.split() for line in open(table)][1:]
+        under_way |= {"socket:[%s]" % row[9] for row in rows if row[3] == "01" and row[4] != "00000000:00000000"}
+    for path in glob.glob("/proc/%d/fd/*" % pid):
+        try:
+            its.add(os.readlink(path))
+        except OSError:
+            pass
+    try:
+        return not under_way & its and (pid == os.getpid() or open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] in "SZ")
+    except OSError:
+        return True  # it is gone
+
+
+def until_passed_on(*pids):
+    """What the model server, which is in this process, has said has come through these, each of which hands it to the next."""
+    until = time.monotonic() + 120
+    while not all(idle(pid) for pid in (os.getpid(), *pids)) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def until_heard(agent, p):
+    """The agent has heard what its server says before it stops."""
+    until_asked(agent, p)
+    until_passed_on(*agent.gates(), p.pid)
+
+
 def end(agent, how):
     session = agent.place.session() if how == "preload" else None
     agent.server.close()
@@ -52,12 +83,20 @@ def end(agent, how):
 
 
 def killed(agent, how):
-    """((status, files), session)"""
+    """((status, files), session, the server's calls)"""
     p = start(agent, how)
-    until_asked(agent, p)
+    until_heard(agent, p)
     p.kill()
     p.communicate()
-    return (p.returncode, agent.files()), end(agent, how)
+    out = (p.returncode, agent.files()), end(agent, how)
+    agent.server.settle()
+    return (*out, agent.server.calls())
+
+
+def begun(session, frame, asked):
+    """What the session has of that call's answer is its beginning, as the server said it to the same question."""
+    request, part = session.body(frame, "request"), session.body(frame, "response")
+    return part and any(c["request"] == request and c["answer"].startswith(part) for c in asked)
 
 
 def to_end(agent, how):
@@ -77,7 +116,7 @@ def refused(agent, how):
 def gate_killed(agent, how):
     """((status, what it says, files), session); only the agent, where there is no gate."""
     p = start(agent, how)
-    until_asked(agent, p)
+    until_heard(agent, p)
     for pid in agent.gates():
         os.kill(pid, signal.SIGKILL)
     agent.server.release("mid")
