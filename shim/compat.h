@@ -83,6 +83,10 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_fork /* not everywhere is there a call for it */
+#define SYS_fork -1
+#define SYS_vfork -2
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -99,6 +103,12 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 /* A system call as the kernel answers it: negative errno on failure, errno itself untouched. */
 #if defined __x86_64__
 enum { VCR_MACHINE = EM_X86_64, VCR_RELOC_DATA = R_X86_64_GLOB_DAT, VCR_RELOC_CALL = R_X86_64_JUMP_SLOT };
+/* vfork(2) as libc has it: both return to the caller, on one stack, so the way back is kept in a register meanwhile. */
+#define VCR_VFORK \
+	".text\n.globl vfork\n.type vfork, @function\nvfork:\n" \
+	"	popq %rdi\n	lock incl vcr_sharers(%rip)\n	movl $58, %eax\n	syscall\n	pushq %rdi\n" \
+	"	testl %eax, %eax\n	jz 1f\n	lock decl vcr_sharers(%rip)\n	testl %eax, %eax\n	js 2f\n1:	ret\n" \
+	"2:	movl %eax, %edi\n	negl %edi\n	jmp vcr_vfork_failed\n.size vfork, . - vfork\n"
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
@@ -108,6 +118,12 @@ static inline long vcr_call6(long n, long a, long b, long c, long d, long e, lon
 }
 #elif defined __aarch64__
 enum { VCR_MACHINE = EM_AARCH64, VCR_RELOC_DATA = R_AARCH64_GLOB_DAT, VCR_RELOC_CALL = R_AARCH64_JUMP_SLOT };
+#define VCR_VFORK \
+	".text\n.globl vfork\n.type vfork, %function\nvfork:\n	adrp x2, vcr_sharers\n	add x2, x2, :lo12:vcr_sharers\n" \
+	"1:	ldxr w3, [x2]\n	add w3, w3, #1\n	stlxr w4, w3, [x2]\n	cbnz w4, 1b\n" \
+	"	mov x0, #0x4111\n	mov x1, #0\n	mov x8, #220\n	svc #0\n	cbz w0, 3f\n" \
+	"2:	ldxr w3, [x2]\n	sub w3, w3, #1\n	stlxr w4, w3, [x2]\n	cbnz w4, 2b\n	tbnz w0, #31, 4f\n3:	ret\n" \
+	"4:	neg w0, w0\n	b vcr_vfork_failed\n.size vfork, . - vfork\n"
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
 	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;

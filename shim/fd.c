@@ -39,7 +39,7 @@ bool vcr_fd_has_file_copy(int fd)
 void vcr_fd_closed(int fd)
 {
 	int kind = vcr_fd_get(fd);
-	if (vcr_likely(!kind) || vcr_guest())
+	if (vcr_likely(!kind) || vcr_guest_seen())
 		return;
 	vcr_fd_set(fd, VCR_FD_NONE);
 	if (kind == VCR_FD_TLS)
@@ -80,7 +80,7 @@ void vcr_fd_plain(int fd, uint32_t conn)
 void vcr_fd_copied(int from, int to)
 {
 	int kind = vcr_fd_get(from);
-	if (from == to || (!kind && !vcr_fd_get(to)) || (unsigned)to >= VCR_FDS || vcr_guest())
+	if (from == to || (!kind && !vcr_fd_get(to)) || (unsigned)to >= VCR_FDS || vcr_guest_seen())
 		return;
 	if (vcr_fd_get(to))
 		vcr_fd_closed(to);
@@ -102,7 +102,7 @@ static void before_close(int fd)
 	int kind = vcr_fd_get(fd);
 	if (vcr_unlikely(kind == VCR_FD_FILE || kind == VCR_FD_DIRTY))
 		vcr_mark_closed(fd, kind);
-	else if (kind == VCR_FD_NOTES && !vcr_guest())
+	else if (kind == VCR_FD_NOTES && !vcr_guest_seen())
 		vcr_mark_notes();
 }
 

@@ -41,7 +41,7 @@
 	X(system) X(popen) X(pclose)
 
 /* proc.c: processes; sys.c: syscall() and the sandbox door */
-#define VCR_HOOKS_PROC(X) X(fork) X(_Fork) X(forkpty) X(daemon) X(wait) X(waitpid) X(wait3) X(wait4) X(waitid) X(_exit) X(_Exit)
+#define VCR_HOOKS_PROC(X) X(fork) X(_Fork) X(vfork) X(clone) X(forkpty) X(daemon) X(wait) X(waitpid) X(wait3) X(wait4) X(waitid) X(_exit) X(_Exit)
 #define VCR_HOOKS_SYS(X) X(syscall) X(prctl)
 
 /* tls.c: OpenSSL 1.1 and 3 in a shared library; tap.c: in the program itself */

@@ -75,12 +75,12 @@ uint32_t vcr_before_open(int dir, const char *path, int flags)
 	return error == 0 ? 1 : error == ENOENT ? 0 : 2;
 }
 
-uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2, int how)
+uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2)
 {
 	struct vcr_rec_file f = { .op = op, .flags = flags, .fd = fd, .existed = existed };
 	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(path), vcr_text(path2) };
 	vcr_want_collector();
-	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, how);
+	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, vcr_guest_seen() ? 0 : VCR_OWN);
 }
 
 /* A scratch if marks can be made now. */
@@ -97,25 +97,27 @@ static struct vcr_scratch *begin(void)
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path)
 {
 	struct vcr_scratch *s = begin();
+	if (op == VCR_FILE_RMDIR)
+		vcr_names_changed();
 	if (!s)
 		return;
 	bool known = vcr_path_absolute(dir, path, s->a);
 	if (matters_or_deep(known, dir, path, s->a))
-		vcr_mark(known ? op : VCR_FILE_DEEP, flags, -1, 2, s->a, "", 0);
+		vcr_mark(known ? op : VCR_FILE_DEEP, flags, -1, 2, s->a, "");
 	vcr_scratch_give(s);
 }
 
 /* watched: it was opened as a file of the workspace. */
-static void mark_open(uint32_t op, uint32_t flags, int fd, bool watched, int how)
+static void mark_open(uint32_t op, uint32_t flags, int fd, bool watched)
 {
 	struct vcr_scratch *s = begin();
 	if (!s)
 		return;
 	if (!vcr_names_find(fd, s->a) && !vcr_path_of_fd(fd, s->a)) {
 		if (watched && vcr_path_is_too_long(fd, s->a))
-			vcr_mark(VCR_FILE_DEEP, flags, fd, 1, "", "", how);
+			vcr_mark(VCR_FILE_DEEP, flags, fd, 1, "", "");
 	} else if (vcr_path_matters(s->a)) {
-		vcr_mark(op, flags, fd, 1, s->a, "", how);
+		vcr_mark(op, flags, fd, 1, s->a, "");
 	}
 	vcr_scratch_give(s);
 }
@@ -125,22 +127,22 @@ static bool is_watched(int kind)
 	return kind == VCR_FD_FILE || kind == VCR_FD_DIRTY;
 }
 
-void vcr_mark_fd(uint32_t op, uint32_t flags, int fd, int how)
+void vcr_mark_fd(uint32_t op, uint32_t flags, int fd)
 {
-	mark_open(op, flags, fd, is_watched(vcr_fd_get(fd)), how);
+	mark_open(op, flags, fd, is_watched(vcr_fd_get(fd)));
 }
 
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2)
 {
 	struct vcr_scratch *s = begin();
-	vcr_names_changed(); /* through syscall() nobody has said so before */
+	vcr_names_changed(); /* through syscall() nobody has said so before, and it has happened now */
 	if (!s)
 		return;
 	bool a = vcr_path_absolute(dir, path, s->a), b = vcr_path_absolute(dir2, path2, s->b);
 	if (matters_or_deep(a, dir, path, s->a) || matters_or_deep(b, dir2, path2, s->b)) {
-		vcr_mark(op, flags, -1, 2, a ? s->a : "", b ? s->b : "", 0);
+		vcr_mark(op, flags, -1, 2, a ? s->a : "", b ? s->b : "");
 		if (!a || !b)
-			vcr_mark(VCR_FILE_DEEP, flags, -1, 2, "", "", 0);
+			vcr_mark(VCR_FILE_DEEP, flags, -1, 2, "", "");
 	}
 	vcr_scratch_give(s);
 }
@@ -165,12 +167,12 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 		return;
 	int saved = errno;
 	struct vcr_scratch *s = begin();
-	if (vcr_fd_get(fd) && !vcr_guest())
+	if (vcr_fd_get(fd) && !vcr_guest_seen())
 		vcr_fd_set(fd, VCR_FD_NONE); /* its predecessor was closed behind our back */
 	if (!s)
 		return;
 	bool known = vcr_path_absolute(dir, path, s->a), matters = known && vcr_path_matters(s->a);
-	if (known && vcr_self.notes_path && !strcmp(s->a, vcr_self.notes_path) && !vcr_guest())
+	if (known && vcr_self.notes_path && !strcmp(s->a, vcr_self.notes_path) && !vcr_guest_seen())
 		vcr_fd_set(fd, VCR_FD_NOTES);
 	/* From outside a link may lead in: what was opened knows. Not asked of /dev/null and the like, nor of a new file that stands beside one of which it
 	 * is known: an installation unpacks by the thousand in a directory of its own. */
@@ -178,8 +180,8 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 		matters = leads_in(fd, known, s);
 	bool deep = !matters && !known && vcr_path_deep(dir, path, s->a);
 	if ((matters || deep) && (flags & O_TMPFILE) != O_TMPFILE) {
-		bool own = !vcr_guest();
-		uint64_t at = vcr_mark(deep ? VCR_FILE_DEEP : VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "", own ? VCR_OWN : 0);
+		bool own = !vcr_guest_seen();
+		uint64_t at = vcr_mark(deep ? VCR_FILE_DEEP : VCR_FILE_OPEN, (uint32_t)flags, fd, existed, s->a, "");
 		if (own) {
 			vcr_fd_set(fd, VCR_FD_FILE);
 			if ((unsigned)fd < VCR_FDS)
@@ -212,19 +214,19 @@ void vcr_mark_written(int fd)
 	if (vcr_fd_get(fd) != VCR_FD_FILE)
 		return;
 	bool told = vcr_mark_is_pending(fd);
-	if (!told && vcr_guest())
+	if (!told && vcr_guest_seen())
 		return;
 	vcr_fd_set(fd, VCR_FD_DIRTY);
 	if (!told)
-		vcr_mark_fd(VCR_FILE_WRITE, 0, fd, VCR_OWN);
+		vcr_mark_fd(VCR_FILE_WRITE, 0, fd);
 }
 
 void vcr_mark_closed(int fd, int kind)
 {
-	if (vcr_guest())
+	if (vcr_guest_seen())
 		return;
 	bool last = kind == VCR_FD_DIRTY || !vcr_fd_has_file_copy(fd); /* a shell opens, duplicates, closes, and then writes */
 	vcr_fd_set(fd, VCR_FD_NONE);
 	if (last && !vcr_spool_add_closed(vcr_fd_conn[fd]))
-		mark_open(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, is_watched(kind), VCR_OWN);
+		mark_open(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, is_watched(kind));
 }

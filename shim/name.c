@@ -80,9 +80,9 @@ static int linked(int r, const char *target, int dir, const char *path)
 		return r;
 	bool known = vcr_path_absolute(dir, path, s->a);
 	if (known && vcr_path_matters(s->a))
-		vcr_mark(VCR_FILE_LINK, 1, -1, 0, target, s->a, 0);
+		vcr_mark(VCR_FILE_LINK, 1, -1, 0, target, s->a);
 	else if (!known && vcr_path_deep(dir, path, s->a))
-		vcr_mark(VCR_FILE_DEEP, 1, -1, 0, s->a, "", 0);
+		vcr_mark(VCR_FILE_DEEP, 1, -1, 0, s->a, "");
 	vcr_scratch_give(s);
 	return r;
 }
@@ -162,7 +162,7 @@ int truncate64(const char *path, off64_t n)
 static int changed_fd(int r, uint32_t op, uint32_t flags, int fd)
 {
 	if (r == 0)
-		vcr_mark_fd(op, flags, fd, 0);
+		vcr_mark_fd(op, flags, fd);
 	return r;
 }
 

@@ -3,7 +3,7 @@
  * nothing was renamed by this process; the caller asks the kernel otherwise. A slot that is in use is passed over, so nobody waits. */
 #include "shim.h"
 
-enum { SLOTS = 32, LONGEST = 256 };
+enum { SLOTS = 32, DIRECTORIES = 8, LONGEST = 256 };
 static struct {
 	uint32_t taken, renames;
 	int32_t fd; /* and 1, so that 0 is none */
@@ -11,6 +11,7 @@ static struct {
 } slots[SLOTS];
 static uint32_t renames;
 static struct { uint32_t taken, renames; size_t n; char path[LONGEST]; } outside; /* a directory, its last slash included */
+static struct { uint32_t taken, renames; int32_t fd; dev_t dev; ino_t ino; char path[LONGEST]; } directories[DIRECTORIES]; /* fd and 1, renames of the session */
 
 void vcr_names_keep(int fd, const char *path)
 {
@@ -79,14 +80,44 @@ bool vcr_names_is_outside(const char *path)
 	return yes;
 }
 
+/* It is that directory still as long as the descriptor leads to the same inode, and its path holds as long as nobody in the session has renamed anything. */
+bool vcr_names_of_directory(int fd, char out[PATH_MAX])
+{
+	struct vcr_spool_header *h = vcr_spool_mapped();
+	struct stat st;
+	if (!h || fd < 0 || raw_fstat(fd, &st) || !S_ISDIR(st.st_mode) || !st.st_nlink)
+		return vcr_path_of_fd(fd, out);
+	__typeof__(*directories) *d = &directories[fd % DIRECTORIES];
+	uint32_t now = vcr_load(&h->renames);
+	if (__atomic_exchange_n(&d->taken, 1, __ATOMIC_ACQUIRE))
+		return vcr_path_of_fd(fd, out);
+	bool known = d->fd == fd + 1 && d->renames == now && d->dev == st.st_dev && d->ino == st.st_ino;
+	if (known)
+		strcpy(out, d->path);
+	else if ((known = vcr_path_of_fd(fd, out)) && strlen(out) < LONGEST) {
+		d->fd = fd + 1;
+		d->renames = now;
+		d->dev = st.st_dev;
+		d->ino = st.st_ino;
+		strcpy(d->path, out);
+	}
+	vcr_store(&d->taken, 0);
+	return known;
+}
+
 void vcr_names_changed(void)
 {
+	struct vcr_spool_header *h = vcr_spool_mapped();
 	__atomic_fetch_add(&renames, 1, __ATOMIC_ACQ_REL);
+	if (h)
+		__atomic_fetch_add(&h->renames, 1, __ATOMIC_ACQ_REL);
 }
 
 void vcr_names_forget(void)
 {
 	for (int i = 0; i < SLOTS; i++)
 		vcr_store(&slots[i].taken, 0);
+	for (int i = 0; i < DIRECTORIES; i++)
+		vcr_store(&directories[i].taken, 0);
 	vcr_store(&outside.taken, 0);
 }

@@ -166,11 +166,11 @@ static int close_watched(FILE *f, int fd, int kind)
 	bool deep = !known && (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_path_is_too_long(fd, path);
 	vcr_fd_closed(fd);
 	int r = VCR_REAL(fclose)(f), saved = errno;
-	if (file && !vcr_guest() && !vcr_spool_add_closed(opened))
-		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "", VCR_OWN);
-	if (deep && !vcr_guest())
-		vcr_mark(VCR_FILE_DEEP, 1, fd, 1, "", "", VCR_OWN);
-	if (kind == VCR_FD_NOTES && !vcr_guest())
+	if (file && !vcr_guest_seen() && !vcr_spool_add_closed(opened))
+		vcr_mark(VCR_FILE_CLOSE, 1, fd, 1, path, "");
+	if (deep && !vcr_guest_seen())
+		vcr_mark(VCR_FILE_DEEP, 1, fd, 1, "", "");
+	if (kind == VCR_FD_NOTES && !vcr_guest_seen())
 		vcr_mark_notes();
 	errno = saved;
 	return r;

@@ -95,7 +95,7 @@ static bool base_of(int dir, const char **path, char out[PATH_MAX], size_t *n)
 	const char *rest;
 	out[0] = 0;
 	if (**path != '/') {
-		if (dir == AT_FDCWD ? raw_getcwd(out, PATH_MAX) <= 0 || *out != '/' : !vcr_path_of_fd(dir, out))
+		if (dir == AT_FDCWD ? raw_getcwd(out, PATH_MAX) <= 0 || *out != '/' : !vcr_names_of_directory(dir, out))
 			return false;
 	} else if ((dir = through_fd(*path, &rest)) >= 0) {
 		long k = read_link_of_fd(dir, out);
@@ -118,8 +118,9 @@ bool vcr_path_absolute(int dir, const char *path, char out[PATH_MAX])
 	if (!path || !*path || !base_of(dir, &path, out, &n))
 		return false;
 	while (*path) {
-		path += strspn(path, "/");
-		size_t part = strcspn(path, "/");
+		while (*path == '/')
+			path++;
+		size_t part = (size_t)(strchrnul(path, '/') - path);
 		if (part == 2 && path[0] == '.' && path[1] == '.') {
 			if (!go_up(out, &n))
 				return false;
@@ -173,7 +174,7 @@ bool vcr_path_matters(const char *path)
 	size_t n = vcr_self.workspace_length;
 	if (strncmp(path, vcr_self.workspace, n) || (path[n] != '/' && path[n]))
 		return false;
-	for (path += n; *path == '/'; path += strcspn(path, "/")) {
+	for (path += n; *path == '/'; path = strchrnul(path, '/')) {
 		path++;
 		if (path[0] == '.' && (!strncmp(path, ".git", 4) || !strncmp(path, ".vcr", 4)) && (!path[4] || path[4] == '/'))
 			return false;

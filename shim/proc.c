@@ -1,4 +1,5 @@
 /* proc.c — processes: how they begin and how they end. */
+#include <stdarg.h>
 #include "shim.h"
 
 /* What the loader gave to our constructor, while that runs: nobody has changed it, and no other thread is there. NULL: ask the kernel. */
@@ -184,6 +185,8 @@ static int32_t forker(void)
 static pid_t forked(int32_t parent, pid_t r)
 {
 	int saved = errno;
+	if (r == 0)
+		vcr_store(&vcr_sharers, 0); /* they are its parent's */
 	if (r > 0)
 		vcr_self.forked = true;
 	if (r == 0 && vcr_load(&vcr_self.ready) == 2 && !vcr_self.sandboxed)
@@ -204,6 +207,39 @@ pid_t _Fork(void)
 {
 	int32_t parent = forker();
 	return forked(parent, VCR_REAL(_Fork)());
+}
+
+/* ---- children that have our memory ---- */
+
+VCR_HOT __attribute__((used)) uint32_t vcr_sharers;
+
+/* It counts itself in, and the parent, which goes on when the child has gone, counts it out. A child that is killed in one of its own leaves it counted: that costs
+ * a question to the kernel, no more. */
+__asm__(VCR_VFORK);
+
+pid_t vcr_vfork_failed(int error);
+__attribute__((used)) pid_t vcr_vfork_failed(int error)
+{
+	errno = error;
+	return -1;
+}
+
+void vcr_shares(void)
+{
+	__atomic_fetch_add(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
+}
+
+int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
+{
+	va_list ap;
+	va_start(ap, arg);
+	pid_t *parent_tid = va_arg(ap, pid_t *);
+	void *tls = va_arg(ap, void *);
+	pid_t *child_tid = va_arg(ap, pid_t *);
+	va_end(ap);
+	if (!(flags & CLONE_THREAD))
+		vcr_shares();
+	return VCR_REAL(clone)(run, stack, flags, arg, parent_tid, tls, child_tid);
 }
 
 int forkpty(int *master, char *name, const struct termios *t, const struct winsize *size)

@@ -64,6 +64,9 @@ static inline bool vcr_ready(void)
 }
 /* A vfork child or a raw clone: its memory may be its parent's, so process state is left alone. */
 static inline bool vcr_guest(void) { return !vcr_self.sandboxed && raw_getpid() != vcr_self.pid; }
+extern uint32_t vcr_sharers; /* proc.c: vfork children that are there, and for good each child of clone and its kin */
+/* The same, and the kernel is asked only while there can be one. Not of a child that is made by a system call instruction of the program's own. */
+static inline bool vcr_guest_seen(void) { return vcr_unlikely(vcr_load(&vcr_sharers)) && vcr_guest(); }
 
 extern void *vcr_originals[VCR_HOOK_COUNT];
 void *vcr_resolve(enum vcr_hook hook);
@@ -141,7 +144,8 @@ void vcr_names_copied(int from, int to);            /* a descriptor was duplicat
 bool vcr_names_find(int fd, char out[PATH_MAX]);    /* false: ask the kernel */
 void vcr_names_keep_outside(const char *path);      /* absolute, without a link on its way, and not of the workspace: its directory is kept */
 bool vcr_names_is_outside(const char *path);        /* does it stand in the directory that was kept last? */
-void vcr_names_changed(void);                       /* something is about to be renamed: names that are kept may not hold */
+bool vcr_names_of_directory(int fd, char out[PATH_MAX]); /* vcr_path_of_fd for one that is asked for again and again */
+void vcr_names_changed(void);                       /* something is about to be renamed, or was, or a directory is gone: names that are kept may not hold */
 void vcr_names_forget(void);                        /* in a forked child: who held a slot is not there */
 
 /* /proc/PID/stat field 22; 0 if it cannot be read. */
@@ -178,7 +182,7 @@ bool vcr_fd_has_file_copy(int fd);  /* of a VCR_FD_FILE that its open made or em
 static inline bool vcr_fd_is_socket(int kind) { return kind >= VCR_FD_SOCKET; } /* one whose bytes matter */
 
 /* ---- marks.c: file records ---- */
-uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2, int how); /* how, result: as vcr_append */
+uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2); /* result: as vcr_append */
 void vcr_mark_written(int fd);      /* bytes went into a VCR_FD_FILE */
 void vcr_mark_closed(int fd, int kind);
 bool vcr_mark_is_pending(int fd);   /* its open has said that it changes, and nobody can have looked at it since: it need not be said again */
@@ -186,7 +190,7 @@ void vcr_mark_notes(void);          /* something was written into a VCR_FD_NOTES
 /* A name changed: op(path as seen from dir). Call after success. */
 void vcr_mark_at(uint32_t op, uint32_t flags, int dir, const char *path);
 void vcr_mark_two(uint32_t op, uint32_t flags, int dir, const char *path, int dir2, const char *path2);
-void vcr_mark_fd(uint32_t op, uint32_t flags, int fd, int how);
+void vcr_mark_fd(uint32_t op, uint32_t flags, int fd);
 /* Before such a call: the start scan has to be complete when the path matters. */
 void vcr_before_change(int dir, const char *path);
 /* Around an open for writing: `existed` before it, the mark and the descriptor after it. */
@@ -442,6 +446,7 @@ long vcr_own_program(char out[PATH_MAX], char room[PATH_MAX]); /* own.c: its pat
 void vcr_say_process_from(char *const argv[], char *const env[]); /* until it is told otherwise; NULL: /proc knows them */
 void vcr_say_exit(int child, int status, uint32_t source);
 void vcr_before_exit(int status);
+void vcr_shares(void); /* a child is about to be made that may have our memory, and is not seen to end: vcr_sharers */
 long vcr_sys_exec(long number, long a, long b, long c, long d, long e);
 
 #endif

@@ -29,7 +29,7 @@
 
 #define VCR_SPOOL_MAGIC "VCRSPL1\n"
 enum {
-	VCR_SPOOL_VERSION = 2,
+	VCR_SPOOL_VERSION = 3,
 	VCR_SPOOL_HEADER = 80 << 10,
 	VCR_SPOOL_ALIGN = 32,
 	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */
@@ -205,6 +205,7 @@ struct vcr_spool_header {
 	_Alignas(64) uint32_t doorbell;   /* futex word: raised by writers, waited on by the collector */
 	uint32_t sleeping;            /* enum vcr_sleep: a writer makes the futex call only if it is of use */
 	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */
+	uint32_t renames;             /* goes on with each name that is changed and each directory that goes: paths of open directories may not hold */
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	uint64_t vain;                /* a writer without room has waited for the collector to go on from there (`head`), and it did not */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */

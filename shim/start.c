@@ -72,7 +72,7 @@ static int run_helper(void *arg)
 static int run_middle(void *arg)
 {
 	struct start *s = arg;
-	return clone(run_helper, s->stack, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, s) < 0;
+	return VCR_REAL(clone)(run_helper, s->stack, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, s) < 0;
 }
 
 static char **without_preload(char **to)
@@ -89,7 +89,7 @@ static void clone_twice(struct start *s, char *stack)
 {
 	uint64_t all = ~0ull, old;
 	vcr_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, 8);
-	int child = clone(run_middle, stack, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, s), status = 0;
+	int child = VCR_REAL(clone)(run_middle, stack, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, s), status = 0;
 	if (child > 0)
 		while (vcr_call4(SYS_wait4, child, (long)&status, __WCLONE, 0) == -EINTR)
 			;

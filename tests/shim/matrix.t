@@ -15,7 +15,7 @@ from tapkit import SHIM, Session, ok, skip
 SITUATIONS = {"main": "from main", "constructor": "from a constructor that runs before the shim's", "thread": "from a thread", "signal": "from a signal handler",
               "vfork": "from a vfork child", "closefrom": "after closefrom(3)", "exit": "during exit"}  # witness.c's order
 # What begins or becomes a program; programs.t has their sense.
-PROGRAMS = """execve execv execvp execvpe execl execlp execle execveat fexecve posix_spawn posix_spawnp system popen fork _Fork forkpty daemon wait waitpid wait3 wait4
+PROGRAMS = """execve execv execvp execvpe execl execlp execle execveat fexecve posix_spawn posix_spawnp system popen fork _Fork vfork clone forkpty daemon wait waitpid wait3 wait4
     waitid _exit _Exit""".split()
 WITNESS = os.path.join(tapkit.BUILD, "tests", "shim", ".libs", "libwitness.so")
 SLOT, NAME = 64, 32

@@ -39,6 +39,29 @@ for title, (script, want) in CASES.items():
     said = ", ".join(m.group(1) + " " + m.group(2) for m in (re.match(r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
     ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
 
+# The path of a directory that files are made in by its descriptor is remembered likewise.
+IN = "D=lambda d: os.open(d, os.O_RDONLY); m=lambda n, dir: os.close(os.open(n, os.O_WRONLY | os.O_CREAT, dir_fd=dir)); os.mkdir('d'); d=D('d'); m('1', d); m('2', d); "
+MADE_IN = {
+    "what is made by a directory's descriptor is in that directory": (IN, "d/1, d/2"),
+    "also when the directory is renamed meanwhile": (IN + "os.rename('d', 'e'); m('3', d)", "d/1, d/2, e/3"),
+    "or one above it, by another program": (
+        "os.mkdir('o'); os.chdir('o'); " + IN + "import subprocess; subprocess.run(['mv', '../o', '../p'], check=True); m('3', d)", "o/d/1, o/d/2, p/d/3"),
+    "and when the descriptor leads to another directory, behind the library's back": (
+        IN + "os.mkdir('e'); e=D('e'); ctypes.CDLL(None).syscall(33, e, d); m('3', d)", "d/1, d/2, e/3"),
+    "or to one that has taken the place of one that is gone, be it on the same inode": (
+        IN + "os.unlink('d/1'); os.unlink('d/2'); i=os.stat('d').st_ino; ctypes.CDLL(None).syscall(3, d); os.rmdir('d'); os.mkdir('e'); n=D('e'); m('3', n)\n"
+        "if n != d: raise SystemExit(3)", "d/1, d/2, e/3"),
+}
+for title, (script, want) in MADE_IN.items():
+    session = tapkit.Session()
+    if "syscall(" in script and os.uname().machine != "x86_64":
+        skip(title, "33 is dup2 and 3 is close on x86-64 only")
+        continue
+    r = session.run("/usr/bin/python3", "-c", "import ctypes, os\n" + script)
+    lines = session.lines()
+    said = ", ".join(m.group(1) for m in (re.match(r"FILE .* OPEN existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
+    ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
+
 NAMELESS = {
     "a descriptor that has become a pipe behind the library's back is no file without a name": "r, p = os.pipe(); f=w('a'); f.close(); fd=os.open('a', os.O_WRONLY); libc.syscall(33, p, fd); os.write(fd, b'1'); os.close(fd)",
     "nor is one of a stream": "libc.fopen.restype=ctypes.c_void_p; r, p = os.pipe(); f=ctypes.c_void_p(libc.fopen(b'a', b'w')); libc.syscall(33, p, libc.fileno(f)); libc.fclose(f)",

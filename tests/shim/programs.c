@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +87,22 @@ static pid_t fork_by(const char *how)
 	return fork();
 }
 
+static int become_there(void *argv)
+{
+	become("execv", argv);
+	return 1;
+}
+
+/* A child that has our memory until it is another program. */
+static int by_sharing(const char *how, char **argv)
+{
+	static char stack[256 << 10] __attribute__((aligned(16)));
+	pid_t child = *how == 'c' ? clone(become_there, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, argv) : vfork();
+	if (child == 0)
+		become("execv", argv);
+	return wait_for("waitpid", child);
+}
+
 /* A descendant that has left the process tree writes a file; we wait until it is there. */
 static int by_daemon(void)
 {
@@ -123,6 +141,8 @@ int where_act(const char *when, int argc, char **argv)
 	}
 	if (!strncmp(how, "exec", 4) || !strcmp(how, "fexecve") || !strcmp(how, "syscall"))
 		become(how, argv + 2);
+	if (!strcmp(how, "vfork") || !strcmp(how, "clone"))
+		return by_sharing(how, argv + 2);
 	child = fork_by(how);
 	if (child == 0) {
 		if (!strcmp(how, "_exit"))

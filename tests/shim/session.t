@@ -2,6 +2,7 @@
 """The session as a host lives with it: one however many processes begin it, a collector nobody notices, and no harm when things are missing."""
 import glob
 import os
+import re
 import subprocess
 import sys
 import time
@@ -93,10 +94,33 @@ session = tapkit.Session()
 r = session.run(HOST, "storm")
 lines = session.lines()
 opened = [l.split()[-1] for l in lines if " OPEN " in l]
+whose = {by: {re.search(r"pid=(\d+)", l).group(1) for l in lines if " OPEN " in l and (l.split()[-1] == "by-vfork") == by} for by in (False, True)}
 expected = int(r.stdout or -1)
 ok(r.returncode == 0 and len([f for f in opened if f != "by-vfork"]) == expected and opened.count("by-vfork") == 40 and not [l for l in lines if "HOLE" in l or "BAD" in l] and
    header(session)["dropped"] == "0", "threads, a 5 kHz signal handler and vfork children write at once: nothing is lost or torn",
    "status %d, wrote %d, found %d + %d vfork, dropped %s" % (r.returncode, expected, len([f for f in opened if f != "by-vfork"]), opened.count("by-vfork"), header(session)["dropped"]), r.stderr)
+ok(len(whose[False]) == 1 and len(whose[True]) == 40 and not whose[False] & whose[True], "and each says which process it was", whose)
+
+SHARED = """import ctypes, os, signal
+libc = ctypes.CDLL(None)
+w = lambda name: open(name, "w").close()
+w("before")
+run = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda argument: (w("child"), 0)[1])
+stack = ctypes.create_string_buffer(1 << 20)
+child = libc.clone(run, ctypes.c_void_p(ctypes.addressof(stack) + (1 << 20) - 64), 0x100 | 0x4000 | signal.SIGCHLD, None) if %d else libc.syscall(57)
+if child == 0:
+    w("child")
+    os._exit(0)
+os.waitpid(child, 0)
+w("after")"""
+for title, by in (("a child that clone makes in its parent's memory", 1), ("one that a system call by libc's name makes", 0)):
+    if not by and os.uname().machine != "x86_64":
+        skip(title + " is told apart from its parent", "57 is fork on x86-64 only")
+        continue
+    session = tapkit.Session()
+    r = session.run("/usr/bin/python3", "-c", SHARED % by)
+    pids = {l.split()[-1]: re.search(r"pid=(\d+)", l).group(1) for l in session.lines() if " OPEN " in l}
+    ok(r.returncode == 0 and len(pids) == 3 and pids["before"] == pids["after"] != pids["child"], title + " is told apart from its parent", pids, r.stderr)
 
 session = tapkit.Session()
 r = session.run(HOST, "bomb", "2000")
