@@ -119,6 +119,7 @@ int vcr_spool_create(const struct vcr_spool_make *m, char **path, struct vcr_err
 	put(h->start_dir, sizeof h->start_dir, m->start_dir);
 	put(h->workspace, sizeof h->workspace, m->workspace);
 	put(h->vcr_dir, sizeof h->vcr_dir, m->vcr_dir);
+	h->crc = vcr_crc_how();
 	h->tail = h->head = VCR_SPOOL_HEADER;
 	h->limit = VCR_SPOOL_HEADER + GROW_STEP;
 	__atomic_store_n(&h->state, VCR_SPOOL_OPEN, __ATOMIC_RELEASE);
@@ -262,11 +263,11 @@ static uint32_t crc_by_table(const void *p, size_t n)
 
 uint32_t vcr_spool_crc(const void *p, size_t n)
 {
-	static int can; /* 0 not asked, 1 no, 2 yes */
-	int now = __atomic_load_n(&can, __ATOMIC_RELAXED);
+	static uint32_t how; /* enum vcr_crc_how */
+	uint32_t now = __atomic_load_n(&how, __ATOMIC_RELAXED);
 	if (!now)
-		__atomic_store_n(&can, now = 1 + vcr_crc_machine_can(), __ATOMIC_RELAXED);
-	return now == 2 ? ~vcr_crc_machine(~0u, p, n) : crc_by_table(p, n);
+		__atomic_store_n(&how, now = vcr_crc_how(), __ATOMIC_RELAXED);
+	return now == VCR_CRC_MACHINE ? ~vcr_crc_machine(~0u, p, n) : crc_by_table(p, n);
 }
 
 /* A record's header, copied out of the shared memory before it is looked at. */

@@ -106,7 +106,7 @@ enum { VCR_MACHINE = EM_X86_64, VCR_RELOC_DATA = R_X86_64_GLOB_DAT, VCR_RELOC_CA
 /* vfork(2) as libc has it: both return to the caller, on one stack, so the way back is kept in a register meanwhile. */
 #define VCR_VFORK \
 	".text\n.globl vfork\n.type vfork, @function\nvfork:\n" \
-	"	popq %rdi\n	lock incl vcr_sharers(%rip)\n	movl $58, %eax\n	syscall\n	pushq %rdi\n" \
+	"	subq $8, %rsp\n	call vcr_shares\n	addq $8, %rsp\n	popq %rdi\n	movl $58, %eax\n	syscall\n	pushq %rdi\n" \
 	"	testl %eax, %eax\n	jz 1f\n	lock decl vcr_sharers(%rip)\n	testl %eax, %eax\n	js 2f\n1:	ret\n" \
 	"2:	movl %eax, %edi\n	negl %edi\n	jmp vcr_vfork_failed\n.size vfork, . - vfork\n"
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
@@ -119,9 +119,8 @@ static inline long vcr_call6(long n, long a, long b, long c, long d, long e, lon
 #elif defined __aarch64__
 enum { VCR_MACHINE = EM_AARCH64, VCR_RELOC_DATA = R_AARCH64_GLOB_DAT, VCR_RELOC_CALL = R_AARCH64_JUMP_SLOT };
 #define VCR_VFORK \
-	".text\n.globl vfork\n.type vfork, %function\nvfork:\n	adrp x2, vcr_sharers\n	add x2, x2, :lo12:vcr_sharers\n" \
-	"1:	ldxr w3, [x2]\n	add w3, w3, #1\n	stlxr w4, w3, [x2]\n	cbnz w4, 1b\n" \
-	"	mov x0, #0x4111\n	mov x1, #0\n	mov x8, #220\n	svc #0\n	cbz w0, 3f\n" \
+	".text\n.globl vfork\n.type vfork, %function\nvfork:\n	stp x29, x30, [sp, #-16]!\n	bl vcr_shares\n	ldp x29, x30, [sp], #16\n" \
+	"	adrp x2, vcr_sharers\n	add x2, x2, :lo12:vcr_sharers\n	mov x0, #0x4111\n	mov x1, #0\n	mov x8, #220\n	svc #0\n	cbz w0, 3f\n" \
 	"2:	ldxr w3, [x2]\n	sub w3, w3, #1\n	stlxr w4, w3, [x2]\n	cbnz w4, 2b\n	tbnz w0, #31, 4f\n3:	ret\n" \
 	"4:	neg w0, w0\n	b vcr_vfork_failed\n.size vfork, . - vfork\n"
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)

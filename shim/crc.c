@@ -18,8 +18,11 @@ static uint32_t crc_table(uint32_t crc, const unsigned char *p, size_t n)
 
 uint32_t vcr_crc(uint32_t crc, const void *p, size_t n)
 {
-	static VCR_HOT uint32_t can; /* 0 not asked, 1 no, 2 yes */
-	if (vcr_unlikely(!__atomic_load_n(&can, __ATOMIC_RELAXED)))
-		__atomic_store_n(&can, 1u + (uint32_t)vcr_crc_machine_can(), __ATOMIC_RELAXED);
-	return can == 2 ? vcr_crc_machine(crc, p, n) : crc_table(crc, p, n);
+	static VCR_HOT uint32_t can; /* enum vcr_crc_how */
+	if (vcr_unlikely(!__atomic_load_n(&can, __ATOMIC_RELAXED))) {
+		struct vcr_spool_header *h = vcr_spool_mapped();
+		uint32_t said = h ? vcr_load(&h->crc) : VCR_CRC_NOT_KNOWN;
+		__atomic_store_n(&can, said ? said : vcr_crc_how(), __ATOMIC_RELAXED);
+	}
+	return can == VCR_CRC_MACHINE ? vcr_crc_machine(crc, p, n) : crc_table(crc, p, n);
 }

@@ -179,18 +179,20 @@ static bool is_fresh(const struct stat *st)
 
 /* A shell or make starts the same few programs again and again. Each slot is one word, for threads and vfork children: what a file is known by, and its target
  * added to that. */
-enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st)
+enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named)
 {
 	static uint64_t slot[16];
 	const uint64_t targets = VCR_TARGET_HARMED + 1;
 	uint64_t key = mix(mix(mix(mix(1, st->st_dev), st->st_ino), (uint64_t)st->st_size), (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec);
 	key -= key % targets;
 	uint64_t *s = &slot[key / targets % (sizeof slot / sizeof *slot)], there = __atomic_load_n(s, __ATOMIC_RELAXED);
-	bool own = false, changing = st->st_mode & (S_ISUID | S_ISGID);
+	bool changing = st->st_mode & (S_ISUID | S_ISGID);
+	*named = true;
 	if (!changing && there && there - key < targets)
 		return (enum vcr_target)(there - key);
-	enum vcr_target t = target_of(path, -1, &own);
-	if (own && !changing && !is_fresh(st))
+	*named = false;
+	enum vcr_target t = target_of(path, -1, named);
+	if (*named && !changing && !is_fresh(st))
 		__atomic_store_n(s, key + t, __ATOMIC_RELAXED);
 	return t;
 }

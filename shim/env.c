@@ -14,10 +14,21 @@ static bool is_companion(const char *entry, size_t n)
 	return vcr_self.companion && n == strlen(vcr_self.companion) && !memcmp(entry, vcr_self.companion, n);
 }
 
+/* Short texts, compared in each program as it begins: memcmp would have to be looked up for it. */
+static bool are_same(const char *a, const char *b, size_t n)
+{
+	while (n && *a == *b) {
+		a++;
+		b++;
+		n--;
+	}
+	return !n;
+}
+
 /* Is this entry of LD_PRELOAD our library? By file where it names one, by name where ld.so searches for it. */
 static bool is_ours(const char *entry, size_t n)
 {
-	if (n == strlen(vcr_self.library) && !memcmp(entry, vcr_self.library, n))
+	if (n == strlen(vcr_self.library) && are_same(entry, vcr_self.library, n))
 		return true;
 	if (!memchr(entry, '/', n))
 		return n == strlen(vcr_self.library_name) && !memcmp(entry, vcr_self.library_name, n);
@@ -67,7 +78,7 @@ size_t vcr_env_count(char *const env[])
 size_t vcr_env_text_size(char *const env[])
 {
 	const char *old = vcr_env_get(env, "LD_PRELOAD");
-	return old ? strlen(vcr_self.env_preload) + strlen(old) + 16 : 0;
+	return (old ? strlen(vcr_self.env_preload) + strlen(old) + 16 : 0) + sizeof VCR_ENV_SPOOL + 16 + strlen(vcr_self.spool_path);
 }
 
 /* The list without our library, as an LD_PRELOAD= entry; NULL if nothing is left. */
@@ -86,7 +97,28 @@ static char *without_us(const char *list, char *text)
 	return end > begin ? text : NULL;
 }
 
-void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *text)
+/* VCR_SPOOL=<flags>:<path>; "s" goes with "j". */
+static char *spool_entry(enum vcr_target target, bool there, bool named, char *text)
+{
+	char *at = vcr_format(text, VCR_ENV_SPOOL "=");
+	if (vcr_self.within)
+		*at++ = 't';
+	if (!there)
+		*at++ = 'p';
+	if (vcr_target_takes(target))
+		*at++ = 'j';
+	if (target == VCR_TARGET_GO)
+		*at++ = 's';
+	if (named && vcr_target_takes(target)) /* another one hands it on */
+		*at++ = 'n';
+	if (at[-1] == '=')
+		*at++ = '-';
+	*at++ = ':';
+	vcr_format(at, vcr_self.spool_path);
+	return text;
+}
+
+void vcr_env_fill(char *const env[], enum vcr_target target, bool named, char **out, char *text)
 {
 	const char *list = vcr_env_get(env, "LD_PRELOAD");
 	bool there = list && names_us(list);
@@ -98,14 +130,13 @@ void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *t
 		if (rest)
 			*out++ = rest;
 	} else {
-		int flags = (there ? 0 : VCR_ENV_INSERTED) | (vcr_target_takes(target) ? VCR_ENV_COUNTED : 0) | (target == VCR_TARGET_GO ? VCR_ENV_STACK : 0);
-		char *entry = (char *)vcr_self.env_preload;
+		char *entry = (char *)vcr_self.env_preload, *end = text;
 		if (list && !there && *list)
-			vcr_format(vcr_format(vcr_format(entry = text, vcr_self.env_preload), ":"), list);
+			end = vcr_format(vcr_format(vcr_format(entry = text, vcr_self.env_preload), ":"), list) + 1;
 		else if (there)
-			vcr_format(vcr_format(entry = text, "LD_PRELOAD="), list);
+			end = vcr_format(vcr_format(entry = text, "LD_PRELOAD="), list) + 1;
 		*out++ = entry;
-		*out++ = (char *)vcr_self.env_spool[flags];
+		*out++ = spool_entry(target, there, named, end);
 	}
 	*out = NULL;
 }
@@ -121,7 +152,7 @@ unsigned vcr_env_flags(const char *spool)
 {
 	unsigned flags = 0;
 	for (; *spool && *spool != ':'; spool++)
-		flags |= *spool == 'p' ? VCR_ENV_INSERTED : *spool == 'j' ? VCR_ENV_COUNTED : *spool == 's' ? VCR_ENV_STACK : *spool == 't' ? VCR_ENV_WITHIN : 0;
+		flags |= *spool == 'p' ? VCR_ENV_INSERTED : *spool == 'j' ? VCR_ENV_COUNTED : *spool == 's' ? VCR_ENV_STACK : *spool == 't' ? VCR_ENV_WITHIN : *spool == 'n' ? VCR_ENV_NAMED : 0;
 	return flags;
 }
 

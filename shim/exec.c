@@ -82,9 +82,10 @@ struct program {
 };
 
 /* Is there such a program, and how does it take a preload? */
-static bool look(const struct program *p, enum vcr_target *target)
+static bool look(const struct program *p, enum vcr_target *target, bool *named)
 {
 	*target = VCR_TARGET_TAKES;
+	*named = false;
 	if (vcr_self.sandboxed)
 		return true;
 	if (p->how == BY_FD) {
@@ -106,7 +107,7 @@ static bool look(const struct program *p, enum vcr_target *target)
 	else
 		found = can_run(file, &st);
 	if (found)
-		*target = vcr_elf_target_known(file, &st);
+		*target = vcr_elf_target_known(file, &st, named);
 	vcr_scratch_give(s);
 	return found;
 }
@@ -198,8 +199,9 @@ static int begin(const struct program *p, const struct program *through, uint32_
 static int become(const struct program *p)
 {
 	enum vcr_target target;
+	bool named;
 	struct vcr_stand stand;
-	if (!vcr_ready() || !look(p, &target))
+	if (!vcr_ready() || !look(p, &target, &named))
 		return call(p, p->env);
 	struct vcr_lend terms;
 	bool lends = is_lent(target, raw_getpid(), &terms);
@@ -218,7 +220,7 @@ static int become(const struct program *p)
 	bool watched = !tool && is_watched(p, lends, name, &stand), stood = tool || watched;
 	char *argv[stood ? count(p->argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
-	vcr_env_fill(p->env, target, env, text);
+	vcr_env_fill(p->env, target, named && !stood, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (stood)
@@ -379,7 +381,7 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	enum vcr_target target;
 	struct vcr_stand stand;
 	pid_t child = 0;
-	bool found = vcr_ready() && look(&p, &target);
+	bool named, found = vcr_ready() && look(&p, &target, &named);
 	if (!vcr_ready() || (!found && !acts))
 		return real(pid, name, acts, attr, argv, given);
 	bool tool = (found || may_be_there(name, acts)) && stands(&p, true, &stand) && (found || stand.answers);
@@ -391,7 +393,7 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	bool lends = is_lent(target, 0, &terms), watched = !tool && found && is_watched(&p, lends, name, &stand), stood = tool || watched;
 	char *through[stood ? count(argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
-	vcr_env_fill(given, target, env, text);
+	vcr_env_fill(given, target, named && !stood && !acts, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (stood)

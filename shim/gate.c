@@ -167,7 +167,7 @@ static void say_without(void)
 	vcr_append(VCR_REC_LOST, 0, 0, &piece, 1, 0);
 }
 
-void vcr_gate_program(bool tapped)
+VCR_EARLY void vcr_gate_program(bool tapped)
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if ((vcr_late_named.path = vcr_env_get(environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")))

@@ -45,10 +45,9 @@ void *vcr_resolve(enum vcr_hook hook)
 	return p;
 }
 
-/* Those that vfork children call: dlsym takes the loader's lock, which is better not left by one that is killed. */
-static void resolve_early(void)
+void vcr_resolve_for_child(void)
 {
-#define X(name) vcr_resolve(VCR_HOOK_##name);
+#define X(name) vcr_original(VCR_HOOK_##name);
 	X(close) X(close_range) X(dup2) X(execve) X(execvpe) X(_exit)
 #undef X
 }
@@ -91,12 +90,17 @@ char *vcr_format_number(char *at, uint64_t value, int least_digits)
 /* Room for n bytes that stay for the life of the process; NULL when it is used up. */
 static char *keep(size_t n)
 {
-	static char texts[10 * PATH_MAX];
-	static VCR_HOT size_t used;
-	if (n > sizeof texts - used)
+	static VCR_HOT char first[2048]; /* nearly always enough */
+	static char more[10 * PATH_MAX];
+	static VCR_HOT size_t of_first, of_more;
+	if (n <= sizeof first - of_first) {
+		of_first += n;
+		return first + of_first - n;
+	}
+	if (n > sizeof more - of_more)
 		return NULL;
-	used += n;
-	return texts + used - n;
+	of_more += n;
+	return more + of_more - n;
 }
 
 /* The texts of a NULL-terminated list, joined and kept. */
@@ -223,27 +227,56 @@ static bool become_root(char **env)
 	return vcr_self.start_dir && vcr_self.workspace && vcr_self.vcr_dir && vcr_self.spool_path;
 }
 
+/* In a program that does little, looking up a function of libc takes longer than what that does to a few dozen bytes. */
+static bool ends(const char *text, size_t room)
+{
+	size_t n = 0;
+	while (n < room && text[n])
+		n++;
+	return n < room;
+}
+
+static size_t name_at(const char *path)
+{
+	size_t n = 0;
+	for (size_t i = 0; path[i]; i++)
+		if (path[i] == '/')
+			n = i + 1;
+	return n;
+}
+
+static bool is_text(const char *a, const char *b)
+{
+	for (; *a && *a == *b; a++)
+		b++;
+	return *a == *b;
+}
+
 /* vcr-record has made it, beside the spool. */
 static void find_notes(const struct vcr_spool_header *h)
 {
-	struct vcr_scratch *s = h->flags & VCR_SPOOL_BY_RECORD && memchr(h->session, 0, sizeof h->session) ? vcr_scratch_take() : NULL;
-	if (!s)
+	if (!(h->flags & VCR_SPOOL_BY_RECORD) || !ends(h->session, sizeof h->session))
 		return;
-	vcr_format(s->a, vcr_self.spool_path);
-	*strrchr(s->a, '/') = 0;
-	vcr_self.notes_path = keep_text(s->a, "/", h->session, ".notes", NULL);
-	vcr_scratch_give(s);
+	size_t n = name_at(vcr_self.spool_path);
+	char *path = keep(n + strlen(h->session) + sizeof ".notes");
+	if (!path)
+		return;
+	memcpy(path, vcr_self.spool_path, n);
+	vcr_format(vcr_format(path + n, h->session), ".notes");
+	vcr_self.notes_path = path;
 }
 
 /* VCR_SPOOL=<flags>:<path>. Everything else about the session stands in the spool's header. */
 static bool become_member(const char *value)
 {
-	const char *path = strchr(value, ':');
-	if (!path || path[1] != '/' || !(vcr_self.spool_path = keep_text(path + 1, NULL)))
+	const char *path = value;
+	while (*path && *path != ':')
+		path++;
+	if (!*path || path[1] != '/' || !(vcr_self.spool_path = keep_text(path + 1, NULL)))
 		return false;
 	vcr_self.joined = (vcr_env_flags(value) & VCR_ENV_COUNTED) != 0;
 	struct vcr_spool_header *h = vcr_spool(VCR_JOIN);
-	if (!h || !memchr(h->workspace, 0, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
+	if (!h || !ends(h->workspace, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
 		return false;
 	vcr_self.root_pid = h->root_pid;
 	find_notes(h);
@@ -282,7 +315,7 @@ static bool find_library(void)
 		vcr_self.library = keep_text(s->a, "/", name, NULL);
 	if (s)
 		vcr_scratch_give(s);
-	vcr_self.library_name = vcr_self.library ? strrchr(vcr_self.library, '/') + 1 : NULL;
+	vcr_self.library_name = vcr_self.library ? vcr_self.library + name_at(vcr_self.library) : NULL;
 	return vcr_self.library != NULL;
 }
 
@@ -290,7 +323,7 @@ static bool find_library(void)
 static void find_companion(char *const env[])
 {
 	static const char name[] = "libvcrdeterm.so";
-	const char *list = vcr_env_get(env, "LD_PRELOAD"), *at = list ? strstr(list, name) : NULL;
+	const char *list = vcr_env_get(env, "LD_PRELOAD"), *at = list && !is_text(list, vcr_self.library) ? strstr(list, name) : NULL;
 	size_t n = (size_t)(vcr_self.library_name - vcr_self.library);
 	struct vcr_scratch *s = at && (size_t)(at - list) >= n && !memcmp(at - n, vcr_self.library, n) && n + sizeof name <= PATH_MAX ? vcr_scratch_take() : NULL;
 	if (!s)
@@ -303,12 +336,8 @@ static void find_companion(char *const env[])
 
 static bool prepare_environment(void)
 {
-	static const char flags[VCR_ENV_FLAGS][4] = { "-", "p", "j", "pj", "", "", "js", "pjs" }; /* by enum vcr_env_flag; "s" goes with "j" */
 	const char *more = vcr_self.companion;
-	bool ok = (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, more ? ":" : NULL, more, NULL)) != NULL;
-	for (int i = 0; i < VCR_ENV_FLAGS; i++)
-		ok &= !*flags[i] || (vcr_self.env_spool[i] = keep_text(VCR_ENV_SPOOL "=", vcr_self.within ? "t" : "", flags[i], ":", vcr_self.spool_path, NULL)) != NULL;
-	return ok;
+	return (vcr_self.env_preload = keep_text("LD_PRELOAD=", vcr_self.library, more ? ":" : NULL, more, NULL)) != NULL;
 }
 
 static void at_exit(int status, void *unused)
@@ -316,7 +345,7 @@ static void at_exit(int status, void *unused)
 	vcr_before_exit((status & 0xff) << 8);
 }
 
-void vcr_init_slow(void)
+VCR_EARLY void vcr_init_slow(void)
 {
 	uint32_t fresh = 0;
 	int saved = errno;
@@ -327,12 +356,11 @@ void vcr_init_slow(void)
 	char *spool = vcr_env_get(env, VCR_ENV_SPOOL);
 	unsigned flags = spool ? vcr_env_flags(spool) : 0;
 	vcr_self.within = flags & VCR_ENV_WITHIN;
+	vcr_self.named = flags & VCR_ENV_NAMED;
 	bool ok = !getauxval(AT_SECURE) && find_library() && (spool ? become_member(spool) : become_root(env));
 	if (ok && spool)
 		find_companion(env);
 	ok = ok && prepare_environment();
-	if (ok)
-		resolve_early();
 	if (flags & VCR_ENV_STACK)
 		vcr_env_keep(spool);
 	else if (spool)

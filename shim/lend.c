@@ -118,7 +118,7 @@ bool vcr_lend_terms(const struct vcr_lead_block *g, int pid, struct vcr_lend *l)
 
 /* ---- Lending ---- */
 
-static const char *there(char *const env[], const char *name)
+VCR_EARLY static const char *there(char *const env[], const char *name)
 {
 	for (; env && *env; env++)
 		if (vcr_env_is(*env, name))
@@ -217,7 +217,7 @@ static void give_back(char **env, const char *lent, char *before)
 		}
 }
 
-int32_t vcr_lend_whom(char *const env[])
+VCR_EARLY int32_t vcr_lend_whom(char *const env[])
 {
 	static const char before[] = "=http://vcr";
 	const char *list = there(env, VCR_ENV_LENT), *at = list ? strstr(list, before) : NULL;
@@ -229,7 +229,7 @@ int32_t vcr_lend_whom(char *const env[])
 	return pid;
 }
 
-void vcr_lend_back(char **env)
+VCR_EARLY void vcr_lend_back(char **env)
 {
 	char **at = env, *lent, *before;
 	for (; *at; at++)

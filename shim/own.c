@@ -9,7 +9,7 @@
 enum { MOST_LINKS = 8 };
 
 /* Absolute, with nothing in it that a link before it would give another meaning. */
-static bool is_plain(const char *path)
+VCR_EARLY static bool is_plain(const char *path)
 {
 	if (*path != '/')
 		return false;
@@ -36,7 +36,7 @@ static bool put_target(char path[PATH_MAX], char *name, const char *end, const c
 }
 
 /* Each link on the way replaced by what it names. False: it is left to the kernel. */
-static bool follow_links(char path[PATH_MAX], char target[PATH_MAX])
+VCR_EARLY static bool follow_links(char path[PATH_MAX], char target[PATH_MAX])
 {
 	int links = 0;
 	for (char *name = path + 1, *end; *name; name = *end ? end + 1 : end) {
@@ -59,7 +59,7 @@ static bool follow_links(char path[PATH_MAX], char target[PATH_MAX])
 }
 
 /* Not so for a script, and for what another program interprets (binfmt_misc). */
-static bool is_loaded(const char *path)
+VCR_EARLY static bool is_loaded(const char *path)
 {
 	Elf64_Ehdr e;
 	int fd = raw_open(path, O_RDONLY | O_CLOEXEC, 0);
@@ -72,13 +72,13 @@ static bool is_loaded(const char *path)
 	return e.e_phnum == getauxval(AT_PHNUM) && bias + e.e_entry == getauxval(AT_ENTRY);
 }
 
-long vcr_own_program(char out[PATH_MAX], char room[PATH_MAX])
+VCR_EARLY long vcr_own_program(char out[PATH_MAX], char room[PATH_MAX])
 {
 	const char *name = (const char *)getauxval(AT_EXECFN);
 	long n = name && is_plain(name) ? (long)strlen(name) : PATH_MAX;
 	if (n < PATH_MAX) {
 		memcpy(out, name, (size_t)n + 1);
-		n = follow_links(out, room) && is_loaded(out) ? (long)strlen(out) : PATH_MAX;
+		n = follow_links(out, room) && (vcr_self.named || is_loaded(out)) ? (long)strlen(out) : PATH_MAX;
 	}
 	if (n >= PATH_MAX)
 		n = raw_readlink("/proc/self/exe", out, PATH_MAX - 1);

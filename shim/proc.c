@@ -5,7 +5,7 @@
 /* What the loader gave to our constructor, while that runs: nobody has changed it, and no other thread is there. NULL: ask the kernel. */
 static VCR_HOT char *const *arguments, *const *variables;
 
-void vcr_say_process_from(char *const argv[], char *const env[])
+VCR_EARLY void vcr_say_process_from(char *const argv[], char *const env[])
 {
 	arguments = argv;
 	variables = env;
@@ -64,8 +64,39 @@ static bool begins_secret(const char *p)
 	}
 }
 
-/* By its name, or by a value like scheme://user:password@host. *whole: its size with the NUL. Once over all of it, and what no secret's word begins with is passed
- * by two characters at once: it is done as each program begins, when every branch is still mispredicted. */
+/* Eight at a time: environments are long, and it is done as each program begins. */
+static bool has_at_sign(const char *p, size_t n)
+{
+	const uint64_t ones = ~(uint64_t)0 / 255, signs = ones * '@';
+	uint64_t word;
+	for (; n >= sizeof word; n -= sizeof word, p += sizeof word) {
+		memcpy(&word, p, sizeof word);
+		word ^= signs;
+		if (vcr_unlikely((word - ones) & ~word & ones << 7))
+			return true;
+	}
+	while (n--)
+		if (*p++ == '@')
+			return true;
+	return false;
+}
+
+/* scheme://user:password@host */
+static bool holds_password(const char *value, size_t n)
+{
+	if (vcr_likely(!has_at_sign(value, n)))
+		return false;
+	bool url = false;
+	for (; *value; value++) {
+		url |= *value == ':' && value[1] == '/' && value[2] == '/';
+		if (url && *value == '@')
+			return true;
+	}
+	return false;
+}
+
+/* By its name, or by its value. *whole: its size with the NUL. What no secret's word begins with is passed by two characters at once: every branch is still
+ * mispredicted then. */
 static bool sounds_secret(const char *variable, size_t *whole)
 {
 #define LETTER(c) (1u << ((c) & 31))
@@ -73,17 +104,13 @@ static bool sounds_secret(const char *variable, size_t *whole)
 		second = LETTER('E') | LETTER('O') | LETTER('A') | LETTER('R') | LETTER('U') | LETTER('P');
 #undef LETTER
 	const char *p = variable;
-	bool secret = false, url = false;
+	size_t n = strlen(variable);
+	bool secret = false;
+	*whole = n + 1;
 	for (; *p && *p != '='; p++)
 		if (vcr_unlikely(first >> (p[0] & 31) & second >> (p[1] & 31) & 1))
 			secret |= begins_secret(p);
-	secret &= *p == '=';
-	for (; *p; p++) {
-		url |= *p == ':' && p[1] == '/' && p[2] == '/';
-		secret |= url && *p == '@';
-	}
-	*whole = (size_t)(p + 1 - variable);
-	return secret;
+	return *p && (secret || holds_password(p, n - (size_t)(p - variable)));
 }
 
 /* Variables that may hold a secret, NUL-separated, whole ones only; one that does not fit is left out. */
@@ -130,31 +157,49 @@ static size_t read_secrets(char *out, size_t room, char *buffer, size_t size)
 	return used;
 }
 
-void vcr_say_process(struct vcr_spool_header *h)
+/* Texts behind each other, so that few pages are touched that nobody has written to yet; where less than PATH_MAX is left in a scratch, in the next one. */
+struct room { char *at, *end; struct vcr_scratch **next; };
+
+/* n bytes and a NUL are taken; what comes then has PATH_MAX. */
+static char *take_room(struct room *r, size_t n)
 {
+	r->at += n + 1;
+	if (r->end - r->at < PATH_MAX) {
+		r->at = (*r->next)->a;
+		r->end = r->at + sizeof **r->next++;
+	}
+	return r->at;
+}
+
+VCR_EARLY void vcr_say_process(struct vcr_spool_header *h)
+{
+	enum { SCRATCHES = 4 }; /* two paths and two texts need two and a half at most; the last one is read_secrets' */
 	uint32_t no = 0;
 	if (vcr_self.sandboxed || vcr_guest() || !__atomic_compare_exchange_n(&vcr_self.said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
-	struct vcr_scratch *s = vcr_scratch_take(), *t = s ? vcr_scratch_take() : NULL, *u = t ? vcr_scratch_take() : NULL;
-	if (t) {
-		/* Behind each other, so that few pages are touched that nobody has written to yet. */
-		vcr_own_program(s->a, s->b);
-		if (raw_getcwd(t->a, sizeof t->a) <= 0)
-			t->a[0] = 0;
-		size_t size, cwd = strlen(t->a) + 1, room = sizeof *t - cwd;
-		char *args = t->a + cwd;
-		uint32_t argc = read_arguments(args, room < PATH_MAX ? room : PATH_MAX, &size);
-		char *secrets = room - size < PATH_MAX && u ? u->b : args + size;
+	struct vcr_scratch *s[SCRATCHES];
+	int n = 0;
+	while (n < SCRATCHES && (s[n] = vcr_scratch_take()))
+		n++;
+	if (n == SCRATCHES) {
+		struct room r = { .at = s[0]->a, .end = s[0]->a + sizeof **s, .next = s + 1 };
+		char *program = r.at;
+		vcr_own_program(program, s[0]->b);
+		take_room(&r, strlen(program));
+		char *cwd = r.at;
+		if (raw_getcwd(cwd, PATH_MAX) <= 0)
+			*cwd = 0;
+		size_t size, secret;
+		char *args = take_room(&r, strlen(cwd));
+		uint32_t argc = read_arguments(args, PATH_MAX, &size);
+		char *secrets = take_room(&r, size);
+		secret = read_secrets(secrets, PATH_MAX, s[SCRATCHES - 1]->a, sizeof s[0]->a);
 		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc };
-		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(s->a), vcr_text(t->a), { args, size },
-			{ secrets, u ? read_secrets(secrets, PATH_MAX, u->a, sizeof u->a) : 0 } };
-		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME);
-		vcr_scratch_give(t);
-		if (u)
-			vcr_scratch_give(u);
+		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(program), vcr_text(cwd), { args, size }, { secrets, secret } };
+		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME | VCR_OWN);
 	}
-	if (s)
-		vcr_scratch_give(s);
+	while (n--)
+		vcr_scratch_give(s[n]);
 }
 
 /* In a fork child: this memory is ours now. */
@@ -213,7 +258,13 @@ pid_t _Fork(void)
 
 VCR_HOT __attribute__((used)) uint32_t vcr_sharers;
 
-/* It counts itself in, and the parent, which goes on when the child has gone, counts it out. A child that is killed in one of its own leaves it counted: that costs
+__attribute__((used)) void vcr_shares(void)
+{
+	vcr_resolve_for_child();
+	__atomic_fetch_add(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
+}
+
+/* vfork: a child is counted in, and its parent, which goes on when it has gone, counts it out. One that is killed with a child of its own stays counted: that costs
  * a question to the kernel, no more. */
 __asm__(VCR_VFORK);
 
@@ -222,11 +273,6 @@ __attribute__((used)) pid_t vcr_vfork_failed(int error)
 {
 	errno = error;
 	return -1;
-}
-
-void vcr_shares(void)
-{
-	__atomic_fetch_add(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
 }
 
 int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
@@ -266,7 +312,7 @@ int daemon(int keep_directory, int keep_descriptors)
 
 /* ---- ends ---- */
 
-void vcr_say_exit(int child, int status, uint32_t source)
+VCR_EARLY void vcr_say_exit(int child, int status, uint32_t source)
 {
 	struct vcr_rec_exit e = { .child = child, .status = status, .source = source };
 	struct vcr_piece piece = { &e, sizeof e };
@@ -274,7 +320,7 @@ void vcr_say_exit(int child, int status, uint32_t source)
 		vcr_append(VCR_REC_EXIT, 0, 0, &piece, 1, VCR_CHIME);
 }
 
-void vcr_before_exit(int status)
+VCR_EARLY void vcr_before_exit(int status)
 {
 	if (vcr_load(&vcr_self.ready) != 2)
 		return;

@@ -9,7 +9,7 @@ static bool carries(int fd)
 	return !raw_fstat(fd, &st) && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
-void vcr_rpc_watch(void)
+VCR_EARLY void vcr_rpc_watch(void)
 {
 	if (!carries(0) || !carries(1) || vcr_fd_get(0) || vcr_fd_get(1))
 		return;

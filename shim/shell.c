@@ -38,7 +38,7 @@ static bool lend(void)
 	lent.before = environ;
 	vcr_spool(VCR_MAKE);
 	vcr_spool_count(1); /* the shell's */
-	vcr_env_fill(environ, VCR_TARGET_TAKES, lent.list, (char *)(lent.list + entries));
+	vcr_env_fill(environ, VCR_TARGET_TAKES, false, lent.list, (char *)(lent.list + entries));
 	vcr_store(&environ, lent.list);
 	return true;
 }

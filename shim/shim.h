@@ -17,6 +17,8 @@
 
 /* Of a variable that every process touches as it begins: they stand beside each other, on a page that the loader has written to anyway. */
 #define VCR_HOT __attribute__((section(".data")))
+/* Of a function that every process calls as it begins or ends: likewise, in the text. */
+#define VCR_EARLY __attribute__((hot))
 #define vcr_likely(x) __builtin_expect(!!(x), 1)
 #define vcr_unlikely(x) __builtin_expect(!!(x), 0)
 #define vcr_load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -24,7 +26,7 @@
 
 /* ---- init.c: the process ---- */
 /* Letters of VCR_SPOOL, spool-format.h. */
-enum vcr_env_flag { VCR_ENV_INSERTED = 1 /* p */, VCR_ENV_COUNTED = 2 /* j */, VCR_ENV_STACK = 4 /* s */, VCR_ENV_FLAGS = 8, VCR_ENV_WITHIN = 8 /* t */ };
+enum vcr_env_flag { VCR_ENV_INSERTED = 1 /* p */, VCR_ENV_COUNTED = 2 /* j */, VCR_ENV_STACK = 4 /* s */, VCR_ENV_WITHIN = 8 /* t */, VCR_ENV_NAMED = 16 /* n */ };
 struct vcr_process {
 	uint32_t ready;               /* 0 not yet, 1 being made, 2 made, 3 off: transparent for good */
 	int32_t pid;                  /* the process this memory belongs to; another getpid() is a vfork or raw clone child */
@@ -41,6 +43,7 @@ struct vcr_process {
 	bool unled;                   /* it could not be made to trust the gate: its connections go their own way */
 	bool untapped;                /* … and its TLS is seen by no hook (Bun; a node that could not be tapped) */
 	int32_t lender;               /* the program that is not entered, and was lent what is found here (vcr_lend_whom) */
+	bool named;                   /* the name it was started by is no script's and leads to it */
 	bool within;                  /* it is a tool, or within one: what it starts is covered by that */
 	bool forked;                  /* has fork children, which may have made the spool meanwhile */
 	char session[32];
@@ -48,7 +51,7 @@ struct vcr_process {
 	const char *spool_path, *start_dir, *workspace, *vcr_dir;
 	size_t workspace_length;      /* 0 for "/" */
 	const char *library;          /* ours, absolute */
-	const char *env_preload, *env_spool[VCR_ENV_FLAGS]; /* entries for children; the latter by enum vcr_env_flag */
+	const char *env_preload;      /* the entry for children */
 	const char *library_name;     /* last component */
 	const char *companion;        /* libvcrdeterm.so, absolute: it was preloaded behind us, and goes with us; NULL: no */
 	const char *notes_path;       /* the file of $VCR_ANNOTATE; NULL: none */
@@ -70,6 +73,8 @@ static inline bool vcr_guest_seen(void) { return vcr_unlikely(vcr_load(&vcr_shar
 
 extern void *vcr_originals[VCR_HOOK_COUNT];
 void *vcr_resolve(enum vcr_hook hook);
+/* What a child that has our memory calls: dlsym takes the loader's lock, which is better not left by one that is killed. */
+void vcr_resolve_for_child(void);
 static inline void *vcr_original(enum vcr_hook hook)
 {
 	void *p = __atomic_load_n(&vcr_originals[hook], __ATOMIC_RELAXED);
@@ -373,17 +378,17 @@ static inline bool vcr_target_hands_on(enum vcr_target t) { return t <= VCR_TARG
 static inline bool vcr_target_is_lent(enum vcr_target t) { return t >= VCR_TARGET_GO && t <= VCR_TARGET_MUSL; } /* see lend.c */
 /* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
 enum vcr_target vcr_elf_target(const char *path, int fd);
-/* The same of a path whose stat(2) is known: looked up in what was found of a few programs before. */
-enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st);
+/* The same of a path whose stat(2) is known: looked up in what was found of a few programs before. *named: it is the program itself, and no script. */
+enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named);
 /* What the kernel says of a file that is to be run: 0, or ENOEXEC for what is no program, ENOENT for a script without its interpreter. */
 int vcr_elf_error(const char *path);
 /* Entries that vcr_env_fill may need beyond those of env. */
 enum { VCR_ENV_ROOM = 3 };
 size_t vcr_env_count(char *const env[]);
-/* Room in bytes for a merged LD_PRELOAD. */
+/* Bytes of text that vcr_env_fill needs. */
 size_t vcr_env_text_size(char *const env[]);
 /* env with our variables put back (or taken out for a harmed target), into out[count + VCR_ENV_ROOM]. */
-void vcr_env_fill(char *const env[], enum vcr_target target, char **out, char *text);
+void vcr_env_fill(char *const env[], enum vcr_target target, bool named, char **out, char *text);
 /* Hide our variables from the program itself: in place, before main. */
 void vcr_env_hide(char **env, bool inserted);
 /* enum vcr_env_flag of a VCR_SPOOL. */
@@ -446,7 +451,7 @@ long vcr_own_program(char out[PATH_MAX], char room[PATH_MAX]); /* own.c: its pat
 void vcr_say_process_from(char *const argv[], char *const env[]); /* until it is told otherwise; NULL: /proc knows them */
 void vcr_say_exit(int child, int status, uint32_t source);
 void vcr_before_exit(int status);
-void vcr_shares(void); /* a child is about to be made that may have our memory, and is not seen to end: vcr_sharers */
+void vcr_shares(void); /* a child is about to be made that may have our memory: vcr_sharers */
 long vcr_sys_exec(long number, long a, long b, long c, long d, long e);
 
 #endif

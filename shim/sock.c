@@ -249,7 +249,7 @@ ssize_t vcr_sock_was_read(int fd, const void *buf, ssize_t r, size_t room)
 /* A connection that the program before us has left open for us, below a number that costs nothing to look through. Standard descriptors are others' business:
  * what asks there and what is answered are two programs, as a rule. A program that was started under a filter of system calls may not have socket calls
  * among them; fstat is what every program does at its start. */
-void vcr_sock_inherited(void)
+VCR_EARLY void vcr_sock_inherited(void)
 {
 	enum { FIRST = 3, LAST = 15 };
 	for (int fd = FIRST; fd <= LAST; fd++) {
@@ -257,7 +257,7 @@ void vcr_sock_inherited(void)
 		int type = 0;
 		socklen_t size = sizeof type, n = sizeof a;
 		struct stat st;
-		if (vcr_fd_get(fd) || raw_fstat(fd, &st) || !S_ISSOCK(st.st_mode) || vcr_call6(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&size, 0) || type != SOCK_STREAM)
+		if (raw_fstat(fd, &st) || !S_ISSOCK(st.st_mode) || vcr_fd_get(fd) || vcr_call6(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&size, 0) || type != SOCK_STREAM)
 			continue;
 		if (!vcr_call3(SYS_getpeername, fd, (long)&a, (long)&n) && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6))
 			vcr_fd_set(fd, VCR_FD_SOCKET);

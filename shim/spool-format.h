@@ -176,6 +176,9 @@ struct vcr_spool_dropped { int32_t pid; uint32_t records; };
 
 enum { VCR_SPOKEN = 64 /* the process numbers of `spoke`; full: one is given up */, VCR_SPOKE_UNNAMED = -1 /* in there: one whose number was not known when it was lent the gate */ };
 
+/* How this machine's CRC-32C is made. */
+enum vcr_crc_how { VCR_CRC_NOT_KNOWN = 0, VCR_CRC_TABLE = 1, VCR_CRC_MACHINE = 2 /* by an instruction */ };
+
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
  * separate cache lines. */
 struct vcr_spool_header {
@@ -190,6 +193,7 @@ struct vcr_spool_header {
 	char start_dir[4096];         /* cwd of the root at creation */
 	char workspace[4096];         /* git top level of start_dir, else start_dir; no trailing slash */
 	char vcr_dir[4096];           /* where the session file goes (made by the collector) */
+	uint32_t crc;                 /* enum vcr_crc_how */
 
 	_Alignas(64) uint64_t tail;   /* offset of the next record to be taken; writers */
 	_Alignas(64) uint64_t limit;  /* bytes of the file that exist; writers and collector grow it */
@@ -336,7 +340,7 @@ struct vcr_rec_refused {      /* + "address:port", or the name that was looked u
 /* Environment of a process of the session (hidden from the program itself by the constructor):
  *   VCR_SPOOL=<flags>:<path of the spool>    flags: letters "p" we (not the user) put LD_PRELOAD there, "j" who started the program has
  *                                            counted it in header.users already, "t" the program is a tool, or within one, "s" it reads its environment from the stack, where all stays (Go),
- *                                            "-" nothing
+ *                                            "n" the path it was started by leads to it and to no script, "-" nothing
  *   VCR_LENT=<what was lent and what was before>    see lend.c */
 #define VCR_ENV_SPOOL "VCR_SPOOL"
 #define VCR_ENV_LENT "VCR_LENT"

@@ -1,6 +1,7 @@
 /* spool.c — making, joining and appending to the session's spool. spool-format.h has the layout and the writer's algorithm;
  * this file is that algorithm with nothing but system calls and atomic operations. */
 #include "shim.h"
+#include "crc-machine.h"
 
 enum {
 	PAGE = 4096,
@@ -104,6 +105,7 @@ static void fill_header(struct vcr_spool_header *h)
 	memcpy(h->start_dir, vcr_self.start_dir, strlen(vcr_self.start_dir) + 1);
 	memcpy(h->workspace, vcr_self.workspace, strlen(vcr_self.workspace) + 1);
 	memcpy(h->vcr_dir, vcr_self.vcr_dir, strlen(vcr_self.vcr_dir) + 1);
+	h->crc = vcr_crc_how();
 	h->tail = h->head = VCR_SPOOL_HEADER;
 	h->limit = VCR_SPOOL_HEADER + GROW_STEP;
 	h->next_conn = 1;

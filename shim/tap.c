@@ -138,7 +138,7 @@ static void tap_all(struct plan *p)
 		refuse("its code", "may not be changed here");
 }
 
-bool vcr_tap_program(void)
+VCR_EARLY bool vcr_tap_program(void)
 {
 	struct plan p;
 	if (!vcr_image_read(&p.image) || !vcr_image_exported(&p.image, "SSL_read") || !vcr_image_exported(&p.image, "SSL_write"))
