@@ -73,6 +73,7 @@ struct conn {
 	int pid;
 	uint64_t first_seq;     /* first record of the exchange under way; 0 none */
 	bool tls, gate;         /* gate: recorded there */
+	uint64_t gate_start;    /* when that gate was started, which tells it from one that took its place */
 	bool clean;             /* nothing had changed when its call began, whose savepoint this is: */
 	char before[41];
 	struct { uint64_t seq; char commit[41]; } savepoint[SHARED]; /* taken when the request whose head stood in that record was seen; a ring */

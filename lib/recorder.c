@@ -521,6 +521,7 @@ static void on_conn(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 		c->pid = ev->pid;
 		c->tls = tls;
 		c->gate = by_gate;
+		c->gate_start = r->spool->gate.start;
 		if (c->gate)
 			c->first_seq = ev->seq; /* one exchange a connection: a collector that takes over shall see it too */
 	}
@@ -668,6 +669,15 @@ void vcr_recorder_event(struct vcr_recorder *r, const struct vcr_spool_event *ev
 	case VCR_REC_TOLD: on_told(r, ev); break;
 	default: break;
 	}
+}
+
+bool vcr_recorder_awaits_gate(const struct vcr_recorder *r, int pid)
+{
+	for (int i = 0; i < BUCKETS; i++)
+		for (const struct conn *c = r->conn[i]; c; c = c->next)
+			if (c->gate && c->pid == pid && c->gate_start == r->spool->gate.start) /* not one that has died */
+				return true;
+	return false;
 }
 
 void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns)

@@ -46,6 +46,8 @@ int vcr_recorder_notes_fd(const struct vcr_recorder *r);
 void vcr_recorder_notes_read(struct vcr_recorder *r);
 /* inotify has something. */
 void vcr_recorder_watch(struct vcr_recorder *r);
+/* Has the gate begun a call for that process, and not said how it ended? It hears that its client is gone as we do, and not always before us. */
+bool vcr_recorder_awaits_gate(const struct vcr_recorder *r, int pid);
 /* A process of the session is dead (pidfd); its open calls end as interrupted. How it ended is known when its parent has waited for it: an
  * event tells it, or nobody will (unwaited). */
 void vcr_recorder_gone(struct vcr_recorder *r, int pid, uint64_t mono_ns);

@@ -30,7 +30,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, WORDS_MS = 1000 /* that the last words of one who has ended are waited for */, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, WORDS_MS = 1000 /* that the last words of one who has ended are waited for */, GATE_MS = 2000 /* and what the gate has to say of it */, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
 	STORM_MS = 100, STORM_RECORDS = 50 /* in so long */, STORM_LEAST = 8 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
 	STORM_PART = 4 /* but less than that part of what the spool's file system has left */, STORM_AGE_MS = 10000 /* and for how long */ };
 
@@ -44,7 +44,7 @@ struct collector {
 	struct { int pid, here, fd; } process[MAX_PROCESSES]; /* its number in the session, and the one that it has for us */
 	int nprocess;
 	int early[MAX_PROCESSES], nearly; /* was gone before it could be watched */
-	struct { int pid, here; uint64_t upto, until_ns; } gone[2 * MAX_PROCESSES]; /* has ended; its last words are in the spool before `upto` */
+	struct gone { int pid, here; uint64_t upto, since_ns; } gone[2 * MAX_PROCESSES]; /* has ended; its last words are in the spool before `upto` */
 	int ngone;
 	struct { int pid, here; uint64_t until_ns; } ended[MAX_PROCESSES]; /* dead; until_ns: by then whoever waited for it has said how it ended, 0: nobody has waited */
 	int nended;
@@ -284,12 +284,25 @@ static void add_gone(struct collector *c, int pid, int here)
 	}
 	c->gone[c->ngone].pid = pid;
 	c->gone[c->ngone].here = here;
-	c->gone[c->ngone].until_ns = mono_ns() + WORDS_MS * 1000000ull;
+	c->gone[c->ngone].since_ns = mono_ns();
 	c->gone[c->ngone++].upto = __atomic_load_n(&c->h->tail, __ATOMIC_ACQUIRE);
 }
 
-/* Those whose last words have been read. Where another's record before them is not whole yet, they wait: what comes of them then would be a stranger's. Not for ever:
- * whoever found no room may have a place where the file does not reach. */
+/* The gate hears that a client has left as we do, and not always before us: how the answer ended that was under way it has yet to say. */
+static bool gate_will_say(const struct collector *c, int pid)
+{
+	const struct vcr_lead_block *g = &c->h->gate;
+	return __atomic_load_n(&g->state, __ATOMIC_ACQUIRE) == VCR_LEAD_READY && vcr_recorder_awaits_gate(c->recorder, pid) && g->pid > 0 && g->start && vcr_spool_start_time(g->pid) == g->start;
+}
+
+/* Its last words have been read, and the gate's about it. Where another's record before them is not whole yet, it waits: what comes of it then would be a stranger's. Not
+ * for ever: whoever found no room may have a place where the file does not reach, and a connection may have been left to a child. */
+static bool all_is_said(const struct collector *c, const struct gone *g, uint64_t read, uint64_t now)
+{
+	uint64_t waited = now - g->since_ns;
+	return (g->upto <= read || waited >= WORDS_MS * 1000000ull) && (waited >= GATE_MS * 1000000ull || !gate_will_say(c, g->pid));
+}
+
 static void declare_all(struct collector *c)
 {
 	int keep = 0;
@@ -297,7 +310,7 @@ static void declare_all(struct collector *c)
 		drain(c, false);
 	uint64_t read = vcr_spool_position(c->spool), now = mono_ns();
 	for (int i = 0; i < c->ngone; i++)
-		if (c->gone[i].upto <= read || now >= c->gone[i].until_ns)
+		if (all_is_said(c, &c->gone[i], read, now))
 			declare_gone(c, c->gone[i].pid, c->gone[i].here);
 		else
 			c->gone[keep++] = c->gone[i];

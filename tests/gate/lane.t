@@ -123,6 +123,28 @@ c, end = calls("stream")
 ok(len(c) == 1 and c[0]["complete"] and c[0]["host"] == "api.openai.com" and len(c[0].get("chunks", [])) == 2, "and is recorded as a piece; --connect-to leads to another server", c)
 ok([v["lane"] for v in end["coverage"] if v["model_calls"]] == ["gate"], "the session's end says which lane each program had", end["coverage"])
 
+# ---- A client that leaves ----
+
+up.go.clear()
+p = record("left", "gate", PYTHON, "-c", ASK + """
+r = ask("stream", stream=True)
+print(r.readline().decode().strip(), flush=True)
+sys.stdin.readline()
+r.close()
+""", "https://api.openai.com/v1/chat/completions", CA, options=["--connect-to", way, "--cacert", CA])
+first, gate, collector = p.stdout.readline().strip(), helpers("vcr-gate"), helpers("vcr-collector")
+os.kill(gate[0], signal.SIGSTOP)
+p.stdin.write("go\n")
+p.stdin.flush()
+until = time.monotonic() + 0.3  # the gate hears it that much later than the collector, which waits for it
+while collector[0] in helpers("vcr-collector") and time.monotonic() < until:
+    time.sleep(0.01)
+os.kill(gate[0], signal.SIGCONT)
+out, err = p.communicate(timeout=60)
+up.go.set()
+c, end = calls("left")
+ok(p.returncode == 0 and [(v["complete"], v["error"]) for v in c] == [(False, "aborted")], "a client that leaves in the midst of an answer, and ends, has aborted it, whoever hears of it first", first, c, err)
+
 # ---- Death ----
 
 up.go.clear()
