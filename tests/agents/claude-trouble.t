@@ -73,9 +73,9 @@ def check(name, kind, config):
         return
     (bare, _), (mine, session) = both(troublekit.gate_killed, kind, config, **WAIT)
     ok(mine == bare and bare[0] == 0 and bare[2] == WANT, "%s: %s" % (name, GATE[0]), mine, bare)
-    # where a static program was lent the gate, as its rg is, another takes its place
+    # where a static program was lent the gate, as its rg is, another takes its place; what is asked before that is there goes directly
     said = [u for u in session.end["unseen"] if "the gate has ended: %s is spoken to directly" % HOST in u or "the gate has died and another has taken its place" in u]
-    ok(main_calls(session)[:1] == [("error", False, "gate")] and len(said) == 1, "%s: %s" % (name, GATE[1]), main_calls(session), session.end["unseen"])
+    ok(main_calls(session)[:1] == [("error", False, "gate")] and said, "%s: %s" % (name, GATE[1]), main_calls(session), session.end["unseen"])
 
 
 troublekit.enter(HOST, __file__)
