@@ -25,7 +25,8 @@ enum {
 	PUNCH_STEP = 1 << 20,
 	PUNCH_LEAST = 64 << 10,       /* where there is little room */
 	LITTLE_ROOM = 8 << 20,
-	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads */
+	GROW_AHEAD = 512 << 10,       /* kept allocated in front of tail, off the writers' threads; */
+	GROW_FAR = 4 << 20,           /* and for those who cannot do it themselves and write on while we have no core */
 	GROW_STEP = 1 << 20,
 	GROW_LITTLE = 320 << 10,      /* one record of bytes, and more */
 	PIECE = 16 << 20, PIECE_ALIGN = 1 << 20, /* what is mapped at once where not all of it can be */
@@ -447,18 +448,24 @@ uint64_t vcr_spool_position(const struct vcr_spool *s)
 	return s->at;
 }
 
-void vcr_spool_grow(struct vcr_spool *s)
+void vcr_spool_grow(struct vcr_spool *s, bool asked)
 {
-	uint64_t tail = __atomic_load_n(&s->h->tail, __ATOMIC_RELAXED), limit = __atomic_load_n(&s->h->limit, __ATOMIC_RELAXED);
-	if (tail + GROW_AHEAD <= limit || tail > VCR_SPOOL_VIRTUAL / 2)
+	uint64_t tail = __atomic_load_n(&s->h->tail, __ATOMIC_RELAXED), limit = __atomic_load_n(&s->h->limit, __ATOMIC_RELAXED), ahead = asked ? GROW_FAR : GROW_AHEAD;
+	if (tail + ahead <= limit || tail > VCR_SPOOL_VIRTUAL / 2)
 		return;
-	uint64_t want = (tail + GROW_AHEAD + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
+	uint64_t want = (tail + ahead + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
 	if (vcr_spool_room(s) < LITTLE_ROOM) /* not much then, for those who cannot do it themselves */
 		want = (tail + GROW_LITTLE) & ~(uint64_t)4095;
 	if (want <= limit || want - limit > GROW_MOST || fallocate(s->fd, 0, (off_t)limit, (off_t)(want - limit)))
 		return; /* writers try for themselves and count what they lose */
 	while (limit < want && !__atomic_compare_exchange_n(&s->h->limit, &limit, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
+}
+
+void vcr_spool_await_scarce(struct vcr_spool *s, uint32_t *seen)
+{
+	futex(&s->h->scarce, FUTEX_WAIT, *seen, NULL);
+	*seen = __atomic_load_n(&s->h->scarce, __ATOMIC_SEQ_CST);
 }
 
 void vcr_spool_wait(struct vcr_spool *s, int timeout_ms)

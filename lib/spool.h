@@ -42,8 +42,10 @@ size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n);
 bool vcr_spool_is_written(const char *path);
 /* Offset of the next record to be read. */
 uint64_t vcr_spool_position(const struct vcr_spool *s);
-/* Keep the file allocated ahead of its writers, so that their threads do not pay for fresh pages. */
-void vcr_spool_grow(struct vcr_spool *s);
+/* Keep the file allocated ahead of its writers, so that their threads do not pay for fresh pages. asked: somebody has, who cannot do it; further, then. By any thread. */
+void vcr_spool_grow(struct vcr_spool *s, bool asked);
+/* Sleep until a writer asks for that, whom we have not answered: *seen is `scarce` as it was before the last growing. */
+void vcr_spool_await_scarce(struct vcr_spool *s, uint32_t *seen);
 /* Wake everybody who waits on a futex word of the header. */
 /* Everything before has been looked at: who holds an answer back for that (vcr_spool_await) goes on. */
 void vcr_spool_acted(struct vcr_spool_header *h, uint64_t upto);

@@ -10,8 +10,8 @@
  * A writer (any thread, signal handler, fork or vfork child of any process of the session)
  *   1. takes `n` bytes (record header + payload, rounded up to 32): at = fetch_add(&tail, n)
  *   2. if at + n > limit: grows the file (open, fallocate, close) and raises `limit` with a CAS-max; when that cannot be
- *      done it rings and waits for a moment for the collector to give room back (`vain`), then gives the range up: the record is lost, dropped_records
- *      and dropped_bytes are raised
+ *      done it waits for a moment for the collector, which it rings to give room back (`vain`), or asks to grow the file (`scarce`: a process that has had to
+ *      ask once does so early); then gives the range up: the record is lost, dropped_records and dropped_bytes are raised
  *   3. stores {VCR_REC_BUSY, length} in one 64-bit store, then the other fields and the payload
  *   4. stores {VCR_REC_READY, length} with release order; rings `doorbell` when the record ends a request or a process.
  *   5. may add to its FILE record of an open that made or emptied a file, until the reader has taken it, that the file was closed again: closed_ns, then
@@ -230,6 +230,7 @@ struct vcr_spool_header {
 	int32_t spoke[VCR_SPOKEN];
 	/* Whose the dropped records were, the first 0 ends it; those of more processes are in dropped_records alone. */
 	struct vcr_spool_dropped dropped[VCR_SPOOL_DROPPED];
+	_Alignas(64) uint32_t scarce; /* futex word: raised by a writer that cannot make the file longer itself where it will soon end */
 };
 
 /* A process could not append so many records, of so many bytes. pid 0: nobody knows which. */

@@ -7,10 +7,11 @@ enum {
 	PAGE = 4096,
 	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
 	MOST_PAGES = 8,               /* of the file that are made present in one go, from one on: most processes write a few records */
-	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often */
+	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often, and whether the file can be made longer is looked at */
 	JOIN_WAIT_MS = 200,
 	ROOM_WAIT_MS = 1000,          /* how long a record waits for room in all, */
-	STILL_MS = 200,               /* and for a collector that reads nothing */
+	STILL_MS = 200,               /* and for a collector that reads nothing, or makes the file no longer */
+	EARLY = 2 << 20,              /* before its end who cannot make it longer asks for more */
 };
 
 static VCR_HOT struct vcr_spool_header *header; /* mapped over map_size bytes */
@@ -20,6 +21,7 @@ static VCR_HOT uint32_t off;                    /* no spool can be had: transpar
 static VCR_HOT int32_t maker;                   /* the thread of ours that makes it just now */
 static uint32_t patience_ms = JOIN_WAIT_MS; /* what this process still waits for another one's making */
 static VCR_HOT uint32_t lost_before;            /* records that came while there was no header to count them in */
+static VCR_HOT uint64_t early;                  /* 0, or EARLY: this process has found that it cannot make the file longer */
 
 struct vcr_spool_header *vcr_spool_mapped(void)
 {
@@ -308,8 +310,16 @@ static void chime(struct vcr_spool_header *h)
 		ring(h);
 }
 
-/* There is no room for a record (-ENOSPC), or only the collector can reach it: a limit on the size of files, no descriptor left. It is to read now, whatever it lets rest,
- * and is given a while for it. One that has done nothing meanwhile nobody waits for again until it has. ms: what this record may still wait. */
+/* Of the collector's threads one sleeps there, and does nothing else. */
+static void ask_for_more(struct vcr_spool_header *h)
+{
+	__atomic_fetch_add(&h->scarce, 1, __ATOMIC_SEQ_CST);
+	raw_wake(&h->scarce);
+}
+
+/* There is no room for a record (-ENOSPC): the collector is to read now, whatever it lets rest. Or only the collector can reach it, as under a limit on the size of
+ * files, or where no descriptor is left. It is given a while. One that has done nothing meanwhile nobody waits for again
+ * until it has. ms: what this record may still wait. */
 static bool wait_for_room(struct vcr_spool_header *h, int err, int *ms)
 {
 	static uint32_t never;
@@ -317,7 +327,12 @@ static bool wait_for_room(struct vcr_spool_header *h, int err, int *ms)
 	uint64_t *word = err == -ENOSPC ? &h->head : &h->limit, *vain = err == -ENOSPC ? &h->vain : &own, was = vcr_load(word);
 	if (err == -E2BIG || vcr_self.sandboxed || vcr_load(&h->collector) != VCR_COLLECTOR_RUNNING || vcr_load(vain) == was)
 		return false;
-	ring(h);
+	if (err == -ENOSPC) {
+		ring(h);
+	} else {
+		vcr_store(&early, EARLY);
+		ask_for_more(h);
+	}
 	for (int still = 0; *ms > 0; still++, --*ms) {
 		if (vcr_load(word) != was)
 			return true;
@@ -330,10 +345,33 @@ static bool wait_for_room(struct vcr_spool_header *h, int err, int *ms)
 	return false;
 }
 
+/* Its end is near; once for each end that it has. */
+static void ask_early(struct vcr_spool_header *h, uint64_t limit)
+{
+	static uint64_t asked;
+	if (vcr_self.sandboxed || vcr_load(&asked) == limit)
+		return;
+	vcr_store(&asked, limit);
+	ask_for_more(h);
+}
+
+/* Before there is no room: is a limit in our way? */
+static void look_ahead(struct vcr_spool_header *h)
+{
+	if (!vcr_load(&early) && !vcr_self.sandboxed && !may_grow_to(vcr_load(&h->limit) + GROW_STEP))
+		vcr_store(&early, EARLY);
+}
+
 /* 0, or a negative errno. */
 static int reach(struct vcr_spool_header *h, uint64_t end)
 {
-	return end <= vcr_load(&h->limit) ? 0 : grow(h, end);
+	uint64_t limit = vcr_load(&h->limit);
+	if (vcr_likely(end + vcr_load(&early) <= limit))
+		return 0;
+	if (end > limit)
+		return grow(h, end);
+	ask_early(h, limit);
+	return 0;
 }
 
 static int make_room(struct vcr_spool_header *h, uint64_t n)
@@ -411,10 +449,13 @@ uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct
 	r->size = (uint32_t)size;
 	fill(r, at, piece, pieces, flags & VCR_OWN);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
+	bool step = at / RING_STEP != (at + n) / RING_STEP;
 	if (flags & VCR_RING)
 		ring(h);
-	else if (flags & VCR_CHIME || at / RING_STEP != (at + n) / RING_STEP)
+	else if (flags & VCR_CHIME || step)
 		chime(h);
+	if (vcr_unlikely(step))
+		look_ahead(h);
 	if (vcr_unlikely(vcr_load(&h->wanted) && vcr_load(&h->collector) == VCR_COLLECTOR_NONE))
 		vcr_start_collector(h);
 	return at;

@@ -51,10 +51,12 @@ struct collector {
 	bool saw_process;
 	int bell;               /* eventfd that the bell's thread raises */
 	pthread_t ringer;       /* that thread, when bell >= 0 */
+	pthread_t grower;       /* the one that makes the spool longer when it is asked to, when `grows` */
+	bool grows;
 	pthread_mutex_t turn;   /* whose turn it is to look at the spool, and at anything else here */
 	uint32_t rung;          /* the doorbell as it last saw it */
 	bool may_linger;        /* what is drained now, it was rung for */
-	bool no_bell;           /* it is to end */
+	bool no_bell;           /* they are to end */
 	bool storm;             /* records come by the thousand: they are read when that is over, or when there are too many, or somebody asks */
 	uint64_t drained_ns;    /* when everything had been read */
 	uint64_t counted_since_ns;
@@ -223,7 +225,7 @@ static void drain(struct collector *c, bool dead)
 		if (vcr_recorder_take_clean(c->recorder) && c->may_linger)
 			linger(c);
 		if (++n % 64 == 0) {
-			vcr_spool_grow(c->spool);
+			vcr_spool_grow(c->spool, false);
 			take_mutes(c);
 		}
 		if (n % (c->storm ? 1024 : 64) == 0) /* of most the end is among the next ones */
@@ -238,7 +240,7 @@ static void drain(struct collector *c, bool dead)
 		vcr_spool_acted(c->h, vcr_spool_position(c->spool)); /* what is skipped has no event */
 	take_mutes(c);
 	take_pids(c);
-	vcr_spool_grow(c->spool);
+	vcr_spool_grow(c->spool, false);
 	vcr_spool_consumed(c->spool, vcr_recorder_needed(c->recorder, vcr_spool_position(c->spool)));
 }
 
@@ -413,6 +415,7 @@ static void *ring(void *arg)
 		struct timespec while_ = { 0, doze_ms * 1000000l };
 		syscall(SYS_futex, &c->h->doorbell, FUTEX_WAIT, c->rung, dozes ? &while_ : NULL, NULL, 0);
 		__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
+		vcr_spool_grow(c->spool, false); /* some writers can neither do it nor ask: they may make no system calls */
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
 		bool rung = now != c->rung, waits = may_wait(c, rung, &growth, doze_ms);
 		dozes = rung || is_behind(c);
@@ -423,19 +426,25 @@ static void *ring(void *arg)
 	return NULL;
 }
 
-/* Signals are for the other thread, which they wake. */
-static void start_bell(struct collector *c)
+/* Signals are for the first thread, which they wake. */
+static bool start_thread(pthread_t *thread, void *(*body)(void *), struct collector *c)
 {
 	sigset_t all, before;
 	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	bool started = !pthread_create(thread, NULL, body, c);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return started;
+}
+
+static void start_bell(struct collector *c)
+{
 	c->rung = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
 	c->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (c->bell >= 0 && pthread_create(&c->ringer, NULL, ring, c)) {
+	if (c->bell >= 0 && !start_thread(&c->ringer, ring, c)) {
 		close(c->bell);
 		c->bell = -1;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void stop_bell(struct collector *c)
@@ -448,6 +457,37 @@ static void stop_bell(struct collector *c)
 	pthread_join(c->ringer, NULL);
 	close(c->bell);
 	c->bell = -1;
+}
+
+/* ---- Room: writers that cannot make the spool longer ask for it, and lose what they do when it does not come soon. So it waits for no turn ---- */
+
+static void *grow(void *arg)
+{
+	struct collector *c = arg;
+	struct sched_param p = { 0 };
+	uint32_t seen = __atomic_load_n(&c->h->scarce, __ATOMIC_SEQ_CST);
+	sched_setscheduler(0, SCHED_OTHER, &p); /* who asks sleeps, or soon will; and it is short */
+	while (!__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE)) {
+		vcr_spool_grow(c->spool, seen != 0);
+		vcr_spool_await_scarce(c->spool, &seen);
+	}
+	return NULL;
+}
+
+static void start_growing(struct collector *c)
+{
+	c->grows = start_thread(&c->grower, grow, c);
+}
+
+static void stop_growing(struct collector *c)
+{
+	if (!c->grows)
+		return;
+	__atomic_store_n(&c->no_bell, true, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&c->h->scarce, 1, __ATOMIC_SEQ_CST);
+	vcr_spool_wake(&c->h->scarce);
+	pthread_join(c->grower, NULL);
+	c->grows = false;
 }
 
 /* ---- Control ---- */
@@ -653,7 +693,8 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 		return 3;
 	}
 	if (!c->salvage) {
-		vcr_spool_grow(c->spool);
+		vcr_spool_grow(c->spool, false);
+		start_growing(c);
 		set_state(c, VCR_COLLECTOR_RUNNING);
 		if (c->late || given_up(c))
 			drain(c, false);
@@ -667,6 +708,7 @@ static int collect(struct collector *c, const struct vcr_recorder_options *o)
 			watch_process(c, c->h->root_pid);
 		run(c);
 		stop_bell(c);
+		stop_growing(c);
 	}
 	drain(c, true);
 	vcr_spool_losses(c->spool, &l);

@@ -51,6 +51,32 @@ own = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].star
 nobody = [c for c in own if c.get("source") != "shim" or not c.get("program")]
 ok(status == 0 and len(own) == 8000 and not nobody and "LOST" not in err, "nothing is lost of a program with a limit on the size of files, which cannot make the spool larger itself", status, len(own), len(nobody), err)
 
+# Likewise, and the collector has no core for a while: it was asked before.
+HALTED = """import glob, os, resource as r, signal, sys
+r.setrlimit(r.RLIMIT_FSIZE, (65536, 65536))
+spool, = glob.glob(sys.argv[1] + '/vcr/*.spool')
+collector, = [int(n) for n in os.listdir('/proc') if n.isdigit() and os.path.exists('/proc/%s/exe' % n) and spool.encode() in open('/proc/%s/cmdline' % n, 'rb').read().split(b'\\0') and
+              os.readlink('/proc/%s/exe' % n).endswith('vcr-collector')]
+made = 0
+def make(n):
+    global made
+    for made in range(made, made + n):
+        open('%0200d' % made, 'w').close()
+    made += 1
+while made < 4000 and os.stat(spool).st_size < 4 << 20:
+    make(10)
+os.kill(collector, signal.SIGSTOP)
+make(5000)
+os.kill(collector, signal.SIGCONT)
+print(made)
+"""
+p = Project()
+status, out, err = p.vcr("record", "-q", "--burst=off", "--", "python3", "-c", HALTED, p.run_dir)
+own = [f["metadata"]["custom"]["vcr"] for f in p.frames() if f["node_name"].startswith("file:")]
+nobody = [c for c in own if c.get("source") != "shim" or not c.get("program")]
+ok(status == 0 and len(own) == int(out) > 5000 and not nobody and "LOST" not in err, "nor does it lose anything while the collector, which it has asked for room once, is put off its core",
+   status, out, len(own), len(nobody), err)
+
 # One has found no room, in the midst of appending, and nobody makes any.
 p = Project()
 status, out, err = p.vcr("record", "-q", "--", os.path.join(BUILD, "tests", "shim", "stuck"))

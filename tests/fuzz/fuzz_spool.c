@@ -50,7 +50,7 @@ static void read_all(const char *path, size_t size)
 	struct vcr_spool_losses l;
 	vcr_spool_losses(s, &l);
 	FUZZ_CHECK(l.skipped_bytes <= size + 4096);
-	vcr_spool_grow(s);
+	vcr_spool_grow(s, false);
 	vcr_spool_consumed(s, UINT64_MAX);
 	vcr_spool_free(s);
 }

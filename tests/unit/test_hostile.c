@@ -309,7 +309,7 @@ START_TEST(a_spool_whose_tail_is_far_away_is_not_filled_up_to_it)
 	struct stat st;
 	((struct vcr_spool_header *)(void *)spool_map)->tail = 1ull << 33;
 	ck_assert_int_eq(vcr_spool_attach(&s, spool_path, NULL), 0);
-	vcr_spool_grow(s);
+	vcr_spool_grow(s, false);
 	ck_assert_int_eq(stat(spool_path, &st), 0);
 	ck_assert_int_lt(st.st_size, 1 << 20);
 	vcr_spool_free(s);

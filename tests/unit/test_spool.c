@@ -39,7 +39,7 @@ static uint64_t append(uint32_t type, const char *payload, size_t n, int stage)
 	uint64_t at = __atomic_fetch_add(&h->tail, length, __ATOMIC_ACQ_REL);
 	struct vcr_spool_record *r = (struct vcr_spool_record *)(map + at);
 	while (at + length > __atomic_load_n(&h->limit, __ATOMIC_ACQUIRE)) {
-		vcr_spool_grow(spool);
+		vcr_spool_grow(spool, false);
 		if (at + length > h->limit) {
 			int fd = open(path, O_RDWR);
 			ck_assert_int_eq(posix_fallocate(fd, 0, (off_t)(at + length)), 0);
