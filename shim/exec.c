@@ -126,7 +126,7 @@ static int call(const struct program *p, char *const env[])
  * none yet; a program that cannot join takes none. !pass: the exec failed, back again. */
 static void pass_place(enum vcr_target target, bool pass)
 {
-	if (vcr_guest())
+	if (vcr_guest_seen())
 		vcr_spool_count(!vcr_target_takes(target) ? 0 : pass ? 1 : -1);
 	else if (!vcr_target_takes(target) && pass)
 		vcr_spool_leave();
@@ -135,7 +135,8 @@ static void pass_place(enum vcr_target target, bool pass)
 }
 
 /* A gate that has ended is a dead end only in a replay, and is meant to be one. */
-static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
+/* becomes: this process will be that program. */
+static bool is_lent(enum vcr_target target, bool becomes, struct vcr_lend *terms)
 {
 	if (vcr_likely(!vcr_target_is_lent(target)) || vcr_self.sandboxed)
 		return false;
@@ -143,7 +144,7 @@ static bool is_lent(enum vcr_target target, int pid, struct vcr_lend *terms)
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	if (!h || vcr_load(&h->gate.state) == VCR_LEAD_NONE)
 		return false;
-	if (!(vcr_lead_open(&h->gate) || vcr_load(&h->gate.flags) & VCR_LEAD_REPLAY) || !vcr_lend_terms(&h->gate, pid, terms))
+	if (!(vcr_lead_open(&h->gate) || vcr_load(&h->gate.flags) & VCR_LEAD_REPLAY) || !vcr_lend_terms(&h->gate, becomes ? raw_getpid() : 0, terms))
 		return false;
 	__atomic_fetch_add(&h->gate.lent, 1, __ATOMIC_RELAXED);
 	return true;
@@ -187,11 +188,12 @@ static size_t count(char *const argv[])
 /* p is about to become that program; through: by it. Returns if it does not. */
 static int begin(const struct program *p, const struct program *through, uint32_t kind, enum vcr_target target, const char *name, char *const env[])
 {
-	announce(VCR_EXEC_REPLACE | kind, raw_getpid(), vcr_guest() ? vcr_self.pid : 0, name, p->argv);
+	int pid = vcr_guest_seen() ? raw_getpid() : vcr_self.pid;
+	announce(VCR_EXEC_REPLACE | kind, pid, pid != vcr_self.pid ? vcr_self.pid : 0, name, p->argv);
 	pass_place(target, true);
 	int r = call(through, env), saved = errno;
 	pass_place(target, false);
-	announce(VCR_EXEC_FAILED, raw_getpid(), saved, name, NULL);
+	announce(VCR_EXEC_FAILED, pid, saved, name, NULL);
 	errno = saved;
 	return r;
 }
@@ -204,7 +206,7 @@ static int become(const struct program *p)
 	if (!vcr_ready() || !look(p, &target, &named))
 		return call(p, p->env);
 	struct vcr_lend terms;
-	bool lends = is_lent(target, raw_getpid(), &terms);
+	bool lends = is_lent(target, true, &terms);
 	char *env[vcr_env_count(p->env) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(p->env) + 1], lent[lends ? vcr_lend_text_size(&terms, p->env) : 1];
 	const char *name = p->name ? p->name : "";
 	char of_fd[PATH_MAX];
@@ -390,7 +392,7 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 		return none;
 	tool = tool && !none;
 	struct vcr_lend terms;
-	bool lends = is_lent(target, 0, &terms), watched = !tool && found && is_watched(&p, lends, name, &stand), stood = tool || watched;
+	bool lends = is_lent(target, false, &terms), watched = !tool && found && is_watched(&p, lends, name, &stand), stood = tool || watched;
 	char *through[stood ? count(argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
 	vcr_env_fill(given, target, named && !stood && !acts, env, text);

@@ -80,7 +80,7 @@ uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const c
 	struct vcr_rec_file f = { .op = op, .flags = flags, .fd = fd, .existed = existed };
 	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(path), vcr_text(path2) };
 	vcr_want_collector();
-	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, vcr_guest_seen() ? 0 : VCR_OWN);
+	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, 0);
 }
 
 /* A scratch if marks can be made now. */

@@ -175,7 +175,7 @@ VCR_EARLY void vcr_say_process(struct vcr_spool_header *h)
 {
 	enum { SCRATCHES = 4 }; /* two paths and two texts need two and a half at most; the last one is read_secrets' */
 	uint32_t no = 0;
-	if (vcr_self.sandboxed || vcr_guest() || !__atomic_compare_exchange_n(&vcr_self.said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (vcr_self.sandboxed || vcr_guest_seen() || !__atomic_compare_exchange_n(&vcr_self.said, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
 	struct vcr_scratch *s[SCRATCHES];
 	int n = 0;
@@ -196,7 +196,7 @@ VCR_EARLY void vcr_say_process(struct vcr_spool_header *h)
 		secret = read_secrets(secrets, PATH_MAX, s[SCRATCHES - 1]->a, sizeof s[0]->a);
 		struct vcr_rec_proc p = { .ppid = (int32_t)vcr_call3(SYS_getppid, 0, 0, 0), .argc = argc };
 		struct vcr_piece piece[5] = { { &p, sizeof p }, vcr_text(program), vcr_text(cwd), { args, size }, { secrets, secret } };
-		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME | VCR_OWN);
+		vcr_append(VCR_REC_PROC, 0, 0, piece, 5, VCR_CHIME);
 	}
 	while (n--)
 		vcr_scratch_give(s[n]);
@@ -260,6 +260,7 @@ VCR_HOT __attribute__((used)) uint32_t vcr_sharers;
 
 __attribute__((used)) void vcr_shares(void)
 {
+	vcr_ready(); /* or the child would make our state, as its own */
 	vcr_resolve_for_child();
 	__atomic_fetch_add(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
 }
@@ -326,7 +327,7 @@ VCR_EARLY void vcr_before_exit(int status)
 		return;
 	if (!vcr_spool_mapped() && !vcr_self.forked)
 		return; /* nobody ever had anything to say */
-	bool guest = vcr_guest();
+	bool guest = vcr_guest_seen();
 	int pid = guest ? raw_getpid() : vcr_self.pid;
 	vcr_say_exit(pid, status, VCR_EXIT_SELF);
 	if (guest)

@@ -93,7 +93,7 @@ struct vcr_spool_header *vcr_spool(enum vcr_spool_how how);
 /* The header if this process has it mapped already. */
 struct vcr_spool_header *vcr_spool_mapped(void);
 struct vcr_piece { const void *data; size_t size; };
-enum { VCR_RING = 1 /* it is to be read at once */, VCR_OWN = 2 /* by our process itself, no guest: the caller has asked */, VCR_CHIME = 4 /* soon */ };
+enum { VCR_RING = 1 /* it is to be read at once */, VCR_CHIME = 2 /* soon */ };
 /* One record of the pieces in order; VCR_SPOOL_MAX_RECORD at most. Where it begins in the spool; 0: lost and counted. */
 uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags);
 /* Bytes of a connection, in as many records as it takes. Nothing if the collector muted it. */

@@ -192,7 +192,7 @@ static void take_place(struct vcr_spool_header *h)
 
 void vcr_spool_rejoin(void)
 {
-	if (!vcr_guest())
+	if (!vcr_guest_seen())
 		take_place(vcr_load(&header));
 }
 
@@ -200,7 +200,7 @@ void vcr_spool_leave(void)
 {
 	struct vcr_spool_header *h = vcr_load(&header);
 	uint32_t yes = 1;
-	if (h && !vcr_guest() && __atomic_compare_exchange_n(&vcr_self.joined, &yes, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (h && !vcr_guest_seen() && __atomic_compare_exchange_n(&vcr_self.joined, &yes, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		__atomic_fetch_sub(&h->users, 1, __ATOMIC_ACQ_REL);
 }
 
@@ -397,9 +397,23 @@ static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
 	return present((char *)h, at, at + n) ? at : 0;
 }
 
-static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece *piece, int pieces, bool own)
+/* A child that has our memory has our thread's, too. */
+static int32_t thread_of(int32_t pid)
 {
 	static __thread int32_t tid, tid_of;
+	if (vcr_self.sandboxed)
+		return tid ? tid : pid;
+	if (pid != vcr_self.pid)
+		return raw_gettid();
+	if (tid_of != pid) {
+		tid = raw_gettid();
+		tid_of = pid;
+	}
+	return tid;
+}
+
+static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece *piece, int pieces)
+{
 	char *to = (char *)(r + 1);
 	uint32_t crc = ~0u;
 	for (int i = 0; i < pieces; i++) {
@@ -409,16 +423,8 @@ static void fill(struct vcr_spool_record *r, uint64_t at, const struct vcr_piece
 	}
 	r->crc = ~crc;
 	r->seq = at;
-	if (vcr_self.sandboxed) {
-		r->pid = vcr_self.pid;
-		r->tid = tid ? tid : vcr_self.pid;
-		return;
-	}
-	r->pid = own ? vcr_self.pid : raw_getpid();
-	if (tid_of != r->pid || r->pid != vcr_self.pid)
-		tid = raw_gettid();
-	tid_of = r->pid;
-	r->tid = tid;
+	r->pid = vcr_load(&vcr_sharers) && !vcr_self.sandboxed ? raw_getpid() : vcr_self.pid;
+	r->tid = thread_of(r->pid);
 }
 
 uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct vcr_piece *piece, int pieces, int flags)
@@ -447,7 +453,7 @@ uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct
 	r->type = type;
 	r->conn = conn;
 	r->size = (uint32_t)size;
-	fill(r, at, piece, pieces, flags & VCR_OWN);
+	fill(r, at, piece, pieces);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_READY | n << 32, __ATOMIC_RELEASE);
 	bool step = at / RING_STEP != (at + n) / RING_STEP;
 	if (flags & VCR_RING)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What a hook costs when there is nothing to record: instructions, counted by callgrind, which noise of the machine does not change."""
+"""What a hook costs when there is nothing to record, and what a file and a program cost that are recorded: instructions, counted by callgrind, and system calls, counted by
+strace, which noise of the machine does not change."""
 import os
 import re
 import subprocess
@@ -39,6 +40,68 @@ for how, limit in LIMITS.items():
     bare, hooked = per_call(how, False), per_call(how, True)
     ok(bare is not None and hooked is not None and 0 < hooked - bare <= limit, title, "bare %s, hooked %s" % (bare, hooked))
     print("# %s: %.1f bare, %.1f hooked, %.1f more" % (how, bare or 0, hooked or 0, (hooked or 0) - (bare or 0)))
+
+# What is recorded. A file of many that one program writes, and a program of many that one starts.
+FILES = """import os, sys
+for i in range(int(sys.argv[1])):
+    os.close(os.open('f%05d' % i, os.O_WRONLY | os.O_CREAT))"""
+WRITERS = {
+    "that a program makes": lambda n: ["/usr/bin/python3", "-c", FILES, str(n)],
+    "that a shell writes": lambda n: ["sh", "-c", "i=0; while [ $i -lt %d ]; do echo x > f$i; i=$((i+1)); done" % n],
+    "that tar unpacks elsewhere": lambda n: ["tar", "xf", tar_of(n), "-C", "out"],
+}
+CALLS_OF_A_FILE = 2       # its directory's path, and now and then a page of the spool
+CALLS_OF_A_PROGRAM = 50   # 8 are the loader's for any library; 13 ask whether a connection was inherited
+
+
+def tar_of(n):
+    name = os.path.join(recorded.dir, "%d.tar" % n)
+    if not os.path.exists(name):
+        source = os.path.join(recorded.dir, "of-%d" % n)
+        os.mkdir(source)
+        for i in range(n):
+            with open(os.path.join(source, "t%05d" % i), "w") as f:
+                f.write("text")
+        subprocess.run(["tar", "cf", name, "-C", source, "."], check=True)
+    return name
+
+
+def system_calls(argv, record):
+    """Of that program and those that it starts."""
+    work, trace = os.path.join(recorded.dir, "work"), os.path.join(recorded.dir, "trace")
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(os.path.join(work, "out"))
+    traced = ["strace", "-f", "-qq", "-o", trace, *argv]
+    recorder = [os.path.join(gatekit.clikit.BUILD, "vcr-record"), "-q", "--"] if record else []
+    r = subprocess.run(recorder + traced, cwd=work, env=recorded.env, stdout=subprocess.DEVNULL)
+    with open(trace) as f:
+        return sum("resumed>" not in line for line in f) if r.returncode == 0 else None
+
+
+def more_calls(argv_of, few, many):
+    """That recording adds to each of those beyond the first few."""
+    of = {record: [system_calls(argv_of(n), record) for n in (few, many)] for record in (False, True)}
+    return None if None in of[False] + of[True] else (of[True][1] - of[True][0] - of[False][1] + of[False][0]) / (many - few)
+
+
+recorded = gatekit.clikit.Place()
+recorded.env.update(VCR_SHIM=SHIM, VCR_COLLECTOR=os.path.join(gatekit.clikit.BUILD, "vcr-collector"))
+traces = shutil.which("strace") and subprocess.run(["strace", "-qq", "-o", os.devnull, "true"]).returncode == 0
+for what, argv_of in WRITERS.items():
+    title = "recording a file %s costs at most %d system calls" % (what, CALLS_OF_A_FILE)
+    if not traces:
+        skip(title, "strace cannot be used here")
+        continue
+    more = more_calls(argv_of, 100, 500)
+    ok(more is not None and 0 < more <= CALLS_OF_A_FILE, title, more)
+    print("# %s: %s more" % (what, more))
+title = "recording a program that a shell starts costs at most %d" % CALLS_OF_A_PROGRAM
+if traces:
+    more = more_calls(lambda n: ["sh", "-c", "i=0; while [ $i -lt %d ]; do /bin/true; i=$((i+1)); done" % n], 20, 60)
+    ok(more is not None and 0 < more <= CALLS_OF_A_PROGRAM, title, more)
+    print("# a program: %s more" % more)
+else:
+    skip(title, "strace cannot be used here")
 
 MORE_IN_REPLAY = 750  # an open there is looked at by its name; to ask first whose code the caller is took 330 more here, and a millisecond in node
 place = gatekit.clikit.Place()
