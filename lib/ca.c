@@ -98,6 +98,14 @@ bool vcr_ca_lists(const struct vcr_ca *ca, const char *name, int port)
 	return false;
 }
 
+bool vcr_ca_lists_port(const struct vcr_ca *ca, int port)
+{
+	for (size_t i = 0; ca->pattern[i]; i++)
+		if (ca->port[i] == port)
+			return true;
+	return false;
+}
+
 bool vcr_ca_covers(const struct vcr_ca *ca, const char *name)
 {
 	char bare[NAME_SPACE];

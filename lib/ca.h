@@ -32,6 +32,8 @@ const char *vcr_ca_path(const struct vcr_ca *ca);      /* of the CA's certificat
 bool vcr_ca_covers(const struct vcr_ca *ca, const char *name);
 /* Is that name or address one of the hosts the CA was opened for, at that port (0: any)? Unlike for vcr_ca_covers, loopback is not so by itself. */
 bool vcr_ca_lists(const struct vcr_ca *ca, const char *name, int port);
+/* Was it opened for a host at that port, and not at any? */
+bool vcr_ca_lists_port(const struct vcr_ca *ca, int port);
 /* Give ssl the leaf of that name. VCR_EINVAL if it is not covered, VCR_ENOMEM. */
 int vcr_ca_use(struct vcr_ca *ca, SSL *ssl, const char *name);
 /* Append the leaf's certificate as PEM (for tests and tools). */

@@ -14,7 +14,7 @@
 #include <strings.h>
 
 enum said { NOT_YET, NOTHING, A_NAME };
-enum { RECORD_HEAD = 5, HEAD_MAX = 64 << 10, NAME_MAX_BYTES = 255 };
+enum { RECORD_HEAD = 5, HEAD_MAX = 64 << 10, NAME_MAX_BYTES = 255, PORT_HTTP = 80, PORT_TLS = 443, PORT_TLS_TOO = 8443, SLOW_MS = 5000 };
 
 /* ---- A ClientHello ---- */
 
@@ -135,9 +135,16 @@ bool vcr_gate_address_said(struct vcr_gate_exchange *c)
 	return c->lead_host;
 }
 
-void vcr_gate_address_silent(struct vcr_gate_exchange *c)
+/* Where TLS or HTTP is spoken the client has the first word. One that has not said it is slow: its machine is busy, or it has more to do before. */
+static bool has_first_word(const struct vcr_gate_exchange *c)
 {
-	if (c->address && !c->lead_host)
+	int port = port_of(c->address);
+	return port == PORT_TLS || port == PORT_TLS_TOO || port == PORT_HTTP || vcr_ca_lists_port(c->gate->o.ca, port);
+}
+
+void vcr_gate_address_silent(struct vcr_gate_exchange *c, int64_t ms)
+{
+	if (c->address && !c->lead_host && (ms > SLOW_MS || !has_first_word(c)))
 		tunnel(c);
 }
 

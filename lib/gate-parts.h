@@ -123,7 +123,7 @@ void vcr_gate_end_connection(struct vcr_gate_exchange *c, enum vcr_gate_cut how)
 void vcr_gate_http_begin(struct vcr_gate_exchange *c);      /* what was of the last request is gone */
 /* gate-address.c: connections with an `address` */
 bool vcr_gate_address_said(struct vcr_gate_exchange *c);    /* by what is in `early`: true, it is led; false, it is tunnelled, or does not say yet */
-void vcr_gate_address_silent(struct vcr_gate_exchange *c);  /* nothing has come */
+void vcr_gate_address_silent(struct vcr_gate_exchange *c, int64_t ms);  /* nothing has come for so long */
 void vcr_gate_address_distrusts(struct vcr_gate_exchange *c); /* its handshake has failed */
 /* gate-socket.c */
 bool vcr_gate_socket_asked(const struct vcr_gate_exchange *c); /* may 101 be the answer? */

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 250, SILENT_MS = 300 /* a client that waits so long for the server's first word */, HEAD_MS = 20000, BODY_MS = 60000, ACCEPT_AGAIN_MS = 50, BACKLOG = 512, ACCEPTS_AT_ONCE = 64 };
+enum { SWEEP_MS = 250, SILENT_MS = 300 /* a client that says nothing for so long may wait for the server's first word */, HEAD_MS = 20000, BODY_MS = 60000, ACCEPT_AGAIN_MS = 50, BACKLOG = 512, ACCEPTS_AT_ONCE = 64 };
 
 int64_t vcr_gate_now_ms(void)
 {
@@ -256,9 +256,9 @@ static void on_sweep(evutil_socket_t fd, short what, void *gate)
 	int64_t now = vcr_gate_now_ms();
 	for (struct vcr_gate_exchange *c = g->first, *next; c; c = next) {
 		next = c->next;
-		if (!c->dead && c->state == SNIFF && !c->asked && g->o.meant && now > c->deadline_ms - g->o.head_ms + SILENT_MS) {
+		if (!c->dead && c->state == SNIFF && !c->named && !c->early.len && g->o.meant && now > c->deadline_ms - g->o.head_ms + SILENT_MS) {
 			vcr_gate_conn_meant(c);
-			vcr_gate_address_silent(c);
+			vcr_gate_address_silent(c, now - (c->deadline_ms - g->o.head_ms));
 		}
 		if (!c->dead && c->http2)
 			vcr_gate_http2_sweep(c, now);

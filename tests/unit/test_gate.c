@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char token[] = "0123456789abcdef0123456789abcdef";
@@ -56,7 +57,7 @@ static void start(struct vcr_gate_options o)
 {
 	static const struct vcr_gate_handler handler = { .request = on_request, .drained = on_drained, .done = on_done },
 		with = { .request = on_request, .drained = on_drained, .done = on_done, .tunnel = on_tunnel };
-	static const char *const hosts[] = { "api.openai.com", NULL };
+	static const char *const hosts[] = { "api.openai.com", "model.example:5443", NULL };
 	struct vcr_error e = { 0 };
 	char path[100];
 	strcpy(dir, "/tmp/vcr-test-gate-XXXXXX");
@@ -96,6 +97,13 @@ static int dial(void)
 static void say(int fd, const char *text)
 {
 	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Turn the loop until the log holds the words. */
@@ -299,11 +307,31 @@ START_TEST(the_server_name_of_a_hello_decides_and_a_client_that_is_silent_is_let
 		ck_assert_str_eq(hear(fd), "reset");
 		close(fd);
 	}
-	vcr_buf_reset(&seen.log);
+	stop();
+	start_by_address("192.0.2.1:25");
 	fd = dial();
-	until("tunnel 2001:db8::1:443;");
+	until("tunnel 192.0.2.1:25;");
 	close(fd);
 	stop();
+}
+END_TEST
+
+START_TEST(where_the_client_has_the_first_word_it_may_take_its_time)
+{
+	static const char *const ports[] = { "192.0.2.1:443", "192.0.2.1:5443" };
+	char text[8192];
+	for (int i = 0; i < 2; i++) {
+		start_by_address(ports[i]);
+		size_t n = hello("api.openai.com", text, sizeof text);
+		int fd = dial();
+		for (int64_t until = now_ms() + 800; now_ms() < until; poll(NULL, 0, 1)) /* longer than a client that may wait for the server's first word */
+			event_base_loop(base, EVLOOP_NONBLOCK);
+		ck_assert_str_eq(seen.log.data, "");
+		ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+		ck_assert_int_eq(*hear(fd), 0x16);
+		close(fd);
+		stop();
+	}
 }
 END_TEST
 
@@ -577,6 +605,7 @@ static TCase *gate_case(void)
 	tcase_add_test(tc, the_user_of_a_proxy_may_say_which_process_it_is);
 	tcase_add_test(tc, a_connection_by_address_is_whose_its_first_bytes_say);
 	tcase_add_test(tc, the_server_name_of_a_hello_decides_and_a_client_that_is_silent_is_let_through);
+	tcase_add_test(tc, where_the_client_has_the_first_word_it_may_take_its_time);
 	tcase_add_test(tc, who_refuses_the_certificate_is_let_through_the_next_time);
 	tcase_add_test(tc, a_hello_may_be_anything);
 	tcase_add_test(tc, what_is_flushed_is_there_before_the_answer_ends);
