@@ -4,6 +4,7 @@ import ctypes
 import errno
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -53,7 +54,7 @@ def build(name, source, *options, compiler="gcc"):
         code = path + ".c"
         with open(code, "w") as f:
             f.write(source)
-    return path if not subprocess.run([compiler, "-O", *options, "-o", path, code], stderr=subprocess.DEVNULL).returncode else None
+    return path if shutil.which(compiler) and not subprocess.run([compiler, "-O", *options, "-o", path, code], stderr=subprocess.DEVNULL).returncode else None
 
 
 SOURCE = os.path.join(gatekit.SOURCE, "tests", "gate", "asker.c")

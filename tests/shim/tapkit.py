@@ -3,6 +3,7 @@ import atexit
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,10 @@ BUILD = os.environ.get("builddir", os.path.abspath(os.path.join(os.path.dirname(
 SHIM = os.environ.get("VCR_SHIM", os.path.join(BUILD, ".libs", "libvcrshim.so"))
 DUMP = os.path.join(BUILD, "tests", "shim", "spool-dump")
 count = failed = 0
+# Whoever runs us may ignore these (nohup, a job in a shell's background), and a program keeps what it is born with.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def ok(passed, title, *why):
