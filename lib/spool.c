@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 enum {
-	WAIT_MS = 500,                /* how long an unfinished record of a live writer is waited for */
+	WAIT_MS = 500,                /* how long an unfinished record of a live writer is waited for, */
+	LOOK_MS = 25,                 /* of which that much at most between two looks: who was kept from looking has not seen that the writer was not */
 	ASK_AGAIN = 64,               /* records after which the file's size is asked for again */
 	PUNCH_STEP = 1 << 20,
 	PUNCH_LEAST = 64 << 10,       /* where there is little room */
@@ -46,7 +47,7 @@ struct vcr_spool {
 	unsigned asked;               /* records since then */
 	uint64_t punched;
 	uint32_t bell;                /* doorbell as it was before the last look at tail */
-	uint64_t stuck_since_ns;      /* when the record at `at` was first found unfinished; 0 not */
+	uint64_t looked_ns, waited_ns; /* when the record at `at` was last found unfinished, 0 not; and for how long it has been waited for */
 	struct vcr_spool_losses losses;
 	char *copy;
 	size_t copy_cap;
@@ -357,11 +358,14 @@ static void skip_broken(struct vcr_spool *s, uint64_t end)
 static int wait_or_skip(struct vcr_spool *s, uint64_t end, bool dead)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC);
-	if (!dead && !s->stuck_since_ns)
-		s->stuck_since_ns = now;
-	if (!dead && now - s->stuck_since_ns < WAIT_MS * 1000000ull)
-		return 1;
-	s->stuck_since_ns = 0;
+	if (!dead) {
+		uint64_t since = s->looked_ns ? now - s->looked_ns : 0;
+		s->waited_ns = s->looked_ns ? s->waited_ns + (since < LOOK_MS * 1000000ull ? since : LOOK_MS * 1000000ull) : 0;
+		s->looked_ns = now;
+		if (s->waited_ns < WAIT_MS * 1000000ull)
+			return 1;
+	}
+	s->looked_ns = 0;
 	skip_broken(s, end);
 	return 0;
 }
@@ -399,7 +403,7 @@ int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 				return 1;
 			continue;
 		}
-		s->stuck_since_ns = 0;
+		s->looked_ns = 0;
 		if (r.type == VCR_REC_FILE)
 			take(s, &r);
 		if (copy_payload(s, &r, s->at))

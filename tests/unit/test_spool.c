@@ -1,6 +1,7 @@
 #include "spool.h"
 #include "tap.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,6 +140,24 @@ START_TEST(an_unfinished_record_of_a_living_writer_is_waited_for)
 	__atomic_store_n(&r->state, VCR_REC_READY, __ATOMIC_RELEASE);
 	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
 	ck_assert_str_eq(ev.payload, "slow");
+}
+END_TEST
+
+START_TEST(a_reader_that_was_kept_from_looking_does_not_give_up_a_record_for_it)
+{
+	struct vcr_spool_event ev;
+	uint64_t at = append(VCR_REC_OUT, "slow", 4, 2);
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
+	poll(NULL, 0, 700); /* a machine that stands still stops both */
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 1);
+	__atomic_store_n(&((struct vcr_spool_record *)(map + at))->state, VCR_REC_READY, __ATOMIC_RELEASE);
+	ck_assert_int_eq(vcr_spool_next(spool, false, &ev), 0);
+	ck_assert_str_eq(ev.payload, "slow");
+	append(VCR_REC_OUT, "never", 5, 2);
+	append(VCR_REC_OUT, "next", 4, 3);
+	while (vcr_spool_next(spool, false, &ev)) /* one who looks and looks goes on in the end */
+		poll(NULL, 0, 5);
+	ck_assert_str_eq(ev.payload, "next");
 }
 END_TEST
 
@@ -348,6 +367,7 @@ static TCase *spools(void)
 	tcase_add_test(tc, a_file_record_says_that_it_was_closed_until_it_is_taken);
 	tcase_add_test(tc, a_record_cut_at_any_stage_costs_only_itself);
 	tcase_add_test(tc, an_unfinished_record_of_a_living_writer_is_waited_for);
+	tcase_add_test(tc, a_reader_that_was_kept_from_looking_does_not_give_up_a_record_for_it);
 	tcase_add_test(tc, flipped_bits_lose_records_never_the_reader);
 	tcase_add_test(tc, four_threads_lose_nothing_and_the_memory_comes_back);
 #if !defined __SANITIZE_ADDRESS__ /* whose own map is larger than any such limit */
