@@ -106,6 +106,8 @@ ok(said == ["n%d" % i for i in range(lines)], "and each annotation has its frame
 p = Project()
 ON = "import os, subprocess, time\nfor i in range(8000):\n    open('g%d' % i, 'w').close()\nwhile not os.path.exists('enough'):\n    subprocess.run(['true'])\n    time.sleep(0.04)\n"
 running = p.start("--", "python3", "-c", ON)
+while not os.path.exists(os.path.join(p.work, "g7999")) and running.poll() is None:
+    time.sleep(0.1) # as long as it takes: only then is it over
 found, until = 0, time.monotonic() + 20
 while found < 10 and time.monotonic() < until and running.poll() is None:
     time.sleep(0.1)
