@@ -204,10 +204,10 @@ void vcr_gate_conn_meant(struct vcr_gate_exchange *c)
 	char host[VCR_GATE_HOST] = "";
 	if (!o->meant || c->asked)
 		return;
-	c->asked = true;
 	if (getpeername(c->fd, (struct sockaddr *)&peer, &n))
 		return;
 	enum vcr_gate_meant m = o->meant(o->meant_ctx, (struct sockaddr *)&peer, host, &c->pid);
+	c->asked = m != VCR_MEANT_UNKNOWN;
 	c->authorised |= m == VCR_MEANT_HOST || m == VCR_MEANT_PROXY;
 	if ((m == VCR_MEANT_HOST && !(c->lead_host = strdup(host))) || (m == VCR_MEANT_ADDRESS && !(c->address = strdup(host))))
 		vcr_gate_kill(c);
@@ -219,6 +219,7 @@ static void sniff(struct vcr_gate_exchange *c, const char *p, size_t n)
 	struct vcr_buf early;
 	bool bad = false, whole;
 	vcr_gate_conn_meant(c);
+	c->asked = true;
 	vcr_buf_add(&c->early, p, n);
 	if (c->dead || (c->address && !c->lead_host && !vcr_gate_address_said(c)))
 		return;

@@ -257,7 +257,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *gate)
 	for (struct vcr_gate_exchange *c = g->first, *next; c; c = next) {
 		next = c->next;
 		if (!c->dead && c->state == SNIFF && !c->named && !c->early.len && g->o.meant && now > c->deadline_ms - g->o.head_ms + SILENT_MS) {
-			vcr_gate_conn_meant(c);
+			vcr_gate_conn_meant(c); /* may not be known yet: who connected may have been put off its core before it could say so */
 			vcr_gate_address_silent(c, now - (c->deadline_ms - g->o.head_ms));
 		}
 		if (!c->dead && c->http2)

@@ -82,7 +82,7 @@ struct vcr_gate_options {
 	size_t max_held;          /* 0: VCR_MAX_GATE_HELD */
 	const struct vcr_gate_handler *handler;
 	void *ctx;
-	/* Where a connection from that address was meant to go, asked once, with its first bytes; NULL: never. HOST: host is filled in, as a lead line
+	/* Where a connection from that address was meant to go, asked once, with its first bytes, and before while it says nothing, until it is known; NULL: never. HOST: host is filled in, as a lead line
 	 * would. PROXY: its program believes to speak to a proxy. Either needs no token any more, and *pid may be set to the process that connected.
 	 * ADDRESS: host is an address; if the first bytes name a listed host (server name, Host field) it is as HOST, else a tunnel to the address, without
 	 * an answer in the client's way; a client that says nothing is tunnelled after a moment. */

@@ -210,6 +210,32 @@ START_TEST(where_a_connection_was_meant_to_go_is_asked_once_and_stands_for_the_t
 }
 END_TEST
 
+static enum vcr_gate_meant told_late(void *ctx, const struct sockaddr *peer, char host[VCR_GATE_HOST], int *pid)
+{
+	strcpy(host, "a.example:8000");
+	return ++*(int *)ctx == 1 ? VCR_MEANT_UNKNOWN : VCR_MEANT_HOST;
+}
+
+START_TEST(of_a_connection_that_says_nothing_it_may_be_told_later_where_it_was_meant_to_go)
+{
+	int asked = 0;
+	start((struct vcr_gate_options){ .meant = told_late, .meant_ctx = &asked });
+	seen.act = answer_hi;
+	int fd = dial();
+	for (int i = 0; i < 20000 && !asked; i++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 1);
+	}
+	say(fd, "GET /x HTTP/1.1\r\nHost: b\r\n\r\n");
+	until("delivered;");
+	ck_assert_str_eq(seen.log.data, "GET http://a.example:8000/x 0;delivered;");
+	ck_assert_int_eq(asked, 2);
+	hear(fd);
+	close(fd);
+	stop();
+}
+END_TEST
+
 static void begin_answer(struct vcr_gate_exchange *x)
 {
 	ck_assert_int_eq(vcr_gate_head(x, 200, "OK", NULL, 0, -1), 0);
@@ -602,6 +628,7 @@ static TCase *gate_case(void)
 	TCase *tc = tcase_create("gate");
 	tcase_add_test(tc, a_request_says_which_host_it_is_for);
 	tcase_add_test(tc, where_a_connection_was_meant_to_go_is_asked_once_and_stands_for_the_token);
+	tcase_add_test(tc, of_a_connection_that_says_nothing_it_may_be_told_later_where_it_was_meant_to_go);
 	tcase_add_test(tc, the_user_of_a_proxy_may_say_which_process_it_is);
 	tcase_add_test(tc, a_connection_by_address_is_whose_its_first_bytes_say);
 	tcase_add_test(tc, the_server_name_of_a_hello_decides_and_a_client_that_is_silent_is_let_through);
