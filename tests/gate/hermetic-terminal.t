@@ -113,7 +113,10 @@ def runs():
 
 
 def heard(text):
-    return json.loads(text.splitlines()[-1]) if text else {}
+    try:
+        return json.loads(text.splitlines()[-1]) if text else {}
+    except ValueError:
+        return {}  # it did not come to its end
 
 
 alone = subprocess.run([sys.executable, world.agent, world.web.url + OPENAI], cwd=world.dir, env=world.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -123,12 +126,12 @@ ok(len(alone) == len(TITLES), "the tools end and print what they do", alone, err
 said, err, status = world.record("terminals")
 say = heard(said)
 for what, title in TITLES.items():
-    ok(say.get(what) == alone.get(what) and what in say, "a tool on a terminal that is recorded " + title, say.get(what), alone.get(what), err[-2000:])
+    ok(say.get(what) == alone.get(what) and what in say, "a tool on a terminal that is recorded " + title, status, say.get(what), alone.get(what), err[-2000:])
 kept = [l["data"] for l in world.lines("terminals") if l["type"] == "vcr.output"]
 ok(len(kept) == 15 and not [k for k in kept if "not_kept" in k] and runs() == 2 * count, "what each of them printed is in the session", kept, count, runs())
 count = runs()
-again, err, status, _ = world.replay("terminals", options=("--hermetic",))
+again, err, status2, _ = world.replay("terminals", options=("--hermetic",))
 say2 = heard(again)
 differs = [w for w in TITLES if say2.get(w) != say.get(w)]
-ok(runs() == count and not differs and say2, "--hermetic: none of them runs, and the terminal shows what it showed, with the status that it had", [(say2.get(w), say.get(w)) for w in differs], err)
+ok(runs() == count and not differs and say2, "--hermetic: none of them runs, and the terminal shows what it showed, with the status that it had", status2, [(say2.get(w), say.get(w)) for w in differs], err, again[-300:])
 done()
