@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -121,6 +122,7 @@ int vcr_spool_create(const struct vcr_spool_make *m, char **path, struct vcr_err
 	put(h->start_dir, sizeof h->start_dir, m->start_dir);
 	put(h->workspace, sizeof h->workspace, m->workspace);
 	put(h->vcr_dir, sizeof h->vcr_dir, m->vcr_dir);
+	h->hwcap = getauxval(AT_HWCAP);
 	h->crc = vcr_crc_how();
 	h->tail = h->head = VCR_SPOOL_HEADER;
 	h->limit = VCR_SPOOL_HEADER + GROW_STEP;

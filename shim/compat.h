@@ -86,6 +86,8 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 #ifndef SYS_fork /* not everywhere is there a call for it */
 #define SYS_fork -1
 #define SYS_vfork -2
+#define SYS_rename -3
+#define SYS_rmdir -4
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -105,10 +107,12 @@ void SSL_CTX_set1_cert_store(SSL_CTX *c, X509_STORE *store);
 enum { VCR_MACHINE = EM_X86_64, VCR_RELOC_DATA = R_X86_64_GLOB_DAT, VCR_RELOC_CALL = R_X86_64_JUMP_SLOT };
 /* vfork(2) as libc has it: both return to the caller, on one stack, so the way back is kept in a register meanwhile. */
 #define VCR_VFORK \
-	".text\n.globl vfork\n.type vfork, @function\nvfork:\n" \
-	"	subq $8, %rsp\n	call vcr_shares\n	addq $8, %rsp\n	popq %rdi\n	movl $58, %eax\n	syscall\n	pushq %rdi\n" \
-	"	testl %eax, %eax\n	jz 1f\n	lock decl vcr_sharers(%rip)\n	testl %eax, %eax\n	js 2f\n1:	ret\n" \
-	"2:	movl %eax, %edi\n	negl %edi\n	jmp vcr_vfork_failed\n.size vfork, . - vfork\n"
+	".pushsection .text\n.p2align 4\n.globl vfork\n.type vfork, @function\nvfork:\n	.cfi_startproc\n	endbr64\n" \
+	"	subq $8, %rsp\n	.cfi_adjust_cfa_offset 8\n	call vcr_shares\n	addq $8, %rsp\n	.cfi_adjust_cfa_offset -8\n" \
+	"	popq %rdi\n	.cfi_adjust_cfa_offset -8\n	.cfi_register %rip, %rdi\n	movl $58, %eax\n	syscall\n" \
+	"	testl %eax, %eax\n	jnz 1f\n	jmp *%rdi\n" /* the child leaves a shadow stack as it is */ \
+	"1:	pushq %rdi\n	.cfi_adjust_cfa_offset 8\n	.cfi_rel_offset %rip, 0\n	lock decl vcr_sharers(%rip)\n	testl %eax, %eax\n	js 2f\n	ret\n" \
+	"2:	movl %eax, %edi\n	negl %edi\n	jmp vcr_vfork_failed\n	.cfi_endproc\n.size vfork, . - vfork\n.popsection\n"
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
@@ -119,10 +123,12 @@ static inline long vcr_call6(long n, long a, long b, long c, long d, long e, lon
 #elif defined __aarch64__
 enum { VCR_MACHINE = EM_AARCH64, VCR_RELOC_DATA = R_AARCH64_GLOB_DAT, VCR_RELOC_CALL = R_AARCH64_JUMP_SLOT };
 #define VCR_VFORK \
-	".text\n.globl vfork\n.type vfork, %function\nvfork:\n	stp x29, x30, [sp, #-16]!\n	bl vcr_shares\n	ldp x29, x30, [sp], #16\n" \
+	".pushsection .text\n.p2align 4\n.globl vfork\n.type vfork, %function\nvfork:\n	.cfi_startproc\n	hint #34\n" /* bti c */ \
+	"	stp x29, x30, [sp, #-16]!\n	.cfi_adjust_cfa_offset 16\n	.cfi_rel_offset x29, 0\n	.cfi_rel_offset x30, 8\n	bl vcr_shares\n" \
+	"	ldp x29, x30, [sp], #16\n	.cfi_adjust_cfa_offset -16\n	.cfi_restore x29\n	.cfi_restore x30\n" \
 	"	adrp x2, vcr_sharers\n	add x2, x2, :lo12:vcr_sharers\n	mov x0, #0x4111\n	mov x1, #0\n	mov x8, #220\n	svc #0\n	cbz w0, 3f\n" \
 	"2:	ldxr w3, [x2]\n	sub w3, w3, #1\n	stlxr w4, w3, [x2]\n	cbnz w4, 2b\n	tbnz w0, #31, 4f\n3:	ret\n" \
-	"4:	neg w0, w0\n	b vcr_vfork_failed\n.size vfork, . - vfork\n"
+	"4:	neg w0, w0\n	b vcr_vfork_failed\n	.cfi_endproc\n.size vfork, . - vfork\n.popsection\n"
 static inline long vcr_call6(long n, long a, long b, long c, long d, long e, long f)
 {
 	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;

@@ -7,7 +7,12 @@
 #include "spool-format.h"
 
 #if defined __x86_64__
-__attribute__((target("sse4.2"))) static inline uint32_t vcr_crc_machine(uint32_t crc, const unsigned char *p, size_t n)
+#if defined __clang__
+__attribute__((target("sse4.2,crc32")))
+#else
+__attribute__((target("sse4.2")))
+#endif
+static inline uint32_t vcr_crc_machine(uint32_t crc, const unsigned char *p, size_t n)
 {
 	uint64_t c = crc;
 	for (; n >= 8; n -= 8, p += 8)

@@ -1,4 +1,5 @@
 /* crc.c — CRC-32C (Castagnoli, reflected, polynomial 0x82f63b78): the processor's instruction where it has one. */
+#include <sys/auxv.h>
 #include "shim.h"
 #include "crc-machine.h"
 
@@ -21,7 +22,7 @@ uint32_t vcr_crc(uint32_t crc, const void *p, size_t n)
 	static VCR_HOT uint32_t can; /* enum vcr_crc_how */
 	if (vcr_unlikely(!__atomic_load_n(&can, __ATOMIC_RELAXED))) {
 		struct vcr_spool_header *h = vcr_spool_mapped();
-		uint32_t said = h ? vcr_load(&h->crc) : VCR_CRC_NOT_KNOWN;
+		uint32_t said = h && h->hwcap == getauxval(AT_HWCAP) ? vcr_load(&h->crc) : VCR_CRC_NOT_KNOWN;
 		__atomic_store_n(&can, said ? said : vcr_crc_how(), __ATOMIC_RELAXED);
 	}
 	return can == VCR_CRC_MACHINE ? vcr_crc_machine(crc, p, n) : crc_table(crc, p, n);

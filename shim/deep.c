@@ -118,6 +118,7 @@ __attribute__((noinline)) static bool looks_itself(const char *file, const void 
 
 VCR_JUMPS void *dlopen(const char *file, int mode)
 {
+	vcr_resolve_libc();
 	if (vcr_unlikely(mode & RTLD_DEEPBIND) && file && vcr_ready() && !vcr_self.sandboxed && !vcr_guest() && !looks_itself(file, __builtin_return_address(0)))
 		return open_deep(file, mode);
 	VCR_JUMP VCR_REAL(dlopen)(file, mode);

@@ -81,6 +81,14 @@ struct program {
 	int32_t lender;       /* it runs already, and is to begin anew: as vcr_lend_whom says; else 0 */
 };
 
+/* What changes names there, nobody is told of (names.c). */
+static void note_stranger(enum vcr_target target)
+{
+	struct vcr_spool_header *h = vcr_likely(target == VCR_TARGET_TAKES) ? NULL : vcr_spool_mapped();
+	if (h)
+		vcr_store(&h->strangers, 1);
+}
+
 /* Is there such a program, and how does it take a preload? */
 static bool look(const struct program *p, enum vcr_target *target, bool *named)
 {
@@ -205,6 +213,7 @@ static int become(const struct program *p)
 	struct vcr_stand stand;
 	if (!vcr_ready() || !look(p, &target, &named))
 		return call(p, p->env);
+	note_stranger(target);
 	struct vcr_lend terms;
 	bool lends = is_lent(target, true, &terms);
 	char *env[vcr_env_count(p->env) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(p->env) + 1], lent[lends ? vcr_lend_text_size(&terms, p->env) : 1];
@@ -222,7 +231,7 @@ static int become(const struct program *p)
 	bool watched = !tool && is_watched(p, lends, name, &stand), stood = tool || watched;
 	char *argv[stood ? count(p->argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	struct program through = { .how = BY_PATH, .name = stand.program, .argv = argv };
-	vcr_env_fill(p->env, target, named && !stood, env, text);
+	vcr_env_fill(p->env, target, named && !stood && p->how == BY_PATH, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (stood)
@@ -395,7 +404,7 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	bool lends = is_lent(target, false, &terms), watched = !tool && found && is_watched(&p, lends, name, &stand), stood = tool || watched;
 	char *through[stood ? count(argv) + VCR_STAND_ROOM : 1], file[stood ? PATH_MAX : 1];
 	char *env[vcr_env_count(given) + VCR_ENV_ROOM + VCR_LEND_ROOM + 1], text[vcr_env_text_size(given) + 1], lent[lends ? vcr_lend_text_size(&terms, given) : 1];
-	vcr_env_fill(given, target, named && !stood && !acts, env, text);
+	vcr_env_fill(given, target, named && !stood && !acts && how == BY_PATH, env, text);
 	if (lends)
 		vcr_lend(&terms, env, lent);
 	if (stood)
@@ -403,6 +412,7 @@ static int spawn(vcr_spawn_call *real, enum how how, pid_t *pid, const char *nam
 	if (tool && stand.answers)
 		target = VCR_TARGET_HARMED;
 	vcr_spool(VCR_MAKE); /* the child has to find it */
+	note_stranger(target);
 	vcr_spool_count(vcr_target_takes(target));
 	int r = stood ? VCR_REAL(posix_spawn)(&child, stand.program, acts, attr, through, env) : real(&child, name, acts, attr, argv, env);
 	if (r && tool && vcr_stand_forgone(&stand, env, through)) {

@@ -52,6 +52,22 @@ void vcr_resolve_for_child(void)
 #undef X
 }
 
+void vcr_resolve_libc(void)
+{
+	static uint32_t done;
+	if (vcr_load(&done))
+		return;
+#define X(name) VCR_HOOK_##name,
+	static const uint16_t hooks[] = { VCR_HOOKS_LIBC(X) };
+#undef X
+	for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
+		void *p = vcr_load(&vcr_originals[hooks[i]]);
+		if (!p && (p = dlsym(RTLD_NEXT, (const char *)&hook_names + hook_name_at[hooks[i]])))
+			__atomic_store_n(&vcr_originals[hooks[i]], p, __ATOMIC_RELAXED);
+	}
+	vcr_store(&done, 1);
+}
+
 /* The kernel's own is as quick as a few page faults are slow: most programs have ended before they would have made up for those of the vDSO. */
 uint64_t vcr_now(void)
 {

@@ -13,6 +13,12 @@ static uint32_t renames;
 static struct { uint32_t taken, renames; size_t n; char path[LONGEST]; } outside; /* a directory, its last slash included */
 static struct { uint32_t taken, renames; int32_t fd; dev_t dev; ino_t ino; char path[LONGEST]; } directories[DIRECTORIES]; /* fd and 1, renames of the session */
 
+static bool leads_there(const char *path, const struct stat *st)
+{
+	struct stat there;
+	return !raw_statat(AT_FDCWD, path, &there, AT_SYMLINK_NOFOLLOW) && there.st_dev == st->st_dev && there.st_ino == st->st_ino;
+}
+
 void vcr_names_keep(int fd, const char *path)
 {
 	size_t n = strlen(path) + 1;
@@ -41,11 +47,11 @@ void vcr_names_copied(int from, int to)
 
 bool vcr_names_find(int fd, char out[PATH_MAX])
 {
-	struct stat st, there;
+	struct stat st;
 	if (fd < 0 || __atomic_exchange_n(&slots[fd % SLOTS].taken, 1, __ATOMIC_ACQUIRE))
 		return false;
 	bool found = slots[fd % SLOTS].fd == fd + 1 && slots[fd % SLOTS].renames == vcr_load(&renames) && !raw_fstat(fd, &st) && st.st_nlink == 1 &&
-		!raw_statat(AT_FDCWD, slots[fd % SLOTS].path, &there, AT_SYMLINK_NOFOLLOW) && st.st_dev == there.st_dev && st.st_ino == there.st_ino;
+		leads_there(slots[fd % SLOTS].path, &st);
 	if (found)
 		strcpy(out, slots[fd % SLOTS].path);
 	vcr_store(&slots[fd % SLOTS].taken, 0);
@@ -80,7 +86,8 @@ bool vcr_names_is_outside(const char *path)
 	return yes;
 }
 
-/* It is that directory still as long as the descriptor leads to the same inode, and its path holds as long as nobody in the session has renamed anything. */
+/* It is that directory still as long as the descriptor leads to the same inode, and its path holds as long as nobody in the session has renamed anything; where
+ * programs have been started that the library cannot enter, as long as it leads there. */
 bool vcr_names_of_directory(int fd, char out[PATH_MAX])
 {
 	struct vcr_spool_header *h = vcr_spool_mapped();
@@ -91,7 +98,7 @@ bool vcr_names_of_directory(int fd, char out[PATH_MAX])
 	uint32_t now = vcr_load(&h->renames);
 	if (__atomic_exchange_n(&d->taken, 1, __ATOMIC_ACQUIRE))
 		return vcr_path_of_fd(fd, out);
-	bool known = d->fd == fd + 1 && d->renames == now && d->dev == st.st_dev && d->ino == st.st_ino;
+	bool known = d->fd == fd + 1 && d->renames == now && d->dev == st.st_dev && d->ino == st.st_ino && (!vcr_load(&h->strangers) || leads_there(d->path, &st));
 	if (known)
 		strcpy(out, d->path);
 	else if ((known = vcr_path_of_fd(fd, out)) && strlen(out) < LONGEST) {

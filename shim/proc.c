@@ -220,24 +220,35 @@ static void child_begins(int32_t parent)
 	vcr_append(VCR_REC_FORK, 0, 0, &piece, 1, 0);
 }
 
-/* Who forks: our process, or a vfork child of it. It knows itself before it does: two that find VCR_SPOOL would both take the one place that goes with it. */
+/* Who forks: our process, or a vfork child of it. It knows itself before it does: two that find VCR_SPOOL would both take the one place that goes with it. Until the
+ * child knows itself (handlers of pthread_atfork and of signals come first) it is one that may have our memory. */
 static int32_t forker(void)
 {
 	vcr_ready();
+	__atomic_fetch_add(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
 	return vcr_self.sandboxed ? vcr_self.pid : raw_getpid();
+}
+
+/* Where more are counted, somebody is in the midst of vfork, perhaps we ourselves, in a handler; then it stays. */
+static void child_is_alone(void)
+{
+	uint32_t itself = 1;
+	__atomic_compare_exchange_n(&vcr_sharers, &itself, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 static pid_t forked(int32_t parent, pid_t r)
 {
 	int saved = errno;
-	if (r == 0)
-		vcr_store(&vcr_sharers, 0); /* they are its parent's */
 	if (r > 0)
 		vcr_self.forked = true;
 	if (r == 0 && vcr_load(&vcr_self.ready) == 2 && !vcr_self.sandboxed)
 		child_begins(parent);
 	else if (r == 0)
 		vcr_self.pid = vcr_self.sandboxed ? vcr_self.pid : raw_getpid();
+	if (r == 0)
+		child_is_alone();
+	else
+		__atomic_fetch_sub(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
 	errno = saved;
 	return r;
 }
@@ -266,7 +277,7 @@ __attribute__((used)) void vcr_shares(void)
 }
 
 /* vfork: a child is counted in, and its parent, which goes on when it has gone, counts it out. One that is killed with a child of its own stays counted: that costs
- * a question to the kernel, no more. */
+ * a question to the kernel, no more. It makes the system call itself: who calls another one's vfork has nowhere to keep the way back from there. */
 __asm__(VCR_VFORK);
 
 pid_t vcr_vfork_failed(int error);
@@ -306,6 +317,8 @@ int daemon(int keep_directory, int keep_descriptors)
 		forked(parent, 0);
 		if (h && joined)
 			__atomic_fetch_sub(&h->users, 1, __ATOMIC_RELAXED);
+	} else {
+		__atomic_fetch_sub(&vcr_sharers, 1, __ATOMIC_SEQ_CST);
 	}
 	errno = saved;
 	return r;
@@ -327,7 +340,7 @@ VCR_EARLY void vcr_before_exit(int status)
 		return;
 	if (!vcr_spool_mapped() && !vcr_self.forked)
 		return; /* nobody ever had anything to say */
-	bool guest = vcr_guest_seen();
+	bool guest = vcr_guest();
 	int pid = guest ? raw_getpid() : vcr_self.pid;
 	vcr_say_exit(pid, status, VCR_EXIT_SELF);
 	if (guest)

@@ -75,6 +75,8 @@ extern void *vcr_originals[VCR_HOOK_COUNT];
 void *vcr_resolve(enum vcr_hook hook);
 /* What a child that has our memory calls: dlsym takes the loader's lock, which is better not left by one that is killed. */
 void vcr_resolve_for_child(void);
+/* Before a module is loaded: its constructor, which runs under that lock, may wait for a thread that calls them for the first time. */
+void vcr_resolve_libc(void);
 static inline void *vcr_original(enum vcr_hook hook)
 {
 	void *p = __atomic_load_n(&vcr_originals[hook], __ATOMIC_RELAXED);

@@ -193,7 +193,8 @@ struct vcr_spool_header {
 	char start_dir[4096];         /* cwd of the root at creation */
 	char workspace[4096];         /* git top level of start_dir, else start_dir; no trailing slash */
 	char vcr_dir[4096];           /* where the session file goes (made by the collector) */
-	uint32_t crc;                 /* enum vcr_crc_how */
+	uint32_t crc;                 /* enum vcr_crc_how; for processes with the same AT_HWCAP (getauxval(3)), and not in an emulator of an older processor */
+	uint64_t hwcap;
 
 	_Alignas(64) uint64_t tail;   /* offset of the next record to be taken; writers */
 	_Alignas(64) uint64_t limit;  /* bytes of the file that exist; writers and collector grow it */
@@ -210,6 +211,7 @@ struct vcr_spool_header {
 	uint32_t sleeping;            /* enum vcr_sleep: a writer makes the futex call only if it is of use */
 	_Alignas(64) uint32_t next_conn;  /* connection numbers, from 1 */
 	uint32_t renames;             /* goes on with each name that is changed and each directory that goes: paths of open directories may not hold */
+	uint32_t strangers;           /* 1: a program was started that could change names without saying so */
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	uint64_t vain;                /* a writer without room has waited for the collector to go on from there (`head`), and it did not */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */

@@ -1,5 +1,6 @@
 /* spool.c — making, joining and appending to the session's spool. spool-format.h has the layout and the writer's algorithm;
  * this file is that algorithm with nothing but system calls and atomic operations. */
+#include <sys/auxv.h>
 #include "shim.h"
 #include "crc-machine.h"
 
@@ -107,6 +108,7 @@ static void fill_header(struct vcr_spool_header *h)
 	memcpy(h->start_dir, vcr_self.start_dir, strlen(vcr_self.start_dir) + 1);
 	memcpy(h->workspace, vcr_self.workspace, strlen(vcr_self.workspace) + 1);
 	memcpy(h->vcr_dir, vcr_self.vcr_dir, strlen(vcr_self.vcr_dir) + 1);
+	h->hwcap = getauxval(AT_HWCAP);
 	h->crc = vcr_crc_how();
 	h->tail = h->head = VCR_SPOOL_HEADER;
 	h->limit = VCR_SPOOL_HEADER + GROW_STEP;
@@ -200,7 +202,7 @@ void vcr_spool_leave(void)
 {
 	struct vcr_spool_header *h = vcr_load(&header);
 	uint32_t yes = 1;
-	if (h && !vcr_guest_seen() && __atomic_compare_exchange_n(&vcr_self.joined, &yes, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (h && !vcr_guest() && __atomic_compare_exchange_n(&vcr_self.joined, &yes, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		__atomic_fetch_sub(&h->users, 1, __ATOMIC_ACQ_REL);
 }
 

@@ -76,6 +76,7 @@ VCR_JUMPS long vcr_syscall_hook(long number, long a, long b, long c, long d, lon
 			enter_sandbox();
 		break;
 	case SYS_clone: case SYS_clone3: case SYS_fork: case SYS_vfork: vcr_shares(); break;
+	case SYS_rename: case SYS_rmdir: vcr_names_changed(); break; /* the watch sees what comes of it */
 	case SYS_exit_group: vcr_before_exit((int)(a & 0xff) << 8); break;
 	case SYS_io_uring_setup:
 		/* Operations on a ring pass every hook by. libuv, the one that asks this way, then uses its threads. */

@@ -731,6 +731,8 @@ static int record(struct record *r, char **argv)
 			gated && vcr_target_is_lent(target) ? ", and model calls that heed HTTPS_PROXY" : "");
 	if (r->deterministic)
 		vcr_outsider_say_chance(r->t, target, argv[0], &r->run);
+	if (recorded && target != VCR_TARGET_TAKES)
+		__atomic_store_n(&r->h->strangers, 1, __ATOMIC_RELEASE);
 	if (recorded && !vcr_target_takes(target))
 		vcr_outsider_begins(r->spool, r->run.pids.number, argv);
 	r->run.notes = recorded && r->notes.len ? r->notes.data : NULL;

@@ -3,6 +3,8 @@
  *   host quiet       no SIGCHLD, no child for wait(-1), no descriptor, no group member after the collector was started
  *   host race N      N fork children make the session's first event at the same moment
  *   host storm       a 5 kHz timer whose handler writes files while four threads and vfork children do too; prints the number of writes
+ *   host begins      a forked child whose first words are a handler's (pthread_atfork), which writes and ends
+ *   host twice       a handler forks in the midst of vfork; what was forked there makes a vfork child of its own
  *   host bomb N      N children that end at once
  *   host sandbox     installs a seccomp filter that kills for anything but write, close and exit; then writes and ends
  *   host limits FSIZE NOFILE    lowers its limits, writes a file and starts a program
@@ -126,6 +128,49 @@ static int storm(void)
 	return 0;
 }
 
+static void at_birth(void)
+{
+	_exit(touch("by-child"));
+}
+
+static int begins(void)
+{
+	int status;
+	touch("first");
+	pthread_atfork(NULL, NULL, at_birth);
+	pid_t p = fork();
+	if (p == 0)
+		_exit(1);
+	return waitpid(p, &status, 0) != p || status || touch("last");
+}
+
+static volatile sig_atomic_t forked_in, in_fork;
+
+static void fork_here(int sig)
+{
+	if (!forked_in++ && fork() == 0)
+		in_fork = 1;
+}
+
+static int twice(void)
+{
+	struct sigaction a = { .sa_handler = fork_here, .sa_flags = SA_RESTART };
+	touch("first");
+	sigaction(SIGUSR1, &a, NULL);
+	if (!vfork()) { /* the signal is there as soon as its parent goes on */
+		kill(getppid(), SIGUSR1);
+		_exit(0);
+	}
+	if (in_fork) {
+		touch("worker");
+		if (!vfork())
+			_exit(touch("by-vfork"));
+	}
+	while (wait(NULL) > 0)
+		;
+	return touch(in_fork ? "worker-last" : "last");
+}
+
 static int bomb(int n)
 {
 	int ended = 0;
@@ -209,6 +254,10 @@ int main(int argc, char **argv)
 		return race(atoi(argv[2]));
 	if (!strcmp(what, "storm"))
 		return storm();
+	if (!strcmp(what, "begins"))
+		return begins();
+	if (!strcmp(what, "twice"))
+		return twice();
 	if (!strcmp(what, "bomb"))
 		return bomb(atoi(argv[2]));
 	if (!strcmp(what, "sandbox"))

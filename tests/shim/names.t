@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The name of a file that is open is remembered, and only as long as it is its name."""
+import atexit
 import os
 import re
 import shutil
@@ -10,6 +11,17 @@ import tempfile
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "shim"))
 import tapkit
 from tapkit import SHIM, ok, skip
+
+tools = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, tools, True)
+
+
+def built(name, source, *flags):
+    with open(os.path.join(tools, name + ".c"), "w") as f:
+        f.write(source)
+    out = os.path.join(tools, name)
+    return out if shutil.which("cc") and not subprocess.run(["cc", f.name, "-o", out, *flags], stderr=subprocess.DEVNULL).returncode else None
+
 
 CASES = {
     "a file that is renamed while it is open is closed by its new name": ("f=w('a'); f.write('1'); f.flush(); os.rename('a','b'); f.write('2'); f.close()", "WRITE a, CLOSE b"),
@@ -52,6 +64,12 @@ MADE_IN = {
         IN + "os.unlink('d/1'); os.unlink('d/2'); i=os.stat('d').st_ino; ctypes.CDLL(None).syscall(3, d); os.rmdir('d'); os.mkdir('e'); n=D('e'); m('3', n)\n"
         "if n != d: raise SystemExit(3)", "d/1, d/2, e/3"),
 }
+MADE_IN["also by a system call of an old kind"] = (IN + "ctypes.CDLL(None).syscall(82, b'd', b'e'); m('3', d)", "d/1, d/2, e/3")
+MOVER = built("mover", "#include <stdio.h>\nint main(int argc, char **argv) { return rename(argv[1], argv[2]); }", "-static")
+if MOVER:
+    MADE_IN["or by a program that the library cannot enter"] = (IN + "import subprocess; subprocess.run([%r, 'd', 'e'], check=True); m('3', d); m('4', d)" % MOVER, "d/1, d/2, e/3, e/4")
+else:
+    skip("or by a program that the library cannot enter", "the compiler cannot build static programs here")
 for title, (script, want) in MADE_IN.items():
     session = tapkit.Session()
     if "syscall(" in script and os.uname().machine != "x86_64":

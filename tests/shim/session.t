@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -121,6 +122,60 @@ for title, by in (("a child that clone makes in its parent's memory", 1), ("one 
     r = session.run("/usr/bin/python3", "-c", SHARED % by)
     pids = {l.split()[-1]: re.search(r"pid=(\d+)", l).group(1) for l in session.lines() if " OPEN " in l}
     ok(r.returncode == 0 and len(pids) == 3 and pids["before"] == pids["after"] != pids["child"], title + " is told apart from its parent", pids, r.stderr)
+
+
+
+def who_opened(session):
+    """File -> the process, and how often the first process ended."""
+    lines = session.lines()
+    return {l.split()[-1]: re.search(r"pid=(\d+)", l).group(1) for l in lines if " OPEN " in l}, sum(l.startswith("ROOT_END") for l in lines)
+
+
+session = tapkit.Session()
+r = session.run(HOST, "begins")
+whose, ends = who_opened(session)
+ok(r.returncode == 0 and len(whose) == 3 and whose["first"] == whose["last"] != whose["by-child"] and ends == 1 and header(session)["users"] == "0",
+   "a forked child that first does what pthread_atfork says is not taken for its parent, nor is its end for the end of that", r, whose, ends, header(session))
+
+session = tapkit.Session()
+r = session.run(HOST, "twice")
+whose, ends = who_opened(session)
+ok(r.returncode == 0 and len(whose) == 5 and whose["first"] == whose["last"] and whose["worker"] == whose["worker-last"] and len(set(whose.values())) == 3,
+   "nor is one that a handler forks in the midst of vfork, and its own vfork child is told apart from it", r, whose)
+
+LOADED = """#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *work(void *unused)
+{
+	const char *what = getenv("WHAT");
+	if (!strcmp(what, "close")) close(-1);
+	if (!strcmp(what, "read")) return (void *)read(-1, NULL, 0);
+	if (!strcmp(what, "dup2")) dup2(1, 1);
+	if (!strcmp(what, "_exit")) _exit(0);
+	if (!strcmp(what, "vfork")) { pid_t p = vfork(); if (!p) _exit(0); waitpid(p, NULL, 0); }
+	return NULL;
+}
+__attribute__((constructor)) static void load(void) { pthread_t t; pthread_create(&t, NULL, work, NULL); pthread_join(t, NULL); }
+"""
+title = "a module whose constructor waits for a thread's first system calls is loaded"
+session = tapkit.Session()
+with open(os.path.join(session.dir, "loaded.c"), "w") as f:
+    f.write(LOADED)
+module = os.path.join(session.dir, "loaded.so")
+if not shutil.which("cc") or subprocess.run(["cc", "-shared", "-fPIC", f.name, "-o", module, "-pthread"], stderr=subprocess.DEVNULL).returncode:
+    skip(title, "no compiler here makes a module")
+else:
+    wrong = []
+    for what in ("close", "read", "dup2", "_exit", "vfork"):
+        try:
+            r = session.run("/usr/bin/python3", "-c", "import ctypes, sys\nctypes.CDLL(sys.argv[1])", module, env={"WHAT": what})
+            wrong += [(what, r)] if r.returncode else []
+        except subprocess.TimeoutExpired:
+            wrong.append((what, "it waits for ever"))
+    ok(not wrong, title, *wrong)
 
 session = tapkit.Session()
 r = session.run(HOST, "bomb", "2000")
