@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -217,6 +218,34 @@ START_TEST(four_threads_lose_nothing_and_the_memory_comes_back)
 }
 END_TEST
 
+static void *grow_when_asked(void *unused)
+{
+	uint32_t seen = 0;
+	vcr_spool_await_scarce(spool, &seen);
+	vcr_spool_grow(spool, seen);
+	return NULL;
+}
+
+START_TEST(there_is_room_ahead_and_more_for_who_asks)
+{
+	pthread_t thread;
+	struct stat st;
+	uint64_t from = h->tail = h->limit - (600 << 10);
+	vcr_spool_grow(spool, false);
+	ck_assert_uint_eq(h->limit, from + (600 << 10)); /* enough */
+	h->tail += 200 << 10;
+	vcr_spool_grow(spool, false);
+	ck_assert_uint_ge(h->limit, h->tail + (512 << 10));
+	ck_assert_uint_lt(h->limit, h->tail + (2 << 20));
+	ck_assert_int_eq(pthread_create(&thread, NULL, grow_when_asked, NULL), 0);
+	__atomic_fetch_add(&h->scarce, 1, __ATOMIC_SEQ_CST);
+	vcr_spool_wake(&h->scarce);
+	pthread_join(thread, NULL);
+	ck_assert_uint_ge(h->limit, h->tail + (4 << 20));
+	ck_assert(!stat(path, &st) && (uint64_t)st.st_size >= h->limit);
+}
+END_TEST
+
 #if !defined __SANITIZE_ADDRESS__
 START_TEST(where_not_all_can_be_mapped_records_are_read_piece_by_piece)
 {
@@ -370,6 +399,7 @@ static TCase *spools(void)
 	tcase_add_test(tc, a_reader_that_was_kept_from_looking_does_not_give_up_a_record_for_it);
 	tcase_add_test(tc, flipped_bits_lose_records_never_the_reader);
 	tcase_add_test(tc, four_threads_lose_nothing_and_the_memory_comes_back);
+	tcase_add_test(tc, there_is_room_ahead_and_more_for_who_asks);
 #if !defined __SANITIZE_ADDRESS__ /* whose own map is larger than any such limit */
 	tcase_add_test(tc, where_not_all_can_be_mapped_records_are_read_piece_by_piece);
 #endif
