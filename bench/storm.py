@@ -143,7 +143,7 @@ def is_missing(argv):
     return "there is no %s" % argv[0] if not shutil.which(argv[0]) or (argv[0] == "make" and not shutil.which("as")) else None
 
 
-def measure(build, directory, env, quick, row, skipped, own_place):
+def measure(build, directory, env, quick, row, skipped, own_places):
     n, rounds, long_rounds = (10000, 5, 3) if quick else (100000, 7, 5)
     wheel, tar, makefile = (os.path.join(directory, name) for name in ("storm-1.0-py3-none-any.whl", "storm.tar", "Makefile"))
     make_wheel(wheel, n)
@@ -155,7 +155,11 @@ def measure(build, directory, env, quick, row, skipped, own_place):
     builds = (("pip install of %d small files", n, pip, long_rounds), ("make -j2 of %d small files, a shell for each hundred", n, ["make", "-s", "-j2", "-f", makefile], rounds),
               ("make -j2 of %d small files, an assembler for each", n // 20, ["make", "-s", "-j2", "-f", sources], rounds),
               ("cp -r of %d small files", n, ["cp", "-r", os.path.join(directory, "storm"), "copy"], rounds), ("tar x of %d small files", n, ["tar", "xf", tar], rounds))
-    turns = Turns(build, lambda: own_place(3 * n, in_memory=True), dict(env, PIP_ROOT_USER_ACTION="ignore"))
+    with own_places(3 * n) as place:
+        measure_builds(Turns(build, place, dict(env, PIP_ROOT_USER_ACTION="ignore")), builds, n, rounds, row, skipped)
+
+
+def measure_builds(turns, builds, n, rounds, row, skipped):
     for title, files, argv, times in builds:
         name, missing = title % files, is_missing(argv)
         if missing:

@@ -181,7 +181,7 @@ static bool is_fresh(const struct stat *st)
  * added to that. */
 enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named)
 {
-	static uint64_t slot[16];
+	static VCR_HOT uint64_t slot[16];
 	const uint64_t targets = VCR_TARGET_HARMED + 1;
 	uint64_t key = mix(mix(mix(mix(1, st->st_dev), st->st_ino), (uint64_t)st->st_size), (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec);
 	key -= key % targets;

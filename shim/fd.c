@@ -5,8 +5,8 @@
 
 uint8_t vcr_fd_kind[VCR_FDS];
 uint32_t vcr_fd_conn[VCR_FDS];
-static uint32_t highest; /* no descriptor above it was ever of interest */
-static uint32_t copies;  /* one of a file was ever made */
+static VCR_HOT uint32_t highest; /* no descriptor above it was ever of interest */
+static VCR_HOT uint32_t copies;  /* one of a file was ever made */
 
 void vcr_fd_set(int fd, enum vcr_fd_kind kind)
 {

@@ -6,7 +6,7 @@
 #include <sys/auxv.h>
 #include "shim.h"
 
-enum { MOST_LINKS = 8 };
+enum { MOST_LINKS = 8, LONGEST_TARGET = 512 };
 
 /* Absolute, with nothing in it that a link before it would give another meaning. */
 VCR_EARLY static bool is_plain(const char *path)
@@ -36,19 +36,20 @@ static bool put_target(char path[PATH_MAX], char *name, const char *end, const c
 }
 
 /* Each link on the way replaced by what it names. False: it is left to the kernel. */
-VCR_EARLY static bool follow_links(char path[PATH_MAX], char target[PATH_MAX])
+VCR_EARLY static bool follow_links(char path[PATH_MAX])
 {
+	char target[LONGEST_TARGET];
 	int links = 0;
 	for (char *name = path + 1, *end; *name; name = *end ? end + 1 : end) {
 		for (end = name; *end && *end != '/'; end++)
 			;
 		char kept = *end;
 		*end = 0;
-		long n = raw_readlink(path, target, PATH_MAX - 1);
+		long n = raw_readlink(path, target, sizeof target - 1);
 		*end = kept;
 		if (n == -EINVAL)
 			continue;
-		if (n <= 0 || n == PATH_MAX - 1 || ++links > MOST_LINKS)
+		if (n <= 0 || n == sizeof target - 1 || ++links > MOST_LINKS)
 			return false;
 		target[n] = 0;
 		if (!put_target(path, name, end, target))
@@ -72,13 +73,13 @@ VCR_EARLY static bool is_loaded(const char *path)
 	return e.e_phnum == getauxval(AT_PHNUM) && bias + e.e_entry == getauxval(AT_ENTRY);
 }
 
-VCR_EARLY long vcr_own_program(char out[PATH_MAX], char room[PATH_MAX])
+VCR_EARLY long vcr_own_program(char out[PATH_MAX])
 {
 	const char *name = (const char *)getauxval(AT_EXECFN);
 	long n = name && is_plain(name) ? (long)strlen(name) : PATH_MAX;
 	if (n < PATH_MAX) {
 		memcpy(out, name, (size_t)n + 1);
-		n = follow_links(out, room) && (vcr_self.named || is_loaded(out)) ? (long)strlen(out) : PATH_MAX;
+		n = follow_links(out) && (vcr_self.named || is_loaded(out)) ? (long)strlen(out) : PATH_MAX;
 	}
 	if (n >= PATH_MAX)
 		n = raw_readlink("/proc/self/exe", out, PATH_MAX - 1);

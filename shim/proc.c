@@ -184,7 +184,7 @@ VCR_EARLY void vcr_say_process(struct vcr_spool_header *h)
 	if (n == SCRATCHES) {
 		struct room r = { .at = s[0]->a, .end = s[0]->a + sizeof **s, .next = s + 1 };
 		char *program = r.at;
-		vcr_own_program(program, s[0]->b);
+		vcr_own_program(program);
 		take_room(&r, strlen(program));
 		char *cwd = r.at;
 		if (raw_getcwd(cwd, PATH_MAX) <= 0)

@@ -449,7 +449,7 @@ int vcr_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *ac
 extern int32_t vcr_npiped;          /* streams of popen that pclose and fclose wait for here; then by this, which says what pclose does */
 int vcr_close_piped(FILE *f);
 void vcr_say_process(struct vcr_spool_header *h);
-long vcr_own_program(char out[PATH_MAX], char room[PATH_MAX]); /* own.c: its path, whose length is returned; -errno and "" if that is not known */
+long vcr_own_program(char out[PATH_MAX]); /* own.c: its path, whose length is returned; -errno and "" if that is not known */
 void vcr_say_process_from(char *const argv[], char *const env[]); /* until it is told otherwise; NULL: /proc knows them */
 void vcr_say_exit(int child, int status, uint32_t source);
 void vcr_before_exit(int status);
