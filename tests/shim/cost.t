@@ -51,7 +51,7 @@ WRITERS = {
     "that tar unpacks elsewhere": lambda n: ["tar", "xf", tar_of(n), "-C", "out"],
 }
 CALLS_OF_A_FILE = 2       # its directory's path, and now and then a page of the spool
-CALLS_OF_A_PROGRAM = 50   # 8 are the loader's for any library; 13 ask whether a connection was inherited
+CALLS_OF_A_PROGRAM = 55   # 8 are the loader's for any library; 13 ask whether a connection was inherited; four may wake the collector
 
 
 def tar_of(n):
