@@ -41,15 +41,22 @@ CASES = {
         "import tempfile; d=tempfile.mkdtemp(); os.mkdir(d+'/o'); w(d+'/o/1').close(); os.unlink(d+'/o/1'); os.rmdir(d+'/o'); os.symlink(os.getcwd(), d+'/o'); "
         "f=w(d+'/o/a'); f.write('1'); f.close(); os.unlink(d+'/o'); os.rmdir(d)", "WRITE a, CLOSE a"),
 }
-for title, (script, want) in CASES.items():
-    session = tapkit.Session()
-    if "syscall(33" in script and os.uname().machine != "x86_64":
-        skip(title, "33 is dup2 on x86-64 only")
-        continue
-    r = session.run("/usr/bin/python3", "-c", "import ctypes, os\nw = lambda n: open(n, 'w')\n" + script)
-    lines = session.lines()
-    said = ", ".join(m.group(1) + " " + m.group(2) for m in (re.match(r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
-    ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
+
+
+def tried(cases, told):
+    """Each case's script, and what its records say: the groups of `told` in each line that it matches."""
+    for title, (script, want) in cases.items():
+        session = tapkit.Session()
+        if "syscall(" in script and os.uname().machine != "x86_64":
+            skip(title, "its system calls have these numbers on x86-64 only")
+            continue
+        r = session.run("/usr/bin/python3", "-c", "import ctypes, os\nw = lambda n: open(n, 'w')\n" + script)
+        lines = session.lines()
+        said = ", ".join(" ".join(m.groups()) for m in (re.match(told, line) for line in lines) if m)
+        ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
+
+
+tried(CASES, r"FILE .* (WRITE|CLOSE) existed=\d flags=\S+ (\S+)$")
 
 # The path of a directory that files are made in by its descriptor is remembered likewise.
 IN = "D=lambda d: os.open(d, os.O_RDONLY); m=lambda n, dir: os.close(os.open(n, os.O_WRONLY | os.O_CREAT, dir_fd=dir)); os.mkdir('d'); d=D('d'); m('1', d); m('2', d); "
@@ -70,15 +77,7 @@ if MOVER:
     MADE_IN["or by a program that the library cannot enter"] = (IN + "import subprocess; subprocess.run([%r, 'd', 'e'], check=True); m('3', d); m('4', d)" % MOVER, "d/1, d/2, e/3, e/4")
 else:
     skip("or by a program that the library cannot enter", "the compiler cannot build static programs here")
-for title, (script, want) in MADE_IN.items():
-    session = tapkit.Session()
-    if "syscall(" in script and os.uname().machine != "x86_64":
-        skip(title, "33 is dup2 and 3 is close on x86-64 only")
-        continue
-    r = session.run("/usr/bin/python3", "-c", "import ctypes, os\n" + script)
-    lines = session.lines()
-    said = ", ".join(m.group(1) for m in (re.match(r"FILE .* OPEN existed=\d flags=\S+ (\S+)$", line) for line in lines) if m)
-    ok(r.returncode == 0 and said == want, title, said, r.stderr, *lines)
+tried(MADE_IN, r"FILE .* OPEN existed=\d flags=\S+ (\S+)$")
 
 NAMELESS = {
     "a descriptor that has become a pipe behind the library's back is no file without a name": "r, p = os.pipe(); f=w('a'); f.close(); fd=os.open('a', os.O_WRONLY); libc.syscall(33, p, fd); os.write(fd, b'1'); os.close(fd)",
