@@ -27,6 +27,7 @@ extern char **environ;
 enum { MOST_GIVEN = 16 };
 enum {
 	LEAST_MS = 50, /* that a session gets though others have used up the time for all */
+	STARTS_MS = 3000, /* that a collector which was started is waited for until it has the spool */
 	ENDS_MS = 500, /* that a collector whose processes have all gone is waited for */
 	IDLE_S = 600,  /* age of a spool that nobody needs, whatever directory it is of: its last process was killed, or went where it cannot be reached */
 };
@@ -345,6 +346,14 @@ static void settle_session(const char *session, const char *path, int timeout_ms
 	}
 }
 
+/* A program that is over at once may have ended before its collector began. Until that has the spool another one must not take it: who salvages has no savepoints. */
+static void wait_for_start(const uint32_t *state)
+{
+	int64_t until = now_ms() + STARTS_MS;
+	while (__atomic_load_n(state, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_STARTING && now_ms() < until)
+		poll(NULL, 0, 5);
+}
+
 static void settle_one(const char *path, const char *vcr_dir, int64_t until)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -362,6 +371,7 @@ static void settle_one(const char *path, const char *vcr_dir, int64_t until)
 	if (mine && h->collector != VCR_COLLECTOR_NONE) {
 		char session[sizeof h->session];
 		snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, h->session); /* it may have no end */
+		wait_for_start(&h->collector);
 		int64_t left = until - now_ms();
 		settle_session(session, path, left > LEAST_MS ? (int)left : LEAST_MS);
 	}

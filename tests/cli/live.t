@@ -3,6 +3,7 @@
 import glob
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -112,6 +113,36 @@ frames = place.json("vcr-log", "last", "--json")
 ok(place.paths() == ["one", "two", "one", "two"] and [f["node"] for f in frames].count("exec:true") == 2, "and is complete at the end, each frame once", [f["what"] for f in frames])
 shown = place.run("vcr-show", str([f["index"] for f in frames if f["what"].startswith("two")][-1]))[1]
 ok("-two" in shown and "+three" in shown, "what the new collector saw itself has its old content again", shown)
+# Its collector begins when the tool has had half a second to take its place.
+place = Live()
+held, gate = os.path.join(place.dir, "held"), os.path.join(place.dir, "gate")
+with open(held, "w") as f:
+    f.write("#!/bin/sh\nread line <'%s'\nexec '%s' \"$@\"\n" % (gate, COLLECTOR))
+os.chmod(held, 0o755)
+os.mkfifo(gate)
+place.env["VCR_COLLECTOR"] = held
+listener = socket.create_server(("127.0.0.1", 0))
+ask = subprocess.Popen(["/usr/bin/python3", "-BIc", """import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"POST /v1/chat/completions HTTP/1.1\\r\\nHost: model\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+s.recv(100)""", str(listener.getsockname()[1])], cwd=place.dir, env=dict(place.env, LD_PRELOAD=tapkit.SHIM))
+served = listener.accept()[0]
+served.recv(1000)
+served.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+ask.wait()
+tool = subprocess.Popen([os.path.join(BUILD, "vcr-log")], cwd=place.dir, env=dict(place.env, VCR_COLLECTOR=COLLECTOR), stdout=subprocess.DEVNULL)
+try:
+    tool.wait(0.5)
+except subprocess.TimeoutExpired:
+    pass
+with open(gate, "w") as f:
+    f.write("begin\n")
+tool.wait()
+place.env["VCR_COLLECTOR"] = COLLECTOR
+lines = [json.loads(line) for p in glob.glob(os.path.join(place.vcr_dir, "*.vcr")) for line in open(p)]
+calls = [line["data"]["metadata"]["custom"]["vcr"] for line in lines if line["type"] == "frame"]
+ok(len(calls) == 1 and calls[0].get("savepoint"), "the call of a program that was over before its collector began has its savepoint, although a tool came first", calls, lines[-1])
+
 place = Live()
 a = place.agent("echo one > one; MY_API_KEY=Canary7Kx2Rm9Qw4Tz sh -c 'echo it is $MY_API_KEY > leak; /bin/true'; export NIGHTLY_TOKEN=Canary8Ly3Sn0Rx5Ua; /bin/true; "
                 "echo and $NIGHTLY_TOKEN > leak2; /bin/true")
@@ -135,15 +166,23 @@ with open(os.path.join(place.dir, "x"), "w") as f:
     f.write("of cat\n")
 a = place.agent("bash -c '/bin/cat x > out'; echo ready; read line")
 a.stdout.readline()
-shown, tries, until = [], 0, time.monotonic() + 20
-while not (len(shown) > 1 and "+stranger" in shown[-1] and "by: " not in shown[-1]) and time.monotonic() < until:
-    tries += 1
-    with open(out, "w") as f:
-        f.write("stranger %d\n" % tries)
-    shown = [place.run("vcr-show", str(f["index"]))[1] for f in place.json("vcr-log", "last", "--json", "--node=file:*") if f["what"].startswith("out")]
+
+
+def frames_of_out(least):
+    """Each as vcr-show shows it. Who writes leaves the file alone meanwhile: one that changes every few milliseconds is told when it is quiet."""
+    shown, until = [], time.monotonic() + 60
+    while len(shown) < least and time.monotonic() < until:
+        shown = [place.run("vcr-show", str(f["index"]))[1] for f in place.json("vcr-log", "last", "--json", "--node=file:*") if f["what"].startswith("out")]
+    return shown
+
+
+shown = frames_of_out(1)
+with open(out, "w") as f:
+    f.write("stranger\n")
+shown = frames_of_out(2)
 a.communicate(b"go on\n")
 ok(len(shown) > 1 and "by: " in shown[0] and "+stranger" in shown[-1] and "by: " not in shown[-1],
-   "what a stranger writes into a file that a program has left open at its end is not put down to that program", tries, *shown[-2:])
+   "what a stranger writes into a file that a program has left open at its end is not put down to that program", *shown)
 
 PARENT = '''
 import os, sys
