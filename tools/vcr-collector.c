@@ -213,13 +213,14 @@ static void count(struct collector *c, unsigned records)
 	c->counted += records;
 }
 
-/* Everything in the spool up to now. dead: nobody writes any more. */
+/* Everything in the spool up to now: not what comes meanwhile, or who writes as fast as we read would keep us from seeing that it is a storm. dead: nobody writes any more. */
 static void drain(struct collector *c, bool dead)
 {
 	struct vcr_spool_event ev;
+	uint64_t now = __atomic_load_n(&c->h->tail, __ATOMIC_ACQUIRE);
 	unsigned n = 0;
 	vcr_recorder_storm(c->recorder, c->storm);
-	while (!vcr_spool_next(c->spool, dead, &ev)) {
+	while ((dead || vcr_spool_position(c->spool) < now) && !vcr_spool_next(c->spool, dead, &ev)) {
 		vcr_recorder_event(c->recorder, &ev);
 		vcr_spool_acted(c->h, vcr_spool_position(c->spool));
 		if (vcr_recorder_take_clean(c->recorder) && c->may_linger)
