@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <fts.h>
+#include <ftw.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pty.h>

@@ -177,15 +177,14 @@ static bool is_fresh(const struct stat *st)
 	return st->st_ctim.tv_sec > now.tv_sec - SECONDS;
 }
 
-/* A shell or make starts the same few programs again and again. Each slot is one word, for threads and vfork children: what a file is known by, and its target
- * added to that. */
-enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named)
+/* A build starts the same few programs again and again. Each slot is one word, for threads, vfork children and other processes: what a file is known by, and its
+ * target added to that. */
+enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named, uint64_t *slot)
 {
-	static VCR_HOT uint64_t slot[16];
 	const uint64_t targets = VCR_TARGET_HARMED + 1;
 	uint64_t key = mix(mix(mix(mix(1, st->st_dev), st->st_ino), (uint64_t)st->st_size), (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec);
 	key -= key % targets;
-	uint64_t *s = &slot[key / targets % (sizeof slot / sizeof *slot)], there = __atomic_load_n(s, __ATOMIC_RELAXED);
+	uint64_t unknown = 0, *s = slot ? &slot[key / targets % VCR_TARGETS] : &unknown, there = __atomic_load_n(s, __ATOMIC_RELAXED);
 	bool changing = st->st_mode & (S_ISUID | S_ISGID);
 	*named = true;
 	if (!changing && there && there - key < targets)

@@ -103,6 +103,7 @@ static bool look(const struct program *p, enum vcr_target *target, bool *named)
 	struct vcr_scratch *s = p->name ? vcr_scratch_take() : NULL;
 	if (!s)
 		return p->name != NULL;
+	struct vcr_spool_header *h = vcr_spool_mapped();
 	const char *file = p->name;
 	struct stat st;
 	bool found;
@@ -115,7 +116,7 @@ static bool look(const struct program *p, enum vcr_target *target, bool *named)
 	else
 		found = can_run(file, &st);
 	if (found)
-		*target = vcr_elf_target_known(file, &st, named);
+		*target = vcr_elf_target_known(file, &st, named, h ? h->targets : NULL);
 	vcr_scratch_give(s);
 	return found;
 }

@@ -35,6 +35,9 @@
 	X(rename) X(renameat) X(renameat2) X(link) X(linkat) X(symlink) X(symlinkat) X(unlink) X(unlinkat) X(remove) X(rmdir) \
 	X(mkdir) X(mkdirat) X(truncate) X(truncate64) X(ftruncate) X(ftruncate64) X(chmod) X(fchmod) X(fchmodat) X(lchmod)
 
+/* cwd.c: the working directory */
+#define VCR_HOOKS_CWD(X) X(chdir) X(fchdir) X(chroot) X(unshare) X(setns) X(nftw) X(nftw64) X(fts_open) X(fts64_open)
+
 /* exec.c: programs; shell.c: those of system and popen */
 #define VCR_HOOKS_EXEC(X) \
 	X(execve) X(execv) X(execvp) X(execvpe) X(execl) X(execlp) X(execle) X(execveat) X(fexecve) X(posix_spawn) X(posix_spawnp) \
@@ -56,7 +59,7 @@
 #define VCR_HOOKS_LOAD(X) X(dlopen)
 
 #define VCR_HOOKS_LIBC(X) \
-	VCR_HOOKS_FD(X) VCR_HOOKS_IO(X) VCR_HOOKS_SOCK(X) VCR_HOOKS_OPEN(X) VCR_HOOKS_NAME(X) VCR_HOOKS_EXEC(X) VCR_HOOKS_PROC(X) \
+	VCR_HOOKS_FD(X) VCR_HOOKS_IO(X) VCR_HOOKS_SOCK(X) VCR_HOOKS_OPEN(X) VCR_HOOKS_NAME(X) VCR_HOOKS_CWD(X) VCR_HOOKS_EXEC(X) VCR_HOOKS_PROC(X) \
 	VCR_HOOKS_SYS(X) VCR_HOOKS_LOOKUP(X) VCR_HOOKS_LOAD(X)
 #define VCR_HOOKS(X) VCR_HOOKS_LIBC(X) VCR_HOOKS_TLS(X) VCR_HOOKS_TRUST(X)
 

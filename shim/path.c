@@ -102,7 +102,7 @@ static bool base_of(int dir, const char **path, char out[PATH_MAX], size_t *n)
 	const char *rest;
 	out[0] = 0;
 	if (**path != '/') {
-		if (dir == AT_FDCWD ? raw_getcwd(out, PATH_MAX) <= 0 || *out != '/' : !vcr_names_of_directory(dir, out))
+		if (!(dir == AT_FDCWD ? vcr_cwd(out) : vcr_names_of_directory(dir, out)))
 			return false;
 	} else if ((dir = through_fd(*path, &rest)) >= 0) {
 		long k = read_link_of_fd(dir, out);

@@ -208,6 +208,7 @@ static void child_begins(int32_t parent)
 	struct vcr_spool_header *h = vcr_spool_mapped();
 	vcr_scratch_forget();
 	vcr_names_forget();
+	vcr_cwd_forget();
 	vcr_self.pid = raw_getpid();
 	vcr_self.joined = 0;
 	if (!h) {

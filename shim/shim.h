@@ -155,6 +155,11 @@ bool vcr_names_of_directory(int fd, char out[PATH_MAX]); /* vcr_path_of_fd for o
 void vcr_names_changed(void);                       /* something is about to be renamed, or was, or a directory is gone: names that are kept may not hold */
 void vcr_names_forget(void);                        /* in a forked child: who held a slot is not there */
 
+/* ---- cwd.c: the working directory ---- */
+bool vcr_cwd(char out[PATH_MAX]);
+void vcr_cwd_forget(void);
+void vcr_cwd_wanders(void); /* from now on it changes without anybody saying so */
+
 /* /proc/PID/stat field 22; 0 if it cannot be read. */
 uint64_t vcr_start_time(int pid);
 /* It is there, no zombie, neither killed nor about to end, and began then (0: whenever). A process that ends still accepts connections for a while. */
@@ -380,8 +385,9 @@ static inline bool vcr_target_hands_on(enum vcr_target t) { return t <= VCR_TARG
 static inline bool vcr_target_is_lent(enum vcr_target t) { return t >= VCR_TARGET_GO && t <= VCR_TARGET_MUSL; } /* see lend.c */
 /* How the program that the kernel would run for path (through #!) takes a preload. fd: -1, or the open program. */
 enum vcr_target vcr_elf_target(const char *path, int fd);
-/* The same of a path whose stat(2) is known: looked up in what was found of a few programs before. *named: it is the program itself, and no script. */
-enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named);
+/* The same of a path whose stat(2) is known: looked up in what was found of a few programs before, slot[VCR_TARGETS] or NULL.
+ * *named: it is the program itself, and no script. */
+enum vcr_target vcr_elf_target_known(const char *path, const struct stat *st, bool *named, uint64_t *slot);
 /* What the kernel says of a file that is to be run: 0, or ENOEXEC for what is no program, ENOENT for a script without its interpreter. */
 int vcr_elf_error(const char *path);
 /* Entries that vcr_env_fill may need beyond those of env. */

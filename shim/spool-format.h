@@ -34,6 +34,7 @@ enum {
 	VCR_SPOOL_ALIGN = 32,
 	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */
 	VCR_SPOOL_MUTES = 4096,
+	VCR_TARGETS = 64,
 	VCR_SPOOL_BACKLOG = 512 << 20,       /* bytes between head and tail: writers give up while a reader is so far behind */
 	VCR_NOTE_MAX = 256 << 10,            /* bytes of one annotation */
 	VCR_REC_BUSY = 0x56435242,           /* "VCRB" */
@@ -214,6 +215,7 @@ struct vcr_spool_header {
 	uint32_t strangers;           /* 1: a program was started that could change names without saying so */
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	uint64_t vain;                /* a writer without room has waited for the collector to go on from there (`head`), and it did not */
+	_Alignas(64) uint64_t targets[VCR_TARGETS]; /* what is known of programs' files (shim/elf.c) */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
 	_Alignas(64) struct vcr_lead_block gate;
 	_Alignas(64) uint32_t acted_bell; /* futex word: raised with `acted` while somebody holds an answer back for it */

@@ -67,6 +67,8 @@ VCR_JUMPS long vcr_syscall_hook(long number, long a, long b, long c, long d, lon
 	switch (number) {
 	case SYS_close: return close((int)a);
 	case SYS_openat: return opened(real, a, b, c, d);
+	case SYS_chdir: return chdir((const char *)a);
+	case SYS_fchdir: return fchdir((int)a);
 	case SYS_execve: return execve((const char *)a, (char *const *)b, (char *const *)c);
 	case SYS_connect: return connect((int)a, (const struct sockaddr *)b, (socklen_t)c);
 	case SYS_sendto: return sendto((int)a, (const void *)b, (size_t)c, (int)d, (const struct sockaddr *)e, (socklen_t)f);
@@ -76,6 +78,7 @@ VCR_JUMPS long vcr_syscall_hook(long number, long a, long b, long c, long d, lon
 			enter_sandbox();
 		break;
 	case SYS_clone: case SYS_clone3: case SYS_fork: case SYS_vfork: vcr_shares(); break;
+	case SYS_chroot: case SYS_pivot_root: case SYS_unshare: case SYS_setns: vcr_cwd_wanders(); break;
 	case SYS_rename: case SYS_rmdir: vcr_names_changed(); break; /* the watch sees what comes of it */
 	case SYS_exit_group: vcr_before_exit((int)(a & 0xff) << 8); break;
 	case SYS_io_uring_setup:

@@ -4,6 +4,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
+#include <ftw.h>
+#include <sched.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -301,6 +304,48 @@ static void net(void)
 	close(s);
 }
 
+static int look(const char *path, const struct stat *st, int kind, struct FTW *ftw) { return 0; }
+static int look64(const char *path, const struct stat64 *st, int kind, struct FTW *ftw) { return 0; }
+
+/* Files by relative names, more than one of each directory: its path is kept. */
+static void relative(const char *in)
+{
+	for (int i = 0; i < 8; i++) {
+		char f[8] = "r0";
+		f[1] = (char)('0' + i);
+		int fd = open(f, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+		must(fd >= 0 && close(fd) == 0, "relative");
+		expect("FILE OPEN %s%s", in, f);
+		if (!guest)
+			expect("FILE CLOSE %s%s", in, f);
+	}
+}
+
+static void moves(void)
+{
+	char *d = name("chdir"), in[128];
+	char *paths[] = { d, NULL };
+	int here = open(".", O_RDONLY | O_DIRECTORY);
+	snprintf(in, sizeof in, "%s/", d);
+	must(here >= 0 && !syscall(SYS_mkdirat, AT_FDCWD, d, 0755), "moves");
+	expect("FILE MKDIR %s", d);
+	must(!chdir(d), "chdir");
+	relative(in);
+	must(!fchdir(here), "fchdir");
+	relative("");
+	must(!syscall(SYS_chdir, d), "chdir by syscall");
+	relative(in);
+	must(!syscall(SYS_fchdir, here), "fchdir by syscall");
+	relative("");
+	must(chroot("/nonexistent") < 0 && setns(-1, 0) < 0 && !unshare(0), "moves");
+	must(!nftw(d, look, 4, FTW_CHDIR) && !nftw64(d, look64, 4, FTW_CHDIR), "nftw");
+	FTS *fts = fts_open(paths, FTS_PHYSICAL, NULL);
+	FTS64 *fts64 = fts64_open(paths, FTS_PHYSICAL, NULL);
+	must(fts && fts64 && !fts_close(fts) && !fts64_close(fts64), "fts");
+	relative("");
+	must(!close(here), "moves");
+}
+
 /* What is nobody's business comes through as it was. */
 static void passing(void)
 {
@@ -322,5 +367,6 @@ void victim_acts(const char *as, int in_vfork_child)
 	copies();
 	net();
 	passing();
+	moves();
 	must(syscall(SYS_write, 1, text, text_size) == (long)text_size, "output");
 }

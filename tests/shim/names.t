@@ -71,6 +71,22 @@ MADE_IN = {
         IN + "os.unlink('d/1'); os.unlink('d/2'); i=os.stat('d').st_ino; ctypes.CDLL(None).syscall(3, d); os.rmdir('d'); os.mkdir('e'); n=D('e'); m('3', n)\n"
         "if n != d: raise SystemExit(3)", "d/1, d/2, e/3"),
 }
+HERE = "n=lambda p: [os.close(os.open(p + str(i), os.O_WRONLY | os.O_CREAT)) for i in range(5)]; os.mkdir('d'); n('a'); "
+of = lambda p: ", ".join(p + str(i) for i in range(5))  # noqa: E731
+MADE_IN.update({
+    "what is made by a relative name is in the working directory": (HERE + "n('b')", of("a") + ", " + of("b")),
+    "also when it is another one by now": (HERE + "os.chdir('d'); n('b'); os.chdir('..'); n('c')", ", ".join(of(p) for p in ("a", "d/b", "c"))),
+    "or is renamed by another program": (HERE + "os.chdir('d'); n('b'); import subprocess; subprocess.run(['mv', '../d', '../e'], check=True); n('c')", ", ".join(of(p) for p in ("a", "d/b", "e/c"))),
+    "in a child that has gone elsewhere, and in its parent": (HERE + "p=os.fork(); os.chdir('d') if not p else os.waitpid(p, 0); n('b' if not p else 'c'); os._exit(0) if not p else 0", ", ".join(of(p) for p in ("a", "d/b", "c"))),
+    "in a thread that has a working directory of its own": (
+        HERE + "import threading\nlibc=ctypes.CDLL(None)\nt=threading.Thread(target=lambda: (libc.unshare(0x200), os.chdir('d'), n('b')))\nt.start(); t.join(); n('c')", ", ".join(of(p) for p in ("a", "d/b", "c"))),
+    "within nftw, which goes from directory to directory": (
+        HERE + "F=ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)\n"
+        "def f(p, s, k, w):\n    if os.path.basename(p) == b'x': n('b')\n    return 0\nos.mkdir('d/x'); n('c'); ctypes.CDLL(None).nftw(b'd', F(f), 4, 4)", ", ".join(of(p) for p in ("a", "c", "d/b"))),
+    "and soon after it has become another one by a system call of which nobody hears": (
+        HERE + "L=ctypes.CDLL(None)\nL.mmap.restype=ctypes.c_void_p\nm=L.mmap(None, 4096, 7, 0x22, -1, 0)\nctypes.memmove(m, bytes.fromhex('b8500000000f05c3'), 8)\n"
+        "assert not ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(m)(b'd')\nimport time\nuntil=time.monotonic() + 0.2\nwhile time.monotonic() < until: time.sleep(0.05)\nn('b')", ", ".join(of(p) for p in ("a", "d/b"))),
+})
 MADE_IN["also by a system call of an old kind"] = (IN + "ctypes.CDLL(None).syscall(82, b'd', b'e'); m('3', d)", "d/1, d/2, e/3")
 MOVER = built("mover", "#include <stdio.h>\nint main(int argc, char **argv) { return rename(argv[1], argv[2]); }", "-static")
 if MOVER:
