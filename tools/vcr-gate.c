@@ -335,6 +335,7 @@ int main(int argc, char **argv)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a bare preload starts us with the program's limit on files */
 	umask(077);
 	int err = prepare(&g, &e);
 	if (err)
