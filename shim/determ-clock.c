@@ -14,7 +14,8 @@
 VCR_DETERM_CLOCK(X)
 #undef X
 
-enum { MS = 1000, COARSE_US = 100 * MS, FINE_MS = 1, COARSE_MS = 10, FREE_READS = 100000 };
+enum { MS = 1000, COARSE_US = 100 * MS, FINE_MS = 1, COARSE_MS = 10, FREE_READS = 100000, SPIN_US = 10 * MS };
+static __thread bool has_looked; /* this thread has read the wall clock */
 #define EPOCH_S 1000000000l /* no machine has run for so long, and no wall clock shows less */
 
 /* ---- The session's clock ---- */
@@ -64,6 +65,7 @@ static uint64_t patience_us(uint64_t us, uint64_t look)
 static uint64_t wall_us(void)
 {
 	static uint64_t last;
+	has_looked = true;
 	uint64_t us = session_us(), seen = us + vcr_determ_starts() + patience_us(us, 1), before = __atomic_load_n(&last, __ATOMIC_RELAXED);
 	while (before < seen && !__atomic_compare_exchange_n(&last, &before, seen, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
@@ -130,10 +132,16 @@ static uint64_t before_sleep(void)
 	return us + patience_us(us, 0);
 }
 
+/* A thread of a pool that finds a lock taken sleeps for a moment, or not, as threads race. */
+static bool is_a_wait(uint64_t us)
+{
+	return us >= SPIN_US || has_looked || syscall(SYS_gettid) == getpid();
+}
+
 static void slept(uint64_t since, uint64_t us)
 {
 	int saved = errno;
-	if (since)
+	if (since && is_a_wait(us))
 		set_clock(since + us);
 	errno = saved;
 }

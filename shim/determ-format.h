@@ -6,7 +6,8 @@
  *
  * The clock: `clock` is the wall clock in microseconds since 1970. It is set
  *   - to the time at which an answer of a model began, by who answers: in a recording the true time, in a replay the recorded one;
- *   - by a sleep that is over, to the time at which it began and its length;
+ *   - by a sleep that is over, to the time at which it began and its length; not by one of less than 10 ms in a thread that is not a process's first and has
+ *     never looked at the clock: so threads of pools wait for locks, when they race;
  *   - by whoever reads it when STEP_US have passed since: so much later. Nothing that waits for a time waits forever.
  * It never goes back. A process sees as many microseconds more as there have been starts in its line before it: its parent's at that moment, and one. So two
  * that a shell starts one after the other, `date +%N` twice, see two times, and those that it starts at once see the same ones in each run.

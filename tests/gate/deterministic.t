@@ -125,6 +125,14 @@ for wait in (lambda t: libc.sem_timedwait(semaphore, t), lambda t: libc.sem_cloc
 began = time.time()
 time.sleep(0.1)
 print("slept", round(time.time() - began, 3))
+def in_thread(*calls):
+    began = time.time()
+    t = threading.Thread(target=lambda: [c() for c in calls])
+    t.start()
+    t.join()
+    return round(time.time() - began, 3)
+brief = lambda: libc.usleep(2000)
+print("thread", in_thread(brief, brief, brief), in_thread(time.time, brief, brief), in_thread(lambda: libc.usleep(20000)))
 private = ctypes.create_string_buffer(16)
 ctypes.CDLL(next(l.split()[-1] for l in open("/proc/self/maps") if "libcrypto" in l)).RAND_priv_bytes(private, 16)
 print(private.raw.hex())
@@ -133,6 +141,7 @@ status, out, err, asked = record("python", PYTHON, "-c", AGENT)
 first, keys = out.splitlines(), set(out.splitlines()[-1:])
 ok(status == 0 and len(asked) == 5 and len(set(asked)) == 5, "a Python program runs and asks while its session is recorded with --deterministic", status, err)
 ok(first[:9] == ["ends", "waited", *["until %d 110 True" % n for n in (-1, -1, -1, 4, 4, signal.SIGALRM)], "slept 0.1"], "a loop that waits for a time ends, waits until a time last, and what is slept through has passed", first)
+ok(first[9] == "thread 0.0 0.004 0.02", "also what a thread sleeps through, but for the moments of one that never looks at the clock", first)
 outs, got = [], []
 for i in range(TIMES):
     was, out, err = replay("python", PYTHON, "-c", AGENT)
