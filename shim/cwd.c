@@ -45,9 +45,15 @@ bool vcr_cwd(char out[PATH_MAX])
 	return known;
 }
 
+static void moves_now(void)
+{
+	__atomic_fetch_add(&moves, 1, __ATOMIC_ACQ_REL);
+}
+
+/* The path stays as it is: whoever forks in a signal's handler may go on in the midst of vcr_cwd. */
 void vcr_cwd_forget(void)
 {
-	*kept.path = 0;
+	moves_now();
 	vcr_store(&kept.taken, 0);
 }
 
@@ -56,15 +62,12 @@ void vcr_cwd_wanders(void)
 	vcr_store(&wanders, 1);
 }
 
-static int moved(int r)
-{
-	__atomic_fetch_add(&moves, 1, __ATOMIC_ACQ_REL);
-	return r;
-}
+/* Before and after: between the call and what stands behind it a signal's handler may come, and need not come back. */
+#define MOVED(call) __extension__({ moves_now(); int r_ = (call); moves_now(); r_; })
 
-int chdir(const char *path) { return moved(VCR_REAL(chdir)(path)); }
-int fchdir(int fd) { return moved(VCR_REAL(fchdir)(fd)); }
-int chroot(const char *path) { return moved(VCR_REAL(chroot)(path)); }
+int chdir(const char *path) { return MOVED(VCR_REAL(chdir)(path)); }
+int fchdir(int fd) { return MOVED(VCR_REAL(fchdir)(fd)); }
+int chroot(const char *path) { return MOVED(VCR_REAL(chroot)(path)); }
 
 int unshare(int flags)
 {

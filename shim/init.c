@@ -48,7 +48,7 @@ void *vcr_resolve(enum vcr_hook hook)
 void vcr_resolve_for_child(void)
 {
 #define X(name) vcr_original(VCR_HOOK_##name);
-	X(close) X(close_range) X(dup2) X(execve) X(execvpe) X(_exit)
+	X(close) X(close_range) X(dup2) X(chdir) X(execve) X(execvpe) X(_exit)
 #undef X
 }
 

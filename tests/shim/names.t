@@ -95,6 +95,46 @@ else:
     skip("or by a program that the library cannot enter", "the compiler cannot build static programs here")
 tried(MADE_IN, r"FILE .* OPEN existed=\d flags=\S+ (\S+)$")
 
+# A hundred handlers that come while the program goes from one directory to another, and that is not at a time of its own choice.
+HANDLER = built("handler", r"""
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+static volatile int going, count;
+static void make(const char *how, int n) { char f[20]; snprintf(f, sizeof f, how, n); close(open(f, O_WRONLY | O_CREAT, 0644)); }
+static void set(int us) { struct itimerval t = { { 0, 0 }, { 0, us } }; setitimer(ITIMER_REAL, &t, NULL); }
+static void on(int sig) { if (going) make("h%d", count++); if (count < 100) set(200 + 37 * count % 300); }
+static int go(const char *where)
+{
+    for (int i = 0; i < 3; i++)
+        make("f%d", i);
+    going = 1;
+    int r = chdir(where);
+    going = 0;
+    return r;
+}
+int main(void)
+{
+    signal(SIGALRM, on);
+    set(200);
+    while (count < 100)
+        if ((mkdir("d", 0755), go("d")) || go(".."))
+            return 1;
+    return 0;
+}""")
+TITLE = "also in a signal's handler that comes in the midst of it"
+if HANDLER:
+    session = tapkit.Session()
+    r = session.run(HANDLER)
+    said = {m.group(1) for m in (re.match(r"FILE .* OPEN existed=\d flags=\S+ ((?:d/)?h\d+)$", line) for line in session.lines()) if m}
+    there = {path + f for path in ("", "d/") for f in os.listdir(os.path.join(session.work, path)) if f[0] == "h"}
+    ok(r.returncode == 0 and len(there) == 100 and said == there, TITLE, r, sorted(said - there), sorted(there - said))
+else:
+    skip(TITLE, "there is no compiler here")
+
 NAMELESS = {
     "a descriptor that has become a pipe behind the library's back is no file without a name": "r, p = os.pipe(); f=w('a'); f.close(); fd=os.open('a', os.O_WRONLY); libc.syscall(33, p, fd); os.write(fd, b'1'); os.close(fd)",
     "nor is one of a stream": "libc.fopen.restype=ctypes.c_void_p; r, p = os.pipe(); f=ctypes.c_void_p(libc.fopen(b'a', b'w')); libc.syscall(33, p, libc.fileno(f)); libc.fclose(f)",
