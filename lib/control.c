@@ -27,7 +27,8 @@ extern char **environ;
 enum { MOST_GIVEN = 16 };
 enum {
 	LEAST_MS = 50, /* that a session gets though others have used up the time for all */
-	STARTS_MS = 3000, /* that a collector which was started is waited for until it has the spool */
+	STARTS_MS = 3000, /* that a collector which was started is waited for until it has the spool, */
+	LATE_MS = 1000,   /* of which so long after its programs have given up waiting for it */
 	ENDS_MS = 500, /* that a collector whose processes have all gone is waited for */
 	IDLE_S = 600,  /* age of a spool that nobody needs, whatever directory it is of: its last process was killed, or went where it cannot be reached */
 };
@@ -346,11 +347,14 @@ static void settle_session(const char *session, const char *path, int timeout_ms
 	}
 }
 
-/* A program that is over at once may have ended before its collector began. Until that has the spool another one must not take it: who salvages has no savepoints. */
-static void wait_for_start(const uint32_t *state)
+/* A program that is over at once may have ended before its collector began. Until that has the spool another one must not take it: who salvages has no savepoints.
+ * One that should have begun long ago will not: it cannot be run, or was killed. */
+static void wait_for_start(const struct vcr_spool_header *h)
 {
-	int64_t until = now_ms() + STARTS_MS;
-	while (__atomic_load_n(state, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_STARTING && now_ms() < until)
+	int64_t until = now_ms() + STARTS_MS, late = (int64_t)(h->base_deadline_ns / 1000000) + LATE_MS;
+	if (h->base_deadline_ns && late < until)
+		until = late;
+	while (__atomic_load_n(&h->collector, __ATOMIC_ACQUIRE) == VCR_COLLECTOR_STARTING && now_ms() < until)
 		poll(NULL, 0, 5);
 }
 
@@ -371,7 +375,7 @@ static void settle_one(const char *path, const char *vcr_dir, int64_t until)
 	if (mine && h->collector != VCR_COLLECTOR_NONE) {
 		char session[sizeof h->session];
 		snprintf(session, sizeof session, "%.*s", (int)sizeof session - 1, h->session); /* it may have no end */
-		wait_for_start(&h->collector);
+		wait_for_start(h);
 		int64_t left = until - now_ms();
 		settle_session(session, path, left > LEAST_MS ? (int)left : LEAST_MS);
 	}

@@ -143,6 +143,18 @@ lines = [json.loads(line) for p in glob.glob(os.path.join(place.vcr_dir, "*.vcr"
 calls = [line["data"]["metadata"]["custom"]["vcr"] for line in lines if line["type"] == "frame"]
 ok(len(calls) == 1 and calls[0].get("savepoint"), "the call of a program that was over before its collector began has its savepoint, although a tool came first", calls, lines[-1])
 
+# Three collectors that cannot be run. Who waits for them until they must have begun, waits once.
+place = Live()
+place.env["VCR_COLLECTOR"] = "/bin/false"
+for a in [place.agent("echo %d > file%d; /bin/true" % (n, n)) for n in range(3)]:
+    a.communicate()
+took = []
+for n in range(3):
+    began = time.monotonic()
+    place.run("vcr-log")
+    took.append(time.monotonic() - began)
+ok(len(glob.glob(os.path.join(place.run_dir, "vcr", "*.spool"))) == 3 and min(took) < 2, "collectors that cannot be run are not waited for by each tool", took)
+
 place = Live()
 a = place.agent("echo one > one; MY_API_KEY=Canary7Kx2Rm9Qw4Tz sh -c 'echo it is $MY_API_KEY > leak; /bin/true'; export NIGHTLY_TOKEN=Canary8Ly3Sn0Rx5Ua; /bin/true; "
                 "echo and $NIGHTLY_TOKEN > leak2; /bin/true")
