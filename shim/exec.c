@@ -81,10 +81,10 @@ struct program {
 	int32_t lender;       /* it runs already, and is to begin anew: as vcr_lend_whom says; else 0 */
 };
 
-/* What changes names there, nobody is told of (names.c). */
+/* What changes names there, nobody is told of (names.c). It may be the first program of the session, whose spool would be made a moment later. */
 static void note_stranger(enum vcr_target target)
 {
-	struct vcr_spool_header *h = vcr_likely(target == VCR_TARGET_TAKES) ? NULL : vcr_spool_mapped();
+	struct vcr_spool_header *h = vcr_likely(target == VCR_TARGET_TAKES) ? NULL : vcr_spool(VCR_MAKE);
 	if (h)
 		vcr_store(&h->strangers, 1);
 }

@@ -95,6 +95,37 @@ else:
     skip("or by a program that the library cannot enter", "the compiler cannot build static programs here")
 tried(MADE_IN, r"FILE .* OPEN existed=\d flags=\S+ (\S+)$")
 
+# The program that the library cannot enter is the first that the session starts, and renames what one that it starts itself has open.
+STARTER = built("starter", r"""
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int said[2], told[2];
+    char c;
+    if (pipe(said) || pipe(told))
+        return 2;
+    if (!fork()) {
+        dup2(told[0], 0);
+        dup2(said[1], 1);
+        execv(argv[1], argv + 1);
+        _exit(127);
+    }
+    close(said[1]);
+    int ok = read(said[0], &c, 1) == 1 && !rename("d", "e") && write(told[1], "\n", 1) == 1, status;
+    return wait(&status) > 0 && ok ? status != 0 : 3;
+}""", "-static")
+for starts in ("bash", "dash"):
+    title = "also when it is the first program of the session, started by %s" % starts
+    if not STARTER or not shutil.which(starts):
+        skip(title, "there is no such shell here, or the compiler cannot build static programs")
+        continue
+    session = tapkit.Session()
+    r = session.run(starts, "-c", '"$@"; true', starts, STARTER, "/usr/bin/python3", "-c", "import os\n" + IN + "print(flush=True); input(); m('3', d); m('4', d)")
+    said = ", ".join(m.group(1) for m in (re.match(r"FILE .* OPEN existed=\d flags=\S+ (\S+)$", line) for line in session.lines()) if m)
+    ok(r.returncode == 0 and said == "d/1, d/2, e/3, e/4", title, said, r, *session.lines())
+
 # A hundred handlers that come while the program goes from one directory to another, and that is not at a time of its own choice.
 HANDLER = built("handler", r"""
 #include <fcntl.h>
