@@ -46,11 +46,11 @@ FILES = """import os, sys
 for i in range(int(sys.argv[1])):
     os.close(os.open('f%05d' % i, os.O_WRONLY | os.O_CREAT))"""
 WRITERS = {
-    "that a program makes": (0.2, lambda n: ["/usr/bin/python3", "-c", FILES, str(n)]),
-    "that a shell writes": (0.2, lambda n: ["sh", "-c", "i=0; while [ $i -lt %d ]; do echo x > f$i; i=$((i+1)); done" % n]),
-    "that tar unpacks elsewhere": (1.2, lambda n: ["tar", "xf", tar_of(n), "-C", "out"]),  # is the descriptor still that directory's?
-}  # and now and then a page of the spool, or the working directory
-CALLS_OF_A_PROGRAM = 55   # 8 are the loader's for any library; 13 ask whether a connection was inherited; four may wake the collector
+    "that a program makes": (0.9, lambda n: ["/usr/bin/python3", "-c", FILES, str(n)]),
+    "that a shell writes": (0.9, lambda n: ["sh", "-c", "i=0; while [ $i -lt %d ]; do echo x > f$i; i=$((i+1)); done" % n]),
+    "that tar unpacks elsewhere": (1.9, lambda n: ["tar", "xf", tar_of(n), "-C", "out"]),  # is the descriptor still that directory's?
+}  # and now and then a page of the spool, or the working directory, when 50 ms have passed: with each file it would be one
+CALLS_OF_A_PROGRAM = 55   # 8 are the loader's for any library; 13 ask whether a connection was inherited
 
 
 def tar_of(n):
@@ -70,7 +70,7 @@ def system_calls(argv, record):
     work, trace = os.path.join(recorded.dir, "work"), os.path.join(recorded.dir, "trace")
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(os.path.join(work, "out"))
-    traced = ["strace", "-f", "-qq", "-o", trace, *argv]
+    traced = ["strace", "-f", "-qq", "-e", "trace=!futex", "-o", trace, *argv]  # the collector is woken where it sleeps, which is as it happens
     recorder = [os.path.join(gatekit.clikit.BUILD, "vcr-record"), "-q", "--"] if record else []
     r = subprocess.run(recorder + traced, cwd=work, env=recorded.env, stdout=subprocess.DEVNULL)
     with open(trace) as f:
