@@ -58,6 +58,11 @@ def said(text=None, **call):
 END = {"type": "vcr.end", "data": {"frames": 0}}
 
 
+def sanitized():
+    """Is vcr built with ASan, whose own memory would be measured?"""
+    return b"libasan" in subprocess.run(["ldd", os.path.join(BUILD, "vcr")], stdout=subprocess.PIPE).stdout
+
+
 class Place:
     def __init__(self):
         self.dir = os.path.realpath(tempfile.mkdtemp(prefix="vcr-cli-test."))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import BUILD, Place, done, header, json, ok
+from clikit import BUILD, Place, done, header, json, ok, sanitized
 
 place = Place()
 SECRET = "sk-proj-Q7xK2mVb9TzR4wLs8NdF"
@@ -121,7 +121,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 
 
-limit = {} if "-fsanitize" in open(os.path.join(BUILD, "Makefile")).read() else {"preexec_fn": limited}
+limit = {} if sanitized() else {"preexec_fn": limited}
 for name, (text, words) in CASES.items():
     status, out, err = place.run("vcr-import", "-s", "bad", one, write("bad", text)) if name != "no exchange" else place.run("vcr-import", "-s", "bad", write("bad", text))
     ok(status == 3 and words in err and err.count("\n") == 1 and not out and sorted(os.listdir(place.vcr_dir)) == kept,

@@ -9,11 +9,11 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")), "tests", "cli"))
-from clikit import BUILD, Place, done, json, ok, skip
+from clikit import BUILD, Place, done, json, ok, sanitized, skip
 
 place = Place()
 SHIM = os.environ.get("VCR_SHIM", os.path.join(BUILD, ".libs", "libvcrshim.so"))
-sanitized = "-fsanitize" in open(os.path.join(BUILD, "Makefile")).read()
+SANITIZED = sanitized()
 ASKED = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})
 ANSWER = json.dumps({"id": "x", "object": "chat.completion", "model": "gpt-4o", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}]})
 CLIENT = "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', 9); c.request('POST', '/v1/chat/completions', sys.argv[1], {'Content-Type': 'application/json'}); " \
@@ -67,7 +67,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 
 
-LIMIT = {} if sanitized else {"preexec_fn": limited}
+LIMIT = {} if SANITIZED else {"preexec_fn": limited}
 
 
 def files():
@@ -83,8 +83,8 @@ for name, (lines, words) in CASES.items():
         status, out, err = place.run(*argv, **LIMIT)
         says = err.replace(place.dir, "")
         ok(status in (1, 3) and any(w in says for w in words) and len(err) < 4000 and open(path, "rb").read() == data and files() == there, TITLE % (name, " ".join(argv[:2])), status, err[-1500:], files() != there)
-    if sanitized or not os.path.exists(SHIM):
-        skip(TITLE % (name, "vcr-replay"), "the library is for plain programs" if sanitized else "no library")
+    if SANITIZED or not os.path.exists(SHIM):
+        skip(TITLE % (name, "vcr-replay"), "the library is for plain programs" if SANITIZED else "no library")
         continue
     status, out, err = place.run("vcr-replay", "bad", "--", sys.executable, "-c", CLIENT, ASKED, env={"VCR_SHIM": SHIM}, **LIMIT)
     made = [f for f in files() if f not in there and not f.startswith(place.vcr_dir)]
@@ -106,7 +106,7 @@ lure.insert(2, {"type": "vcr.scrub", "data": {"patterns": ["(a+)+$", "x{1,60000}
 path = place.write("lure", *lure)
 for argv in (("vcr-export", "--cassette", "lure"), ("vcr-export", "--full", "lure"), ("vcr-scrub", "-p", "hello", "-o", "lured.vcr", "lure"), ("vcr-replay", "lure", "--", "true"), ("vcr-import", "-s", "lured", "good.json")):
     title = "%s opens nothing that a recording names" % " ".join(argv[:2])
-    if not shutil.which("strace") or (argv[0] == "vcr-replay" and (sanitized or not os.path.exists(SHIM))):
+    if not shutil.which("strace") or (argv[0] == "vcr-replay" and (SANITIZED or not os.path.exists(SHIM))):
         skip(title, "no strace" if not shutil.which("strace") else "the library is for plain programs")
         continue
     trace = os.path.join(place.run_dir, "trace")
@@ -118,7 +118,7 @@ scrubs = [{"type": "vcr.scrub", "data": {"patterns": ["("], "fields": [], "hosts
 place.write("rules", *(good[:1] + scrubs + good[1:-1]))
 place.write("many", *(good[:1] + [{"type": "vcr.scrub", "data": {"patterns": ["a"]}}] * 20 + good[1:-1]))
 for name, words in (("rules", "the rules by which it was scrubbed: the pattern '('"), ("many", "scrubbed more than")):
-    if sanitized or not os.path.exists(SHIM):
+    if SANITIZED or not os.path.exists(SHIM):
         skip("rules that are none (%s) are refused by vcr-replay" % name, "the library is for plain programs")
         continue
     status, out, err = place.run("vcr-replay", name, "--", "true", env={"VCR_SHIM": SHIM})

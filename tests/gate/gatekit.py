@@ -15,16 +15,12 @@ SOURCE = os.environ.get("srcdir", os.path.abspath(os.path.join(os.path.dirname(_
 sys.path.insert(0, os.path.join(SOURCE, "tests", "shim"))
 sys.path.insert(0, os.path.join(SOURCE, "tests", "cli"))
 import clikit
+from clikit import sanitized  # noqa: E402,F401
 from tapkit import BUILD, done, ok, skip  # noqa: E402,F401
 
 TIMEOUT = 30
 OPENAI, ANTHROPIC, GEMINI = "/v1/chat/completions", "/v1/messages", "/v1beta/models/gemini-2.5-flash:generateContent"
 APIS = {OPENAI: "openai.chat", ANTHROPIC: "anthropic.messages", GEMINI: "gemini.generate"}
-
-
-def sanitized():
-    """Is vcr built with ASan, whose own memory would be measured?"""
-    return b"libasan" in subprocess.run(["ldd", os.path.join(BUILD, "vcr")], stdout=subprocess.PIPE).stdout
 
 
 def dump(value):
