@@ -6,6 +6,7 @@
 #include "session-name.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -570,13 +571,25 @@ static void on_close(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 	forget_conn(r, ev->conn);
 }
 
+/* An absolute path, where it is told from the workspace on. */
+static const char *absolute(const struct vcr_recorder *r, const char *path, char out[2 * PATH_MAX])
+{
+	if (!*path || *path == '/')
+		return path;
+	int n = snprintf(out, 2 * PATH_MAX, "%s/%s", r->workspace, path);
+	return n < 2 * PATH_MAX ? out : "";
+}
+
 static void on_file(struct vcr_recorder *r, const struct vcr_spool_event *ev)
 {
+	char whole[2][2 * PATH_MAX];
 	struct vcr_rec_file rec;
 	if (!r->files || ev->size < sizeof rec)
 		return;
 	memcpy(&rec, ev->payload, sizeof rec);
-	const char *path = vcr_spool_string(ev, sizeof rec, 0), *path2 = vcr_spool_string(ev, sizeof rec, 1);
+	const char *path = vcr_spool_string(ev, sizeof rec, 0), *path2 = absolute(r, vcr_spool_string(ev, sizeof rec, 1), whole[1]);
+	if (rec.op != VCR_FILE_LINK || !(rec.flags & 1)) /* that one's is a link's text */
+		path = absolute(r, path, whole[0]);
 	enum vcr_mark_op op;
 	switch (rec.op) {
 	case VCR_FILE_OPEN:

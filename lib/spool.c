@@ -121,6 +121,8 @@ int vcr_spool_create(const struct vcr_spool_make *m, char **path, struct vcr_err
 	put(h->session, sizeof h->session, m->session_id);
 	put(h->start_dir, sizeof h->start_dir, m->start_dir);
 	put(h->workspace, sizeof h->workspace, m->workspace);
+	if (strlen(m->workspace) < sizeof h->workspace_near)
+		put(h->workspace_near, sizeof h->workspace_near, m->workspace);
 	put(h->vcr_dir, sizeof h->vcr_dir, m->vcr_dir);
 	h->hwcap = getauxval(AT_HWCAP);
 	h->crc = vcr_crc_how();
@@ -541,12 +543,12 @@ const char *vcr_spool_string(const struct vcr_spool_event *ev, size_t fixed, uns
 
 /* ---- Who writes ---- */
 
-/* A line "from-to rw-s offset dev inode path" that maps the spool as a writer does: whole, or as much as there are addresses for. */
+/* A line "from-to rw-s offset dev inode path" that maps the spool as a writer does. */
 static bool maps_spool(const char *line, ino_t inode)
 {
 	unsigned long long from, to, ino;
 	char how[8];
-	return sscanf(line, "%llx-%llx %7s %*s %*s %llu", &from, &to, how, &ino) == 4 && ino == inode && to - from >= VCR_SPOOL_LEAST && how[1] == 'w';
+	return sscanf(line, "%llx-%llx %7s %*s %*s %llu", &from, &to, how, &ino) == 4 && ino == inode && to - from >= VCR_SPOOL_NEAR && how[1] == 'w';
 }
 
 static bool is_writer(const char *pid, ino_t inode)

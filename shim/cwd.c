@@ -4,7 +4,7 @@
 #include "shim.h"
 
 enum { LONGEST = 256, MOMENT_NS = 50000000, ASKED = 3 /* times before it is kept: most programs write no more, and the clock costs page faults */ };
-static struct { uint32_t taken, moves, renames; uint64_t since_ns; char path[LONGEST]; } kept;
+static VCR_HOT struct { uint32_t taken, moves, renames; uint64_t since_ns; char path[LONGEST]; } kept;
 static VCR_HOT uint32_t moves, wanders, asked;
 
 static bool ask(char out[PATH_MAX])

@@ -3,8 +3,7 @@
 #include <stdarg.h>
 #include "shim.h"
 
-uint8_t vcr_fd_kind[VCR_FDS];
-uint32_t vcr_fd_conn[VCR_FDS];
+struct vcr_fd vcr_far_fd[VCR_FDS];
 static VCR_HOT uint32_t highest; /* no descriptor above it was ever of interest */
 static VCR_HOT uint32_t copies;  /* one of a file was ever made */
 
@@ -15,23 +14,23 @@ void vcr_fd_set(int fd, enum vcr_fd_kind kind)
 	uint32_t high = __atomic_load_n(&highest, __ATOMIC_RELAXED);
 	while (kind && (uint32_t)fd > high && !__atomic_compare_exchange_n(&highest, &high, (uint32_t)fd, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
-	__atomic_store_n(&vcr_fd_kind[fd], (uint8_t)kind, __ATOMIC_RELAXED);
+	__atomic_store_n(&vcr_fd_at(fd)->kind, (uint8_t)kind, __ATOMIC_RELAXED);
 }
 
 /* Does another descriptor carry the same connection? */
 static bool has_copy(int fd, uint32_t conn)
 {
 	for (uint32_t i = 0; i <= vcr_load(&highest); i++)
-		if ((int)i != fd && vcr_fd_kind[i] == VCR_FD_PLAIN && vcr_fd_conn[i] == conn)
+		if ((int)i != fd && vcr_fd_at(i)->kind == VCR_FD_PLAIN && vcr_fd_at(i)->conn == conn)
 			return true;
 	return false;
 }
 
 bool vcr_fd_has_file_copy(int fd)
 {
-	uint32_t end = (unsigned)fd < VCR_FDS && vcr_load(&copies) ? vcr_fd_conn[fd] : 0;
+	uint32_t end = (unsigned)fd < VCR_FDS && vcr_load(&copies) ? vcr_fd_at(fd)->conn : 0;
 	for (uint32_t i = 0; end && i <= vcr_load(&highest); i++)
-		if ((int)i != fd && (vcr_fd_kind[i] == VCR_FD_FILE || vcr_fd_kind[i] == VCR_FD_DIRTY) && vcr_fd_conn[i] == end)
+		if ((int)i != fd && (vcr_fd_at(i)->kind == VCR_FD_FILE || vcr_fd_at(i)->kind == VCR_FD_DIRTY) && vcr_fd_at(i)->conn == end)
 			return true;
 	return false;
 }
@@ -44,15 +43,15 @@ void vcr_fd_closed(int fd)
 	vcr_fd_set(fd, VCR_FD_NONE);
 	if (kind == VCR_FD_TLS)
 		vcr_unheard_closed(fd);
-	if (kind == VCR_FD_PLAIN && vcr_fd_conn[fd] >= vcr_self.first_conn && !has_copy(fd, vcr_fd_conn[fd]))
-		vcr_conn_closed(vcr_fd_conn[fd], 0);
+	if (kind == VCR_FD_PLAIN && vcr_fd_at(fd)->conn >= vcr_self.first_conn && !has_copy(fd, vcr_fd_at(fd)->conn))
+		vcr_conn_closed(vcr_fd_at(fd)->conn, 0);
 }
 
 void vcr_fd_closed_range(unsigned first, unsigned last)
 {
 	unsigned high = vcr_load(&highest);
 	for (unsigned fd = first; fd <= last && fd <= high; fd++)
-		if (vcr_fd_kind[fd])
+		if (vcr_fd_at(fd)->kind)
 			vcr_fd_closed((int)fd);
 }
 
@@ -60,19 +59,19 @@ void vcr_fd_closed_range(unsigned first, unsigned last)
 static void pair(int from, int to)
 {
 	static uint32_t pairs;
-	if (!(vcr_fd_conn[from] & VCR_FD_PAIR))
-		vcr_fd_conn[from] = __atomic_add_fetch(&pairs, 1, __ATOMIC_RELAXED) | VCR_FD_PAIR;
-	vcr_fd_conn[to] = vcr_fd_conn[from];
+	if (!(vcr_fd_at(from)->conn & VCR_FD_PAIR))
+		vcr_fd_at(from)->conn = __atomic_add_fetch(&pairs, 1, __ATOMIC_RELAXED) | VCR_FD_PAIR;
+	vcr_fd_at(to)->conn = vcr_fd_at(from)->conn;
 }
 
 void vcr_fd_plain(int fd, uint32_t conn)
 {
-	uint32_t mark = vcr_fd_conn[fd] & VCR_FD_PAIR ? vcr_fd_conn[fd] : 0;
-	vcr_fd_conn[fd] = conn;
+	uint32_t mark = vcr_fd_at(fd)->conn & VCR_FD_PAIR ? vcr_fd_at(fd)->conn : 0;
+	vcr_fd_at(fd)->conn = conn;
 	vcr_fd_set(fd, VCR_FD_PLAIN);
 	for (uint32_t i = 0; mark && i <= vcr_load(&highest); i++)
-		if (vcr_fd_get((int)i) == VCR_FD_SOCKET && vcr_fd_conn[i] == mark) {
-			vcr_fd_conn[i] = conn;
+		if (vcr_fd_get((int)i) == VCR_FD_SOCKET && vcr_fd_at(i)->conn == mark) {
+			vcr_fd_at(i)->conn = conn;
 			vcr_fd_set((int)i, VCR_FD_PLAIN);
 		}
 }
@@ -87,7 +86,7 @@ void vcr_fd_copied(int from, int to)
 	if (kind == VCR_FD_SOCKET)
 		pair(from, to);
 	else if (kind)
-		vcr_fd_conn[to] = vcr_fd_conn[from];
+		vcr_fd_at(to)->conn = vcr_fd_at(from)->conn;
 	if (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) {
 		vcr_store(&copies, 1);
 		vcr_names_copied(from, to);

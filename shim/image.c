@@ -4,17 +4,18 @@
 #include "raw.h"
 
 enum { PAGE = VCR_IMAGE_PAGE, MOST_SEGMENTS = 64 };
+#define EARLY __attribute__((hot)) /* every program is looked at so as it begins */
 
 /* ---- what the program exports ---- */
 
 /* Relocated by the loader, or not: that differs between machines. */
-static const void *dynamic_address(const struct vcr_image *m, const ElfW(Dyn) *d)
+EARLY static const void *dynamic_address(const struct vcr_image *m, const ElfW(Dyn) *d)
 {
 	uintptr_t p = d->d_un.d_ptr;
 	return (const void *)(p < m->bias ? p + m->bias : p);
 }
 
-static void take(struct vcr_image *m, const ElfW(Dyn) *d)
+EARLY static void take(struct vcr_image *m, const ElfW(Dyn) *d)
 {
 	switch (d->d_tag) {
 	case DT_GNU_HASH: m->hash = dynamic_address(m, d); break;
@@ -28,7 +29,7 @@ static void take(struct vcr_image *m, const ElfW(Dyn) *d)
 	}
 }
 
-bool vcr_image_read_at(struct vcr_image *m, uintptr_t bias, const ElfW(Phdr) *segment, size_t segments)
+EARLY bool vcr_image_read_at(struct vcr_image *m, uintptr_t bias, const ElfW(Phdr) *segment, size_t segments)
 {
 	const ElfW(Dyn) *d = NULL;
 	*m = (struct vcr_image){ .bias = bias, .segment = segment, .segments = segments };
@@ -43,7 +44,7 @@ bool vcr_image_read_at(struct vcr_image *m, uintptr_t bias, const ElfW(Phdr) *se
 	return m->hash && m->symbol && m->string;
 }
 
-bool vcr_image_read(struct vcr_image *m)
+EARLY bool vcr_image_read(struct vcr_image *m)
 {
 	const ElfW(Phdr) *segment = (const void *)getauxval(AT_PHDR);
 	size_t segments = getauxval(AT_PHNUM);
@@ -54,7 +55,7 @@ bool vcr_image_read(struct vcr_image *m)
 }
 
 /* A filter first, then a bucket's chain (the GNU hash section). */
-const ElfW(Sym) *vcr_image_exported(const struct vcr_image *m, const char *name)
+EARLY const ElfW(Sym) *vcr_image_exported(const struct vcr_image *m, const char *name)
 {
 	uint32_t h = 5381, buckets = m->hash[0], first = m->hash[1], words = m->hash[2], shift = m->hash[3];
 	for (const char *p = name; *p; p++)

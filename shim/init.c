@@ -11,7 +11,7 @@
 #include "shim.h"
 
 VCR_HOT struct vcr_process vcr_self;
-void *vcr_originals[VCR_HOOK_COUNT];
+VCR_HOT void *vcr_originals[VCR_HOOK_COUNT];
 
 /* The names one after the other, without a pointer to each that the loader would have to relocate. */
 static const struct {
@@ -106,12 +106,11 @@ char *vcr_format_number(char *at, uint64_t value, int least_digits)
 /* Room for n bytes that stay for the life of the process; NULL when it is used up. */
 static char *keep(size_t n)
 {
-	static VCR_HOT char first[2048]; /* nearly always enough */
 	static char more[10 * PATH_MAX];
-	static VCR_HOT size_t of_first, of_more;
-	if (n <= sizeof first - of_first) {
-		of_first += n;
-		return first + of_first - n;
+	static VCR_HOT size_t of_near, of_more;
+	if (n <= sizeof vcr_near.texts - of_near) {
+		of_near += n;
+		return vcr_near.texts + of_near - n;
 	}
 	if (n > sizeof more - of_more)
 		return NULL;
@@ -292,7 +291,8 @@ static bool become_member(const char *value)
 		return false;
 	vcr_self.joined = (vcr_env_flags(value) & VCR_ENV_COUNTED) != 0;
 	struct vcr_spool_header *h = vcr_spool(VCR_JOIN);
-	if (!h || !ends(h->workspace, sizeof h->workspace) || !(vcr_self.workspace = keep_text(h->workspace, NULL)))
+	const char *workspace = !h ? NULL : *h->workspace_near && ends(h->workspace_near, sizeof h->workspace_near) ? h->workspace_near : ends(h->workspace, sizeof h->workspace) ? h->workspace : NULL;
+	if (!workspace || !(vcr_self.workspace = keep_text(workspace, NULL)))
 		return false;
 	vcr_self.root_pid = h->root_pid;
 	find_notes(h);

@@ -19,7 +19,7 @@
 enum { HEAD = 4000, WORD = 32 /* longer than those that are looked for */, MOST_WORDS = 64 << 10, MOST_BUNDLE = 8 << 20, USED = 16, MODULES = 4, ROOTS = 512, PORT_TLS = 443 };
 
 __thread const void *vcr_caller;
-uint32_t vcr_late_lends;       /* what is opened for reading may be lent */
+VCR_HOT uint32_t vcr_late_lends; /* what is opened for reading may be lent */
 VCR_HOT struct vcr_late_named vcr_late_named;
 static uint32_t begun;         /* TLS that no hook hears was seen in this process or one that forked it */
 

@@ -75,10 +75,18 @@ uint32_t vcr_before_open(int dir, const char *path, int flags)
 	return error == 0 ? 1 : error == ENOENT ? 0 : 2;
 }
 
+/* As records have it: what is in the workspace, from there on. It is most of them, and they are read by the ten thousand. */
+static const char *from_workspace(const char *path)
+{
+	size_t n = vcr_self.workspace_length;
+	return n && !strncmp(path, vcr_self.workspace, n) && path[n] == '/' && path[n + 1] && path[n + 1] != '/' ? path + n + 1 : path;
+}
+
 uint64_t vcr_mark(uint32_t op, uint32_t flags, int fd, uint32_t existed, const char *path, const char *path2)
 {
 	struct vcr_rec_file f = { .op = op, .flags = flags, .fd = fd, .existed = existed };
-	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(path), vcr_text(path2) };
+	bool is_target = op == VCR_FILE_LINK && flags & 1;
+	struct vcr_piece piece[3] = { { &f, sizeof f }, vcr_text(is_target ? path : from_workspace(path)), vcr_text(from_workspace(path2)) };
 	vcr_want_collector();
 	return vcr_append(VCR_REC_FILE, 0, 0, piece, 3, 0);
 }
@@ -185,7 +193,7 @@ void vcr_after_open(int fd, int dir, const char *path, int flags, uint32_t exist
 		if (own) {
 			vcr_fd_set(fd, VCR_FD_FILE);
 			if ((unsigned)fd < VCR_FDS)
-				vcr_fd_conn[fd] = !deep && (flags & O_TRUNC || existed == 0) ? (uint32_t)(at / VCR_SPOOL_ALIGN) : 0;
+				vcr_fd_at(fd)->conn = !deep && (flags & O_TRUNC || existed == 0) ? (uint32_t)(at / VCR_SPOOL_ALIGN) : 0;
 			if (existed == 0 && !deep)
 				vcr_names_keep(fd, s->a);
 		}
@@ -203,7 +211,7 @@ void vcr_mark_notes(void)
 bool vcr_mark_is_pending(int fd)
 {
 	int kind = vcr_fd_get(fd);
-	return (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_spool_is_untaken(vcr_fd_conn[fd]);
+	return (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_spool_is_untaken(vcr_fd_at(fd)->conn);
 }
 
 /* The descriptor itself says which file it is: the table may be stale. */
@@ -227,6 +235,6 @@ void vcr_mark_closed(int fd, int kind)
 		return;
 	bool last = kind == VCR_FD_DIRTY || !vcr_fd_has_file_copy(fd); /* a shell opens, duplicates, closes, and then writes */
 	vcr_fd_set(fd, VCR_FD_NONE);
-	if (last && !vcr_spool_add_closed(vcr_fd_conn[fd]))
+	if (last && !vcr_spool_add_closed(vcr_fd_at(fd)->conn))
 		mark_open(VCR_FILE_CLOSE, kind == VCR_FD_DIRTY, fd, is_watched(kind));
 }

@@ -3,14 +3,10 @@
  * nothing was renamed by this process; the caller asks the kernel otherwise. A slot that is in use is passed over, so nobody waits. */
 #include "shim.h"
 
-enum { SLOTS = 32, DIRECTORIES = 8, LONGEST = 256 };
-static struct {
-	uint32_t taken, renames;
-	int32_t fd; /* and 1, so that 0 is none */
-	char path[LONGEST];
-} slots[SLOTS];
-static uint32_t renames;
-static struct { uint32_t taken, renames; size_t n; char path[LONGEST]; } outside; /* a directory, its last slash included */
+enum { NEAR = sizeof vcr_near.names / sizeof *vcr_near.names, SLOTS = 32, DIRECTORIES = 8, LONGEST = sizeof vcr_near.names->path };
+static struct vcr_name far[SLOTS - NEAR];
+static VCR_HOT uint32_t renames;
+static VCR_HOT struct { uint32_t taken, renames; size_t n; char path[LONGEST]; } outside; /* a directory, its last slash included */
 static struct { uint32_t taken, renames; int32_t fd; dev_t dev; ino_t ino; char path[LONGEST]; } directories[DIRECTORIES]; /* fd and 1, renames of the session */
 
 static bool leads_there(const char *path, const struct stat *st)
@@ -19,24 +15,37 @@ static bool leads_there(const char *path, const struct stat *st)
 	return !raw_statat(AT_FDCWD, path, &there, AT_SYMLINK_NOFOLLOW) && there.st_dev == st->st_dev && there.st_ino == st->st_ino;
 }
 
+static struct vcr_name *slot(int i)
+{
+	return i < NEAR ? &vcr_near.names[i] : &far[i - NEAR];
+}
+
+/* NULL: somebody uses it. */
+static struct vcr_name *take(int fd)
+{
+	struct vcr_name *s = fd >= 0 ? slot(fd % SLOTS) : NULL;
+	return s && !__atomic_exchange_n(&s->taken, 1, __ATOMIC_ACQUIRE) ? s : NULL;
+}
+
 void vcr_names_keep(int fd, const char *path)
 {
 	size_t n = strlen(path) + 1;
 	uint32_t now = vcr_load(&renames);
-	if (fd < 0 || n > LONGEST || __atomic_exchange_n(&slots[fd % SLOTS].taken, 1, __ATOMIC_ACQUIRE))
+	struct vcr_name *s = n <= LONGEST ? take(fd) : NULL;
+	if (!s)
 		return;
-	slots[fd % SLOTS].fd = fd + 1;
-	slots[fd % SLOTS].renames = now;
-	memcpy(slots[fd % SLOTS].path, path, n);
-	vcr_store(&slots[fd % SLOTS].taken, 0);
+	s->fd = fd + 1;
+	s->renames = now;
+	memcpy(s->path, path, n);
+	vcr_store(&s->taken, 0);
 }
 
 void vcr_names_copied(int from, int to)
 {
-	__typeof__(slots[0]) *a = &slots[from % SLOTS], *b = &slots[to % SLOTS];
-	if (from < 0 || to < 0 || a == b || __atomic_exchange_n(&a->taken, 1, __ATOMIC_ACQUIRE))
+	struct vcr_name *a = take(from), *b;
+	if (!a)
 		return;
-	if (a->fd == from + 1 && !__atomic_exchange_n(&b->taken, 1, __ATOMIC_ACQUIRE)) {
+	if (a->fd == from + 1 && (b = take(to))) {
 		b->fd = to + 1;
 		b->renames = a->renames;
 		strcpy(b->path, a->path);
@@ -48,13 +57,13 @@ void vcr_names_copied(int from, int to)
 bool vcr_names_find(int fd, char out[PATH_MAX])
 {
 	struct stat st;
-	if (fd < 0 || __atomic_exchange_n(&slots[fd % SLOTS].taken, 1, __ATOMIC_ACQUIRE))
+	struct vcr_name *s = take(fd);
+	if (!s)
 		return false;
-	bool found = slots[fd % SLOTS].fd == fd + 1 && slots[fd % SLOTS].renames == vcr_load(&renames) && !raw_fstat(fd, &st) && st.st_nlink == 1 &&
-		leads_there(slots[fd % SLOTS].path, &st);
+	bool found = s->fd == fd + 1 && s->renames == vcr_load(&renames) && !raw_fstat(fd, &st) && st.st_nlink == 1 && leads_there(s->path, &st);
 	if (found)
-		strcpy(out, slots[fd % SLOTS].path);
-	vcr_store(&slots[fd % SLOTS].taken, 0);
+		strcpy(out, s->path);
+	vcr_store(&s->taken, 0);
 	return found;
 }
 
@@ -123,7 +132,7 @@ void vcr_names_changed(void)
 void vcr_names_forget(void)
 {
 	for (int i = 0; i < SLOTS; i++)
-		vcr_store(&slots[i].taken, 0);
+		vcr_store(&slot(i)->taken, 0);
 	for (int i = 0; i < DIRECTORIES; i++)
 		vcr_store(&directories[i].taken, 0);
 	vcr_store(&outside.taken, 0);

@@ -161,7 +161,7 @@ FILE *freopen64(const char *path, const char *mode, FILE *f) { return reopen_str
 static int close_watched(FILE *f, int fd, int kind)
 {
 	char path[PATH_MAX];
-	uint32_t opened = kind == VCR_FD_FILE || kind == VCR_FD_DIRTY ? vcr_fd_conn[fd] : 0;
+	uint32_t opened = kind == VCR_FD_FILE || kind == VCR_FD_DIRTY ? vcr_fd_at(fd)->conn : 0;
 	bool known = !vcr_fd_is_socket(kind) && (vcr_names_find(fd, path) || vcr_path_of_fd(fd, path)), file = known && vcr_path_matters(path);
 	bool deep = !known && (kind == VCR_FD_FILE || kind == VCR_FD_DIRTY) && vcr_path_is_too_long(fd, path);
 	vcr_fd_closed(fd);

@@ -2,32 +2,24 @@
 #include "shim.h"
 
 enum { MOST_UP = 300 };
-enum { SCRATCHES = 16, PAGE = 4096 };
-static char room[SCRATCHES * sizeof(struct vcr_scratch) + PAGE - 1];
-static VCR_HOT uint32_t taken[SCRATCHES];
-
-/* On a page's border, so that a short text touches one. Were it said to the compiler, all that has no value yet would begin on another page than what has one. */
-static struct vcr_scratch *pool(void)
-{
-	return (struct vcr_scratch *)(((uintptr_t)room + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
-}
+static VCR_HOT uint32_t taken[VCR_SCRATCHES];
 
 struct vcr_scratch *vcr_scratch_take(void)
 {
-	for (size_t i = 0; i < SCRATCHES; i++)
+	for (size_t i = 0; i < VCR_SCRATCHES; i++)
 		if (!__atomic_exchange_n(&taken[i], 1, __ATOMIC_ACQUIRE))
-			return pool() + i;
+			return vcr_near.scratch + i;
 	return NULL;
 }
 
 void vcr_scratch_give(struct vcr_scratch *s)
 {
-	vcr_store(&taken[s - pool()], 0);
+	vcr_store(&taken[s - vcr_near.scratch], 0);
 }
 
 void vcr_scratch_forget(void)
 {
-	for (size_t i = 0; i < SCRATCHES; i++)
+	for (size_t i = 0; i < VCR_SCRATCHES; i++)
 		vcr_store(&taken[i], 0);
 }
 

@@ -12,7 +12,7 @@ VCR_EARLY void vcr_say_process_from(char *const argv[], char *const env[])
 }
 
 /* NUL-separated arguments: whole ones only. */
-static uint32_t copy_arguments(char *out, size_t room, size_t *size)
+VCR_EARLY static uint32_t copy_arguments(char *out, size_t room, size_t *size)
 {
 	uint32_t count = 0;
 	*size = 0;
@@ -24,7 +24,7 @@ static uint32_t copy_arguments(char *out, size_t room, size_t *size)
 }
 
 /* Likewise from /proc/self/cmdline. */
-static uint32_t read_arguments(char *out, size_t room, size_t *size)
+VCR_EARLY static uint32_t read_arguments(char *out, size_t room, size_t *size)
 {
 	if (arguments)
 		return copy_arguments(out, room, size);
@@ -43,14 +43,14 @@ static uint32_t read_arguments(char *out, size_t room, size_t *size)
 }
 
 /* Does that word stand there, in large letters or small ones? */
-static bool is_word(const char *p, const char *word)
+VCR_EARLY static bool is_word(const char *p, const char *word)
 {
 	for (; *word && (*p == *word || *p == *word + ('a' - 'A')); word++)
 		p++;
 	return !*word;
 }
 
-static bool begins_secret(const char *p)
+VCR_EARLY static bool begins_secret(const char *p)
 {
 	switch (*p & ~('a' - 'A')) {
 	case 'K': return is_word(p, "KEY");
@@ -65,7 +65,7 @@ static bool begins_secret(const char *p)
 }
 
 /* Eight at a time: environments are long, and it is done as each program begins. */
-static bool has_at_sign(const char *p, size_t n)
+VCR_EARLY static bool has_at_sign(const char *p, size_t n)
 {
 	const uint64_t ones = ~(uint64_t)0 / 255, signs = ones * '@';
 	uint64_t word;
@@ -82,7 +82,7 @@ static bool has_at_sign(const char *p, size_t n)
 }
 
 /* scheme://user:password@host */
-static bool holds_password(const char *value, size_t n)
+VCR_EARLY static bool holds_password(const char *value, size_t n)
 {
 	if (vcr_likely(!has_at_sign(value, n)))
 		return false;
@@ -97,7 +97,7 @@ static bool holds_password(const char *value, size_t n)
 
 /* By its name, or by its value. *whole: its size with the NUL. What no secret's word begins with is passed by two characters at once: every branch is still
  * mispredicted then. */
-static bool sounds_secret(const char *variable, size_t *whole)
+VCR_EARLY static bool sounds_secret(const char *variable, size_t *whole)
 {
 #define LETTER(c) (1u << ((c) & 31))
 	static const uint32_t first = LETTER('K') | LETTER('T') | LETTER('S') | LETTER('P') | LETTER('C') | LETTER('A') | LETTER('_'),
@@ -114,7 +114,7 @@ static bool sounds_secret(const char *variable, size_t *whole)
 }
 
 /* Variables that may hold a secret, NUL-separated, whole ones only; one that does not fit is left out. */
-static size_t copy_secrets(char *out, size_t room)
+VCR_EARLY static size_t copy_secrets(char *out, size_t room)
 {
 	size_t used = 0;
 	for (char *const *v = variables; *v; v++) {
@@ -128,7 +128,7 @@ static size_t copy_secrets(char *out, size_t room)
 }
 
 /* From /proc/self/environ: `environ` itself may be changed by another thread just now. */
-static size_t read_secrets(char *out, size_t room, char *buffer, size_t size)
+VCR_EARLY static size_t read_secrets(char *out, size_t room, char *buffer, size_t size)
 {
 	if (variables)
 		return copy_secrets(out, room);

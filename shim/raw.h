@@ -31,10 +31,11 @@ static inline int raw_unlink(const char *path) { return (int)vcr_call3(SYS_unlin
 static inline int raw_mkdir(const char *path, int mode) { return (int)vcr_call3(SYS_mkdirat, AT_FDCWD, (long)path, mode); }
 static inline int raw_linkat(int dir, const char *from, const char *to) { return (int)vcr_call6(SYS_linkat, dir, (long)from, AT_FDCWD, (long)to, 0, 0); }
 static inline int raw_rename(const char *from, const char *to) { return (int)vcr_call4(SYS_renameat, AT_FDCWD, (long)from, AT_FDCWD, (long)to); }
-static inline void *raw_mmap(size_t n, int prot, int flags, int fd)
+static inline void *raw_mmap_at(size_t n, int prot, int flags, int fd, uint64_t offset)
 {
-	return (void *)vcr_call6(SYS_mmap, 0, (long)n, prot, flags, fd, 0);
+	return (void *)vcr_call6(SYS_mmap, 0, (long)n, prot, flags, fd, (long)offset);
 }
+static inline void *raw_mmap(size_t n, int prot, int flags, int fd) { return raw_mmap_at(n, prot, flags, fd, 0); }
 static inline int raw_failed(const void *p) { return (unsigned long)p > -4096ul; }
 static inline int raw_munmap(void *p, size_t n) { return (int)vcr_call3(SYS_munmap, (long)p, (long)n, 0); }
 static inline int raw_madvise(void *p, size_t n, int what) { return (int)vcr_call3(SYS_madvise, (long)p, (long)n, what); }

@@ -51,7 +51,7 @@ void vcr_rpc_in(const void *buf, size_t n)
 		vcr_format_number(vcr_format(vcr_format_number(input, st.st_dev, 1), ":"), st.st_ino, 1);
 	uint32_t conn = vcr_conn_open(VCR_CONN_PIPE, 0, input);
 	for (int fd = 0; fd < 2; fd++) {
-		vcr_fd_conn[fd] = conn;
+		vcr_fd_at(fd)->conn = conn;
 		vcr_fd_set(fd, conn ? VCR_FD_PLAIN : VCR_FD_NONE);
 	}
 }

@@ -150,7 +150,7 @@ int system(const char *command)
 /* Streams to and from such shells, which are waited for when they are closed. stream: NULL free. */
 enum { MOST_PIPED = 64 };
 static struct { FILE *stream; pid_t pid; int fd; } piped[MOST_PIPED];
-int32_t vcr_npiped;
+VCR_HOT int32_t vcr_npiped;
 
 static int claim(FILE *f, pid_t pid)
 {

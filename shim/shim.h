@@ -106,6 +106,8 @@ bool vcr_spool_is_untaken(uint32_t at_in_units);
 /* Add to it that the file has been closed. False: that has to be said by a record of its own. */
 bool vcr_spool_add_closed(uint32_t at_in_units);
 uint32_t vcr_next_conn(void);
+/* Map all of it now: later no system call will be made. */
+void vcr_spool_widen(void);
 /* Count an event that could not be written. */
 void vcr_lost(size_t bytes);
 void vcr_spool_leave(void);         /* this process ends, or becomes a program that cannot join */
@@ -169,7 +171,7 @@ char *vcr_format_number(char *at, uint64_t value, int least_digits);
 
 /* ---- fd.c: what is known of a descriptor ---- */
 enum { VCR_FDS = 1 << 16 };
-#define VCR_FD_PAIR 0x80000000u /* in vcr_fd_conn of a VCR_FD_SOCKET: it has copies */
+#define VCR_FD_PAIR 0x80000000u /* in conn of a VCR_FD_SOCKET: it has copies */
 enum vcr_fd_kind {
 	VCR_FD_NONE = 0,
 	VCR_FD_FILE = 1,      /* open for writing in the workspace, not written yet */
@@ -178,13 +180,32 @@ enum vcr_fd_kind {
 	VCR_FD_LED = 4,       /* connected to the gate, which says what passes */
 	VCR_FD_SOCKET = 5,    /* connected, its first bytes not seen */
 	VCR_FD_HTTP = 6,      /* speaks HTTP, nothing worth recording yet */
-	VCR_FD_PLAIN = 7,     /* recorded; vcr_fd_conn has its number */
+	VCR_FD_PLAIN = 7,     /* recorded; conn has its number */
 	VCR_FD_STDIO = 8,     /* standard input or output, both a pipe or socket: is this process asked in JSON-RPC? */
 	VCR_FD_TLS = 9,       /* speaks TLS with a model, and no hook has heard it yet (unheard.c) */
 };
-extern uint8_t vcr_fd_kind[VCR_FDS];
-extern uint32_t vcr_fd_conn[VCR_FDS]; /* of a connection; of a VCR_FD_FILE that its open made or emptied: where the record of that begins, in units of VCR_SPOOL_ALIGN; else 0 */
-static inline int vcr_fd_get(int fd) { return vcr_likely((unsigned)fd < VCR_FDS) ? __atomic_load_n(&vcr_fd_kind[fd], __ATOMIC_RELAXED) : VCR_FD_NONE; }
+struct vcr_fd {
+	uint32_t conn;                /* of a connection; of a VCR_FD_FILE that its open made or emptied: where the record of that begins, in units of VCR_SPOOL_ALIGN; else 0 */
+	uint8_t kind;                 /* enum vcr_fd_kind */
+};
+struct vcr_name {                     /* names.c: of an open file */
+	uint32_t taken, renames;
+	int32_t fd;                   /* and 1, so that 0 is none */
+	char path[256];
+};
+enum { VCR_NEAR_FDS = 32, VCR_NEAR_NAMES = 4, VCR_SCRATCHES = 16 };
+/* What nearly every process that begins or writes a file would touch on a page each: beside each other, right behind what is VCR_HOT. */
+struct vcr_near {
+	struct vcr_fd fd[VCR_NEAR_FDS];
+	struct vcr_name names[VCR_NEAR_NAMES]; /* of the lowest descriptors */
+	char texts[1536];             /* init.c: what stays for the process's life. Nearly always enough */
+	struct vcr_scratch scratch[VCR_SCRATCHES]; /* path.c: what is written there is short, and stands at the beginning */
+};
+extern struct vcr_near vcr_near;      /* near.c */
+extern struct vcr_fd vcr_far_fd[VCR_FDS]; /* of which the first VCR_NEAR_FDS are not used */
+/* fd: below VCR_FDS. */
+static inline struct vcr_fd *vcr_fd_at(int fd) { return vcr_likely(fd < VCR_NEAR_FDS) ? &vcr_near.fd[fd] : &vcr_far_fd[fd]; }
+static inline int vcr_fd_get(int fd) { return vcr_likely((unsigned)fd < VCR_FDS) ? __atomic_load_n(&vcr_fd_at(fd)->kind, __ATOMIC_RELAXED) : VCR_FD_NONE; }
 void vcr_fd_set(int fd, enum vcr_fd_kind kind);
 void vcr_fd_plain(int fd, uint32_t conn); /* it is recorded from here on, and so are its copies */
 void vcr_fd_closed(int fd);         /* it was closed, whoever did it */

@@ -38,9 +38,9 @@ enum { BEGUN = 1 << 30, BEGUN_SIZE = 0xff, BEGUN_METHOD = 8 };
 
 static bool may_be_http(int fd, const char *p, size_t n)
 {
-	for (size_t i = 0; i < METHODS && !(vcr_fd_conn[fd] & VCR_FD_PAIR); i++)
+	for (size_t i = 0; i < METHODS && !(vcr_fd_at(fd)->conn & VCR_FD_PAIR); i++)
 		if (n < strlen(method[i]) && !memcmp(p, method[i], n)) {
-			vcr_fd_conn[fd] = (uint32_t)(BEGUN | i << BEGUN_METHOD | n);
+			vcr_fd_at(fd)->conn = (uint32_t)(BEGUN | i << BEGUN_METHOD | n);
 			return true;
 		}
 	return false;
@@ -49,7 +49,7 @@ static bool may_be_http(int fd, const char *p, size_t n)
 /* What was sent before, and how much of it. */
 static size_t begun(int fd, char out[sizeof PREFACE])
 {
-	uint32_t is = vcr_fd_get(fd) == VCR_FD_SOCKET ? vcr_fd_conn[fd] : 0, i = is >> BEGUN_METHOD & 0xff;
+	uint32_t is = vcr_fd_get(fd) == VCR_FD_SOCKET ? vcr_fd_at(fd)->conn : 0, i = is >> BEGUN_METHOD & 0xff;
 	size_t n = is & BEGUN_SIZE;
 	if (is & VCR_FD_PAIR || !(is & BEGUN) || i >= METHODS || n >= sizeof PREFACE)
 		return 0;
@@ -162,8 +162,8 @@ static bool is_unknown_call(int fd, const void *p, ssize_t n)
 
 void vcr_sock_out(int fd, const void *buf, size_t n, uint64_t time_ns)
 {
-	if (judge(fd, buf, n, time_ns) && !vcr_muted(vcr_fd_conn[fd]))
-		vcr_append_bytes(VCR_REC_OUT, vcr_fd_conn[fd], time_ns, buf, n, VCR_RING);
+	if (judge(fd, buf, n, time_ns) && !vcr_muted(vcr_fd_at(fd)->conn))
+		vcr_append_bytes(VCR_REC_OUT, vcr_fd_at(fd)->conn, time_ns, buf, n, VCR_RING);
 }
 
 void vcr_sock_out_iov(int fd, const struct iovec *v, size_t count, size_t n, uint64_t time_ns)
@@ -200,7 +200,7 @@ void vcr_sock_in(int fd, const void *buf, size_t n)
 		vcr_rpc_in(buf, n);
 	if (vcr_fd_get(fd) == VCR_FD_TLS)
 		vcr_unheard_in(fd);
-	uint32_t conn = (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_conn[fd] : 0;
+	uint32_t conn = (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_at(fd)->conn : 0;
 	if (!conn || vcr_guest())
 		return;
 	if (!n)
@@ -230,7 +230,7 @@ static bool is_end(int error)
 
 void vcr_sock_failed(int fd, int error)
 {
-	uint32_t conn = is_end(error) && (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_conn[fd] : 0;
+	uint32_t conn = is_end(error) && (unsigned)fd < VCR_FDS && vcr_fd_get(fd) == VCR_FD_PLAIN ? vcr_fd_at(fd)->conn : 0;
 	if (conn && !vcr_guest() && !vcr_muted(conn))
 		vcr_conn_closed(conn, error);
 }
@@ -282,7 +282,7 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 	if (kind == VCR_FD_PLAIN)
 		vcr_fd_closed(fd);
 	if (kind || stream) {
-		vcr_fd_conn[fd] = 0;
+		vcr_fd_at(fd)->conn = 0;
 		vcr_fd_set(fd, stream ? VCR_FD_SOCKET : VCR_FD_NONE);
 	}
 }

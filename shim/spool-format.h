@@ -1,8 +1,8 @@
 /* spool-format.h — the spool: what the shim appends and the collector reads. The only header both sides share.
  *
  * One file per session on tmpfs, DIR/NAME.spool, DIR = $XDG_RUNTIME_DIR/vcr when that is a tmpfs, else
- * /dev/shm/vcr-<uid>; DIR is 0700 and ours, files are 0600. It is a 64 KiB header followed by records, mapped
- * MAP_SHARED over VCR_SPOOL_VIRTUAL bytes once per process; the descriptor is closed at once.
+ * /dev/shm/vcr-<uid>; DIR is 0700 and ours, files are 0600. It is a header followed by records. A process maps the header and VCR_SPOOL_NEAR bytes of records,
+ * MAP_SHARED, and closes the descriptor at once; when it writes beyond those it maps VCR_SPOOL_VIRTUAL bytes.
  *
  *   offset 0                    struct vcr_spool_header (VCR_SPOOL_HEADER bytes)
  *   offset VCR_SPOOL_HEADER     record, record, … each starting at a multiple of 32 bytes
@@ -25,11 +25,12 @@
  * trusted: lengths and offsets are checked, the reader copies before it looks. */
 #ifndef VCR_SPOOL_FORMAT_H
 #define VCR_SPOOL_FORMAT_H
+#include <stddef.h>
 #include <stdint.h>
 
 #define VCR_SPOOL_MAGIC "VCRSPL1\n"
 enum {
-	VCR_SPOOL_VERSION = 3,
+	VCR_SPOOL_VERSION = 4,
 	VCR_SPOOL_HEADER = 80 << 10,
 	VCR_SPOOL_ALIGN = 32,
 	VCR_SPOOL_MAX_RECORD = 1 << 20,      /* a longer read or write is appended as several DATA records */
@@ -44,6 +45,7 @@ enum {
 };
 #define VCR_SPOOL_VIRTUAL (64ull << 30)
 #define VCR_SPOOL_LEAST (8ull << 20) /* of that, mapped by a writer whose address space is limited: at most an eighth of it */
+#define VCR_SPOOL_NEAR (256ull << 10) /* by which a writer is known: others map less */
 #define VCR_LOST_NOTE "an annotation was refused: " /* a LOST that begins so is about those, not about what could not be seen */
 #define VCR_LOST_CHANCE ": its clock and its random bytes are its own, not the session's" /* a LOST that ends so is about that */
 #define VCR_LOST_TOOLS ": what it starts is not answered from the session, and runs" /* or that, of vcr-replay --hermetic */
@@ -183,6 +185,7 @@ enum vcr_crc_how { VCR_CRC_NOT_KNOWN = 0, VCR_CRC_TABLE = 1, VCR_CRC_MACHINE = 2
 /* All counters are native-endian and changed with atomic operations. Groups that different sides write are on
  * separate cache lines. */
 struct vcr_spool_header {
+	/* What every process looks at as it begins stands on the first page: each further one would cost it more than most system calls. */
 	char magic[8];
 	uint32_t version;
 	uint32_t state;               /* enum vcr_spool_state; futex word while MAKING */
@@ -191,11 +194,13 @@ struct vcr_spool_header {
 	uint64_t root_start;          /* its start time, field 22 of /proc/PID/stat */
 	uint64_t real_ns, mono_ns;    /* CLOCK_REALTIME and CLOCK_MONOTONIC read together at creation */
 	char session[128];            /* session id, NUL-terminated */
-	char start_dir[4096];         /* cwd of the root at creation */
-	char workspace[4096];         /* git top level of start_dir, else start_dir; no trailing slash */
-	char vcr_dir[4096];           /* where the session file goes (made by the collector) */
 	uint32_t crc;                 /* enum vcr_crc_how; for processes with the same AT_HWCAP (getauxval(3)), and not in an emulator of an older processor */
+	uint32_t touched;             /* 1: said by each process before it looks at anything. Who writes to a page first is given that page alone, who reads it sixteen */
 	uint64_t hwcap;
+	char workspace_near[256];     /* workspace, where it is no longer than that; else "" */
+	/* Programs that a process starts once it has spoken to a model, tools, are started through this one (tools/vcr-standin.c): a path; "" : they are not.
+	 * What it keeps goes into the directory `stood`; what it answers it asks for at the socket of that name. */
+	char standin[400], stood[400];
 
 	_Alignas(64) uint64_t tail;   /* offset of the next record to be taken; writers */
 	_Alignas(64) uint64_t limit;  /* bytes of the file that exist; writers and collector grow it */
@@ -216,17 +221,18 @@ struct vcr_spool_header {
 	_Alignas(64) uint64_t dropped_records, dropped_bytes; /* what writers could not append */
 	uint64_t vain;                /* a writer without room has waited for the collector to go on from there (`head`), and it did not */
 	_Alignas(64) uint64_t targets[VCR_TARGETS]; /* what is known of programs' files (shim/elf.c) */
+	_Alignas(64) struct vcr_lead_block gate; /* of which the first words are on that page still */
+
+	char start_dir[4096];         /* cwd of the root at creation */
+	char workspace[4096];         /* git top level of start_dir, else start_dir; no trailing slash */
+	char vcr_dir[4096];           /* where the session file goes (made by the collector) */
 	_Alignas(64) uint32_t mute[VCR_SPOOL_MUTES]; /* mute[conn % VCR_SPOOL_MUTES] == conn: do not record its bytes */
-	_Alignas(64) struct vcr_lead_block gate;
 	_Alignas(64) uint32_t acted_bell; /* futex word: raised with `acted` while somebody holds an answer back for it */
 	uint32_t held;                /* somebody does */
 	uint64_t clean;               /* when the gate's CONN record that ends here was looked at, no file had changed since the savepoint before */
 	uint32_t sentinel;            /* enum vcr_sentinel, as vcr-record was told */
 	uint64_t judged;              /* what was written before a model call that began before has been judged (lib/recorder-sentinel.c) */
 	struct vcr_keep_block keep;
-	/* Programs that a process starts once it has spoken to a model, tools, are started through this one (tools/vcr-standin.c): a path; "" : they are not.
-	 * What it keeps goes into the directory `stood`; what it answers it asks for at the socket of that name. */
-	char standin[400], stood[400];
 	/* Process numbers in here, root_pid too, are those of the pid namespace with that inode; 0: the collector's own. Then the first process has another one out there. */
 	uint64_t pid_ns;
 	int32_t root_outside;
@@ -329,7 +335,7 @@ enum vcr_file_op {
 	VCR_FILE_DEEP = 12,   /* any of these in the workspace where names are longer than the kernel tells; path: the nearest directory above that it tells, empty: not known.
 	                       * Of a rename or a link that has one such name, there is a record of it before, with that name empty */
 };
-struct vcr_rec_file {         /* + path, path2 (empty unless named above), both absolute; the last component is never resolved */
+struct vcr_rec_file {         /* + path, path2 (empty unless named above), both absolute or from the workspace on; the last component is never resolved */
 	uint32_t op;
 	uint32_t flags;
 	int32_t fd;
@@ -352,5 +358,6 @@ struct vcr_rec_refused {      /* + "address:port", or the name that was looked u
 
 _Static_assert(sizeof(struct vcr_spool_record) == 64, "record header");
 _Static_assert(sizeof(struct vcr_spool_header) <= VCR_SPOOL_HEADER, "spool header");
+_Static_assert(offsetof(struct vcr_spool_header, gate.hosts) - sizeof(((struct vcr_lead_block *)0)->ca) < 4096, "its first page");
 
 #endif

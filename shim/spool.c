@@ -6,6 +6,7 @@
 
 enum {
 	PAGE = 4096,
+	NEAR = VCR_SPOOL_NEAR,        /* bytes of records that are mapped at first */
 	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
 	MOST_PAGES = 8,               /* of the file that are made present in one go, from one on: most processes write a few records */
 	RING_STEP = 256 << 10,        /* a reader that sleeps is woken at least so often, and whether the file can be made longer is looked at */
@@ -15,8 +16,13 @@ enum {
 	EARLY = 2 << 20,              /* before its end who cannot make it longer asks for more */
 };
 
-static VCR_HOT struct vcr_spool_header *header; /* mapped over map_size bytes */
-static VCR_HOT uint64_t map_size;
+/* Mapped are the header and, from where the records ended when this process began, so much as most programs write: both find room among the libraries, and need no
+ * page tables of their own, which cost a short program more than all else here. Who writes more maps the whole file. Nothing is ever unmapped. */
+static VCR_HOT struct vcr_spool_header *header;
+static VCR_HOT char *near_base;         /* what is at offset near_from + i of the file is at near_base + i */
+static VCR_HOT uint64_t near_from;      /* 0: not yet; set after near_base */
+static VCR_HOT char *whole;             /* the file from its beginning, over map_size bytes; NULL: not mapped */
+static VCR_HOT uint64_t map_size = VCR_SPOOL_VIRTUAL; /* beyond it nothing can be written */
 static VCR_HOT uint64_t window;         /* pages of the file that are known to be present: the number of the first << 8 | how many */
 static VCR_HOT uint32_t off;                    /* no spool can be had: transparent for good */
 static VCR_HOT int32_t maker;                   /* the thread of ours that makes it just now */
@@ -62,22 +68,62 @@ static int grow(struct vcr_spool_header *h, uint64_t end)
 	return err;
 }
 
-/* The virtual size is generous. Of a limited address space it takes an eighth at most: the program needs the rest. */
-static struct vcr_spool_header *map(int fd, uint64_t *size)
+/* No descriptor is needed, nor the file's name, where the kernel maps what is mapped once more: by now the process may have other rights, another root, or no room for
+ * a descriptor. Not every kernel's stand-in (gVisor, qemu) does. */
+static char *map_whole(struct vcr_spool_header *h, uint64_t size)
+{
+	char *p = (char *)vcr_call4(SYS_mremap, (long)h, 0, (long)size, MREMAP_MAYMOVE);
+	int fd = raw_failed(p) ? raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0) : -1;
+	if (fd >= 0) {
+		p = raw_mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+		raw_close(fd);
+	}
+	return p;
+}
+
+/* The virtual size is generous. Of a limited address space it takes an eighth at most: the program needs the rest. False: what is mapped has to do. */
+static bool widen(struct vcr_spool_header *h)
 {
 	struct rlimit limit;
-	*size = VCR_SPOOL_VIRTUAL;
+	uint64_t size = VCR_SPOOL_VIRTUAL;
+	char *none = NULL;
+	if (vcr_self.sandboxed)
+		return false;
 	if (!vcr_call4(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit))
-		while (*size > VCR_SPOOL_LEAST && *size > limit.rlim_cur / 8)
-			*size >>= 1;
-	for (; *size >= VCR_SPOOL_LEAST; *size >>= 3) {
-		void *p = raw_mmap(*size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+		while (size > VCR_SPOOL_LEAST && size > limit.rlim_cur / 8)
+			size >>= 1;
+	for (; size >= VCR_SPOOL_LEAST; size >>= 3) {
+		char *p = map_whole(h, size);
 		if (raw_failed(p))
 			continue;
-		raw_madvise(p, *size, MADV_DONTDUMP);
-		return p;
+		raw_madvise(p, size, MADV_DONTDUMP);
+		vcr_store(&map_size, size);
+		if (!__atomic_compare_exchange_n(&whole, &none, p, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			raw_munmap(p, size); /* another thread's was first */
+		return true;
 	}
-	return NULL;
+	if (!vcr_load(&whole))
+		vcr_store(&map_size, vcr_load(&near_from) + NEAR);
+	return false;
+}
+
+void vcr_spool_widen(void)
+{
+	struct vcr_spool_header *h = vcr_load(&header);
+	if (h && !vcr_load(&whole))
+		widen(h);
+}
+
+/* Where [at, end) of the file is, and *upto: where what is mapped there ends. NULL: not mapped. */
+static char *place(uint64_t at, uint64_t end, uint64_t *upto)
+{
+	uint64_t from = vcr_load(&near_from);
+	*upto = from + NEAR;
+	if (vcr_likely(from && at >= from && end <= from + NEAR))
+		return near_base + (at - from);
+	*upto = vcr_load(&map_size);
+	char *base = vcr_load(&whole);
+	return base && end <= *upto ? base + at : NULL;
 }
 
 static bool runtime_dir_ready(void)
@@ -107,6 +153,8 @@ static void fill_header(struct vcr_spool_header *h)
 	memcpy(h->session, vcr_self.session, sizeof vcr_self.session);
 	memcpy(h->start_dir, vcr_self.start_dir, strlen(vcr_self.start_dir) + 1);
 	memcpy(h->workspace, vcr_self.workspace, strlen(vcr_self.workspace) + 1);
+	if (strlen(vcr_self.workspace) < sizeof h->workspace_near)
+		memcpy(h->workspace_near, vcr_self.workspace, strlen(vcr_self.workspace) + 1);
 	memcpy(h->vcr_dir, vcr_self.vcr_dir, strlen(vcr_self.vcr_dir) + 1);
 	h->hwcap = getauxval(AT_HWCAP);
 	h->crc = vcr_crc_how();
@@ -117,22 +165,51 @@ static void fill_header(struct vcr_spool_header *h)
 	raw_wake(&h->state);
 }
 
-static struct vcr_spool_header *make(uint64_t *size)
+static struct vcr_spool_header *map(int fd)
+{
+	void *p = raw_mmap(VCR_SPOOL_HEADER, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+	if (raw_failed(p))
+		return NULL;
+	vcr_store(&((struct vcr_spool_header *)p)->touched, 1);
+	return p;
+}
+
+/* The records from its end on, by the descriptor that the header was mapped by. */
+static char *map_near(const struct vcr_spool_header *h, int fd, uint64_t *from)
+{
+	uint64_t tail = vcr_load(&h->tail);
+	*from = tail >= VCR_SPOOL_HEADER && tail < VCR_SPOOL_VIRTUAL - NEAR ? tail & ~(uint64_t)(PAGE - 1) : VCR_SPOOL_HEADER;
+	char *p = raw_mmap_at(NEAR, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, *from);
+	return raw_failed(p) ? NULL : p;
+}
+
+/* What a process has of a spool before it takes it for its own. */
+struct view { struct vcr_spool_header *h; char *near; uint64_t from; };
+
+static void drop(struct view *v)
+{
+	if (v->near)
+		raw_munmap(v->near, NEAR);
+	if (v->h)
+		raw_munmap(v->h, VCR_SPOOL_HEADER);
+	*v = (struct view){ NULL };
+}
+
+static bool make(struct view *v)
 {
 	int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, fd = raw_open(vcr_self.spool_path, flags, 0600);
 	if (fd == -ENOENT && runtime_dir_ready())
 		fd = raw_open(vcr_self.spool_path, flags, 0600);
 	if (fd < 0)
-		return NULL;
-	struct vcr_spool_header *h = NULL;
-	if (!allocate(fd, 0, VCR_SPOOL_HEADER + GROW_STEP))
-		h = map(fd, size);
+		return false;
+	if (!allocate(fd, 0, VCR_SPOOL_HEADER + GROW_STEP) && (v->h = map(fd)) && !(v->near = map_near(v->h, fd, &v->from)))
+		drop(v);
 	raw_close(fd);
-	if (h)
-		fill_header(h);
+	if (v->h)
+		fill_header(v->h);
 	else
 		raw_unlink(vcr_self.spool_path);
-	return h;
+	return v->h;
 }
 
 /* One slice of waiting for the maker, who is between his open and his last store. False: no more patience. */
@@ -168,18 +245,16 @@ static bool is_allocated(int fd)
 	return st.st_size >= VCR_SPOOL_HEADER;
 }
 
-static struct vcr_spool_header *join(uint64_t *size)
+static bool join(struct view *v)
 {
 	int fd = raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
-		return NULL;
-	struct vcr_spool_header *h = is_allocated(fd) ? map(fd, size) : NULL;
+		return false;
+	v->h = is_allocated(fd) ? map(fd) : NULL;
+	if (v->h && !(is_open(v->h) && (v->near = map_near(v->h, fd, &v->from))))
+		drop(v);
 	raw_close(fd);
-	if (h && !is_open(h)) {
-		raw_munmap(h, *size);
-		h = NULL;
-	}
-	return h;
+	return v->h;
 }
 
 /* ---- belonging to it ---- */
@@ -221,32 +296,40 @@ void vcr_spool_discard(void)
 		raw_unlink(vcr_self.spool_path);
 }
 
-static struct vcr_spool_header *make_or_join(enum vcr_spool_how how, uint64_t *size)
+static void make_or_join(enum vcr_spool_how how, struct view *v)
 {
-	struct vcr_spool_header *h = NULL;
 	if (how == VCR_MAKE && vcr_self.root) {
 		vcr_store(&maker, raw_gettid());
-		h = make(size);
+		make(v);
 		vcr_store(&maker, 0);
 	}
-	return h ? h : join(size);
+	if (!v->h)
+		join(v);
 }
 
-/* Threads and fork children may come here at once: the file decides between processes, one pointer between threads. */
+/* Threads and fork children may come here at once: the file decides between processes, one word between threads. */
 static struct vcr_spool_header *open_spool(enum vcr_spool_how how)
 {
-	uint64_t size = 0;
+	static VCR_HOT uint32_t chosen;
+	struct view v = { NULL };
+	uint32_t no = 0;
 	if (vcr_self.sandboxed || (vcr_load(&maker) && vcr_load(&maker) == raw_gettid()))
 		return NULL; /* the latter: a signal handler inside make() */
-	struct vcr_spool_header *none = NULL, *h = make_or_join(how, &size);
-	if (!h) {
+	make_or_join(how, &v);
+	if (!v.h) {
 		if (how == VCR_MAKE && raw_access(vcr_self.spool_path, F_OK))
 			vcr_store(&off, 1); /* there is no such file and none can be made */
 		return NULL;
 	}
-	__atomic_store_n(&map_size, size, __ATOMIC_RELEASE);
+	if (__atomic_compare_exchange_n(&chosen, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		near_base = v.near;
+		vcr_store(&near_from, v.from);
+	} else {
+		raw_munmap(v.near, NEAR);
+	}
+	struct vcr_spool_header *none = NULL, *h = v.h;
 	if (!__atomic_compare_exchange_n(&header, &none, h, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-		raw_munmap(h, size);
+		raw_munmap(h, VCR_SPOOL_HEADER);
 		h = none;
 	}
 	take_place(h);
@@ -277,7 +360,7 @@ void vcr_lost(size_t bytes)
 
 /* Make the pages of [at, end) present: afterwards storing there costs no page fault, and where a stranger has truncated the file
  * we learn it here as an error instead of a SIGBUS. */
-static bool present(char *base, uint64_t at, uint64_t end)
+static bool present(char *p, uint64_t at, uint64_t end, uint64_t upto)
 {
 	uint64_t first = at / PAGE, last = (end - 1) / PAGE, known = __atomic_load_n(&window, __ATOMIC_RELAXED), from = known >> 8, n = known & 255;
 	if (vcr_likely(first - from < n && last - from < n))
@@ -287,9 +370,8 @@ static bool present(char *base, uint64_t at, uint64_t end)
 	n = n ? 2 * n : 1;
 	n = n < MOST_PAGES ? n : MOST_PAGES;
 	n = n > last - first ? n : last - first + 1;
-	uint64_t limit = vcr_load(&((struct vcr_spool_header *)(void *)base)->limit) / PAGE;
-	n = first + n <= limit || last >= limit ? n : limit - first;
-	int r = raw_madvise(base + first * PAGE, n * PAGE, MADV_POPULATE_WRITE);
+	n = first + n <= upto / PAGE || last >= upto / PAGE ? n : upto / PAGE - first;
+	int r = raw_madvise(p - at % PAGE, n * PAGE, MADV_POPULATE_WRITE);
 	if (r && r != -EINVAL && r != -EAGAIN && r != -EINTR)
 		return false;
 	__atomic_store_n(&window, first << 8 | (n < 255 ? n : 255), __ATOMIC_RELAXED);
@@ -378,25 +460,32 @@ static int reach(struct vcr_spool_header *h, uint64_t end)
 
 static int make_room(struct vcr_spool_header *h, uint64_t n)
 {
-	uint64_t tail = vcr_load(&h->tail);
-	if (tail + n > map_size)
+	uint64_t tail = vcr_load(&h->tail), upto;
+	if (vcr_unlikely(!place(tail, tail + n, &upto)) && !vcr_load(&whole))
+		widen(h);
+	if (tail + n > vcr_load(&map_size))
 		return -E2BIG;
 	return tail - vcr_load(&h->head) > VCR_SPOOL_BACKLOG ? -ENOSPC : reach(h, tail + n);
 }
 
-static uint64_t reserve(struct vcr_spool_header *h, uint64_t n)
+/* NULL: none can be had. */
+static struct vcr_spool_record *reserve(struct vcr_spool_header *h, uint64_t n, uint64_t *at)
 {
 	int ms = ROOM_WAIT_MS, err;
 	while (vcr_unlikely((err = make_room(h, n)) != 0))
 		if (!wait_for_room(h, err, &ms))
-			return 0;
-	uint64_t at = __atomic_fetch_add(&h->tail, n, __ATOMIC_ACQ_REL);
-	if (at % VCR_SPOOL_ALIGN || at < VCR_SPOOL_HEADER || at + n > map_size)
-		return 0;
-	while (vcr_unlikely((err = reach(h, at + n)) != 0)) /* others were faster */
+			return NULL;
+	*at = __atomic_fetch_add(&h->tail, n, __ATOMIC_ACQ_REL);
+	if (*at % VCR_SPOOL_ALIGN || *at < VCR_SPOOL_HEADER)
+		return NULL;
+	while (vcr_unlikely((err = reach(h, *at + n)) != 0)) /* others were faster */
 		if (!wait_for_room(h, err, &ms))
-			return 0;
-	return present((char *)h, at, at + n) ? at : 0;
+			return NULL;
+	uint64_t upto, limit = vcr_load(&h->limit);
+	char *p = place(*at, *at + n, &upto);
+	if (vcr_unlikely(!p) && !vcr_load(&whole) && widen(h))
+		p = place(*at, *at + n, &upto);
+	return p && present(p, *at, *at + n, upto < limit ? upto : limit) ? (void *)p : NULL;
 }
 
 /* A child that has our memory has our thread's, too. */
@@ -444,12 +533,12 @@ uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct
 	for (int i = 0; i < pieces; i++)
 		size += piece[i].size;
 	uint64_t n = (sizeof(struct vcr_spool_record) + size + VCR_SPOOL_ALIGN - 1) & ~(uint64_t)(VCR_SPOOL_ALIGN - 1);
-	uint64_t at = size <= VCR_SPOOL_MAX_RECORD ? reserve(h, n) : 0;
-	if (!at) {
+	uint64_t at;
+	struct vcr_spool_record *r = size <= VCR_SPOOL_MAX_RECORD ? reserve(h, n, &at) : NULL;
+	if (!r) {
 		vcr_lost(size);
 		return 0;
 	}
-	struct vcr_spool_record *r = (void *)((char *)h + at);
 	__atomic_store_n((uint64_t *)(void *)r, VCR_REC_BUSY | n << 32, __ATOMIC_RELEASE);
 	r->time_ns = time_ns ? time_ns : vcr_now();
 	r->type = type;
@@ -474,10 +563,12 @@ uint64_t vcr_append(uint32_t type, uint32_t conn, uint64_t time_ns, const struct
 static struct vcr_spool_record *untaken(uint32_t at_in_units, uint64_t *state)
 {
 	struct vcr_spool_header *h = vcr_load(&header);
-	uint64_t at = (uint64_t)at_in_units * VCR_SPOOL_ALIGN;
+	uint64_t at = (uint64_t)at_in_units * VCR_SPOOL_ALIGN, upto;
 	if (!at || !h || vcr_load(&h->collector) != VCR_COLLECTOR_RUNNING || at < vcr_load(&h->head))
 		return NULL;
-	struct vcr_spool_record *r = (void *)((char *)h + at);
+	struct vcr_spool_record *r = (void *)place(at, at + sizeof *r, &upto);
+	if (!r)
+		return NULL;
 	*state = vcr_load((uint64_t *)(void *)r);
 	return (uint32_t)*state == VCR_REC_READY && r->seq == at && r->pid == vcr_self.pid ? r : NULL;
 }

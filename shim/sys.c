@@ -8,8 +8,10 @@ typedef long call7(long, long, long, long, long, long, long);
 /* From here on a system call that the host did not make before may be its death: know ourselves while we may ask. */
 static void enter_sandbox(void)
 {
-	if (vcr_ready() && !vcr_guest())
-		vcr_store(&vcr_self.sandboxed, 1);
+	if (!vcr_ready() || vcr_guest())
+		return;
+	vcr_spool_widen();
+	vcr_store(&vcr_self.sandboxed, 1);
 }
 
 /* What a host does through syscall() that a hook would have seen. After success. */

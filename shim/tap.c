@@ -72,7 +72,7 @@ static int tap_SSL_set_rfd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set
 static int tap_SSL_set_wfd(SSL *ssl, int fd) { return vcr_tls_set_fd(WAY(SSL_set_wfd), ssl, fd); }
 static void tap_SSL_set_bio(SSL *ssl, BIO *in, BIO *out) { vcr_tls_set_bio(WAY(SSL_set_bio), ssl, in, out); }
 
-bool vcr_program_exports(const char *name)
+VCR_EARLY bool vcr_program_exports(const char *name)
 {
 	struct vcr_image m;
 	return vcr_image_read(&m) && vcr_image_exported(&m, name);

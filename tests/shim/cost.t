@@ -102,6 +102,22 @@ if traces:
 else:
     skip(title, "strace cannot be used here")
 
+FAULTS_OF_A_PROGRAM = 9  # each takes as long as five to ten system calls. Two are the loader's for any library; what we touch stands together (shim/near.c, shim/order.ld)
+FAULTS = """import os
+def faults():
+    return os.wait4(os.posix_spawn("/bin/true", ["true"], os.environ), 0)[2].ru_minflt
+print(min(faults() for i in range(40)))"""
+
+
+def faults(recorder):
+    r = subprocess.run([*recorder, "/usr/bin/python3", "-c", FAULTS], cwd=recorded.dir, env=recorded.env, stdout=subprocess.PIPE, text=True)
+    return int(r.stdout or 0)
+
+
+bare, more = faults([]), faults([os.path.join(gatekit.clikit.BUILD, "vcr-record"), "-q", "--"])
+ok(bare and 0 < more - bare <= FAULTS_OF_A_PROGRAM, "recording a program that does nothing costs at most %d page faults" % FAULTS_OF_A_PROGRAM, bare, more)
+print("# a program: %d page faults more than %d" % (more - bare, bare))
+
 MORE_IN_REPLAY = 750  # an open there is looked at by its name; to ask first whose code the caller is took 330 more here, and a millisecond in node
 place = gatekit.clikit.Place()
 gatekit.Recording(place).call({"model": "m"}, b"{}").write()

@@ -6,7 +6,7 @@
  *   host begins      a forked child whose first words are a handler's (pthread_atfork), which writes and ends
  *   host twice       a handler forks in the midst of vfork; what was forked there makes a vfork child of its own
  *   host bomb N      N children that end at once
- *   host sandbox     installs a seccomp filter that kills for anything but write, close and exit; then writes and ends
+ *   host sandbox [COMMAND]    has that run, installs a seccomp filter that kills for anything but write, close and exit; then writes and ends
  *   host limits FSIZE NOFILE    lowers its limits, writes a file and starts a program
  *   host cut PATH    goes on after a stranger has truncated the spool in PATH (a directory) */
 #include <dirent.h>
@@ -189,12 +189,14 @@ static int bomb(int n)
 	return 0;
 }
 
-static int sandbox(void)
+static int sandbox(const char *first)
 {
 	static const int may[] = { SYS_write, SYS_close, SYS_exit_group, SYS_exit, SYS_rt_sigreturn };
 	enum { N = sizeof may / sizeof *may };
 	struct sock_filter f[2 * N + 2] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)) };
 	int fd = open("in-sandbox", O_CREAT | O_WRONLY, 0644), n = 1;
+	if (first && system(first))
+		return 6;
 	for (int i = 0; i < N; i++) {
 		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)may[i], 0, 1);
 		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -261,7 +263,7 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "bomb"))
 		return bomb(atoi(argv[2]));
 	if (!strcmp(what, "sandbox"))
-		return sandbox();
+		return sandbox(argv[2]);
 	if (!strcmp(what, "limits"))
 		return limits(atol(argv[2]), atol(argv[3]));
 	if (!strcmp(what, "cut"))

@@ -192,6 +192,45 @@ for size, files, what in ((1000, 1024, "RLIMIT_FSIZE of 1000 bytes"), (1 << 30, 
     r = session.run(HOST, "limits", str(size), str(files))
     ok(r.returncode == 0 and r.stdout == "still here\n" and not r.stderr, "a host with %s runs as without us" % what, "status %d" % r.returncode, r.stdout, r.stderr)
 
+# More than a process has mapped of the spool at first: 256 KB, from where the records ended as it began.
+MUCH = """import os, sys, threading
+place = "/".join(["n" * 200] * 4)
+os.makedirs(place, exist_ok=True)
+def write(which, n):
+    for i in range(n):
+        os.close(os.open("%s/%s-%d" % (place, which, i), os.O_CREAT | os.O_WRONLY))
+"""
+session = tapkit.Session()
+r = session.run("/usr/bin/python3", "-c", MUCH + """threads = [threading.Thread(target=write, args=(k, 150)) for k in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()""")
+opened = {l.split("/")[-1].split()[0] for l in session.lines() if " OPEN " in l}
+ok(r.returncode == 0 and opened == {"%d-%d" % (k, i) for k in range(8) for i in range(150)} and header(session)["dropped"] == "0",
+   "threads that together write four times as much as is mapped at first lose nothing", r.stderr, len(opened), header(session))
+LIMITED = MUCH + """import resource, subprocess, time
+other = subprocess.Popen([sys.executable, "-c", %r, sys.argv[1]], stdin=subprocess.PIPE)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+place_of_spools = os.environ["XDG_RUNTIME_DIR"]
+os.rename(place_of_spools + "/vcr", place_of_spools + "/gone")
+resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))
+other.stdin.close()
+write("last", 30)
+os.rename(place_of_spools + "/gone", place_of_spools + "/vcr")
+other.wait()
+""" % (MUCH + "write('other', 900)\nopen(sys.argv[1], 'w').close()\nsys.stdin.read()\n")
+session = tapkit.Session()
+r = session.run("/usr/bin/python3", "-c", LIMITED, session.dir + "/written")
+opened = [l for l in session.lines() if " OPEN " in l and "/last-" in l]
+ok(r.returncode == 0 and len(opened) == 30 and header(session)["dropped"] == "0",
+   "a process that has no descriptor left, and cannot reach the spool's file any more, writes on beyond that", r.stderr, len(opened), header(session))
+session = tapkit.Session()
+with open(os.path.join(session.dir, "other.py"), "w") as f:
+    f.write(MUCH + "write('other', 900)")
+r = session.run(HOST, "sandbox", "exec /usr/bin/python3 %s/other.py" % session.dir)
+ends = [l for l in session.lines() if l.startswith("EXIT") and "SELF" in l and "status=0x500" in l]
+ok(r.returncode == 5 and r.stdout == "alive\n" and len(ends) == 1, "and so does one that has locked itself in since: its end is recorded", r.returncode, r.stdout, r.stderr, *session.lines()[-3:])
+
 session = tapkit.Session()
 r = session.run(HOST, "cut", os.path.join(session.run_dir, "vcr"))
 ok(r.returncode == 0 and r.stdout == "alive\n", "what a stranger has cut off the spool's end is noticed before it is stored to: no SIGBUS", "status %d" % r.returncode, r.stderr)
