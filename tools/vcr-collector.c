@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -30,7 +31,7 @@
 
 extern char **environ;
 
-enum { GRACE_MS = 60, MAX_PROCESSES = 8192, WORDS_MS = 1000 /* that the last words of one who has ended are waited for */, GATE_MS = 2000 /* and what the gate has to say of it */, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
+enum { GRACE_MS = 60, MAX_PROCESSES = 8192, WORDS_MS = 1000 /* that the last words of one who has ended are waited for */, GATE_MS = 2000 /* and what the gate has to say of it */, IDLE_MS = 1000, HELLO_MS = 3000, WAITED_MS = 200, WATCH_PAUSE_MS = 25, WATCH_FEW = 64 << 10, LINGER_US = 1000, FIRST_LISTENER = 3, DOZE_MS = 10, REAP_PAUSE_MS = 5,
 	STORM_MS = 100, STORM_RECORDS = 50 /* in so long */, STORM_LEAST = 8 << 10 /* bytes in so long: with less it is over */, STORM_BACKLOG = 32 << 20 /* bytes that are left unread while it goes on */,
 	STORM_PART = 4 /* but less than that part of what the spool's file system has left */, STORM_AGE_MS = 10000 /* and for how long */ };
 
@@ -528,6 +529,13 @@ static bool is_told(const struct collector *c)
 	return poll(fds, (nfds_t)n, 0) > 0 || !vcr_recorder_tests_timeout(c->recorder);
 }
 
+/* So few events that the kernel's queue (16,384, inotify(7)) has room for four times as long: then a build is left in peace for that. */
+static unsigned watch_pause_ms(int watch, bool storm)
+{
+	int bytes;
+	return storm && !ioctl(watch, FIONREAD, &bytes) && bytes < WATCH_FEW ? STORM_MS : WATCH_PAUSE_MS;
+}
+
 /* Let the bell's thread have its turn until something else happens: control, inotify, a process that begins or ends. In a storm of files inotify is not
  * listened to for a while after each time: who writes would wake us with every file. What it knows is read wherever it matters. */
 static void wait_for_something(struct collector *c, int timeout_ms)
@@ -576,7 +584,7 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 				__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
 		}
 	if (some > 0 && watch_at >= 0 && fds[watch_at].revents)
-		c->watch_again_ns = mono_ns() + WATCH_PAUSE_MS * 1000000ull;
+		c->watch_again_ns = mono_ns() + watch_pause_ms(watch, storm) * 1000000ull;
 	if (some > 0 && c->bell >= 0 && read(c->bell, &count, sizeof count) < 0)
 		return;
 }
