@@ -385,6 +385,18 @@ static void take(struct vcr_spool *s, struct vcr_spool_record *r)
 	r->closed_ns = __atomic_load_n(&there->closed_ns, __ATOMIC_RELAXED);
 }
 
+bool vcr_spool_holds(struct vcr_spool *s, unsigned n)
+{
+	uint64_t end = readable_end(s), at = s->at;
+	for (; n && at + sizeof(struct vcr_spool_record) <= end; n--) {
+		struct vcr_spool_record r = record_at(s, at);
+		if (!ready(&r, at, end))
+			break;
+		at += r.length;
+	}
+	return !n;
+}
+
 int vcr_spool_next(struct vcr_spool *s, bool dead, struct vcr_spool_event *ev)
 {
 	for (;;) {

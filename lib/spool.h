@@ -42,6 +42,8 @@ size_t vcr_spool_writers(const struct vcr_spool *s, int *pid, size_t n);
 bool vcr_spool_is_written(const char *path);
 /* Offset of the next record to be read. */
 uint64_t vcr_spool_position(const struct vcr_spool *s);
+/* Do at least n finished records wait to be read? Without reading them. */
+bool vcr_spool_holds(struct vcr_spool *s, unsigned n);
 /* Keep the file allocated ahead of its writers, so that their threads do not pay for fresh pages. asked: somebody has, who cannot do it; further, then. By any thread. */
 void vcr_spool_grow(struct vcr_spool *s, bool asked);
 /* Sleep until a writer asks for that, whom we have not answered: *seen is `scarce` as it was before the last growing. */

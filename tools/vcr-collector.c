@@ -389,6 +389,15 @@ static bool fits(const struct collector *c, uint64_t behind)
 	return behind < STORM_BACKLOG && behind < vcr_spool_room(c->spool) / STORM_PART;
 }
 
+/* So much came within one doze: it is a storm, and not even its beginning is read in its midst. */
+static bool breaks_out(struct collector *c)
+{
+	pthread_mutex_lock(&c->turn);
+	bool many = vcr_spool_holds(c->spool, STORM_RECORDS);
+	pthread_mutex_unlock(&c->turn);
+	return many;
+}
+
 /* A storm goes on, and nobody has to know now what it brings. */
 static bool may_wait(struct collector *c, bool rung, struct growth *g, unsigned dozed_ms)
 {
@@ -419,7 +428,10 @@ static void *ring(void *arg)
 		__atomic_store_n(&c->h->sleeping, VCR_AWAKE, __ATOMIC_SEQ_CST);
 		vcr_spool_grow(c->spool, false); /* some writers can neither do it nor ask: they may make no system calls */
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
-		bool rung = now != c->rung, waits = may_wait(c, rung, &growth, doze_ms);
+		bool rung = now != c->rung;
+		if (dozes && !rung && !__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE) && is_behind(c) && breaks_out(c))
+			__atomic_store_n(&c->storm, true, __ATOMIC_RELEASE);
+		bool waits = may_wait(c, rung, &growth, doze_ms);
 		dozes = rung || is_behind(c);
 		c->rung = now;
 		if (dozes && !waits && !__atomic_load_n(&c->no_bell, __ATOMIC_ACQUIRE))
@@ -519,6 +531,12 @@ static bool in_storm(const struct collector *c)
 	return c->bell >= 0 && __atomic_load_n(&c->storm, __ATOMIC_ACQUIRE);
 }
 
+/* The same where it is about to begin: that thread wakes within a doze, and sees it. */
+static bool leaves_to_bell(struct collector *c)
+{
+	return c->bell >= 0 && __atomic_load_n(&c->h->sleeping, __ATOMIC_ACQUIRE) == VCR_DOZING && vcr_spool_holds(c->spool, STORM_RECORDS);
+}
+
 /* A line of an annotation, or a run of the user's tests: what was done before is to be known first. */
 static bool is_told(const struct collector *c)
 {
@@ -613,7 +631,7 @@ static void run(struct collector *c)
 	uint64_t quiet_since = 0, began = mono_ns();
 	pthread_mutex_lock(&c->turn);
 	while (!c->stop && !told_to_end) {
-		bool storm = in_storm(c) && !is_told(c);
+		bool storm = (in_storm(c) || leaves_to_bell(c)) && !is_told(c);
 		if (!storm) {
 			drain(c, false);
 			vcr_recorder_notes_read(c->recorder);

@@ -83,6 +83,22 @@ START_TEST(records_come_back_in_order)
 }
 END_TEST
 
+START_TEST(finished_records_that_wait_are_counted_and_not_read)
+{
+	struct vcr_spool_event ev;
+	ck_assert(!vcr_spool_holds(spool, 1));
+	append(VCR_REC_OUT, "one", 3, 3);
+	append(VCR_REC_OUT, "two", 3, 3);
+	append(VCR_REC_OUT, "half", 4, 2);
+	append(VCR_REC_OUT, "four", 4, 3);
+	ck_assert(vcr_spool_holds(spool, 2));
+	ck_assert(!vcr_spool_holds(spool, 3));
+	ck_assert(!vcr_spool_next(spool, false, &ev) && !strcmp(ev.payload, "one"));
+	ck_assert(vcr_spool_holds(spool, 1));
+	ck_assert(!vcr_spool_holds(spool, 2));
+}
+END_TEST
+
 /* What a writer adds, if it may. */
 static bool add_closed(uint64_t at, uint64_t ns)
 {
@@ -393,6 +409,7 @@ static TCase *spools(void)
 	TCase *tc = tcase_create("spool");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, records_come_back_in_order);
+	tcase_add_test(tc, finished_records_that_wait_are_counted_and_not_read);
 	tcase_add_test(tc, a_file_record_says_that_it_was_closed_until_it_is_taken);
 	tcase_add_test(tc, a_record_cut_at_any_stage_costs_only_itself);
 	tcase_add_test(tc, an_unfinished_record_of_a_living_writer_is_waited_for);
