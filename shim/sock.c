@@ -281,7 +281,7 @@ static void connected(int fd, const struct sockaddr *a, socklen_t n)
 	int kind = vcr_fd_get(fd);
 	if (kind == VCR_FD_PLAIN)
 		vcr_fd_closed(fd);
-	if (kind || stream) {
+	if ((kind || stream) && (unsigned)fd < VCR_FDS) {
 		vcr_fd_at(fd)->conn = 0;
 		vcr_fd_set(fd, stream ? VCR_FD_SOCKET : VCR_FD_NONE);
 	}

@@ -195,7 +195,6 @@ struct vcr_spool_header {
 	uint64_t real_ns, mono_ns;    /* CLOCK_REALTIME and CLOCK_MONOTONIC read together at creation */
 	char session[128];            /* session id, NUL-terminated */
 	uint32_t crc;                 /* enum vcr_crc_how; for processes with the same AT_HWCAP (getauxval(3)), and not in an emulator of an older processor */
-	uint32_t touched;             /* 1: said by each process before it looks at anything. Who writes to a page first is given that page alone, who reads it sixteen */
 	uint64_t hwcap;
 	char workspace_near[256];     /* workspace, where it is no longer than that; else "" */
 	/* Programs that a process starts once it has spoken to a model, tools, are started through this one (tools/vcr-standin.c): a path; "" : they are not.

@@ -6,6 +6,7 @@
 
 enum {
 	PAGE = 4096,
+	LARGEST_PAGE = 64 << 10,      /* that a kernel has: what is mapped begins at a multiple of it */
 	NEAR = VCR_SPOOL_NEAR,        /* bytes of records that are mapped at first */
 	GROW_STEP = 256 << 10,        /* the collector normally grows the file ahead of us */
 	MOST_PAGES = 8,               /* of the file that are made present in one go, from one on: most processes write a few records */
@@ -21,8 +22,7 @@ enum {
 static VCR_HOT struct vcr_spool_header *header;
 static VCR_HOT char *near_base;         /* what is at offset near_from + i of the file is at near_base + i */
 static VCR_HOT uint64_t near_from;      /* 0: not yet; set after near_base */
-static VCR_HOT char *whole;             /* the file from its beginning, over map_size bytes; NULL: not mapped */
-static VCR_HOT uint64_t map_size = VCR_SPOOL_VIRTUAL; /* beyond it nothing can be written */
+static VCR_HOT uint64_t whole;          /* the file from its beginning: the map's address, and in its lowest bits the binary logarithm of its size; 0: not mapped */
 static VCR_HOT uint64_t window;         /* pages of the file that are known to be present: the number of the first << 8 | how many */
 static VCR_HOT uint32_t off;                    /* no spool can be had: transparent for good */
 static VCR_HOT int32_t maker;                   /* the thread of ours that makes it just now */
@@ -56,7 +56,7 @@ static int grow(struct vcr_spool_header *h, uint64_t end)
 	uint64_t limit = vcr_load(&h->limit), want = (end + GROW_STEP) & ~(uint64_t)(GROW_STEP - 1);
 	if (limit > end)
 		return 0;
-	int fd = vcr_self.sandboxed || want > map_size ? -EFBIG : raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	int fd = vcr_self.sandboxed || want > VCR_SPOOL_VIRTUAL ? -EFBIG : raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return fd;
 	int err = allocate(fd, limit, want);
@@ -68,42 +68,56 @@ static int grow(struct vcr_spool_header *h, uint64_t end)
 	return err;
 }
 
+static bool is_allocated(int fd);
+
+/* By its name it may be another one by now. */
+static char *map_by_name(const struct vcr_spool_header *h, uint64_t size)
+{
+	int fd = raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	char *p = fd >= 0 && is_allocated(fd) ? raw_mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd) : (char *)-ENOENT;
+	if (fd >= 0)
+		raw_close(fd);
+	const struct vcr_spool_header *there = (void *)p;
+	if (raw_failed(p) || (there->mono_ns == h->mono_ns && there->root_start == h->root_start && !memcmp(there->session, h->session, sizeof h->session)))
+		return p;
+	raw_munmap(p, size);
+	return (char *)-ENOENT;
+}
+
 /* No descriptor is needed, nor the file's name, where the kernel maps what is mapped once more: by now the process may have other rights, another root, or no room for
  * a descriptor. Not every kernel's stand-in (gVisor, qemu) does. */
 static char *map_whole(struct vcr_spool_header *h, uint64_t size)
 {
 	char *p = (char *)vcr_call4(SYS_mremap, (long)h, 0, (long)size, MREMAP_MAYMOVE);
-	int fd = raw_failed(p) ? raw_open(vcr_self.spool_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0) : -1;
-	if (fd >= 0) {
-		p = raw_mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
-		raw_close(fd);
-	}
-	return p;
+	return raw_failed(p) ? map_by_name(h, size) : p;
 }
 
-/* The virtual size is generous. Of a limited address space it takes an eighth at most: the program needs the rest. False: what is mapped has to do. */
+static uint64_t size_of(uint64_t map)
+{
+	return map ? 1ull << (map & (PAGE - 1)) : 0;
+}
+
+/* The virtual size is generous. Of a limited address space it takes an eighth at most: the program needs the rest. The limit may have been that of a vfork child, who has
+ * our memory and not our limits, or have been raised: then it is mapped anew, larger. False: what is mapped has to do. */
 static bool widen(struct vcr_spool_header *h)
 {
 	struct rlimit limit;
-	uint64_t size = VCR_SPOOL_VIRTUAL;
-	char *none = NULL;
+	uint64_t was = vcr_load(&whole), bits = __builtin_ctzll(VCR_SPOOL_VIRTUAL);
 	if (vcr_self.sandboxed)
 		return false;
 	if (!vcr_call4(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit))
-		while (size > VCR_SPOOL_LEAST && size > limit.rlim_cur / 8)
-			size >>= 1;
-	for (; size >= VCR_SPOOL_LEAST; size >>= 3) {
-		char *p = map_whole(h, size);
+		while (1ull << bits > VCR_SPOOL_LEAST && 1ull << bits > limit.rlim_cur / 8)
+			bits--;
+	for (; 1ull << bits >= VCR_SPOOL_LEAST && 1ull << bits > size_of(was); bits -= 3) {
+		char *p = map_whole(h, 1ull << bits);
 		if (raw_failed(p))
 			continue;
-		raw_madvise(p, size, MADV_DONTDUMP);
-		vcr_store(&map_size, size);
-		if (!__atomic_compare_exchange_n(&whole, &none, p, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-			raw_munmap(p, size); /* another thread's was first */
+		raw_madvise(p, 1ull << bits, MADV_DONTDUMP);
+		if (__atomic_compare_exchange_n(&whole, &was, (uint64_t)p | bits, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			return true;
+		raw_munmap(p, 1ull << bits); /* another thread's was first */
 		return true;
 	}
-	if (!vcr_load(&whole))
-		vcr_store(&map_size, vcr_load(&near_from) + NEAR);
 	return false;
 }
 
@@ -121,9 +135,9 @@ static char *place(uint64_t at, uint64_t end, uint64_t *upto)
 	*upto = from + NEAR;
 	if (vcr_likely(from && at >= from && end <= from + NEAR))
 		return near_base + (at - from);
-	*upto = vcr_load(&map_size);
-	char *base = vcr_load(&whole);
-	return base && end <= *upto ? base + at : NULL;
+	uint64_t map = vcr_load(&whole);
+	*upto = size_of(map);
+	return end <= *upto ? (char *)(map & ~(uint64_t)(PAGE - 1)) + at : NULL;
 }
 
 static bool runtime_dir_ready(void)
@@ -170,7 +184,9 @@ static struct vcr_spool_header *map(int fd)
 	void *p = raw_mmap(VCR_SPOOL_HEADER, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
 	if (raw_failed(p))
 		return NULL;
-	vcr_store(&((struct vcr_spool_header *)p)->touched, 1);
+	/* Who writes to a page first is given that page alone, who reads it sixteen. So it is written to, and not changed. */
+	uint32_t same = VCR_SPOOL_VERSION;
+	__atomic_compare_exchange_n(&((struct vcr_spool_header *)p)->version, &same, VCR_SPOOL_VERSION, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	return p;
 }
 
@@ -178,9 +194,16 @@ static struct vcr_spool_header *map(int fd)
 static char *map_near(const struct vcr_spool_header *h, int fd, uint64_t *from)
 {
 	uint64_t tail = vcr_load(&h->tail);
-	*from = tail >= VCR_SPOOL_HEADER && tail < VCR_SPOOL_VIRTUAL - NEAR ? tail & ~(uint64_t)(PAGE - 1) : VCR_SPOOL_HEADER;
+	*from = (tail >= VCR_SPOOL_HEADER && tail < VCR_SPOOL_VIRTUAL - NEAR ? tail : VCR_SPOOL_HEADER) & ~(uint64_t)(LARGEST_PAGE - 1);
 	char *p = raw_mmap_at(NEAR, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, *from);
-	return raw_failed(p) ? NULL : p;
+	if (raw_failed(p))
+		return NULL;
+	/* In a core they would be the words of others. The kernel puts one right below the other, mostly. */
+	bool both = p + NEAR == (const char *)h;
+	raw_madvise(p, both ? NEAR + VCR_SPOOL_HEADER : NEAR, MADV_DONTDUMP);
+	if (!both)
+		raw_madvise((char *)(uintptr_t)h, VCR_SPOOL_HEADER, MADV_DONTDUMP);
+	return p;
 }
 
 /* What a process has of a spool before it takes it for its own. */
@@ -461,9 +484,7 @@ static int reach(struct vcr_spool_header *h, uint64_t end)
 static int make_room(struct vcr_spool_header *h, uint64_t n)
 {
 	uint64_t tail = vcr_load(&h->tail), upto;
-	if (vcr_unlikely(!place(tail, tail + n, &upto)) && !vcr_load(&whole))
-		widen(h);
-	if (tail + n > vcr_load(&map_size))
+	if (vcr_unlikely(!place(tail, tail + n, &upto)) && !widen(h))
 		return -E2BIG;
 	return tail - vcr_load(&h->head) > VCR_SPOOL_BACKLOG ? -ENOSPC : reach(h, tail + n);
 }
@@ -483,7 +504,7 @@ static struct vcr_spool_record *reserve(struct vcr_spool_header *h, uint64_t n, 
 			return NULL;
 	uint64_t upto, limit = vcr_load(&h->limit);
 	char *p = place(*at, *at + n, &upto);
-	if (vcr_unlikely(!p) && !vcr_load(&whole) && widen(h))
+	if (vcr_unlikely(!p) && widen(h))
 		p = place(*at, *at + n, &upto);
 	return p && present(p, *at, *at + n, upto < limit ? upto : limit) ? (void *)p : NULL;
 }

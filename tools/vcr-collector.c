@@ -63,6 +63,7 @@ struct collector {
 	uint64_t counted_since_ns;
 	unsigned counted;       /* records that were read since */
 	bool salvage, late, stop, stay;
+	bool root_over;         /* the first process has ended: what storms now is not waited for */
 	uint64_t watch_again_ns; /* inotify is not listened to before */
 	uint64_t reap_again_ns; /* nor to the end of processes, but for the first one */
 	struct vcr_regate regate;
@@ -429,7 +430,7 @@ static void *ring(void *arg)
 		vcr_spool_grow(c->spool, false); /* some writers can neither do it nor ask: they may make no system calls */
 		uint32_t now = __atomic_load_n(&c->h->doorbell, __ATOMIC_ACQUIRE);
 		bool rung = now != c->rung;
-		if (dozes && !rung && !__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE) && is_behind(c) && breaks_out(c))
+		if (dozes && !rung && !__atomic_load_n(&c->storm, __ATOMIC_ACQUIRE) && !__atomic_load_n(&c->root_over, __ATOMIC_ACQUIRE) && is_behind(c) && breaks_out(c))
 			__atomic_store_n(&c->storm, true, __ATOMIC_RELEASE);
 		bool waits = may_wait(c, rung, &growth, doze_ms);
 		dozes = rung || is_behind(c);
@@ -534,7 +535,7 @@ static bool in_storm(const struct collector *c)
 /* The same where it is about to begin: that thread wakes within a doze, and sees it. */
 static bool leaves_to_bell(struct collector *c)
 {
-	return c->bell >= 0 && __atomic_load_n(&c->h->sleeping, __ATOMIC_ACQUIRE) == VCR_DOZING && vcr_spool_holds(c->spool, STORM_RECORDS);
+	return c->bell >= 0 && !c->root_over && __atomic_load_n(&c->h->sleeping, __ATOMIC_ACQUIRE) == VCR_DOZING && vcr_spool_holds(c->spool, STORM_RECORDS);
 }
 
 /* A line of an annotation, or a run of the user's tests: what was done before is to be known first. */
@@ -547,7 +548,7 @@ static bool is_told(const struct collector *c)
 	return poll(fds, (nfds_t)n, 0) > 0 || !vcr_recorder_tests_timeout(c->recorder);
 }
 
-/* So few events that the kernel's queue (16,384, inotify(7)) has room for four times as long: then a build is left in peace for that. */
+/* So few events that the kernel's queue (16,384 unless it was set lower, inotify(7); when it is full a scan makes that good) has room for four times as long: then a build is left in peace for that. */
 static unsigned watch_pause_ms(int watch, bool storm)
 {
 	int bytes;
@@ -598,8 +599,10 @@ static void wait_for_something(struct collector *c, int timeout_ms)
 	for (int i = ends_at; some > 0 && i < n; i++)
 		if (fds[i].revents) {
 			c->reap_again_ns = mono_ns() + REAP_PAUSE_MS * 1000000ull;
-			if (i == root_at)
+			if (i == root_at) {
+				__atomic_store_n(&c->root_over, true, __ATOMIC_RELEASE);
 				__atomic_store_n(&c->storm, false, __ATOMIC_RELEASE);
+			}
 		}
 	if (some > 0 && watch_at >= 0 && fds[watch_at].revents)
 		c->watch_again_ns = mono_ns() + watch_pause_ms(watch, storm) * 1000000ull;

@@ -102,7 +102,28 @@ if traces:
 else:
     skip(title, "strace cannot be used here")
 
-FAULTS_OF_A_PROGRAM = 9  # each takes as long as five to ten system calls. Two are the loader's for any library; what we touch stands together (shim/near.c, shim/order.ld)
+KILLED = """import os, time
+for i in range(2000):
+    open("f%d" % i, "w").close()
+    i % 30 or time.sleep(0.004)
+os.kill(os.getpid(), 9)"""
+POLLS = 600  # some 75; one that turned in a circle made ten thousand
+title = "a collector whose first process is killed in a storm of files polls at most %d times" % POLLS
+if traces:
+    polls, wrapper, work = (os.path.join(recorded.dir, name) for name in ("polls", "vcr-collector", "killed"))
+    os.mkdir(work)
+    with open(wrapper, "w") as f:
+        f.write("#!/bin/sh\nexec strace -f -qq -e trace=poll -e signal=none -o %s %s \"$@\"\n" % (polls, os.path.join(gatekit.clikit.BUILD, "vcr-collector")))
+    os.chmod(wrapper, 0o755)
+    subprocess.run([os.path.join(gatekit.clikit.BUILD, "vcr-record"), "-q", "--", "/usr/bin/python3", "-c", KILLED], cwd=work, env=dict(recorded.env, VCR_COLLECTOR=wrapper))
+    with open(polls) as f:
+        n = sum("poll(" in line for line in f)
+    ok(0 < n <= POLLS, title, n)
+    print("# polls: %d" % n)
+else:
+    skip(title, "strace cannot be used here")
+
+FAULTS_OF_A_PROGRAM = 10  # each takes as long as five to ten system calls. Two are the loader's for any library; what we touch stands together (shim/near.c, shim/order.ld)
 FAULTS = """import os
 def faults():
     return os.wait4(os.posix_spawn("/bin/true", ["true"], os.environ), 0)[2].ru_minflt

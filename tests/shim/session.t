@@ -224,6 +224,18 @@ r = session.run("/usr/bin/python3", "-c", LIMITED, session.dir + "/written")
 opened = [l for l in session.lines() if " OPEN " in l and "/last-" in l]
 ok(r.returncode == 0 and len(opened) == 30 and header(session)["dropped"] == "0",
    "a process that has no descriptor left, and cannot reach the spool's file any more, writes on beyond that", r.stderr, len(opened), header(session))
+NARROW = MUCH.replace("* 4)", "* 16)") + """import resource
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (160 << 20, hard))
+write("narrow", 120)
+resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+write("wide", 6000)
+"""
+session = tapkit.Session()
+r = session.run("/usr/bin/python3", "-c", NARROW)
+opened = sum(" OPEN " in l for l in session.lines())
+ok(r.returncode == 0 and opened == 6120 and header(session)["dropped"] == "0",
+   "a limit of addresses that stood while more was mapped (a vfork child's, or its own) is not one for good", r.stderr, opened, header(session))
 session = tapkit.Session()
 with open(os.path.join(session.dir, "other.py"), "w") as f:
     f.write(MUCH + "write('other', 900)")
