@@ -128,11 +128,14 @@ void vcr_spool_widen(void)
 		widen(h);
 }
 
-/* Where [at, end) of the file is, and *upto: where what is mapped there ends. NULL: not mapped. */
+/* Where [at, end) of the file is, and *upto: where what is mapped there ends. NULL: not mapped, or it ends before it begins: whoever is in the session can write into the
+ * header. */
 static char *place(uint64_t at, uint64_t end, uint64_t *upto)
 {
 	uint64_t from = vcr_load(&near_from);
 	*upto = from + NEAR;
+	if (vcr_unlikely(end < at))
+		return NULL;
 	if (vcr_likely(from && at >= from && end <= from + NEAR))
 		return near_base + (at - from);
 	uint64_t map = vcr_load(&whole);

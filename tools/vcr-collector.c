@@ -548,7 +548,8 @@ static bool is_told(const struct collector *c)
 	return poll(fds, (nfds_t)n, 0) > 0 || !vcr_recorder_tests_timeout(c->recorder);
 }
 
-/* So few events that the kernel's queue (16,384 unless it was set lower, inotify(7); when it is full a scan makes that good) has room for four times as long: then a build is left in peace for that. */
+/* So few events that the kernel's queue has room for four times as long (16,384 unless it was set lower, inotify(7); when it is full a scan makes that good): then a
+ * build is left in peace for that. */
 static unsigned watch_pause_ms(int watch, bool storm)
 {
 	int bytes;

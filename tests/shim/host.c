@@ -8,7 +8,9 @@
  *   host bomb N      N children that end at once
  *   host sandbox [COMMAND]    has that run, installs a seccomp filter that kills for anything but write, close and exit; then writes and ends
  *   host limits FSIZE NOFILE    lowers its limits, writes a file and starts a program
- *   host cut PATH    goes on after a stranger has truncated the spool in PATH (a directory) */
+ *   host cut PATH    goes on after a stranger has truncated the spool in PATH (a directory)
+ *   host wild PATH   … or has written there that the next record is to be at the end of all addresses */
+#include "spool-format.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -226,25 +229,55 @@ static int limits(long size, long files)
 	return bad || status;
 }
 
-static int cut(const char *dir)
+/* Not by hooks: a stranger's. -1: there is none. */
+static int open_spool_in(const char *dir)
 {
 	char path[4096];
 	struct dirent *e;
-	touch("first");
 	DIR *d = opendir(dir);
 	while (d && (e = readdir(d)))
 		if (strstr(e->d_name, ".spool") && !strstr(e->d_name, ".seen")) {
 			snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-			int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR); /* a stranger's truncate */
-			if (syscall(SYS_ftruncate, fd, 256L << 10))
-				return 1;
-			syscall(SYS_close, fd);
+			return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR);
 		}
-	for (int i = 0; i < 20000; i++)
+	return -1;
+}
+
+static int goes_on(int times)
+{
+	for (int i = 0; i < times; i++)
 		if (touch("after"))
 			return 1;
 	puts("alive");
 	return 0;
+}
+
+static int cut(const char *dir)
+{
+	touch("first");
+	int fd = open_spool_in(dir);
+	if (fd < 0 || syscall(SYS_ftruncate, fd, 256L << 10))
+		return 1;
+	syscall(SYS_close, fd);
+	return goes_on(20000);
+}
+
+static int wild(const char *dir)
+{
+	enum { SIZE = 1 << 20 };
+	uint64_t end = -(uint64_t)VCR_SPOOL_ALIGN;
+	touch("first");
+	char *below = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* the kernel puts it right below the map of the records */
+	int fd = open_spool_in(dir);
+	for (size_t i = 0; i < 2; i++)
+		if (fd < 0 || syscall(SYS_pwrite64, fd, &end, sizeof end, i ? offsetof(struct vcr_spool_header, tail) : offsetof(struct vcr_spool_header, head)) != sizeof end)
+			return 1;
+	syscall(SYS_close, fd);
+	touch("wild");
+	for (size_t i = 0; i < SIZE; i++)
+		if (below == MAP_FAILED || below[i])
+			return 7;
+	return goes_on(3);
 }
 
 int main(int argc, char **argv)
@@ -268,5 +301,7 @@ int main(int argc, char **argv)
 		return limits(atol(argv[2]), atol(argv[3]));
 	if (!strcmp(what, "cut"))
 		return cut(argv[2]);
+	if (!strcmp(what, "wild"))
+		return wild(argv[2]);
 	return 2;
 }

@@ -247,6 +247,10 @@ session = tapkit.Session()
 r = session.run(HOST, "cut", os.path.join(session.run_dir, "vcr"))
 ok(r.returncode == 0 and r.stdout == "alive\n", "what a stranger has cut off the spool's end is noticed before it is stored to: no SIGBUS", "status %d" % r.returncode, r.stderr)
 
+session = tapkit.Session()
+r = session.run(HOST, "wild", os.path.join(session.run_dir, "vcr"))
+ok(r.returncode == 0 and r.stdout == "alive\n", "a spool that says that the next record is to be at the end of all addresses is not written to there", "status %d" % r.returncode, r.stderr)
+
 title = "without any memory file system the host runs as without us"
 probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "-o", "ro", "none", "/dev/shm"], stderr=subprocess.DEVNULL)
 if probe.returncode:
